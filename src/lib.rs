@@ -1,0 +1,1 @@
+//! Catena: a pluggable DNS server.

@@ -1,0 +1,2 @@
+//! The `catena` program.
+fn main() {}

@@ -1,0 +1,34 @@
+//! Names, queries and replies as bytes.
+//!
+//! This room turns the bytes of a DNS message into meaning and back: a [`Query`] is its bytes plus
+//! a few offsets, a [`Reply`] is a growing buffer. Typed records exist only where a plugin asks for
+//! them (`typed`).
+//!
+//! It must never know: sockets, clocks, async, configuration, plugins.
+
+pub mod codes;
+mod compress;
+pub mod edns;
+pub mod hash;
+pub mod name;
+pub mod query;
+pub mod rdata;
+pub mod record;
+pub mod reply;
+pub mod slots;
+pub mod typed;
+
+pub use codes::{Class, Opcode, Rcode, Rtype};
+pub use edns::{Edns, EdnsOption};
+pub use name::{Name, NameBuf, NameError};
+pub use query::{Family, Moment, Query, Rejection, Transport};
+pub use record::{Malformed, Message, Record, Section};
+pub use reply::{Failure, Reply};
+pub use slots::Slot;
+
+/// Length of the fixed DNS header (RFC 1035 section 4.1.1).
+pub const HEADER: usize = 12;
+/// The largest message any transport carries.
+pub const MAX_MESSAGE: usize = 65_535;
+/// UDP payload that every resolver accepts without EDNS (RFC 1035 section 4.2.1).
+pub const MIN_UDP_PAYLOAD: u16 = 512;

@@ -1,0 +1,582 @@
+//! Domain names in wire form (RFC 1035 section 3.1), without allocation on the data path.
+//!
+//! A name here is a slice of length-prefixed labels that ends with the zero byte of the root.
+//! Comparison ignores ASCII case (RFC 4343); the case that came in is the case that goes out.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::record::Malformed;
+
+/// The longest name, its root byte included (RFC 1035 section 2.3.4).
+pub const MAX_NAME: usize = 255;
+/// The longest label.
+pub const MAX_LABEL: usize = 63;
+
+/// An owned name in wire form, with the case it was written in.
+#[derive(Clone)]
+pub struct Name(Box<[u8]>);
+
+impl Name {
+    /// The root name.
+    pub fn root() -> Self {
+        Self(Box::new([0]))
+    }
+
+    /// Reads presentation form (RFC 1035 section 5.1, `\X` and `\DDD` escapes); the final dot is
+    /// optional, every name is absolute.
+    pub fn from_text(text: &str) -> Result<Self, NameError> {
+        let mut buf = NameBuf::new();
+        buf.push_text(text.as_bytes())?;
+        Ok(buf.to_name())
+    }
+
+    /// Takes an uncompressed wire name; `wire` must hold exactly one name.
+    pub fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
+        match wire_len(wire) {
+            Some(len) if len == wire.len() => Ok(Self(wire.into())),
+            _ => Err(NameError::Malformed),
+        }
+    }
+
+    /// The wire form, root byte included.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same name in lower case.
+    pub fn to_lower(&self) -> Self {
+        Self(self.0.to_ascii_lowercase().into())
+    }
+
+    /// Whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The name without its first label; the root has none.
+    pub fn parent(&self) -> Option<Self> {
+        parent(&self.0).map(|wire| Self(wire.into()))
+    }
+
+    /// Whether this name is `other` or below it.
+    pub fn is_under(&self, other: &Self) -> bool {
+        is_under(&self.0, &other.0)
+    }
+
+    /// The labels from the left, the root excluded.
+    pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
+        labels(&self.0)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Text(&self.0), f)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Text(&self.0), f)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Name {}
+
+impl std::hash::Hash for Name {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(crate::hash::name(&self.0));
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        canonical_cmp(&self.0, &other.0)
+    }
+}
+
+impl AsRef<[u8]> for Name {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::from_text(text)
+    }
+}
+
+/// A name on the stack: 255 bytes and a length.
+///
+/// Eight spare bytes behind the name let it be read a word at a time.
+#[derive(Clone)]
+pub struct NameBuf {
+    len: u8,
+    bytes: [u8; MAX_NAME + 9],
+}
+
+impl NameBuf {
+    /// An empty buffer, which is not yet a name: the root byte is missing.
+    pub const fn new() -> Self {
+        Self { len: 0, bytes: [0; MAX_NAME + 9] }
+    }
+
+    /// The bytes so far.
+    #[inline]
+    pub fn as_wire(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Forgets the content.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The bytes with at least eight readable ones after the name.
+    #[inline]
+    pub(crate) fn padded(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Replaces the content by `wire`, lower-cased.
+    ///
+    /// Length bytes are below 64 and so never look like upper-case letters: the whole slice can be
+    /// folded without walking labels.
+    #[inline]
+    pub fn set_folded(&mut self, wire: &[u8]) {
+        debug_assert!(wire.len() <= MAX_NAME);
+        let len = wire.len().min(MAX_NAME);
+        let (words, tail) = wire[..len].as_chunks::<8>();
+        let mut at = 0;
+        for word in words {
+            let folded = fold_word(u64::from_le_bytes(*word));
+            self.bytes[at..at + 8].copy_from_slice(&folded.to_le_bytes());
+            at += 8;
+        }
+        for byte in tail {
+            self.bytes[at] = byte.to_ascii_lowercase();
+            at += 1;
+        }
+        self.len = len as u8;
+    }
+
+    /// Adds one label.
+    pub fn push_label(&mut self, label: &[u8]) -> Result<(), NameError> {
+        if label.is_empty() || label.len() > MAX_LABEL {
+            return Err(if label.is_empty() { NameError::EmptyLabel } else { NameError::LongLabel });
+        }
+        // The root byte must still fit.
+        if usize::from(self.len) + label.len() + 2 > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        self.push_bytes(&[label.len() as u8])?;
+        self.push_bytes(label)
+    }
+
+    /// Adds a whole name, root byte included, as the end of this one.
+    pub fn push_name(&mut self, wire: &[u8]) -> Result<(), NameError> {
+        self.push_bytes(wire)
+    }
+
+    /// Adds the root byte.
+    pub fn push_root(&mut self) -> Result<(), NameError> {
+        self.push_bytes(&[0])
+    }
+
+    /// Adds an absolute name in presentation form, the root byte included.
+    pub fn push_text(&mut self, text: &[u8]) -> Result<(), NameError> {
+        self.push_labels(text)?;
+        self.push_root()
+    }
+
+    /// Adds the labels of a name in presentation form, without a root byte. `true` when the text
+    /// ended with a dot, so that the name is absolute.
+    pub fn push_labels(&mut self, text: &[u8]) -> Result<bool, NameError> {
+        if text == b"." {
+            return Ok(true);
+        }
+        if text.is_empty() {
+            return Err(NameError::EmptyLabel);
+        }
+        let mut label = [0u8; MAX_LABEL];
+        let mut len = 0;
+        let mut rest = text.iter();
+        let mut absolute = false;
+        while let Some(&byte) = rest.next() {
+            let byte = match byte {
+                b'.' => {
+                    self.push_label(&label[..len])?;
+                    len = 0;
+                    absolute = true;
+                    continue;
+                }
+                b'\\' => unescape(&mut rest)?,
+                other => other,
+            };
+            absolute = false;
+            *label.get_mut(len).ok_or(NameError::LongLabel)? = byte;
+            len += 1;
+        }
+        if !absolute {
+            self.push_label(&label[..len])?;
+        }
+        Ok(absolute)
+    }
+
+    /// An owned copy.
+    pub fn to_name(&self) -> Name {
+        Name(self.as_wire().into())
+    }
+
+    #[inline]
+    fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), NameError> {
+        let at = usize::from(self.len);
+        let end = at + bytes.len();
+        if end > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        self.bytes[at..end].copy_from_slice(bytes);
+        self.len = end as u8;
+        Ok(())
+    }
+}
+
+impl Default for NameBuf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Borrow<[u8]> for NameBuf {
+    fn borrow(&self) -> &[u8] {
+        self.as_wire()
+    }
+}
+
+impl fmt::Debug for NameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Text(self.as_wire()), f)
+    }
+}
+
+/// Lower-cases eight ASCII bytes at once; other bytes pass unchanged.
+#[inline]
+fn fold_word(word: u64) -> u64 {
+    const LOW7: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let low = word & LOW7;
+    let from_a = low + 0x3F3F_3F3F_3F3F_3F3F; // high bit where byte >= 'A'
+    let past_z = low + 0x2525_2525_2525_2525; // high bit where byte > 'Z'
+    let upper = from_a & !past_z & !word & HIGH;
+    word | (upper >> 2)
+}
+
+fn unescape(rest: &mut std::slice::Iter<'_, u8>) -> Result<u8, NameError> {
+    let first = *rest.next().ok_or(NameError::BadEscape)?;
+    if !first.is_ascii_digit() {
+        return Ok(first);
+    }
+    let mut value = u16::from(first - b'0');
+    for _ in 0..2 {
+        let digit = *rest.next().filter(|byte| byte.is_ascii_digit()).ok_or(NameError::BadEscape)?;
+        value = value * 10 + u16::from(digit - b'0');
+    }
+    u8::try_from(value).map_err(|_| NameError::BadEscape)
+}
+
+/// Why a text or bytes are not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// Two dots in a row, or nothing at all.
+    EmptyLabel,
+    /// A label of more than 63 bytes.
+    LongLabel,
+    /// More than 255 bytes in wire form.
+    LongName,
+    /// A backslash that is not followed by a character or three digits up to 255.
+    BadEscape,
+    /// Not an uncompressed wire name.
+    Malformed,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EmptyLabel => "a label is empty",
+            Self::LongLabel => "a label is longer than 63 bytes",
+            Self::LongName => "the name is longer than 255 bytes",
+            Self::BadEscape => "a `\\` must be followed by a character or three digits up to 255",
+            Self::Malformed => "the bytes are not a name",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Shows a wire name in presentation form, with the escapes of RFC 4343 section 2.1.
+pub struct Text<'a>(pub &'a [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        let mut any = false;
+        for label in labels(self.0) {
+            any = true;
+            for &byte in label {
+                match byte {
+                    b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b' ' | b'@' | b'\'' => {
+                        f.write_char('\\')?;
+                        f.write_char(char::from(byte))?;
+                    }
+                    b'!'..=b'~' => f.write_char(char::from(byte))?,
+                    _ => write!(f, "\\{byte:03}")?,
+                }
+            }
+            f.write_char('.')?;
+        }
+        if any { Ok(()) } else { f.write_char('.') }
+    }
+}
+
+/// The labels of an uncompressed wire name, from the left, the root excluded.
+pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    label_starts(wire).map(move |(at, len)| &wire[at + 1..at + 1 + len])
+}
+
+/// Where each label starts (its length byte) and how long it is.
+pub fn label_starts(wire: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let len = usize::from(*wire.get(at)?);
+        if len == 0 || len > MAX_LABEL || at + 1 + len > wire.len() {
+            return None;
+        }
+        let found = (at, len);
+        at += 1 + len;
+        Some(found)
+    })
+}
+
+/// How many labels a wire name has, the root excluded.
+pub fn label_count(wire: &[u8]) -> usize {
+    label_starts(wire).count()
+}
+
+/// The name without its first label; `None` for the root.
+pub fn parent(wire: &[u8]) -> Option<&[u8]> {
+    let len = usize::from(*wire.first()?);
+    if len == 0 { None } else { wire.get(1 + len..) }
+}
+
+/// Whether two wire names are equal, ignoring case.
+#[inline]
+pub fn eq(a: &[u8], b: &[u8]) -> bool {
+    a.eq_ignore_ascii_case(b)
+}
+
+/// Whether `name` is `zone` or below it, label by label, ignoring case.
+#[inline]
+pub fn is_under(name: &[u8], zone: &[u8]) -> bool {
+    let Some(skip) = name.len().checked_sub(zone.len()) else { return false };
+    if !name[skip..].eq_ignore_ascii_case(zone) {
+        return false;
+    }
+    let mut at = 0;
+    while at < skip {
+        at += 1 + usize::from(name[at]);
+    }
+    at == skip
+}
+
+/// Canonical order of names (RFC 4034 section 6.1).
+pub fn canonical_cmp(a: &[u8], b: &[u8]) -> Ordering {
+    let mut a_starts = [0u8; 128];
+    let mut b_starts = [0u8; 128];
+    let starts = |wire: &[u8], into: &mut [u8; 128]| {
+        let mut count = 0;
+        for (at, _) in label_starts(wire) {
+            into[count] = at as u8;
+            count += 1;
+        }
+        count
+    };
+    let a_count = starts(a, &mut a_starts);
+    let b_count = starts(b, &mut b_starts);
+    let label = |wire: &'_ [u8], at: u8| {
+        let at = usize::from(at);
+        at + 1..at + 1 + usize::from(wire[at])
+    };
+    for back in 1..=a_count.min(b_count) {
+        let x = a[label(a, a_starts[a_count - back])].iter().map(u8::to_ascii_lowercase);
+        let y = b[label(b, b_starts[b_count - back])].iter().map(u8::to_ascii_lowercase);
+        match x.cmp(y) {
+            Ordering::Equal => {}
+            other => return other,
+        }
+    }
+    a_count.cmp(&b_count)
+}
+
+/// Length of the uncompressed name at the start of `bytes`, root byte included.
+#[inline]
+pub fn wire_len(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let len = usize::from(*bytes.get(at)?);
+        at += 1 + len;
+        if len == 0 {
+            return (at <= MAX_NAME).then_some(at);
+        }
+        if len > MAX_LABEL || at > MAX_NAME {
+            return None;
+        }
+    }
+}
+
+/// Reads the possibly compressed name at `at` of `message` into `into` (case kept) and returns
+/// where the bytes after it begin.
+///
+/// A pointer must point strictly backwards, to before the labels that led to it (RFC 1035 section
+/// 4.1.4: "a prior occurance of the same name"), so reading ends after at most 127 steps.
+pub fn read(message: &[u8], at: usize, into: &mut NameBuf) -> Result<usize, Malformed> {
+    into.clear();
+    let mut here = at;
+    let mut limit = at;
+    let mut next = None;
+    loop {
+        let len = usize::from(*message.get(here).ok_or(Malformed)?);
+        match len {
+            0 => {
+                into.push_root().map_err(|_| Malformed)?;
+                return Ok(next.unwrap_or(here + 1));
+            }
+            1..=MAX_LABEL => {
+                let label = message.get(here..here + 1 + len).ok_or(Malformed)?;
+                into.push_bytes(label).map_err(|_| Malformed)?;
+                here += 1 + len;
+            }
+            0xC0.. => {
+                let low = usize::from(*message.get(here + 1).ok_or(Malformed)?);
+                let target = (len & 0x3F) << 8 | low;
+                next.get_or_insert(here + 2);
+                if target >= limit {
+                    return Err(Malformed);
+                }
+                limit = target;
+                here = target;
+            }
+            _ => return Err(Malformed),
+        }
+    }
+}
+
+/// Steps over the possibly compressed name at `at` without following its pointer.
+#[inline]
+pub fn skip(message: &[u8], at: usize) -> Result<usize, Malformed> {
+    let mut here = at;
+    loop {
+        let len = usize::from(*message.get(here).ok_or(Malformed)?);
+        match len {
+            0 => return Ok(here + 1),
+            1..=MAX_LABEL => here += 1 + len,
+            0xC0.. if here + 1 < message.len() => return Ok(here + 2),
+            _ => return Err(Malformed),
+        }
+        if here - at > MAX_NAME {
+            return Err(Malformed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn text_round_trip() {
+        for text in [".", "org.", "www.Example.org.", "a\\.b.c.", "\\000\\255.x.", "a\\ b.c."] {
+            assert_eq!(name(text).to_string(), text);
+        }
+        assert_eq!(name("example.org").to_string(), "example.org.");
+    }
+
+    #[test]
+    fn bad_text_is_refused() {
+        assert_eq!(Name::from_text("a..b").unwrap_err(), NameError::EmptyLabel);
+        assert_eq!(Name::from_text("").unwrap_err(), NameError::EmptyLabel);
+        assert_eq!(Name::from_text(".a").unwrap_err(), NameError::EmptyLabel);
+        assert_eq!(Name::from_text(&"a".repeat(64)).unwrap_err(), NameError::LongLabel);
+        assert_eq!(Name::from_text(&"a.".repeat(128)).unwrap_err(), NameError::LongName);
+        assert_eq!(Name::from_text("a\\25").unwrap_err(), NameError::BadEscape);
+        assert_eq!(Name::from_text("a\\256").unwrap_err(), NameError::BadEscape);
+        assert!(Name::from_text(&"a.".repeat(127)).is_ok());
+    }
+
+    #[test]
+    fn folding_touches_letters_only() {
+        for byte in 0..=255u8 {
+            let word = u64::from_le_bytes([byte, b'A', b'Z', b'[', b'@', 0xC1, byte, b'z']);
+            let folded = fold_word(word).to_le_bytes();
+            let expect: Vec<u8> =
+                word.to_le_bytes().iter().map(u8::to_ascii_lowercase).collect();
+            assert_eq!(folded.as_slice(), expect);
+        }
+    }
+
+    #[test]
+    fn suffixes_follow_labels() {
+        assert!(name("www.example.org").is_under(&name("EXAMPLE.org")));
+        assert!(name("example.org").is_under(&name("example.org")));
+        assert!(name("example.org").is_under(&name(".")));
+        assert!(!name("wwwexample.org").is_under(&name("example.org")));
+        assert!(!name("org").is_under(&name("example.org")));
+    }
+
+    #[test]
+    fn canonical_order_is_that_of_rfc_4034() {
+        let sorted = [
+            "example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.",
+            "z.example.", "\\001.z.example.", "*.z.example.", "\\200.z.example.",
+        ];
+        for pair in sorted.windows(2) {
+            assert!(name(pair[0]) < name(pair[1]), "{} < {}", pair[0], pair[1]);
+        }
+    }
+
+    #[test]
+    fn pointers_go_strictly_backwards() {
+        let mut buf = NameBuf::new();
+        // "org." at 0, "example" + pointer to 0 at 5.
+        let message = b"\x03org\x00\x07example\xC0\x00\x03www\xC0\x05";
+        assert_eq!(read(message, 15, &mut buf).unwrap(), 21);
+        assert_eq!(buf.to_name(), name("www.example.org"));
+        assert_eq!(skip(message, 15).unwrap(), 21);
+        assert!(read(b"\xC0\x00", 0, &mut buf).is_err(), "points to itself");
+        assert!(read(b"\x01a\xC0\x00", 0, &mut buf).is_err(), "loops");
+        assert!(read(b"\x01a\xC0\x05\x00\x00", 0, &mut buf).is_err(), "points forward");
+        assert!(read(b"\x41a", 0, &mut buf).is_err(), "reserved label type");
+        assert!(read(b"\x03ab", 0, &mut buf).is_err(), "runs out");
+    }
+}

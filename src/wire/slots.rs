@@ -1,0 +1,68 @@
+//! What a plugin remembers between the way in and the way out, without allocating per query.
+//!
+//! Each slot is boxed the first time a pooled query meets it and reset, not freed, afterwards.
+
+use std::any::Any;
+use std::marker::PhantomData;
+
+/// The key to one plugin's value of type `T` in every query of its chain.
+#[derive(Debug)]
+pub struct Slot<T> {
+    index: usize,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slot<T> {}
+
+impl<T> Slot<T> {
+    /// The slot number `index`; whoever numbers them keeps one type to one number.
+    pub const fn new(index: usize) -> Self {
+        Self { index, kind: PhantomData }
+    }
+}
+
+/// The values of one query.
+#[derive(Default)]
+pub(crate) struct Slots {
+    turn: u64,
+    values: Vec<Option<(u64, Box<dyn Any + Send>)>>,
+}
+
+impl Slots {
+    /// Every value is its type's default again.
+    pub(crate) fn reset(&mut self) {
+        self.turn += 1;
+    }
+
+    pub(crate) fn get<T: Default + Send + 'static>(&mut self, slot: Slot<T>) -> &mut T {
+        if self.values.len() <= slot.index {
+            self.values.resize_with(slot.index + 1, || None);
+        }
+        let turn = self.turn;
+        let entry = &mut self.values[slot.index];
+        let fits = entry.as_ref().is_some_and(|(_, value)| value.is::<T>());
+        if !fits {
+            *entry = Some((turn, Box::new(T::default())));
+        }
+        let (written, value) = match entry {
+            Some(entry) => entry,
+            None => unreachable!("filled above"),
+        };
+        match value.downcast_mut::<T>() {
+            Some(value) => {
+                if *written != turn {
+                    *written = turn;
+                    *value = T::default();
+                }
+                value
+            }
+            None => unreachable!("the type was checked above"),
+        }
+    }
+}

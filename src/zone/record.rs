@@ -1,0 +1,18 @@
+//! One record on its way from a master file, a transfer or a journal into a zone.
+
+use wire::{Class, Rtype};
+
+/// A record with everything in wire form, borrowed from whoever reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// Uncompressed owner name, in the case it was written in.
+    pub owner: &'a [u8],
+    /// Type.
+    pub rtype: Rtype,
+    /// Class; zones hold one class only.
+    pub class: Class,
+    /// Time to live in seconds.
+    pub ttl: u32,
+    /// RDATA with uncompressed names.
+    pub rdata: &'a [u8],
+}
