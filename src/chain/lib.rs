@@ -1,1 +1,94 @@
-//! Room.
+//! The plugin door: all that a plugin sees of the server.
+//!
+//! A plugin implements [`ServeDns`], declares itself with a [`Kind`] and is set up from its
+//! directives through [`Setup`]. A [`Chain`] runs the plugins of one server block: `on_query` on the
+//! way in, `on_reply` on the way out, `serve_dns` only for those that must wait.
+//!
+//! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
+
+pub mod kept;
+pub mod kind;
+pub mod log;
+pub mod metrics;
+pub mod roles;
+pub mod run;
+pub mod settings;
+pub mod setup;
+pub mod zones;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use kept::Kept;
+pub use kind::{Entry, Kind, Registry};
+pub use roles::{CollectMetadata, Ready, Roles};
+pub use run::{Chain, Link, Next, Ran};
+pub use settings::Settings;
+pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use wire::{Failure, Query, Reply};
+pub use zones::{Fallthrough, ZoneSet};
+
+/// A future of a plugin, boxed because plugins are trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a plugin decided about a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Not mine: ask the next plugin.
+    Next,
+    /// The reply is written.
+    Done,
+    /// Say nothing to the client.
+    Drop,
+    /// The reply is written; also run my `serve_dns` in the background, on a copy of the query that
+    /// has `refresh` set.
+    Refresh,
+    /// I need to wait: call my `serve_dns`.
+    Wait,
+}
+
+/// A decision, or the reason why the query fails here.
+pub type Served = Result<Step, Failure>;
+
+/// A plugin.
+pub trait ServeDns: Send + Sync + 'static {
+    /// A hint, called for all queries of a batch before any is answered: touch what
+    /// [`ServeDns::on_query`] will read, so that it is on its way into the cache. `stage` is 0 for
+    /// the index and 1 for what the index points to.
+    fn prefetch(&self, query: &Query, stage: u8) {
+        let _ = (query, stage);
+    }
+
+    /// Way in, on the listener's thread: never waits.
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let _ = (query, reply);
+        Ok(Step::Next)
+    }
+
+    /// After [`Step::Wait`] or [`Step::Refresh`]: may do I/O; `next.run` asks the rest of the chain,
+    /// any number of times.
+    ///
+    /// Errors: a [`Failure`] becomes the reply, as in `on_query`.
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            next.run(query, reply).await;
+            Ok(Step::Done)
+        })
+    }
+
+    /// Way out, innermost first, for each plugin that passed the query on. The reply may be a
+    /// failure or silent.
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        let _ = (query, reply);
+    }
+
+    /// What this plugin offers to others.
+    fn roles(&self) -> Roles<'_> {
+        Roles::default()
+    }
+}

@@ -1,1 +1,24 @@
-//! Room.
+//! Sockets: the listeners that bring queries in, and the client side that asks upstreams.
+//!
+//! Messages are bytes here. One worker per core owns its own sockets and its own current-thread
+//! runtime; a batch of queries goes to a [`Handler`] in one synchronous call, and only a query that
+//! must wait becomes a task, of which there is a bounded number.
+//!
+//! It must never know: what a message means (beyond its length), zones, configuration, plugins.
+
+mod bind;
+pub mod client;
+pub mod clock;
+mod handler;
+mod listener;
+mod pool;
+mod signal;
+mod stats;
+mod tcp;
+mod udp;
+mod workers;
+
+pub use handler::{BoxFuture, Fate, Handler, Slot};
+pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use stats::{Stats, StatsSnapshot};
+pub use workers::{Limits, Workers, current_worker};

@@ -104,6 +104,14 @@ pub struct Query {
     pub worker: usize,
     /// When it was received.
     pub received: Moment,
+    /// The latest known time: the batch's, or the moment a waiting query went on.
+    pub now: Moment,
+    /// The listener it came in by: which router an internal lookup asks.
+    pub site: u16,
+    /// The server block's key that matched: index of its zone and server labels.
+    pub key: u16,
+    /// Whether this runs in the background to renew an answer that was already given.
+    pub refresh: bool,
     /// How many lookups of our own led to this one; bounds loops through the chain.
     pub depth: u8,
 }
@@ -137,6 +145,10 @@ impl Query {
             transport: Transport::Udp,
             worker: 0,
             received: Moment(0),
+            now: Moment(0),
+            site: 0,
+            key: 0,
+            refresh: false,
             depth: 0,
         }
     }
@@ -163,11 +175,7 @@ impl Query {
         self.buf.extend_from_slice(&Class::IN.0.to_be_bytes());
         let flags = if dnssec_ok { 0x80 } else { 0 };
         self.buf.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, flags, 0, 0, 0]);
-        self.peer = from.peer;
-        self.local = from.local;
-        self.transport = from.transport;
-        self.worker = from.worker;
-        self.received = from.received;
+        self.inherit(from);
         let parsed = self.parse();
         debug_assert!(parsed.is_ok(), "a question of our own parses");
         self.depth = from.depth.saturating_add(1);
@@ -177,15 +185,22 @@ impl Query {
     pub fn copy_of(&mut self, from: &Self) {
         self.buf.clear();
         self.buf.extend_from_slice(&from.buf);
+        self.inherit(from);
+        let parsed = self.parse();
+        debug_assert!(parsed.is_ok(), "what parsed once parses again");
+        self.depth = from.depth;
+        self.zone_at = from.zone_at;
+    }
+
+    fn inherit(&mut self, from: &Self) {
         self.peer = from.peer;
         self.local = from.local;
         self.transport = from.transport;
         self.worker = from.worker;
         self.received = from.received;
-        let parsed = self.parse();
-        debug_assert!(parsed.is_ok(), "what parsed once parses again");
-        self.depth = from.depth;
-        self.zone_at = from.zone_at;
+        self.now = from.now;
+        self.site = from.site;
+        self.key = from.key;
     }
 
     /// Reads the buffer. The checks and their order are those of the wire filter that CoreDNS
@@ -197,6 +212,7 @@ impl Query {
         self.tsig_at = None;
         self.zone_at = 0;
         self.depth = 0;
+        self.refresh = false;
         self.labels = 0;
         self.question_end = HEADER;
         let Some(header) = self.buf.first_chunk::<HEADER>() else {

@@ -609,6 +609,14 @@ impl Reply {
         self.counts[2] += 1;
     }
 
+    /// Appends the OPT record with the options written to [`Reply::opt`].
+    #[inline]
+    pub fn push_own_opt(&mut self, udp_size: u16, extended_rcode: u8, dnssec_ok: bool) {
+        let options = std::mem::take(&mut self.opt.options);
+        self.push_opt(udp_size, extended_rcode, dnssec_ok, &options);
+        self.opt.options = options;
+    }
+
     /// Writes the header: the id and `flags` given, and the counts.
     pub fn seal(&mut self, id: u16, flags: u16) {
         let questions = u16::from(self.question_end > HEADER);

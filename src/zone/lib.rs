@@ -7,6 +7,14 @@
 //! It must never know: sockets, plugins, configuration. Files are opened by the caller; time is an
 //! argument.
 
+mod denial;
+pub mod lookup;
+pub mod master;
 pub mod record;
+mod sought;
+pub mod store;
+mod write;
 
+pub use lookup::Outcome;
 pub use record::RecordRef;
+pub use store::{Builder, Located, Zone};

@@ -46,15 +46,33 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn hex() -> Self {
-        Self { bits: 0, kept: 0, width: 4, digits: 0, padding: 0 }
+        Self {
+            bits: 0,
+            kept: 0,
+            width: 4,
+            digits: 0,
+            padding: 0,
+        }
     }
 
     pub(super) fn base32() -> Self {
-        Self { bits: 0, kept: 0, width: 5, digits: 0, padding: 0 }
+        Self {
+            bits: 0,
+            kept: 0,
+            width: 5,
+            digits: 0,
+            padding: 0,
+        }
     }
 
     pub(super) fn base64() -> Self {
-        Self { bits: 0, kept: 0, width: 6, digits: 0, padding: 0 }
+        Self {
+            bits: 0,
+            kept: 0,
+            width: 6,
+            digits: 0,
+            padding: 0,
+        }
     }
 
     /// Adds a token; the error is the offset of the byte that is no digit.
@@ -90,6 +108,10 @@ impl Decoder {
 
     /// Whether the digits make whole bytes; base 64 must be padded, base 32 need not be.
     pub(super) fn is_whole(&self) -> bool {
+        // The bits that fill up the last digit must be zero (RFC 4648 section 3.5).
+        if self.kept != 0 {
+            return false;
+        }
         match self.width {
             4 => self.digits.is_multiple_of(2),
             5 => {
@@ -124,7 +146,11 @@ pub(super) fn base64(bytes: &[u8], out: &mut String) {
         });
         for at in 0..4 {
             let digit = ALPHABET64[(word >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
+            out.push(if at <= chunk.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
 }
@@ -136,7 +162,9 @@ pub(super) fn base32(bytes: &[u8], out: &mut String) {
             word | u64::from(byte) << (32 - 8 * at)
         });
         for at in 0..(chunk.len() * 8).div_ceil(5) {
-            out.push(char::from(ALPHABET32[(word >> (35 - 5 * at) & 31) as usize]));
+            out.push(char::from(
+                ALPHABET32[(word >> (35 - 5 * at) & 31) as usize],
+            ));
         }
     }
 }

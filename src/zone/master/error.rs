@@ -16,12 +16,12 @@ pub struct ZoneError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The source line, cut after [`MAX_EXCERPT`] bytes.
+    /// The source line, cut after 500 bytes.
     pub excerpt: String,
 }
 
 /// The longest source line that an error quotes in full.
-pub const MAX_EXCERPT: usize = 500;
+pub(super) const MAX_EXCERPT: usize = 500;
 
 impl ZoneError {
     pub(super) fn new(file: &str, line: u32, column: u32, message: &str, source: &str) -> Self {
@@ -31,7 +31,13 @@ impl ZoneError {
             column,
             message: message.into(),
             help: None,
-            excerpt: source.lines().next().unwrap_or_default().chars().take(MAX_EXCERPT).collect(),
+            excerpt: source
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(MAX_EXCERPT)
+                .collect(),
         }
     }
 
@@ -60,7 +66,11 @@ impl ZoneError {
 
 impl fmt::Display for ZoneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )
     }
 }
 
@@ -79,7 +89,11 @@ pub(super) type Parse<T> = Result<T, Box<Fault>>;
 
 #[cold]
 pub(super) fn fault<T>(at: usize, message: impl Into<Cow<'static, str>>) -> Parse<T> {
-    Err(Box::new(Fault { at, message: message.into(), help: None }))
+    Err(Box::new(Fault {
+        at,
+        message: message.into(),
+        help: None,
+    }))
 }
 
 #[cold]
@@ -88,7 +102,11 @@ pub(super) fn fault_help<T>(
     message: impl Into<Cow<'static, str>>,
     help: impl Into<String>,
 ) -> Parse<T> {
-    Err(Box::new(Fault { at, message: message.into(), help: Some(help.into()) }))
+    Err(Box::new(Fault {
+        at,
+        message: message.into(),
+        help: Some(help.into()),
+    }))
 }
 
 /// User text for a message: readable, and not longer than a line.
@@ -100,5 +118,8 @@ pub(super) fn quote(raw: &[u8]) -> String {
         short.push('…');
     }
     // `escape_debug` doubles backslashes and escapes quotes, both common in master files.
-    short.replace("\\\\", "\\").replace("\\\"", "\"").replace("\\'", "'")
+    short
+        .replace("\\\\", "\\")
+        .replace("\\\"", "\"")
+        .replace("\\'", "'")
 }

@@ -25,6 +25,44 @@ static CLASS: [u8; 256] = {
     class
 };
 
+/// Where the run of plain bytes from `at` ends.
+#[inline(always)]
+fn plain_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let found = special(u64::from_le_bytes(*word));
+        if found == 0 {
+            at += 8;
+            continue;
+        }
+        at += (found.trailing_zeros() / 8) as usize;
+        if CLASS[usize::from(text[at])] != PLAIN {
+            return at;
+        }
+        // A control character or a `!`.
+        at += 1;
+    }
+    while let Some(&byte) = text.get(at)
+        && CLASS[usize::from(byte)] == PLAIN
+    {
+        at += 1;
+    }
+    at
+}
+
+/// Marks the high bit of the first of eight bytes that may not be plain: one below `#`, a
+/// parenthesis, a semicolon or a backslash. Bits above the first mark mean nothing.
+#[inline(always)]
+fn special(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let equals = |word: u64, byte: u8| {
+        let same = word ^ (ONES * byte as u64);
+        same.wrapping_sub(ONES) & !same
+    };
+    let below = word.wrapping_sub(ONES * 0x23) & !word;
+    let parens = equals(word & !ONES, b'(');
+    (below | parens | equals(word, b';') | equals(word, b'\\')) & (ONES << 7)
+}
+
 /// A word or a quoted string; escapes are still in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {
@@ -36,8 +74,11 @@ pub(super) struct Token<'a> {
     pub(super) escaped: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct Lexer<'a> {
     text: &'a [u8],
+    /// What `next_slow` found.
+    found: Token<'a>,
     pub(super) at: usize,
     /// Whether the text ends where the file ends.
     complete: bool,
@@ -45,13 +86,31 @@ pub(super) struct Lexer<'a> {
     opened: usize,
     /// Set when the end of an incomplete text was reached: nothing that was read counts.
     pub(super) starved: bool,
+    /// Set when the entry has more than one line.
+    pub(super) long: bool,
     /// Where the first quoted string that runs over the end of a line starts.
     pub(super) long_quote: Option<usize>,
 }
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8], at: usize, complete: bool) -> Self {
-        Self { text, at, complete, depth: 0, opened: 0, starved: false, long_quote: None }
+        let found = Token {
+            raw: &[],
+            at,
+            quoted: false,
+            escaped: false,
+        };
+        Self {
+            text,
+            found,
+            at,
+            complete,
+            depth: 0,
+            opened: 0,
+            starved: false,
+            long: false,
+            long_quote: None,
+        }
     }
 
     pub(super) fn text(&self) -> &'a [u8] {
@@ -64,36 +123,77 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token; `None` at the end of the entry, whose newline is not consumed.
-    #[inline]
+    ///
+    /// Inlined, so that a plain token stays in registers.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Parse<Option<Token<'a>>> {
         let mut at = self.at;
         while let Some(b' ' | b'\t') = self.text.get(at) {
             at += 1;
         }
         self.at = at;
-        match self.text.get(at) {
-            Some(&byte) if CLASS[usize::from(byte)] == PLAIN => Ok(Some(self.plain(false))),
+        let end = plain_end(self.text, at);
+        match self.text.get(end) {
+            Some(&byte) if end > at && byte != b'\\' => {
+                self.at = end;
+                Ok(Some(Token {
+                    raw: &self.text[at..end],
+                    at,
+                    quoted: false,
+                    escaped: false,
+                }))
+            }
             Some(b'\n') if self.depth == 0 => Ok(None),
-            _ => self.next_slow(false),
+            _ => self.slow_token(false),
         }
     }
 
     /// Like `next`, but a quoted string right after a `=` belongs to the word before it.
     pub(super) fn next_parameter(&mut self) -> Parse<Option<Token<'a>>> {
-        self.next_slow(true)
+        self.slow_token(true)
     }
 
-    fn next_slow(&mut self, parameter: bool) -> Parse<Option<Token<'a>>> {
+    /// Takes the token from `found` piece by piece: copied as a whole it would be written as two
+    /// words and read as one, which processors cannot forward.
+    #[inline(always)]
+    fn slow_token(&mut self, parameter: bool) -> Parse<Option<Token<'a>>> {
+        if self.next_slow(parameter)? {
+            let Token {
+                raw,
+                at,
+                quoted,
+                escaped,
+            } = self.found;
+            Ok(Some(Token {
+                raw,
+                at,
+                quoted,
+                escaped,
+            }))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether there is a token; it is in `found`.
+    #[inline(never)]
+    fn next_slow(&mut self, parameter: bool) -> Parse<bool> {
         loop {
             let Some(&byte) = self.text.get(self.at) else {
                 return self.run_out();
             };
             match CLASS[usize::from(byte)] {
-                PLAIN | ESCAPE => return Ok(Some(self.plain(parameter))),
+                PLAIN | ESCAPE => {
+                    self.found = self.plain(parameter);
+                    return Ok(true);
+                }
                 QUOTE => return self.quoted(),
                 BLANK => self.at += 1,
-                NEWLINE if self.depth == 0 => return Ok(None),
-                NEWLINE => self.at += 1,
+                NEWLINE if self.depth == 0 => return Ok(false),
+                NEWLINE => {
+                    self.at += 1;
+                    self.long = true;
+                }
                 COMMENT => {
                     let rest = &self.text[self.at..];
                     self.at += memchr::memchr(b'\n', rest).unwrap_or(rest.len());
@@ -117,28 +217,22 @@ impl<'a> Lexer<'a> {
     }
 
     #[cold]
-    fn run_out(&mut self) -> Parse<Option<Token<'a>>> {
+    fn run_out(&mut self) -> Parse<bool> {
         if !self.complete {
             self.starved = true;
         } else if self.depth > 0 {
             self.depth = 0;
             return fault(self.opened, "`(` is never closed");
         }
-        Ok(None)
+        Ok(false)
     }
 
-    #[inline]
     fn plain(&mut self, parameter: bool) -> Token<'a> {
         let start = self.at;
         let mut at = start;
         let mut escaped = false;
         loop {
-            while let Some(&byte) = self.text.get(at) {
-                if CLASS[usize::from(byte)] != PLAIN {
-                    break;
-                }
-                at += 1;
-            }
+            at = plain_end(self.text, at);
             match self.text.get(at) {
                 Some(b'\\') => {
                     escaped = true;
@@ -162,7 +256,12 @@ impl<'a> Lexer<'a> {
             }
         }
         self.at = at;
-        Token { raw: &self.text[start..at], at: start, quoted: false, escaped }
+        Token {
+            raw: &self.text[start..at],
+            at: start,
+            quoted: false,
+            escaped,
+        }
     }
 
     /// Finds the quote that closes the one at `open`, and whether a backslash stands between.
@@ -183,18 +282,19 @@ impl<'a> Lexer<'a> {
         let inside = &self.text[open..end.unwrap_or(self.text.len())];
         if self.long_quote.is_none() && memchr::memchr(b'\n', inside).is_some() {
             self.long_quote = Some(open);
+            self.long = true;
         }
         (end, escaped)
     }
 
-    fn quoted(&mut self) -> Parse<Option<Token<'a>>> {
+    fn quoted(&mut self) -> Parse<bool> {
         let open = self.at;
         let (end, escaped) = self.closing_quote(open);
         let Some(end) = end else {
             self.at = self.text.len();
             if !self.complete {
                 self.starved = true;
-                return Ok(None);
+                return Ok(false);
             }
             return fault_help(
                 open,
@@ -203,7 +303,13 @@ impl<'a> Lexer<'a> {
             );
         };
         self.at = end + 1;
-        Ok(Some(Token { raw: &self.text[open + 1..end], at: open, quoted: true, escaped }))
+        self.found = Token {
+            raw: &self.text[open + 1..end],
+            at: open,
+            quoted: true,
+            escaped,
+        };
+        Ok(true)
     }
 
     /// Checks that the entry ends here.
@@ -211,9 +317,10 @@ impl<'a> Lexer<'a> {
     pub(super) fn end(&mut self) -> Parse<()> {
         match self.next()? {
             None => Ok(()),
-            Some(token) => {
-                fault(token.at, format!("`{}` is more than this record holds", quote(token.raw)))
-            }
+            Some(token) => fault(
+                token.at,
+                format!("`{}` is more than this record holds", quote(token.raw)),
+            ),
         }
     }
 

@@ -45,7 +45,9 @@ pub(super) fn ttl(raw: &[u8]) -> Option<u32> {
         digits = false;
     }
     // As in CoreDNS, digits after the last unit are seconds.
-    u32::try_from(total.checked_add(value)?).ok().filter(|_| !raw.is_empty())
+    u32::try_from(total.checked_add(value)?)
+        .ok()
+        .filter(|_| !raw.is_empty())
 }
 
 /// Four decimal octets without leading zeros.
@@ -115,7 +117,8 @@ pub(super) fn ipv6(raw: &[u8]) -> Option<[u8; 16]> {
             }
             _ if pos == group => return None,
             end => {
-                out.get_mut(at..at + 2)?.copy_from_slice(&(value as u16).to_be_bytes());
+                out.get_mut(at..at + 2)?
+                    .copy_from_slice(&(value as u16).to_be_bytes());
                 at += 2;
                 match end {
                     None => break,
@@ -179,7 +182,10 @@ pub(super) fn show_timestamp(seconds: u32) -> String {
         month += 1;
     }
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}", days + 1)
+    format!(
+        "{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}",
+        days + 1
+    )
 }
 
 fn leap(year: u64) -> bool {
@@ -227,20 +233,62 @@ mod tests {
     #[test]
     fn addresses_agree_with_the_standard_library() {
         let samples = [
-            "::", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
-            "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", ":1", "1:", ":::", "::1.2.3.4",
-            "1:2:3:4:5:6:1.2.3.4", "1:2:3:4:5:6:7:1.2.3.4", "::12345", "::g", "1.2.3.4", "",
-            "::1.2.3", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "::1.2.3.4:5", "::ffff:1.2.3.04",
-            "1:2:3:4:5:6:7::8", "fe80::1%1", "::.", "::1.2.3.4 ", "0:0:0:0:0:0:0:0",
+            "::",
+            "::1",
+            "1::",
+            "1:2:3:4:5:6:7:8",
+            "1::8",
+            "::2:3:4:5:6:7:8",
+            "1:2:3:4:5:6:7::",
+            "1:2:3:4:5:6:7",
+            "1:2:3:4:5:6:7:8:9",
+            "1::2::3",
+            ":1",
+            "1:",
+            ":::",
+            "::1.2.3.4",
+            "1:2:3:4:5:6:1.2.3.4",
+            "1:2:3:4:5:6:7:1.2.3.4",
+            "::12345",
+            "::g",
+            "1.2.3.4",
+            "",
+            "::1.2.3",
+            "1:2:3:4:5:6:7:8::",
+            "::1:2:3:4:5:6:7:8",
+            "::1.2.3.4:5",
+            "::ffff:1.2.3.04",
+            "1:2:3:4:5:6:7::8",
+            "fe80::1%1",
+            "::.",
+            "::1.2.3.4 ",
+            "0:0:0:0:0:0:0:0",
         ];
         for text in samples {
-            let expect = text.parse::<std::net::Ipv6Addr>().ok().map(|addr| addr.octets());
+            let expect = text
+                .parse::<std::net::Ipv6Addr>()
+                .ok()
+                .map(|addr| addr.octets());
             assert_eq!(ipv6(text.as_bytes()), expect, "{text}");
         }
-        for text in ["1.2.3.4", "01.2.3.4", "256.1.1.1", "1.2.3", "1.2.3.4.", ".1.2.3", "0.0.0.0",
-            "1..2.3", "255.255.255.255", "1.2.3.4.5", "00.1.1.1", "1.2.3.1000"]
-        {
-            let expect = text.parse::<std::net::Ipv4Addr>().ok().map(|addr| addr.octets());
+        for text in [
+            "1.2.3.4",
+            "01.2.3.4",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.",
+            ".1.2.3",
+            "0.0.0.0",
+            "1..2.3",
+            "255.255.255.255",
+            "1.2.3.4.5",
+            "00.1.1.1",
+            "1.2.3.1000",
+        ] {
+            let expect = text
+                .parse::<std::net::Ipv4Addr>()
+                .ok()
+                .map(|addr| addr.octets());
             assert_eq!(ipv4(text.as_bytes()), expect, "{text}");
         }
     }

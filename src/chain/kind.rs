@@ -1,0 +1,45 @@
+//! How a plugin declares itself, and the ordered registry of all of them.
+
+use corefile::{Diagnostics, Directive};
+
+use crate::Setup;
+
+/// A plugin as the registry sees it.
+pub struct Kind {
+    /// The directive's name.
+    pub name: &'static str,
+    /// Its README: `catena help` shows it.
+    pub doc: &'static str,
+    /// Whether a server block may use it only once.
+    pub once: bool,
+    /// Whether it answers queries from data of its own or an upstream's: `catena check` tells where
+    /// the order of such plugins surprises.
+    pub answers: bool,
+    /// Turns the directives of one server block (all of this name, in order) into links and
+    /// settings.
+    ///
+    /// Errors: everything that is wrong with them, each with its place.
+    pub setup: fn(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics>,
+}
+
+/// One line of the registry.
+#[derive(Clone, Copy)]
+pub enum Entry {
+    /// A plugin of this build.
+    Built(&'static Kind),
+    /// A directive that CoreDNS knows and this build does not have yet.
+    Known(&'static str),
+}
+
+impl Entry {
+    /// The directive's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Built(kind) => kind.name,
+            Self::Known(name) => name,
+        }
+    }
+}
+
+/// All directives in the order in which their plugins run.
+pub type Registry = &'static [Entry];

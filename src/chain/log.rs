@@ -1,0 +1,170 @@
+//! Log lines, written by a thread of their own: the data path never waits for a terminal or a disk.
+//!
+//! The buffer is bounded. What does not fit is dropped and counted.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+
+use crate::metrics::{self, Counter, SHARED};
+
+/// How much may wait to be written.
+const MAX_BUFFERED: usize = 4 << 20;
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Only with the `debug` directive.
+    Debug,
+    /// What happens.
+    Info,
+    /// What should be looked at.
+    Warning,
+    /// What went wrong.
+    Error,
+    /// Why the process ends.
+    Fatal,
+}
+
+impl Level {
+    /// The word in brackets, as CoreDNS prints it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pending {
+    lines: Vec<u8>,
+    /// Whether the writer holds a batch that is not out yet.
+    writing: bool,
+}
+
+struct Buffer {
+    pending: Mutex<Pending>,
+    more: Condvar,
+    empty: Condvar,
+    dropped: Counter,
+}
+
+fn buffer() -> &'static Buffer {
+    static BUFFER: OnceLock<Buffer> = OnceLock::new();
+    static WRITER: AtomicBool = AtomicBool::new(false);
+    let buffer = BUFFER.get_or_init(|| Buffer {
+        pending: Mutex::default(),
+        more: Condvar::new(),
+        empty: Condvar::new(),
+        dropped: metrics::counter(
+            "catena_log_dropped_lines_total",
+            "Log lines dropped because writing was slower than logging.",
+            &[],
+            &[],
+        ),
+    });
+    if !WRITER.swap(true, Ordering::SeqCst) {
+        // Without the thread lines would pile up to the bound and be counted as dropped.
+        let _ = std::thread::Builder::new().name("catena-log".into()).spawn(|| write_all(buffer));
+    }
+    buffer
+}
+
+fn write_all(buffer: &Buffer) {
+    let mut out = std::io::stdout();
+    let mut batch = Vec::new();
+    loop {
+        let mut pending = buffer.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.writing = false;
+        buffer.empty.notify_all();
+        while pending.lines.is_empty() {
+            pending = buffer.more.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut batch, &mut pending.lines);
+        pending.writing = true;
+        drop(pending);
+        // A closed stdout must not take the server with it.
+        let _ = out.write_all(&batch).and_then(|()| out.flush());
+        batch.clear();
+        batch.shrink_to(64 << 10);
+    }
+}
+
+static DEBUG: AtomicBool = AtomicBool::new(false);
+/// Where lines go instead of to stdout while tests listen.
+static CAPTURE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+static CAPTURING: AtomicBool = AtomicBool::new(false);
+
+/// Whether debug lines are written.
+pub fn set_debug(on: bool) {
+    DEBUG.store(on, Ordering::Relaxed);
+}
+
+/// Whether debug lines are written.
+pub fn debug_enabled() -> bool {
+    DEBUG.load(Ordering::Relaxed)
+}
+
+/// Writes whole lines as they are, each with its line end.
+pub fn raw(lines: &[u8]) {
+    if CAPTURING.load(Ordering::Relaxed)
+        && let Some(captured) = &mut *CAPTURE.lock().unwrap_or_else(PoisonError::into_inner)
+    {
+        captured.extend_from_slice(lines);
+        return;
+    }
+    let buffer = buffer();
+    let mut pending = buffer.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    if pending.lines.len() + lines.len() > MAX_BUFFERED {
+        let count = lines.iter().filter(|&&byte| byte == b'\n').count();
+        buffer.dropped.add(SHARED, count as u64);
+        return;
+    }
+    let idle = pending.lines.is_empty();
+    pending.lines.extend_from_slice(lines);
+    drop(pending);
+    if idle {
+        buffer.more.notify_one();
+    }
+}
+
+/// Writes one line, with its level in brackets before it.
+pub fn line(level: Level, message: std::fmt::Arguments<'_>) {
+    if level == Level::Debug && !debug_enabled() {
+        return;
+    }
+    raw(format!("[{}] {message}\n", level.word()).as_bytes());
+}
+
+/// Waits, at most a second, until everything is written: before the process ends.
+pub fn flush() {
+    let buffer = buffer();
+    let pending = buffer.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    let second = std::time::Duration::from_secs(1);
+    let busy = |pending: &mut Pending| pending.writing || !pending.lines.is_empty();
+    drop(buffer.empty.wait_timeout_while(pending, second, busy));
+}
+
+/// Collects lines instead of writing them, for tests; returns what was collected before.
+pub fn capture(on: bool) -> Vec<u8> {
+    let mut captured = CAPTURE.lock().unwrap_or_else(PoisonError::into_inner);
+    CAPTURING.store(on, Ordering::Relaxed);
+    std::mem::replace(&mut *captured, on.then(Vec::new)).unwrap_or_default()
+}
+
+/// Logs at level INFO.
+#[macro_export]
+macro_rules! info { ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Info, format_args!($($arg)*)) }; }
+/// Logs at level WARNING.
+#[macro_export]
+macro_rules! warning { ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Warning, format_args!($($arg)*)) }; }
+/// Logs at level ERROR.
+#[macro_export]
+macro_rules! error { ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Error, format_args!($($arg)*)) }; }
+/// Logs at level DEBUG, which is written only with the `debug` directive.
+#[macro_export]
+macro_rules! debug { ($($arg:tt)*) => { $crate::log::line($crate::log::Level::Debug, format_args!($($arg)*)) }; }

@@ -1,0 +1,384 @@
+//! Metrics: counted per worker without a shared cache line, summed when scraped.
+//!
+//! Families live as long as the process and are found by name, so a reload goes on counting where
+//! the configuration before it stopped.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto;
+
+/// Who counts: the number of a worker, or [`SHARED`] from anywhere else.
+pub type Worker = usize;
+
+/// The shard for everything that is not a worker's own thread.
+pub const SHARED: Worker = usize::MAX;
+
+/// A group of numbers counted together: one contiguous stretch of memory per worker.
+#[derive(Debug)]
+pub struct Cells {
+    shards: Box<[Box<[AtomicU64]>]>,
+}
+
+impl Cells {
+    /// `len` numbers for each of the workers.
+    pub fn new(len: usize) -> Self {
+        // One shard more, for SHARED; rounded up so that no two shards share a cache line.
+        let shard = || (0..len.next_multiple_of(16)).map(|_| AtomicU64::new(0)).collect();
+        Self { shards: (0..=workers()).map(|_| shard()).collect() }
+    }
+
+    /// Adds `n` to number `index`.
+    #[inline]
+    pub fn add(&self, worker: Worker, index: usize, n: u64) {
+        match self.shards.get(worker) {
+            // A worker's shard is written by its thread alone, so a load and a store will do.
+            Some(shard) if worker + 1 < self.shards.len() => {
+                let cell = &shard[index];
+                cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+            }
+            _ => {
+                self.shards[self.shards.len() - 1][index].fetch_add(n, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The sum of number `index` over all workers.
+    pub fn sum(&self, index: usize) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard[index].load(Ordering::Relaxed))
+            .fold(0, u64::wrapping_add)
+    }
+}
+
+/// Tells how many workers count; call once, before the first metric is made.
+pub fn set_workers(count: usize) {
+    let _ = WORKERS.set(count);
+}
+
+fn workers() -> usize {
+    *WORKERS.get_or_init(|| 1)
+}
+
+static WORKERS: OnceLock<usize> = OnceLock::new();
+
+/// A number that only grows.
+#[derive(Clone, Debug)]
+pub struct Counter(Arc<Cells>);
+
+impl Counter {
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self, worker: Worker) {
+        self.0.add(worker, 0, 1);
+    }
+
+    /// Adds `n`.
+    pub fn add(&self, worker: Worker, n: u64) {
+        self.0.add(worker, 0, n);
+    }
+
+    /// The value.
+    pub fn get(&self) -> u64 {
+        self.0.sum(0)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    /// Sets the value.
+    pub fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A distribution over fixed buckets.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    cells: Arc<Cells>,
+    bounds: &'static [f64],
+    /// What one unit of an observed integer is worth: 1e-9 for nanoseconds.
+    scale: f64,
+    /// The bounds in units.
+    units: Arc<[u64]>,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64], scale: f64) -> Self {
+        let units = bounds.iter().map(|bound| (bound / scale).round() as u64).collect();
+        // Buckets, the one above the last bound, and the sum.
+        Self { cells: Arc::new(Cells::new(bounds.len() + 2)), bounds, scale, units }
+    }
+
+    /// Counts one observation, in units of the histogram's scale.
+    #[inline]
+    pub fn observe(&self, worker: Worker, units: u64) {
+        let bucket = self.units.iter().position(|&bound| units <= bound);
+        self.cells.add(worker, bucket.unwrap_or(self.units.len()), 1);
+        self.cells.add(worker, self.units.len() + 1, units);
+    }
+
+    /// How many observations there were.
+    pub fn count(&self) -> u64 {
+        (0..=self.units.len()).map(|bucket| self.cells.sum(bucket)).sum()
+    }
+
+    fn proto(&self) -> proto::Histogram {
+        let mut histogram = proto::Histogram::default();
+        let mut total = 0;
+        let mut buckets = Vec::with_capacity(self.bounds.len());
+        for (index, bound) in self.bounds.iter().enumerate() {
+            total += self.cells.sum(index);
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(total);
+            buckets.push(bucket);
+        }
+        total += self.cells.sum(self.bounds.len());
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(total);
+        histogram.set_sample_sum(self.cells.sum(self.bounds.len() + 1) as f64 * self.scale);
+        histogram
+    }
+}
+
+/// Buckets in seconds as CoreDNS times requests: 0.25 ms doubling fifteen times.
+pub const TIME_BUCKETS: &[f64] = &[
+    0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024,
+    2.048, 4.096, 8.192,
+];
+
+/// Buckets in bytes as CoreDNS sizes messages.
+pub const SIZE_BUCKETS: &[f64] = &[
+    0.0, 100.0, 200.0, 300.0, 400.0, 511.0, 1023.0, 2047.0, 4095.0, 8291.0, 16000.0, 32000.0,
+    48000.0, 64000.0,
+];
+
+/// A gauge whose value is asked for when scraped.
+pub type GaugeFn = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+#[derive(Clone)]
+enum Child {
+    Counter(Counter),
+    Gauge(Gauge),
+    Ask(GaugeFn),
+    Histogram(Histogram),
+}
+
+/// A metric by name with its label names; the children differ in label values.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    kind: proto::MetricType,
+    children: Mutex<Vec<(Vec<String>, Child)>>,
+}
+
+/// The metrics of the process.
+#[derive(Default)]
+struct All {
+    families: Mutex<HashMap<&'static str, Arc<Family>>>,
+}
+
+fn all() -> &'static All {
+    static ALL: OnceLock<All> = OnceLock::new();
+    ALL.get_or_init(All::default)
+}
+
+fn family(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    kind: proto::MetricType,
+) -> Arc<Family> {
+    let mut families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+    let family = families.entry(name).or_insert_with(|| {
+        Arc::new(Family { name, help, labels, kind, children: Mutex::default() })
+    });
+    debug_assert_eq!(family.labels, labels, "one metric, one set of labels");
+    Arc::clone(family)
+}
+
+impl Family {
+    fn child(&self, values: &[&str], make: impl FnOnce() -> Child) -> Child {
+        debug_assert_eq!(values.len(), self.labels.len(), "a value for each label");
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        match children.iter().find(|(known, _)| known == values) {
+            Some((_, child)) => child.clone(),
+            None => {
+                let child = make();
+                let values = values.iter().map(ToString::to_string).collect();
+                children.push((values, child.clone()));
+                child
+            }
+        }
+    }
+
+    fn proto(&self) -> proto::MetricFamily {
+        let mut family = proto::MetricFamily::default();
+        family.set_name(self.name.to_owned());
+        family.set_help(self.help.to_owned());
+        family.set_field_type(self.kind);
+        let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics: Vec<proto::Metric> = Vec::with_capacity(children.len());
+        for (values, child) in children.iter() {
+            let mut metric = proto::Metric::default();
+            let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+                let mut pair = proto::LabelPair::default();
+                pair.set_name((*name).to_owned());
+                pair.set_value(value.clone());
+                pair
+            });
+            metric.set_label(pairs.collect());
+            match child {
+                Child::Counter(counter) => {
+                    let mut value = proto::Counter::default();
+                    value.set_value(counter.get() as f64);
+                    metric.set_counter(value);
+                }
+                Child::Gauge(gauge) => metric.set_gauge(gauge_proto(gauge.get())),
+                Child::Ask(ask) => metric.set_gauge(gauge_proto(ask())),
+                Child::Histogram(histogram) => metric.set_histogram(histogram.proto()),
+            }
+            metrics.push(metric);
+        }
+        family.set_metric(metrics);
+        family
+    }
+}
+
+fn gauge_proto(value: f64) -> proto::Gauge {
+    let mut gauge = proto::Gauge::default();
+    gauge.set_value(value);
+    gauge
+}
+
+/// The counter `name` with these label values; the same one for the same values.
+pub fn counter(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: &[&str],
+) -> Counter {
+    let family = family(name, help, labels, proto::MetricType::COUNTER);
+    match family.child(values, || Child::Counter(Counter(Arc::new(Cells::new(1))))) {
+        Child::Counter(counter) => counter,
+        _ => unreachable!("`{name}` is a counter everywhere"),
+    }
+}
+
+/// The gauge `name` with these label values.
+pub fn gauge(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: &[&str],
+) -> Gauge {
+    let family = family(name, help, labels, proto::MetricType::GAUGE);
+    match family.child(values, || Child::Gauge(Gauge::default())) {
+        Child::Gauge(gauge) => gauge,
+        _ => unreachable!("`{name}` is a plain gauge everywhere"),
+    }
+}
+
+/// A gauge whose value is asked for at each scrape; a later call for the same labels replaces it.
+pub fn gauge_fn(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: &[&str],
+    ask: impl Fn() -> f64 + Send + Sync + 'static,
+) {
+    let family = family(name, help, labels, proto::MetricType::GAUGE);
+    let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
+    children.retain(|(known, _)| known != values);
+    children.push((values.iter().map(ToString::to_string).collect(), Child::Ask(Arc::new(ask))));
+}
+
+/// The histogram `name` with these label values. Observations are integers worth `scale` each.
+pub fn histogram(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: &[&str],
+    bounds: &'static [f64],
+    scale: f64,
+) -> Histogram {
+    let family = family(name, help, labels, proto::MetricType::HISTOGRAM);
+    match family.child(values, || Child::Histogram(Histogram::new(bounds, scale))) {
+        Child::Histogram(histogram) => histogram,
+        _ => unreachable!("`{name}` is a histogram everywhere"),
+    }
+}
+
+/// Forgets the children of `name` whose label values `gone` says yes to: what a new configuration
+/// no longer has.
+pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
+    let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(family) = families.get(name) {
+        let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|(values, _)| !gone(values));
+    }
+}
+
+/// All our families as a collector of the prometheus crate.
+pub struct Families;
+
+impl Collector for Families {
+    fn desc(&self) -> Vec<&Desc> {
+        // Families come and go with configurations: described by what they collect.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+        families
+            .values()
+            .map(|family| family.proto())
+            .filter(|family| !family.get_metric().is_empty())
+            .collect()
+    }
+}
+
+/// Everything as Prometheus text, sorted by name.
+pub fn text() -> String {
+    let mut families = Families.collect();
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    prometheus::TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_from_workers_and_elsewhere_add_up() {
+        let requests = counter("catena_test_total", "Test.", &["zone"], &["a."]);
+        requests.inc(0);
+        requests.inc(SHARED);
+        counter("catena_test_total", "Test.", &["zone"], &["a."]).inc(7);
+        assert_eq!(requests.get(), 3);
+        let seconds = histogram("catena_test_seconds", "Test.", &[], &[], TIME_BUCKETS, 1e-9);
+        seconds.observe(0, 250_000);
+        seconds.observe(0, 250_001);
+        seconds.observe(0, u64::from(u32::MAX) * 1000);
+        let text = text();
+        assert!(text.contains("catena_test_total{zone=\"a.\"} 3\n"), "{text}");
+        assert!(text.contains("catena_test_seconds_bucket{le=\"0.00025\"} 1\n"), "{text}");
+        assert!(text.contains("catena_test_seconds_bucket{le=\"0.0005\"} 2\n"), "{text}");
+        assert!(text.contains("catena_test_seconds_bucket{le=\"+Inf\"} 3\n"), "{text}");
+        forget("catena_test_total", |values| values[0] == "a.");
+        assert!(!super::text().contains("catena_test_total"));
+    }
+}

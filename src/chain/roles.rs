@@ -1,0 +1,24 @@
+//! What plugins offer to each other, by type and never by name.
+
+use wire::Query;
+
+/// The roles a plugin takes; all are optional.
+#[derive(Default)]
+pub struct Roles<'a> {
+    /// It has something to wait for before the server is ready.
+    pub ready: Option<&'a dyn Ready>,
+    /// It knows something about a query before the chain runs.
+    pub metadata: Option<&'a dyn CollectMetadata>,
+}
+
+/// A plugin that is not always ready to serve.
+pub trait Ready: Send + Sync {
+    /// Whether it can serve now; if not, why, for the operator.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// A plugin that provides metadata on the way in.
+pub trait CollectMetadata: Send + Sync {
+    /// Sets its labels with [`Query::set_metadata`].
+    fn collect(&self, query: &mut Query);
+}

@@ -1,0 +1,269 @@
+//! The driver of a chain: in, perhaps wait, out.
+
+use std::sync::Arc;
+
+use wire::{Failure, Query, Reply};
+
+use crate::setup::Clock;
+use crate::{BoxFuture, ServeDns, Served, Step};
+
+/// One plugin at its place.
+pub struct Link {
+    /// The directive's name.
+    pub name: &'static str,
+    /// The plugin.
+    pub plugin: Box<dyn ServeDns>,
+}
+
+/// The plugins of one server block, in registry order.
+pub struct Chain {
+    links: Box<[Link]>,
+    clock: Clock,
+    /// Whether any link wants the prefetch stages; set by who builds the chain.
+    pub prefetches: bool,
+}
+
+/// How far a query came at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// The reply is complete.
+    Done,
+    /// The reply is complete; run [`Chain::refresh`] from this link in the background.
+    Refresh(usize),
+    /// Go on with [`Chain::resume`] at this link.
+    Wait(usize),
+}
+
+/// The rest of the chain behind a plugin that waits.
+#[derive(Clone, Copy)]
+pub struct Next<'a> {
+    chain: &'a Chain,
+    at: usize,
+}
+
+impl Chain {
+    /// A chain of these plugins.
+    pub fn new(links: Vec<Link>, clock: Clock) -> Self {
+        Self { links: links.into(), clock, prefetches: true }
+    }
+
+    /// The plugins in order.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Lets every plugin touch what it will read for `query`.
+    #[inline]
+    pub fn prefetch(&self, query: &Query, stage: u8) {
+        for link in &self.links {
+            link.plugin.prefetch(query, stage);
+        }
+    }
+
+    /// Runs the query as far as it goes without waiting.
+    #[inline]
+    pub fn run(&self, query: &mut Query, reply: &mut Reply) -> Ran {
+        let (at, served) = self.enter(0, query, reply);
+        match served {
+            Ok(Step::Wait) => Ran::Wait(at),
+            served => {
+                let refresh = matches!(served, Ok(Step::Refresh));
+                self.leave(0, at, served, query, reply);
+                if refresh { Ran::Refresh(at) } else { Ran::Done }
+            }
+        }
+    }
+
+    /// Goes on at link `at`, which said [`Step::Wait`].
+    pub async fn resume(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
+        let next = Next { chain: &self, at: at + 1 };
+        let served = self.links[at].plugin.serve_dns(query, reply, next).await;
+        query.now = (self.clock.now)();
+        self.leave(0, at, served, query, reply);
+    }
+
+    /// Renews in the background what link `at` answered; nobody waits for the reply.
+    pub async fn refresh(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
+        query.refresh = true;
+        let next = Next { chain: &self, at: at + 1 };
+        // The outcome is the plugin's own business: it keeps the new answer or does not.
+        let _ = self.links[at].plugin.serve_dns(query, reply, next).await;
+    }
+
+    /// Way in: the first link at or after `at` that does not say `Next`.
+    #[inline]
+    fn enter(&self, mut at: usize, query: &mut Query, reply: &mut Reply) -> (usize, Served) {
+        while let Some(link) = self.links.get(at) {
+            match link.plugin.on_query(query, reply) {
+                Ok(Step::Next) => at += 1,
+                served => return (at, served),
+            }
+        }
+        (at, Ok(Step::Next))
+    }
+
+    /// Way out: `on_reply` of `links[top..at]`, innermost first.
+    #[inline]
+    fn leave(
+        &self,
+        top: usize,
+        at: usize,
+        served: Served,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) {
+        match served {
+            Ok(Step::Done | Step::Refresh | Step::Wait) => {}
+            Ok(Step::Drop) => reply.silence(),
+            Ok(Step::Next) => reply.fail(self.fell_off(at)),
+            Err(failure) => reply.fail(failure),
+        }
+        for link in self.links[top..at].iter().rev() {
+            link.plugin.on_reply(query, reply);
+        }
+    }
+
+    /// Nobody answered: the words are CoreDNS's, log parsers know them.
+    #[cold]
+    fn fell_off(&self, at: usize) -> Failure {
+        let last = at.checked_sub(1).and_then(|at| self.links.get(at)).map_or("", |link| link.name);
+        Failure::servfail(format!("plugin/{last}: no next plugin found"))
+    }
+}
+
+impl<'a> Next<'a> {
+    /// Asks the rest of the chain; the reply is complete when this resolves.
+    pub fn run<'b>(self, query: &'b mut Query, reply: &'b mut Reply) -> BoxFuture<'b, ()>
+    where
+        'a: 'b,
+    {
+        Box::pin(async move {
+            let (at, mut served) = self.chain.enter(self.at, query, reply);
+            if let Ok(Step::Wait | Step::Refresh) = served {
+                let next = Next { at: at + 1, ..self };
+                if matches!(served, Ok(Step::Wait)) {
+                    served = self.chain.links[at].plugin.serve_dns(query, reply, next).await;
+                    query.now = (self.chain.clock.now)();
+                }
+            }
+            self.chain.leave(self.at, at, served, query, reply);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{Moment, Rcode};
+
+    fn clock() -> Clock {
+        Clock { now: || Moment(5), unix: |_| 0 }
+    }
+
+    fn chain(plugins: Vec<Box<dyn ServeDns>>) -> Arc<Chain> {
+        let links = plugins.into_iter().map(|plugin| Link { name: "test", plugin }).collect();
+        Arc::new(Chain::new(links, clock()))
+    }
+
+    /// Answers with its rcode, at once or after waiting.
+    struct Source(Rcode, bool);
+    impl ServeDns for Source {
+        fn on_query(&self, _: &mut Query, reply: &mut Reply) -> Served {
+            if self.1 {
+                return Ok(Step::Wait);
+            }
+            reply.set_rcode(self.0);
+            Ok(Step::Done)
+        }
+        fn serve_dns<'a>(
+            &'a self,
+            _: &'a mut Query,
+            reply: &'a mut Reply,
+            _: Next<'a>,
+        ) -> BoxFuture<'a, Served> {
+            Box::pin(async move {
+                std::future::ready(()).await;
+                reply.set_rcode(self.0);
+                Ok(Step::Done)
+            })
+        }
+    }
+
+    /// Marks the reply on the way out, to show the order.
+    struct Mark(u16);
+    impl ServeDns for Mark {
+        fn on_reply(&self, _: &mut Query, reply: &mut Reply) {
+            reply.opt.push(self.0, &[]);
+        }
+    }
+
+    /// Runs the rest twice.
+    struct Twice;
+    impl ServeDns for Twice {
+        fn on_query(&self, _: &mut Query, _: &mut Reply) -> Served {
+            Ok(Step::Wait)
+        }
+        fn serve_dns<'a>(
+            &'a self,
+            query: &'a mut Query,
+            reply: &'a mut Reply,
+            next: Next<'a>,
+        ) -> BoxFuture<'a, Served> {
+            Box::pin(async move {
+                next.run(query, reply).await;
+                next.run(query, reply).await;
+                Ok(Step::Done)
+            })
+        }
+    }
+
+    fn finish(chain: &Arc<Chain>, query: &mut Query, reply: &mut Reply) -> Ran {
+        let ran = chain.run(query, reply);
+        if let Ran::Wait(at) = ran {
+            let resumed = Arc::clone(chain).resume(at, query, reply);
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(resumed);
+        }
+        ran
+    }
+
+    fn marks(reply: &Reply) -> Vec<u16> {
+        reply.opt.options().map(|option| option.code).collect()
+    }
+
+    #[test]
+    fn replies_pass_the_plugins_innermost_first() {
+        for waits in [false, true] {
+            let source = Source(Rcode::NXDOMAIN, waits);
+            let chain = chain(vec![Box::new(Mark(1)), Box::new(Mark(2)), Box::new(source)]);
+            let (mut query, mut reply) = (Query::new(), Reply::new());
+            finish(&chain, &mut query, &mut reply);
+            assert_eq!(reply.rcode(), Rcode::NXDOMAIN);
+            assert_eq!(marks(&reply), [2, 1]);
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_waits_may_ask_the_rest_again() {
+        let chain = chain(vec![
+            Box::new(Mark(1)),
+            Box::new(Twice),
+            Box::new(Mark(2)),
+            Box::new(Source(Rcode::NOERROR, true)),
+        ]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Wait(1));
+        assert_eq!(marks(&reply), [2, 2, 1]);
+        assert_eq!(query.now, Moment(5));
+    }
+
+    #[test]
+    fn falling_off_the_end_is_a_failure_with_coredns_words() {
+        let chain = chain(vec![Box::new(Mark(1))]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Done);
+        assert_eq!(reply.rcode(), Rcode::SERVFAIL);
+        let cause = reply.failure().and_then(|f| f.cause.as_ref()).unwrap().to_string();
+        assert_eq!(cause, "plugin/test: no next plugin found");
+        assert_eq!(marks(&reply), [1]);
+    }
+}

@@ -1,0 +1,71 @@
+//! What directives tell the server itself rather than the chain.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use corefile::Span;
+
+/// The server's own settings of one block; each is set by one configuration-only directive.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `root`: what relative paths are relative to.
+    pub root: PathBuf,
+    /// `bind`: which addresses to listen on; empty means all.
+    pub bind: Vec<Bind>,
+    /// `reload`: how often to look for a changed Corefile, and by how much to vary that.
+    pub reload: Option<Reload>,
+    /// `debug`: log debug lines and let panics through.
+    pub debug: bool,
+    /// `health { lameduck }`: how long to go on serving once told to stop.
+    pub lameduck: Duration,
+    /// Whether queries of all classes enter the chain (CoreDNS: `chaos` or `forward` is loaded).
+    pub all_classes: bool,
+    /// `metadata`: collect metadata for queries under these zones.
+    pub metadata: Option<crate::ZoneSet>,
+}
+
+/// One `bind` directive.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// Addresses and interface names.
+    pub addresses: Vec<(String, Span)>,
+    /// Addresses and interface names to leave out.
+    pub except: Vec<(String, Span)>,
+}
+
+/// `reload INTERVAL JITTER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// Between two looks.
+    pub interval: Duration,
+    /// At most this much is added to or taken from the interval.
+    pub jitter: Duration,
+}
+
+impl Reload {
+    /// How long to wait before the next look: the interval, give or take the jitter, so that many
+    /// servers do not look at the same moment.
+    pub fn next(&self) -> Duration {
+        let jitter = self.jitter.as_nanos() as u64;
+        if jitter == 0 {
+            return self.interval;
+        }
+        let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
+        let offset = Duration::from_nanos(random % (2 * jitter));
+        (self.interval + offset).saturating_sub(self.jitter)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("."),
+            bind: Vec::new(),
+            reload: None,
+            debug: false,
+            lameduck: Duration::ZERO,
+            all_classes: false,
+            metadata: None,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! What a plugin gets while it is being set up, and what it may ask the server to do for it.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, Weak};
+
+use corefile::{Span, Token};
+use wire::{Moment, Name, Query, Reply, Slot};
+
+use crate::run::Link;
+use crate::{BoxFuture, Chain, Kept, ServeDns, Settings};
+
+/// The server's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// The present moment; a system call, so not for the data path: there is `query.now`.
+    pub now: fn() -> Moment,
+    /// The Unix time, in seconds, of a moment.
+    pub unix: fn(Moment) -> u64,
+}
+
+/// One key of a server block as routed: a zone on one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Lower-case zone.
+    pub zone: Name,
+    /// The listener as CoreDNS labels it in metrics: `dns://:53`.
+    pub server: Arc<str>,
+    /// Port.
+    pub port: u16,
+}
+
+/// Answers questions of our own with the whole server, as if the client had asked them.
+pub trait Resolve: Send + Sync + 'static {
+    /// Whether any server block on the query's listener would take `name` (wire form).
+    fn is_served(&self, query: &Query, name: &[u8]) -> bool;
+
+    /// Runs `query`, made with [`Query::ask_on_behalf`], through the listener's chains.
+    fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
+}
+
+/// A request to one of the server's HTTP endpoints.
+#[derive(Clone, Debug, Default)]
+pub struct HttpRequest {
+    /// What follows the `?`.
+    pub query: String,
+    /// The `Accept` header.
+    pub accept: String,
+}
+
+/// The reply to it.
+#[derive(Clone, Debug)]
+pub struct HttpReply {
+    /// Status code.
+    pub status: u16,
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl HttpReply {
+    /// A plain text.
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+    }
+}
+
+/// Answers requests to one path; runs on the control thread and does not wait.
+pub type HttpHandler = Arc<dyn Fn(&HttpRequest) -> HttpReply + Send + Sync>;
+
+/// An endpoint a plugin asked for.
+pub struct HttpEndpoint {
+    /// Address to listen on, as written (`:8080` means all addresses).
+    pub address: String,
+    /// Where the address was written, if it was.
+    pub span: Option<Span>,
+    /// Path, such as `/health`. A later endpoint for the same address and path replaces this one.
+    pub path: &'static str,
+    /// Who answers.
+    pub handler: HttpHandler,
+}
+
+/// Something to run once the new configuration serves.
+pub type Task = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+
+/// What a set-up plugin asked the server to do; the server takes it after the set-up.
+#[derive(Default)]
+pub struct Requests {
+    /// HTTP endpoints.
+    pub endpoints: Vec<HttpEndpoint>,
+    /// Background tasks: started when the configuration serves, dropped when it is replaced.
+    pub tasks: Vec<Task>,
+    /// To run when the process is told to stop, before the listeners close.
+    pub on_shutdown: Vec<Task>,
+    /// Warnings that do not stop the start.
+    pub warnings: corefile::Diagnostics,
+}
+
+/// The services of the process, the same for all server blocks of one configuration.
+pub struct World {
+    /// How many workers there are; counters have one cell for each.
+    pub workers: usize,
+    /// The clock.
+    pub clock: Clock,
+    /// What survives a reload.
+    pub kept: Kept,
+    /// Questions of our own. Set when the configuration is complete.
+    pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    /// The SHA-512 of the parsed Corefile, in hexadecimal.
+    pub fingerprint: String,
+    services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl World {
+    /// A world without services.
+    pub fn new(workers: usize, clock: Clock, kept: Kept) -> Self {
+        Self {
+            workers,
+            clock,
+            kept,
+            resolver: Arc::default(),
+            fingerprint: String::new(),
+            services: HashMap::new(),
+        }
+    }
+
+    /// Offers a service to plugins, by type: the network, the watcher of files.
+    #[must_use]
+    pub fn with<T: Send + Sync + 'static>(mut self, service: Arc<T>) -> Self {
+        self.services.insert(TypeId::of::<T>(), service);
+        self
+    }
+
+    /// The service of type `T`.
+    pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.services.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+    }
+}
+
+/// The chain that a plugin became part of, once it is complete.
+#[derive(Clone, Default)]
+pub struct Peers(Arc<OnceLock<Weak<Chain>>>);
+
+impl Peers {
+    /// Tells which chain it is.
+    pub fn set(&self, chain: &Arc<Chain>) {
+        let _ = self.0.set(Arc::downgrade(chain));
+    }
+
+    /// The chain, while its configuration lives.
+    pub fn chain(&self) -> Option<Arc<Chain>> {
+        self.0.get()?.upgrade()
+    }
+}
+
+/// The set-up of one server block.
+pub struct Setup<'a> {
+    /// The keys of the block.
+    pub keys: &'a [Key],
+    /// What the block tells the server.
+    pub settings: &'a mut Settings,
+    /// The process.
+    pub world: &'a World,
+    /// What this block asks the server to do.
+    pub requests: &'a mut Requests,
+    links: &'a mut Vec<Link>,
+    slots: &'a mut HashMap<TypeId, usize>,
+    peers: Peers,
+    name: &'static str,
+}
+
+/// The parts of a block's set-up that outlive the borrow of a [`Setup`].
+#[derive(Default)]
+pub struct BlockSetup {
+    /// Settings so far.
+    pub settings: Settings,
+    /// Requests so far.
+    pub requests: Requests,
+    /// Links so far, in order.
+    pub links: Vec<Link>,
+    /// The chain that is being built.
+    pub peers: Peers,
+    slots: HashMap<TypeId, usize>,
+}
+
+impl BlockSetup {
+    /// The set-up for the plugin `name`.
+    pub fn plugin<'a>(
+        &'a mut self,
+        name: &'static str,
+        keys: &'a [Key],
+        world: &'a World,
+    ) -> Setup<'a> {
+        Setup {
+            keys,
+            settings: &mut self.settings,
+            world,
+            requests: &mut self.requests,
+            links: &mut self.links,
+            slots: &mut self.slots,
+            peers: self.peers.clone(),
+            name,
+        }
+    }
+}
+
+impl Setup<'_> {
+    /// Puts a plugin at this directive's place in the chain; several keep their order.
+    pub fn link(&mut self, plugin: impl ServeDns) {
+        self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
+    }
+
+    /// The zones of the block, without repeats.
+    pub fn zones(&self) -> Vec<Name> {
+        let mut zones: Vec<Name> = Vec::new();
+        for key in self.keys {
+            if !zones.contains(&key.zone) {
+                zones.push(key.zone.clone());
+            }
+        }
+        zones
+    }
+
+    /// A path argument, relative to the block's `root`.
+    pub fn path(&self, token: &Token) -> PathBuf {
+        let path = Path::new(token.as_str());
+        if path.is_absolute() { path.to_owned() } else { self.settings.root.join(path) }
+    }
+
+    /// A place in every query for this plugin's state between the way in and the way out.
+    pub fn slot<T: Default + Send + 'static>(&mut self) -> Slot<T> {
+        // Slots of one type share numbers between chains, so that a pooled query keeps its boxes;
+        // a chain that uses a type several times gets several numbers.
+        let nth = self.slots.entry(TypeId::of::<T>()).or_insert(0);
+        let slot = Slot::new(slot_number(TypeId::of::<T>(), *nth));
+        *nth += 1;
+        slot
+    }
+
+    /// The chain this plugin will be part of.
+    pub fn peers(&self) -> Peers {
+        self.peers.clone()
+    }
+
+    /// Who answers questions of our own.
+    pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
+        Arc::clone(&self.world.resolver)
+    }
+
+    /// Serves `path` over HTTP on `address`.
+    pub fn http(
+        &mut self,
+        address: &str,
+        span: Option<Span>,
+        path: &'static str,
+        handler: impl Fn(&HttpRequest) -> HttpReply + Send + Sync + 'static,
+    ) {
+        let handler: HttpHandler = Arc::new(handler);
+        let address = address.to_owned();
+        self.requests.endpoints.push(HttpEndpoint { address, span, path, handler });
+    }
+
+    /// Runs `task` in the background from when this configuration serves until it is replaced.
+    pub fn task<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.requests.tasks.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Runs `task` when the process is told to stop, before the listeners close.
+    pub fn on_shutdown<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.requests.on_shutdown.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// The addresses that `text` (`:8080`, `127.0.0.1:8080`, `[::1]:8080`) stands for.
+    ///
+    /// Errors: not an address with a port.
+    pub fn http_address(text: &str) -> Result<SocketAddr, String> {
+        let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+        let full = full.replace("localhost:", "127.0.0.1:");
+        full.parse().map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".into())
+    }
+}
+
+/// The slot that belongs to the server itself.
+pub const SERVER_SLOT: usize = 0;
+
+/// Numbers (type, nth use) pairs for the whole process, from the one after the server's on.
+fn slot_number(kind: TypeId, nth: usize) -> usize {
+    static NUMBERS: std::sync::Mutex<Vec<(TypeId, usize)>> = std::sync::Mutex::new(Vec::new());
+    let mut numbers = NUMBERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match numbers.iter().position(|known| *known == (kind, nth)) {
+        Some(number) => number + SERVER_SLOT + 1,
+        None => {
+            numbers.push((kind, nth));
+            numbers.len() + SERVER_SLOT
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Zones as arguments: which names a plugin is for, and for which it lets the next one answer.
+
+use std::net::IpAddr;
+
+use corefile::{Cidr, Diagnostic, Token};
+use wire::{Name, Query, hash, name};
+
+/// The zones a plugin answers for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneSet {
+    /// Longest first, so that the first match is the longest.
+    zones: Vec<(u64, Name)>,
+}
+
+impl ZoneSet {
+    /// These zones.
+    pub fn new(zones: impl IntoIterator<Item = Name>) -> Self {
+        let mut zones: Vec<_> = zones
+            .into_iter()
+            .map(|zone| (hash::name(zone.as_wire()), zone.to_lower()))
+            .collect();
+        zones.sort_by_key(|(_, zone)| std::cmp::Reverse(name::label_count(zone.as_wire())));
+        zones.dedup();
+        Self { zones }
+    }
+
+    /// The root only: every name.
+    pub fn all() -> Self {
+        Self::new([Name::root()])
+    }
+
+    /// Zones given as arguments, or `default` if there are none.
+    ///
+    /// Errors: an argument that is not a zone.
+    pub fn from_args(args: &[Token], default: &[Name]) -> Result<Self, Diagnostic> {
+        if args.is_empty() {
+            return Ok(Self::new(default.iter().cloned()));
+        }
+        let mut zones = Vec::new();
+        for arg in args {
+            zones.extend(parse(arg)?);
+        }
+        Ok(Self::new(zones))
+    }
+
+    /// The zones, longest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Name> {
+        self.zones.iter().map(|(_, zone)| zone)
+    }
+
+    /// Whether there is no zone.
+    pub fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+
+    /// The longest zone that the query's name is in, and the label where it starts.
+    #[inline]
+    pub fn find(&self, query: &Query) -> Option<(usize, &Name)> {
+        let labels = query.labels();
+        self.zones.iter().find_map(|(hash, zone)| {
+            // Start of the suffix with as many bytes as the zone, if a label starts there.
+            let wire = zone.as_wire();
+            let at = query.name().len().checked_sub(wire.len())?;
+            let label = (0..=labels).rev().find(|&label| query.label_at(label) <= at)?;
+            let fits = query.label_at(label) == at
+                && query.suffix_hash(label) == *hash
+                && &query.name()[at..] == wire;
+            fits.then_some((label, zone))
+        })
+    }
+
+    /// Whether the query's name is in one of the zones.
+    #[inline]
+    pub fn contains(&self, query: &Query) -> bool {
+        self.find(query).is_some()
+    }
+
+    /// Whether `wire`, any case, is in one of the zones.
+    pub fn contains_name(&self, wire: &[u8]) -> bool {
+        self.zones.iter().any(|(_, zone)| name::is_under(wire, zone.as_wire()))
+    }
+}
+
+/// Whether a query that a plugin cannot answer goes on to the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fallthrough(Option<ZoneSet>);
+
+impl Fallthrough {
+    /// Never, the default without the option.
+    pub const NEVER: Self = Self(None);
+
+    /// The `fallthrough [ZONES...]` option: without zones, for every name.
+    ///
+    /// Errors: an argument that is not a zone.
+    pub fn from_args(args: &[Token]) -> Result<Self, Diagnostic> {
+        ZoneSet::from_args(args, &[Name::root()]).map(|zones| Self(Some(zones)))
+    }
+
+    /// Whether this query may go on.
+    #[inline]
+    pub fn allows(&self, query: &Query) -> bool {
+        self.0.as_ref().is_some_and(|zones| zones.contains(query))
+    }
+}
+
+/// The zone or, for an address range, the reverse zones that `token` names.
+///
+/// Errors: neither a name nor an address range.
+pub fn parse(token: &Token) -> Result<Vec<Name>, Diagnostic> {
+    from_text(token.as_str()).map_err(|problem| {
+        Diagnostic::error(token.span, format!("`{}` is not a zone: {problem}", token.as_str()))
+            .label("expected a domain name or an address range such as `10.0.0.0/24`")
+            .help("write the zone as `example.org` or its reverse zone as `10.0.0.0/24`")
+    })
+}
+
+/// The same for plain text.
+///
+/// Errors: what is wrong with the text.
+pub fn from_text(text: &str) -> Result<Vec<Name>, String> {
+    if text.contains('/') && !text.ends_with('.') {
+        if let Some(cidr) = cidr(text)? {
+            return Ok(reverse_zones(&cidr));
+        }
+    }
+    let zone = Name::from_text(text).map_err(|problem| problem.to_string())?;
+    Ok(vec![zone.to_lower()])
+}
+
+/// An address range, or `None` if the text before the `/` is no address (RFC 2317 names have a `/`).
+fn cidr(text: &str) -> Result<Option<Cidr>, String> {
+    let Some((address, prefix)) = text.split_once('/') else { return Ok(None) };
+    let Ok(address) = address.parse::<IpAddr>() else { return Ok(None) };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    match prefix.parse::<u8>() {
+        Ok(prefix) if prefix <= most => Ok(Some(Cidr { addr: address, prefix })),
+        _ => Err(format!("the prefix length must be a number up to {most}")),
+    }
+}
+
+/// The reverse zones that cover a range: one if it ends at an octet (IPv4) or a nibble (IPv6),
+/// else all those up to the next such boundary.
+pub fn reverse_zones(cidr: &Cidr) -> Vec<Name> {
+    let (bytes, step, suffix): (Vec<u8>, u8, &str) = match cidr.addr {
+        IpAddr::V4(address) => (address.octets().to_vec(), 8, "in-addr.arpa."),
+        IpAddr::V6(address) => {
+            let nibbles = address.octets().iter().flat_map(|byte| [byte >> 4, byte & 15]).collect();
+            (nibbles, 4, "ip6.arpa.")
+        }
+    };
+    let digits = usize::from(cidr.prefix.div_ceil(step));
+    let spare = digits as u8 * step - cidr.prefix;
+    let show = |digit: u8| if step == 8 { digit.to_string() } else { format!("{digit:x}") };
+    let fixed: Vec<String> =
+        bytes.iter().take(digits.saturating_sub(1)).map(|&digit| show(digit)).rev().collect();
+    let first = bytes.get(digits.wrapping_sub(1)).map_or(0, |digit| digit >> spare << spare);
+    (0..1u16 << spare)
+        .filter_map(|offset| {
+            let mut text = String::new();
+            if digits > 0 {
+                text.push_str(&show(first + offset as u8));
+                text.push('.');
+            }
+            for digit in &fixed {
+                text.push_str(digit);
+                text.push('.');
+            }
+            text.push_str(suffix);
+            Name::from_text(&text).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Rtype;
+
+    fn texts(text: &str) -> Vec<String> {
+        from_text(text).unwrap().iter().map(Name::to_string).collect()
+    }
+
+    #[test]
+    fn ranges_become_reverse_zones() {
+        assert_eq!(texts("10.0.0.0/24"), ["0.0.10.in-addr.arpa."]);
+        assert_eq!(texts("10.0.0.0/8"), ["10.in-addr.arpa."]);
+        assert_eq!(texts("10.0.0.0/25").len(), 128);
+        assert_eq!(texts("10.1.0.0/17")[127], "127.1.10.in-addr.arpa.");
+        assert_eq!(texts("2001:db8::/32"), ["8.b.d.0.1.0.0.2.ip6.arpa."]);
+        assert_eq!(texts("0.0.0.0/0"), ["in-addr.arpa."]);
+        assert_eq!(texts("10.0.0.0/24."), ["10.0.0.0/24."]);
+        assert_eq!(texts("0/26.2.0.192.in-addr.arpa"), ["0/26.2.0.192.in-addr.arpa."]);
+        assert!(from_text("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn the_longest_zone_wins() {
+        let name = |text: &str| Name::from_text(text).unwrap();
+        let set = ZoneSet::new([name("org."), name("example.org."), name("net.")]);
+        let mut query = Query::new();
+        let from = Query::new();
+        let mut zone_of = |text: &str| {
+            query.ask_on_behalf(&from, name(text).as_wire(), Rtype::A, false);
+            set.find(&query).map(|(label, zone)| (label, zone.to_string()))
+        };
+        assert_eq!(zone_of("www.Example.org."), Some((1, "example.org.".into())));
+        assert_eq!(zone_of("wwwexample.org."), Some((1, "org.".into())));
+        assert_eq!(zone_of("example.com."), None);
+        assert_eq!(zone_of("net."), Some((0, "net.".into())));
+    }
+}

@@ -1,0 +1,263 @@
+//! Flags as CoreDNS takes them (Go's syntax: one dash or two, `-flag value` or `-flag=value`) and
+//! our own subcommands.
+
+use std::process::ExitCode;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Serve.
+    Run(RunOptions),
+    /// Look at a Corefile without serving it.
+    Check(CheckOptions),
+    /// Explain the program, or one plugin.
+    Help(Option<String>),
+    /// List the plugins.
+    Plugins,
+    /// Tell the version.
+    Version,
+}
+
+/// How to serve.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RunOptions {
+    /// `-conf`; `None` means `Corefile` if there is one.
+    pub(crate) conf: Option<String>,
+    /// `-dns.port`, `-p`.
+    pub(crate) port: u16,
+    /// `-pidfile`.
+    pub(crate) pidfile: Option<String>,
+    /// `-quiet`.
+    pub(crate) quiet: bool,
+}
+
+/// What to check.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CheckOptions {
+    /// `-conf`.
+    pub(crate) conf: String,
+    /// `--format json`.
+    pub(crate) json: bool,
+    /// `-dns.port`, `-p`.
+    pub(crate) port: u16,
+}
+
+/// Why the arguments cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// A flag that is not known, or lacks its value: exit 2 and the usage.
+    Flag(String),
+    /// Words that are no flags: exit 1.
+    Extra(Vec<String>),
+}
+
+const USAGE: &str = "\
+Usage of catena:
+  -conf string
+    \tCorefile to load (default \"Corefile\")
+  -dns.port string
+    \tDefault port (default \"53\")
+  -p string
+    \tDefault port (default \"53\")
+  -pidfile string
+    \tPath to write pid file
+  -plugins
+    \tList installed plugins
+  -quiet
+    \tQuiet mode (no initialization output)
+  -version
+    \tShow version
+";
+
+/// The usage, and what CoreDNS does not have.
+pub(crate) fn usage() -> String {
+    format!(
+        "{USAGE}\nCommands:\n  check [-conf FILE] [-p PORT] [--format text|json]\n    \tLook for \
+         mistakes in a Corefile: exit 0 if it can be served, 1 if not\n  help [PLUGIN]\n    \tShow \
+         this text, or a plugin's manual\n"
+    )
+}
+
+/// Understands the arguments.
+pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
+    match argv.first().map(String::as_str) {
+        Some("check") => return parse_check(&argv[1..]),
+        Some("help") => return Ok(Command::Help(argv.get(1).cloned())),
+        _ => {}
+    }
+    let mut run = RunOptions { conf: None, port: 53, pidfile: None, quiet: false };
+    let mut other = None;
+    let extra = flags(argv, |name, value| {
+        match name {
+            "conf" => run.conf = Some(value.text(name)?),
+            "dns.port" | "p" => run.port = port(name, &value.text(name)?)?,
+            "pidfile" => run.pidfile = Some(value.text(name)?),
+            "quiet" => run.quiet = value.truth(name)?,
+            "plugins" if value.truth(name)? => other = Some(Command::Plugins),
+            "version" if value.truth(name)? => other = Some(Command::Version),
+            "plugins" | "version" => {}
+            "h" | "help" => other = Some(Command::Help(None)),
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    })?;
+    if !extra.is_empty() {
+        return Err(Wrong::Extra(extra));
+    }
+    Ok(other.unwrap_or(Command::Run(run)))
+}
+
+fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
+    let mut check = CheckOptions { conf: "Corefile".to_owned(), json: false, port: 53 };
+    let extra = flags(argv, |name, value| {
+        match name {
+            "conf" => check.conf = value.text(name)?,
+            "dns.port" | "p" => check.port = port(name, &value.text(name)?)?,
+            "format" => {
+                check.json = match value.text(name)?.as_str() {
+                    "json" => true,
+                    "text" => false,
+                    other => {
+                        return Err(Wrong::Flag(format!(
+                            "invalid value \"{other}\" for flag -format: expected text or json"
+                        )));
+                    }
+                }
+            }
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    })?;
+    match extra.as_slice() {
+        [] => {}
+        [file] if check.conf == "Corefile" => check.conf.clone_from(file),
+        _ => return Err(Wrong::Extra(extra)),
+    }
+    Ok(Command::Check(check))
+}
+
+/// A flag's value, still to be fetched: behind the `=`, or the next word.
+struct Value<'a> {
+    inline: Option<&'a str>,
+    next: Option<&'a str>,
+    took_next: &'a mut bool,
+}
+
+impl Value<'_> {
+    fn text(self, name: &str) -> Result<String, Wrong> {
+        *self.took_next = self.inline.is_none() && self.next.is_some();
+        let value = self.inline.or(self.next).map(str::to_owned);
+        value.ok_or_else(|| Wrong::Flag(format!("flag needs an argument: -{name}")))
+    }
+
+    fn truth(&self, name: &str) -> Result<bool, Wrong> {
+        match self.inline {
+            None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+            Some(other) => Err(Wrong::Flag(format!(
+                "invalid boolean value \"{other}\" for -{name}: parse error"
+            ))),
+        }
+    }
+}
+
+/// Hands each flag to `take`; returns the words behind the flags.
+fn flags(
+    argv: &[String],
+    mut take: impl FnMut(&str, Value<'_>) -> Result<(), Wrong>,
+) -> Result<Vec<String>, Wrong> {
+    let mut at = 0;
+    while let Some(word) = argv.get(at) {
+        let Some(flag) = word.strip_prefix('-').filter(|flag| !flag.is_empty()) else { break };
+        at += 1;
+        if flag == "-" {
+            break;
+        }
+        let flag = flag.strip_prefix('-').unwrap_or(flag);
+        let (name, inline) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (flag, None),
+        };
+        let mut took_next = false;
+        let next = argv.get(at).map(String::as_str);
+        take(name, Value { inline, next, took_next: &mut took_next })?;
+        at += usize::from(took_next);
+    }
+    Ok(argv[at..].to_vec())
+}
+
+fn port(name: &str, text: &str) -> Result<u16, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::Flag(format!("invalid value \"{text}\" for flag -{name}: expected a port number"))
+    })
+}
+
+fn unknown(name: &str) -> Wrong {
+    Wrong::Flag(format!("flag provided but not defined: -{name}"))
+}
+
+/// Prints why the arguments are refused, as Go's flag package does.
+pub(crate) fn refuse(wrong: &Wrong) -> ExitCode {
+    match wrong {
+        Wrong::Flag(problem) => {
+            eprint!("{problem}\n{USAGE}");
+            ExitCode::from(2)
+        }
+        Wrong::Extra(words) => {
+            eprintln!("extra command line arguments: [{}]", words.join(" "));
+            ExitCode::from(1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Command, Wrong> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn run(conf: Option<&str>, port: u16) -> RunOptions {
+        RunOptions { conf: conf.map(str::to_owned), port, pidfile: None, quiet: false }
+    }
+
+    #[test]
+    fn flags_take_one_dash_or_two_and_values_either_way() {
+        assert_eq!(parse_line(""), Ok(Command::Run(run(None, 53))));
+        assert_eq!(parse_line("-conf F -dns.port 1053"), Ok(Command::Run(run(Some("F"), 1053))));
+        assert_eq!(parse_line("--conf=F --p=99"), Ok(Command::Run(run(Some("F"), 99))));
+        assert_eq!(
+            parse_line("-quiet -pidfile x"),
+            Ok(Command::Run(RunOptions {
+                quiet: true,
+                pidfile: Some("x".into()),
+                ..run(None, 53)
+            }))
+        );
+        assert_eq!(parse_line("-version"), Ok(Command::Version));
+        assert_eq!(parse_line("-plugins"), Ok(Command::Plugins));
+        assert_eq!(parse_line("-version=false"), Ok(Command::Run(run(None, 53))));
+    }
+
+    #[test]
+    fn mistakes_are_told_in_gos_words() {
+        let flag = |text: &str| Err(Wrong::Flag(text.to_owned()));
+        assert_eq!(parse_line("-nosuchflag"), flag("flag provided but not defined: -nosuchflag"));
+        assert_eq!(parse_line("-conf"), flag("flag needs an argument: -conf"));
+        assert_eq!(parse_line("extra"), Err(Wrong::Extra(vec!["extra".into()])));
+        assert!(parse_line("-p x").is_err());
+        assert!(parse_line("-quiet=maybe").is_err());
+    }
+
+    #[test]
+    fn check_takes_a_file_and_a_format() {
+        let check = |conf: &str, json| {
+            Ok(Command::Check(CheckOptions { conf: conf.to_owned(), json, port: 53 }))
+        };
+        assert_eq!(parse_line("check"), check("Corefile", false));
+        assert_eq!(parse_line("check -conf X --format json"), check("X", true));
+        assert_eq!(parse_line("check X"), check("X", false));
+        assert!(parse_line("check --format xml").is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! The command line: what to do, done.
+
+mod args;
+mod check;
+mod help;
+mod run;
+
+use std::process::ExitCode;
+
+use chain::Registry;
+
+use args::Command;
+
+/// The version that `-version` and the banner show.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs the program with these plugins; the whole of an outside build's `main`.
+pub fn main(registry: Registry) -> ExitCode {
+    let argv: Vec<String> = std::env::args().skip(1).collect();
+    match args::parse(&argv) {
+        Ok(Command::Run(options)) => run::run(registry, &options),
+        Ok(Command::Check(options)) => check::check(registry, &options),
+        Ok(Command::Help(topic)) => help::help(registry, topic.as_deref()),
+        Ok(Command::Plugins) => help::plugins(registry),
+        Ok(Command::Version) => help::version(),
+        Err(wrong) => args::refuse(&wrong),
+    }
+}

@@ -1,0 +1,195 @@
+//! The main job: serve until told to stop.
+#![expect(clippy::print_stdout, reason = "the start banner goes to stdout, as CoreDNS's does")]
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chain::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::args::RunOptions;
+use super::{VERSION, help};
+use crate::server::{Options, Process, Source};
+
+/// How CoreDNS exits when a second interrupt comes while it is stopping.
+const EXIT_INTERRUPTED: u8 = 2;
+
+/// Serves; returns when the process is to end.
+pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
+    let source = match read_source(options.conf.as_deref()) {
+        Ok(source) => source,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(serve(registry, options, source));
+    chain::log::flush();
+    // Background lookups may still sit in a blocking thread; nobody waits for them any more.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}
+
+async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode {
+    let mut signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("cannot handle signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let options = Options { registry, port: run.port, workers: workers() };
+    let mut process = match Process::start(source, options).await {
+        Ok(process) => process,
+        Err(refused) => {
+            eprint!("{}", refused.text);
+            return ExitCode::FAILURE;
+        }
+    };
+    let pidfile = match write_pidfile(run.pidfile.as_deref()) {
+        Ok(pidfile) => pidfile,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if !run.quiet {
+        banner(&process);
+    }
+    let code = loop {
+        match next_event(&process, &mut signals).await {
+            Event::Reload => process.reload().await,
+            Event::Look => {
+                if process.source_changed() {
+                    process.reload().await;
+                }
+            }
+            Event::Quit => break ExitCode::SUCCESS,
+            Event::Terminate(name) => {
+                chain::info!("{name}: Shutting down servers then terminating");
+                tokio::select! {
+                    () = process.stop() => break ExitCode::SUCCESS,
+                    _ = signals.interrupt.recv() => break ExitCode::from(EXIT_INTERRUPTED),
+                }
+            }
+        }
+    };
+    drop(pidfile);
+    code
+}
+
+/// One worker per core, or as many as `GOMAXPROCS` says: the variable operators already set.
+fn workers() -> usize {
+    let asked = std::env::var("GOMAXPROCS").ok().and_then(|value| value.parse::<usize>().ok());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    asked.filter(|&count| count > 0).unwrap_or(cores).min(1024)
+}
+
+/// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.
+pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, String> {
+    if conf == Some("stdin") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| format!("loading Corefile from stdin: {error}"))?;
+        return Ok(Source { name: "stdin".to_owned(), path: None, text });
+    }
+    let path = PathBuf::from(conf.unwrap_or("Corefile"));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Source { name: path.display().to_string(), path: Some(path), text }),
+        Err(error) if conf.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Source { name: "builtin".to_owned(), path: None, text: String::new() })
+        }
+        Err(error) => Err(format!(
+            "loading Corefile via flag: open {}: {}",
+            path.display(),
+            plain(&error)
+        )),
+    }
+}
+
+/// The system's words without Rust's error number.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+/// Removed when the process ends.
+struct Pidfile(PathBuf);
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
+    let Some(path) = path else { return Ok(None) };
+    std::fs::write(path, format!("{}\n", std::process::id()))
+        .map_err(|error| format!("cannot write the pid file {path}: {}", plain(&error)))?;
+    Ok(Some(Pidfile(path.into())))
+}
+
+fn banner(process: &Process) {
+    for line in process.banner() {
+        println!("{line}");
+    }
+    println!("catena-{VERSION}");
+    println!("{}", help::platform());
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+enum Event {
+    Reload,
+    Look,
+    Terminate(&'static str),
+    Quit,
+}
+
+async fn next_event(process: &Process, signals: &mut Signals) -> Event {
+    let look = async {
+        match process.reload_interval() {
+            Some(reload) => tokio::time::sleep(reload.next()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signals.terminate.recv() => Event::Terminate("SIGTERM"),
+        _ = signals.interrupt.recv() => Event::Terminate("SIGINT"),
+        _ = signals.quit.recv() => Event::Quit,
+        _ = signals.hangup.recv() => Event::Reload,
+        _ = signals.user1.recv() => Event::Reload,
+        () = look => Event::Look,
+    }
+}

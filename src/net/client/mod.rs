@@ -1,0 +1,129 @@
+//! The client side: asks upstreams, over the system's network or one that a test made up.
+
+mod tcp;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+pub use tcp::{Reused, TcpPool};
+
+use crate::udp::sys;
+
+/// Says whether a message is the reply waited for.
+pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
+
+/// Upstreams that a test made up.
+pub trait Simulated: Send + Sync {
+    /// The datagrams that come back for `message`, each after its delay; none: it was lost.
+    fn udp(&self, to: SocketAddr, message: &[u8]) -> Vec<(Duration, Vec<u8>)>;
+
+    /// The message that comes back over a connection; `None`: it was refused.
+    fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
+}
+
+/// Where upstreams are.
+#[derive(Clone)]
+pub enum Network {
+    /// Behind the system's sockets.
+    Os,
+    /// In a test's imagination.
+    Simulated(Arc<dyn Simulated>),
+}
+
+impl Network {
+    /// Sends `message` from a fresh port and waits for a reply that `accept` says yes to; whatever
+    /// else comes (forged, late) is ignored.
+    ///
+    /// # Errors
+    /// `TimedOut` after `timeout`; else what the system says, `ConnectionRefused` among it.
+    pub async fn ask_udp(
+        &self,
+        source: Option<IpAddr>,
+        to: SocketAddr,
+        message: &[u8],
+        timeout: Duration,
+        into: &mut Vec<u8>,
+        accept: Accept<'_>,
+    ) -> io::Result<()> {
+        let end = Instant::now() + timeout;
+        match self {
+            Self::Os => {
+                let socket = connected(source, to)?;
+                socket.get_ref().send(message)?;
+                let reply = poll_fn(|cx| {
+                    loop {
+                        let mut readable = ready!(socket.poll_read_ready(cx))?;
+                        match sys::receive_into(socket.get_ref().as_fd(), into) {
+                            Ok(()) if accept(into) => return Poll::Ready(Ok(())),
+                            Ok(()) => {}
+                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                readable.clear_ready();
+                            }
+                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                            Err(error) => return Poll::Ready(Err(error)),
+                        }
+                    }
+                });
+                tokio::time::timeout_at(end, reply).await.map_err(|_| late())?
+            }
+            Self::Simulated(world) => {
+                let start = Instant::now();
+                let mut datagrams = world.udp(to, message);
+                datagrams.sort_by_key(|(delay, _)| *delay);
+                for (delay, datagram) in datagrams {
+                    if start + delay > end {
+                        break;
+                    }
+                    tokio::time::sleep_until(start + delay).await;
+                    if accept(&datagram) {
+                        *into = datagram;
+                        return Ok(());
+                    }
+                }
+                tokio::time::sleep_until(end).await;
+                Err(late())
+            }
+        }
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+/// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
+/// the port at random.
+fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::Result<Socket> {
+    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    Ok(socket)
+}
+
+fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
+    let socket = socket(source, to, Type::DGRAM)?;
+    socket.connect(&to.into())?;
+    // Not for writing: the datagram that leaves would wake us.
+    sys::register(socket.into(), Interest::READABLE)
+}
+
+/// The address that stands for no particular one, of the same family as `to`.
+pub fn any_source(to: SocketAddr) -> IpAddr {
+    if to.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    }
+}

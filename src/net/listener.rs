@@ -1,0 +1,138 @@
+//! One address to listen on, over all workers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::bind;
+use crate::handler::Handler;
+use crate::signal::Signal;
+use crate::workers::Workers;
+use crate::{tcp, udp};
+
+/// What is spoken on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Plain DNS: UDP and TCP on the same port.
+    Dns,
+}
+
+/// How long a TCP client may take, and how much it may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpTimeouts {
+    /// From the first byte of a message (or from connecting, for the first one) to its last.
+    pub read: Duration,
+    /// Without taking a byte of what was sent.
+    pub write: Duration,
+    /// Without a question, after the first.
+    pub idle: Duration,
+    /// Queries on one connection; then it is closed.
+    pub max_queries: Option<u32>,
+}
+
+impl Default for TcpTimeouts {
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(3),
+            write: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            max_queries: None,
+        }
+    }
+}
+
+/// Where and how to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenSpec {
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The address. Port 0 lets the system choose; `[::]` stands for IPv4 too.
+    pub addr: SocketAddr,
+    /// Sockets on this address; one per worker unless said.
+    pub sockets: Option<usize>,
+    /// Bounds on TCP clients.
+    pub tcp: TcpTimeouts,
+}
+
+impl ListenSpec {
+    /// Plain DNS on `addr`, all else as usual.
+    pub fn dns(addr: SocketAddr) -> Self {
+        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
+    }
+}
+
+/// Sockets that answer. Dropping it closes them without grace.
+pub struct Listener {
+    local: SocketAddr,
+    signal: Arc<Signal>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Listener {
+    pub(crate) fn open(
+        workers: &Workers,
+        spec: &ListenSpec,
+        handler: &Arc<dyn Handler>,
+    ) -> io::Result<Self> {
+        let count = spec.sockets.unwrap_or(workers.count()).max(1);
+        let bound = bind::bind(spec.addr, count)?;
+        let signal = Arc::new(Signal::default());
+        // Everything that can fail comes first: bind, then register with each runtime.
+        let mut ready = Vec::with_capacity(count);
+        for (n, pair) in bound.pairs.into_iter().enumerate() {
+            let _context = workers.handle(n).enter();
+            let worker = workers.worker(n);
+            let datagrams = udp::Socket::new(
+                pair.udp,
+                bound.local,
+                Arc::clone(worker),
+                Arc::clone(handler),
+                Arc::clone(&signal),
+            )?;
+            let streams = tcp::Acceptor::new(
+                pair.tcp,
+                spec.tcp,
+                Arc::clone(worker),
+                Arc::clone(handler),
+                Arc::clone(&signal),
+            )?;
+            ready.push((datagrams, streams));
+        }
+        let tasks = ready
+            .into_iter()
+            .enumerate()
+            .flat_map(|(n, (datagrams, streams))| {
+                let runtime = workers.handle(n);
+                [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
+            })
+            .collect();
+        Ok(Self { local: bound.local, signal, tasks })
+    }
+
+    /// The address, with the port that the system chose if it did.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops accepting, answers all that has arrived, waits up to `grace` for queries that wait,
+    /// then closes.
+    pub async fn close(mut self, grace: Duration) {
+        self.signal.raise(grace);
+        for task in self.tasks.drain(..) {
+            // A task that panicked or whose worker is gone is closed as well.
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if !self.tasks.is_empty() {
+            self.signal.raise(Duration::ZERO);
+        }
+    }
+}

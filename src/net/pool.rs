@@ -1,0 +1,30 @@
+//! Slots that wait for their next query: one stack per thread, so that nobody takes a lock.
+
+use std::cell::RefCell;
+
+use crate::handler::{Fate, Slot};
+
+/// How many slots a thread keeps; what comes back beyond that is freed.
+const KEPT: usize = 512;
+
+thread_local! {
+    static POOL: RefCell<Vec<Box<Slot>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A slot from the pool, or a fresh one.
+pub(crate) fn take() -> Box<Slot> {
+    let mut slot = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
+    slot.fate = Fate::Silent;
+    slot
+}
+
+/// Gives a slot back.
+pub(crate) fn give(slot: Box<Slot>) {
+    // The pool is gone when the thread is going: then the slot just goes too.
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if pool.len() < KEPT {
+            pool.push(slot);
+        }
+    });
+}

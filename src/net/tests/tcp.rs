@@ -1,0 +1,333 @@
+//! TCP over real sockets.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::*;
+use net::{Limits, ListenSpec, TcpTimeouts, Workers};
+
+fn connect(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+}
+
+fn receive(stream: &mut TcpStream) -> Vec<u8> {
+    let mut len = [0; 2];
+    stream.read_exact(&mut len).unwrap();
+    let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+    stream.read_exact(&mut message).unwrap();
+    message
+}
+
+fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(stream.read(&mut [0; 16]), Ok(0))
+        || stream.take_error().is_ok_and(|error| error.is_some())
+}
+
+fn quick() -> TcpTimeouts {
+    TcpTimeouts {
+        read: Duration::from_millis(200),
+        write: Duration::from_millis(300),
+        idle: Duration::from_millis(400),
+        max_queries: None,
+    }
+}
+
+fn listen_quick(workers: &Workers) -> (net::Listener, SocketAddr) {
+    let mut spec = ListenSpec::dns("127.0.0.1:0".parse().unwrap());
+    spec.tcp = quick();
+    let (listener, addr, _) = listen_with(workers, &spec);
+    (listener, addr)
+}
+
+#[test]
+fn a_thousand_queries_on_one_connection() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    let all: Vec<u8> = (0..1000).flat_map(|id| framed(&message(id, READY, &[9; 30]))).collect();
+    stream.write_all(&all).unwrap();
+    for id in 0..1000 {
+        let reply = receive(&mut stream);
+        assert_eq!(common::id(&reply), id);
+        assert_eq!(&reply[13..], &[9; 30]);
+    }
+    assert_eq!(workers.stats().tcp_sent, 1000);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn byte_by_byte_and_both_families() {
+    let workers = workers(2, Limits::default());
+    for bound in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+        let (_listener, mut addr, _) = listen(&workers, bound);
+        if addr.ip().is_unspecified() {
+            addr.set_ip("127.0.0.1".parse().unwrap());
+        }
+        let mut stream = connect(addr);
+        for byte in framed(&message(7, ADDRESSES, &[])) {
+            stream.write_all(&[byte]).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let expected = format!("{} {addr}", stream.local_addr().unwrap());
+        assert_eq!(String::from_utf8_lossy(&receive(&mut stream)[12..]), expected);
+    }
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn answers_overtake_each_other() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    let all: Vec<u8> = (0..90)
+        .flat_map(|id| match id % 3 {
+            0 => framed(&message(id, WAITS, &[200])),
+            1 => framed(&message(id, READY, &[])),
+            _ => framed(&message(id, SILENT, &[])),
+        })
+        .collect();
+    stream.write_all(&all).unwrap();
+    let order: Vec<u16> = (0..60).map(|_| id(&receive(&mut stream)) % 3).collect();
+    assert!(order[..30].iter().all(|&kind| kind == 1), "{order:?}");
+    assert!(order[30..].iter().all(|&kind| kind == 0), "{order:?}");
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn more_waiting_than_the_pipeline_takes() {
+    let workers = workers(1, Limits { tcp_pipeline: 8, ..Limits::default() });
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    let all: Vec<u8> = (0..64).flat_map(|id| framed(&message(id, WAITS, &[20]))).collect();
+    stream.write_all(&all).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    std::thread::sleep(Duration::from_millis(10));
+    assert!(workers.stats().waiting <= 8);
+    let mut seen: Vec<u16> = (0..64).map(|_| id(&receive(&mut stream))).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..64).collect::<Vec<_>>());
+    assert!(is_closed(&mut stream));
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn no_room_to_wait_is_refused() {
+    let workers = workers(1, Limits { waiting: 3, ..Limits::default() });
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    let all: Vec<u8> = (0..5).flat_map(|id| framed(&message(id, NEVER, &[]))).collect();
+    stream.write_all(&all).unwrap();
+    assert_eq!([id(&receive(&mut stream)), id(&receive(&mut stream))], [3, 4]);
+    assert_eq!(workers.stats().waiting, 3);
+    // A query whose connection died is dropped.
+    stream.shutdown(Shutdown::Both).unwrap();
+    drop(stream);
+    let mut second = connect(addr);
+    second.write_all(&framed(&message(9, READY, &[]))).unwrap();
+    assert_eq!(id(&receive(&mut second)), 9);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn the_largest_message() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    let large = message(1, READY, &vec![7; 65_535 - 13]);
+    let writer = {
+        let (mut stream, large) = (stream.try_clone().unwrap(), framed(&large));
+        std::thread::spawn(move || (0..20).for_each(|_| stream.write_all(&large).unwrap()))
+    };
+    for _ in 0..20 {
+        let reply = receive(&mut stream);
+        assert_eq!(reply.len(), 65_535);
+        assert_eq!(reply[12..], large[12..]);
+    }
+    writer.join().unwrap();
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn who_is_slow_to_ask_is_closed() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr) = listen_quick(&workers);
+    // Nothing, a part of a message, a part after a whole message, and a byte now and then.
+    let mut nothing = connect(addr);
+    let mut part = connect(addr);
+    part.write_all(&[0, 40, 1]).unwrap();
+    let mut idle = connect(addr);
+    idle.write_all(&framed(&message(1, READY, &[]))).unwrap();
+    receive(&mut idle);
+    let start = Instant::now();
+    let mut drip = connect(addr);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while drip.write_all(&[1]).is_ok() && start.elapsed() < Duration::from_secs(3) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(start.elapsed() < Duration::from_millis(1500));
+        });
+        assert!(is_closed(&mut nothing));
+        assert!(is_closed(&mut part));
+        assert!((100..380).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        assert!(is_closed(&mut idle));
+        assert!((380..900).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    });
+    eventually("all closed", || workers.stats().tcp_open == 0);
+    assert_eq!(workers.stats().tcp_timed_out, 4);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn who_is_busy_is_not_idle() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr) = listen_quick(&workers);
+    let mut stream = connect(addr);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1000) {
+        stream.write_all(&framed(&message(1, READY, &[]))).unwrap();
+        receive(&mut stream);
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    stream.write_all(&framed(&message(1, NEVER, &[]))).unwrap();
+    std::thread::sleep(Duration::from_millis(800));
+    stream.write_all(&framed(&message(2, READY, &[]))).unwrap();
+    assert_eq!(id(&receive(&mut stream)), 2);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn who_does_not_read_is_held_back_and_closed() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr) = listen_quick(&workers);
+    let mut stream = connect(addr);
+    stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
+    let query = framed(&message(1, READY, &[3; 2000]));
+    let mut sent = 0_u64;
+    while stream.write_all(&query).is_ok() {
+        sent += 1;
+        assert!(sent < 100_000, "nobody holds us back");
+    }
+    assert!(workers.stats().tcp_received < 50_000);
+    eventually("closed", || workers.stats().tcp_open == 0);
+    assert_eq!(workers.stats().tcp_timed_out, 1);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn rubbish_ends_the_connection_after_what_was_asked() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    for rubbish in [&[0, 0][..], &[0, 3, 1, 2, 3]] {
+        let mut stream = connect(addr);
+        let mut bytes = framed(&message(5, WAITS, &[10]));
+        bytes.extend_from_slice(rubbish);
+        stream.write_all(&bytes).unwrap();
+        assert_eq!(id(&receive(&mut stream)), 5);
+        assert!(is_closed(&mut stream));
+    }
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn a_connection_has_its_number_of_queries() {
+    let workers = workers(1, Limits::default());
+    let mut spec = ListenSpec::dns("127.0.0.1:0".parse().unwrap());
+    spec.tcp.max_queries = Some(3);
+    let (_listener, addr, _) = listen_with(&workers, &spec);
+    let mut stream = connect(addr);
+    for id in 0..3 {
+        stream.write_all(&framed(&message(id, READY, &[]))).unwrap();
+        assert_eq!(common::id(&receive(&mut stream)), id);
+    }
+    assert!(is_closed(&mut stream));
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn too_many_connections_push_out_the_idlest() {
+    let workers = workers(1, Limits { tcp_connections: 4, ..Limits::default() });
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut streams: Vec<TcpStream> = (0..4).map(|_| connect(addr)).collect();
+    eventually("four open", || workers.stats().tcp_open == 4);
+    for stream in &mut streams[1..] {
+        stream.write_all(&framed(&message(1, READY, &[]))).unwrap();
+        receive(stream);
+    }
+    let mut fifth = connect(addr);
+    fifth.write_all(&framed(&message(5, READY, &[]))).unwrap();
+    assert_eq!(id(&receive(&mut fifth)), 5);
+    assert!(is_closed(&mut streams[0]));
+    // Those that wait for an answer are not pushed out: then the newcomer is refused.
+    let mut all = vec![fifth];
+    all.extend(streams.drain(1..));
+    for stream in &mut all {
+        stream.write_all(&framed(&message(1, NEVER, &[]))).unwrap();
+    }
+    eventually("all wait", || workers.stats().waiting == 4);
+    assert!(is_closed(&mut connect(addr)));
+    let stats = workers.stats();
+    assert_eq!((stats.tcp_evicted, stats.tcp_refused, stats.tcp_open), (1, 1, 4));
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn a_panic_costs_its_batch_only() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut stream = connect(addr);
+    for what in [PANIC, LATE_PANIC] {
+        stream.write_all(&framed(&message(1, what, &[]))).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(&framed(&message(2, READY, &[]))).unwrap();
+        assert_eq!(id(&receive(&mut stream)), 2);
+    }
+    assert_eq!(workers.stats().panics, 2);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn closing_answers_what_came_and_hangs_up() {
+    let workers = workers(2, Limits::default());
+    let (listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut streams: Vec<TcpStream> = (0..20).map(|_| connect(addr)).collect();
+    for stream in &mut streams {
+        for id in 0..40 {
+            let what = if id % 2 == 0 { READY } else { WAITS };
+            stream.write_all(&framed(&message(id, what, &[30]))).unwrap();
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(listener.close(Duration::from_secs(5)));
+    for stream in &mut streams {
+        let mut seen: Vec<u16> = (0..40).map(|_| id(&receive(stream))).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..40).collect::<Vec<_>>());
+        assert!(is_closed(stream));
+    }
+    assert!(TcpStream::connect(addr).is_err());
+    assert_eq!(workers.stats().tcp_open, 0);
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn closing_does_not_wait_longer_than_its_grace() {
+    let workers = workers(1, Limits::default());
+    let (listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    let mut waits = connect(addr);
+    waits.write_all(&framed(&message(1, NEVER, &[]))).unwrap();
+    eventually("it waits", || workers.stats().waiting == 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let start = Instant::now();
+    runtime.block_on(listener.close(Duration::from_millis(150)));
+    assert!((150..900).contains(&start.elapsed().as_millis()));
+    assert!(is_closed(&mut waits));
+    eventually("places given back", || workers.stats().waiting == 0);
+    workers.shutdown(Duration::ZERO);
+}

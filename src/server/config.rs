@@ -1,0 +1,48 @@
+//! One configuration as it is served: a router per listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::router::Router;
+
+/// The routers, by the number of their listener.
+pub(crate) struct Config {
+    routers: Vec<Arc<Router>>,
+    none: Arc<Router>,
+}
+
+impl Config {
+    /// A configuration with these routers.
+    pub(crate) fn new(routers: Vec<Arc<Router>>) -> Self {
+        Self { routers, none: Arc::default() }
+    }
+
+    /// The router of a listener. One that this configuration does not have is being closed and
+    /// refuses what still arrives.
+    #[inline]
+    pub(crate) fn router(&self, site: u16) -> &Router {
+        self.routers.get(usize::from(site)).unwrap_or(&self.none)
+    }
+}
+
+/// Numbers listeners, the same address always alike: a listener that lives through a reload keeps
+/// its number.
+#[derive(Default)]
+pub(crate) struct SiteNumbers(Vec<SocketAddr>);
+
+impl SiteNumbers {
+    /// The number of the listener on `address`.
+    pub(crate) fn of(&mut self, address: SocketAddr) -> u16 {
+        let known = self.0.iter().position(|known| *known == address);
+        let number = known.unwrap_or_else(|| {
+            self.0.push(address);
+            self.0.len() - 1
+        });
+        number as u16
+    }
+
+    /// How many numbers are given.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

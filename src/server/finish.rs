@@ -1,0 +1,78 @@
+//! The envelope of every reply: what plugins do not do.
+//!
+//! Id and echoed flags, the failure's rcode and extended error, the OPT record, truncation. One
+//! place, for every transport.
+
+use wire::edns::option;
+use wire::{Query, Rcode, Reply};
+
+/// Octets of an OPT record without options.
+const BARE_OPT: usize = 11;
+
+/// Completes the reply: after this its bytes can be sent.
+#[inline]
+pub(crate) fn finish(query: &Query, reply: &mut Reply) {
+    if reply.failure().is_some() {
+        fail(query, reply);
+    }
+    let rcode = reply.rcode();
+    match query.edns() {
+        Some(edns) => {
+            let dnssec_ok = edns.dnssec_ok;
+            // RFC 6891 section 6.2.6: options are per hop; what an upstream said to us about its
+            // cookie, connection or padding is not for our client.
+            if reply.opt.own {
+                reply.opt.retain(|opt| {
+                    !matches!(opt.code, option::COOKIE | option::TCP_KEEPALIVE | option::PADDING)
+                });
+            }
+            let opt_len = BARE_OPT + reply.opt.as_wire().len();
+            reply.truncate_to(query.reply_limit().saturating_sub(opt_len));
+            reply.push_own_opt(query.udp_size(), rcode.extended_bits(), dnssec_ok);
+        }
+        // RFC 6891 section 7: no OPT in the query, no OPT in the reply.
+        None => reply.truncate_to(query.reply_limit()),
+    }
+    reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+/// A reply without records that carries the failure's rcode, and its extended error if the client
+/// can read one.
+#[cold]
+fn fail(query: &Query, reply: &mut Reply) {
+    let Some(failure) = reply.take_failure() else { return };
+    reply.clear();
+    reply.set_rcode(failure.rcode);
+    if let Some((code, text)) = &failure.extended
+        && query.edns().is_some()
+    {
+        let mut data = Vec::with_capacity(2 + text.len());
+        data.extend_from_slice(&code.to_be_bytes());
+        data.extend_from_slice(text.as_bytes());
+        reply.opt.push(option::EXTENDED_ERROR, &data);
+    }
+}
+
+/// The second sixteen bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3).
+#[inline]
+fn flags(query: &Query, reply: &Reply, rcode: Rcode) -> u16 {
+    let bit = |yes: bool, place: u32| u16::from(yes) << place;
+    bit(true, 15)
+        | u16::from(query.opcode().0) << 11
+        | bit(reply.authoritative(), 10)
+        | bit(reply.truncated, 9)
+        | bit(query.recursion_desired(), 8)
+        | bit(reply.recursion_available, 7)
+        | bit(reply.authentic_data, 5)
+        | bit(query.checking_disabled(), 4)
+        | u16::from(rcode.header_bits())
+}
+
+/// The reply to bytes that are not a query: a header, and the question if it could be read.
+#[cold]
+pub(crate) fn reject(query: &Query, reply: &mut Reply, rcode: Rcode) {
+    let question = if query.question().len() > 4 { query.question() } else { &[] };
+    reply.begin_rejection(question);
+    reply.set_rcode(rcode);
+    reply.seal(query.id(), flags(query, reply, rcode));
+}

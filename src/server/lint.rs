@@ -1,0 +1,59 @@
+//! Warnings that `catena check` gives for a Corefile that can be served and still surprises.
+
+use chain::Registry;
+use corefile::{Corefile, Diagnostic, Diagnostics, ServerBlock};
+
+/// Directives that answer every query they see: what comes after them in the registry is not
+/// reached for the same zone. Told by each plugin's declaration.
+pub(crate) fn lint(corefile: &Corefile, registry: Registry, findings: &mut Diagnostics) {
+    for block in &corefile.blocks {
+        empty(block, findings);
+        order(block, registry, findings);
+    }
+}
+
+fn empty(block: &ServerBlock, findings: &mut Diagnostics) {
+    if block.directives.is_empty() {
+        findings.push(
+            Diagnostic::warning(block.span, "this server block has no plugins")
+                .label("every query for its zones is refused")
+                .help("add a plugin that answers, such as `file` or `forward`, or remove the block"),
+        );
+    }
+}
+
+/// Plugins run in a fixed order, whatever the order in the Corefile: tell where the two differ
+/// among plugins that answer.
+fn order(block: &ServerBlock, registry: Registry, findings: &mut Diagnostics) {
+    let place = |name: &str| registry.iter().position(|entry| entry.name() == name);
+    let answers = |name: &str| {
+        registry.iter().any(|entry| match entry {
+            chain::Entry::Built(kind) => kind.name == name && kind.answers,
+            chain::Entry::Known(_) => false,
+        })
+    };
+    let mut last: Option<(usize, &corefile::Directive)> = None;
+    for directive in block.directives.iter().filter(|d| answers(d.name.as_str())) {
+        let Some(at) = place(directive.name.as_str()) else { continue };
+        if let Some((before, earlier)) = last
+            && at < before
+        {
+            findings.push(
+                Diagnostic::warning(
+                    directive.name.span,
+                    format!(
+                        "`{}` is asked before `{}`, though it is written after it",
+                        directive.name.as_str(),
+                        earlier.name.as_str()
+                    ),
+                )
+                .label("the order of plugins is fixed")
+                .help(format!(
+                    "write `{}` first, so that the file reads as it runs",
+                    directive.name.as_str()
+                )),
+            );
+        }
+        last = Some((at, directive));
+    }
+}

@@ -1,0 +1,23 @@
+//! The server: from configuration to answers.
+//!
+//! `plan` turns a Corefile into chains and routers, `process` keeps sockets and swaps
+//! configurations, `serve` is the one entry of every query, `router` picks its chain, `finish`
+//! completes its reply, `admin` is the HTTP side.
+//!
+//! It knows every room and no plugin by name.
+
+mod admin;
+mod config;
+mod finish;
+mod keys;
+mod lint;
+mod plan;
+mod process;
+mod router;
+mod serve;
+pub mod sim;
+
+pub(crate) use config::SiteNumbers;
+pub(crate) use lint::lint;
+pub(crate) use process::prepare;
+pub use process::{Options, Process, Refused, Source};

@@ -1,0 +1,318 @@
+//! From a parsed Corefile to everything a configuration needs: chains, routers, listeners, tasks.
+//!
+//! Nothing here touches the running server: a plan with a mistake leaves no trace.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::setup::{BlockSetup, Requests};
+use chain::settings::Reload;
+use chain::{Chain, Entry, Key, Registry, World};
+use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock};
+use wire::Name;
+
+use super::config::{Config, SiteNumbers};
+use super::keys::{self, ZoneKey};
+use super::router::{Router, Target};
+
+/// A configuration ready to be served.
+pub(crate) struct Plan {
+    /// The routers.
+    pub(crate) config: Config,
+    /// Addresses to listen on, with the number of each.
+    pub(crate) listeners: Vec<(SocketAddr, u16)>,
+    /// HTTP endpoints, tasks and shutdown hooks that plugins asked for.
+    pub(crate) requests: Requests,
+    /// `reload`, if any block has it.
+    pub(crate) reload: Option<Reload>,
+    /// `debug` in any block.
+    pub(crate) debug: bool,
+    /// The longest lameduck.
+    pub(crate) lameduck: Duration,
+    /// The lines of the start banner.
+    pub(crate) banner: Vec<String>,
+    /// What survives to the next configuration, and what plugins refer to.
+    pub(crate) world: Arc<World>,
+}
+
+/// Turns a Corefile into a plan.
+///
+/// Errors: every mistake in every block.
+pub(crate) fn plan(
+    corefile: &Corefile,
+    registry: Registry,
+    world: World,
+    default_port: u16,
+    numbers: &mut SiteNumbers,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    let mut problems = Diagnostics::default();
+    let mut requests = Requests::default();
+    let mut sites: HashMap<SocketAddr, Vec<(Name, Target)>> = HashMap::new();
+    let mut order: Vec<SocketAddr> = Vec::new();
+    let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
+    let mut summary = (None, false, Duration::ZERO);
+    let blocks = spread_directives(&corefile.blocks, registry, &mut problems);
+    for (block, extra) in &blocks {
+        let zone_keys = keys::parse(block, default_port, &mut problems);
+        let directives: Vec<&Directive> = block.directives.iter().chain(extra).collect();
+        let built = set_up(&directives, &zone_keys, registry, &world, &mut problems);
+        let (setup, routed) = built;
+        let settings = &setup.settings;
+        summary.0 = settings.reload.or(summary.0);
+        summary.1 |= settings.debug;
+        summary.2 = summary.2.max(settings.lameduck);
+        let mut asked = setup.requests;
+        requests.endpoints.append(&mut asked.endpoints);
+        requests.tasks.append(&mut asked.tasks);
+        requests.on_shutdown.append(&mut asked.on_shutdown);
+        requests.warnings.extend(asked.warnings);
+        let peers = setup.peers;
+        let chain = Arc::new(Chain::new(setup.links, world.clock));
+        peers.set(&chain);
+        let metadata = setup.settings.metadata.clone().map(Arc::new);
+        for (index, (key, listener)) in routed.iter().enumerate() {
+            if let Some(problem) = overlap(key, *listener, &claims, &zone_keys) {
+                problems.push(problem);
+                continue;
+            }
+            claims.push((key.zone.clone(), *listener));
+            let target = Target {
+                chain: Arc::clone(&chain),
+                key: index as u16,
+                all_classes: setup.settings.all_classes,
+                debug: setup.settings.debug,
+                metadata: metadata.clone(),
+            };
+            let zones = sites.entry(*listener).or_insert_with(|| {
+                order.push(*listener);
+                Vec::new()
+            });
+            zones.push((key.zone.clone(), target));
+        }
+    }
+    let warnings = std::mem::take(&mut requests.warnings);
+    if problems.has_errors() {
+        problems.extend(warnings);
+        return Err(problems);
+    }
+    problems.extend(warnings);
+    let listeners: Vec<(SocketAddr, u16)> =
+        order.into_iter().map(|address| (address, numbers.of(address))).collect();
+    let mut routers = vec![Arc::<Router>::default(); numbers.len()];
+    let mut banner = Vec::new();
+    for (address, number) in &listeners {
+        let zones = sites.remove(address).unwrap_or_default();
+        banner.extend(zones.iter().map(|(zone, _)| keys::banner(zone, *address)));
+        routers[usize::from(*number)] = Arc::new(Router::new(zones));
+    }
+    banner.sort();
+    let plan = Plan {
+        config: Config::new(routers),
+        listeners,
+        requests,
+        reload: summary.0,
+        debug: summary.1,
+        lameduck: summary.2,
+        banner,
+        world: Arc::new(world),
+    };
+    Ok((plan, problems))
+}
+
+/// Sets up every directive of a block, in registry order.
+fn set_up(
+    directives: &[&Directive],
+    zone_keys: &[ZoneKey],
+    registry: Registry,
+    world: &World,
+    problems: &mut Diagnostics,
+) -> (BlockSetup, Vec<(Key, SocketAddr)>) {
+    let mut setup = BlockSetup::default();
+    let mut routed = Vec::new();
+    let mut stale = true;
+    let mut keys: Vec<Key> = Vec::new();
+    for entry in registry {
+        let uses: Vec<&Directive> =
+            directives.iter().copied().filter(|d| d.name.as_str() == entry.name()).collect();
+        if uses.is_empty() {
+            continue;
+        }
+        if stale {
+            // `bind` may have told more by now, and it runs before all who look at keys.
+            let addresses = keys::addresses(&setup.settings.bind, problems);
+            routed = keys::routed(zone_keys, &addresses);
+            keys = routed.iter().map(|(key, _)| key.clone()).collect();
+        }
+        let kind = match entry {
+            Entry::Built(kind) => kind,
+            Entry::Known(name) => {
+                problems.extend(uses.iter().map(|used| not_built(used, name)).collect::<Vec<_>>());
+                continue;
+            }
+        };
+        if kind.once
+            && let [_, second, ..] = uses[..]
+        {
+            problems.push(
+                Diagnostic::error(
+                    second.name.span,
+                    format!("plugin/{}: this plugin can only be used once per Server Block", kind.name),
+                )
+                .label("used a second time here")
+                .help("remove one of the two, or move it to a server block of its own"),
+            );
+            continue;
+        }
+        let bound = setup.settings.bind.len();
+        if let Err(wrong) = (kind.setup)(&uses, &mut setup.plugin(kind.name, &keys, world)) {
+            problems.extend(wrong);
+        }
+        stale = setup.settings.bind.len() != bound;
+    }
+    if stale || routed.is_empty() {
+        let addresses = keys::addresses(&setup.settings.bind, problems);
+        routed = keys::routed(zone_keys, &addresses);
+    }
+    unknown_directives(directives, registry, problems);
+    (setup, routed)
+}
+
+fn not_built(used: &Directive, name: &str) -> Diagnostic {
+    Diagnostic::error(used.name.span, format!("`{name}` is known to CoreDNS, not in this build"))
+        .label("this plugin is not built yet")
+        .help("remove the directive, or keep CoreDNS for this server block")
+}
+
+fn unknown_directives(
+    directives: &[&Directive],
+    registry: Registry,
+    problems: &mut Diagnostics,
+) {
+    for directive in directives {
+        let name = directive.name.as_str();
+        if registry.iter().any(|entry| entry.name() == name) {
+            continue;
+        }
+        if let Some((scheme, _)) = name.split_once("://") {
+            problems.push(
+                Diagnostic::error(
+                    directive.name.span,
+                    format!("a `{scheme}://` listener inside a server block is not in this build"),
+                )
+                .help("write the listener as a key of the server block"),
+            );
+            continue;
+        }
+        let mut problem =
+            Diagnostic::error(directive.name.span, format!("Unknown directive '{name}'"))
+                .label("no plugin has this name");
+        let help = match corefile::nearest(name, registry.iter().map(Entry::name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`catena -plugins` lists the plugins of this build".to_owned(),
+        };
+        problem = problem.help(help);
+        problems.push(problem);
+    }
+}
+
+/// A top-level block whose first word is a directive applies it to the blocks that serve its zones.
+fn spread_directives<'a>(
+    blocks: &'a [ServerBlock],
+    registry: Registry,
+    problems: &mut Diagnostics,
+) -> Vec<(&'a ServerBlock, Vec<Directive>)> {
+    let is_directive = |block: &ServerBlock| {
+        block.keys.len() > 1
+            && registry.iter().any(|entry| entry.name() == block.keys[0].as_str())
+    };
+    let mut out: Vec<(&ServerBlock, Vec<Directive>)> =
+        blocks.iter().filter(|block| !is_directive(block)).map(|block| (block, Vec::new())).collect();
+    for block in blocks.iter().filter(|block| is_directive(block)) {
+        let directive = Directive {
+            name: block.keys[0].clone(),
+            args: block.keys[1..].to_vec(),
+            body: Some(block.directives.clone()),
+            span: block.span,
+            end: block.span,
+        };
+        let zones: Vec<Name> = block.keys[1..]
+            .iter()
+            .flat_map(|key| zones_of(key.as_str()))
+            .collect();
+        let mut used = false;
+        for (server, extra) in &mut out {
+            let serves = server.keys.iter().flat_map(|key| zones_of(key.as_str())).any(|served| {
+                zones.iter().any(|zone| zone.is_under(&served))
+            });
+            if serves {
+                extra.push(directive.clone());
+                used = true;
+            }
+        }
+        if !used {
+            problems.push(
+                Diagnostic::error(
+                    block.keys[0].span,
+                    format!("no server block serves the zones of this `{}`", block.keys[0].as_str()),
+                )
+                .help("add a server block for these zones, or write the directive inside one"),
+            );
+        }
+    }
+    out
+}
+
+/// The zones that a key's text stands for, without its scheme and port; none if it is no zone.
+fn zones_of(text: &str) -> Vec<Name> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let zone = match rest.rsplit_once(':') {
+        Some((zone, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => zone,
+        _ => rest,
+    };
+    chain::zones::from_text(if zone.is_empty() { "." } else { zone }).unwrap_or_default()
+}
+
+/// The same zone on the same port may be served once; bound and unbound blocks may not mix.
+fn overlap(
+    key: &Key,
+    listener: SocketAddr,
+    claims: &[(Name, SocketAddr)],
+    zone_keys: &[ZoneKey],
+) -> Option<Diagnostic> {
+    let span = zone_keys.iter().find(|known| known.zone == key.zone)?.span;
+    let (zone, port) = (&key.zone, key.port);
+    let same_zone = claims.iter().filter(|(known, at)| known == zone && at.port() == port);
+    for (_, claimed) in same_zone {
+        if *claimed == listener {
+            let on = if listener.ip().is_unspecified() {
+                String::new()
+            } else {
+                format!(" on {}", listener.ip())
+            };
+            return Some(
+                Diagnostic::error(
+                    span,
+                    format!("cannot serve dns://{zone}:{port}{on} - it is already defined"),
+                )
+                .label("served by an earlier server block too")
+                .help("merge the two server blocks, or give one another port or `bind` address"),
+            );
+        }
+        if claimed.ip().is_unspecified() != listener.ip().is_unspecified() {
+            return Some(
+                Diagnostic::error(
+                    span,
+                    format!(
+                        "cannot serve dns://{zone}:{port} - zone overlap listener capacity with \
+                         dns://{zone}:{port}"
+                    ),
+                )
+                .label("one block has `bind`, the other listens on all addresses")
+                .help("give both blocks a `bind`, or neither"),
+            );
+        }
+    }
+    None
+}

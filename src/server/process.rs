@@ -1,0 +1,325 @@
+//! A running server: sockets, the configuration behind them, reload and shutdown.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chain::{Clock, Kept, Registry, Resolve, World, metrics};
+use corefile::{Corefile, Diagnostic, Diagnostics, Loader};
+use net::{Handler, ListenSpec, Listener, Workers};
+use tokio::task::JoinSet;
+
+use super::admin::Admin;
+use super::config::{Config, SiteNumbers};
+use super::plan::{self, Plan};
+use super::serve::{Serving, Site};
+
+/// How long listeners that close wait for queries that wait.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Name shown in messages.
+    pub name: String,
+    /// File to read again at a reload; without one there is nothing to reload.
+    pub path: Option<PathBuf>,
+    /// The text, as read at the start.
+    pub text: String,
+}
+
+/// How to run.
+pub struct Options {
+    /// The plugins.
+    pub registry: Registry,
+    /// Port of keys that name none.
+    pub port: u16,
+    /// How many workers; one per core unless told otherwise.
+    pub workers: usize,
+}
+
+/// Why a configuration cannot be served, rendered for a person.
+#[derive(Debug)]
+pub struct Refused {
+    /// What to print.
+    pub text: String,
+}
+
+/// A server that answers.
+pub struct Process {
+    options: Options,
+    source: Source,
+    workers: Workers,
+    serving: Arc<Serving>,
+    listeners: HashMap<SocketAddr, Listener>,
+    numbers: SiteNumbers,
+    admin: Admin,
+    tasks: JoinSet<()>,
+    current: Option<Current>,
+    reload_failed: metrics::Counter,
+}
+
+/// What of the current plan is still needed once it is served.
+struct Current {
+    world: Arc<World>,
+    on_shutdown: Vec<chain::setup::Task>,
+    reload: Option<chain::settings::Reload>,
+    lameduck: Duration,
+    banner: Vec<String>,
+}
+
+/// Parses a Corefile and plans it, without serving: what `catena check` does.
+///
+/// Errors: all mistakes, with the corefile for its sources.
+pub(crate) fn prepare(
+    source: &Source,
+    loader: &dyn Loader,
+    options: &Options,
+    kept: Kept,
+    numbers: &mut SiteNumbers,
+) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
+    let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
+    if corefile.blocks.is_empty() && !problems.has_errors() {
+        // CoreDNS without a Corefile answers with whoami and logs.
+        (corefile, problems) =
+            corefile::parse("builtin", &format!(".:{} {{\n whoami\n log\n}}\n", options.port), loader);
+    }
+    let mut world = World::new(options.workers, clock(), kept)
+        .with(Arc::new(net::client::Network::Os));
+    world.fingerprint = fingerprint(&corefile);
+    let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);
+    let result = match planned {
+        Ok((plan, warnings)) if !problems.has_errors() => {
+            problems.extend(warnings);
+            Ok((plan, problems))
+        }
+        Ok((_, more)) | Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    };
+    (corefile, result)
+}
+
+/// SHA-512 over the parsed Corefile, so that comments and white space do not count.
+fn fingerprint(corefile: &Corefile) -> String {
+    use std::fmt::Write;
+    let digest = ring::digest::digest(&ring::digest::SHA512, corefile.fingerprint_json().as_bytes());
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn clock() -> Clock {
+    Clock { now: net::clock::now, unix: net::clock::unix }
+}
+
+impl Process {
+    /// Starts to serve `source`. Call inside a tokio runtime, which runs the background tasks.
+    ///
+    /// Errors: the configuration has mistakes, or an address cannot be listened on.
+    pub async fn start(source: Source, options: Options) -> Result<Self, Refused> {
+        metrics::set_workers(options.workers);
+        let workers = Workers::start(options.workers, net::Limits::default())
+            .map_err(|error| Refused { text: format!("cannot start workers: {error}") })?;
+        let mut process = Self {
+            workers,
+            serving: Arc::new(Serving::new(Config::new(Vec::new()))),
+            listeners: HashMap::new(),
+            numbers: SiteNumbers::default(),
+            admin: Admin::default(),
+            tasks: JoinSet::new(),
+            current: None,
+            reload_failed: metrics::counter(
+                "coredns_reload_failed_total",
+                "Counter of the number of failed reload attempts.",
+                &[],
+                &[],
+            ),
+            options,
+            source,
+        };
+        process.load().await?;
+        Ok(process)
+    }
+
+    /// Serves the source's current text. The configuration before goes on if anything is wrong.
+    async fn load(&mut self) -> Result<(), Refused> {
+        let kept = self.current.as_ref().map_or_else(Kept::default, |it| it.world.kept.successor());
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let (corefile, result) =
+            prepare(&self.source, &corefile::OsLoader, &self.options, kept, &mut numbers);
+        self.numbers = numbers;
+        let render = |problems: &Diagnostics| Refused {
+            text: corefile::render(problems, &corefile.sources),
+        };
+        let (plan, warnings) = result.map_err(|problems| render(&problems))?;
+        let one = |problem: Diagnostic| render(&Diagnostics::from(problem));
+        let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
+        let opened = self
+            .open(&plan.listeners)
+            .map_err(|(address, error)| Refused { text: busy(address, &error) })?;
+        if !warnings.0.is_empty() {
+            let text = corefile::render(&warnings, &corefile.sources);
+            for line in text.lines() {
+                chain::warning!("{line}");
+            }
+        }
+
+        // From here on nothing can fail.
+        chain::log::set_debug(plan.debug);
+        let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
+        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        self.serving.config.store(Arc::new(plan.config));
+        self.admin.apply(prepared);
+        // The tasks of the configuration before end with it.
+        self.tasks = JoinSet::new();
+        plan.world.kept.settle();
+        self.listeners.extend(opened);
+        let gone: Vec<SocketAddr> = self
+            .listeners
+            .keys()
+            .filter(|address| !plan.listeners.iter().any(|(wanted, _)| wanted == *address))
+            .copied()
+            .collect();
+        for address in gone {
+            if let Some(listener) = self.listeners.remove(&address) {
+                tokio::spawn(listener.close(GRACE));
+            }
+        }
+        for task in plan.requests.tasks {
+            self.tasks.spawn(task());
+        }
+        self.current = Some(Current {
+            world: plan.world,
+            on_shutdown: plan.requests.on_shutdown,
+            reload: plan.reload,
+            lameduck: plan.lameduck,
+            banner: plan.banner,
+        });
+        Ok(())
+    }
+
+    /// Opens the sockets that are not open yet.
+    fn open(
+        &self,
+        wanted: &[(SocketAddr, u16)],
+    ) -> Result<Vec<(SocketAddr, Listener)>, (SocketAddr, io::Error)> {
+        let mut opened = Vec::new();
+        for &(address, number) in wanted {
+            if self.listeners.contains_key(&address) {
+                continue;
+            }
+            let site: Arc<dyn Handler> =
+                Arc::new(Site { serving: Arc::clone(&self.serving), number });
+            let listener = self
+                .workers
+                .listen(&ListenSpec::dns(address), site)
+                .map_err(|error| (address, error))?;
+            opened.push((address, listener));
+        }
+        Ok(opened)
+    }
+
+    /// The lines of the start banner.
+    pub fn banner(&self) -> &[String] {
+        self.current.as_ref().map_or(&[], |current| &current.banner)
+    }
+
+    /// The addresses that are listened on, with the ports that the system chose.
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.values().map(Listener::local_addr).collect()
+    }
+
+    /// How often to look for a changed Corefile.
+    pub fn reload_interval(&self) -> Option<chain::settings::Reload> {
+        self.current.as_ref().and_then(|current| current.reload)
+    }
+
+    /// The fingerprint of the configuration being served.
+    pub fn fingerprint(&self) -> &str {
+        self.current.as_ref().map_or("", |current| &current.world.fingerprint)
+    }
+
+    /// Reads the Corefile again and serves it; the old one goes on if anything is wrong.
+    pub async fn reload(&mut self) {
+        chain::info!("Reloading");
+        match self.try_reload().await {
+            Ok(()) => chain::info!("Reloading complete"),
+            Err(refused) => {
+                self.reload_failed.inc(metrics::SHARED);
+                for line in refused.text.lines() {
+                    chain::error!("plugin/reload: {line}");
+                }
+                chain::error!("plugin/reload: the old configuration keeps serving");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<(), Refused> {
+        let Some(path) = &self.source.path else {
+            return Err(Refused { text: "this configuration did not come from a file".to_owned() });
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Refused { text: format!("cannot read {}: {error}", path.display()) })?;
+        let before = std::mem::replace(&mut self.source.text, text);
+        let loaded = self.load().await;
+        if loaded.is_err() {
+            self.source.text = before;
+        }
+        loaded
+    }
+
+    /// Whether the Corefile, its imports included, now parses to something else than what is
+    /// served. A Corefile that does not parse counts as changed: the reload will say why.
+    pub fn source_changed(&self) -> bool {
+        let Some(path) = &self.source.path else { return false };
+        let Ok(text) = std::fs::read_to_string(path) else { return false };
+        let (corefile, _) = corefile::parse(&self.source.name, &text, &corefile::OsLoader);
+        fingerprint(&corefile) != self.fingerprint()
+    }
+
+    /// Stops: shutdown hooks while still serving, then the listeners, each after it has answered
+    /// all that it received.
+    pub async fn stop(mut self) {
+        if let Some(current) = self.current.take() {
+            for hook in current.on_shutdown {
+                hook().await;
+            }
+            if !current.lameduck.is_zero() {
+                let seconds = current.lameduck;
+                chain::info!("plugin/health: Going into lameduck mode for {seconds:?}");
+                tokio::time::sleep(seconds).await;
+            }
+        }
+        let mut closing = JoinSet::new();
+        for (_, listener) in self.listeners.drain() {
+            closing.spawn(listener.close(GRACE));
+        }
+        while closing.join_next().await.is_some() {}
+        self.tasks.abort_all();
+        let workers = self.workers;
+        // Joining threads blocks; nothing else is left to do.
+        workers.shutdown(Duration::from_secs(1));
+    }
+}
+
+fn busy(address: SocketAddr, error: &io::Error) -> String {
+    let shown = match address.ip() {
+        ip if ip.is_unspecified() => format!(":{}", address.port()),
+        _ => address.to_string(),
+    };
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
+        }
+        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+        _ => "see the error of the system above",
+    };
+    format!("Listen: listen {shown}: {error}\n  = help: {remedy}\n")
+}

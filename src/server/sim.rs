@@ -1,0 +1,142 @@
+//! The server without sockets: what scenario tests, benches and fuzz targets drive.
+//!
+//! It is the same entry that every transport calls; only the network and the clock are the
+//! caller's.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use chain::{Clock, Kept, Registry, Resolve, World, metrics};
+use corefile::{Diagnostics, Loader};
+use net::client::Network;
+use net::{Fate, Handler, Slot};
+use tokio::task::JoinSet;
+use wire::Transport;
+
+use super::config::{Config, SiteNumbers};
+use super::plan::{self, Plan};
+use super::serve::{Serving, Site};
+
+/// A configured server that is called instead of listened to.
+pub struct Sim {
+    registry: Registry,
+    serving: Arc<Serving>,
+    numbers: SiteNumbers,
+    sites: Vec<(SocketAddr, Arc<Site>)>,
+    world: Option<Arc<World>>,
+    network: Arc<Network>,
+    tasks: JoinSet<()>,
+}
+
+/// One question to a [`Sim`].
+pub struct Ask<'a> {
+    /// The message.
+    pub message: &'a [u8],
+    /// Who asks.
+    pub peer: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// Port of the listener.
+    pub port: u16,
+}
+
+impl Sim {
+    /// A server with these plugins and this network, which serves nothing yet.
+    pub fn new(registry: Registry, network: Network) -> Self {
+        metrics::set_workers(1);
+        Self {
+            registry,
+            serving: Arc::new(Serving::new(Config::new(Vec::new()))),
+            numbers: SiteNumbers::default(),
+            sites: Vec::new(),
+            world: None,
+            network: Arc::new(network),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Serves `text`; what was served before goes on if it has mistakes. Background tasks run if
+    /// `with_tasks` says so, on the tokio runtime this is called in.
+    ///
+    /// Errors: the mistakes, rendered. Warnings are returned rendered.
+    pub fn load(
+        &mut self,
+        name: &str,
+        text: &str,
+        loader: &dyn Loader,
+        with_tasks: bool,
+    ) -> Result<String, String> {
+        let (corefile, mut problems) = corefile::parse(name, text, loader);
+        let kept = self.world.as_ref().map_or_else(Kept::default, |world| world.kept.successor());
+        let world = World::new(1, clock(), kept).with(Arc::clone(&self.network));
+        let planned = plan::plan(&corefile, self.registry, world, 53, &mut self.numbers);
+        let render = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
+        let (plan, warnings) = match planned {
+            Ok(planned) if !problems.has_errors() => planned,
+            Ok((_, more)) | Err(more) => {
+                problems.extend(more);
+                return Err(render(&problems));
+            }
+        };
+        problems.extend(warnings);
+        self.apply(plan, with_tasks);
+        Ok(render(&problems))
+    }
+
+    fn apply(&mut self, plan: Plan, with_tasks: bool) {
+        let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
+        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        chain::log::set_debug(plan.debug);
+        self.serving.config.store(Arc::new(plan.config));
+        plan.world.kept.settle();
+        self.sites = plan
+            .listeners
+            .iter()
+            .map(|&(address, number)| {
+                (address, Arc::new(Site { serving: Arc::clone(&self.serving), number }))
+            })
+            .collect();
+        self.tasks = JoinSet::new();
+        if with_tasks {
+            for task in plan.requests.tasks {
+                self.tasks.spawn(task());
+            }
+        }
+        self.world = Some(plan.world);
+    }
+
+    /// Fills a slot with a question, as a transport would.
+    pub fn fill(slot: &mut Slot, ask: &Ask<'_>) {
+        let buffer = slot.query.buffer_mut();
+        buffer.clear();
+        buffer.extend_from_slice(ask.message);
+        slot.query.peer = ask.peer;
+        slot.query.local = SocketAddr::new([127, 0, 0, 1].into(), ask.port);
+        slot.query.transport = ask.transport;
+        slot.query.worker = 0;
+        slot.query.received = net::clock::now();
+    }
+
+    /// The door of the listener on `port`, as a transport has it.
+    pub fn handler(&self, port: u16) -> Option<Arc<dyn Handler>> {
+        let (_, site) = self.sites.iter().find(|(address, _)| address.port() == port)?;
+        Some(Arc::clone(site) as Arc<dyn Handler>)
+    }
+
+    /// Asks, and waits as long as the server does. `None` is silence.
+    pub async fn ask(&self, ask: &Ask<'_>) -> Option<Vec<u8>> {
+        let handler = self.handler(ask.port)?;
+        let mut slots = [Box::new(Slot::new())];
+        Self::fill(&mut slots[0], ask);
+        handler.serve_batch(&mut slots);
+        let [mut slot] = slots;
+        if slot.fate == Fate::Wait {
+            slot = handler.resume(slot).await;
+        }
+        (slot.fate == Fate::Send).then(|| slot.reply.bytes().to_vec())
+    }
+}
+
+fn clock() -> Clock {
+    Clock { now: net::clock::now, unix: net::clock::unix }
+}

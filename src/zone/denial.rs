@@ -1,0 +1,276 @@
+//! Proofs that something does not exist: NSEC (RFC 4035 section 3.1.3) and NSEC3 (RFC 5155
+//! section 7.2).
+
+use std::cmp::Ordering;
+
+use ring::digest;
+use wire::name;
+
+use crate::sought::Sought;
+use crate::store::node::HIDDEN;
+use crate::store::{Chain, Nsec3Params, Zone};
+use crate::write::Writer;
+
+/// A label of an NSEC3 owner: its length and 32 digits.
+type HashLabel = [u8; 33];
+
+impl Writer<'_, '_> {
+    /// The name exists without the type. `node` is the name's.
+    #[cold]
+    pub(crate) fn prove_no_data<S: Sought>(&mut self, name: &S, node: u64) {
+        let zone = self.zone;
+        match &zone.chain {
+            Chain::None => return,
+            Chain::Nsec(order) => {
+                self.add_nsec_at(zone, order, node, name.relative(zone, 0));
+            }
+            Chain::Nsec3(params, order) => {
+                let (params, order) = (params, order.as_slice());
+                self.add_match_or_encloser(zone, params, order, name, 0);
+            }
+        }
+        self.write_proofs();
+    }
+
+    /// A wildcard covers the name, without the type. `node` is the wildcard's.
+    #[cold]
+    pub(crate) fn prove_wildcard_no_data<S: Sought>(
+        &mut self,
+        name: &S,
+        encloser: usize,
+        node: u64,
+    ) {
+        let zone = self.zone;
+        match &zone.chain {
+            Chain::None => return,
+            Chain::Nsec(order) => {
+                let wildcard = Wildcard::below(name.relative(zone, encloser));
+                self.add_nsec_at(zone, order, node, wildcard.name());
+                self.add_cover(zone, order, name.relative(zone, 0));
+            }
+            Chain::Nsec3(params, order) => {
+                let (params, order) = (params, order.as_slice());
+                self.add_encloser(zone, params, order, name, encloser);
+                let wildcard = Wildcard::below(name.relative(zone, encloser));
+                self.add_match(zone, order, &params.label(zone, wildcard.name()));
+            }
+        }
+        self.write_proofs();
+    }
+
+    /// Neither the name nor a wildcard for it exists.
+    #[cold]
+    pub(crate) fn prove_missing<S: Sought>(&mut self, name: &S, encloser: usize) {
+        let zone = self.zone;
+        let wildcard = Wildcard::below(name.relative(zone, encloser));
+        match &zone.chain {
+            Chain::None => return,
+            Chain::Nsec(order) => {
+                self.add_cover(zone, order, name.relative(zone, 0));
+                self.add_cover(zone, order, wildcard.name());
+            }
+            Chain::Nsec3(params, order) => {
+                let (params, order) = (params, order.as_slice());
+                self.add_encloser(zone, params, order, name, encloser);
+                self.add_cover(zone, order, &params.label(zone, wildcard.name()));
+            }
+        }
+        self.write_proofs();
+    }
+
+    /// The delegation at `label`, whose node is `node`, has no DS record.
+    #[cold]
+    pub(crate) fn prove_insecure<S: Sought>(&mut self, name: &S, node: u64, label: usize) {
+        let zone = self.zone;
+        match &zone.chain {
+            Chain::None => return,
+            Chain::Nsec(order) => {
+                self.add_nsec_at(zone, order, node, name.relative(zone, label));
+            }
+            Chain::Nsec3(params, order) => {
+                let (params, order) = (params, order.as_slice());
+                self.add_match_or_encloser(zone, params, order, name, label);
+            }
+        }
+        self.write_proofs();
+    }
+
+    /// The answer comes from a wildcard: nothing closer to the name exists. The proof is written
+    /// with the authority section.
+    pub(crate) fn remember_expansion<S: Sought>(
+        &mut self,
+        name: &S,
+        encloser: usize,
+        dnssec: bool,
+    ) {
+        if !dnssec {
+            return;
+        }
+        let zone = self.zone;
+        match &zone.chain {
+            Chain::None => {}
+            Chain::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
+            Chain::Nsec3(params, order) => {
+                let closer = name.relative(zone, encloser.saturating_sub(1));
+                self.add_cover(zone, order, &params.label(zone, closer));
+            }
+        }
+    }
+
+    /// The NSEC of a node, or, for one that has none, the NSEC that covers its name.
+    fn add_nsec_at(&mut self, zone: &Zone, order: &[u32], node: u64, relative: &[u8]) {
+        match u32::try_from(node) {
+            Ok(place) if zone.node(node).find(wire::Rtype::NSEC).is_some() => self.add_proof(place),
+            _ => self.add_cover(zone, order, relative),
+        }
+    }
+
+    /// The record whose owner equals `relative` or stands before it.
+    fn add_cover(&mut self, zone: &Zone, order: &[u32], relative: &[u8]) {
+        if let Some(&place) = before(zone, order, relative).or(order.last()) {
+            self.add_proof(place);
+        }
+    }
+
+    /// The NSEC3 record whose owner is `label`, if there is one.
+    fn add_match(&mut self, zone: &Zone, order: &[u32], label: &HashLabel) -> bool {
+        let found = before(zone, order, label)
+            .filter(|&&place| zone.node(u64::from(place)).name() == label);
+        if let Some(&place) = found {
+            self.add_proof(place);
+        }
+        found.is_some()
+    }
+
+    /// RFC 5155 section 7.2.1: the closest encloser at label `encloser` exists, the name one label
+    /// longer does not.
+    fn add_encloser<S: Sought>(
+        &mut self,
+        zone: &Zone,
+        params: &Nsec3Params,
+        order: &[u32],
+        name: &S,
+        encloser: usize,
+    ) {
+        // Below an opt-out span an encloser may have no NSEC3 of its own: go up to one that has.
+        for label in encloser..=name.depth(zone) {
+            if self.add_match(zone, order, &params.label(zone, name.relative(zone, label))) {
+                if label > 0 {
+                    let closer = name.relative(zone, label - 1);
+                    self.add_cover(zone, order, &params.label(zone, closer));
+                }
+                return;
+            }
+        }
+    }
+
+    /// The NSEC3 of the name from `label` on, or proof that it lies in an opt-out span.
+    fn add_match_or_encloser<S: Sought>(
+        &mut self,
+        zone: &Zone,
+        params: &Nsec3Params,
+        order: &[u32],
+        name: &S,
+        label: usize,
+    ) {
+        if !self.add_match(zone, order, &params.label(zone, name.relative(zone, label))) {
+            self.add_encloser(zone, params, order, name, label + 1);
+        }
+    }
+}
+
+/// The last of `order` that is not behind `relative`.
+fn before<'o>(zone: &Zone, order: &'o [u32], relative: &[u8]) -> Option<&'o u32> {
+    let behind = order.partition_point(|&place| {
+        let node = zone.node(u64::from(place));
+        debug_assert!(!node.has(HIDDEN) || node.name().len() == 33);
+        name::canonical_cmp(node.name(), relative) != Ordering::Greater
+    });
+    behind.checked_sub(1).and_then(|index| order.get(index))
+}
+
+/// The name of a wildcard.
+struct Wildcard {
+    bytes: [u8; name::MAX_NAME + 2],
+    len: usize,
+}
+
+impl Wildcard {
+    fn below(relative: &[u8]) -> Self {
+        let mut bytes = [0; name::MAX_NAME + 2];
+        bytes[..2].copy_from_slice(b"\x01*");
+        bytes[2..2 + relative.len()].copy_from_slice(relative);
+        Self { bytes, len: 2 + relative.len() }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Nsec3Params {
+    /// The owner label of a name: its hash in base32hex (RFC 5155 section 5), lower case.
+    pub(crate) fn label(&self, zone: &Zone, relative: &[u8]) -> HashLabel {
+        let hash = self.hash(&[relative, zone.apex().as_wire()]);
+        let mut label = [0; 33];
+        label[0] = 32;
+        for (digits, bytes) in label[1..].chunks_exact_mut(8).zip(hash.chunks_exact(5)) {
+            let five = bytes.iter().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
+            for (index, digit) in digits.iter_mut().enumerate() {
+                let value = (five >> (35 - 5 * index)) as u8 & 0x1F;
+                *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+            }
+        }
+        label
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> [u8; 20] {
+        let once = |parts: &[&[u8]]| {
+            let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+            for part in parts {
+                context.update(part);
+            }
+            context.update(&self.salt);
+            let mut out = [0; 20];
+            out.copy_from_slice(&context.finish().as_ref()[..20]);
+            out
+        };
+        let mut hash = once(parts);
+        for _ in 0..self.iterations {
+            hash = once(&[&hash]);
+        }
+        hash
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Name;
+
+    /// RFC 5155 appendix A.
+    #[test]
+    fn hashes_are_those_of_the_rfc() {
+        let params = Nsec3Params { iterations: 12, salt: [0xAA, 0xBB, 0xCC, 0xDD].into() };
+        let zone = Name::from_text("example.").unwrap();
+        let mut builder = crate::Builder::new(&zone, 0);
+        let soa = [&[0, 0][..], &[0; 20]].concat();
+        let record = crate::RecordRef {
+            owner: zone.as_wire(),
+            rtype: wire::Rtype::SOA,
+            class: wire::Class::IN,
+            ttl: 1,
+            rdata: &soa,
+        };
+        builder.add(record).unwrap();
+        let zone = builder.finish().map_err(|errors| errors.join("\n")).unwrap();
+        for (relative, expect) in [
+            (&b""[..], "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom"),
+            (b"\x01a", "35mthgpgcu1qg68fab165klnsnk3dpvl"),
+            (b"\x01*\x01w", "r53bq7cc2uvmubfu5ocmm6pers9tk9en"),
+        ] {
+            let label = params.label(&zone, relative);
+            assert_eq!(std::str::from_utf8(&label[1..]).unwrap(), expect);
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! RDATA from text: the fields of the schema, one after the other.
+
+use wire::Rtype;
+
+use super::base::Decoder;
+use super::error::{Parse, fault, fault_help, quote};
+use super::lexer::{Lexer, Token};
+use super::number;
+use super::schema::{self, Kind};
+use super::show;
+use super::words::{push_name, push_string, unescape};
+
+/// The tokens of one record's RDATA, and what relative names are relative to.
+pub(super) struct Fields<'l, 'a> {
+    pub(super) lexer: &'l mut Lexer<'a>,
+    pub(super) origin: &'l [u8],
+}
+
+impl<'a> Fields<'_, 'a> {
+    /// Reads the RDATA of a record of type `rtype` into `out`.
+    pub(super) fn rdata(&mut self, rtype: Rtype, out: &mut Vec<u8>) -> Parse<()> {
+        out.clear();
+        if self.is_generic()? {
+            return self.generic(rtype, out);
+        }
+        let at = self.lexer.at;
+        let Some(fields) = schema::of(rtype) else {
+            return fault_help(
+                at,
+                format!("type `{rtype}` has no text form of its own"),
+                "write its data as `\\# length hex-digits` (RFC 3597)",
+            );
+        };
+        for &(kind, what) in fields {
+            self.field(kind, what, out)?;
+        }
+        if out.len() > usize::from(u16::MAX) {
+            return fault(at, "the data of this record is longer than 65535 bytes");
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn field(&mut self, kind: Kind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        match kind {
+            Kind::V4 => self.ipv4(what, out),
+            Kind::V6 => self.ipv6(what, out),
+            Kind::Name => self.name(what, out),
+            Kind::U16 => {
+                let value = self.number(what, u64::from(u16::MAX))?;
+                out.extend_from_slice(&(value as u16).to_be_bytes());
+                Ok(())
+            }
+            Kind::Strs => self.strings(what, out),
+            _ => self.rare_field(kind, what, out),
+        }
+    }
+
+    fn rare_field(&mut self, kind: Kind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        match kind {
+            Kind::U8 => out.push(self.number(what, 255)? as u8),
+            Kind::U32 => {
+                let value = self.number(what, u64::from(u32::MAX))?;
+                out.extend_from_slice(&(value as u32).to_be_bytes());
+            }
+            Kind::U64 => out.extend_from_slice(&self.number(what, u64::MAX)?.to_be_bytes()),
+            Kind::Ttl => {
+                let token = self.word(what)?;
+                let Some(value) = number::ttl(token.raw) else {
+                    return bad(token, what, "a number of seconds, or a sum such as `1h30m`");
+                };
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+            Kind::Time => {
+                let token = self.word(what)?;
+                let Some(value) = number::timestamp(token.raw) else {
+                    return bad(
+                        token,
+                        what,
+                        "a time as `YYYYMMDDHHmmSS` or in seconds since 1970",
+                    );
+                };
+                out.extend_from_slice(&value.to_be_bytes());
+            }
+            Kind::Str => {
+                let token = self.token(what)?;
+                push_string(token, out)?;
+            }
+            Kind::OptStr => {
+                if let Some(token) = self.lexer.next()? {
+                    push_string(token, out)?;
+                }
+            }
+            Kind::Text => {
+                let token = self.token(what)?;
+                unescape(token, token.raw, out)?;
+            }
+            Kind::Tag => {
+                let token = self.token(what)?;
+                if token.raw.is_empty() || token.raw.len() > 255 || !is_alphanumeric(token.raw) {
+                    return bad(token, what, "letters and digits only");
+                }
+                out.push(token.raw.len() as u8);
+                out.extend_from_slice(token.raw);
+            }
+            Kind::Hex => self.rest(Decoder::hex(), what, out)?,
+            Kind::Base64 => self.rest(Decoder::base64(), what, out)?,
+            Kind::Base64OrDash => {
+                let before = self.lexer.clone();
+                if self.word(what)?.raw != b"-" {
+                    *self.lexer = before;
+                    self.rest(Decoder::base64(), what, out)?;
+                }
+            }
+            Kind::Salt => {
+                let token = self.word(what)?;
+                if token.raw == b"-" {
+                    out.push(0);
+                } else {
+                    counted(token, Decoder::hex(), what, out)?;
+                }
+            }
+            Kind::Base32 => {
+                let token = self.word(what)?;
+                counted(token, Decoder::base32(), what, out)?;
+            }
+            Kind::Type => {
+                let token = self.word(what)?;
+                let rtype = type_named(token)?;
+                out.extend_from_slice(&rtype.0.to_be_bytes());
+            }
+            Kind::Algorithm | Kind::Scheme => out.push(self.mnemonic(kind, what)? as u8),
+            Kind::CertType => out.extend_from_slice(&self.mnemonic(kind, what)?.to_be_bytes()),
+            Kind::Bitmap => self.bitmap(out)?,
+            Kind::Eui48 => self.pairs(what, 6, out)?,
+            Kind::Eui64 => self.pairs(what, 8, out)?,
+            Kind::Locator => self.locator(what, out)?,
+            Kind::Nsap => self.nsap(what, out)?,
+            Kind::Wks => self.wks(what, out)?,
+            Kind::Loc => self.location(out)?,
+            Kind::Apl => self.prefixes(out)?,
+            Kind::IpsecKey => self.ipsec_key(out)?,
+            Kind::AmtRelay => self.amt_relay(out)?,
+            Kind::Hip => self.hip(out)?,
+            Kind::Params => self.parameters(out)?,
+            Kind::V4 => self.ipv4(what, out)?,
+            Kind::V6 => self.ipv6(what, out)?,
+            Kind::Name => self.name(what, out)?,
+            Kind::Strs => self.strings(what, out)?,
+            Kind::U16 | Kind::Opaque => {
+                return fault(
+                    self.lexer.at,
+                    "this type's data is written as `\\# length hex`",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The next token, quoted or not.
+    #[inline(always)]
+    pub(super) fn token(&mut self, what: &'static str) -> Parse<Token<'a>> {
+        match self.lexer.next()? {
+            Some(token) => Ok(token),
+            None => fault(self.lexer.at, format!("the {what} is missing")),
+        }
+    }
+
+    /// The next token, which must not be quoted.
+    #[inline(always)]
+    pub(super) fn word(&mut self, what: &'static str) -> Parse<Token<'a>> {
+        let token = self.token(what)?;
+        if token.quoted {
+            return fault(token.at, format!("the {what} must not be quoted"));
+        }
+        Ok(token)
+    }
+
+    #[inline]
+    pub(super) fn number(&mut self, what: &'static str, max: u64) -> Parse<u64> {
+        let token = self.word(what)?;
+        match number::decimal(token.raw, max) {
+            Some(value) => Ok(value),
+            None => bad(token, what, &format!("a number from 0 to {max}")),
+        }
+    }
+
+    #[inline]
+    pub(super) fn ipv4(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        let token = self.word(what)?;
+        match number::ipv4(token.raw) {
+            Some(address) => out.extend_from_slice(&address),
+            None => return bad(token, what, "an IPv4 address such as `192.0.2.1`"),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn ipv6(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        let token = self.word(what)?;
+        match number::ipv6(token.raw) {
+            Some(address) => out.extend_from_slice(&address),
+            None => return bad(token, what, "an IPv6 address such as `2001:db8::1`"),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn name(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        let token = self.word(what)?;
+        push_name(token, self.origin, out)
+    }
+
+    fn strings(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        let mut token = self.token(what)?;
+        loop {
+            push_string(token, out)?;
+            match self.lexer.next()? {
+                Some(next) => token = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Digits over all tokens that are left; at least one byte.
+    pub(super) fn rest(
+        &mut self,
+        mut decoder: Decoder,
+        what: &'static str,
+        out: &mut Vec<u8>,
+    ) -> Parse<()> {
+        let start = out.len();
+        let mut token = self.word(what)?;
+        loop {
+            push_digits(token, &mut decoder, what, out)?;
+            match self.lexer.next()? {
+                Some(next) if next.quoted => {
+                    return fault(next.at, format!("the {what} must not be quoted"));
+                }
+                Some(next) => token = next,
+                None => break,
+            }
+        }
+        if !decoder.is_whole() || out.len() == start {
+            return fault(
+                token.at,
+                format!("the {what} is cut short: digits are missing"),
+            );
+        }
+        Ok(())
+    }
+
+    fn mnemonic(&mut self, kind: Kind, what: &'static str) -> Parse<u16> {
+        let token = self.word(what)?;
+        let (names, max) = schema::mnemonics(kind);
+        if let Some(value) = number::decimal(token.raw, u64::from(max)) {
+            return Ok(value as u16);
+        }
+        let known = names
+            .iter()
+            .find(|(_, name)| token.raw.eq_ignore_ascii_case(name.as_bytes()));
+        match known {
+            Some((value, _)) => Ok(*value),
+            None => bad(
+                token,
+                what,
+                &format!("a number from 0 to {max} or a known name"),
+            ),
+        }
+    }
+
+    fn bitmap(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+        let mut low = [0u8; 32];
+        let mut high: Vec<u16> = Vec::new();
+        while let Some(token) = self.lexer.next()? {
+            let Rtype(number) = type_named(token)?;
+            if number < 256 {
+                low[usize::from(number / 8)] |= 0x80 >> (number % 8);
+            } else {
+                high.push(number);
+            }
+        }
+        push_window(0, &low, out);
+        high.sort_unstable();
+        for window in high.chunk_by(|a, b| a >> 8 == b >> 8) {
+            let mut bits = [0u8; 32];
+            for number in window {
+                bits[usize::from((number & 0xFF) / 8)] |= 0x80 >> (number % 8);
+            }
+            push_window((window[0] >> 8) as u8, &bits, out);
+        }
+        Ok(())
+    }
+
+    /// `count` groups of two hex digits with `-` between.
+    fn pairs(&mut self, what: &'static str, count: usize, out: &mut Vec<u8>) -> Parse<()> {
+        let token = self.word(what)?;
+        let mut groups = 0;
+        let fits = token.raw.split(|&byte| byte == b'-').all(|group| {
+            groups += 1;
+            let mut decoder = Decoder::hex();
+            group.len() == 2 && decoder.push(group, out).is_ok()
+        });
+        if fits && groups == count {
+            return Ok(());
+        }
+        bad(
+            token,
+            what,
+            &format!("{count} pairs of hex digits with `-` between"),
+        )
+    }
+
+    /// Four groups of up to four hex digits with `:` between (RFC 6742).
+    fn locator(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+        let token = self.word(what)?;
+        let mut groups = 0;
+        let fits = token.raw.split(|&byte| byte == b':').all(|group| {
+            groups += 1;
+            let mut padded = *b"0000";
+            let fits = (1..=4).contains(&group.len());
+            if fits {
+                padded[4 - group.len()..].copy_from_slice(group);
+            }
+            fits && Decoder::hex().push(&padded, out).is_ok()
+        });
+        if fits && groups == 4 {
+            return Ok(());
+        }
+        bad(
+            token,
+            what,
+            "four groups of hex digits such as `14:4fff:ff20:ee64`",
+        )
+    }
+
+    fn is_generic(&mut self) -> Parse<bool> {
+        let text = self.lexer.text();
+        let mut at = self.lexer.at;
+        while let Some(b' ' | b'\t') = text.get(at) {
+            at += 1;
+        }
+        // Only a `\` or what the lexer must step over can lead to `\#`.
+        if !matches!(text.get(at), Some(b'\\' | b'(' | b';' | b'\r' | b'\n')) {
+            return Ok(false);
+        }
+        let before = self.lexer.clone();
+        match self.lexer.next()? {
+            Some(token) if token.raw == b"\\#" && !token.quoted => Ok(true),
+            _ => {
+                let starved = self.lexer.starved;
+                *self.lexer = before;
+                self.lexer.starved |= starved;
+                Ok(false)
+            }
+        }
+    }
+
+    /// What follows `\#` (RFC 3597 section 5): a length and hex digits.
+    fn generic(&mut self, rtype: Rtype, out: &mut Vec<u8>) -> Parse<()> {
+        let at = self.lexer.at;
+        let length = self.number("length", u64::from(u16::MAX))?;
+        if length > 0 {
+            self.rest(Decoder::hex(), "data", out)?;
+        } else {
+            self.lexer.end()?;
+        }
+        if out.len() as u64 != length {
+            let given = out.len();
+            return fault(
+                at,
+                format!("the length says {length} bytes, but {given} are given"),
+            );
+        }
+        if schema::of(rtype).is_some() && show::text(rtype, out).is_none() {
+            return fault(
+                at,
+                format!("these bytes are not the data of a record of type `{rtype}`"),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+pub(super) fn bad<T>(token: Token<'_>, what: &str, expected: &str) -> Parse<T> {
+    let given = quote(token.raw);
+    fault_help(
+        token.at,
+        format!("`{given}` is not a valid {what}"),
+        format!("write {expected}"),
+    )
+}
+
+pub(super) fn is_alphanumeric(raw: &[u8]) -> bool {
+    raw.iter().all(u8::is_ascii_alphanumeric)
+}
+
+pub(super) fn type_named(token: Token<'_>) -> Parse<Rtype> {
+    match schema::type_of(token.raw) {
+        Some(rtype) if !token.quoted => Ok(rtype),
+        _ => fault(
+            token.at,
+            format!("`{}` is not a record type", quote(token.raw)),
+        ),
+    }
+}
+
+fn push_window(window: u8, bits: &[u8; 32], out: &mut Vec<u8>) {
+    if let Some(last) = bits.iter().rposition(|&byte| byte != 0) {
+        out.extend_from_slice(&[window, last as u8 + 1]);
+        out.extend_from_slice(&bits[..=last]);
+    }
+}
+
+pub(super) fn push_digits(
+    token: Token<'_>,
+    decoder: &mut Decoder,
+    what: &str,
+    out: &mut Vec<u8>,
+) -> Parse<()> {
+    decoder.push(token.raw, out).or_else(|at| {
+        let byte = quote(&token.raw[at..=at]);
+        fault(
+            token.at + at,
+            format!("`{byte}` is not a digit of the {what}"),
+        )
+    })
+}
+
+/// Digits of one token behind a length in one byte.
+fn counted(token: Token<'_>, mut decoder: Decoder, what: &str, out: &mut Vec<u8>) -> Parse<()> {
+    let start = out.len();
+    out.push(0);
+    push_digits(token, &mut decoder, what, out)?;
+    let length = out.len() - start - 1;
+    match u8::try_from(length) {
+        Ok(count) if count > 0 && decoder.is_whole() => out[start] = count,
+        _ => return bad(token, what, "1 to 255 bytes, all their digits given"),
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! From records to a zone: straight into the arena, name by name, as they come.
+//!
+//! Names whose records lie side by side in the file, the usual case, are written once. Records of
+//! a name that was already written wait in `late` and are merged in by `finish`.
+
+use wire::{Class, Name, Rtype, hash, name};
+
+use super::node::{DEAD, Node};
+use super::scratch::Scratch;
+use super::table::Table;
+use super::{Zone, finish};
+use crate::RecordRef;
+
+/// The most errors that are worth reading.
+const MAX_ERRORS: usize = 20;
+
+/// Collects records into a [`Zone`].
+pub struct Builder {
+    pub(super) apex: Name,
+    pub(super) apex_hash: u64,
+    pub(super) arena: Vec<u8>,
+    pub(super) table: Table,
+    pub(super) records: usize,
+    /// Bytes of the arena in nodes that were rewritten elsewhere.
+    pub(super) waste: usize,
+    pub(super) late: Vec<u8>,
+    /// Node and place in `late`.
+    pub(super) late_index: Vec<(u64, usize)>,
+    pub(super) scratch: Scratch,
+    /// Owner of what lies in `scratch`: relative to the apex, lower case.
+    owner: Vec<u8>,
+    /// The same owner as it was last written, whole, to recognise it cheaply.
+    written: Vec<u8>,
+    errors: Vec<String>,
+}
+
+impl Builder {
+    /// Starts a zone. `size_hint_bytes` is the size of its master file or transfer, 0 if unknown;
+    /// it only saves growing.
+    pub fn new(apex: &Name, size_hint_bytes: u64) -> Self {
+        let apex = apex.to_lower();
+        let hint = usize::try_from(size_hint_bytes.min(1 << 36)).unwrap_or(0);
+        let mut arena = Vec::with_capacity(hint + hint / 2 + 256);
+        // Offset 0 says "no node".
+        arena.extend_from_slice(&[0; 8]);
+        Self {
+            apex_hash: hash::name(apex.as_wire()),
+            apex,
+            arena,
+            table: Table::with_room(hint / 24),
+            records: 0,
+            waste: 0,
+            late: Vec::new(),
+            late_index: Vec::new(),
+            scratch: Scratch::default(),
+            owner: Vec::new(),
+            written: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Adds one record.
+    ///
+    /// An error here concerns this record alone and leaves it out: it is of another class or lies
+    /// outside the zone. The caller may report it and go on, as CoreDNS does.
+    pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
+        if record.owner != self.written.as_slice() || self.scratch.is_empty() {
+            self.turn_to(record.owner)?;
+        }
+        if record.class != Class::IN {
+            let owner = name::Text(record.owner);
+            return Err(format!("{owner} {}: class {}, not IN", record.rtype, record.class));
+        }
+        self.scratch.push(record.rtype, record.class, record.ttl, record.rdata);
+        Ok(())
+    }
+
+    /// Makes `owner` the name that records are collected for.
+    fn turn_to(&mut self, owner: &[u8]) -> Result<(), String> {
+        let apex = self.apex.as_wire();
+        if !name::is_under(owner, apex) {
+            return Err(format!("{} is not in zone {}", name::Text(owner), self.apex));
+        }
+        let relative = &owner[..owner.len() - apex.len()];
+        if self.scratch.is_empty() || !relative.eq_ignore_ascii_case(&self.owner) {
+            self.flush();
+            self.owner.clear();
+            self.owner.extend(owner[..owner.len() - self.apex.as_wire().len()].iter().map(u8::to_ascii_lowercase));
+        }
+        self.written.clear();
+        self.written.extend_from_slice(owner);
+        Ok(())
+    }
+
+    /// Writes what was collected for one name.
+    fn flush(&mut self) {
+        if self.scratch.is_empty() {
+            return;
+        }
+        let hash = relative_hash(self.apex_hash, &self.owner);
+        let owner = self.owner.as_slice();
+        let arena = &self.arena;
+        if let Some(node) = self.table.find(hash, |at| Node::at(arena, at).name() == owner) {
+            self.scratch.drain_into(&mut self.late, |place| self.late_index.push((node, place)));
+            return;
+        }
+        let owner = std::mem::take(&mut self.owner);
+        let node = self.write_node(&owner);
+        self.owner = owner;
+        self.insert(hash, node);
+    }
+
+    /// Writes a node for the records in `scratch`, and empties it.
+    pub(super) fn write_node(&mut self, owner: &[u8]) -> u64 {
+        if let Some(complaint) = self.scratch.arrange(owner.is_empty()) {
+            self.complain(owner, complaint);
+        }
+        let node = self.arena.len() as u64;
+        self.records += self.scratch.write(&mut self.arena, owner, self.apex.as_wire());
+        node
+    }
+
+    fn complain(&mut self, owner: &[u8], complaint: &str) {
+        if self.errors.len() < MAX_ERRORS {
+            let mut full = owner.to_vec();
+            full.extend_from_slice(self.apex.as_wire());
+            let message = format!("{}: {complaint}", name::Text(&full));
+            if !self.errors.contains(&message) {
+                self.errors.push(message);
+            }
+        }
+    }
+
+    /// Adds a node to the table, which grows when it must.
+    pub(super) fn insert(&mut self, hash: u64, node: u64) {
+        if self.table.is_full() {
+            self.rebuild_table((self.table.used() + 1) * 2);
+        } else {
+            self.table.insert(hash, node);
+        }
+    }
+
+    /// Makes a new table with every living node in it.
+    pub(super) fn rebuild_table(&mut self, names: usize) {
+        self.table = Table::with_room(names);
+        let mut at = FIRST;
+        while at < self.arena.len() as u64 {
+            let node = Node::at(&self.arena, at);
+            if !node.has(DEAD) {
+                self.table.insert(relative_hash(self.apex_hash, node.name()), at);
+            }
+            at += node.size() as u64;
+        }
+    }
+
+    pub(super) fn find(&self, hash: u64, owner: &[u8]) -> Option<u64> {
+        self.table.find(hash, |at| Node::at(&self.arena, at).name() == owner)
+    }
+
+    /// Checks the whole and finishes it. Errors say what makes the zone unfit to be served.
+    pub fn finish(mut self) -> Result<Zone, Vec<String>> {
+        self.flush();
+        finish::merge_late(&mut self);
+        let apex = self.find(self.apex_hash, &[]);
+        let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
+        if !soa {
+            self.errors.push(format!("{}: the zone has no SOA record", self.apex));
+        }
+        match apex {
+            Some(apex) if self.errors.is_empty() => finish::zone(self, apex).map_err(|e| vec![e]),
+            _ => Err(self.errors),
+        }
+    }
+}
+
+/// Where the first node lies.
+pub(super) const FIRST: u64 = 8;
+
+/// The hash of a name from that of its apex and its lower-case labels before it.
+#[inline]
+pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
+    let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
+    if first == relative.len() {
+        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
+    }
+    let mut starts = [0u8; 128];
+    let mut count = 0;
+    for (at, _) in name::label_starts(relative) {
+        starts[count] = at as u8;
+        count += 1;
+    }
+    starts[..count].iter().rev().fold(apex, |parent, &at| {
+        let at = usize::from(at);
+        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
+    })
+}

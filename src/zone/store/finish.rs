@@ -1,0 +1,268 @@
+//! The pass over the finished arena: late records, empty non-terminals, what is cut off, the order
+//! for proofs.
+
+use wire::{Rtype, hash, name};
+
+use super::build::{Builder, FIRST, relative_hash};
+use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
+use super::{Chain, Nsec3Params, Ready, Zone, encode};
+
+/// Rewrites each name that got records after it was written.
+pub(super) fn merge_late(builder: &mut Builder) {
+    let mut index = std::mem::take(&mut builder.late_index);
+    let late = std::mem::take(&mut builder.late);
+    index.sort();
+    let mut rdata = Vec::new();
+    for group in index.chunk_by(|a, b| a.0 == b.0) {
+        let Some(&(old, _)) = group.first() else { continue };
+        let node = Node::at(&builder.arena, old);
+        let owner = node.name().to_vec();
+        let size = node.size();
+        for set in node.sets() {
+            for record in set.records() {
+                rdata.clear();
+                encode::expand(set, record, builder.apex.as_wire(), &mut rdata);
+                let class = wire::Class::IN;
+                builder.scratch.push(set.rtype, class, record.ttl, &rdata);
+                builder.records -= 1;
+            }
+        }
+        for &(_, place) in group {
+            builder.scratch.take_late(&late, place);
+        }
+        builder.arena[old as usize] |= DEAD;
+        builder.waste += size;
+        let new = builder.write_node(&owner);
+        builder.table.move_to(relative_hash(builder.apex_hash, &owner), old, new);
+    }
+}
+
+/// Makes the zone out of a checked arena.
+pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> {
+    if builder.waste > builder.arena.len() / 10 {
+        compact(&mut builder);
+        apex = builder.find(builder.apex_hash, &[]).unwrap_or(apex);
+    }
+    let survey = Survey::take(&mut builder, apex);
+    if survey.cuts {
+        mark_occluded(&mut builder);
+    }
+    if builder.table.is_sparse() {
+        builder.rebuild_table(builder.table.used() + builder.table.used() / 4);
+    }
+    builder.arena.shrink_to_fit();
+    let top = Node::at(&builder.arena, apex);
+    let (soa, soa_signatures) = top.find_signed(Rtype::SOA);
+    let (ns, ns_signatures) = top.find_signed(Rtype::NS);
+    let apex_len = builder.apex.as_wire().len();
+    let ready = |set: Option<_>| set.map_or_else(Ready::default, |set| Ready::new(set, apex_len));
+    let (soa, soa_signatures) = (ready(soa), ready(soa_signatures));
+    let (ns, ns_signatures) = (ready(ns), ready(ns_signatures));
+    let serial = soa.bytes.len().checked_sub(20).and_then(|at| soa.bytes[at..].first_chunk::<4>());
+    let serial = serial.map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let chain = chain(&builder, apex, &survey)?;
+    Ok(Zone {
+        apex_labels: name::label_count(builder.apex.as_wire()),
+        apex: builder.apex,
+        apex_hash: builder.apex_hash,
+        apex_at: apex,
+        names: survey.names,
+        records: builder.records,
+        arena: builder.arena,
+        table: builder.table,
+        serial,
+        soa,
+        soa_signatures,
+        ns,
+        ns_signatures,
+        chain,
+    })
+}
+
+/// Moves all living nodes to the front of the arena and makes the table anew.
+fn compact(builder: &mut Builder) {
+    let mut from = FIRST as usize;
+    let mut to = from;
+    while from < builder.arena.len() {
+        let node = Node::at(&builder.arena, from as u64);
+        let size = node.size();
+        if !node.has(DEAD) {
+            builder.arena.copy_within(from..from + size, to);
+            to += size;
+        }
+        from += size;
+    }
+    builder.arena.truncate(to);
+    builder.waste = 0;
+    builder.rebuild_table(builder.table.used());
+}
+
+/// What one walk over all nodes finds out.
+#[derive(Default)]
+struct Survey {
+    /// Names with records, and empty non-terminals.
+    names: usize,
+    /// Whether anything is cut off.
+    cuts: bool,
+    nsec: usize,
+    nsec3: usize,
+}
+
+impl Survey {
+    /// Sets the flags that a node's own records give, and adds empty non-terminals on the way.
+    fn take(builder: &mut Builder, apex: u64) -> Self {
+        let mut survey = Self::default();
+        let mut at = FIRST;
+        while at < builder.arena.len() as u64 {
+            let node = Node::at(&builder.arena, at);
+            let size = node.size() as u64;
+            if !node.has(DEAD) {
+                let mut flags = node.flags();
+                let mut only_proofs = !node.is_empty();
+                for set in node.sets() {
+                    match set.rtype {
+                        Rtype::NS if at != apex => flags |= CUT,
+                        Rtype::DNAME => flags |= DNAME,
+                        Rtype::NSEC => survey.nsec += 1,
+                        Rtype::NSEC3 => survey.nsec3 += 1,
+                        _ => {}
+                    }
+                    only_proofs &= set.rtype == Rtype::NSEC3 || set.covers() == Some(Rtype::NSEC3);
+                }
+                if only_proofs {
+                    flags |= HIDDEN;
+                } else {
+                    survey.names += 1;
+                }
+                survey.cuts |= flags & (CUT | DNAME) != 0;
+                builder.arena[at as usize] = flags;
+                announce(builder, at);
+            }
+            at += size;
+        }
+        survey
+    }
+}
+
+/// Sees to it that the parent of a node exists, and knows of a wildcard below it.
+fn announce(builder: &mut Builder, at: u64) {
+    let mut owner = [0; name::MAX_NAME];
+    let own = Node::at(&builder.arena, at).name();
+    let first = own.first().map_or(0, |&len| usize::from(len) + 1);
+    let wild = own.starts_with(b"\x01*");
+    if first == 0 || (first == own.len() && !wild) {
+        return;
+    }
+    let parent = &mut owner[..own.len() - first];
+    parent.copy_from_slice(&own[first..]);
+    let hash = relative_hash(builder.apex_hash, parent);
+    let parent_at = match builder.find(hash, parent) {
+        Some(found) => found,
+        None => {
+            // An empty node; the walk comes to it and to its own parent later.
+            let new = builder.arena.len() as u64;
+            builder.arena.extend_from_slice(&[0, parent.len() as u8, 0, 0]);
+            builder.arena.extend_from_slice(parent);
+            builder.insert(hash, new);
+            new
+        }
+    };
+    if wild {
+        builder.arena[parent_at as usize] |= WILD_CHILD;
+    }
+}
+
+/// Marks what lies below a cut or a DNAME.
+fn mark_occluded(builder: &mut Builder) {
+    let mut starts = Vec::with_capacity(128);
+    let top_redirects = builder
+        .find(builder.apex_hash, &[])
+        .is_some_and(|apex| Node::at(&builder.arena, apex).has(DNAME));
+    let mut at = FIRST;
+    while at < builder.arena.len() as u64 {
+        let node = Node::at(&builder.arena, at);
+        let size = node.size() as u64;
+        let own = node.name();
+        starts.clear();
+        starts.extend(name::label_starts(own).map(|(at, _)| at));
+        let mut hidden = top_redirects && !own.is_empty();
+        let mut hash = builder.apex_hash;
+        // From the apex down, the node itself excluded.
+        for &start in starts.iter().skip(1).rev() {
+            if hidden {
+                break;
+            }
+            hash = hash::child(hash, &own[start + 1..start + 1 + usize::from(own[start])]);
+            hidden = builder
+                .find(hash, &own[start..])
+                .is_some_and(|above| Node::at(&builder.arena, above).has(CUT | DNAME));
+        }
+        if hidden && !node.has(DEAD) {
+            builder.arena[at as usize] |= OCCLUDED;
+        }
+        at += size;
+    }
+}
+
+/// The order that proofs are looked up in.
+fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, String> {
+    let top = Node::at(&builder.arena, apex);
+    if survey.nsec3 > 0
+        && let Some(params) = Nsec3Params::choose(top)
+    {
+        let matching = |node: Node<'_>| {
+            node.find(Rtype::NSEC3)
+                .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
+        };
+        let order = in_order(builder, survey.nsec3, matching)?;
+        return Ok(Chain::Nsec3(params, order));
+    }
+    if top.find(Rtype::NSEC).is_some() {
+        let matching =
+            |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
+        return Ok(Chain::Nsec(in_order(builder, survey.nsec, matching)?));
+    }
+    Ok(Chain::None)
+}
+
+/// Places of the nodes that `belongs` accepts, in canonical order.
+fn in_order(
+    builder: &Builder,
+    room: usize,
+    belongs: impl Fn(Node<'_>) -> bool,
+) -> Result<Vec<u32>, String> {
+    let mut order = Vec::with_capacity(room);
+    let mut at = FIRST;
+    while at < builder.arena.len() as u64 {
+        let node = Node::at(&builder.arena, at);
+        if !node.has(DEAD) && belongs(node) {
+            order.push(u32::try_from(at).map_err(|_| {
+                format!("{}: a signed zone of more than 4 GiB is not supported", builder.apex)
+            })?);
+        }
+        at += node.size() as u64;
+    }
+    // Signers write zones in this order already, and sorting what is sorted is quick.
+    order.sort_by(|&a, &b| {
+        let name = |at: u32| Node::at(&builder.arena, u64::from(at)).name();
+        name::canonical_cmp(name(a), name(b))
+    });
+    Ok(order)
+}
+
+impl Ready {
+    /// Makes a block of a set at the apex.
+    fn new(set: node::Set<'_>, apex_len: usize) -> Self {
+        let mut fixes: Vec<u16> = set.fixes().map(|fix| fix as u16).collect();
+        let mut plain = set.bytes.len() + set.fix_count() * apex_len;
+        plain -= 2 * set.fix_count();
+        for record in set.records() {
+            plain = plain + apex_len - 2;
+            // Sets longer than a message are never sent.
+            if let Ok(start) = u16::try_from(record.start) {
+                fixes.push(start);
+            }
+        }
+        Self { bytes: set.bytes.into(), fixes: fixes.into(), count: set.count, plain: plain as u32 }
+    }
+}

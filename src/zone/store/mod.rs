@@ -1,0 +1,223 @@
+//! The store: all names of a zone in one arena, found by one table.
+
+mod build;
+mod encode;
+mod finish;
+pub(crate) mod node;
+mod records;
+mod scratch;
+mod table;
+
+pub use build::Builder;
+pub use records::{Records, Rrset, Soa};
+
+pub(crate) use build::relative_hash;
+pub(crate) use encode::{full_name, target};
+
+use wire::{Name, Query, Rtype, hash, name};
+
+use node::{HIDDEN, Node, Set};
+use table::Table;
+
+/// One version of a zone, ready to answer; never changes.
+pub struct Zone {
+    apex: Name,
+    pub(crate) apex_hash: u64,
+    pub(crate) apex_at: u64,
+    apex_labels: usize,
+    names: usize,
+    records: usize,
+    arena: Vec<u8>,
+    table: Table,
+    serial: u32,
+    pub(crate) soa: Ready,
+    pub(crate) soa_signatures: Ready,
+    pub(crate) ns: Ready,
+    pub(crate) ns_signatures: Ready,
+    pub(crate) chain: Chain,
+}
+
+/// Records of the apex as they go into the authority section.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub(crate) bytes: Box<[u8]>,
+    /// Where pointers to the apex are, the owners included.
+    pub(crate) fixes: Box<[u16]>,
+    pub(crate) count: u16,
+    pub(crate) plain: u32,
+}
+
+/// How the zone proves that something does not exist.
+pub(crate) enum Chain {
+    /// It does not.
+    None,
+    /// NSEC: nodes with one, in canonical order.
+    Nsec(Vec<u32>),
+    /// NSEC3: nodes with one, in the order of hashes.
+    Nsec3(Nsec3Params, Vec<u32>),
+}
+
+/// How NSEC3 hashes are made (RFC 5155 section 4).
+pub(crate) struct Nsec3Params {
+    pub(crate) iterations: u16,
+    pub(crate) salt: Box<[u8]>,
+}
+
+/// RFC 9276 section 3.2: from here on nobody is expected to follow.
+const MAX_ITERATIONS: u16 = 150;
+
+impl Nsec3Params {
+    /// The first parameters of the apex that are supported.
+    fn choose(top: Node<'_>) -> Option<Self> {
+        top.find(Rtype::NSEC3PARAM)?.records().find_map(|record| {
+            let &[algorithm, flags, high, low, salt_len, ref salt @ ..] = record.rdata else {
+                return None;
+            };
+            let iterations = u16::from_be_bytes([high, low]);
+            let fits = algorithm == 1
+                && flags == 0
+                && iterations <= MAX_ITERATIONS
+                && salt.len() == usize::from(salt_len);
+            fits.then(|| Self { iterations, salt: salt.into() })
+        })
+    }
+
+    /// Whether NSEC3 RDATA belongs to this chain.
+    fn matches(&self, rdata: &[u8]) -> bool {
+        let &[1, _, high, low, salt_len, ref rest @ ..] = rdata else { return false };
+        u16::from_be_bytes([high, low]) == self.iterations
+            && usize::from(salt_len) == self.salt.len()
+            && rest.starts_with(&self.salt)
+    }
+}
+
+/// Where a name was found; 0 says it was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located(u64);
+
+impl Zone {
+    /// The name of the zone, in lower case.
+    pub fn apex(&self) -> &Name {
+        &self.apex
+    }
+
+    /// How many labels the apex has.
+    #[inline]
+    pub(crate) fn apex_labels(&self) -> usize {
+        self.apex_labels
+    }
+
+    /// The serial number of the SOA.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// How many names exist, empty non-terminals included.
+    pub fn names(&self) -> usize {
+        self.names
+    }
+
+    /// How many records there are.
+    pub fn record_count(&self) -> usize {
+        self.records
+    }
+
+    /// Bytes of memory that the zone takes.
+    pub fn memory(&self) -> usize {
+        let order = match &self.chain {
+            Chain::None => 0,
+            Chain::Nsec(order) | Chain::Nsec3(_, order) => order.capacity() * 4,
+        };
+        self.arena.capacity() + self.table.memory() + order + size_of::<Self>()
+    }
+
+    /// Whether the zone is signed in a way that it can prove absence.
+    pub fn is_signed(&self) -> bool {
+        !matches!(self.chain, Chain::None)
+    }
+
+    /// Whether `owner` (wire form, any case) exists, be it as an empty non-terminal or below a cut.
+    pub fn has_name(&self, owner: &[u8]) -> bool {
+        let mut buf = [0; name::MAX_NAME + 1];
+        target(owner, 0, self.apex.as_wire(), &mut buf)
+            .and_then(|relative| self.node_of(relative))
+            .is_some()
+    }
+
+    /// The records of one type at exactly `owner`: no wildcards, no delegation, no aliases.
+    pub fn rrset(&self, owner: &[u8], rtype: Rtype) -> Option<Rrset<'_>> {
+        let mut buf = [0; name::MAX_NAME + 1];
+        let relative = target(owner, 0, self.apex.as_wire(), &mut buf)?;
+        let set = self.node_of(relative)?.find(rtype)?;
+        Some(Rrset::new(self, set))
+    }
+
+    /// The SOA record.
+    pub fn soa(&self) -> Soa {
+        Soa::read(self)
+    }
+
+    /// All records, those of the apex first and its SOA before everything.
+    pub fn records(&self) -> Records<'_> {
+        Records::new(self)
+    }
+
+    /// First look for a query: reads one slot of the table. Calling this for a whole batch, then
+    /// [`Zone::touch`] for each, then [`Zone::answer_located`], lets the memory work in parallel.
+    #[inline]
+    pub fn locate(&self, query: &Query) -> Located {
+        Located(self.table.find(query.suffix_hash(0), |_| true).unwrap_or(0))
+    }
+
+    /// Second look: reads the node. The value means nothing; using it (say, adding it up) keeps
+    /// the compiler from leaving the read out.
+    #[inline]
+    pub fn touch(&self, located: Located) -> u32 {
+        let at = located.0 as usize;
+        u32::from(self.arena[at]) + u32::from(*self.arena.get(at + 48).unwrap_or(&0))
+    }
+
+    /// Whether the name that was located is this one.
+    #[inline]
+    pub(crate) fn confirm(&self, located: Located, hash: u64, relative: &[u8]) -> Option<u64> {
+        if located.0 == 0 {
+            return None;
+        }
+        if self.node(located.0).name() == relative {
+            return Some(located.0);
+        }
+        self.place_of(hash, relative)
+    }
+
+    #[inline]
+    pub(crate) fn node(&self, at: u64) -> Node<'_> {
+        Node::at(&self.arena, at)
+    }
+
+    /// Where the node of a name lies; `relative` is its lower-case labels before the apex.
+    #[inline]
+    pub(crate) fn place_of(&self, hash: u64, relative: &[u8]) -> Option<u64> {
+        self.table.find(hash, |at| self.node(at).name() == relative)
+    }
+
+    /// Where the wildcard directly below a name lies.
+    pub(crate) fn wildcard_below(&self, hash: u64, relative: &[u8]) -> Option<u64> {
+        self.table.find(hash::child(hash, b"*"), |at| {
+            self.node(at).name().strip_prefix(b"\x01*") == Some(relative)
+        })
+    }
+
+    /// The node of a name that is part of the zone's own names.
+    pub(crate) fn node_of(&self, relative: &[u8]) -> Option<Node<'_>> {
+        let at = self.place_of(relative_hash(self.apex_hash, relative), relative)?;
+        Some(self.node(at)).filter(|node| !node.has(HIDDEN))
+    }
+
+    pub(crate) fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    pub(crate) fn apex_set(&self, rtype: Rtype) -> Option<Set<'_>> {
+        self.node(self.apex_at).find(rtype)
+    }
+}

@@ -1,0 +1,203 @@
+//! How one name lies in the arena: a header, its name, a directory of types, and its records ready
+//! to be sent.
+//!
+//! ```text
+//! flags u8 | name length u8 | sets u16 | name relative to the apex, lower case, without root byte
+//! per set: type u16, records u16, fix-ups u16, length u32
+//! per set: the records, each `C0 0C type class ttl rdlength rdata`; then u16 fix-up positions
+//! ```
+//! A record's owner is a pointer to offset 12, the name in the question. A name in RDATA that ends
+//! in the apex ends in a pointer instead; the fix-up list says where those pointers are, because
+//! where the apex lies in a message depends on the length of the question's name.
+
+use wire::Rtype;
+
+/// Bytes before the name.
+pub(crate) const HEAD: usize = 4;
+/// Bytes of a directory entry.
+pub(crate) const ENTRY: usize = 10;
+/// Bytes of a record before its RDATA.
+pub(crate) const FIXED: usize = 12;
+
+/// Rewritten elsewhere; nothing points here any more.
+pub(crate) const DEAD: u8 = 1;
+/// Has NS records and is not the apex: the zone ends here.
+pub(crate) const CUT: u8 = 2;
+/// Lies below a cut or a DNAME.
+pub(crate) const OCCLUDED: u8 = 4;
+/// Has a DNAME record.
+pub(crate) const DNAME: u8 = 8;
+/// `*` exists directly below.
+pub(crate) const WILD_CHILD: u8 = 16;
+/// Holds NSEC3 records only: no name of the zone (RFC 5155 section 7.2.8).
+pub(crate) const HIDDEN: u8 = 32;
+
+/// One name of the zone; borrows the arena from its first byte on.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a> {
+    bytes: &'a [u8],
+}
+
+/// The records of one type at one name.
+#[derive(Clone, Copy)]
+pub(crate) struct Set<'a> {
+    pub(crate) rtype: Rtype,
+    pub(crate) count: u16,
+    pub(crate) bytes: &'a [u8],
+    fixes: &'a [u8],
+}
+
+impl<'a> Node<'a> {
+    #[inline]
+    pub(crate) fn at(arena: &'a [u8], offset: u64) -> Self {
+        Self { bytes: &arena[offset as usize..] }
+    }
+
+    #[inline]
+    pub(crate) fn flags(self) -> u8 {
+        self.bytes[0]
+    }
+
+    #[inline]
+    pub(crate) fn has(self, flags: u8) -> bool {
+        self.flags() & flags != 0
+    }
+
+    /// The name without the apex and without a root byte.
+    #[inline]
+    pub(crate) fn name(self) -> &'a [u8] {
+        &self.bytes[HEAD..HEAD + usize::from(self.bytes[1])]
+    }
+
+    #[inline]
+    fn set_count(self) -> usize {
+        usize::from(u16::from_le_bytes([self.bytes[2], self.bytes[3]]))
+    }
+
+    /// Whether the name exists only because longer names do.
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.set_count() == 0
+    }
+
+    #[inline]
+    pub(crate) fn sets(self) -> Sets<'a> {
+        let count = self.set_count();
+        let entries_at = HEAD + usize::from(self.bytes[1]);
+        let (entries, data) = self.bytes[entries_at..].split_at(count * ENTRY);
+        Sets { entries, data }
+    }
+
+    /// The set of a type; RRSIG sets are many, one for each type covered, and this finds the first.
+    #[inline]
+    pub(crate) fn find(self, rtype: Rtype) -> Option<Set<'a>> {
+        self.sets().find(|set| set.rtype == rtype)
+    }
+
+    /// The set of a type and its signatures.
+    pub(crate) fn find_signed(self, rtype: Rtype) -> (Option<Set<'a>>, Option<Set<'a>>) {
+        let mut sets = self.sets();
+        let found = sets.by_ref().find(|set| set.rtype == rtype);
+        let signatures = match found {
+            Some(_) => sets.next().filter(|next| next.covers() == Some(rtype)),
+            None => None,
+        };
+        (found, signatures)
+    }
+
+    /// How many bytes the node takes in the arena.
+    pub(crate) fn size(self) -> usize {
+        let mut sets = self.sets();
+        let all = sets.data.len();
+        let head = HEAD + usize::from(self.bytes[1]) + sets.entries.len();
+        for _ in sets.by_ref() {}
+        head + all - sets.data.len()
+    }
+}
+
+/// Walks the sets of a node in the order of their types, signatures behind what they cover.
+pub(crate) struct Sets<'a> {
+    entries: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Iterator for Sets<'a> {
+    type Item = Set<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Set<'a>> {
+        let (entry, entries) = self.entries.split_first_chunk::<ENTRY>()?;
+        let fixes = usize::from(u16::from_le_bytes([entry[4], entry[5]])) * 2;
+        let len = u32::from_le_bytes([entry[6], entry[7], entry[8], entry[9]]) as usize;
+        let (bytes, rest) = self.data.split_at(len);
+        let (fixes, rest) = rest.split_at(fixes);
+        self.entries = entries;
+        self.data = rest;
+        Some(Set {
+            rtype: Rtype(u16::from_le_bytes([entry[0], entry[1]])),
+            count: u16::from_le_bytes([entry[2], entry[3]]),
+            bytes,
+            fixes,
+        })
+    }
+}
+
+impl<'a> Set<'a> {
+    /// Offsets in [`Set::bytes`] of the pointers to the apex.
+    #[inline]
+    pub(crate) fn fixes(self) -> impl Iterator<Item = usize> + 'a {
+        let (pairs, _) = self.fixes.as_chunks::<2>();
+        pairs.iter().map(|pair| usize::from(u16::from_le_bytes(*pair)))
+    }
+
+    #[inline]
+    pub(crate) fn fix_count(self) -> usize {
+        self.fixes.len() / 2
+    }
+
+    /// The type that these signatures cover, if they are signatures.
+    #[inline]
+    pub(crate) fn covers(self) -> Option<Rtype> {
+        if self.rtype != Rtype::RRSIG {
+            return None;
+        }
+        self.bytes.get(FIXED..FIXED + 2).map(|two| Rtype(u16::from_be_bytes([two[0], two[1]])))
+    }
+
+    /// The record that starts at `at`, and where the next one would.
+    #[inline]
+    pub(crate) fn record_at(self, at: usize) -> Option<(Stored<'a>, usize)> {
+        let fixed = self.bytes.get(at..)?.first_chunk::<FIXED>()?;
+        let end = at + FIXED + usize::from(u16::from_be_bytes([fixed[10], fixed[11]]));
+        let rdata = self.bytes.get(at + FIXED..end)?;
+        let ttl = u32::from_be_bytes([fixed[6], fixed[7], fixed[8], fixed[9]]);
+        Some((Stored { start: at, ttl, rdata }, end))
+    }
+
+    /// All records.
+    #[inline]
+    pub(crate) fn records(self) -> impl Iterator<Item = Stored<'a>> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (record, end) = self.record_at(at)?;
+            at = end;
+            Some(record)
+        })
+    }
+
+    /// The pointers to the apex between two offsets of [`Set::bytes`].
+    pub(crate) fn fixes_between(self, from: usize, to: usize) -> impl Iterator<Item = usize> + 'a {
+        let (pairs, _) = self.fixes.as_chunks::<2>();
+        let place = |pair: &[u8; 2]| usize::from(u16::from_le_bytes(*pair));
+        let first = pairs.partition_point(|pair| place(pair) < from);
+        pairs[first..].iter().map(place).take_while(move |&fix| fix < to)
+    }
+}
+
+/// One record as it lies in a set.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored<'a> {
+    pub(crate) start: usize,
+    pub(crate) ttl: u32,
+    pub(crate) rdata: &'a [u8],
+}

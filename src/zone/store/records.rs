@@ -1,0 +1,185 @@
+//! Reading a zone back, record by record.
+
+use wire::name::{self, NameBuf};
+use wire::{Class, Name, Rtype};
+
+use super::build::FIRST;
+use super::encode;
+use super::node::{DEAD, Node, Set};
+use super::Zone;
+use crate::RecordRef;
+
+/// The fields of an SOA record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Soa {
+    /// Primary server.
+    pub mname: Name,
+    /// Mailbox.
+    pub rname: Name,
+    /// Version of the zone.
+    pub serial: u32,
+    /// Seconds between checks of a secondary.
+    pub refresh: u32,
+    /// Seconds between failed checks.
+    pub retry: u32,
+    /// Seconds after which an unchecked copy is worthless.
+    pub expire: u32,
+    /// Seconds that absence may be cached.
+    pub minimum: u32,
+    /// Time to live of the record itself.
+    pub ttl: u32,
+}
+
+impl Soa {
+    pub(super) fn read(zone: &Zone) -> Self {
+        let mut rdata = Vec::new();
+        let mut ttl = 0;
+        if let Some(set) = zone.apex_set(Rtype::SOA)
+            && let Some(record) = set.records().next()
+        {
+            ttl = record.ttl;
+            encode::expand(set, record, zone.apex().as_wire(), &mut rdata);
+        }
+        let first = name::wire_len(&rdata).unwrap_or(0);
+        let second = rdata.get(first..).and_then(name::wire_len).unwrap_or(0);
+        let name = |from: usize, len: usize| {
+            rdata.get(from..from + len).and_then(|wire| Name::from_wire(wire).ok())
+        };
+        let number = |index: usize| {
+            let at = first + second + 4 * index;
+            rdata.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b))
+        };
+        Self {
+            mname: name(0, first).unwrap_or_else(Name::root),
+            rname: name(first, second).unwrap_or_else(Name::root),
+            serial: number(0),
+            refresh: number(1),
+            retry: number(2),
+            expire: number(3),
+            minimum: number(4),
+            ttl,
+        }
+    }
+}
+
+/// The records of one type at one name.
+#[derive(Clone, Copy)]
+pub struct Rrset<'a> {
+    zone: &'a Zone,
+    set: Set<'a>,
+}
+
+impl<'a> Rrset<'a> {
+    pub(super) fn new(zone: &'a Zone, set: Set<'a>) -> Self {
+        Self { zone, set }
+    }
+
+    /// How many records.
+    pub fn count(&self) -> u16 {
+        self.set.count
+    }
+
+    /// Hands each record's TTL and plain RDATA to `each`.
+    pub fn for_each(&self, mut each: impl FnMut(u32, &[u8])) {
+        let mut rdata = Vec::new();
+        for record in self.set.records() {
+            rdata.clear();
+            encode::expand(self.set, record, self.zone.apex().as_wire(), &mut rdata);
+            each(record.ttl, &rdata);
+        }
+    }
+}
+
+/// Walks all records of a zone. Not an `Iterator`, because each record borrows from the walk.
+pub struct Records<'a> {
+    zone: &'a Zone,
+    stage: Stage,
+    /// Next node to visit.
+    next: u64,
+    sets: Vec<Set<'a>>,
+    set: usize,
+    /// Offset of the next record in its set.
+    at: usize,
+    owner: NameBuf,
+    rdata: Vec<u8>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Stage {
+    Soa,
+    Apex,
+    Rest,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(zone: &'a Zone) -> Self {
+        let mut walk = Self {
+            zone,
+            stage: Stage::Soa,
+            next: FIRST,
+            sets: Vec::new(),
+            set: 0,
+            at: 0,
+            owner: NameBuf::new(),
+            rdata: Vec::new(),
+        };
+        walk.enter(zone.node(zone.apex_at), |rtype| rtype == Rtype::SOA);
+        walk
+    }
+
+    fn enter(&mut self, node: Node<'a>, wanted: impl Fn(Rtype) -> bool) {
+        self.sets.clear();
+        self.sets.extend(node.sets().filter(|set| wanted(set.rtype)));
+        self.set = 0;
+        self.at = 0;
+        self.owner.clear();
+        let pushed = self.owner.push_name(node.name());
+        debug_assert!(pushed.is_ok(), "names were checked when they were added");
+        let pushed = self.owner.push_name(self.zone.apex().as_wire());
+        debug_assert!(pushed.is_ok(), "names were checked when they were added");
+    }
+
+    /// Goes to the next node with records; `false` at the end.
+    fn advance(&mut self) -> bool {
+        if self.stage == Stage::Soa {
+            self.stage = Stage::Apex;
+            self.enter(self.zone.node(self.zone.apex_at), |rtype| rtype != Rtype::SOA);
+            return true;
+        }
+        self.stage = Stage::Rest;
+        while self.next < self.zone.arena().len() as u64 {
+            let at = self.next;
+            let node = self.zone.node(at);
+            self.next += node.size() as u64;
+            if at != self.zone.apex_at && !node.has(DEAD) && !node.is_empty() {
+                self.enter(node, |_| true);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next record.
+    pub fn next_record(&mut self) -> Option<RecordRef<'_>> {
+        loop {
+            if let Some(&set) = self.sets.get(self.set) {
+                if let Some((record, end)) = set.record_at(self.at) {
+                    self.at = end;
+                    self.rdata.clear();
+                    encode::expand(set, record, self.zone.apex().as_wire(), &mut self.rdata);
+                    return Some(RecordRef {
+                        owner: self.owner.as_wire(),
+                        rtype: set.rtype,
+                        class: Class::IN,
+                        ttl: record.ttl,
+                        rdata: &self.rdata,
+                    });
+                }
+                self.set += 1;
+                self.at = 0;
+            } else if !self.advance() {
+                return None;
+            }
+        }
+    }
+}

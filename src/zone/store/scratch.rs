@@ -1,0 +1,177 @@
+//! The records of one name while it is being written: sorted into sets, freed of duplicates,
+//! checked for what may not stand together.
+
+use wire::{Class, Rtype};
+
+use super::encode;
+
+/// From here on duplicates are looked for by sorting.
+const MANY: usize = 24;
+
+#[derive(Clone, Copy)]
+struct Item {
+    rtype: Rtype,
+    class: Class,
+    ttl: u32,
+    /// Place of the RDATA in `bytes`.
+    at: usize,
+    len: usize,
+    /// Sets lie in the order of this: by type, signatures behind what they cover.
+    order: u32,
+}
+
+/// The records of one name.
+#[derive(Default)]
+pub(super) struct Scratch {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    fixes: Vec<u16>,
+}
+
+impl Scratch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn push(&mut self, rtype: Rtype, class: Class, ttl: u32, rdata: &[u8]) {
+        let order = match (rtype, rdata) {
+            (Rtype::RRSIG, [high, low, ..]) => {
+                u32::from(u16::from_be_bytes([*high, *low])) << 1 | 1
+            }
+            _ => u32::from(rtype.0) << 1,
+        };
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(rdata);
+        self.items.push(Item { rtype, class, ttl, at, len: rdata.len(), order });
+    }
+
+    fn rdata(&self, item: &Item) -> &[u8] {
+        &self.bytes[item.at..item.at + item.len]
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    /// Moves the records to `late`, in a form that [`Scratch::take_late`] reads.
+    pub(super) fn drain_into(&mut self, late: &mut Vec<u8>, mut place: impl FnMut(usize)) {
+        for item in &self.items {
+            place(late.len());
+            late.extend_from_slice(&item.rtype.0.to_be_bytes());
+            late.extend_from_slice(&item.class.0.to_be_bytes());
+            late.extend_from_slice(&item.ttl.to_be_bytes());
+            late.extend_from_slice(&(item.len as u16).to_be_bytes());
+            late.extend_from_slice(&self.bytes[item.at..item.at + item.len]);
+        }
+        self.clear();
+    }
+
+    /// Adds the record at `place` of `late`.
+    pub(super) fn take_late(&mut self, late: &[u8], place: usize) {
+        let Some(head) = late[place..].first_chunk::<10>() else { return };
+        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        let from = place + 10;
+        let rdata = &late[from..from + usize::from(word(8))];
+        self.push(Rtype(word(0)), Class(word(2)), ttl, rdata);
+    }
+
+    /// Sorts into sets and drops duplicates; says what is wrong with the name, if anything.
+    pub(super) fn arrange(&mut self, is_apex: bool) -> Option<&'static str> {
+        if self.items.len() > 1 {
+            self.items.sort_by_key(|item| item.order);
+            self.drop_duplicates();
+        }
+        let count = |rtype| self.items.iter().filter(|item| item.rtype == rtype).count();
+        if let [only] = self.items.as_slice()
+            && !matches!(only.rtype, Rtype::SOA)
+        {
+            return None;
+        }
+        match (count(Rtype::SOA), is_apex) {
+            (0, _) | (1, true) => {}
+            (_, true) => return Some("two SOA records that differ"),
+            (_, false) => return Some("an SOA record below the top of the zone"),
+        }
+        let beside_cname = |item: &Item| {
+            matches!(
+                item.rtype,
+                Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT
+            )
+        };
+        match count(Rtype::CNAME) {
+            0 => {}
+            1 if self.items.iter().all(beside_cname) => {}
+            1 => return Some("CNAME and other data"),
+            _ => return Some("more than one CNAME record"),
+        }
+        if count(Rtype::DNAME) > 1 {
+            return Some("more than one DNAME record");
+        }
+        None
+    }
+
+    fn drop_duplicates(&mut self) {
+        let items = std::mem::take(&mut self.items);
+        let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+        for set in items.chunk_by(|a, b| a.order == b.order) {
+            let start = kept.len();
+            if set.len() > MANY {
+                self.keep_first_of_many(set, &mut kept);
+                continue;
+            }
+            for item in set {
+                let same = |other: &Item| {
+                    encode::same_rdata(item.rtype, self.rdata(item), self.rdata(other))
+                };
+                if !kept[start..].iter().any(same) {
+                    kept.push(*item);
+                }
+            }
+        }
+        self.items = kept;
+    }
+
+    fn keep_first_of_many(&self, set: &[Item], kept: &mut Vec<Item>) {
+        let mut order: Vec<usize> = (0..set.len()).collect();
+        order.sort_by(|&a, &b| self.rdata(&set[a]).cmp(self.rdata(&set[b])).then(a.cmp(&b)));
+        let mut drop = vec![false; set.len()];
+        for pair in order.windows(2) {
+            drop[pair[1]] = self.rdata(&set[pair[0]]) == self.rdata(&set[pair[1]]);
+        }
+        kept.extend(set.iter().zip(drop).filter(|(_, drop)| !drop).map(|(item, _)| *item));
+    }
+
+    /// Appends the node to `arena` and empties the scratch; returns how many records it holds.
+    pub(super) fn write(&mut self, arena: &mut Vec<u8>, owner: &[u8], apex: &[u8]) -> usize {
+        let records = self.items.len();
+        let sets = self.items.chunk_by(|a, b| a.order == b.order).count();
+        arena.extend_from_slice(&[0, owner.len() as u8]);
+        arena.extend_from_slice(&(sets as u16).to_le_bytes());
+        arena.extend_from_slice(owner);
+        let mut entry = arena.len();
+        arena.resize(entry + sets * super::node::ENTRY, 0);
+        for set in self.items.chunk_by(|a, b| a.order == b.order) {
+            let base = arena.len();
+            self.fixes.clear();
+            for item in set {
+                let rdata = &self.bytes[item.at..item.at + item.len];
+                let head = (item.rtype, item.class, item.ttl);
+                encode::write(arena, base, &mut self.fixes, apex, head, rdata);
+            }
+            let len = (arena.len() - base) as u32;
+            for fix in &self.fixes {
+                arena.extend_from_slice(&fix.to_le_bytes());
+            }
+            let rtype = set.first().map_or(0, |item| item.rtype.0);
+            arena[entry..entry + 2].copy_from_slice(&rtype.to_le_bytes());
+            arena[entry + 2..entry + 4].copy_from_slice(&(set.len() as u16).to_le_bytes());
+            arena[entry + 4..entry + 6].copy_from_slice(&(self.fixes.len() as u16).to_le_bytes());
+            arena[entry + 6..entry + 10].copy_from_slice(&len.to_le_bytes());
+            entry += super::node::ENTRY;
+        }
+        self.clear();
+        records
+    }
+}

@@ -1,0 +1,358 @@
+//! Puts stored records into a reply: ready-made bytes, with the few pointers set right that depend
+//! on the question.
+
+use wire::name::{self, NameBuf};
+use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+
+use crate::sought::Sought;
+use crate::store::node::{FIXED, HIDDEN, Node, Set};
+use crate::store::{Chain, Ready, Zone, relative_hash, target};
+
+/// Where the question's name starts in every message.
+const QNAME: usize = wire::HEADER;
+/// Pointers reach this far.
+const MAX_POINTER: usize = 0x3FFF;
+/// Hosts whose addresses one reply carries.
+const MAX_HOSTS: usize = 64;
+/// Proofs in one reply; eight NSEC3 records are more than any answer needs.
+const MAX_PROOFS: usize = 12;
+
+/// The owner that records are written with.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// A name that lies at this offset of the message already, and its plain length.
+    At(usize, usize),
+    /// A name of the zone that may not be in the message: its labels before the apex.
+    Relative(&'a [u8]),
+}
+
+/// A reply that is being filled from a zone.
+pub(crate) struct Writer<'z, 'r> {
+    pub(crate) zone: &'z Zone,
+    reply: &'r mut Reply,
+    /// Where the apex lies in the message: it is the end of the question's name.
+    apex_place: usize,
+    apex_len: usize,
+    /// Nodes whose proofs are in the reply or will be; those from `proofs_written` on wait for
+    /// the authority section.
+    proofs: [u32; MAX_PROOFS],
+    proof_count: usize,
+    proofs_written: usize,
+}
+
+impl<'z, 'r> Writer<'z, 'r> {
+    #[inline]
+    pub(crate) fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
+        let apex_len = zone.apex().as_wire().len();
+        Self {
+            zone,
+            reply,
+            apex_place: QNAME + query.name().len().saturating_sub(apex_len),
+            apex_len,
+            proofs: [0; MAX_PROOFS],
+            proof_count: 0,
+            proofs_written: 0,
+        }
+    }
+
+    pub(crate) fn rcode(&mut self, rcode: Rcode) {
+        self.reply.set_rcode(rcode);
+    }
+
+    pub(crate) fn has_answer(&self) -> bool {
+        self.reply.count(Section::Answer) > 0
+    }
+
+    /// A referral is not authoritative, unless an alias of this zone led to it.
+    pub(crate) fn refer(&mut self, plain: bool) {
+        self.reply.set_authoritative(!plain);
+    }
+
+    /// Writes a set and returns where it starts, unless there was no room for it.
+    #[inline]
+    pub(crate) fn set(
+        &mut self,
+        section: Section,
+        set: Set<'_>,
+        owner: Owner<'_>,
+    ) -> Option<usize> {
+        match owner {
+            Owner::At(place, owner_len) if place <= MAX_POINTER => {
+                self.set_at(section, set, place, owner_len)
+            }
+            Owner::At(..) => {
+                self.reply.truncated = true;
+                None
+            }
+            Owner::Relative(relative) => self.set_relative(section, set, relative),
+        }
+    }
+
+    #[inline]
+    fn set_at(
+        &mut self,
+        section: Section,
+        set: Set<'_>,
+        place: usize,
+        owner_len: usize,
+    ) -> Option<usize> {
+        let start = self.reply.len();
+        let count = usize::from(set.count);
+        let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
+            - 2 * (count + set.fix_count());
+        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
+        if self.reply.len() == start {
+            return None;
+        }
+        if set.fix_count() == 0 && place == QNAME {
+            return Some(start);
+        }
+        let apex = pointer(self.apex_place);
+        let bytes = self.reply.tail_mut(set.bytes.len());
+        for fix in set.fixes() {
+            bytes[fix..fix + 2].copy_from_slice(&apex);
+        }
+        if place != QNAME {
+            let owner = pointer(place);
+            for record in set.records() {
+                bytes[record.start..record.start + 2].copy_from_slice(&owner);
+            }
+        }
+        Some(start)
+    }
+
+    /// Writes the owner in front of the first record and lets the others point to it.
+    fn set_relative(
+        &mut self,
+        section: Section,
+        set: Set<'_>,
+        relative: &[u8],
+    ) -> Option<usize> {
+        if relative.is_empty() {
+            return self.set_at(section, set, self.apex_place, self.apex_len);
+        }
+        let start = self.reply.len();
+        let owner_len = relative.len() + self.apex_len;
+        let room = set.bytes.len() + relative.len();
+        if start + room > wire::MAX_MESSAGE || start > MAX_POINTER {
+            self.reply.truncated = true;
+            return None;
+        }
+        let (_, first_end) = set.record_at(0)?;
+        let count = usize::from(set.count);
+        let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
+            - 2 * (count + set.fix_count());
+        // The owner, then what follows the first record's own pointer.
+        self.reply.push_raw(section, relative, 0, 0);
+        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
+        let (apex, own) = (pointer(self.apex_place), pointer(start));
+        let bytes = self.reply.tail_mut(set.bytes.len());
+        for fix in set.fixes() {
+            bytes[fix..fix + 2].copy_from_slice(&apex);
+        }
+        bytes[..2].copy_from_slice(&apex);
+        let mut at = first_end;
+        while let Some((record, end)) = set.record_at(at) {
+            bytes[record.start..record.start + 2].copy_from_slice(&own);
+            at = end;
+        }
+        Some(start)
+    }
+
+    fn ready(&mut self, ready: &Ready) {
+        if ready.count == 0 {
+            return;
+        }
+        let start = self.reply.len();
+        self.reply.push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
+        if self.reply.len() == start {
+            return;
+        }
+        let apex = pointer(self.apex_place);
+        let bytes = self.reply.tail_mut(ready.bytes.len());
+        for &fix in &ready.fixes {
+            let fix = usize::from(fix);
+            bytes[fix..fix + 2].copy_from_slice(&apex);
+        }
+    }
+
+    /// The NS records of the apex, as every positive answer has them.
+    #[inline]
+    pub(crate) fn apex_ns(&mut self, dnssec: bool) {
+        let zone = self.zone;
+        self.ready(&zone.ns);
+        if dnssec {
+            self.ready(&zone.ns_signatures);
+            self.write_proofs();
+        }
+    }
+
+    /// The SOA, as every negative answer has it.
+    pub(crate) fn soa(&mut self, dnssec: bool) {
+        let zone = self.zone;
+        self.ready(&zone.soa);
+        if dnssec {
+            self.ready(&zone.soa_signatures);
+            self.write_proofs();
+        }
+    }
+
+    // --- proofs
+
+    /// Notes that the NSEC or NSEC3 records of a node belong into the authority section.
+    pub(crate) fn add_proof(&mut self, node: u32) {
+        if self.proof_count < MAX_PROOFS && !self.proofs[..self.proof_count].contains(&node) {
+            self.proofs[self.proof_count] = node;
+            self.proof_count += 1;
+        }
+    }
+
+    /// Writes the proofs noted so far.
+    pub(crate) fn write_proofs(&mut self) {
+        let rtype = match &self.zone.chain {
+            Chain::None => return,
+            Chain::Nsec(_) => Rtype::NSEC,
+            Chain::Nsec3(..) => Rtype::NSEC3,
+        };
+        while self.proofs_written < self.proof_count {
+            let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
+            self.proofs_written += 1;
+            self.node_sets(Section::Authority, node, rtype, Owner::Relative(node.name()), true);
+        }
+    }
+
+    fn node_sets(
+        &mut self,
+        section: Section,
+        node: Node<'_>,
+        rtype: Rtype,
+        owner: Owner<'_>,
+        dnssec: bool,
+    ) {
+        let (Some(set), signatures) = node.find_signed(rtype) else { return };
+        self.set(section, set, owner);
+        if let Some(signatures) = signatures.filter(|_| dnssec) {
+            self.set(section, signatures, owner);
+        }
+    }
+
+    // --- additional
+
+    /// The addresses of the hosts that a set names, each host once. The set starts at `place`.
+    pub(crate) fn additional(&mut self, set: Set<'_>, place: usize, dnssec: bool) {
+        let zone = self.zone;
+        let skip = match set.rtype {
+            Rtype::NS => 0,
+            Rtype::MX | Rtype::SVCB | Rtype::HTTPS => 2,
+            Rtype::SRV => 6,
+            _ => return,
+        };
+        let mut done = [0; MAX_HOSTS];
+        let mut count = 0;
+        let mut buf = [0; name::MAX_NAME + 1];
+        for record in set.records() {
+            let Some(relative) = target(record.rdata, skip, zone.apex().as_wire(), &mut buf) else {
+                continue;
+            };
+            let hash = relative_hash(zone.apex_hash, relative);
+            let Some(at) = zone.place_of(hash, relative) else { continue };
+            let node = zone.node(at);
+            if node.has(HIDDEN) || done[..count].contains(&at) {
+                continue;
+            }
+            if count == MAX_HOSTS {
+                return;
+            }
+            done[count] = at;
+            count += 1;
+            let host = place + record.start + FIXED + skip;
+            let owner = if host <= MAX_POINTER {
+                Owner::At(host, relative.len() + self.apex_len)
+            } else {
+                Owner::Relative(node.name())
+            };
+            for rtype in [Rtype::A, Rtype::AAAA] {
+                self.node_sets(Section::Additional, node, rtype, owner, dnssec);
+            }
+        }
+    }
+
+    // --- aliases
+
+    /// The owner that is the end of `name` from `label` on; `name` lies at `place`.
+    pub(crate) fn owner_of<S: Sought>(
+        &self,
+        name: &S,
+        label: usize,
+        place: usize,
+    ) -> Owner<'static> {
+        let skip = name.label_at(label);
+        let len = name.name().len() - skip;
+        if place == QNAME {
+            return Owner::At(place + skip, len);
+        }
+        // Further names may end in pointers: walk the labels where they lie.
+        let bytes = self.reply.bytes();
+        let mut at = place;
+        for _ in 0..label {
+            at = resolve(bytes, at);
+            at += 1 + usize::from(bytes.get(at).copied().unwrap_or(0));
+        }
+        Owner::At(resolve(bytes, at), len)
+    }
+
+    /// Writes a record made from a DNAME: `prefix` and then the DNAME's target, which lies in the
+    /// set at `dname`. Returns where the new name lies.
+    pub(crate) fn synthesized(
+        &mut self,
+        (rtype, class, ttl): (Rtype, Class, u32),
+        owner_len: usize,
+        owner: usize,
+        prefix: &[u8],
+        target: &NameBuf,
+        dname: usize,
+    ) -> Option<usize> {
+        let near = dname + FIXED <= MAX_POINTER;
+        let rdata_len = if near { prefix.len() + 2 } else { target.as_wire().len() };
+        let mut bytes = [0; FIXED + name::MAX_NAME + 2];
+        bytes[..2].copy_from_slice(&pointer(owner));
+        bytes[2..4].copy_from_slice(&rtype.0.to_be_bytes());
+        bytes[4..6].copy_from_slice(&class.0.to_be_bytes());
+        bytes[6..10].copy_from_slice(&ttl.to_be_bytes());
+        bytes[10..12].copy_from_slice(&(rdata_len as u16).to_be_bytes());
+        let end = FIXED + rdata_len;
+        if near {
+            bytes[FIXED..end - 2].copy_from_slice(prefix);
+            bytes[end - 2..end].copy_from_slice(&pointer(dname + FIXED));
+        } else {
+            bytes[FIXED..end].copy_from_slice(target.as_wire());
+        }
+        let start = self.reply.len();
+        let plain = owner_len + 10 + target.as_wire().len();
+        if owner > MAX_POINTER {
+            self.reply.truncated = true;
+            return None;
+        }
+        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
+        (self.reply.len() > start).then_some(start + FIXED)
+    }
+}
+
+#[inline]
+fn pointer(place: usize) -> [u8; 2] {
+    (0xC000 | place as u16 & MAX_POINTER as u16).to_be_bytes()
+}
+
+/// Where the label at `at` really lies.
+fn resolve(bytes: &[u8], mut at: usize) -> usize {
+    while let Some([high, low]) = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>())
+        && *high >= 0xC0
+    {
+        let to = usize::from(high & 0x3F) << 8 | usize::from(*low);
+        if to >= at {
+            break;
+        }
+        at = to;
+    }
+    at
+}
