@@ -110,6 +110,8 @@ pub struct World {
     pub kept: Kept,
     /// Questions of our own. Set when the configuration is complete.
     pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    /// What relative paths are relative to where no `root` says otherwise.
+    pub root: PathBuf,
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
     pub fingerprint: String,
     services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -122,7 +124,8 @@ impl World {
             workers,
             clock,
             kept,
-            resolver: Arc::default(),
+            resolver: Arc::new(OnceLock::new()),
+            root: PathBuf::from("."),
             fingerprint: String::new(),
             services: HashMap::new(),
         }

@@ -61,7 +61,12 @@ pub struct ListenSpec {
 impl ListenSpec {
     /// Plain DNS on `addr`, all else as usual.
     pub fn dns(addr: SocketAddr) -> Self {
-        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
+        Self {
+            protocol: Protocol::Dns,
+            addr,
+            sockets: None,
+            tcp: TcpTimeouts::default(),
+        }
     }
 }
 
@@ -78,7 +83,7 @@ impl Listener {
         spec: &ListenSpec,
         handler: &Arc<dyn Handler>,
     ) -> io::Result<Self> {
-        let count = spec.sockets.unwrap_or(workers.count()).max(1);
+        let count = spec.sockets.unwrap_or_else(|| workers.count()).max(1);
         let bound = bind::bind(spec.addr, count)?;
         let signal = Arc::new(Signal::default());
         // Everything that can fail comes first: bind, then register with each runtime.
@@ -110,7 +115,11 @@ impl Listener {
                 [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
             })
             .collect();
-        Ok(Self { local: bound.local, signal, tasks })
+        Ok(Self {
+            local: bound.local,
+            signal,
+            tasks,
+        })
     }
 
     /// The address, with the port that the system chose if it did.

@@ -7,8 +7,11 @@ use crate::handler::{Fate, Slot};
 /// How many slots a thread keeps; what comes back beyond that is freed.
 const KEPT: usize = 512;
 
+/// Slots on their way; boxed, so that they move between stacks and tasks by pointer.
+pub(crate) type Slots = Vec<Box<Slot>>;
+
 thread_local! {
-    static POOL: RefCell<Vec<Box<Slot>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Slots> = const { RefCell::new(Vec::new()) };
 }
 
 /// A slot from the pool, or a fresh one.

@@ -35,7 +35,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting: 10_000, tcp_connections: 5_000, tcp_pipeline: 128 }
+        Self {
+            waiting: 10_000,
+            tcp_connections: 5_000,
+            tcp_pipeline: 128,
+        }
     }
 }
 
@@ -102,11 +106,17 @@ pub struct Workers {
 impl Workers {
     /// Starts `count` workers (at least one).
     pub fn start(count: usize, limits: Limits) -> io::Result<Self> {
-        let workers: Arc<[Arc<Worker>]> =
-            (0..count.max(1)).map(|index| Arc::new(Worker::new(index, limits))).collect();
-        let threads =
-            workers.iter().map(|worker| start_thread(worker.index)).collect::<Result<_, _>>()?;
-        Ok(Self { threads, stats: Stats { workers } })
+        let workers: Arc<[Arc<Worker>]> = (0..count.max(1))
+            .map(|index| Arc::new(Worker::new(index, limits)))
+            .collect();
+        let threads = workers
+            .iter()
+            .map(|worker| start_thread(worker.index))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            threads,
+            stats: Stats { workers },
+        })
     }
 
     /// How many there are.
@@ -159,8 +169,9 @@ impl Workers {
 fn start_thread(index: usize) -> io::Result<Thread> {
     let (stop, stopped) = oneshot::channel::<Duration>();
     let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("catena-worker-{index}")).spawn(
-        move || {
+    let thread = std::thread::Builder::new()
+        .name(format!("catena-worker-{index}"))
+        .spawn(move || {
             CURRENT.set(Some(index));
             let runtime = match Builder::new_current_thread()
                 .enable_all()
@@ -183,12 +194,15 @@ fn start_thread(index: usize) -> io::Result<Thread> {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             });
-        },
-    )?;
+        })?;
     let runtime = started
         .recv()
         .map_err(|_| io::Error::other("the worker thread ended before it started"))??;
-    Ok(Thread { runtime, stop, thread })
+    Ok(Thread {
+        runtime,
+        stop,
+        thread,
+    })
 }
 
 /// Whether an address stands for all addresses of this host.

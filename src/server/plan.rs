@@ -130,6 +130,7 @@ fn set_up(
     problems: &mut Diagnostics,
 ) -> (BlockSetup, Vec<(Key, SocketAddr)>) {
     let mut setup = BlockSetup::default();
+    setup.settings.root.clone_from(&world.root);
     let mut routed = Vec::new();
     let mut stale = true;
     let mut keys: Vec<Key> = Vec::new();

@@ -4,6 +4,7 @@
 //! caller's.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use chain::{Clock, Kept, Registry, Resolve, World, metrics};
@@ -26,6 +27,8 @@ pub struct Sim {
     world: Option<Arc<World>>,
     network: Arc<Network>,
     tasks: JoinSet<()>,
+    /// What relative paths in a Corefile are relative to.
+    pub root: PathBuf,
 }
 
 /// One question to a [`Sim`].
@@ -52,6 +55,7 @@ impl Sim {
             world: None,
             network: Arc::new(network),
             tasks: JoinSet::new(),
+            root: PathBuf::from("."),
         }
     }
 
@@ -68,7 +72,8 @@ impl Sim {
     ) -> Result<String, String> {
         let (corefile, mut problems) = corefile::parse(name, text, loader);
         let kept = self.world.as_ref().map_or_else(Kept::default, |world| world.kept.successor());
-        let world = World::new(1, clock(), kept).with(Arc::clone(&self.network));
+        let mut world = World::new(1, clock(), kept).with(Arc::clone(&self.network));
+        world.root.clone_from(&self.root);
         let planned = plan::plan(&corefile, self.registry, world, 53, &mut self.numbers);
         let render = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
         let (plan, warnings) = match planned {

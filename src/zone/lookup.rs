@@ -17,6 +17,9 @@ use crate::write::{Owner, Writer};
 
 /// The most aliases that one answer follows inside the zone.
 const MAX_ALIASES: usize = 20;
+/// The most of them that may make the name longer, as a DNAME that leads below itself does again
+/// and again.
+const MAX_GROWING: usize = 5;
 
 /// What became of a query; the reply holds the records and the rcode.
 #[derive(Clone, Debug)]
@@ -66,7 +69,7 @@ enum Next {
 impl Zone {
     /// Answers a query for a name at or below the apex.
     pub fn answer(&self, query: &Query, reply: &mut Reply) -> Outcome {
-        self.answer_located(query, self.locate(query), reply)
+        self.answer_located(query, Located::default(), reply)
     }
 
     /// Answers a query that [`Zone::locate`] has looked at.
@@ -80,6 +83,8 @@ impl Zone {
             zone: self,
             qtype: query.qtype(),
             dnssec: query.wants_dnssec(),
+            dnames: [(0, 0); 4],
+            growing: 0,
             out: Writer::new(self, query, reply),
         };
         let found = job.find(query, self.confirm(located, query.hash(0), query.relative(self, 0)));
@@ -105,6 +110,9 @@ struct Job<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
     dnssec: bool,
+    /// The DNAME nodes whose records were written last, and where those lie in the message.
+    dnames: [(u64, usize); 4],
+    growing: usize,
     out: Writer<'z, 'r>,
 }
 
@@ -253,7 +261,9 @@ impl<'z> Job<'z, '_> {
     /// The records asked for, with the apex NS and addresses of what they name.
     #[inline]
     fn write_positive(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
-        let named = self.write_answer(at, owner_len, place);
+        // A chain of redirections may end at a DNAME that is in the answer already.
+        let there = self.qtype == Rtype::DNAME && self.dnames.iter().any(|&(node, _)| node == at);
+        let named = if there { None } else { self.write_answer(at, owner_len, place) };
         // Asked for the apex NS, the answer has them already.
         if !(self.qtype == Rtype::NS && at == self.zone.apex_at) {
             self.out.apex_ns(self.dnssec);
@@ -394,13 +404,26 @@ impl<'z> Job<'z, '_> {
         let Some(record) = set.records().next() else {
             return Next::Done(Outcome::ServFail("an empty DNAME set"));
         };
-        let owner = self.out.owner_of(name, label, place);
-        let Some(written) = self.out.set(Section::Answer, set, owner) else {
-            return Next::Done(Outcome::Answered);
-        };
-        if self.dnssec && let Some(signatures) = signatures {
-            self.out.set(Section::Answer, signatures, owner);
+        if self.growing == MAX_GROWING {
+            return Next::Done(self.end_of_chain());
         }
+        self.growing += usize::from(record.rdata.len() + name.label_at(label) > name.name().len());
+        // A chain may come to the same DNAME again; its record is written once.
+        let written = match self.dnames.iter().find(|(node, _)| *node == at) {
+            Some(&(_, written)) => written,
+            None => {
+                let owner = self.out.owner_of(name, label, place);
+                let Some(written) = self.out.set(Section::Answer, set, owner) else {
+                    return Next::Done(Outcome::Answered);
+                };
+                if self.dnssec && let Some(signatures) = signatures {
+                    self.out.set(Section::Answer, signatures, owner);
+                }
+                self.dnames.rotate_right(1);
+                self.dnames[0] = (at, written);
+                written
+            }
+        };
         let prefix = &name.name()[..name.label_at(label)];
         let mut target = NameBuf::new();
         if target.push_name(prefix).and_then(|()| target.push_name(record.rdata)).is_err() {

@@ -2,12 +2,10 @@
 
 mod tcp;
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -18,6 +16,10 @@ use tokio::time::Instant;
 pub use tcp::{Reused, TcpPool};
 
 use crate::udp::sys;
+
+/// What a socket that waits for a reply is watched for. Not for writing: the datagram that leaves
+/// would wake us.
+const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// Says whether a message is the reply waited for.
 pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
@@ -60,21 +62,9 @@ impl Network {
             Self::Os => {
                 let socket = connected(source, to)?;
                 socket.get_ref().send(message)?;
-                let reply = poll_fn(|cx| {
-                    loop {
-                        let mut readable = ready!(socket.poll_read_ready(cx))?;
-                        match sys::receive_into(socket.get_ref().as_fd(), into) {
-                            Ok(()) if accept(into) => return Poll::Ready(Ok(())),
-                            Ok(()) => {}
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                readable.clear_ready();
-                            }
-                            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                            Err(error) => return Poll::Ready(Err(error)),
-                        }
-                    }
-                });
-                tokio::time::timeout_at(end, reply).await.map_err(|_| late())?
+                tokio::time::timeout_at(end, receive(&socket, into, accept))
+                    .await
+                    .map_err(|_| late())?
             }
             Self::Simulated(world) => {
                 let start = Instant::now();
@@ -97,6 +87,25 @@ impl Network {
     }
 }
 
+/// Receives until `accept` says yes.
+async fn receive(
+    socket: &AsyncFd<UdpSocket>,
+    into: &mut Vec<u8>,
+    accept: Accept<'_>,
+) -> io::Result<()> {
+    loop {
+        // An ICMP error makes the socket neither readable nor writable.
+        let mut ready = socket.ready(INTEREST).await?;
+        match sys::receive_into(socket.get_ref().as_fd(), into) {
+            Ok(()) if accept(into) => return Ok(()),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
@@ -104,7 +113,11 @@ fn late() -> io::Error {
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
 /// the port at random.
 fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::Result<Socket> {
-    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
+    let protocol = if kind == Type::DGRAM {
+        Protocol::UDP
+    } else {
+        Protocol::TCP
+    };
     let socket = Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -115,8 +128,7 @@ fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::Result<Sock
 fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     let socket = socket(source, to, Type::DGRAM)?;
     socket.connect(&to.into())?;
-    // Not for writing: the datagram that leaves would wake us.
-    sys::register(socket.into(), Interest::READABLE)
+    sys::register(socket.into(), INTEREST)
 }
 
 /// The address that stands for no particular one, of the same family as `to`.

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,10 +15,11 @@ use tokio::time::{Instant, Sleep};
 use wire::{HEADER, Transport};
 
 use super::registry::Entry;
+use crate::clock;
 use crate::handler::{self, Fate, Handler, Permit, Slot};
 use crate::listener::TcpTimeouts;
+use crate::pool::{self, Slots};
 use crate::workers::Worker;
-use crate::{clock, pool};
 
 /// Queries per call of the handler.
 const BATCH: usize = 64;
@@ -30,13 +31,16 @@ const ENOUGH: usize = 64 << 10;
 const KEPT: usize = 256 << 10;
 /// Reads in a row before other tasks have their turn.
 const TURN: usize = 4;
+/// When closing, how often the runtime must have looked at its sockets before "nothing to read" is
+/// believed: it learns of a bounded number of sockets each time.
+const LOOKS: usize = 4;
 
 /// Memory that the connections of a worker use in turn.
 #[derive(Default)]
 struct Scratch {
     read: Vec<u8>,
     output: Vec<u8>,
-    batch: Vec<Box<Slot>>,
+    batch: Slots,
 }
 
 thread_local! {
@@ -75,6 +79,8 @@ struct Desk {
     blocked: Option<Instant>,
     /// The end of the grace, once closing.
     closing: Option<Instant>,
+    /// How often the socket had nothing since then.
+    looks: usize,
 }
 
 impl Drop for Desk {
@@ -113,8 +119,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             partial: None,
             blocked: None,
             closing: None,
+            looks: 0,
         };
-        Self { stream, timer: Box::pin(tokio::time::sleep_until(timer_at)), timer_at, desk }
+        Self {
+            stream,
+            timer: Box::pin(tokio::time::sleep_until(timer_at)),
+            timer_at,
+            desk,
+        }
     }
 
     /// Serves the connection until it ends.
@@ -152,20 +164,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_messages(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut reads = 0;
         loop {
-            self.desk.collect(cx);
-            self.desk.take_up_rest();
+            let more = self.desk.collect(cx);
+            let took = self.desk.take_up_rest();
             if !self.poll_write(cx) {
                 return Poll::Ready(false);
             }
             if self.desk.is_blocked() {
                 return Poll::Pending;
             }
-            if self.desk.has_message_and_room() {
+            // A task just spawned wakes this one only once it was looked at.
+            if more || took || self.desk.has_message_and_room() {
                 continue;
             }
             if self.desk.done_reading {
                 let over = self.desk.waiting.is_empty();
-                return if over { Poll::Ready(true) } else { Poll::Pending };
+                return if over {
+                    Poll::Ready(true)
+                } else {
+                    Poll::Pending
+                };
             }
             if self.desk.is_full() {
                 return Poll::Pending;
@@ -179,7 +196,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(false),
                 // Closing: what is in the socket's buffer is answered, and no more.
-                Poll::Pending if self.desk.closing.is_some() => self.desk.done_reading = true,
+                Poll::Pending if self.desk.closing.is_some() => {
+                    if self.desk.looks == LOOKS {
+                        self.desk.done_reading = true;
+                        continue;
+                    }
+                    self.desk.looks += 1;
+                    // Polled once, this wakes us after the runtime has looked at its sockets.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -202,8 +228,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.desk.partial = None;
                 } else {
                     self.desk.read(&scratch[..len]);
-                    // The tasks just spawned are to wake this one.
-                    self.desk.collect(cx);
                 }
                 Poll::Ready(true)
             }
@@ -315,9 +339,13 @@ impl Desk {
         }
     }
 
-    /// Collects answers that had to be waited for.
-    fn collect(&mut self, cx: &mut Context<'_>) {
-        while !self.waiting.is_empty() && !(self.is_blocked() && self.output.len() > ENOUGH) {
+    /// Collects answers that had to be waited for; whether there may be more of them that find no
+    /// room now.
+    fn collect(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.waiting.is_empty() {
+            if self.output.len() > ENOUGH {
+                return true;
+            }
             match self.waiting.poll_join_next(cx) {
                 Poll::Ready(Some(Ok(slot))) => {
                     self.answer(slot);
@@ -326,9 +354,10 @@ impl Desk {
                 Poll::Ready(Some(Err(error))) => {
                     self.worker.counters.panics.add(u64::from(error.is_panic()));
                 }
-                Poll::Ready(None) | Poll::Pending => return,
+                Poll::Ready(None) | Poll::Pending => break,
             }
         }
+        false
     }
 
     /// Takes bytes just read: answers whole messages, keeps the rest.
@@ -380,7 +409,11 @@ impl Desk {
         let mut at = 0;
         let mut batch = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.batch));
         while !self.done_reading && self.output.len() < ENOUGH {
-            let room = self.worker.limits.tcp_pipeline.saturating_sub(self.waiting.len());
+            let room = self
+                .worker
+                .limits
+                .tcp_pipeline
+                .saturating_sub(self.waiting.len());
             let now = clock::now();
             while batch.len() < room.min(BATCH)
                 && let Some(message) = whole(&bytes[at..])
@@ -402,7 +435,11 @@ impl Desk {
                 query.received = now;
                 batch.push(slot);
                 self.queries = self.queries.saturating_add(1);
-                if self.timeouts.max_queries.is_some_and(|most| self.queries >= most) {
+                if self
+                    .timeouts
+                    .max_queries
+                    .is_some_and(|most| self.queries >= most)
+                {
                     self.done_reading = true;
                     break;
                 }
@@ -420,7 +457,7 @@ impl Desk {
         at
     }
 
-    fn serve(&mut self, batch: &mut Vec<Box<Slot>>) {
+    fn serve(&mut self, batch: &mut Slots) {
         self.worker.counters.tcp_received.add(batch.len() as u64);
         handler::serve(&*self.handler, &self.worker, batch);
         let before = self.output.len();
@@ -429,7 +466,8 @@ impl Desk {
             if slot.fate == Fate::Wait {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
-                        self.waiting.spawn(handler::resume(&*self.handler, permit, slot));
+                        self.waiting
+                            .spawn(handler::resume(&*self.handler, permit, slot));
                         continue;
                     }
                     None => handler::refuse(&*self.handler, &self.worker, &mut slot),

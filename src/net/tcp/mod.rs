@@ -26,11 +26,18 @@ use connection::Connection;
 use registry::Entry;
 
 /// Pause after accepting failed for want of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const SCARCE_PAUSE: Duration = Duration::from_millis(100);
+/// Pause after it failed for any other reason.
+const FAULT_PAUSE: Duration = Duration::from_millis(1);
 
-/// One listening socket on its worker, and the connections it accepted.
+/// One listening socket on its worker.
 pub(crate) struct Acceptor {
     listener: TcpListener,
+    hall: Hall,
+}
+
+/// The connections that were accepted.
+struct Hall {
     timeouts: TcpTimeouts,
     worker: Arc<Worker>,
     handler: Arc<dyn Handler>,
@@ -54,36 +61,59 @@ impl Acceptor {
         signal: Arc<Signal>,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, timeouts, worker, handler, signal, open: JoinSet::new() })
+        let hall = Hall {
+            timeouts,
+            worker,
+            handler,
+            signal,
+            open: JoinSet::new(),
+        };
+        Ok(Self { listener, hall })
     }
 
     /// Accepts until the signal is raised, then waits for the connections to finish.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| {
-            self.signal.subscribe(cx.waker());
+            self.hall.signal.subscribe(cx.waker());
             Poll::Ready(())
         })
         .await;
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
-                Event::Accepted(stream, peer) => self.welcome(stream, peer),
-                Event::Failed(error) => self.recover(&error).await,
+                Event::Accepted(stream, peer) => self.hall.welcome(stream, peer),
+                Event::Failed(error) => self.hall.recover(&error).await,
                 Event::Close => break,
             }
         }
-        // What the kernel accepted is ours to answer.
-        while let Poll::Ready(Ok((stream, peer))) =
-            poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx))).await
-        {
-            self.welcome(stream, peer);
+        let Self { listener, mut hall } = self;
+        // What the kernel accepted is ours to answer. It is asked itself: the runtime may not
+        // have heard of it yet.
+        if let Ok(listener) = listener.into_std() {
+            while let Ok((stream, peer)) = accept_now(&listener) {
+                hall.welcome(stream, peer);
+            }
         }
-        let Self { listener, worker, signal, mut open, .. } = self;
-        drop(listener);
-        worker.connections.wake(&signal);
-        while open.join_next().await.is_some() {}
+        hall.worker.connections.wake(&hall.signal);
+        while hall.open.join_next().await.is_some() {}
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.hall.reap(cx);
+        if self.hall.signal.grace().is_some() {
+            return Poll::Ready(Event::Close);
+        }
+        self.listener
+            .poll_accept(cx)
+            .map(|accepted| match accepted {
+                Ok((stream, peer)) => Event::Accepted(stream, peer),
+                Err(error) => Event::Failed(error),
+            })
+    }
+}
+
+impl Hall {
+    /// Forgets connections that have ended.
+    fn reap(&mut self, cx: &mut Context<'_>) {
         while !self.open.is_empty()
             && let Poll::Ready(Some(ended)) = self.open.poll_join_next(cx)
         {
@@ -91,13 +121,6 @@ impl Acceptor {
                 self.worker.counters.panics.add(1);
             }
         }
-        if self.signal.grace().is_some() {
-            return Poll::Ready(Event::Close);
-        }
-        self.listener.poll_accept(cx).map(|accepted| match accepted {
-            Ok((stream, peer)) => Event::Accepted(stream, peer),
-            Err(error) => Event::Failed(error),
-        })
     }
 
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -110,7 +133,9 @@ impl Acceptor {
             }
             counters.tcp_evicted.add(1);
         }
-        let Ok(local) = stream.local_addr() else { return };
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
         counters.tcp_accepted.add(1);
         let entry = Arc::new(Entry::new(Arc::clone(&self.signal), clock::now()));
         connections.insert(&entry);
@@ -123,24 +148,33 @@ impl Acceptor {
             Arc::clone(&self.handler),
             Arc::clone(&entry),
         );
-        let task = self.open.spawn(connection.run());
-        entry.set_task(task);
+        entry.set_task(self.open.spawn(connection.run()));
     }
 
     async fn recover(&self, error: &io::Error) {
-        // A client that hung up before it was accepted is nobody's fault.
-        if matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-        ) {
-            return;
-        }
         self.worker.counters.tcp_accept_failed.add(1);
-        if self.worker.connections.evict() {
-            self.worker.counters.tcp_evicted.add(1);
+        let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        if error
+            .raw_os_error()
+            .is_some_and(|code| scarce.contains(&code))
+        {
+            if self.worker.connections.evict() {
+                self.worker.counters.tcp_evicted.add(1);
+            }
+            tokio::time::sleep(SCARCE_PAUSE).await;
+        } else {
+            // Most likely the fault of one client: the next one is welcome, but not at full speed
+            // if it is ours after all.
+            tokio::time::sleep(FAULT_PAUSE).await;
         }
-        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
+}
+
+/// Accepts a connection that is there.
+fn accept_now(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    Ok((TcpStream::from_std(stream)?, peer))
 }
 
 fn canonical(addr: SocketAddr) -> SocketAddr {
@@ -149,4 +183,3 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => addr,
     }
 }
-

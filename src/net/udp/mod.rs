@@ -145,7 +145,8 @@ impl Socket {
 
     /// Answers the batch just received.
     async fn answer(&mut self) {
-        self.batch.address(self.local, self.worker.index, clock::now());
+        self.batch
+            .address(self.local, self.worker.index, clock::now());
         let slots = self.batch.slots();
         self.worker.counters.udp_received.add(slots.len() as u64);
         self.worker.counters.udp_batches.add(1);
@@ -154,7 +155,8 @@ impl Socket {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
                         let waits = std::mem::replace(slot, pool::take());
-                        self.waiting.spawn(handler::resume(&*self.handler, permit, waits));
+                        self.waiting
+                            .spawn(handler::resume(&*self.handler, permit, waits));
                     }
                     None => handler::refuse(&*self.handler, &self.worker, slot),
                 }
@@ -223,7 +225,11 @@ impl Socket {
                 end,
                 poll_fn(|cx| {
                     let some = self.poll_late(cx);
-                    if some || self.waiting.is_empty() { Poll::Ready(some) } else { Poll::Pending }
+                    if some || self.waiting.is_empty() {
+                        Poll::Ready(some)
+                    } else {
+                        Poll::Pending
+                    }
                 }),
             );
             match late.await {
@@ -245,9 +251,16 @@ fn add(all: Sent, more: Sent) -> Sent {
 
 /// Waits until the socket takes more; `false` when it does not by `end`.
 async fn writable(socket: &UdpSocket, end: Instant) -> bool {
-    let Ok(copy) = socket.try_clone() else { return false };
-    let Ok(copy) = sys::register(copy, Interest::WRITABLE) else { return false };
-    matches!(tokio::time::timeout_at(end, copy.writable()).await, Ok(Ok(_)))
+    let Ok(copy) = socket.try_clone() else {
+        return false;
+    };
+    let Ok(copy) = sys::register(copy, Interest::WRITABLE) else {
+        return false;
+    };
+    matches!(
+        tokio::time::timeout_at(end, copy.writable()).await,
+        Ok(Ok(_))
+    )
 }
 
 /// An address that a socket bound to `local` can be connected to and that asks nothing.

@@ -4,11 +4,16 @@
 //! The kernel sees raw pointers into buffers of this file's structs only; every method that hands
 //! them out re-makes them first or knows that nothing moved since.
 
-#![allow(unsafe_code, reason = "recvmmsg, sendmmsg and control messages have no safe binding")]
+#![allow(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg and control messages have no safe binding"
+)]
+
+mod address;
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -17,161 +22,14 @@ use tokio::io::unix::AsyncFd;
 use wire::{MAX_MESSAGE, Moment, Transport};
 
 use crate::handler::{Fate, Slot};
-use crate::pool;
+use crate::pool::{self, Slots};
+
+use address::{Control, Name, arrival, leave_from};
 
 /// Datagrams per system call.
 pub(super) const BATCH: usize = 64;
 /// Slots of a batch before it ever was full: an idle socket stays small.
 const FIRST: usize = 4;
-
-/// A socket address as the kernel writes it.
-#[derive(Clone, Copy)]
-#[repr(C)]
-union Name {
-    family: libc::sa_family_t,
-    v4: libc::sockaddr_in,
-    v6: libc::sockaddr_in6,
-}
-
-impl Name {
-    fn empty() -> Self {
-        // SAFETY: all-zero is a valid value of each field.
-        unsafe { mem::zeroed() }
-    }
-
-    /// The address, IPv4 inside IPv6 as IPv4.
-    fn read(&self) -> Option<SocketAddr> {
-        // SAFETY: every byte is initialised, and the family says which field was written.
-        unsafe {
-            match i32::from(self.family) {
-                libc::AF_INET => Some(SocketAddr::V4(SocketAddrV4::new(
-                    Ipv4Addr::from(self.v4.sin_addr.s_addr.to_ne_bytes()),
-                    u16::from_be(self.v4.sin_port),
-                ))),
-                libc::AF_INET6 => {
-                    let ip = Ipv6Addr::from(self.v6.sin6_addr.s6_addr);
-                    let port = u16::from_be(self.v6.sin6_port);
-                    Some(match ip.to_ipv4_mapped() {
-                        Some(ip) => SocketAddr::V4(SocketAddrV4::new(ip, port)),
-                        None => {
-                            SocketAddr::V6(SocketAddrV6::new(ip, port, 0, self.v6.sin6_scope_id))
-                        }
-                    })
-                }
-                _ => None,
-            }
-        }
-    }
-
-    /// Writes the address for a socket of this family; returns its length.
-    fn write(&mut self, addr: SocketAddr, v6: bool) -> libc::socklen_t {
-        *self = Self::empty();
-        match addr {
-            SocketAddr::V4(addr) if !v6 => {
-                self.v4 = libc::sockaddr_in {
-                    sin_family: libc::AF_INET as libc::sa_family_t,
-                    sin_port: addr.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(addr.ip().octets()) },
-                    sin_zero: [0; 8],
-                };
-                size_of::<libc::sockaddr_in>() as libc::socklen_t
-            }
-            _ => {
-                let scope = if let SocketAddr::V6(addr) = addr { addr.scope_id() } else { 0 };
-                self.v6 = libc::sockaddr_in6 {
-                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                    sin6_port: addr.port().to_be(),
-                    sin6_flowinfo: 0,
-                    sin6_addr: in6(addr.ip()),
-                    sin6_scope_id: scope,
-                };
-                size_of::<libc::sockaddr_in6>() as libc::socklen_t
-            }
-        }
-    }
-}
-
-fn in6(ip: IpAddr) -> libc::in6_addr {
-    let ip = match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    libc::in6_addr { s6_addr: ip.octets() }
-}
-
-/// Room for one control message with an address.
-#[derive(Clone, Copy)]
-#[repr(C, align(16))]
-struct Control([u8; 64]);
-
-/// The address that a datagram with this header came to. The control message is left such that it
-/// makes the reply leave from there.
-fn arrival(header: &mut libc::msghdr) -> Option<IpAddr> {
-    // SAFETY: `msg_control` and `msg_controllen` describe an aligned `Control` that the kernel has
-    // filled; the macros stay inside it, and each message is read as what its level and type say.
-    unsafe {
-        let message = libc::CMSG_FIRSTHDR(header);
-        if message.is_null() {
-            return None;
-        }
-        match ((*message).cmsg_level, (*message).cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
-                // The route decides where the reply leaves, not the way the query came.
-                (*info).ipi_ifindex = 0;
-                Some(IpAddr::V4(Ipv4Addr::from((*info).ipi_spec_dst.s_addr.to_ne_bytes())))
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                let info = libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>();
-                let ip = Ipv6Addr::from((*info).ipi6_addr.s6_addr);
-                if !ip.is_unicast_link_local() {
-                    (*info).ipi6_ifindex = 0;
-                }
-                if ip.is_multicast() {
-                    header.msg_controllen = 0;
-                }
-                Some(IpAddr::V6(ip).to_canonical())
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Makes the datagram with this header leave from `from`.
-fn leave_from(header: &mut libc::msghdr, control: *mut Control, from: SocketAddr, v6: bool) {
-    header.msg_control = control.cast();
-    // SAFETY: `control` is an aligned `Control` with room for either message; the header points
-    // to it with that room.
-    unsafe {
-        let (level, kind, len) = if v6 {
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>())
-        } else {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>())
-        };
-        header.msg_controllen = libc::CMSG_SPACE(len as u32) as _;
-        let message = libc::CMSG_FIRSTHDR(header);
-        (*message).cmsg_level = level;
-        (*message).cmsg_type = kind;
-        (*message).cmsg_len = libc::CMSG_LEN(len as u32) as _;
-        match from.ip() {
-            IpAddr::V4(ip) if !v6 => {
-                let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
-                let nowhere = libc::in_addr { s_addr: 0 };
-                let here = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
-                info.write(libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: here,
-                    ipi_addr: nowhere,
-                });
-            }
-            ip => {
-                let info = libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>();
-                let scope = if let SocketAddr::V6(from) = from { from.scope_id() } else { 0 };
-                info.write(libc::in6_pktinfo { ipi6_addr: in6(ip), ipi6_ifindex: scope as _ });
-            }
-        }
-    }
-}
 
 fn zeroed_headers() -> Box<[libc::mmsghdr; BATCH]> {
     // SAFETY: null pointers and zero lengths are valid values of these C structs.
@@ -204,7 +62,12 @@ struct Outgoing {
 
 impl Outgoing {
     fn new() -> Self {
-        Self { iov: zeroed_iov(), headers: zeroed_headers(), count: 0, done: 0 }
+        Self {
+            iov: zeroed_iov(),
+            headers: zeroed_headers(),
+            count: 0,
+            done: 0,
+        }
     }
 
     fn clear(&mut self) {
@@ -283,7 +146,7 @@ impl Outgoing {
 
 /// The queries of one recvmmsg and the replies to them.
 pub(super) struct Batch {
-    slots: Vec<Box<Slot>>,
+    slots: Slots,
     names: Box<[Name; BATCH]>,
     controls: Box<[Control; BATCH]>,
     iov: Box<[libc::iovec; BATCH]>,
@@ -306,7 +169,7 @@ impl Batch {
         Self {
             slots: (0..FIRST).map(|_| pool::take()).collect(),
             names: Box::new([Name::empty(); BATCH]),
-            controls: Box::new([Control([0; 64]); BATCH]),
+            controls: Box::new([Control::empty(); BATCH]),
             iov: zeroed_iov(),
             headers: zeroed_headers(),
             stale: 0,
@@ -367,7 +230,12 @@ impl Batch {
         let Ok(received) = usize::try_from(received) else {
             return Err(io::Error::last_os_error());
         };
-        for (slot, header) in self.slots.iter_mut().zip(self.headers.iter()).take(received) {
+        for (slot, header) in self
+            .slots
+            .iter_mut()
+            .zip(self.headers.iter())
+            .take(received)
+        {
             let len = (header.msg_len as usize).min(MAX_MESSAGE);
             // SAFETY: the kernel has written this many bytes, and that much was reserved.
             unsafe { slot.query.buffer_mut().set_len(len) };
@@ -418,7 +286,9 @@ impl Batch {
             let came = &self.headers[n].msg_hdr;
             let (len, control, control_len) =
                 (came.msg_namelen, came.msg_control, came.msg_controllen);
-            let header = self.out.push(slot.reply.bytes(), &raw mut self.names[n], len);
+            let header = self
+                .out
+                .push(slot.reply.bytes(), &raw mut self.names[n], len);
             if self.with_arrival && control_len > 0 {
                 header.msg_control = control;
                 header.msg_controllen = control_len;
@@ -442,7 +312,7 @@ impl Batch {
 
 /// Replies to queries that had to wait.
 pub(super) struct Late {
-    slots: Vec<Box<Slot>>,
+    slots: Slots,
     names: Box<[Name; BATCH]>,
     controls: Box<[Control; BATCH]>,
     out: Outgoing,
@@ -459,7 +329,7 @@ impl Late {
         Self {
             slots: Vec::with_capacity(BATCH),
             names: Box::new([Name::empty(); BATCH]),
-            controls: Box::new([Control([0; 64]); BATCH]),
+            controls: Box::new([Control::empty(); BATCH]),
             out: Outgoing::new(),
             with_arrival,
             v6,
@@ -484,7 +354,9 @@ impl Late {
         }
         let n = self.slots.len();
         let name_len = self.names[n].write(slot.query.peer, self.v6);
-        let header = self.out.push(slot.reply.bytes(), &raw mut self.names[n], name_len);
+        let header = self
+            .out
+            .push(slot.reply.bytes(), &raw mut self.names[n], name_len);
         if self.with_arrival && !slot.query.local.ip().is_multicast() {
             let mut from = slot.query.local;
             if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.peer)
@@ -528,15 +400,20 @@ fn set_option(
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Makes the socket's buffers this big, or as big as is permitted.
 pub(crate) fn set_buffers(fd: BorrowedFd<'_>, bytes: usize) {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    for (force, ask) in
-        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
-    {
+    for (force, ask) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ] {
         if set_option(fd, libc::SOL_SOCKET, force, bytes).is_err() {
             // Smaller buffers lose more under bursts, and that is all.
             let _ = set_option(fd, libc::SOL_SOCKET, ask, bytes);
@@ -565,7 +442,12 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, into: &mut Vec<u8>) -> io::Result
     into.reserve(MAX_MESSAGE);
     // SAFETY: MAX_MESSAGE bytes of spare capacity were reserved.
     let len = unsafe {
-        libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), MAX_MESSAGE, libc::MSG_DONTWAIT)
+        libc::recv(
+            fd.as_raw_fd(),
+            into.as_mut_ptr().cast(),
+            MAX_MESSAGE,
+            libc::MSG_DONTWAIT,
+        )
     };
     let Ok(len) = usize::try_from(len) else {
         return Err(io::Error::last_os_error());

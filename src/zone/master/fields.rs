@@ -23,6 +23,13 @@ impl<'a> Fields<'_, 'a> {
         if self.is_generic()? {
             return self.generic(rtype, out);
         }
+        // Most records of large zones; what the table says about them, without a walk through it.
+        match rtype {
+            Rtype::A => return self.ipv4("address", out),
+            Rtype::AAAA => return self.ipv6("address", out),
+            Rtype::NS | Rtype::CNAME | Rtype::PTR => return self.name("name", out),
+            _ => {}
+        }
         let at = self.lexer.at;
         let Some(fields) = schema::of(rtype) else {
             return fault_help(

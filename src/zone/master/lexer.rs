@@ -128,10 +128,16 @@ impl<'a> Lexer<'a> {
     #[inline(always)]
     pub(super) fn next(&mut self) -> Parse<Option<Token<'a>>> {
         let mut at = self.at;
-        while let Some(b' ' | b'\t') = self.text.get(at) {
-            at += 1;
-        }
+        let first = loop {
+            match self.text.get(at) {
+                Some(b' ' | b'\t') => at += 1,
+                first => break first,
+            }
+        };
         self.at = at;
+        if first == Some(&b'\n') && self.depth == 0 {
+            return Ok(None);
+        }
         let end = plain_end(self.text, at);
         match self.text.get(end) {
             Some(&byte) if end > at && byte != b'\\' => {
@@ -143,7 +149,6 @@ impl<'a> Lexer<'a> {
                     escaped: false,
                 }))
             }
-            Some(b'\n') if self.depth == 0 => Ok(None),
             _ => self.slow_token(false),
         }
     }

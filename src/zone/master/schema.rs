@@ -84,7 +84,7 @@ const SIGNATURE: &[Field] = &[
     (Kind::Type, "type covered"),
     (Kind::Algorithm, "algorithm"),
     (Kind::U8, "labels"),
-    (Kind::Ttl, "original TTL"),
+    (Kind::U32, "original TTL"),
     (Kind::Time, "expiration"),
     (Kind::Time, "inception"),
     (Kind::U16, "key tag"),

@@ -1,7 +1,8 @@
 //! From records to a zone: straight into the arena, name by name, as they come.
 //!
-//! Names whose records lie side by side in the file, the usual case, are written once. Records of
-//! a name that was already written wait in `late` and are merged in by `finish`.
+//! Names whose records lie side by side in the file, the usual case, are written once. A name that
+//! comes again gets a second node, and `finish` makes one of both. Nodes wait in a short row until
+//! they go into the table, so that the lines they need are fetched side by side.
 
 use wire::{Class, Name, Rtype, hash, name};
 
@@ -11,6 +12,8 @@ use super::table::Table;
 use super::{Zone, finish};
 use crate::RecordRef;
 
+/// Nodes that go into the table together.
+const ROW: usize = 64;
 /// The most errors that are worth reading.
 const MAX_ERRORS: usize = 20;
 
@@ -23,9 +26,12 @@ pub struct Builder {
     pub(super) records: usize,
     /// Bytes of the arena in nodes that were rewritten elsewhere.
     pub(super) waste: usize,
-    pub(super) late: Vec<u8>,
-    /// Node and place in `late`.
-    pub(super) late_index: Vec<(u64, usize)>,
+    /// Node and a further node of the same name.
+    pub(super) late: Vec<(u64, u64)>,
+    /// Hash and node of what is not in the table yet.
+    waiting: Vec<(u64, u64)>,
+    /// See [`Table::touch`].
+    touched: u64,
     pub(super) scratch: Scratch,
     /// Owner of what lies in `scratch`: relative to the apex, lower case.
     owner: Vec<u8>,
@@ -51,7 +57,8 @@ impl Builder {
             records: 0,
             waste: 0,
             late: Vec::new(),
-            late_index: Vec::new(),
+            waiting: Vec::with_capacity(ROW),
+            touched: 0,
             scratch: Scratch::default(),
             owner: Vec::new(),
             written: Vec::new(),
@@ -98,16 +105,29 @@ impl Builder {
             return;
         }
         let hash = relative_hash(self.apex_hash, &self.owner);
-        let owner = self.owner.as_slice();
-        let arena = &self.arena;
-        if let Some(node) = self.table.find(hash, |at| Node::at(arena, at).name() == owner) {
-            self.scratch.drain_into(&mut self.late, |place| self.late_index.push((node, place)));
-            return;
-        }
         let owner = std::mem::take(&mut self.owner);
         let node = self.write_node(&owner);
         self.owner = owner;
-        self.insert(hash, node);
+        self.waiting.push((hash, node));
+        if self.waiting.len() == ROW {
+            self.settle();
+        }
+    }
+
+    /// Brings the waiting nodes into the table.
+    fn settle(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for &(hash, _) in &waiting {
+            self.touched ^= self.table.touch(hash);
+        }
+        for (hash, node) in waiting.drain(..) {
+            let owner = Node::at(&self.arena, node).name();
+            match self.find(hash, owner) {
+                Some(first) => self.late.push((first, node)),
+                None => self.insert(hash, node),
+            }
+        }
+        self.waiting = waiting;
     }
 
     /// Writes a node for the records in `scratch`, and empties it.
@@ -134,19 +154,20 @@ impl Builder {
     /// Adds a node to the table, which grows when it must.
     pub(super) fn insert(&mut self, hash: u64, node: u64) {
         if self.table.is_full() {
-            self.rebuild_table((self.table.used() + 1) * 2);
-        } else {
-            self.table.insert(hash, node);
+            self.rebuild_table((self.table.used() + 1) * 2, node);
         }
+        self.table.insert(hash, node);
     }
 
-    /// Makes a new table with every living node in it.
-    pub(super) fn rebuild_table(&mut self, names: usize) {
+    /// Makes a new table with every living node before `end` in it. Second nodes of a name, which
+    /// are in `late`, stay out.
+    pub(super) fn rebuild_table(&mut self, names: usize, end: u64) {
         self.table = Table::with_room(names);
+        let mut late = self.late.iter().map(|&(_, second)| second).peekable();
         let mut at = FIRST;
-        while at < self.arena.len() as u64 {
+        while at < end {
             let node = Node::at(&self.arena, at);
-            if !node.has(DEAD) {
+            if late.next_if_eq(&at).is_none() && !node.has(DEAD) {
                 self.table.insert(relative_hash(self.apex_hash, node.name()), at);
             }
             at += node.size() as u64;
@@ -160,6 +181,7 @@ impl Builder {
     /// Checks the whole and finishes it. Errors say what makes the zone unfit to be served.
     pub fn finish(mut self) -> Result<Zone, Vec<String>> {
         self.flush();
+        self.settle();
         finish::merge_late(&mut self);
         let apex = self.find(self.apex_hash, &[]);
         let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());

@@ -7,34 +7,36 @@ use super::build::{Builder, FIRST, relative_hash};
 use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
 use super::{Chain, Nsec3Params, Ready, Zone, encode};
 
-/// Rewrites each name that got records after it was written.
+/// Makes one node of all nodes of the same name.
 pub(super) fn merge_late(builder: &mut Builder) {
-    let mut index = std::mem::take(&mut builder.late_index);
-    let late = std::mem::take(&mut builder.late);
-    index.sort();
-    let mut rdata = Vec::new();
-    for group in index.chunk_by(|a, b| a.0 == b.0) {
-        let Some(&(old, _)) = group.first() else { continue };
-        let node = Node::at(&builder.arena, old);
-        let owner = node.name().to_vec();
-        let size = node.size();
-        for set in node.sets() {
-            for record in set.records() {
-                rdata.clear();
-                encode::expand(set, record, builder.apex.as_wire(), &mut rdata);
-                let class = wire::Class::IN;
-                builder.scratch.push(set.rtype, class, record.ttl, &rdata);
-                builder.records -= 1;
-            }
+    let mut late = std::mem::take(&mut builder.late);
+    late.sort_unstable();
+    for group in late.chunk_by(|a, b| a.0 == b.0) {
+        let Some(&(first, _)) = group.first() else { continue };
+        let owner = Node::at(&builder.arena, first).name().to_vec();
+        retire(builder, first);
+        for &(_, further) in group {
+            retire(builder, further);
         }
-        for &(_, place) in group {
-            builder.scratch.take_late(&late, place);
-        }
-        builder.arena[old as usize] |= DEAD;
-        builder.waste += size;
         let new = builder.write_node(&owner);
-        builder.table.move_to(relative_hash(builder.apex_hash, &owner), old, new);
+        builder.table.move_to(relative_hash(builder.apex_hash, &owner), first, new);
     }
+}
+
+/// Takes the records of a node back and leaves the node to waste.
+fn retire(builder: &mut Builder, at: u64) {
+    let node = Node::at(&builder.arena, at);
+    let mut rdata = Vec::new();
+    for set in node.sets() {
+        for record in set.records() {
+            rdata.clear();
+            encode::expand(set, record, builder.apex.as_wire(), &mut rdata);
+            builder.scratch.push(set.rtype, wire::Class::IN, record.ttl, &rdata);
+            builder.records -= 1;
+        }
+    }
+    builder.waste += node.size();
+    builder.arena[at as usize] |= DEAD;
 }
 
 /// Makes the zone out of a checked arena.
@@ -48,7 +50,8 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
         mark_occluded(&mut builder);
     }
     if builder.table.is_sparse() {
-        builder.rebuild_table(builder.table.used() + builder.table.used() / 4);
+        let end = builder.arena.len() as u64;
+        builder.rebuild_table(builder.table.used() + builder.table.used() / 4, end);
     }
     builder.arena.shrink_to_fit();
     let top = Node::at(&builder.arena, apex);
@@ -94,7 +97,7 @@ fn compact(builder: &mut Builder) {
     }
     builder.arena.truncate(to);
     builder.waste = 0;
-    builder.rebuild_table(builder.table.used());
+    builder.rebuild_table(builder.table.used(), to as u64);
 }
 
 /// What one walk over all nodes finds out.

@@ -54,29 +54,6 @@ impl Scratch {
         self.items.clear();
     }
 
-    /// Moves the records to `late`, in a form that [`Scratch::take_late`] reads.
-    pub(super) fn drain_into(&mut self, late: &mut Vec<u8>, mut place: impl FnMut(usize)) {
-        for item in &self.items {
-            place(late.len());
-            late.extend_from_slice(&item.rtype.0.to_be_bytes());
-            late.extend_from_slice(&item.class.0.to_be_bytes());
-            late.extend_from_slice(&item.ttl.to_be_bytes());
-            late.extend_from_slice(&(item.len as u16).to_be_bytes());
-            late.extend_from_slice(&self.bytes[item.at..item.at + item.len]);
-        }
-        self.clear();
-    }
-
-    /// Adds the record at `place` of `late`.
-    pub(super) fn take_late(&mut self, late: &[u8], place: usize) {
-        let Some(head) = late[place..].first_chunk::<10>() else { return };
-        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
-        let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-        let from = place + 10;
-        let rdata = &late[from..from + usize::from(word(8))];
-        self.push(Rtype(word(0)), Class(word(2)), ttl, rdata);
-    }
-
     /// Sorts into sets and drops duplicates; says what is wrong with the name, if anything.
     pub(super) fn arrange(&mut self, is_apex: bool) -> Option<&'static str> {
         if self.items.len() > 1 {
@@ -166,7 +143,7 @@ impl Scratch {
             }
             let rtype = set.first().map_or(0, |item| item.rtype.0);
             arena[entry..entry + 2].copy_from_slice(&rtype.to_le_bytes());
-            arena[entry + 2..entry + 4].copy_from_slice(&(set.len() as u16).to_le_bytes());
+            arena[entry + 2..entry + 4].copy_from_slice(&(set.len().min(0xFFFF) as u16).to_le_bytes());
             arena[entry + 4..entry + 6].copy_from_slice(&(self.fixes.len() as u16).to_le_bytes());
             arena[entry + 6..entry + 10].copy_from_slice(&len.to_le_bytes());
             entry += super::node::ENTRY;

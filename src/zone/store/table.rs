@@ -1,31 +1,41 @@
-//! The open-addressed table from hashes to nodes: one word a slot, so a lookup that hits reads one
-//! cache line here and one of the arena.
+//! The hash table from names to nodes: cache lines of eight slots. A lookup that hits reads one
+//! line here and a line or two of the arena.
 
 /// Bits of a slot that say where the node is; the rest is a tag from the hash.
 const PLACE_BITS: u32 = 40;
 const PLACE: u64 = (1 << PLACE_BITS) - 1;
+const SLOTS: usize = 8;
 
-/// Slots by hash; a zero slot is free.
+/// One cache line; a zero slot is free, and behind a free slot all are free.
+#[repr(align(64))]
+#[derive(Clone, Copy)]
+struct Line([u64; SLOTS]);
+
+/// Lines by hash; what does not fit its line lies in the next one that has room.
 pub(crate) struct Table {
-    slots: Vec<u64>,
+    lines: Vec<Line>,
     used: usize,
 }
 
 impl Table {
     /// A table that takes `names` names before it is full.
     pub(crate) fn with_room(names: usize) -> Self {
-        let slots = (names + names / 3).next_power_of_two().max(16);
-        Self { slots: vec![0; slots], used: 0 }
+        let lines = ((names + names / 3) / SLOTS + 1).next_power_of_two().max(2);
+        Self { lines: vec![Line([0; SLOTS]); lines], used: 0 }
+    }
+
+    fn slots(&self) -> usize {
+        self.lines.len() * SLOTS
     }
 
     /// Whether one more name would make probing long.
     pub(crate) fn is_full(&self) -> bool {
-        self.used + 1 > self.slots.len() / 4 * 3
+        self.used + 1 > self.slots() / 4 * 3
     }
 
     /// Whether most of the table is air.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.slots.len() > 64 && self.used < self.slots.len() / 4
+        self.lines.len() > 8 && self.used < self.slots() / 4
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -33,12 +43,29 @@ impl Table {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * 8
+        self.lines.capacity() * size_of::<Line>()
     }
 
     #[inline]
     fn index(&self, hash: u64) -> usize {
-        hash as usize & (self.slots.len() - 1)
+        hash as usize & (self.lines.len() - 1)
+    }
+
+    /// Reads the line of a hash. The value means nothing: it is there so that the read happens,
+    /// without a branch that would wait for it.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u64 {
+        self.lines[self.index(hash)].0[0]
+    }
+
+    /// A node whose tag fits, 0 if the line of the hash has none; again without a branch.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> u64 {
+        let line = &self.lines[self.index(hash)];
+        line.0.iter().fold(0, |found, &slot| {
+            let fits = slot >> PLACE_BITS == hash >> PLACE_BITS;
+            if fits { slot & PLACE } else { found }
+        })
     }
 
     /// The first node whose tag fits and that `is_it` accepts.
@@ -46,14 +73,15 @@ impl Table {
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
         let mut index = self.index(hash);
         loop {
-            let slot = self.slots[index];
-            if slot == 0 {
-                return None;
+            for &slot in &self.lines[index].0 {
+                if slot == 0 {
+                    return None;
+                }
+                if slot >> PLACE_BITS == hash >> PLACE_BITS && is_it(slot & PLACE) {
+                    return Some(slot & PLACE);
+                }
             }
-            if slot >> PLACE_BITS == hash >> PLACE_BITS && is_it(slot & PLACE) {
-                return Some(slot & PLACE);
-            }
-            index = (index + 1) & (self.slots.len() - 1);
+            index = (index + 1) & (self.lines.len() - 1);
         }
     }
 
@@ -61,23 +89,28 @@ impl Table {
     pub(crate) fn insert(&mut self, hash: u64, place: u64) {
         debug_assert!(place != 0 && place <= PLACE && !self.is_full());
         let mut index = self.index(hash);
-        while self.slots[index] != 0 {
-            index = (index + 1) & (self.slots.len() - 1);
+        loop {
+            if let Some(free) = self.lines[index].0.iter_mut().find(|slot| **slot == 0) {
+                *free = hash >> PLACE_BITS << PLACE_BITS | place;
+                self.used += 1;
+                return;
+            }
+            index = (index + 1) & (self.lines.len() - 1);
         }
-        self.slots[index] = hash >> PLACE_BITS << PLACE_BITS | place;
-        self.used += 1;
     }
 
     /// Points the slot of a node elsewhere.
     pub(crate) fn move_to(&mut self, hash: u64, from: u64, to: u64) {
         let mut index = self.index(hash);
-        while self.slots[index] & PLACE != from {
-            if self.slots[index] == 0 {
-                return;
+        for _ in 0..self.lines.len() {
+            for slot in &mut self.lines[index].0 {
+                if *slot & PLACE == from {
+                    *slot = *slot & !PLACE | to;
+                    return;
+                }
             }
-            index = (index + 1) & (self.slots.len() - 1);
+            index = (index + 1) & (self.lines.len() - 1);
         }
-        self.slots[index] = self.slots[index] & !PLACE | to;
     }
 }
 
@@ -99,5 +132,7 @@ mod tests {
         }
         assert_eq!(table.find(hash(3), |place| place == 5003), Some(5003));
         assert_eq!(table.find(hash(2000), |_| false), None);
+        let found = (1..=1000).filter(|&n| table.candidate(hash(n)) == n + 5000).count();
+        assert!(found > 900, "few names lie outside of their line");
     }
 }

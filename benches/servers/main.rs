@@ -1,0 +1,267 @@
+//! `make bench`: the real binary beside its peers and beside the limit, in one run.
+//!
+//! Server on one core, load on the other, alternating servers within each round; the key figure is
+//! CPU microseconds per answered query (user and system apart), and its ratio to the echo of the
+//! same round. `benches/README.md` tells how to read it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and stops if it cannot run")]
+#![allow(missing_docs, reason = "a program")]
+
+mod data;
+mod echo;
+mod load;
+mod peers;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use data::Set;
+use load::Shape;
+use peers::{Recipe, Work};
+use server::Server;
+use wire::Rtype;
+
+const PORT: u16 = 15353;
+const UPSTREAM_PORT: u16 = 15354;
+
+/// One server's figures in one round.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    user_us: f64,
+    system_us: f64,
+    rate: f64,
+    busy: f64,
+    p50_us: f64,
+    p99_us: f64,
+    lost: f64,
+    failed: f64,
+    rss: f64,
+    pss: f64,
+    ready_ms: f64,
+}
+
+impl Figures {
+    fn cpu(&self) -> f64 {
+        self.user_us + self.system_us
+    }
+}
+
+struct Settings {
+    rounds: usize,
+    time: Duration,
+    binary: PathBuf,
+    dir: PathBuf,
+    only: String,
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("echo") {
+        echo::run(arguments.next().and_then(|port| port.parse().ok()).unwrap());
+    }
+    pin_to_load_core();
+    let env = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = Settings {
+        rounds: env("ROUNDS", "5").parse().unwrap(),
+        time: Duration::from_secs_f64(env("SECONDS_EACH", "3").parse().unwrap()),
+        binary: env("CATENA", root.join("target/release/catena").to_str().unwrap()).into(),
+        dir: root.join("bench-data"),
+        only: env("ONLY", ""),
+    };
+    std::fs::create_dir_all(&settings.dir).unwrap();
+    assert!(settings.binary.is_file(), "build {} first", settings.binary.display());
+    if wanted(&settings, "authority 10k") {
+        authority(&settings, "authority 10k", &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));
+    }
+    if wanted(&settings, "authority 1M") {
+        let set = data::zone(&settings.dir, "mil.lab.", 1_000_000, 200_000);
+        authority(&settings, "authority 1M", &set);
+    }
+    if wanted(&settings, "cache hits") {
+        forwarding(&settings, "cache hits", 5_000, true);
+    }
+    if wanted(&settings, "forward misses") {
+        forwarding(&settings, "forward misses", 1_500_000, false);
+    }
+}
+
+fn wanted(settings: &Settings, work: &str) -> bool {
+    work.contains(&settings.only)
+}
+
+fn pin_to_load_core() {
+    use nix::sched::{CpuSet, sched_setaffinity};
+    let mut cores = CpuSet::new();
+    cores.set(1).unwrap();
+    if sched_setaffinity(nix::unistd::Pid::from_raw(0), &cores).is_err() {
+        println!("warning: there is one core only; server and load share it");
+    }
+}
+
+fn authority(settings: &Settings, title: &str, set: &Set) {
+    let work = Work::Authority { origin: set.origin, zone: &set.zone };
+    let probe = data::query(set.origin, Rtype::SOA);
+    let mut recipes = vec![echo_recipe()];
+    recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
+    recipes.extend(peers::peers(&settings.dir, PORT, work));
+    let results = rounds(settings, &recipes, |recipe, _| {
+        let server = Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+        load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
+        Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)))
+    });
+    report(title, &recipes, &results);
+}
+
+fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
+    let set = data::wildcard(&settings.dir, "wild.lab.", names);
+    let work = Work::Forward { to: UPSTREAM_PORT };
+    let probe = data::query("probe.wild.lab.", Rtype::A);
+    let upstream_work = Work::Authority { origin: set.origin, zone: &set.zone };
+    let upstream = peers::catena(&settings.binary, &settings.dir, UPSTREAM_PORT, upstream_work, false);
+    let mut recipes = vec![echo_recipe()];
+    // Two recipes of one name would share a Corefile, so the upstream's is written under another.
+    let own = settings.dir.join("server");
+    std::fs::create_dir_all(&own).unwrap();
+    recipes.push(peers::catena(&settings.binary, &own, PORT, work, false));
+    recipes.push(peers::catena(&settings.binary, &own, PORT, work, true));
+    recipes.extend(peers::peers(&own, PORT, work));
+    let results = rounds(settings, &recipes, |recipe, round| {
+        let _upstream =
+            Upstream::start(&upstream, &data::query("ns1.wild.lab.", Rtype::A))?;
+        let server = Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+        if hits {
+            let gentle = Shape { rate: Some(10_000.0), ..Shape::saturating(Duration::from_secs(1)) };
+            load::press(PORT, &set.queries, 0, gentle);
+            load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
+            return Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)));
+        }
+        // Names that no round has asked before; as many in flight as a busy forwarder sees.
+        let first = round * names / 8;
+        let shape = Shape { sockets: 8, window: 16, ..Shape::saturating(settings.time) };
+        Ok(measure(&server, &set.queries, first, shape))
+    });
+    report(title, &recipes, &results);
+}
+
+/// The upstream runs on the load's core, so that the server has its own to itself.
+struct Upstream(std::process::Child);
+
+impl Upstream {
+    fn start(recipe: &Recipe, probe: &[u8]) -> Result<Self, String> {
+        let child = std::process::Command::new(&recipe.program)
+            .args(&recipe.arguments)
+            .envs(recipe.environment.iter().copied())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let upstream = Self(child);
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+        socket.set_read_timeout(Some(Duration::from_millis(5))).map_err(|e| e.to_string())?;
+        let mut buffer = [0; 512];
+        for _ in 0..2_000 {
+            let _ = socket.send_to(probe, ("127.0.0.1", UPSTREAM_PORT));
+            if socket.recv(&mut buffer).is_ok() {
+                return Ok(upstream);
+            }
+        }
+        Err("the upstream does not answer".to_owned())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn echo_recipe() -> Recipe {
+    Recipe {
+        name: "echo",
+        program: std::env::current_exe().unwrap(),
+        arguments: vec!["echo".into(), PORT.to_string()],
+        environment: Vec::new(),
+    }
+}
+
+fn rounds(
+    settings: &Settings,
+    recipes: &[Recipe],
+    mut run: impl FnMut(&Recipe, usize) -> Result<Figures, String>,
+) -> Vec<Vec<Figures>> {
+    let mut results = vec![Vec::new(); recipes.len()];
+    for round in 0..settings.rounds {
+        for (recipe, results) in recipes.iter().zip(&mut results) {
+            match run(recipe, round) {
+                Ok(figures) => results.push(figures),
+                Err(problem) => println!("{} left out of round {round}: {problem}", recipe.name),
+            }
+        }
+    }
+    results
+}
+
+fn measure(server: &Server, queries: &[Vec<u8>], first: usize, shape: Shape) -> Figures {
+    let before = server.cpu();
+    let (seen, _) = load::press(PORT, queries, first, shape);
+    let after = server.cpu();
+    let (rss, pss) = server.memory();
+    let answered = seen.answered.max(1) as f64;
+    let (user, system) = (after.user - before.user, after.system - before.system);
+    assert!(server.pid() > 0);
+    Figures {
+        user_us: user / answered * 1e6,
+        system_us: system / answered * 1e6,
+        rate: answered / seen.seconds,
+        busy: (user + system) / seen.seconds,
+        p50_us: seen.p50_us,
+        p99_us: seen.p99_us,
+        lost: seen.lost as f64,
+        failed: (seen.rcodes[1] + seen.rcodes[3]) as f64,
+        rss,
+        pss,
+        ready_ms: server.ready.as_secs_f64() * 1e3,
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn report(title: &str, recipes: &[Recipe], results: &[Vec<Figures>]) {
+    println!("\n## {title}\n");
+    println!(
+        "| server | CPU µs/query (range) | user | system | × echo | q/s | busy | p50 µs | p99 µs | lost | failed | RSS MiB | PSS MiB | first answer ms |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    let echo = &results[0];
+    for (recipe, figures) in recipes.iter().zip(results) {
+        if figures.is_empty() {
+            continue;
+        }
+        let of = |pick: fn(&Figures) -> f64| median(figures.iter().map(pick).collect());
+        let cpu: Vec<f64> = figures.iter().map(Figures::cpu).collect();
+        let ratio =
+            median(figures.iter().zip(echo).map(|(own, echo)| own.cpu() / echo.cpu()).collect());
+        let low = cpu.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = cpu.iter().copied().fold(0.0, f64::max);
+        println!(
+            "| {} | {:.2} ({low:.2}–{high:.2}) | {:.2} | {:.2} | {ratio:.2} | {:.0} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} |",
+            recipe.name,
+            median(cpu),
+            of(|f| f.user_us),
+            of(|f| f.system_us),
+            of(|f| f.rate),
+            of(|f| f.busy),
+            of(|f| f.p50_us),
+            of(|f| f.p99_us),
+            of(|f| f.lost),
+            of(|f| f.failed),
+            of(|f| f.rss),
+            of(|f| f.pss),
+            of(|f| f.ready_ms),
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! Runs every scenario: `plugins/*/tests.md` and `tests/scenarios/*.md`, and loads every `corefile`
+//! example of every README.
+//!
+//! A scenario is a Corefile, files, upstreams, questions and what must come back, in Markdown. Time
+//! is simulated and nothing leaves the process. `UPDATE=1` rewrites the expectations; `ONLY=text`
+//! runs the scenarios whose file or title contains the text.
+
+mod ask;
+mod markdown;
+mod run;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Markdown files named `name` in the plugins' folders.
+fn of_plugins(name: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(root().join("plugins"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join(name))
+        .filter(|path| path.is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
+#[test]
+fn scenarios() {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let mut files = of_plugins("tests.md");
+    let own = std::fs::read_dir(root().join("tests/scenarios")).unwrap();
+    let mut more: Vec<PathBuf> = own
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    more.sort();
+    files.append(&mut more);
+    let (mut ran, mut failures) = (0, Vec::new());
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        let scenarios = markdown::parse(&text).unwrap_or_else(|problem| {
+            panic!("{}:{problem}", shown(path));
+        });
+        let mut updates = Vec::new();
+        for scenario in scenarios {
+            let title = format!("{} # {}", shown(path), scenario.title);
+            if !title.contains(&only) {
+                continue;
+            }
+            ran += 1;
+            match run::run(&scenario, &mut updates) {
+                Ok(()) => {}
+                Err(problem) => failures.push(format!("{title}\n{problem}")),
+            }
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            let updated = markdown::replace(&text, updates);
+            if updated != text {
+                std::fs::write(path, updated).unwrap();
+            }
+        }
+    }
+    assert!(ran > 0 || !only.is_empty(), "there are scenarios");
+    let count = failures.len();
+    assert!(count == 0, "{count} of {ran} scenarios fail:\n\n{}", failures.join("\n\n"));
+    println!("{ran} scenarios");
+}
+
+#[test]
+fn readme_examples_load() {
+    let mut readmes = of_plugins("README.md");
+    readmes.push(root().join("README.md"));
+    readmes.push(root().join("docs/differences.md"));
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for path in readmes.iter().filter(|path| path.is_file()) {
+        let text = std::fs::read_to_string(path).unwrap();
+        for (line, corefile) in markdown::blocks(&text, "corefile") {
+            count += 1;
+            if let Err(problem) = run::load_only(&corefile) {
+                failures.push(format!("{}:{line}\n{problem}", shown(path)));
+            }
+        }
+    }
+    assert!(count > 0, "READMEs have examples");
+    let failed = failures.len();
+    assert!(failed == 0, "{failed} of {count} examples fail:\n\n{}", failures.join("\n\n"));
+}

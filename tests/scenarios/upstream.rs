@@ -1,0 +1,203 @@
+//! Upstreams that scenarios make up: records, and ways to misbehave.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
+use zone::master::OwnedRecord;
+
+/// All upstreams of a scenario, by address.
+#[derive(Default)]
+pub(crate) struct World {
+    upstreams: Mutex<HashMap<SocketAddr, Upstream>>,
+}
+
+#[derive(Default)]
+struct Upstream {
+    records: Vec<OwnedRecord>,
+    ways: Vec<(String, String)>,
+    asked: usize,
+}
+
+impl World {
+    /// Puts an upstream in place; one that was there keeps its count.
+    pub(crate) fn set(&self, address: &str, text: &str) -> Result<(), String> {
+        let address = parse_address(address)?;
+        let mut upstream = Upstream::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            match line.strip_prefix('!') {
+                Some(way) => {
+                    let (word, argument) = way.trim().split_once(' ').unwrap_or((way.trim(), ""));
+                    upstream.ways.push((word.to_owned(), argument.trim().to_owned()));
+                }
+                None => upstream.records.push(
+                    zone::master::record_from_line(line, &Name::root(), 3600)
+                        .map_err(|problem| format!("`{line}`: {problem}"))?,
+                ),
+            }
+        }
+        let mut all = self.upstreams.lock().unwrap();
+        upstream.asked = all.get(&address).map_or(0, |before| before.asked);
+        all.insert(address, upstream);
+        Ok(())
+    }
+
+    /// How many queries an upstream got.
+    pub(crate) fn asked(&self, address: &str) -> Result<usize, String> {
+        let address = parse_address(address)?;
+        Ok(self.upstreams.lock().unwrap().get(&address).map_or(0, |upstream| upstream.asked))
+    }
+
+    fn with<T>(&self, to: SocketAddr, then: impl FnOnce(&mut Upstream) -> T) -> Option<T> {
+        let mut all = self.upstreams.lock().unwrap();
+        let upstream = all.get_mut(&to)?;
+        upstream.asked += 1;
+        Some(then(upstream))
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 53)))
+        .map_err(|_| format!("`{text}` is not an address"))
+}
+
+impl net::client::Simulated for World {
+    fn udp(&self, to: SocketAddr, message: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        self.with(to, |upstream| upstream.datagrams(message)).unwrap_or_default()
+    }
+
+    fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        self.with(to, |upstream| {
+            if upstream.way("refuse-tcp").is_some() || upstream.way("silent").is_some() {
+                return None;
+            }
+            Some((upstream.delay(), upstream.answer(message)))
+        })?
+    }
+}
+
+impl Upstream {
+    fn way(&self, word: &str) -> Option<&str> {
+        self.ways.iter().find(|(known, _)| known == word).map(|(_, argument)| argument.as_str())
+    }
+
+    fn delay(&self) -> Duration {
+        let text = self.way("delay").unwrap_or("0ms");
+        let (digits, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(0));
+        let number: u64 = digits.parse().unwrap_or(0);
+        if unit == "s" { Duration::from_secs(number) } else { Duration::from_millis(number) }
+    }
+
+    fn datagrams(&self, message: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        if self.way("silent").is_some() {
+            return Vec::new();
+        }
+        let delay = self.delay();
+        let right = self.answer(message);
+        if self.way("wrong-id").is_some() {
+            let mut wrong = right;
+            wrong[0] ^= 0xFF;
+            return vec![(delay, wrong)];
+        }
+        if self.way("wrong-question").is_some() {
+            let mut wrong = right;
+            wrong[13] ^= 1;
+            return vec![(delay, wrong)];
+        }
+        if self.way("garbage").is_some() {
+            return vec![(delay, b"garbage".to_vec())];
+        }
+        if self.way("answer-after-garbage").is_some() {
+            let mut wrong_id = right.clone();
+            wrong_id[0] ^= 0xFF;
+            let mut wrong_question = right.clone();
+            wrong_question[13] ^= 1;
+            let later = delay + Duration::from_millis(20);
+            return vec![
+                (delay, b"garbage".to_vec()),
+                (delay, wrong_id),
+                (delay, wrong_question),
+                (later, right),
+            ];
+        }
+        if self.way("truncate").is_some() {
+            let end = wire::Message::new(&right).unwrap().questions_end().unwrap();
+            let mut cut = right[..end].to_vec();
+            cut[2] |= 0x02;
+            cut[6..12].fill(0);
+            return vec![(delay, cut)];
+        }
+        vec![(delay, right)]
+    }
+
+    /// What the records say: the records asked for, with one CNAME followed; else NODATA or
+    /// NXDOMAIN with the SOA that is above.
+    fn answer(&self, message: &[u8]) -> Vec<u8> {
+        let mut query = Query::new();
+        query.receive(message).expect("forward sends queries that parse");
+        let mut reply = Reply::new();
+        reply.begin(&query);
+        reply.recursion_available = true;
+        let rcode = self.fill(&query, &mut reply);
+        reply.set_rcode(rcode);
+        if let Some(rcode) = self.way("rcode") {
+            reply.clear();
+            reply.set_rcode(Rcode::from_text(rcode).expect("a known rcode"));
+        }
+        let flags = 0x8080
+            | u16::from(query.recursion_desired()) << 8
+            | u16::from(self.way("aa").is_some()) << 10
+            | u16::from(self.way("ad").is_some()) << 5
+            | u16::from(query.checking_disabled()) << 4
+            | reply.rcode().0;
+        if query.edns().is_some() {
+            reply.push_opt(1232, 0, query.wants_dnssec(), &[]);
+        }
+        reply.seal(query.id(), flags);
+        reply.bytes().to_vec()
+    }
+
+    fn fill(&self, query: &Query, reply: &mut Reply) -> Rcode {
+        let mut name = Name::from_wire(query.name()).unwrap();
+        let mut exists = false;
+        for _ in 0..8 {
+            let mut alias = None;
+            let mut found = false;
+            for record in self.records.iter().filter(|record| record.owner == name) {
+                exists = true;
+                let signature = record.rtype == Rtype::RRSIG
+                    && query.wants_dnssec()
+                    && record.rdata.starts_with(&query.qtype().0.to_be_bytes());
+                if record.rtype == query.qtype() || query.qtype() == Rtype::ANY || signature {
+                    found |= !signature;
+                    push(reply, Section::Answer, record);
+                } else if record.rtype == Rtype::CNAME {
+                    push(reply, Section::Answer, record);
+                    alias = Name::from_wire(&record.rdata).ok();
+                }
+            }
+            match alias {
+                Some(target) if !found => name = target,
+                _ if found => return Rcode::NOERROR,
+                _ => break,
+            }
+        }
+        let soa = self
+            .records
+            .iter()
+            .filter(|record| record.rtype == Rtype::SOA && name.is_under(&record.owner))
+            .max_by_key(|record| record.owner.labels().count());
+        if let Some(soa) = soa {
+            push(reply, Section::Authority, soa);
+        }
+        if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN }
+    }
+}
+
+fn push(reply: &mut Reply, section: Section, record: &OwnedRecord) {
+    let owner = record.owner.as_wire();
+    reply.push(section, owner, record.rtype, Class::IN, record.ttl, &record.rdata);
+}
