@@ -45,12 +45,42 @@ impl Cells {
         }
     }
 
+    /// The numbers of one worker, to add to several at once.
+    #[inline]
+    pub fn shard(&self, worker: Worker) -> Shard<'_> {
+        match self.shards.get(worker) {
+            Some(cells) if worker + 1 < self.shards.len() => Shard { cells, shared: false },
+            _ => Shard { cells: &self.shards[self.shards.len() - 1], shared: true },
+        }
+    }
+
     /// The sum of number `index` over all workers.
     pub fn sum(&self, index: usize) -> u64 {
         self.shards
             .iter()
             .map(|shard| shard[index].load(Ordering::Relaxed))
             .fold(0, u64::wrapping_add)
+    }
+}
+
+/// One worker's numbers of a [`Cells`].
+#[derive(Clone, Copy, Debug)]
+pub struct Shard<'a> {
+    cells: &'a [AtomicU64],
+    shared: bool,
+}
+
+impl Shard<'_> {
+    /// Adds `n` to number `index`.
+    #[inline]
+    pub fn add(&self, index: usize, n: u64) {
+        let cell = &self.cells[index];
+        if self.shared {
+            cell.fetch_add(n, Ordering::Relaxed);
+        } else {
+            // Written by its worker's thread alone, so a load and a store will do.
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        }
     }
 }
 
@@ -135,22 +165,27 @@ impl Histogram {
     }
 
     fn proto(&self) -> proto::Histogram {
-        let mut histogram = proto::Histogram::default();
-        let mut total = 0;
-        let mut buckets = Vec::with_capacity(self.bounds.len());
-        for (index, bound) in self.bounds.iter().enumerate() {
-            total += self.cells.sum(index);
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(*bound);
-            bucket.set_cumulative_count(total);
-            buckets.push(bucket);
-        }
-        total += self.cells.sum(self.bounds.len());
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(total);
-        histogram.set_sample_sum(self.cells.sum(self.bounds.len() + 1) as f64 * self.scale);
-        histogram
+        let counts: Vec<u64> = (0..=self.bounds.len()).map(|index| self.cells.sum(index)).collect();
+        let sum = self.cells.sum(self.bounds.len() + 1) as f64 * self.scale;
+        histogram_proto(self.bounds, &counts, sum)
     }
+}
+
+fn histogram_proto(bounds: &[f64], counts: &[u64], sum: f64) -> proto::Histogram {
+    let mut histogram = proto::Histogram::default();
+    let mut total = 0;
+    let mut buckets = Vec::with_capacity(bounds.len());
+    for (bound, count) in bounds.iter().zip(counts) {
+        total += count;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        buckets.push(bucket);
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(sum);
+    histogram
 }
 
 /// Buckets in seconds as CoreDNS times requests: 0.25 ms doubling fifteen times.
@@ -168,6 +203,47 @@ pub const SIZE_BUCKETS: &[f64] = &[
 /// A gauge whose value is asked for when scraped.
 pub type GaugeFn = Arc<dyn Fn() -> f64 + Send + Sync>;
 
+/// A number read when scraped.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A number that only grows.
+    Counter(f64),
+    /// A number that goes up and down.
+    Gauge(f64),
+    /// A distribution.
+    Histogram {
+        /// Upper bounds of the buckets.
+        bounds: &'static [f64],
+        /// Observations in each bucket alone, and above the last bound: one more than bounds.
+        counts: Vec<u64>,
+        /// The sum of all observations.
+        sum: f64,
+    },
+}
+
+/// What a [`source`] says about one child of its family.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// A value for each label.
+    pub labels: Vec<String>,
+    /// The number.
+    pub value: Value,
+}
+
+/// The kinds of family a [`source`] may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Of [`Value::Counter`].
+    Counter,
+    /// Of [`Value::Gauge`].
+    Gauge,
+    /// Of [`Value::Histogram`].
+    Histogram,
+}
+
+/// Tells all children of a family when scraped.
+pub type Source = Arc<dyn Fn(&mut Vec<Sample>) + Send + Sync>;
+
 #[derive(Clone)]
 enum Child {
     Counter(Counter),
@@ -183,6 +259,7 @@ struct Family {
     labels: &'static [&'static str],
     kind: proto::MetricType,
     children: Mutex<Vec<(Vec<String>, Child)>>,
+    source: Mutex<Option<Source>>,
 }
 
 /// The metrics of the process.
@@ -204,7 +281,14 @@ fn family(
 ) -> Arc<Family> {
     let mut families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
     let family = families.entry(name).or_insert_with(|| {
-        Arc::new(Family { name, help, labels, kind, children: Mutex::default() })
+        Arc::new(Family {
+            name,
+            help,
+            labels,
+            kind,
+            children: Mutex::default(),
+            source: Mutex::default(),
+        })
     });
     debug_assert_eq!(family.labels, labels, "one metric, one set of labels");
     Arc::clone(family)
@@ -233,29 +317,53 @@ impl Family {
         let children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let mut metrics: Vec<proto::Metric> = Vec::with_capacity(children.len());
         for (values, child) in children.iter() {
-            let mut metric = proto::Metric::default();
-            let pairs = self.labels.iter().zip(values).map(|(name, value)| {
-                let mut pair = proto::LabelPair::default();
-                pair.set_name((*name).to_owned());
-                pair.set_value(value.clone());
-                pair
-            });
-            metric.set_label(pairs.collect());
+            let mut metric = self.metric(values);
             match child {
-                Child::Counter(counter) => {
-                    let mut value = proto::Counter::default();
-                    value.set_value(counter.get() as f64);
-                    metric.set_counter(value);
-                }
+                Child::Counter(counter) => metric.set_counter(counter_proto(counter.get() as f64)),
                 Child::Gauge(gauge) => metric.set_gauge(gauge_proto(gauge.get())),
                 Child::Ask(ask) => metric.set_gauge(gauge_proto(ask())),
                 Child::Histogram(histogram) => metric.set_histogram(histogram.proto()),
             }
             metrics.push(metric);
         }
+        drop(children);
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(source) = source {
+            let mut samples = Vec::new();
+            source(&mut samples);
+            metrics.extend(samples.into_iter().map(|sample| {
+                let mut metric = self.metric(&sample.labels);
+                match sample.value {
+                    Value::Counter(value) => metric.set_counter(counter_proto(value)),
+                    Value::Gauge(value) => metric.set_gauge(gauge_proto(value)),
+                    Value::Histogram { bounds, counts, sum } => {
+                        metric.set_histogram(histogram_proto(bounds, &counts, sum));
+                    }
+                }
+                metric
+            }));
+        }
         family.set_metric(metrics);
         family
     }
+
+    fn metric(&self, values: &[String]) -> proto::Metric {
+        let mut metric = proto::Metric::default();
+        let pairs = self.labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value.clone());
+            pair
+        });
+        metric.set_label(pairs.collect());
+        metric
+    }
+}
+
+fn counter_proto(value: f64) -> proto::Counter {
+    let mut counter = proto::Counter::default();
+    counter.set_value(value);
+    counter
 }
 
 fn gauge_proto(value: f64) -> proto::Gauge {
@@ -322,6 +430,26 @@ pub fn histogram(
     }
 }
 
+/// The family `name`, whose children `read` tells at each scrape; a later call replaces `read`.
+///
+/// For numbers that lie together in one [`Cells`], that only the system knows, or whose label
+/// values are not known beforehand. What `read` leaves out is not exposed.
+pub fn source(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    kind: Type,
+    read: impl Fn(&mut Vec<Sample>) + Send + Sync + 'static,
+) {
+    let kind = match kind {
+        Type::Counter => proto::MetricType::COUNTER,
+        Type::Gauge => proto::MetricType::GAUGE,
+        Type::Histogram => proto::MetricType::HISTOGRAM,
+    };
+    let family = family(name, help, labels, kind);
+    *family.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(read));
+}
+
 /// Forgets the children of `name` whose label values `gone` says yes to: what a new configuration
 /// no longer has.
 pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
@@ -342,9 +470,13 @@ impl Collector for Families {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+        // A source may take long or make a metric itself: not while holding the lock.
+        let families: Vec<Arc<Family>> = {
+            let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+            families.values().cloned().collect()
+        };
         families
-            .values()
+            .iter()
             .map(|family| family.proto())
             .filter(|family| !family.get_metric().is_empty())
             .collect()

@@ -128,16 +128,21 @@ pub(crate) fn routed(keys: &[ZoneKey], addresses: &[Option<IpAddr>]) -> Vec<(Key
     let mut routed = Vec::new();
     for address in addresses {
         for key in keys {
-            let server: Arc<str> = match address {
-                None => format!("dns://:{}", key.port).into(),
-                Some(ip) => format!("dns://{}", SocketAddr::new(*ip, key.port)).into(),
-            };
             let ip = address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
             let listener = SocketAddr::new(ip, key.port);
+            let server: Arc<str> = server(listener).into();
             routed.push((Key { zone: key.zone.clone(), server, port: key.port }, listener));
         }
     }
     routed
+}
+
+/// A listener as CoreDNS labels it in metrics.
+pub(crate) fn server(listener: SocketAddr) -> String {
+    match listener.ip() {
+        ip if ip.is_unspecified() => format!("dns://:{}", listener.port()),
+        _ => format!("dns://{listener}"),
+    }
 }
 
 /// A listener's line in the start banner: `zone:port[ on ip]`.

@@ -105,7 +105,7 @@ pub(crate) fn plan(
     for (address, number) in &listeners {
         let zones = sites.remove(address).unwrap_or_default();
         banner.extend(zones.iter().map(|(zone, _)| keys::banner(zone, *address)));
-        routers[usize::from(*number)] = Arc::new(Router::new(zones));
+        routers[usize::from(*number)] = Arc::new(Router::new(&keys::server(*address), zones));
     }
     banner.sort();
     let plan = Plan {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chain::Chain;
+use chain::dns_metrics::{DROPPED, DnsMetrics};
 use wire::{Name, Query, Rtype, hash, name};
 
 /// A server block as seen from one of its zones on one listener.
@@ -30,11 +31,13 @@ pub(crate) struct Router {
     depths: u128,
     /// Whether any block takes classes other than IN, which opens the listener for them.
     pub(crate) all_classes: bool,
+    /// Counts the queries that no block takes.
+    pub(crate) dropped: Option<DnsMetrics>,
 }
 
 impl Router {
-    /// The router for these zones; no zone appears twice.
-    pub(crate) fn new(zones: Vec<(Name, Target)>) -> Self {
+    /// The router for these zones, no zone twice, on the listener that metrics call `server`.
+    pub(crate) fn new(server: &str, zones: Vec<(Name, Target)>) -> Self {
         let size = (zones.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![None; size].into_boxed_slice();
         let mut depths = 0;
@@ -48,7 +51,8 @@ impl Router {
             depths |= 1u128 << name::label_count(zone.as_wire());
         }
         let all_classes = zones.iter().any(|(_, target)| target.all_classes);
-        Self { slots, zones, depths, all_classes }
+        let dropped = Some(DnsMetrics::new(server, DROPPED, ""));
+        Self { slots, zones, depths, all_classes, dropped }
     }
 
     /// The block for a query and the label where its zone starts.
@@ -117,6 +121,7 @@ mod tests {
             metadata: None,
         };
         Router::new(
+            "dns://:53",
             zones
                 .iter()
                 .enumerate()

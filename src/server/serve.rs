@@ -89,7 +89,7 @@ impl Serving {
             }
             Err(rcode) => rcode,
         };
-        refuse(query, reply, rcode);
+        refuse(router, query, reply, rcode);
         None
     }
 
@@ -296,7 +296,13 @@ fn conclude(slot: &mut Slot) {
 
 /// A query that no chain gets.
 #[cold]
-fn refuse(query: &Query, reply: &mut Reply, rcode: Rcode) {
+fn refuse(router: &Router, query: &Query, reply: &mut Reply, rcode: Rcode) {
+    // CoreDNS answers an unknown EDNS version before it counts anything.
+    if rcode != Rcode::BADVERS
+        && let Some(dropped) = &router.dropped
+    {
+        dropped.refused(query, rcode);
+    }
     reply.fail(Failure::rcode(rcode));
     finish::finish(query, reply);
 }

@@ -127,7 +127,7 @@ impl Writer<'_, '_> {
 
     /// The record whose owner equals `relative` or stands before it.
     fn add_cover(&mut self, zone: &Zone, order: &[u32], relative: &[u8]) {
-        if let Some(&place) = before(zone, order, relative).or(order.last()) {
+        if let Some(&place) = before(zone, order, relative).or_else(|| order.last()) {
             self.add_proof(place);
         }
     }

@@ -23,6 +23,7 @@ const MAX_GROWING: usize = 5;
 
 /// What became of a query; the reply holds the records and the rcode.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a box would allocate for each answer")]
 pub enum Outcome {
     /// Records of the type asked for.
     Answered,
@@ -79,14 +80,7 @@ impl Zone {
         }
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
-        let mut job = Job {
-            zone: self,
-            qtype: query.qtype(),
-            dnssec: query.wants_dnssec(),
-            dnames: [(0, 0); 4],
-            growing: 0,
-            out: Writer::new(self, query, reply),
-        };
+        let mut job = Job::new(self, query, reply);
         let found = job.find(query, self.confirm(located, query.hash(0), query.relative(self, 0)));
         match job.write(query, found, 12) {
             Next::Done(outcome) => outcome,
@@ -96,12 +90,16 @@ impl Zone {
 
     /// Adds the apex NS records to the authority section, as every positive answer has them.
     pub fn push_authority(&self, query: &Query, reply: &mut Reply) {
-        Writer::new(self, query, reply).apex_ns(query.wants_dnssec());
+        let mut job = Job::new(self, query, reply);
+        job.remember_expansion(query);
+        job.out.apex_ns(job.dnssec);
     }
 
     /// Adds the SOA record to the authority section, as every negative answer has it.
     pub fn push_negative(&self, query: &Query, reply: &mut Reply) {
-        Writer::new(self, query, reply).soa(query.wants_dnssec());
+        let mut job = Job::new(self, query, reply);
+        job.remember_expansion(query);
+        job.out.soa(job.dnssec);
     }
 }
 
@@ -116,8 +114,31 @@ struct Job<'z, 'r> {
     out: Writer<'z, 'r>,
 }
 
-impl<'z> Job<'z, '_> {
+impl<'z, 'r> Job<'z, 'r> {
+    #[inline]
+    fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
+        Self {
+            zone,
+            qtype: query.qtype(),
+            dnssec: query.wants_dnssec(),
+            dnames: [(0, 0); 4],
+            growing: 0,
+            out: Writer::new(zone, query, reply),
+        }
+    }
+
     // --- finding
+
+    /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
+    fn remember_expansion(&mut self, query: &Query) {
+        if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
+            return;
+        }
+        let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
+        if let Found::Wildcard { encloser, .. } = self.find(query, exact) {
+            self.out.remember_expansion(query, encloser, true);
+        }
+    }
 
     /// Finds a name; `exact` is its node if it has one.
     #[inline]

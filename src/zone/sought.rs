@@ -33,12 +33,12 @@ impl Sought for Query {
 
     #[inline]
     fn name(&self) -> &[u8] {
-        Query::name(self)
+        Self::name(self)
     }
 
     #[inline]
     fn label_at(&self, index: usize) -> usize {
-        Query::label_at(self, index)
+        Self::label_at(self, index)
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! Black-box cases that others wrote, if they are at hand: a `cases` folder beside the checkout.
 //! `CASES=dir` names another one, `SHOW=n` shows more failures.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 mod store_kit;
 

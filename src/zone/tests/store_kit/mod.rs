@@ -1,6 +1,6 @@
 //! What the tests of the store share: zones from text, queries from names, replies as lists.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(missing_docs, unreachable_pub, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "helpers of tests")]
 
 use wire::name::NameBuf;
 use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section, rdata};
