@@ -100,7 +100,8 @@ impl<'z, 'r> Writer<'z, 'r> {
         let count = usize::from(set.count);
         let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
             - 2 * (count + set.fix_count());
-        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
+        self.reply
+            .push_raw(section, set.bytes, set.count, plain as u32);
         if self.reply.len() == start {
             return None;
         }
@@ -122,12 +123,7 @@ impl<'z, 'r> Writer<'z, 'r> {
     }
 
     /// Writes the owner in front of the first record and lets the others point to it.
-    fn set_relative(
-        &mut self,
-        section: Section,
-        set: Set<'_>,
-        relative: &[u8],
-    ) -> Option<usize> {
+    fn set_relative(&mut self, section: Section, set: Set<'_>, relative: &[u8]) -> Option<usize> {
         if relative.is_empty() {
             return self.set_at(section, set, self.apex_place, self.apex_len);
         }
@@ -144,7 +140,8 @@ impl<'z, 'r> Writer<'z, 'r> {
             - 2 * (count + set.fix_count());
         // The owner, then what follows the first record's own pointer.
         self.reply.push_raw(section, relative, 0, 0);
-        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
+        self.reply
+            .push_raw(section, set.bytes, set.count, plain as u32);
         let (apex, own) = (pointer(self.apex_place), pointer(start));
         let bytes = self.reply.tail_mut(set.bytes.len());
         for fix in set.fixes() {
@@ -164,7 +161,8 @@ impl<'z, 'r> Writer<'z, 'r> {
             return;
         }
         let start = self.reply.len();
-        self.reply.push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
+        self.reply
+            .push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
         if self.reply.len() == start {
             return;
         }
@@ -217,7 +215,13 @@ impl<'z, 'r> Writer<'z, 'r> {
         while self.proofs_written < self.proof_count {
             let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
             self.proofs_written += 1;
-            self.node_sets(Section::Authority, node, rtype, Owner::Relative(node.name()), true);
+            self.node_sets(
+                Section::Authority,
+                node,
+                rtype,
+                Owner::Relative(node.name()),
+                true,
+            );
         }
     }
 
@@ -229,7 +233,9 @@ impl<'z, 'r> Writer<'z, 'r> {
         owner: Owner<'_>,
         dnssec: bool,
     ) {
-        let (Some(set), signatures) = node.find_signed(rtype) else { return };
+        let (Some(set), signatures) = node.find_signed(rtype) else {
+            return;
+        };
         self.set(section, set, owner);
         if let Some(signatures) = signatures.filter(|_| dnssec) {
             self.set(section, signatures, owner);
@@ -255,7 +261,9 @@ impl<'z, 'r> Writer<'z, 'r> {
                 continue;
             };
             let hash = relative_hash(zone.apex_hash, relative);
-            let Some(at) = zone.place_of(hash, relative) else { continue };
+            let Some(at) = zone.place_of(hash, relative) else {
+                continue;
+            };
             let node = zone.node(at);
             if node.has(HIDDEN) || done[..count].contains(&at) {
                 continue;
@@ -313,7 +321,11 @@ impl<'z, 'r> Writer<'z, 'r> {
         dname: usize,
     ) -> Option<usize> {
         let near = dname + FIXED <= MAX_POINTER;
-        let rdata_len = if near { prefix.len() + 2 } else { target.as_wire().len() };
+        let rdata_len = if near {
+            prefix.len() + 2
+        } else {
+            target.as_wire().len()
+        };
         let mut bytes = [0; FIXED + name::MAX_NAME + 2];
         bytes[..2].copy_from_slice(&pointer(owner));
         bytes[2..4].copy_from_slice(&rtype.0.to_be_bytes());
@@ -333,7 +345,8 @@ impl<'z, 'r> Writer<'z, 'r> {
             self.reply.truncated = true;
             return None;
         }
-        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
+        self.reply
+            .push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
         (self.reply.len() > start).then_some(start + FIXED)
     }
 }

@@ -12,14 +12,18 @@ pub(super) fn merge_late(builder: &mut Builder) {
     let mut late = std::mem::take(&mut builder.late);
     late.sort_unstable();
     for group in late.chunk_by(|a, b| a.0 == b.0) {
-        let Some(&(first, _)) = group.first() else { continue };
+        let Some(&(first, _)) = group.first() else {
+            continue;
+        };
         let owner = Node::at(&builder.arena, first).name().to_vec();
         retire(builder, first);
         for &(_, further) in group {
             retire(builder, further);
         }
         let new = builder.write_node(&owner);
-        builder.table.move_to(relative_hash(builder.apex_hash, &owner), first, new);
+        builder
+            .table
+            .move_to(relative_hash(builder.apex_hash, &owner), first, new);
     }
 }
 
@@ -31,7 +35,9 @@ fn retire(builder: &mut Builder, at: u64) {
         for record in set.records() {
             rdata.clear();
             encode::expand(set, record, builder.apex.as_wire(), &mut rdata);
-            builder.scratch.push(set.rtype, wire::Class::IN, record.ttl, &rdata);
+            builder
+                .scratch
+                .push(set.rtype, wire::Class::IN, record.ttl, &rdata);
             builder.records -= 1;
         }
     }
@@ -61,7 +67,11 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
     let ready = |set: Option<_>| set.map_or_else(Ready::default, |set| Ready::new(set, apex_len));
     let (soa, soa_signatures) = (ready(soa), ready(soa_signatures));
     let (ns, ns_signatures) = (ready(ns), ready(ns_signatures));
-    let serial = soa.bytes.len().checked_sub(20).and_then(|at| soa.bytes[at..].first_chunk::<4>());
+    let serial = soa
+        .bytes
+        .len()
+        .checked_sub(20)
+        .and_then(|at| soa.bytes[at..].first_chunk::<4>());
     let serial = serial.map_or(0, |bytes| u32::from_be_bytes(*bytes));
     let chain = chain(&builder, apex, &survey)?;
     Ok(Zone {
@@ -164,7 +174,9 @@ fn announce(builder: &mut Builder, at: u64) {
         None => {
             // An empty node; the walk comes to it and to its own parent later.
             let new = builder.arena.len() as u64;
-            builder.arena.extend_from_slice(&[0, parent.len() as u8, 0, 0]);
+            builder
+                .arena
+                .extend_from_slice(&[0, parent.len() as u8, 0, 0]);
             builder.arena.extend_from_slice(parent);
             builder.insert(hash, new);
             new
@@ -221,8 +233,7 @@ fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, String>
         return Ok(Chain::Nsec3(params, order));
     }
     if top.find(Rtype::NSEC).is_some() {
-        let matching =
-            |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
+        let matching = |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
         return Ok(Chain::Nsec(in_order(builder, survey.nsec, matching)?));
     }
     Ok(Chain::None)
@@ -240,7 +251,10 @@ fn in_order(
         let node = Node::at(&builder.arena, at);
         if !node.has(DEAD) && belongs(node) {
             order.push(u32::try_from(at).map_err(|_| {
-                format!("{}: a signed zone of more than 4 GiB is not supported", builder.apex)
+                format!(
+                    "{}: a signed zone of more than 4 GiB is not supported",
+                    builder.apex
+                )
             })?);
         }
         at += node.size() as u64;
@@ -266,6 +280,11 @@ impl Ready {
                 fixes.push(start);
             }
         }
-        Self { bytes: set.bytes.into(), fixes: fixes.into(), count: set.count, plain: plain as u32 }
+        Self {
+            bytes: set.bytes.into(),
+            fixes: fixes.into(),
+            count: set.count,
+            plain: plain as u32,
+        }
     }
 }

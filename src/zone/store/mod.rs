@@ -78,13 +78,18 @@ impl Nsec3Params {
                 && flags == 0
                 && iterations <= MAX_ITERATIONS
                 && salt.len() == usize::from(salt_len);
-            fits.then(|| Self { iterations, salt: salt.into() })
+            fits.then(|| Self {
+                iterations,
+                salt: salt.into(),
+            })
         })
     }
 
     /// Whether NSEC3 RDATA belongs to this chain.
     fn matches(&self, rdata: &[u8]) -> bool {
-        let &[1, _, high, low, salt_len, ref rest @ ..] = rdata else { return false };
+        let &[1, _, high, low, salt_len, ref rest @ ..] = rdata else {
+            return false;
+        };
         u16::from_be_bytes([high, low]) == self.iterations
             && usize::from(salt_len) == self.salt.len()
             && rest.starts_with(&self.salt)
@@ -174,7 +179,10 @@ impl Zone {
     /// of its own; parsing in between would fill the processor's window.)
     #[inline]
     pub fn locate(&self, query: &Query) -> Located {
-        Located { place: 0, read: self.table.touch(query.suffix_hash(0)) }
+        Located {
+            place: 0,
+            read: self.table.touch(query.suffix_hash(0)),
+        }
     }
 
     /// Second look: has the node fetched that may be the query's.

@@ -3,10 +3,10 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Rtype};
 
+use super::Zone;
 use super::build::FIRST;
 use super::encode;
 use super::node::{DEAD, Node, Set};
-use super::Zone;
 use crate::RecordRef;
 
 /// The fields of an SOA record.
@@ -43,11 +43,16 @@ impl Soa {
         let first = name::wire_len(&rdata).unwrap_or(0);
         let second = rdata.get(first..).and_then(name::wire_len).unwrap_or(0);
         let name = |from: usize, len: usize| {
-            rdata.get(from..from + len).and_then(|wire| Name::from_wire(wire).ok())
+            rdata
+                .get(from..from + len)
+                .and_then(|wire| Name::from_wire(wire).ok())
         };
         let number = |index: usize| {
             let at = first + second + 4 * index;
-            rdata.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b))
+            rdata
+                .get(at..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |b| u32::from_be_bytes(*b))
         };
         Self {
             mname: name(0, first).unwrap_or_else(Name::root),
@@ -129,7 +134,8 @@ impl<'a> Records<'a> {
 
     fn enter(&mut self, node: Node<'a>, wanted: impl Fn(Rtype) -> bool) {
         self.sets.clear();
-        self.sets.extend(node.sets().filter(|set| wanted(set.rtype)));
+        self.sets
+            .extend(node.sets().filter(|set| wanted(set.rtype)));
         self.set = 0;
         self.at = 0;
         self.owner.clear();
@@ -143,7 +149,9 @@ impl<'a> Records<'a> {
     fn advance(&mut self) -> bool {
         if self.stage == Stage::Soa {
             self.stage = Stage::Apex;
-            self.enter(self.zone.node(self.zone.apex_at), |rtype| rtype != Rtype::SOA);
+            self.enter(self.zone.node(self.zone.apex_at), |rtype| {
+                rtype != Rtype::SOA
+            });
             return true;
         }
         self.stage = Stage::Rest;

@@ -42,7 +42,14 @@ impl Scratch {
         };
         let at = self.bytes.len();
         self.bytes.extend_from_slice(rdata);
-        self.items.push(Item { rtype, class, ttl, at, len: rdata.len(), order });
+        self.items.push(Item {
+            rtype,
+            class,
+            ttl,
+            at,
+            len: rdata.len(),
+            order,
+        });
     }
 
     fn rdata(&self, item: &Item) -> &[u8] {
@@ -117,7 +124,12 @@ impl Scratch {
         for pair in order.windows(2) {
             drop[pair[1]] = self.rdata(&set[pair[0]]) == self.rdata(&set[pair[1]]);
         }
-        kept.extend(set.iter().zip(drop).filter(|(_, drop)| !drop).map(|(item, _)| *item));
+        kept.extend(
+            set.iter()
+                .zip(drop)
+                .filter(|(_, drop)| !drop)
+                .map(|(item, _)| *item),
+        );
     }
 
     /// Appends the node to `arena` and empties the scratch; returns how many records it holds.
@@ -143,7 +155,8 @@ impl Scratch {
             }
             let rtype = set.first().map_or(0, |item| item.rtype.0);
             arena[entry..entry + 2].copy_from_slice(&rtype.to_le_bytes());
-            arena[entry + 2..entry + 4].copy_from_slice(&(set.len().min(0xFFFF) as u16).to_le_bytes());
+            arena[entry + 2..entry + 4]
+                .copy_from_slice(&(set.len().min(0xFFFF) as u16).to_le_bytes());
             arena[entry + 4..entry + 6].copy_from_slice(&(self.fixes.len() as u16).to_le_bytes());
             arena[entry + 6..entry + 10].copy_from_slice(&len.to_le_bytes());
             entry += super::node::ENTRY;

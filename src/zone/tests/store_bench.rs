@@ -31,8 +31,10 @@ fn load(zone: &str) -> Option<Zone> {
     let mut builder = Builder::new(&origin, size);
     let options = master::Options::new(&origin);
     let mut file = File::open(&path).unwrap();
-    master::read(&mut file, &options, &master::NoIncludes, &mut |record| builder.add(record))
-        .unwrap();
+    master::read(&mut file, &options, &master::NoIncludes, &mut |record| {
+        builder.add(record)
+    })
+    .unwrap();
     builder.finish().ok()
 }
 
@@ -83,12 +85,22 @@ fn b_build() {
             at += 3 + rdata.len();
             let class = wire::Class::IN;
             builder
-                .add(catena_zone::RecordRef { owner, rtype, class, ttl: 3600, rdata })
+                .add(catena_zone::RecordRef {
+                    owner,
+                    rtype,
+                    class,
+                    ttl: 3600,
+                    rdata,
+                })
                 .unwrap();
         }
         let added = started.elapsed();
         let zone = builder.finish().ok().unwrap();
-        println!("build {:?}, of it finish {:?}", started.elapsed(), started.elapsed() - added);
+        println!(
+            "build {:?}, of it finish {:?}",
+            started.elapsed(),
+            started.elapsed() - added
+        );
         black_box(zone);
     }
 }
@@ -106,7 +118,9 @@ fn c_lookup() {
             .map(|line| {
                 let (qname, qtype) = line.split_once(' ').unwrap();
                 let qtype = Rtype::from_text(qtype).unwrap();
-                store_kit::query(&name(qname), qtype, false).bytes().to_vec()
+                store_kit::query(&name(qname), qtype, false)
+                    .bytes()
+                    .to_vec()
             })
             .collect();
         let mut queries: Vec<Query> = (0..64).map(|_| Query::new()).collect();

@@ -20,13 +20,19 @@ fn check(origin: &str, zone: &str, script: &str) {
         assert_eq!(format!("{}{flags}", got.rcode), head, "{question:?}");
         let lines: Vec<&str> = lines.collect();
         for (mark, section) in ["AN ", "NS "].into_iter().zip(&got.sections) {
-            let wanted: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix(mark)).collect();
+            let wanted: Vec<&str> = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix(mark))
+                .collect();
             if wanted == ["..."] {
                 continue;
             }
             let want: Vec<Record> = wanted.iter().map(|line| record(line)).collect();
             let (got, want_text) = (show(section), show(&want));
-            assert!(same(section, &want, true), "{question:?} {mark}\n{got:#?}\n{want_text:#?}");
+            assert!(
+                same(section, &want, true),
+                "{question:?} {mark}\n{got:#?}\n{want_text:#?}"
+            );
         }
     }
 }
@@ -165,7 +171,9 @@ fn rfc_2308_negative_answers() {
     let soa = "xx. 100 IN SOA ns1.xx. hostmaster.ns1.xx. 1 2 3 4 50";
     check(
         "xx.",
-        &format!("{soa}\nxx. 100 NS ns1.xx.\nns1.xx. 100 A 127.0.0.2\nan.example.xx. 100 CNAME tripple.xx.\nhere.xx. 100 CNAME ns1.xx.\n"),
+        &format!(
+            "{soa}\nxx. 100 NS ns1.xx.\nns1.xx. 100 A 127.0.0.2\nan.example.xx. 100 CNAME tripple.xx.\nhere.xx. 100 CNAME ns1.xx.\n"
+        ),
         // The second: section 2.1, the SOA is that of the zone the chain ends in.
         &format!(
             "> nothing.xx. A
@@ -239,7 +247,9 @@ xx NSEC example. A RRSIG NSEC
 #[test]
 fn rfc_4035_appendix_b() {
     let sig = |owner: &str, of: &str, labels: u8| {
-        format!("{owner} 3600 IN RRSIG {of} 5 {labels} 3600 20040509183619 20040409183619 38519 example. AAAA")
+        format!(
+            "{owner} 3600 IN RRSIG {of} 5 {labels} 3600 20040509183619 20040409183619 38519 example. AAAA"
+        )
     };
     let soa = format!(
         "NS example. 3600 IN SOA ns1.example. bugs.x.w.example. 1081539377 3600 300 3600000 3600\nNS {}",
@@ -364,7 +374,10 @@ xx A 192.0.2.10
 #[test]
 fn rfc_5155_appendix_b() {
     let line = |hash: &str| {
-        let found = RFC_5155.lines().find(|line| line.starts_with(hash)).unwrap();
+        let found = RFC_5155
+            .lines()
+            .find(|line| line.starts_with(hash))
+            .unwrap();
         let (owner, rest) = found.split_once(' ').unwrap();
         format!("NS {owner}.example. 3600 IN {rest}")
     };

@@ -1,0 +1,86 @@
+//! Diagnostics for people, as rustc prints them, and for programs.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::json;
+
+use crate::{Diagnostic, Diagnostics, Severity, Sources};
+
+/// All findings as text: `file:line:column`, the line, a caret and what to do.
+pub fn render(findings: &Diagnostics, sources: &Sources) -> String {
+    let mut out = String::new();
+    for finding in findings.iter() {
+        out.push_str(&render_one(finding, sources));
+        out.push('\n');
+    }
+    out
+}
+
+fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(one_line(&finding.message));
+    let mut group = match finding.span.filter(|span| !sources.text(span.file).is_empty()) {
+        Some(span) => {
+            let text = sources.text(span.file);
+            let start = boundary(text, span.start as usize);
+            // A caret needs something to point at, also at the end of the file.
+            let end = boundary(text, (span.end as usize).max(start + 1));
+            let mut annotation = AnnotationKind::Primary.span(start..end.max(start));
+            if !finding.label.is_empty() {
+                annotation = annotation.label(one_line(&finding.label));
+            }
+            let snippet = Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
+            title.element(snippet)
+        }
+        None => annotate_snippets::Group::with_title(title),
+    };
+    for note in &finding.notes {
+        group = group.element(Level::NOTE.message(one_line(note)));
+    }
+    if let Some(help) = &finding.help {
+        group = group.element(Level::HELP.message(one_line(help)));
+    }
+    Renderer::plain().render(&[group]) + "\n"
+}
+
+/// Control characters in user text must not reach a terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// All findings as one JSON array.
+pub fn render_json(findings: &Diagnostics, sources: &Sources) -> String {
+    let all: Vec<serde_json::Value> = findings
+        .iter()
+        .map(|finding| {
+            let place = finding.span.map(|span| {
+                let start = sources.position(span.file, span.start);
+                let end = sources.position(span.file, span.end);
+                (sources.name(span.file), start, end)
+            });
+            json!({
+                "severity": finding.severity.word(),
+                "message": finding.message,
+                "file": place.map(|(file, ..)| file),
+                "line": place.map(|(_, (line, _), _)| line),
+                "column": place.map(|(_, (_, column), _)| column),
+                "end_line": place.map(|(.., (line, _))| line),
+                "end_column": place.map(|(.., (_, column))| column),
+                "label": finding.label,
+                "help": finding.help,
+                "notes": finding.notes,
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&all).unwrap_or_default()
+}
