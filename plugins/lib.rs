@@ -1,12 +1,73 @@
 //! The registry: every directive, in the order in which plugins run.
 //!
-//! The order is CoreDNS's plugin.cfg: what runs first is what an operator moving over expects.
-//! To add a plugin: one folder, one `mod` line, one line in [`REGISTRY`].
+//! The order is CoreDNS's: what runs first is what an operator moving over expects. To add a
+//! plugin: one folder, one `mod` line, one line in [`REGISTRY`].
 
 use chain::Entry::{Built, Known};
 use chain::Registry;
 
-/// All directives.
+pub mod cache;
+
+/// All directives. Those that are only `Known` give an error that says so.
 pub const REGISTRY: Registry = &[
+    Known("root"),
     Known("metadata"),
+    Known("geoip"),
+    Known("cancel"),
+    Known("proxyproto"),
+    Known("quic"),
+    Known("grpc_server"),
+    Known("https"),
+    Known("https3"),
+    Known("timeouts"),
+    Known("multisocket"),
+    Known("reload"),
+    Known("nsid"),
+    Known("bufsize"),
+    Known("bind"),
+    Known("debug"),
+    Known("trace"),
+    Known("ready"),
+    Known("health"),
+    Known("pprof"),
+    Known("shed"),
+    Known("prometheus"),
+    Known("errors"),
+    Known("log"),
+    Known("dnstap"),
+    Known("local"),
+    Known("dns64"),
+    Known("any"),
+    Known("chaos"),
+    Known("loadbalance"),
+    Known("tsig"),
+    Known("rewrite"),
+    Known("autopath"),
+    Known("acl"),
+    Built(&cache::PLUGIN),
+    Known("header"),
+    Known("dnssec"),
+    Known("tls"),
+    Known("minimal"),
+    Known("template"),
+    Known("transfer"),
+    Known("hosts"),
+    Known("route53"),
+    Known("azure"),
+    Known("clouddns"),
+    Known("k8s_external"),
+    Known("kubernetes"),
+    Known("file"),
+    Known("auto"),
+    Known("secondary"),
+    Known("etcd"),
+    Known("loop"),
+    Known("forward"),
+    Known("grpc"),
+    Known("erratic"),
+    Known("whoami"),
+    Known("on"),
+    Known("sign"),
+    Known("view"),
+    Known("nomad"),
 ];

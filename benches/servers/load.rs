@@ -104,7 +104,14 @@ pub(crate) fn press(port: u16, queries: &[Vec<u8>], first: usize, shape: Shape) 
                 idle = false;
             }
             if lane.in_flight > 0 {
-                idle &= receive(lane, &mut into, &mut receive_headers, start, &mut seen, &mut histogram);
+                idle &= receive(
+                    lane,
+                    &mut into,
+                    &mut receive_headers,
+                    start,
+                    &mut seen,
+                    &mut histogram,
+                );
                 if lane.heard.elapsed() > Duration::from_millis(200) {
                     seen.lost += lane.in_flight as u64;
                     lane.in_flight = 0;

@@ -3,7 +3,11 @@
 //! Server on one core, load on the other, alternating servers within each round; the key figure is
 //! CPU microseconds per answered query (user and system apart), and its ratio to the echo of the
 //! same round. `benches/README.md` tells how to read it.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and stops if it cannot run")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and stops if it cannot run"
+)]
 #![allow(missing_docs, reason = "a program")]
 
 mod data;
@@ -72,7 +76,11 @@ fn main() {
     std::fs::create_dir_all(&settings.dir).unwrap();
     assert!(settings.binary.is_file(), "build {} first", settings.binary.display());
     if wanted(&settings, "authority 10k") {
-        authority(&settings, "authority 10k", &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));
+        authority(
+            &settings,
+            "authority 10k",
+            &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000),
+        );
     }
     if wanted(&settings, "authority 1M") {
         let set = data::zone(&settings.dir, "mil.lab.", 1_000_000, 200_000);
@@ -106,7 +114,8 @@ fn authority(settings: &Settings, title: &str, set: &Set) {
     recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
     recipes.extend(peers::peers(&settings.dir, PORT, work));
     let results = rounds(settings, &recipes, |recipe, _| {
-        let server = Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+        let server =
+            Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
         load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
         Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)))
     });
@@ -118,7 +127,8 @@ fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
     let work = Work::Forward { to: UPSTREAM_PORT };
     let probe = data::query("probe.wild.lab.", Rtype::A);
     let upstream_work = Work::Authority { origin: set.origin, zone: &set.zone };
-    let upstream = peers::catena(&settings.binary, &settings.dir, UPSTREAM_PORT, upstream_work, false);
+    let upstream =
+        peers::catena(&settings.binary, &settings.dir, UPSTREAM_PORT, upstream_work, false);
     let mut recipes = vec![echo_recipe()];
     // Two recipes of one name would share a Corefile, so the upstream's is written under another.
     let own = settings.dir.join("server");
@@ -127,11 +137,12 @@ fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
     recipes.push(peers::catena(&settings.binary, &own, PORT, work, true));
     recipes.extend(peers::peers(&own, PORT, work));
     let results = rounds(settings, &recipes, |recipe, round| {
-        let _upstream =
-            Upstream::start(&upstream, &data::query("ns1.wild.lab.", Rtype::A))?;
-        let server = Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+        let _upstream = Upstream::start(&upstream, &data::query("ns1.wild.lab.", Rtype::A))?;
+        let server =
+            Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
         if hits {
-            let gentle = Shape { rate: Some(10_000.0), ..Shape::saturating(Duration::from_secs(1)) };
+            let gentle =
+                Shape { rate: Some(10_000.0), ..Shape::saturating(Duration::from_secs(1)) };
             load::press(PORT, &set.queries, 0, gentle);
             load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
             return Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)));

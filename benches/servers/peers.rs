@@ -22,7 +22,13 @@ pub(crate) struct Recipe {
 }
 
 /// Catena with a chain for the work; `kubeadm` adds the plugins of a cluster's Corefile.
-pub(crate) fn catena(program: &Path, dir: &Path, port: u16, work: Work<'_>, kubeadm: bool) -> Recipe {
+pub(crate) fn catena(
+    program: &Path,
+    dir: &Path,
+    port: u16,
+    work: Work<'_>,
+    kubeadm: bool,
+) -> Recipe {
     let mut chain = String::from("    bind 127.0.0.1\n    errors\n    prometheus 127.0.0.1:0\n");
     if kubeadm {
         chain.push_str(
@@ -36,12 +42,17 @@ pub(crate) fn catena(program: &Path, dir: &Path, port: u16, work: Work<'_>, kube
             origin
         }
         Work::Forward { to } => {
-            chain.push_str(&format!("    cache {{\n        success 200000\n    }}\n    forward . 127.0.0.1:{to}\n"));
+            chain.push_str(&format!(
+                "    cache {{\n        success 200000\n    }}\n    forward . 127.0.0.1:{to}\n"
+            ));
             "."
         }
     };
     let name = if kubeadm { "catena kubeadm" } else { "catena" };
-    let corefile = write(&dir.join(format!("Corefile.{}", name.replace(' ', "."))), &format!("{zone}:{port} {{\n{chain}}}\n"));
+    let corefile = write(
+        &dir.join(format!("Corefile.{}", name.replace(' ', "."))),
+        &format!("{zone}:{port} {{\n{chain}}}\n"),
+    );
     Recipe {
         name,
         program: program.to_owned(),
@@ -171,7 +182,9 @@ fn coredns(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<S
     };
     let conf = write(
         &dir.join("Corefile.coredns"),
-        &format!("{zone}:{port} {{\n    bind 127.0.0.1\n    errors\n    prometheus 127.0.0.1:0\n{answers}}}\n"),
+        &format!(
+            "{zone}:{port} {{\n    bind 127.0.0.1\n    errors\n    prometheus 127.0.0.1:0\n{answers}}}\n"
+        ),
     );
     Some(("coredns", vec!["-conf".into(), conf]))
 }

@@ -383,7 +383,8 @@ mod tests {
         metrics.replied(&query, &reply, || "errors");
         reply.fail(Failure::rcode(Rcode::SERVFAIL));
         metrics.replied(&query, &reply, || unreachable!("a failure is nobody's"));
-        DnsMetrics::new("dns://:1", "count.test.", "").refused(&ask(Rtype::NAPTR, false), Rcode(77));
+        DnsMetrics::new("dns://:1", "count.test.", "")
+            .refused(&ask(Rtype::NAPTR, false), Rcode(77));
         assert_eq!(metrics.requests(), 3);
         assert_eq!(metrics.duration(), Duration::from_micros(600));
         let text = metrics::text();

@@ -104,14 +104,7 @@ impl Chain {
 
     /// Way out: `on_reply` of `links[top..at]`, innermost first.
     #[inline]
-    fn leave(
-        &self,
-        top: usize,
-        at: usize,
-        served: Served,
-        query: &mut Query,
-        reply: &mut Reply,
-    ) {
+    fn leave(&self, top: usize, at: usize, served: Served, query: &mut Query, reply: &mut Reply) {
         match served {
             Ok(Step::Done | Step::Refresh | Step::Wait) => {}
             Ok(Step::Drop) => reply.silence(),

@@ -15,10 +15,8 @@ pub struct ZoneSet {
 impl ZoneSet {
     /// These zones.
     pub fn new(zones: impl IntoIterator<Item = Name>) -> Self {
-        let mut zones: Vec<_> = zones
-            .into_iter()
-            .map(|zone| (hash::name(zone.as_wire()), zone.to_lower()))
-            .collect();
+        let mut zones: Vec<_> =
+            zones.into_iter().map(|zone| (hash::name(zone.as_wire()), zone.to_lower())).collect();
         zones.sort_by_key(|(_, zone)| std::cmp::Reverse(name::label_count(zone.as_wire())));
         zones.dedup();
         Self { zones }

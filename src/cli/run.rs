@@ -109,11 +109,9 @@ pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, String> {
         Err(error) if conf.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             Ok(Source { name: "builtin".to_owned(), path: None, text: String::new() })
         }
-        Err(error) => Err(format!(
-            "loading Corefile via flag: open {}: {}",
-            path.display(),
-            plain(&error)
-        )),
+        Err(error) => {
+            Err(format!("loading Corefile via flag: open {}: {}", path.display(), plain(&error)))
+        }
     }
 }
 

@@ -81,9 +81,9 @@ impl Corefile {
         let blocks: Vec<Value> = self
             .blocks
             .iter()
-            .map(|block| {
-                json!({"keys": words(&block.keys), "directives": lines(&block.directives)})
-            })
+            .map(
+                |block| json!({"keys": words(&block.keys), "directives": lines(&block.directives)}),
+            )
             .collect();
         return Value::from(blocks).to_string();
 
@@ -215,8 +215,11 @@ impl<'a> Args<'a> {
     pub fn end(&mut self) -> Result<(), Diagnostic> {
         let Some(surplus) = self.next() else { return Ok(()) };
         let name = &self.directive.name.text;
-        Err(Diagnostic::error(surplus.span, format!("`{name}` takes no argument `{}`", surplus.text))
-            .label("one argument too many")
-            .help("remove it; an option starts a line of its own"))
+        Err(Diagnostic::error(
+            surplus.span,
+            format!("`{name}` takes no argument `{}`", surplus.text),
+        )
+        .label("one argument too many")
+        .help("remove it; an option starts a line of its own"))
     }
 }

@@ -163,7 +163,9 @@ impl Parser<'_> {
                     self.problem(
                         Diagnostic::error(span, "a server block needs a key before its `{`")
                             .label("no zone stands before this brace")
-                            .help("write the zones to serve before the brace, or `.` for all names"),
+                            .help(
+                                "write the zones to serve before the brace, or `.` for all names",
+                            ),
                     );
                     self.next();
                     self.lines(span, 0);
@@ -234,7 +236,8 @@ impl Parser<'_> {
             let Some(word) = self.next() else {
                 let last = self.last;
                 let text = self.corefile.sources.text(last.file);
-                let shown = text.get(last.start as usize..last.end as usize).unwrap_or("").to_owned();
+                let shown =
+                    text.get(last.start as usize..last.end as usize).unwrap_or("").to_owned();
                 self.problem(
                     Diagnostic::error(
                         open,
@@ -276,8 +279,11 @@ impl Parser<'_> {
             if word.is("{") {
                 if depth >= MAX_NESTING {
                     self.problem(
-                        Diagnostic::error(word.span, format!("blocks nest deeper than {MAX_NESTING}"))
-                            .help("no plugin needs that many levels"),
+                        Diagnostic::error(
+                            word.span,
+                            format!("blocks nest deeper than {MAX_NESTING}"),
+                        )
+                        .help("no plugin needs that many levels"),
                     );
                     self.stack.clear();
                     return None;
@@ -286,9 +292,12 @@ impl Parser<'_> {
                 end = self.last;
                 if let Some(extra) = self.next_on_line() {
                     self.problem(
-                        Diagnostic::error(extra.span, format!("unexpected `{}` after '}}'", extra.raw))
-                            .label("a new line was expected here")
-                            .help("start a new line after the closing brace"),
+                        Diagnostic::error(
+                            extra.span,
+                            format!("unexpected `{}` after '}}'", extra.raw),
+                        )
+                        .label("a new line was expected here")
+                        .help("start a new line after the closing brace"),
                     );
                     self.skip_line();
                 }
@@ -349,9 +358,12 @@ impl Parser<'_> {
         }
         if self.snippets.contains_key(&name) {
             self.problem(
-                Diagnostic::error(span, format!("redeclaration of previously declared snippet {name}"))
-                    .label("this name is taken")
-                    .help("give one of the two snippets another name"),
+                Diagnostic::error(
+                    span,
+                    format!("redeclaration of previously declared snippet {name}"),
+                )
+                .label("this name is taken")
+                .help("give one of the two snippets another name"),
             );
             return;
         }
@@ -453,9 +465,12 @@ impl Parser<'_> {
             Ok(files) => files,
             Err(error) => {
                 self.problem(
-                    Diagnostic::error(pattern.span, format!("cannot list {}: {error}", path.display()))
-                        .label("imported here")
-                        .help("check the directory and its permissions"),
+                    Diagnostic::error(
+                        pattern.span,
+                        format!("cannot list {}: {error}", path.display()),
+                    )
+                    .label("imported here")
+                    .help("check the directory and its permissions"),
                 );
                 return;
             }

@@ -31,7 +31,8 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
             if !finding.label.is_empty() {
                 annotation = annotation.label(one_line(&finding.label));
             }
-            let snippet = Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
+            let snippet =
+                Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
             title.element(snippet)
         }
         None => annotate_snippets::Group::with_title(title),

@@ -19,7 +19,11 @@ impl Span {
     /// From the start of this to the end of `last`, if both are in one file.
     #[must_use]
     pub fn to(self, last: Self) -> Self {
-        if self.file == last.file && last.end >= self.start { Self { end: last.end, ..self } } else { self }
+        if self.file == last.file && last.end >= self.start {
+            Self { end: last.end, ..self }
+        } else {
+            self
+        }
     }
 }
 

@@ -2,10 +2,7 @@
 
 /// The candidate that is closest to `word`, if any is close enough to be meant: up to a third of
 /// its length in edits, two swapped letters counting as one.
-pub fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer words than any keyword are not worth the time.
     if word.len() > 64 {
         return None;

@@ -90,7 +90,8 @@ fn go_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let number_len = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, behind) = rest.split_at(number_len);
-        let unit_len = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
+        let unit_len =
+            behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
         let (unit, behind) = behind.split_at(unit_len);
         let scale: u128 = match unit {
             "ns" => 1,
@@ -219,9 +220,8 @@ mod tests {
 
     #[test]
     fn ranges_contain_their_addresses() {
-        let contains = |range: &str, ip: &str| {
-            parse::<Cidr>(range).unwrap().contains(ip.parse().unwrap())
-        };
+        let contains =
+            |range: &str, ip: &str| parse::<Cidr>(range).unwrap().contains(ip.parse().unwrap());
         assert!(contains("10.0.0.0/8", "10.1.2.3"));
         assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
         assert!(!contains("10.0.0.0/8", "11.0.0.0"));
@@ -239,9 +239,6 @@ mod tests {
         assert!(parse::<Percent>("101%").is_err());
         assert!(parse::<Percent>("10").is_err());
         assert_eq!(parse::<bool>("off"), Ok(false));
-        assert_eq!(
-            parse::<u16>("70000").unwrap_err(),
-            "expected a whole number from 0 to 65535"
-        );
+        assert_eq!(parse::<u16>("70000").unwrap_err(), "expected a whole number from 0 to 65535");
     }
 }

@@ -32,19 +32,15 @@ pub(crate) struct Bound {
 pub(crate) fn bind(addr: SocketAddr, count: usize) -> io::Result<Bound> {
     match bind_port(addr, count) {
         // A host without IPv6 still has all of its IPv4 addresses.
-        Err(error) if addr.is_ipv6() && is_wildcard(addr) && lacks_ipv6(&error) => bind_port(
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port()),
-            count,
-        ),
+        Err(error) if addr.is_ipv6() && is_wildcard(addr) && lacks_ipv6(&error) => {
+            bind_port(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port()), count)
+        }
         other => other,
     }
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
-    )
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn bind_port(addr: SocketAddr, count: usize) -> io::Result<Bound> {
@@ -63,20 +59,13 @@ fn bind_all(mut addr: SocketAddr, count: usize) -> io::Result<Bound> {
     for _ in 0..count {
         let udp = bind_udp(addr)?;
         addr = udp.local_addr()?;
-        pairs.push(Pair {
-            udp,
-            tcp: bind_tcp(addr)?,
-        });
+        pairs.push(Pair { udp, tcp: bind_tcp(addr)? });
     }
     Ok(Bound { local: addr, pairs })
 }
 
 fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(addr),
-        kind.nonblocking(),
-        Some(protocol),
-    )?;
+    let socket = Socket::new(Domain::for_address(addr), kind.nonblocking(), Some(protocol))?;
     if addr.is_ipv6() {
         socket.set_only_v6(!is_wildcard(addr))?;
     }

@@ -39,9 +39,7 @@ pub fn now() -> Moment {
         return moment;
     }
     let start = start();
-    let elapsed = tokio::time::Instant::now()
-        .into_std()
-        .saturating_duration_since(start);
+    let elapsed = tokio::time::Instant::now().into_std().saturating_duration_since(start);
     Moment(elapsed.as_nanos() as u64)
 }
 
@@ -56,18 +54,11 @@ pub fn unix(moment: Moment) -> u64 {
     let measured = MEASURED.load(Ordering::Acquire);
     if measured == u64::MAX || moment.since(Moment(measured)) > BELIEVED {
         let monotonic = start().elapsed().as_nanos() as i64;
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        OFFSET.store(
-            (wall.as_nanos() as i64).saturating_sub(monotonic),
-            Ordering::Relaxed,
-        );
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        OFFSET.store((wall.as_nanos() as i64).saturating_sub(monotonic), Ordering::Relaxed);
         MEASURED.store(moment.0, Ordering::Release);
     }
-    let nanos = OFFSET
-        .load(Ordering::Relaxed)
-        .saturating_add(moment.0 as i64);
+    let nanos = OFFSET.load(Ordering::Relaxed).saturating_add(moment.0 as i64);
     u64::try_from(nanos).unwrap_or(0) / 1_000_000_000
 }
 
@@ -81,16 +72,12 @@ pub struct Manual {
 impl Manual {
     /// A clock at moment zero, which is `unix` seconds since 1970.
     pub fn at(unix: u64) -> Self {
-        Self {
-            start: unix,
-            now: Arc::default(),
-        }
+        Self { start: unix, now: Arc::default() }
     }
 
     /// Lets `time` pass.
     pub fn advance(&self, time: Duration) {
-        self.now
-            .fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.now.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// This clock's moment.

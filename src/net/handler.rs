@@ -36,11 +36,7 @@ pub struct Slot {
 impl Slot {
     /// An empty slot.
     pub fn new() -> Self {
-        Self {
-            query: Query::new(),
-            reply: Reply::new(),
-            fate: Fate::Silent,
-        }
+        Self { query: Query::new(), reply: Reply::new(), fate: Fate::Silent }
     }
 }
 

@@ -61,12 +61,7 @@ pub struct ListenSpec {
 impl ListenSpec {
     /// Plain DNS on `addr`, all else as usual.
     pub fn dns(addr: SocketAddr) -> Self {
-        Self {
-            protocol: Protocol::Dns,
-            addr,
-            sockets: None,
-            tcp: TcpTimeouts::default(),
-        }
+        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
     }
 }
 
@@ -115,11 +110,7 @@ impl Listener {
                 [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
             })
             .collect();
-        Ok(Self {
-            local: bound.local,
-            signal,
-            tasks,
-        })
+        Ok(Self { local: bound.local, signal, tasks })
     }
 
     /// The address, with the port that the system chose if it did.

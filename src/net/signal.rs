@@ -17,8 +17,7 @@ impl Signal {
     /// Tells all tasks to finish within `grace`.
     pub(crate) fn raise(&self, grace: Duration) {
         let millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX - 1);
-        self.raised
-            .store(millis.saturating_add(1), Ordering::Release);
+        self.raised.store(millis.saturating_add(1), Ordering::Release);
         let wakers =
             std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
         for waker in wakers {
@@ -36,9 +35,6 @@ impl Signal {
     /// Wakes this task when the signal is raised. Call it once per task, then look at
     /// [`Signal::grace`].
     pub(crate) fn subscribe(&self, waker: &Waker) {
-        self.wakers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(waker.clone());
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(waker.clone());
     }
 }

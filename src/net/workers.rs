@@ -35,11 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            waiting: 10_000,
-            tcp_connections: 5_000,
-            tcp_pipeline: 128,
-        }
+        Self { waiting: 10_000, tcp_connections: 5_000, tcp_pipeline: 128 }
     }
 }
 
@@ -106,17 +102,11 @@ pub struct Workers {
 impl Workers {
     /// Starts `count` workers (at least one).
     pub fn start(count: usize, limits: Limits) -> io::Result<Self> {
-        let workers: Arc<[Arc<Worker>]> = (0..count.max(1))
-            .map(|index| Arc::new(Worker::new(index, limits)))
-            .collect();
-        let threads = workers
-            .iter()
-            .map(|worker| start_thread(worker.index))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            threads,
-            stats: Stats { workers },
-        })
+        let workers: Arc<[Arc<Worker>]> =
+            (0..count.max(1)).map(|index| Arc::new(Worker::new(index, limits))).collect();
+        let threads =
+            workers.iter().map(|worker| start_thread(worker.index)).collect::<Result<_, _>>()?;
+        Ok(Self { threads, stats: Stats { workers } })
     }
 
     /// How many there are.
@@ -169,9 +159,8 @@ impl Workers {
 fn start_thread(index: usize) -> io::Result<Thread> {
     let (stop, stopped) = oneshot::channel::<Duration>();
     let (ready, started) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name(format!("catena-worker-{index}"))
-        .spawn(move || {
+    let thread =
+        std::thread::Builder::new().name(format!("catena-worker-{index}")).spawn(move || {
             CURRENT.set(Some(index));
             let runtime = match Builder::new_current_thread()
                 .enable_all()
@@ -198,11 +187,7 @@ fn start_thread(index: usize) -> io::Result<Thread> {
     let runtime = started
         .recv()
         .map_err(|_| io::Error::other("the worker thread ended before it started"))??;
-    Ok(Thread {
-        runtime,
-        stop,
-        thread,
-    })
+    Ok(Thread { runtime, stop, thread })
 }
 
 /// Whether an address stands for all addresses of this host.

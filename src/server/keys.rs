@@ -69,7 +69,9 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), String> {
         return Ok((text, None));
     }
     if port.is_empty() {
-        return Err("a port number must follow the last colon (expecting data after last colon)".into());
+        return Err(
+            "a port number must follow the last colon (expecting data after last colon)".into()
+        );
     }
     match port.parse() {
         Ok(port) => Ok((zone, Some(port))),

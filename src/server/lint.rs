@@ -17,7 +17,9 @@ fn empty(block: &ServerBlock, findings: &mut Diagnostics) {
         findings.push(
             Diagnostic::warning(block.span, "this server block has no plugins")
                 .label("every query for its zones is refused")
-                .help("add a plugin that answers, such as `file` or `forward`, or remove the block"),
+                .help(
+                    "add a plugin that answers, such as `file` or `forward`, or remove the block",
+                ),
         );
     }
 }

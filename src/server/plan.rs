@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::setup::{BlockSetup, Requests};
 use chain::settings::Reload;
+use chain::setup::{BlockSetup, Requests};
 use chain::{Chain, Entry, Key, Registry, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock};
 use wire::Name;
@@ -159,7 +159,10 @@ fn set_up(
             problems.push(
                 Diagnostic::error(
                     second.name.span,
-                    format!("plugin/{}: this plugin can only be used once per Server Block", kind.name),
+                    format!(
+                        "plugin/{}: this plugin can only be used once per Server Block",
+                        kind.name
+                    ),
                 )
                 .label("used a second time here")
                 .help("remove one of the two, or move it to a server block of its own"),
@@ -186,11 +189,7 @@ fn not_built(used: &Directive, name: &str) -> Diagnostic {
         .help("remove the directive, or keep CoreDNS for this server block")
 }
 
-fn unknown_directives(
-    directives: &[&Directive],
-    registry: Registry,
-    problems: &mut Diagnostics,
-) {
+fn unknown_directives(directives: &[&Directive], registry: Registry, problems: &mut Diagnostics) {
     for directive in directives {
         let name = directive.name.as_str();
         if registry.iter().any(|entry| entry.name() == name) {
@@ -225,11 +224,13 @@ fn spread_directives<'a>(
     problems: &mut Diagnostics,
 ) -> Vec<(&'a ServerBlock, Vec<Directive>)> {
     let is_directive = |block: &ServerBlock| {
-        block.keys.len() > 1
-            && registry.iter().any(|entry| entry.name() == block.keys[0].as_str())
+        block.keys.len() > 1 && registry.iter().any(|entry| entry.name() == block.keys[0].as_str())
     };
-    let mut out: Vec<(&ServerBlock, Vec<Directive>)> =
-        blocks.iter().filter(|block| !is_directive(block)).map(|block| (block, Vec::new())).collect();
+    let mut out: Vec<(&ServerBlock, Vec<Directive>)> = blocks
+        .iter()
+        .filter(|block| !is_directive(block))
+        .map(|block| (block, Vec::new()))
+        .collect();
     for block in blocks.iter().filter(|block| is_directive(block)) {
         let directive = Directive {
             name: block.keys[0].clone(),
@@ -238,15 +239,15 @@ fn spread_directives<'a>(
             span: block.span,
             end: block.span,
         };
-        let zones: Vec<Name> = block.keys[1..]
-            .iter()
-            .flat_map(|key| zones_of(key.as_str()))
-            .collect();
+        let zones: Vec<Name> =
+            block.keys[1..].iter().flat_map(|key| zones_of(key.as_str())).collect();
         let mut used = false;
         for (server, extra) in &mut out {
-            let serves = server.keys.iter().flat_map(|key| zones_of(key.as_str())).any(|served| {
-                zones.iter().any(|zone| zone.is_under(&served))
-            });
+            let serves = server
+                .keys
+                .iter()
+                .flat_map(|key| zones_of(key.as_str()))
+                .any(|served| zones.iter().any(|zone| zone.is_under(&served)));
             if serves {
                 extra.push(directive.clone());
                 used = true;
@@ -256,7 +257,10 @@ fn spread_directives<'a>(
             problems.push(
                 Diagnostic::error(
                     block.keys[0].span,
-                    format!("no server block serves the zones of this `{}`", block.keys[0].as_str()),
+                    format!(
+                        "no server block serves the zones of this `{}`",
+                        block.keys[0].as_str()
+                    ),
                 )
                 .help("add a server block for these zones, or write the directive inside one"),
             );

@@ -84,11 +84,14 @@ pub(crate) fn prepare(
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
         // CoreDNS without a Corefile answers with whoami and logs.
-        (corefile, problems) =
-            corefile::parse("builtin", &format!(".:{} {{\n whoami\n log\n}}\n", options.port), loader);
+        (corefile, problems) = corefile::parse(
+            "builtin",
+            &format!(".:{} {{\n whoami\n log\n}}\n", options.port),
+            loader,
+        );
     }
-    let mut world = World::new(options.workers, clock(), kept)
-        .with(Arc::new(net::client::Network::Os));
+    let mut world =
+        World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
     world.fingerprint = fingerprint(&corefile);
     let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);
     let result = match planned {
@@ -107,7 +110,8 @@ pub(crate) fn prepare(
 /// SHA-512 over the parsed Corefile, so that comments and white space do not count.
 fn fingerprint(corefile: &Corefile) -> String {
     use std::fmt::Write;
-    let digest = ring::digest::digest(&ring::digest::SHA512, corefile.fingerprint_json().as_bytes());
+    let digest =
+        ring::digest::digest(&ring::digest::SHA512, corefile.fingerprint_json().as_bytes());
     digest.as_ref().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -264,8 +268,9 @@ impl Process {
         let Some(path) = &self.source.path else {
             return Err(Refused { text: "this configuration did not come from a file".to_owned() });
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Refused { text: format!("cannot read {}: {error}", path.display()) })?;
+        let text = std::fs::read_to_string(path).map_err(|error| Refused {
+            text: format!("cannot read {}: {error}", path.display()),
+        })?;
         let before = std::mem::replace(&mut self.source.text, text);
         let loaded = self.load().await;
         if loaded.is_err() {
@@ -314,7 +319,9 @@ fn busy(address: SocketAddr, error: &io::Error) -> String {
         _ => address.to_string(),
     };
     let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "another program listens there: stop it, or choose another port"
+        }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
         }

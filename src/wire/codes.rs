@@ -111,7 +111,10 @@ impl Rtype {
 
     /// Whether records of this type are the proofs and keys of DNSSEC, returned only on request.
     pub const fn is_dnssec(self) -> bool {
-        matches!(self, Self::RRSIG | Self::NSEC | Self::NSEC3 | Self::DNSKEY | Self::DS | Self::NSEC3PARAM)
+        matches!(
+            self,
+            Self::RRSIG | Self::NSEC | Self::NSEC3 | Self::DNSKEY | Self::DS | Self::NSEC3PARAM
+        )
     }
 }
 

@@ -27,6 +27,8 @@ pub mod ede {
     pub const OTHER: u16 = 0;
     /// The answer is past its time to live.
     pub const STALE_ANSWER: u16 = 3;
+    /// A failure that is remembered, not fresh.
+    pub const CACHED_ERROR: u16 = 13;
     /// A name that local policy blocks.
     pub const BLOCKED: u16 = 15;
     /// Not ready to serve.

@@ -181,7 +181,11 @@ impl NameBuf {
     /// Adds one label.
     pub fn push_label(&mut self, label: &[u8]) -> Result<(), NameError> {
         if label.is_empty() || label.len() > MAX_LABEL {
-            return Err(if label.is_empty() { NameError::EmptyLabel } else { NameError::LongLabel });
+            return Err(if label.is_empty() {
+                NameError::EmptyLabel
+            } else {
+                NameError::LongLabel
+            });
         }
         // The root byte must still fit.
         if usize::from(self.len) + label.len() + 2 > MAX_NAME {
@@ -296,7 +300,8 @@ fn unescape(rest: &mut std::slice::Iter<'_, u8>) -> Result<u8, NameError> {
     }
     let mut value = u16::from(first - b'0');
     for _ in 0..2 {
-        let digit = *rest.next().filter(|byte| byte.is_ascii_digit()).ok_or(NameError::BadEscape)?;
+        let digit =
+            *rest.next().filter(|byte| byte.is_ascii_digit()).ok_or(NameError::BadEscape)?;
         value = value * 10 + u16::from(digit - b'0');
     }
     u8::try_from(value).map_err(|_| NameError::BadEscape)
@@ -539,8 +544,7 @@ mod tests {
         for byte in 0..=255u8 {
             let word = u64::from_le_bytes([byte, b'A', b'Z', b'[', b'@', 0xC1, byte, b'z']);
             let folded = fold_word(word).to_le_bytes();
-            let expect: Vec<u8> =
-                word.to_le_bytes().iter().map(u8::to_ascii_lowercase).collect();
+            let expect: Vec<u8> = word.to_le_bytes().iter().map(u8::to_ascii_lowercase).collect();
             assert_eq!(folded.as_slice(), expect);
         }
     }
@@ -557,8 +561,15 @@ mod tests {
     #[test]
     fn canonical_order_is_that_of_rfc_4034() {
         let sorted = [
-            "example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.",
-            "z.example.", "\\001.z.example.", "*.z.example.", "\\200.z.example.",
+            "example.",
+            "a.example.",
+            "yljkjljk.a.example.",
+            "Z.a.example.",
+            "zABC.a.EXAMPLE.",
+            "z.example.",
+            "\\001.z.example.",
+            "*.z.example.",
+            "\\200.z.example.",
         ];
         for pair in sorted.windows(2) {
             assert!(name(pair[0]) < name(pair[1]), "{} < {}", pair[0], pair[1]);

@@ -233,7 +233,12 @@ impl Query {
             .map_err(|Malformed| Rejection::Rcode(Rcode::FORMERR))
     }
 
-    fn parse_body(&mut self, answers: u16, authorities: u16, additionals: u16) -> Result<(), Malformed> {
+    fn parse_body(
+        &mut self,
+        answers: u16,
+        authorities: u16,
+        additionals: u16,
+    ) -> Result<(), Malformed> {
         let question = &self.buf[HEADER..];
         let len = name::wire_len(question).ok_or(Malformed)?;
         let fixed: &[u8; 4] = question[len..].first_chunk().ok_or(Malformed)?;
@@ -246,9 +251,7 @@ impl Query {
             return Ok(());
         }
         let mut at = self.question_end;
-        for (section, count) in
-            Section::ALL.into_iter().zip([answers, authorities, additionals])
-        {
+        for (section, count) in Section::ALL.into_iter().zip([answers, authorities, additionals]) {
             for _ in 0..count {
                 let record = Record::read(&self.buf, at, section)?;
                 at = record.end;

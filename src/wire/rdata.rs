@@ -30,7 +30,13 @@ pub const fn layout(rtype: Rtype) -> Option<Layout> {
         Some(Layout { prefix: Prefix::Fixed(prefix), names, compress })
     }
     match rtype {
-        Rtype::NS | Rtype::MD | Rtype::MF | Rtype::CNAME | Rtype::MB | Rtype::MG | Rtype::MR
+        Rtype::NS
+        | Rtype::MD
+        | Rtype::MF
+        | Rtype::CNAME
+        | Rtype::MB
+        | Rtype::MG
+        | Rtype::MR
         | Rtype::PTR => of(0, 1, true),
         Rtype::SOA | Rtype::MINFO => of(0, 2, true),
         Rtype::MX => of(2, 1, true),

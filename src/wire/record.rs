@@ -139,7 +139,9 @@ impl<'a> Message<'a> {
     pub fn records(&self) -> Records<'a> {
         match self.questions_end() {
             Ok(at) => Records::new(self.bytes, at, [self.word(6), self.word(8), self.word(10)]),
-            Err(_) => Records { broken: true, ..Records::new(self.bytes, self.bytes.len(), [0; 3]) },
+            Err(_) => {
+                Records { broken: true, ..Records::new(self.bytes, self.bytes.len(), [0; 3]) }
+            }
         }
     }
 

@@ -127,6 +127,9 @@ pub struct Reply {
     pub authentic_data: bool,
     /// TC as it came from an upstream or from records that found no room.
     pub truncated: bool,
+    /// Whether the records came in a message from elsewhere (an upstream), so that AA and the like
+    /// are that server's word and not ours.
+    pub foreign: bool,
     /// The OPT record.
     pub opt: ReplyOpt,
     failure: Option<Failure>,
@@ -157,6 +160,7 @@ impl Reply {
             recursion_available: false,
             authentic_data: false,
             truncated: false,
+            foreign: false,
             opt: ReplyOpt::default(),
             failure: None,
         }
@@ -185,6 +189,7 @@ impl Reply {
         self.recursion_available = false;
         self.authentic_data = false;
         self.truncated = false;
+        self.foreign = false;
     }
 
     /// Forgets all records, flags and the rcode; the question stays.
@@ -436,6 +441,7 @@ impl Reply {
             self.opt.own = true;
         }
         self.plain_len = plain;
+        self.foreign = true;
         if odd {
             self.buf.extend_from_slice(&message[end..]);
             self.rearrange(|items| {
@@ -680,7 +686,14 @@ mod tests {
         reply.begin(&query);
         let name = wire("www.example.org.");
         reply.push(Section::Answer, &name, Rtype::CNAME, Class::IN, 60, &wire("host.Example.org."));
-        reply.push(Section::Answer, &wire("host.example.org."), Rtype::A, Class::IN, 60, &[1, 2, 3, 4]);
+        reply.push(
+            Section::Answer,
+            &wire("host.example.org."),
+            Rtype::A,
+            Class::IN,
+            60,
+            &[1, 2, 3, 4],
+        );
         reply.push(
             Section::Authority,
             &wire("example.org."),

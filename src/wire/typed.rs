@@ -29,5 +29,9 @@ pub fn reply(query: &Query, reply: &Reply) -> Result<Message, Malformed> {
 /// Replaces the reply by a typed message, which must answer the same question.
 pub fn set_reply(reply: &mut Reply, message: &Message) -> Result<(), Malformed> {
     let bytes = message.to_bytes().map_err(|_| Malformed)?;
-    reply.load(&bytes)
+    // Editing records does not make them somebody else's.
+    let foreign = reply.foreign;
+    reply.load(&bytes)?;
+    reply.foreign = foreign;
+    Ok(())
 }

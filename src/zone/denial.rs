@@ -200,10 +200,7 @@ impl Wildcard {
         let mut bytes = [0; name::MAX_NAME + 2];
         bytes[..2].copy_from_slice(b"\x01*");
         bytes[2..2 + relative.len()].copy_from_slice(relative);
-        Self {
-            bytes,
-            len: 2 + relative.len(),
-        }
+        Self { bytes, len: 2 + relative.len() }
     }
 
     fn name(&self) -> &[u8] {
@@ -218,16 +215,10 @@ impl Nsec3Params {
         let mut label = [0; 33];
         label[0] = 32;
         for (digits, bytes) in label[1..].chunks_exact_mut(8).zip(hash.chunks_exact(5)) {
-            let five = bytes
-                .iter()
-                .fold(0u64, |all, &byte| all << 8 | u64::from(byte));
+            let five = bytes.iter().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
             for (index, digit) in digits.iter_mut().enumerate() {
                 let value = (five >> (35 - 5 * index)) as u8 & 0x1F;
-                *digit = if value < 10 {
-                    b'0' + value
-                } else {
-                    b'a' + value - 10
-                };
+                *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
             }
         }
         label
@@ -260,10 +251,7 @@ mod tests {
     /// RFC 5155 appendix A.
     #[test]
     fn hashes_are_those_of_the_rfc() {
-        let params = Nsec3Params {
-            iterations: 12,
-            salt: [0xAA, 0xBB, 0xCC, 0xDD].into(),
-        };
+        let params = Nsec3Params { iterations: 12, salt: [0xAA, 0xBB, 0xCC, 0xDD].into() };
         let zone = Name::from_text("example.").unwrap();
         let mut builder = crate::Builder::new(&zone, 0);
         let soa = [&[0, 0][..], &[0; 20]].concat();
@@ -275,10 +263,7 @@ mod tests {
             rdata: &soa,
         };
         builder.add(record).unwrap();
-        let zone = builder
-            .finish()
-            .map_err(|errors| errors.join("\n"))
-            .unwrap();
+        let zone = builder.finish().map_err(|errors| errors.join("\n")).unwrap();
         for (relative, expect) in [
             (&b""[..], "0p9mhaveqvm6t7vbl5lop2u3t2rp3tom"),
             (b"\x01a", "35mthgpgcu1qg68fab165klnsnk3dpvl"),

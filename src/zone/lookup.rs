@@ -23,10 +23,7 @@ const MAX_GROWING: usize = 5;
 
 /// What became of a query; the reply holds the records and the rcode.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box would allocate for each answer"
-)]
+#[expect(clippy::large_enum_variant, reason = "a box would allocate for each answer")]
 pub enum Outcome {
     /// Records of the type asked for.
     Answered,
@@ -84,10 +81,7 @@ impl Zone {
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
         let mut job = Job::new(self, query, reply);
-        let found = job.find(
-            query,
-            self.confirm(located, query.hash(0), query.relative(self, 0)),
-        );
+        let found = job.find(query, self.confirm(located, query.hash(0), query.relative(self, 0)));
         match job.write(query, found, 12) {
             Next::Done(outcome) => outcome,
             Next::Follow(target, at) => job.follow(query.hash(0), target, at),
@@ -140,9 +134,7 @@ impl<'z, 'r> Job<'z, 'r> {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }
-        let exact = self
-            .zone
-            .place_of(query.hash(0), query.relative(self.zone, 0));
+        let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
         if let Found::Wildcard { encloser, .. } = self.find(query, exact) {
             self.out.remember_expansion(query, encloser, true);
         }
@@ -199,10 +191,7 @@ impl<'z, 'r> Job<'z, 'r> {
             if flags & WILD_CHILD != 0
                 && let Some(node) = self.zone.wildcard_below(hash, relative)
             {
-                return Found::Wildcard {
-                    node,
-                    encloser: label,
-                };
+                return Found::Wildcard { node, encloser: label };
             }
             return Found::Missing { encloser: label };
         }
@@ -280,9 +269,7 @@ impl<'z, 'r> Job<'z, 'r> {
     fn write_exact<S: Sought>(&mut self, name: &S, at: u64, place: usize) -> Next {
         let node = self.zone.node(at);
         let qtype = self.qtype;
-        let Some(set) = node
-            .sets()
-            .find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
+        let Some(set) = node.sets().find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
         else {
             return self.write_no_data(name, at);
         };
@@ -301,11 +288,7 @@ impl<'z, 'r> Job<'z, 'r> {
     fn write_positive(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
         // A chain of redirections may end at a DNAME that is in the answer already.
         let there = self.qtype == Rtype::DNAME && self.dnames.iter().any(|&(node, _)| node == at);
-        let named = if there {
-            None
-        } else {
-            self.write_answer(at, owner_len, place)
-        };
+        let named = if there { None } else { self.write_answer(at, owner_len, place) };
         // Asked for the apex NS, the answer has them already.
         if !(self.qtype == Rtype::NS && at == self.zone.apex_at) {
             self.out.apex_ns(self.dnssec);
@@ -335,9 +318,7 @@ impl<'z, 'r> Job<'z, 'r> {
         if !self.dnssec {
             let set = node.find(self.qtype)?;
             let written = self.out.set(Section::Answer, set, owner);
-            return written
-                .filter(|_| names_hosts(set.rtype))
-                .map(|place| (set, place));
+            return written.filter(|_| names_hosts(set.rtype)).map(|place| (set, place));
         }
         let (set, signatures) = node.find_signed(self.qtype);
         let set = set?;
@@ -345,9 +326,7 @@ impl<'z, 'r> Job<'z, 'r> {
         if let Some(signatures) = signatures {
             self.out.set(Section::Answer, signatures, owner);
         }
-        written
-            .filter(|_| names_hosts(set.rtype))
-            .map(|place| (set, place))
+        written.filter(|_| names_hosts(set.rtype)).map(|place| (set, place))
     }
 
     /// A CNAME: itself, then its target.
@@ -378,11 +357,7 @@ impl<'z, 'r> Job<'z, 'r> {
         if self.dnssec {
             self.out.prove_no_data(name, at);
         }
-        Next::Done(if empty {
-            Outcome::EmptyNonTerminal
-        } else {
-            Outcome::NoData
-        })
+        Next::Done(if empty { Outcome::EmptyNonTerminal } else { Outcome::NoData })
     }
 
     /// RFC 4592: the wildcard's records under the name asked for.
@@ -474,18 +449,12 @@ impl<'z, 'r> Job<'z, 'r> {
         };
         let prefix = &name.name()[..name.label_at(label)];
         let mut target = NameBuf::new();
-        if target
-            .push_name(prefix)
-            .and_then(|()| target.push_name(record.rdata))
-            .is_err()
-        {
+        if target.push_name(prefix).and_then(|()| target.push_name(record.rdata)).is_err() {
             self.out.rcode(Rcode::YXDOMAIN);
             return Next::Done(Outcome::Answered);
         }
         let head = (Rtype::CNAME, Class::IN, record.ttl);
-        let place = self
-            .out
-            .synthesized(head, name.name().len(), place, prefix, &target, written);
+        let place = self.out.synthesized(head, name.name().len(), place, prefix, &target, written);
         match place {
             Some(place) if self.qtype != Rtype::CNAME => Next::Follow(target, place),
             _ => {
@@ -508,8 +477,5 @@ impl<'z, 'r> Job<'z, 'r> {
 /// Whether records of this type name hosts whose addresses the asker will want next.
 #[inline]
 fn names_hosts(rtype: Rtype) -> bool {
-    matches!(
-        rtype,
-        Rtype::NS | Rtype::MX | Rtype::SRV | Rtype::SVCB | Rtype::HTTPS
-    )
+    matches!(rtype, Rtype::NS | Rtype::MX | Rtype::SRV | Rtype::SVCB | Rtype::HTTPS)
 }

@@ -57,12 +57,7 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn new() -> Self {
-        Self {
-            name: NameBuf::new(),
-            starts: [0; 128],
-            hashes: [0; 128],
-            depth: 0,
-        }
+        Self { name: NameBuf::new(), starts: [0; 128], hashes: [0; 128], depth: 0 }
     }
 
     /// Takes `name`, lower-cased; `false` if it is not in the zone.
@@ -83,10 +78,7 @@ impl Target {
         let mut hash = zone.apex_hash;
         self.hashes[count] = hash;
         for index in (0..count).rev() {
-            let (from, to) = (
-                usize::from(self.starts[index]),
-                usize::from(self.starts[index + 1]),
-            );
+            let (from, to) = (usize::from(self.starts[index]), usize::from(self.starts[index + 1]));
             hash = hash::child(hash, &self.name.as_wire()[from + 1..to]);
             self.hashes[index] = hash;
         }

@@ -100,8 +100,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         let count = usize::from(set.count);
         let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
             - 2 * (count + set.fix_count());
-        self.reply
-            .push_raw(section, set.bytes, set.count, plain as u32);
+        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
         if self.reply.len() == start {
             return None;
         }
@@ -140,8 +139,7 @@ impl<'z, 'r> Writer<'z, 'r> {
             - 2 * (count + set.fix_count());
         // The owner, then what follows the first record's own pointer.
         self.reply.push_raw(section, relative, 0, 0);
-        self.reply
-            .push_raw(section, set.bytes, set.count, plain as u32);
+        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
         let (apex, own) = (pointer(self.apex_place), pointer(start));
         let bytes = self.reply.tail_mut(set.bytes.len());
         for fix in set.fixes() {
@@ -161,8 +159,7 @@ impl<'z, 'r> Writer<'z, 'r> {
             return;
         }
         let start = self.reply.len();
-        self.reply
-            .push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
+        self.reply.push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
         if self.reply.len() == start {
             return;
         }
@@ -215,13 +212,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         while self.proofs_written < self.proof_count {
             let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
             self.proofs_written += 1;
-            self.node_sets(
-                Section::Authority,
-                node,
-                rtype,
-                Owner::Relative(node.name()),
-                true,
-            );
+            self.node_sets(Section::Authority, node, rtype, Owner::Relative(node.name()), true);
         }
     }
 
@@ -321,11 +312,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         dname: usize,
     ) -> Option<usize> {
         let near = dname + FIXED <= MAX_POINTER;
-        let rdata_len = if near {
-            prefix.len() + 2
-        } else {
-            target.as_wire().len()
-        };
+        let rdata_len = if near { prefix.len() + 2 } else { target.as_wire().len() };
         let mut bytes = [0; FIXED + name::MAX_NAME + 2];
         bytes[..2].copy_from_slice(&pointer(owner));
         bytes[2..4].copy_from_slice(&rtype.0.to_be_bytes());
@@ -345,8 +332,7 @@ impl<'z, 'r> Writer<'z, 'r> {
             self.reply.truncated = true;
             return None;
         }
-        self.reply
-            .push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
+        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
         (self.reply.len() > start).then_some(start + FIXED)
     }
 }

@@ -33,7 +33,8 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         ordered: false,
     };
     for word in words {
-        let word = word.strip_prefix('+').ok_or_else(|| format!("`{word}`: options start with +"))?;
+        let word =
+            word.strip_prefix('+').ok_or_else(|| format!("`{word}`: options start with +"))?;
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         let bad = || format!("`+{word}` cannot be read");
         match key {

@@ -113,11 +113,7 @@ fn late() -> io::Error {
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
 /// the port at random.
 fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::Result<Socket> {
-    let protocol = if kind == Type::DGRAM {
-        Protocol::UDP
-    } else {
-        Protocol::TCP
-    };
+    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
     let socket = Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
     if let Some(source) = source {
         socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -133,9 +129,5 @@ fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<AsyncFd<UdpSo
 
 /// The address that stands for no particular one, of the same family as `to`.
 pub fn any_source(to: SocketAddr) -> IpAddr {
-    if to.is_ipv4() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-    } else {
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    }
+    if to.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
 }

@@ -38,11 +38,7 @@ struct Idle {
 impl TcpPool {
     /// A pool that keeps a connection for `expire`, and at most `max_idle` of them (0: no bound).
     pub fn new(expire: Duration, max_idle: usize) -> Self {
-        Self {
-            expire,
-            max_idle,
-            idle: Mutex::default(),
-        }
+        Self { expire, max_idle, idle: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Idle>> {
@@ -70,10 +66,7 @@ impl TcpPool {
     /// # Errors
     /// `TimedOut` after `timeout`, `UnexpectedEof` if the upstream hangs up; else what the system
     /// says.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a question, whom to ask, and for how long"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
         network: &Network,
@@ -130,10 +123,7 @@ impl TcpPool {
         let worker = current_worker();
         let now = Instant::now();
         let mut idle = self.idle();
-        while idle
-            .front()
-            .is_some_and(|first| now.duration_since(first.since) >= self.expire)
-        {
+        while idle.front().is_some_and(|first| now.duration_since(first.since) >= self.expire) {
             idle.pop_front();
         }
         let fits = idle
@@ -148,13 +138,7 @@ impl TcpPool {
             idle.pop_front();
         }
         let since = Instant::now();
-        idle.push_back(Idle {
-            stream,
-            since,
-            to,
-            source,
-            worker: current_worker(),
-        });
+        idle.push_back(Idle { stream, since, to, source, worker: current_worker() });
     }
 }
 

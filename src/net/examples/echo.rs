@@ -37,15 +37,10 @@ impl Handler for Echo {
 
 fn main() -> std::io::Result<()> {
     let mut words = std::env::args().skip(1);
-    let port = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(5300);
+    let port = words.next().and_then(|word| word.parse().ok()).unwrap_or(5300);
     let count = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
-    let ip = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let ip =
+        words.next().and_then(|word| word.parse().ok()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let workers = Workers::start(count, Limits::default())?;
     let _listener = workers.listen(&ListenSpec::dns(SocketAddr::new(ip, port)), Arc::new(Echo))?;
     loop {

@@ -121,12 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             closing: None,
             looks: 0,
         };
-        Self {
-            stream,
-            timer: Box::pin(tokio::time::sleep_until(timer_at)),
-            timer_at,
-            desk,
-        }
+        Self { stream, timer: Box::pin(tokio::time::sleep_until(timer_at)), timer_at, desk }
     }
 
     /// Serves the connection until it ends.
@@ -178,11 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.desk.done_reading {
                 let over = self.desk.waiting.is_empty();
-                return if over {
-                    Poll::Ready(true)
-                } else {
-                    Poll::Pending
-                };
+                return if over { Poll::Ready(true) } else { Poll::Pending };
             }
             if self.desk.is_full() {
                 return Poll::Pending;
@@ -409,11 +400,7 @@ impl Desk {
         let mut at = 0;
         let mut batch = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.batch));
         while !self.done_reading && self.output.len() < ENOUGH {
-            let room = self
-                .worker
-                .limits
-                .tcp_pipeline
-                .saturating_sub(self.waiting.len());
+            let room = self.worker.limits.tcp_pipeline.saturating_sub(self.waiting.len());
             let now = clock::now();
             while batch.len() < room.min(BATCH)
                 && let Some(message) = whole(&bytes[at..])
@@ -435,11 +422,7 @@ impl Desk {
                 query.received = now;
                 batch.push(slot);
                 self.queries = self.queries.saturating_add(1);
-                if self
-                    .timeouts
-                    .max_queries
-                    .is_some_and(|most| self.queries >= most)
-                {
+                if self.timeouts.max_queries.is_some_and(|most| self.queries >= most) {
                     self.done_reading = true;
                     break;
                 }
@@ -466,8 +449,7 @@ impl Desk {
             if slot.fate == Fate::Wait {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
-                        self.waiting
-                            .spawn(handler::resume(&*self.handler, permit, slot));
+                        self.waiting.spawn(handler::resume(&*self.handler, permit, slot));
                         continue;
                     }
                     None => handler::refuse(&*self.handler, &self.worker, &mut slot),

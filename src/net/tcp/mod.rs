@@ -61,13 +61,7 @@ impl Acceptor {
         signal: Arc<Signal>,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
-        let hall = Hall {
-            timeouts,
-            worker,
-            handler,
-            signal,
-            open: JoinSet::new(),
-        };
+        let hall = Hall { timeouts, worker, handler, signal, open: JoinSet::new() };
         Ok(Self { listener, hall })
     }
 
@@ -102,12 +96,10 @@ impl Acceptor {
         if self.hall.signal.grace().is_some() {
             return Poll::Ready(Event::Close);
         }
-        self.listener
-            .poll_accept(cx)
-            .map(|accepted| match accepted {
-                Ok((stream, peer)) => Event::Accepted(stream, peer),
-                Err(error) => Event::Failed(error),
-            })
+        self.listener.poll_accept(cx).map(|accepted| match accepted {
+            Ok((stream, peer)) => Event::Accepted(stream, peer),
+            Err(error) => Event::Failed(error),
+        })
     }
 }
 
@@ -154,10 +146,7 @@ impl Hall {
     async fn recover(&self, error: &io::Error) {
         self.worker.counters.tcp_accept_failed.add(1);
         let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-        if error
-            .raw_os_error()
-            .is_some_and(|code| scarce.contains(&code))
-        {
+        if error.raw_os_error().is_some_and(|code| scarce.contains(&code)) {
             if self.worker.connections.evict() {
                 self.worker.counters.tcp_evicted.add(1);
             }

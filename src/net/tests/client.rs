@@ -68,14 +68,7 @@ async fn the_right_reply_is_found_among_wrong_ones() {
         reply == b"question"
     };
     Network::Os
-        .ask_udp(
-            Some(LOCALHOST),
-            addr,
-            b"question",
-            SECOND,
-            &mut into,
-            &mut accept,
-        )
+        .ask_udp(Some(LOCALHOST), addr, b"question", SECOND, &mut into, &mut accept)
         .await
         .unwrap();
     assert_eq!((into.as_slice(), offered), (b"question".as_slice(), 3));
@@ -86,10 +79,7 @@ async fn large_replies_and_sources() {
     let addr = udp_server(|query| vec![query.repeat(65_507 / query.len())]);
     let mut into = Vec::new();
     let source = Some("127.0.0.9".parse().unwrap());
-    Network::Os
-        .ask_udp(source, addr, b"1", SECOND, &mut into, &mut |_| true)
-        .await
-        .unwrap();
+    Network::Os.ask_udp(source, addr, b"1", SECOND, &mut into, &mut |_| true).await.unwrap();
     assert_eq!(into.len(), 65_507);
 }
 
@@ -102,19 +92,12 @@ async fn silence_and_refusal() {
     };
     let mut into = Vec::new();
     let wait = Duration::from_millis(50);
-    for (to, kind) in [
-        (silent, ErrorKind::TimedOut),
-        (nobody, ErrorKind::ConnectionRefused),
-    ] {
-        let error = Network::Os
-            .ask_udp(None, to, b"?", wait, &mut into, &mut |_| true)
-            .await
-            .unwrap_err();
+    for (to, kind) in [(silent, ErrorKind::TimedOut), (nobody, ErrorKind::ConnectionRefused)] {
+        let error =
+            Network::Os.ask_udp(None, to, b"?", wait, &mut into, &mut |_| true).await.unwrap_err();
         assert_eq!(error.kind(), kind);
         let pool = TcpPool::new(SECOND, 0);
-        let error = pool
-            .ask(&Network::Os, None, to, b"?", wait, &mut into, &mut |_| true)
-            .await;
+        let error = pool.ask(&Network::Os, None, to, b"?", wait, &mut into, &mut |_| true).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 }
@@ -128,15 +111,7 @@ async fn connections_are_used_again_until_they_die() {
     for round in 0..7_u8 {
         let message = [round; 300];
         let Reused(again) = pool
-            .ask(
-                &Network::Os,
-                None,
-                addr,
-                &message,
-                SECOND,
-                &mut into,
-                &mut |_| true,
-            )
+            .ask(&Network::Os, None, addr, &message, SECOND, &mut into, &mut |_| true)
             .await
             .unwrap();
         reused.push(again);
@@ -153,23 +128,12 @@ async fn kept_connections_expire_and_are_bounded() {
     let pool = TcpPool::new(Duration::from_millis(40), 2);
     let ask = || async {
         let mut into = Vec::new();
-        pool.ask(
-            &Network::Os,
-            None,
-            addr,
-            b"question",
-            SECOND,
-            &mut into,
-            &mut |_| true,
-        )
-        .await
-        .unwrap()
+        pool.ask(&Network::Os, None, addr, b"question", SECOND, &mut into, &mut |_| true)
+            .await
+            .unwrap()
     };
     let all = tokio::join!(ask(), ask(), ask(), ask());
-    assert_eq!(
-        all,
-        (Reused(false), Reused(false), Reused(false), Reused(false))
-    );
+    assert_eq!(all, (Reused(false), Reused(false), Reused(false), Reused(false)));
     assert_eq!(pool.len(), 2);
     assert_eq!(ask().await, Reused(true));
     tokio::time::sleep(Duration::from_millis(60)).await;
@@ -200,51 +164,19 @@ async fn a_simulated_network_keeps_simulated_time() {
     let mut into = Vec::new();
     let start = Instant::now();
     let mut accept = |reply: &[u8]| reply != b"forged";
-    network
-        .ask_udp(None, to, b"hello", 5 * SECOND, &mut into, &mut accept)
-        .await
-        .unwrap();
-    assert_eq!(
-        (into.as_slice(), start.elapsed().as_secs()),
-        (b"hello".as_slice(), 3)
-    );
+    network.ask_udp(None, to, b"hello", 5 * SECOND, &mut into, &mut accept).await.unwrap();
+    assert_eq!((into.as_slice(), start.elapsed().as_secs()), (b"hello".as_slice(), 3));
     for message in [b"lost".as_slice(), b"late"] {
         let start = Instant::now();
-        let asked = network
-            .ask_udp(None, to, message, 2 * SECOND, &mut into, &mut accept)
-            .await;
+        let asked = network.ask_udp(None, to, message, 2 * SECOND, &mut into, &mut accept).await;
         assert_eq!(asked.unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 2);
     }
     let pool = TcpPool::new(SECOND, 0);
-    let asked = pool
-        .ask(
-            &network,
-            None,
-            to,
-            b"refused",
-            SECOND,
-            &mut into,
-            &mut |_| true,
-        )
-        .await;
+    let asked = pool.ask(&network, None, to, b"refused", SECOND, &mut into, &mut |_| true).await;
     assert_eq!(asked.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    let asked = pool
-        .ask(&network, None, to, b"late", SECOND, &mut into, &mut |_| {
-            true
-        })
-        .await;
+    let asked = pool.ask(&network, None, to, b"late", SECOND, &mut into, &mut |_| true).await;
     assert_eq!(asked.unwrap_err().kind(), ErrorKind::TimedOut);
-    pool.ask(
-        &network,
-        None,
-        to,
-        b"yes",
-        3 * SECOND,
-        &mut into,
-        &mut |_| true,
-    )
-    .await
-    .unwrap();
+    pool.ask(&network, None, to, b"yes", 3 * SECOND, &mut into, &mut |_| true).await.unwrap();
     assert_eq!(into, b"yes");
 }

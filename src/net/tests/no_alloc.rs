@@ -1,9 +1,6 @@
 //! Receiving, answering at once and sending allocate nothing once warm.
 
-#![allow(
-    unsafe_code,
-    reason = "a global allocator that counts is an unsafe trait"
-)]
+#![allow(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
 
 mod common;
 
@@ -79,16 +76,9 @@ fn the_udp_path_allocates_nothing() {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         ask(50, 150);
         ask(200, 1);
-        assert_eq!(
-            ALLOCATIONS.load(Ordering::Relaxed) - before,
-            0,
-            "at {bound}"
-        );
+        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "at {bound}");
     }
-    assert!(
-        ALLOCATIONS.load(Ordering::Relaxed) > 0,
-        "the counter counts"
-    );
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the counter counts");
     workers.shutdown(Duration::ZERO);
 }
 
@@ -98,9 +88,7 @@ fn the_tcp_path_allocates_nothing() {
     let workers = workers(1, Limits::default());
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut stream = std::net::TcpStream::connect(addr).unwrap();
-    let batch: Vec<u8> = (0..40)
-        .flat_map(|id| framed(&message(id, READY, &[1; 40])))
-        .collect();
+    let batch: Vec<u8> = (0..40).flat_map(|id| framed(&message(id, READY, &[1; 40]))).collect();
     let mut reply = vec![0; batch.len()];
     let mut ask = |rounds: usize| {
         for _ in 0..rounds {

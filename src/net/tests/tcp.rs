@@ -14,9 +14,7 @@ use net::{Limits, ListenSpec, TcpTimeouts, Workers};
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream
 }
 
@@ -54,9 +52,7 @@ fn a_thousand_queries_on_one_connection() {
     let workers = workers(1, Limits::default());
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut stream = connect(addr);
-    let all: Vec<u8> = (0..1000)
-        .flat_map(|id| framed(&message(id, READY, &[9; 30])))
-        .collect();
+    let all: Vec<u8> = (0..1000).flat_map(|id| framed(&message(id, READY, &[9; 30]))).collect();
     stream.write_all(&all).unwrap();
     for id in 0..1000 {
         let reply = receive(&mut stream);
@@ -81,10 +77,7 @@ fn byte_by_byte_and_both_families() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let expected = format!("{} {addr}", stream.local_addr().unwrap());
-        assert_eq!(
-            String::from_utf8_lossy(&receive(&mut stream)[12..]),
-            expected
-        );
+        assert_eq!(String::from_utf8_lossy(&receive(&mut stream)[12..]), expected);
     }
     workers.shutdown(Duration::ZERO);
 }
@@ -110,18 +103,10 @@ fn answers_overtake_each_other() {
 
 #[test]
 fn more_waiting_than_the_pipeline_takes() {
-    let workers = workers(
-        1,
-        Limits {
-            tcp_pipeline: 8,
-            ..Limits::default()
-        },
-    );
+    let workers = workers(1, Limits { tcp_pipeline: 8, ..Limits::default() });
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut stream = connect(addr);
-    let all: Vec<u8> = (0..64)
-        .flat_map(|id| framed(&message(id, WAITS, &[20])))
-        .collect();
+    let all: Vec<u8> = (0..64).flat_map(|id| framed(&message(id, WAITS, &[20]))).collect();
     stream.write_all(&all).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     std::thread::sleep(Duration::from_millis(10));
@@ -135,23 +120,12 @@ fn more_waiting_than_the_pipeline_takes() {
 
 #[test]
 fn no_room_to_wait_is_refused() {
-    let workers = workers(
-        1,
-        Limits {
-            waiting: 3,
-            ..Limits::default()
-        },
-    );
+    let workers = workers(1, Limits { waiting: 3, ..Limits::default() });
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut stream = connect(addr);
-    let all: Vec<u8> = (0..5)
-        .flat_map(|id| framed(&message(id, NEVER, &[])))
-        .collect();
+    let all: Vec<u8> = (0..5).flat_map(|id| framed(&message(id, NEVER, &[]))).collect();
     stream.write_all(&all).unwrap();
-    assert_eq!(
-        [id(&receive(&mut stream)), id(&receive(&mut stream))],
-        [3, 4]
-    );
+    assert_eq!([id(&receive(&mut stream)), id(&receive(&mut stream))], [3, 4]);
     assert_eq!(workers.stats().waiting, 3);
     // A query whose connection died is dropped.
     stream.shutdown(Shutdown::Both).unwrap();
@@ -203,17 +177,9 @@ fn who_is_slow_to_ask_is_closed() {
         });
         assert!(is_closed(&mut nothing));
         assert!(is_closed(&mut part));
-        assert!(
-            (100..380).contains(&start.elapsed().as_millis()),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!((100..380).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
         assert!(is_closed(&mut idle));
-        assert!(
-            (380..900).contains(&start.elapsed().as_millis()),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!((380..900).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
     });
     eventually("all closed", || workers.stats().tcp_open == 0);
     assert_eq!(workers.stats().tcp_timed_out, 4);
@@ -243,9 +209,7 @@ fn who_does_not_read_is_held_back_and_closed() {
     let workers = workers(1, Limits::default());
     let (_listener, addr) = listen_quick(&workers);
     let mut stream = connect(addr);
-    stream
-        .set_write_timeout(Some(Duration::from_millis(150)))
-        .unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
     let query = framed(&message(1, READY, &[3; 2000]));
     let mut sent = 0_u64;
     while stream.write_all(&query).is_ok() {
@@ -290,13 +254,7 @@ fn a_connection_has_its_number_of_queries() {
 
 #[test]
 fn too_many_connections_push_out_the_idlest() {
-    let workers = workers(
-        1,
-        Limits {
-            tcp_connections: 4,
-            ..Limits::default()
-        },
-    );
+    let workers = workers(1, Limits { tcp_connections: 4, ..Limits::default() });
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut streams: Vec<TcpStream> = (0..4).map(|_| connect(addr)).collect();
     eventually("four open", || workers.stats().tcp_open == 4);
@@ -317,10 +275,7 @@ fn too_many_connections_push_out_the_idlest() {
     eventually("all wait", || workers.stats().waiting == 4);
     assert!(is_closed(&mut connect(addr)));
     let stats = workers.stats();
-    assert_eq!(
-        (stats.tcp_evicted, stats.tcp_refused, stats.tcp_open),
-        (1, 1, 4)
-    );
+    assert_eq!((stats.tcp_evicted, stats.tcp_refused, stats.tcp_open), (1, 1, 4));
     workers.shutdown(Duration::ZERO);
 }
 
@@ -347,14 +302,10 @@ fn closing_answers_what_came_and_hangs_up() {
     for stream in &mut streams {
         for id in 0..40 {
             let what = if id % 2 == 0 { READY } else { WAITS };
-            stream
-                .write_all(&framed(&message(id, what, &[30])))
-                .unwrap();
+            stream.write_all(&framed(&message(id, what, &[30]))).unwrap();
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(listener.close(Duration::from_secs(5)));
     for stream in &mut streams {
         let mut seen: Vec<u16> = (0..40).map(|_| id(&receive(stream))).collect();
@@ -374,9 +325,7 @@ fn closing_does_not_wait_longer_than_its_grace() {
     let mut waits = connect(addr);
     waits.write_all(&framed(&message(1, NEVER, &[]))).unwrap();
     eventually("it waits", || workers.stats().waiting == 1);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let start = Instant::now();
     runtime.block_on(listener.close(Duration::from_millis(150)));
     assert!((150..900).contains(&start.elapsed().as_millis()));
@@ -388,13 +337,7 @@ fn closing_does_not_wait_longer_than_its_grace() {
 /// Half-open connections beyond the bound, each sending a byte now and then, disturb nobody.
 #[test]
 fn slow_connections_are_no_hindrance() {
-    let workers = workers(
-        2,
-        Limits {
-            tcp_connections: 100,
-            ..Limits::default()
-        },
-    );
+    let workers = workers(2, Limits { tcp_connections: 100, ..Limits::default() });
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let mut slow: Vec<TcpStream> = (0..400).map(|_| connect(addr)).collect();
     for stream in &mut slow {
@@ -407,9 +350,7 @@ fn slow_connections_are_no_hindrance() {
         datagrams.send(&message(id, READY, &[])).unwrap();
         datagrams.recv(&mut [0; 100]).unwrap();
         let mut stream = connect(addr);
-        stream
-            .write_all(&framed(&message(id, WAITS, &[1])))
-            .unwrap();
+        stream.write_all(&framed(&message(id, WAITS, &[1]))).unwrap();
         assert_eq!(common::id(&receive(&mut stream)), id);
         assert!(start.elapsed() < Duration::from_millis(500));
     }

@@ -44,10 +44,7 @@ fn both_families_are_answered() {
 fn a_reply_leaves_from_the_address_that_was_asked() {
     let workers = workers(2, Limits::default());
     for (bound, asked) in [
-        (
-            "0.0.0.0:0",
-            ["127.0.0.1", "127.0.0.2", "127.3.2.1"].as_slice(),
-        ),
+        ("0.0.0.0:0", ["127.0.0.1", "127.0.0.2", "127.3.2.1"].as_slice()),
         ("[::]:0", &["127.0.0.1", "127.0.0.2", "::1"]),
     ] {
         let (_listener, addr, _) = listen(&workers, bound);
@@ -89,13 +86,7 @@ fn replies_overtake_those_that_wait() {
 
 #[test]
 fn waiting_is_bounded() {
-    let workers = workers(
-        1,
-        Limits {
-            waiting: 10,
-            ..Limits::default()
-        },
-    );
+    let workers = workers(1, Limits { waiting: 10, ..Limits::default() });
     let (listener, addr, echo) = listen(&workers, "127.0.0.1:0");
     let socket = client(addr);
     for id in 0..30 {
@@ -110,9 +101,7 @@ fn waiting_is_bounded() {
     let stats = workers.stats();
     assert_eq!((stats.waiting, stats.waiting_refused), (10, 20));
     assert_eq!(exchange(&socket, &message(99, READY, &[]))[1], 99);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let start = Instant::now();
     runtime.block_on(listener.close(Duration::from_millis(100)));
     assert!((100..1000).contains(&start.elapsed().as_millis()));
@@ -159,21 +148,13 @@ fn many_sockets_one_port_and_two_listeners() {
     let (two, second, _) = listen(&workers, "127.0.0.1:0");
     assert_ne!(first, second);
     for id in 0..50 {
-        assert_eq!(
-            common::id(&exchange(&client(first), &message(id, READY, &[]))),
-            id
-        );
-        assert_eq!(
-            common::id(&exchange(&client(second), &message(id, READY, &[]))),
-            id
-        );
+        assert_eq!(common::id(&exchange(&client(first), &message(id, READY, &[]))), id);
+        assert_eq!(common::id(&exchange(&client(second), &message(id, READY, &[]))), id);
     }
     drop(two);
     eventually("the second is closed", || {
         let socket = client(second);
-        socket
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         socket.send(&message(1, READY, &[])).is_err() || socket.recv(&mut [0; 100]).is_err()
     });
     assert_eq!(exchange(&client(first), &message(7, READY, &[]))[1], 7);
@@ -196,9 +177,7 @@ fn closing_under_load_loses_nothing() {
     let workers = workers(2, Limits::default());
     let (mut listener, addr, _) = listen(&workers, "127.0.0.1:0");
     let done = AtomicBool::new(false);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let lost: u64 = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..2)
             .map(|_| {
@@ -208,9 +187,7 @@ fn closing_under_load_loses_nothing() {
                     while !done.load(Ordering::Relaxed) {
                         // A fresh port each time spreads over all sockets of the port.
                         let socket = client(addr);
-                        socket
-                            .set_read_timeout(Some(Duration::from_secs(2)))
-                            .unwrap();
+                        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
                         for id in 0..16 {
                             let what = if id % 4 == 0 { WAITS } else { READY };
                             socket.send(&message(id, what, &[2])).unwrap();
@@ -236,10 +213,7 @@ fn closing_under_load_loses_nothing() {
             runtime.block_on(old.close(Duration::from_secs(2)));
         }
         done.store(true, Ordering::Relaxed);
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap())
-            .sum()
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
     assert_eq!(lost, 0);
     workers.shutdown(Duration::ZERO);
@@ -255,16 +229,10 @@ fn what_was_received_before_closing_is_answered() {
         let what = if id % 5 == 0 { WAITS } else { READY };
         socket.send(&message(id, what, &[50])).unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(listener.close(Duration::from_secs(5)));
-    socket
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
-    let answered = (0..200)
-        .take_while(|_| socket.recv(&mut [0; 100]).is_ok())
-        .count();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let answered = (0..200).take_while(|_| socket.recv(&mut [0; 100]).is_ok()).count();
     assert_eq!(answered, 200);
     workers.shutdown(Duration::ZERO);
 }

@@ -145,8 +145,7 @@ impl Socket {
 
     /// Answers the batch just received.
     async fn answer(&mut self) {
-        self.batch
-            .address(self.local, self.worker.index, clock::now());
+        self.batch.address(self.local, self.worker.index, clock::now());
         let slots = self.batch.slots();
         self.worker.counters.udp_received.add(slots.len() as u64);
         self.worker.counters.udp_batches.add(1);
@@ -155,8 +154,7 @@ impl Socket {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
                         let waits = std::mem::replace(slot, pool::take());
-                        self.waiting
-                            .spawn(handler::resume(&*self.handler, permit, waits));
+                        self.waiting.spawn(handler::resume(&*self.handler, permit, waits));
                     }
                     None => handler::refuse(&*self.handler, &self.worker, slot),
                 }
@@ -225,11 +223,7 @@ impl Socket {
                 end,
                 poll_fn(|cx| {
                     let some = self.poll_late(cx);
-                    if some || self.waiting.is_empty() {
-                        Poll::Ready(some)
-                    } else {
-                        Poll::Pending
-                    }
+                    if some || self.waiting.is_empty() { Poll::Ready(some) } else { Poll::Pending }
                 }),
             );
             match late.await {
@@ -242,11 +236,7 @@ impl Socket {
 }
 
 fn add(all: Sent, more: Sent) -> Sent {
-    Sent {
-        sent: all.sent + more.sent,
-        dropped: all.dropped + more.dropped,
-        blocked: more.blocked,
-    }
+    Sent { sent: all.sent + more.sent, dropped: all.dropped + more.dropped, blocked: more.blocked }
 }
 
 /// Waits until the socket takes more; `false` when it does not by `end`.
@@ -257,10 +247,7 @@ async fn writable(socket: &UdpSocket, end: Instant) -> bool {
     let Ok(copy) = sys::register(copy, Interest::WRITABLE) else {
         return false;
     };
-    matches!(
-        tokio::time::timeout_at(end, copy.writable()).await,
-        Ok(Ok(_))
-    )
+    matches!(tokio::time::timeout_at(end, copy.writable()).await, Ok(Ok(_)))
 }
 
 /// An address that a socket bound to `local` can be connected to and that asks nothing.

@@ -4,10 +4,7 @@
 //! The kernel sees raw pointers into buffers of this file's structs only; every method that hands
 //! them out re-makes them first or knows that nothing moved since.
 
-#![allow(
-    unsafe_code,
-    reason = "recvmmsg, sendmmsg and control messages have no safe binding"
-)]
+#![allow(unsafe_code, reason = "recvmmsg, sendmmsg and control messages have no safe binding")]
 
 mod address;
 
@@ -62,12 +59,7 @@ struct Outgoing {
 
 impl Outgoing {
     fn new() -> Self {
-        Self {
-            iov: zeroed_iov(),
-            headers: zeroed_headers(),
-            count: 0,
-            done: 0,
-        }
+        Self { iov: zeroed_iov(), headers: zeroed_headers(), count: 0, done: 0 }
     }
 
     fn clear(&mut self) {
@@ -230,12 +222,7 @@ impl Batch {
         let Ok(received) = usize::try_from(received) else {
             return Err(io::Error::last_os_error());
         };
-        for (slot, header) in self
-            .slots
-            .iter_mut()
-            .zip(self.headers.iter())
-            .take(received)
-        {
+        for (slot, header) in self.slots.iter_mut().zip(self.headers.iter()).take(received) {
             let len = (header.msg_len as usize).min(MAX_MESSAGE);
             // SAFETY: the kernel has written this many bytes, and that much was reserved.
             unsafe { slot.query.buffer_mut().set_len(len) };
@@ -286,9 +273,7 @@ impl Batch {
             let came = &self.headers[n].msg_hdr;
             let (len, control, control_len) =
                 (came.msg_namelen, came.msg_control, came.msg_controllen);
-            let header = self
-                .out
-                .push(slot.reply.bytes(), &raw mut self.names[n], len);
+            let header = self.out.push(slot.reply.bytes(), &raw mut self.names[n], len);
             if self.with_arrival && control_len > 0 {
                 header.msg_control = control;
                 header.msg_controllen = control_len;
@@ -354,9 +339,7 @@ impl Late {
         }
         let n = self.slots.len();
         let name_len = self.names[n].write(slot.query.peer, self.v6);
-        let header = self
-            .out
-            .push(slot.reply.bytes(), &raw mut self.names[n], name_len);
+        let header = self.out.push(slot.reply.bytes(), &raw mut self.names[n], name_len);
         if self.with_arrival && !slot.query.local.ip().is_multicast() {
             let mut from = slot.query.local;
             if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.peer)
@@ -400,20 +383,15 @@ fn set_option(
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes the socket's buffers this big, or as big as is permitted.
 pub(crate) fn set_buffers(fd: BorrowedFd<'_>, bytes: usize) {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    for (force, ask) in [
-        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
-        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
-    ] {
+    for (force, ask) in
+        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+    {
         if set_option(fd, libc::SOL_SOCKET, force, bytes).is_err() {
             // Smaller buffers lose more under bursts, and that is all.
             let _ = set_option(fd, libc::SOL_SOCKET, ask, bytes);
@@ -442,12 +420,7 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, into: &mut Vec<u8>) -> io::Result
     into.reserve(MAX_MESSAGE);
     // SAFETY: MAX_MESSAGE bytes of spare capacity were reserved.
     let len = unsafe {
-        libc::recv(
-            fd.as_raw_fd(),
-            into.as_mut_ptr().cast(),
-            MAX_MESSAGE,
-            libc::MSG_DONTWAIT,
-        )
+        libc::recv(fd.as_raw_fd(), into.as_mut_ptr().cast(), MAX_MESSAGE, libc::MSG_DONTWAIT)
     };
     let Ok(len) = usize::try_from(len) else {
         return Err(io::Error::last_os_error());

@@ -46,33 +46,15 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn hex() -> Self {
-        Self {
-            bits: 0,
-            kept: 0,
-            width: 4,
-            digits: 0,
-            padding: 0,
-        }
+        Self { bits: 0, kept: 0, width: 4, digits: 0, padding: 0 }
     }
 
     pub(super) fn base32() -> Self {
-        Self {
-            bits: 0,
-            kept: 0,
-            width: 5,
-            digits: 0,
-            padding: 0,
-        }
+        Self { bits: 0, kept: 0, width: 5, digits: 0, padding: 0 }
     }
 
     pub(super) fn base64() -> Self {
-        Self {
-            bits: 0,
-            kept: 0,
-            width: 6,
-            digits: 0,
-            padding: 0,
-        }
+        Self { bits: 0, kept: 0, width: 6, digits: 0, padding: 0 }
     }
 
     /// Adds a token; the error is the offset of the byte that is no digit.
@@ -141,16 +123,13 @@ pub(super) fn hex(bytes: &[u8], out: &mut String) {
 
 pub(super) fn base64(bytes: &[u8], out: &mut String) {
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().enumerate().fold(0u32, |word, (at, &byte)| {
-            word | u32::from(byte) << (16 - 8 * at)
-        });
+        let word = chunk
+            .iter()
+            .enumerate()
+            .fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
         for at in 0..4 {
             let digit = ALPHABET64[(word >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
+            out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
         }
     }
 }
@@ -158,13 +137,12 @@ pub(super) fn base64(bytes: &[u8], out: &mut String) {
 /// Base 32 with the extended hex alphabet, without padding (RFC 5155 section 3.3).
 pub(super) fn base32(bytes: &[u8], out: &mut String) {
     for chunk in bytes.chunks(5) {
-        let word = chunk.iter().enumerate().fold(0u64, |word, (at, &byte)| {
-            word | u64::from(byte) << (32 - 8 * at)
-        });
+        let word = chunk
+            .iter()
+            .enumerate()
+            .fold(0u64, |word, (at, &byte)| word | u64::from(byte) << (32 - 8 * at));
         for at in 0..(chunk.len() * 8).div_ceil(5) {
-            out.push(char::from(
-                ALPHABET32[(word >> (35 - 5 * at) & 31) as usize],
-            ));
+            out.push(char::from(ALPHABET32[(word >> (35 - 5 * at) & 31) as usize]));
         }
     }
 }

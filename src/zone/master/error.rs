@@ -31,13 +31,7 @@ impl ZoneError {
             column,
             message: message.into(),
             help: None,
-            excerpt: source
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(MAX_EXCERPT)
-                .collect(),
+            excerpt: source.lines().next().unwrap_or_default().chars().take(MAX_EXCERPT).collect(),
         }
     }
 
@@ -66,11 +60,7 @@ impl ZoneError {
 
 impl fmt::Display for ZoneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.message
-        )
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
     }
 }
 
@@ -89,11 +79,7 @@ pub(super) type Parse<T> = Result<T, Box<Fault>>;
 
 #[cold]
 pub(super) fn fault<T>(at: usize, message: impl Into<Cow<'static, str>>) -> Parse<T> {
-    Err(Box::new(Fault {
-        at,
-        message: message.into(),
-        help: None,
-    }))
+    Err(Box::new(Fault { at, message: message.into(), help: None }))
 }
 
 #[cold]
@@ -102,11 +88,7 @@ pub(super) fn fault_help<T>(
     message: impl Into<Cow<'static, str>>,
     help: impl Into<String>,
 ) -> Parse<T> {
-    Err(Box::new(Fault {
-        at,
-        message: message.into(),
-        help: Some(help.into()),
-    }))
+    Err(Box::new(Fault { at, message: message.into(), help: Some(help.into()) }))
 }
 
 /// User text for a message: readable, and not longer than a line.
@@ -118,8 +100,5 @@ pub(super) fn quote(raw: &[u8]) -> String {
         short.push('…');
     }
     // `escape_debug` doubles backslashes and escapes quotes, both common in master files.
-    short
-        .replace("\\\\", "\\")
-        .replace("\\\"", "\"")
-        .replace("\\'", "'")
+    short.replace("\\\\", "\\").replace("\\\"", "\"").replace("\\'", "'")
 }

@@ -81,11 +81,7 @@ impl<'a> Fields<'_, 'a> {
             Kind::Time => {
                 let token = self.word(what)?;
                 let Some(value) = number::timestamp(token.raw) else {
-                    return bad(
-                        token,
-                        what,
-                        "a time as `YYYYMMDDHHmmSS` or in seconds since 1970",
-                    );
+                    return bad(token, what, "a time as `YYYYMMDDHHmmSS` or in seconds since 1970");
                 };
                 out.extend_from_slice(&value.to_be_bytes());
             }
@@ -155,10 +151,7 @@ impl<'a> Fields<'_, 'a> {
             Kind::Name => self.name(what, out)?,
             Kind::Strs => self.strings(what, out)?,
             Kind::U16 | Kind::Opaque => {
-                return fault(
-                    self.lexer.at,
-                    "this type's data is written as `\\# length hex`",
-                );
+                return fault(self.lexer.at, "this type's data is written as `\\# length hex`");
             }
         }
         Ok(())
@@ -249,10 +242,7 @@ impl<'a> Fields<'_, 'a> {
             }
         }
         if !decoder.is_whole() || out.len() == start {
-            return fault(
-                token.at,
-                format!("the {what} is cut short: digits are missing"),
-            );
+            return fault(token.at, format!("the {what} is cut short: digits are missing"));
         }
         Ok(())
     }
@@ -263,16 +253,10 @@ impl<'a> Fields<'_, 'a> {
         if let Some(value) = number::decimal(token.raw, u64::from(max)) {
             return Ok(value as u16);
         }
-        let known = names
-            .iter()
-            .find(|(_, name)| token.raw.eq_ignore_ascii_case(name.as_bytes()));
+        let known = names.iter().find(|(_, name)| token.raw.eq_ignore_ascii_case(name.as_bytes()));
         match known {
             Some((value, _)) => Ok(*value),
-            None => bad(
-                token,
-                what,
-                &format!("a number from 0 to {max} or a known name"),
-            ),
+            None => bad(token, what, &format!("a number from 0 to {max} or a known name")),
         }
     }
 
@@ -311,11 +295,7 @@ impl<'a> Fields<'_, 'a> {
         if fits && groups == count {
             return Ok(());
         }
-        bad(
-            token,
-            what,
-            &format!("{count} pairs of hex digits with `-` between"),
-        )
+        bad(token, what, &format!("{count} pairs of hex digits with `-` between"))
     }
 
     /// Four groups of up to four hex digits with `:` between (RFC 6742).
@@ -334,11 +314,7 @@ impl<'a> Fields<'_, 'a> {
         if fits && groups == 4 {
             return Ok(());
         }
-        bad(
-            token,
-            what,
-            "four groups of hex digits such as `14:4fff:ff20:ee64`",
-        )
+        bad(token, what, "four groups of hex digits such as `14:4fff:ff20:ee64`")
     }
 
     fn is_generic(&mut self) -> Parse<bool> {
@@ -374,10 +350,7 @@ impl<'a> Fields<'_, 'a> {
         }
         if out.len() as u64 != length {
             let given = out.len();
-            return fault(
-                at,
-                format!("the length says {length} bytes, but {given} are given"),
-            );
+            return fault(at, format!("the length says {length} bytes, but {given} are given"));
         }
         if schema::of(rtype).is_some() && show::text(rtype, out).is_none() {
             return fault(
@@ -392,11 +365,7 @@ impl<'a> Fields<'_, 'a> {
 #[cold]
 pub(super) fn bad<T>(token: Token<'_>, what: &str, expected: &str) -> Parse<T> {
     let given = quote(token.raw);
-    fault_help(
-        token.at,
-        format!("`{given}` is not a valid {what}"),
-        format!("write {expected}"),
-    )
+    fault_help(token.at, format!("`{given}` is not a valid {what}"), format!("write {expected}"))
 }
 
 pub(super) fn is_alphanumeric(raw: &[u8]) -> bool {
@@ -406,10 +375,7 @@ pub(super) fn is_alphanumeric(raw: &[u8]) -> bool {
 pub(super) fn type_named(token: Token<'_>) -> Parse<Rtype> {
     match schema::type_of(token.raw) {
         Some(rtype) if !token.quoted => Ok(rtype),
-        _ => fault(
-            token.at,
-            format!("`{}` is not a record type", quote(token.raw)),
-        ),
+        _ => fault(token.at, format!("`{}` is not a record type", quote(token.raw))),
     }
 }
 
@@ -428,10 +394,7 @@ pub(super) fn push_digits(
 ) -> Parse<()> {
     decoder.push(token.raw, out).or_else(|at| {
         let byte = quote(&token.raw[at..=at]);
-        fault(
-            token.at + at,
-            format!("`{byte}` is not a digit of the {what}"),
-        )
+        fault(token.at + at, format!("`{byte}` is not a digit of the {what}"))
     })
 }
 

@@ -17,10 +17,7 @@ pub(super) fn range(token: Token<'_>) -> Parse<impl Iterator<Item = u32> + use<>
         )
     };
     let (span, step) = match memchr::memchr(b'/', token.raw) {
-        Some(at) => (
-            &token.raw[..at],
-            number::decimal(&token.raw[at + 1..], 0x7FFF_FFFF),
-        ),
+        Some(at) => (&token.raw[..at], number::decimal(&token.raw[at + 1..], 0x7FFF_FFFF)),
         None => (token.raw, Some(1)),
     };
     let Some(dash) = memchr::memchr(b'-', span) else {

@@ -94,12 +94,7 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a [u8], at: usize, complete: bool) -> Self {
-        let found = Token {
-            raw: &[],
-            at,
-            quoted: false,
-            escaped: false,
-        };
+        let found = Token { raw: &[], at, quoted: false, escaped: false };
         Self {
             text,
             found,
@@ -142,12 +137,7 @@ impl<'a> Lexer<'a> {
         match self.text.get(end) {
             Some(&byte) if end > at && byte != b'\\' => {
                 self.at = end;
-                Ok(Some(Token {
-                    raw: &self.text[at..end],
-                    at,
-                    quoted: false,
-                    escaped: false,
-                }))
+                Ok(Some(Token { raw: &self.text[at..end], at, quoted: false, escaped: false }))
             }
             _ => self.slow_token(false),
         }
@@ -163,18 +153,8 @@ impl<'a> Lexer<'a> {
     #[inline(always)]
     fn slow_token(&mut self, parameter: bool) -> Parse<Option<Token<'a>>> {
         if self.next_slow(parameter)? {
-            let Token {
-                raw,
-                at,
-                quoted,
-                escaped,
-            } = self.found;
-            Ok(Some(Token {
-                raw,
-                at,
-                quoted,
-                escaped,
-            }))
+            let Token { raw, at, quoted, escaped } = self.found;
+            Ok(Some(Token { raw, at, quoted, escaped }))
         } else {
             Ok(None)
         }
@@ -261,12 +241,7 @@ impl<'a> Lexer<'a> {
             }
         }
         self.at = at;
-        Token {
-            raw: &self.text[start..at],
-            at: start,
-            quoted: false,
-            escaped,
-        }
+        Token { raw: &self.text[start..at], at: start, quoted: false, escaped }
     }
 
     /// Finds the quote that closes the one at `open`, and whether a backslash stands between.
@@ -308,12 +283,7 @@ impl<'a> Lexer<'a> {
             );
         };
         self.at = end + 1;
-        self.found = Token {
-            raw: &self.text[open + 1..end],
-            at: open,
-            quoted: true,
-            escaped,
-        };
+        self.found = Token { raw: &self.text[open + 1..end], at: open, quoted: true, escaped };
         Ok(true)
     }
 
@@ -322,10 +292,9 @@ impl<'a> Lexer<'a> {
     pub(super) fn end(&mut self) -> Parse<()> {
         match self.next()? {
             None => Ok(()),
-            Some(token) => fault(
-                token.at,
-                format!("`{}` is more than this record holds", quote(token.raw)),
-            ),
+            Some(token) => {
+                fault(token.at, format!("`{}` is more than this record holds", quote(token.raw)))
+            }
         }
     }
 

@@ -51,12 +51,7 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// The usual options for a text without a file.
     pub fn new(origin: &'a Name) -> Self {
-        Self {
-            origin,
-            default_ttl: None,
-            file: "<text>",
-            include_depth: INCLUDE_DEPTH,
-        }
+        Self { origin, default_ttl: None, file: "<text>", include_depth: INCLUDE_DEPTH }
     }
 }
 
@@ -72,10 +67,7 @@ pub struct NoIncludes;
 
 impl Includes for NoIncludes {
     fn open(&self, _path: &str, _from: &str) -> io::Result<Box<dyn Read>> {
-        Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            "`$INCLUDE` is not allowed here",
-        ))
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "`$INCLUDE` is not allowed here"))
     }
 }
 
@@ -165,13 +157,7 @@ pub fn record_from_line(
     match (first, found) {
         (Some(error), _) => Err(error),
         (None, Some(record)) => Ok(record),
-        (None, None) => Err(ZoneError::new(
-            options.file,
-            1,
-            1,
-            "a record is missing",
-            text,
-        )),
+        (None, None) => Err(ZoneError::new(options.file, 1, 1, "a record is missing", text)),
     }
 }
 
@@ -190,10 +176,7 @@ pub fn rdata_is_valid(rtype: Rtype, rdata: &[u8]) -> bool {
 pub fn rdata_from_text(rtype: Rtype, text: &str, origin: &Name) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut lexer = lexer::Lexer::new(text.as_bytes(), 0, true);
-    let mut fields = fields::Fields {
-        lexer: &mut lexer,
-        origin: origin.as_wire(),
-    };
+    let mut fields = fields::Fields { lexer: &mut lexer, origin: origin.as_wire() };
     let result = fields.rdata(rtype, &mut out).and_then(|()| lexer.end());
     match result {
         Ok(()) if lexer.at < text.len() => Err("a line break is not allowed here".into()),

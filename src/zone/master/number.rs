@@ -45,9 +45,7 @@ pub(super) fn ttl(raw: &[u8]) -> Option<u32> {
         digits = false;
     }
     // As in CoreDNS, digits after the last unit are seconds.
-    u32::try_from(total.checked_add(value)?)
-        .ok()
-        .filter(|_| !raw.is_empty())
+    u32::try_from(total.checked_add(value)?).ok().filter(|_| !raw.is_empty())
 }
 
 /// Four decimal octets without leading zeros.
@@ -117,8 +115,7 @@ pub(super) fn ipv6(raw: &[u8]) -> Option<[u8; 16]> {
             }
             _ if pos == group => return None,
             end => {
-                out.get_mut(at..at + 2)?
-                    .copy_from_slice(&(value as u16).to_be_bytes());
+                out.get_mut(at..at + 2)?.copy_from_slice(&(value as u16).to_be_bytes());
                 at += 2;
                 match end {
                     None => break,
@@ -182,10 +179,7 @@ pub(super) fn show_timestamp(seconds: u32) -> String {
         month += 1;
     }
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!(
-        "{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}",
-        days + 1
-    )
+    format!("{year:04}{month:02}{:02}{hour:02}{minute:02}{second:02}", days + 1)
 }
 
 fn leap(year: u64) -> bool {
@@ -265,10 +259,7 @@ mod tests {
             "0:0:0:0:0:0:0:0",
         ];
         for text in samples {
-            let expect = text
-                .parse::<std::net::Ipv6Addr>()
-                .ok()
-                .map(|addr| addr.octets());
+            let expect = text.parse::<std::net::Ipv6Addr>().ok().map(|addr| addr.octets());
             assert_eq!(ipv6(text.as_bytes()), expect, "{text}");
         }
         for text in [
@@ -285,10 +276,7 @@ mod tests {
             "00.1.1.1",
             "1.2.3.1000",
         ] {
-            let expect = text
-                .parse::<std::net::Ipv4Addr>()
-                .ok()
-                .map(|addr| addr.octets());
+            let expect = text.parse::<std::net::Ipv4Addr>().ok().map(|addr| addr.octets());
             assert_eq!(ipv4(text.as_bytes()), expect, "{text}");
         }
     }

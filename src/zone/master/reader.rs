@@ -48,11 +48,7 @@ pub(super) fn read(
         include: None,
     };
     file(source, &mut state, &mut shared, BUFFER);
-    if shared.errors.is_empty() {
-        Ok(())
-    } else {
-        Err(shared.errors)
-    }
+    if shared.errors.is_empty() { Ok(()) } else { Err(shared.errors) }
 }
 
 /// What all files of one reading share.
@@ -99,9 +95,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
     loop {
         if let Err(error) = fill(source, &mut buffer, &mut end, &mut complete) {
             let message = format!("cannot read the file: {error}");
-            shared
-                .errors
-                .push(ZoneError::new(&state.file, line, 0, &message, ""));
+            shared.errors.push(ZoneError::new(&state.file, line, 0, &message, ""));
             return;
         }
         if line == 1 && start == 0 && buffer[..end].starts_with(b"\xEF\xBB\xBF") {
@@ -129,9 +123,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
             if let Err(mut fault) = result {
                 hint_long_quote(&mut fault, lexer.long_quote, here, start, line);
                 let at = fault.at.saturating_sub(start);
-                shared
-                    .errors
-                    .push(ZoneError::locate(&state.file, here, line, at, *fault));
+                shared.errors.push(ZoneError::locate(&state.file, here, line, at, *fault));
             }
             line = line.saturating_add(if lexer.long { newlines(here) } else { 1 });
             start = lexer.at;
@@ -148,9 +140,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
                     message: message.into(),
                     help: Some("is a `(` or a `\"` never closed?".into()),
                 };
-                shared
-                    .errors
-                    .push(ZoneError::locate(&state.file, &buffer, line, 0, fault));
+                shared.errors.push(ZoneError::locate(&state.file, &buffer, line, 0, fault));
                 return;
             }
             let double = buffer.len() * 2;
@@ -284,10 +274,7 @@ impl State {
                 return fault(lexer.at, "the type is missing");
             };
             if word.quoted {
-                return fault(
-                    word.at,
-                    "the type is missing: a quoted string cannot stand here",
-                );
+                return fault(word.at, "the type is missing: a quoted string cannot stand here");
             }
             if word.raw.first().is_some_and(u8::is_ascii_digit) && ttl.is_none() {
                 ttl = Some(read_ttl(word)?);
@@ -310,10 +297,7 @@ impl State {
             }
             token = lexer.next()?;
         };
-        let mut fields = Fields {
-            lexer,
-            origin: self.origin.as_wire(),
-        };
+        let mut fields = Fields { lexer, origin: self.origin.as_wire() };
         fields.rdata(rtype, &mut shared.rdata)?;
         lexer.end()?;
         if lexer.starved {
@@ -352,10 +336,7 @@ impl State {
         lexer: &mut Lexer<'_>,
         shared: &mut Shared<'_>,
     ) -> Parse<()> {
-        let mut fields = Fields {
-            lexer,
-            origin: self.origin.as_wire(),
-        };
+        let mut fields = Fields { lexer, origin: self.origin.as_wire() };
         if word.raw.eq_ignore_ascii_case(b"$ORIGIN") {
             let mut name = Vec::new();
             fields.name("origin", &mut name)?;
@@ -383,11 +364,7 @@ impl State {
             };
             lexer.end()?;
             let path = String::from_utf8_lossy(&path).into_owned();
-            self.include = Some(Box::new(Include {
-                path,
-                origin,
-                at: token.at,
-            }));
+            self.include = Some(Box::new(Include { path, origin, at: token.at }));
         } else if word.raw.eq_ignore_ascii_case(b"$GENERATE") {
             self.generate(lexer, shared)?;
         } else {
@@ -457,11 +434,7 @@ fn read_class(raw: &[u8]) -> Option<Class> {
         return Some(Class::IN);
     }
     let class = std::str::from_utf8(raw).ok().and_then(Class::from_text)?;
-    if matches!(class, Class::ANY | Class::NONE) {
-        None
-    } else {
-        Some(class)
-    }
+    if matches!(class, Class::ANY | Class::NONE) { None } else { Some(class) }
 }
 
 #[cold]

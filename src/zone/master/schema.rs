@@ -146,18 +146,14 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
         Rtype::X25 => &[(Kind::Str, "PSDN address")],
         Rtype::UINFO => &[(Kind::Str, "text")],
         Rtype::ISDN => &[(Kind::Str, "ISDN address"), (Kind::OptStr, "subaddress")],
-        Rtype::GPOS => &[
-            (Kind::Str, "longitude"),
-            (Kind::Str, "latitude"),
-            (Kind::Str, "altitude"),
-        ],
+        Rtype::GPOS => {
+            &[(Kind::Str, "longitude"), (Kind::Str, "latitude"), (Kind::Str, "altitude")]
+        }
         Rtype::NSAP => &[(Kind::Nsap, "address")],
         Rtype::WKS => &[(Kind::V4, "address"), (Kind::Wks, "protocol")],
-        Rtype::PX => &[
-            (Kind::U16, "preference"),
-            (Kind::Name, "RFC 822 name"),
-            (Kind::Name, "X.400 name"),
-        ],
+        Rtype::PX => {
+            &[(Kind::U16, "preference"), (Kind::Name, "RFC 822 name"), (Kind::Name, "X.400 name")]
+        }
         Rtype::LOC => &[(Kind::Loc, "latitude")],
         Rtype::NAPTR => &[
             (Kind::U16, "order"),
@@ -177,11 +173,9 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
         Rtype::DS | Rtype::CDS | Rtype::DLV | Rtype::TA => DIGEST,
         Rtype::DNSKEY | Rtype::CDNSKEY | Rtype::KEY | Rtype::RKEY => KEY,
         Rtype::RRSIG | Rtype::SIG => SIGNATURE,
-        Rtype::SSHFP => &[
-            (Kind::U8, "algorithm"),
-            (Kind::U8, "fingerprint type"),
-            (Kind::Hex, "fingerprint"),
-        ],
+        Rtype::SSHFP => {
+            &[(Kind::U8, "algorithm"), (Kind::U8, "fingerprint type"), (Kind::Hex, "fingerprint")]
+        }
         Rtype::IPSECKEY => &[(Kind::IpsecKey, "precedence")],
         Rtype::AMTRELAY => &[(Kind::AmtRelay, "precedence")],
         Rtype::HIP => &[(Kind::Hip, "algorithm")],
@@ -203,22 +197,16 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
         Rtype::DHCID | Rtype::OPENPGPKEY | Rtype::HHIT | Rtype::BRID => &[(Kind::Base64, "data")],
         Rtype::EID | Rtype::NIMLOC => &[(Kind::Hex, "data")],
         Rtype::TLSA | Rtype::SMIMEA => CERTIFICATE,
-        Rtype::CSYNC => &[
-            (Kind::U32, "serial"),
-            (Kind::U16, "flags"),
-            (Kind::Bitmap, "type"),
-        ],
+        Rtype::CSYNC => &[(Kind::U32, "serial"), (Kind::U16, "flags"), (Kind::Bitmap, "type")],
         Rtype::ZONEMD => &[
             (Kind::U32, "serial"),
             (Kind::U8, "scheme"),
             (Kind::U8, "hash algorithm"),
             (Kind::Hex, "digest"),
         ],
-        Rtype::SVCB | Rtype::HTTPS => &[
-            (Kind::U16, "priority"),
-            (Kind::Name, "target"),
-            (Kind::Params, "parameter"),
-        ],
+        Rtype::SVCB | Rtype::HTTPS => {
+            &[(Kind::U16, "priority"), (Kind::Name, "target"), (Kind::Params, "parameter")]
+        }
         Rtype::DSYNC => &[
             (Kind::Type, "type"),
             (Kind::Scheme, "scheme"),
@@ -230,16 +218,8 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
         Rtype::L32 => &[(Kind::U16, "preference"), (Kind::V4, "locator")],
         Rtype::EUI48 => &[(Kind::Eui48, "address")],
         Rtype::EUI64 => &[(Kind::Eui64, "address")],
-        Rtype::URI => &[
-            (Kind::U16, "priority"),
-            (Kind::U16, "weight"),
-            (Kind::Text, "target"),
-        ],
-        Rtype::CAA => &[
-            (Kind::U8, "flags"),
-            (Kind::Tag, "tag"),
-            (Kind::Text, "value"),
-        ],
+        Rtype::URI => &[(Kind::U16, "priority"), (Kind::U16, "weight"), (Kind::Text, "target")],
+        Rtype::CAA => &[(Kind::U8, "flags"), (Kind::Tag, "tag"), (Kind::Text, "value")],
         Rtype::DOA => &[
             (Kind::U32, "enterprise"),
             (Kind::U32, "type"),

@@ -259,10 +259,7 @@ impl<'a> Wire<'a> {
             match family {
                 1 => {
                     let [a, b, c, d, ..] = address;
-                    put(
-                        out,
-                        format_args!("1:{}/{prefix}", Ipv4Addr::new(a, b, c, d)),
-                    );
+                    put(out, format_args!("1:{}/{prefix}", Ipv4Addr::new(a, b, c, d)));
                 }
                 2 => put(out, format_args!("2:{}/{prefix}", Ipv6Addr::from(address))),
                 _ => return None,
@@ -296,10 +293,7 @@ impl<'a> Wire<'a> {
 
     fn amt_relay(&mut self, out: &mut String) -> Option<()> {
         let [precedence, kind] = self.array()?;
-        put(
-            out,
-            format_args!("{precedence} {} {} ", kind >> 7, kind & 0x7F),
-        );
+        put(out, format_args!("{precedence} {} {} ", kind >> 7, kind & 0x7F));
         self.gateway(kind & 0x7F, out)
     }
 
@@ -345,9 +339,6 @@ fn angle(value: u32, most: u32, signs: [char; 2], out: &mut String) -> Option<()
     let sign = signs[usize::from(value < middle)];
     let (degrees, minutes) = (size / 3_600_000, size / 60_000 % 60);
     let (seconds, rest) = (size / 1000 % 60, size % 1000);
-    put(
-        out,
-        format_args!("{degrees:02} {minutes:02} {seconds:02}.{rest:03} {sign}"),
-    );
+    put(out, format_args!("{degrees:02} {minutes:02} {seconds:02}.{rest:03} {sign}"));
     Some(())
 }

@@ -52,21 +52,12 @@ impl Fields<'_, '_> {
         let token = self.word(what)?;
         let mut decoder = Decoder::hex();
         let start = out.len();
-        let digits = token
-            .raw
-            .strip_prefix(b"0x")
-            .or_else(|| token.raw.strip_prefix(b"0X"));
+        let digits = token.raw.strip_prefix(b"0x").or_else(|| token.raw.strip_prefix(b"0X"));
         let fits = digits.is_some_and(|digits| {
-            digits
-                .split(|&byte| byte == b'.')
-                .all(|group| decoder.push(group, out).is_ok())
+            digits.split(|&byte| byte == b'.').all(|group| decoder.push(group, out).is_ok())
         });
         if !fits || !decoder.is_whole() || out.len() == start {
-            return bad(
-                token,
-                what,
-                "`0x` and pairs of hex digits; dots may stand between",
-            );
+            return bad(token, what, "`0x` and pairs of hex digits; dots may stand between");
         }
         Ok(())
     }
@@ -114,10 +105,7 @@ impl Fields<'_, '_> {
             return bad(token, "altitude", "metres from -100000.00 to 42849672.95");
         };
         let mut sizes = [0x12, 0x16, 0x13];
-        for (size, what) in sizes
-            .iter_mut()
-            .zip(["size", "horizontal precision", "precision"])
-        {
+        for (size, what) in sizes.iter_mut().zip(["size", "horizontal precision", "precision"]) {
             let Some(token) = self.lexer.next()? else {
                 break;
             };
@@ -148,11 +136,7 @@ impl Fields<'_, '_> {
                 }
                 let middle = 1u64 << 31;
                 let north_or_east = letter.eq_ignore_ascii_case(&signs[0]);
-                let value = if north_or_east {
-                    middle + thousandths
-                } else {
-                    middle - thousandths
-                };
+                let value = if north_or_east { middle + thousandths } else { middle - thousandths };
                 return Ok(value as u32);
             }
             let part = match count {
@@ -265,11 +249,7 @@ fn fixed(raw: &[u8], places: u32) -> Option<u64> {
     if fraction.len() > places as usize {
         return None;
     }
-    let mut part = if fraction.is_empty() {
-        0
-    } else {
-        number::decimal(fraction, 999)?
-    };
+    let mut part = if fraction.is_empty() { 0 } else { number::decimal(fraction, 999)? };
     for _ in fraction.len()..places as usize {
         part *= 10;
     }
@@ -279,9 +259,9 @@ fn fixed(raw: &[u8], places: u32) -> Option<u64> {
 fn centimetres(token: Token<'_>, signed: bool) -> Option<i64> {
     let raw = token.raw.strip_suffix(b"m").unwrap_or(token.raw);
     match raw.strip_prefix(b"-") {
-        Some(raw) if signed => fixed(raw, 2)
-            .and_then(|value| i64::try_from(value).ok())
-            .map(|value| -value),
+        Some(raw) if signed => {
+            fixed(raw, 2).and_then(|value| i64::try_from(value).ok()).map(|value| -value)
+        }
         _ => fixed(raw, 2).and_then(|value| i64::try_from(value).ok()),
     }
 }
@@ -318,10 +298,7 @@ fn push_prefix(raw: &[u8], out: &mut Vec<u8>) -> Option<()> {
         _ => return None,
     };
     let prefix = number::decimal(&raw[slash + 1..], most)?;
-    let length = address
-        .iter()
-        .rposition(|&byte| byte != 0)
-        .map_or(0, |last| last + 1);
+    let length = address.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     out.extend_from_slice(&[0, family as u8, prefix as u8, negative | length as u8]);
     out.extend_from_slice(&address[..length]);
     Some(())

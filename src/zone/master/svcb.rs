@@ -30,10 +30,7 @@ const NAMES: [&str; 9] = [
 ];
 
 fn key_named(raw: &[u8]) -> Option<u16> {
-    if let Some(at) = NAMES
-        .iter()
-        .position(|name| raw.eq_ignore_ascii_case(name.as_bytes()))
-    {
+    if let Some(at) = NAMES.iter().position(|name| raw.eq_ignore_ascii_case(name.as_bytes())) {
         return u16::try_from(at).ok();
     }
     let (head, digits) = raw.split_at_checked(3)?;
@@ -43,9 +40,7 @@ fn key_named(raw: &[u8]) -> Option<u16> {
 }
 
 fn key_name(key: u16) -> String {
-    NAMES
-        .get(usize::from(key))
-        .map_or_else(|| format!("key{key}"), |name| (*name).into())
+    NAMES.get(usize::from(key)).map_or_else(|| format!("key{key}"), |name| (*name).into())
 }
 
 impl Fields<'_, '_> {
@@ -68,17 +63,11 @@ impl Fields<'_, '_> {
                 return fault_help(
                     token.at,
                     format!("`{}` is not a parameter", quote(name)),
-                    format!(
-                        "known are {}, and `keyN` for any number N",
-                        NAMES.join(", ")
-                    ),
+                    format!("known are {}, and `keyN` for any number N", NAMES.join(", ")),
                 );
             };
             if found.iter().any(|(other, _)| *other == key) {
-                return fault(
-                    token.at,
-                    format!("the parameter `{}` stands twice", key_name(key)),
-                );
+                return fault(token.at, format!("the parameter `{}` stands twice", key_name(key)));
             }
             let generic = name.len() >= 4 && name[..3].eq_ignore_ascii_case(b"key");
             let value = read_value(key, generic, value, token)?;
@@ -100,10 +89,7 @@ impl Fields<'_, '_> {
         match (missing(&out[start..]), mandatory) {
             (Some(key), Some(token)) => fault(
                 token.at,
-                format!(
-                    "the mandatory parameter `{}` is not in the record",
-                    key_name(key)
-                ),
+                format!("the mandatory parameter `{}` is not in the record", key_name(key)),
             ),
             _ => Ok(()),
         }
@@ -118,10 +104,7 @@ fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> 
         None => {}
         Some([b'"', inside @ .., b'"']) => unescape(token, inside, &mut text)?,
         Some(raw) if memchr::memchr(b'"', raw).is_some() => {
-            return fault(
-                token.at,
-                format!("the quotes of parameter `{name}` do not match"),
-            );
+            return fault(token.at, format!("the quotes of parameter `{name}` do not match"));
         }
         Some(raw) => unescape(token, raw, &mut text)?,
     }
@@ -174,14 +157,10 @@ fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
             None => false,
         },
         IPV4HINT => parts.all(|part| {
-            number::ipv4(part)
-                .map(|address| out.extend_from_slice(&address))
-                .is_some()
+            number::ipv4(part).map(|address| out.extend_from_slice(&address)).is_some()
         }),
         IPV6HINT => parts.all(|part| {
-            number::ipv6(part)
-                .map(|address| out.extend_from_slice(&address))
-                .is_some()
+            number::ipv6(part).map(|address| out.extend_from_slice(&address)).is_some()
         }),
         ECH => {
             let mut decoder = Decoder::base64();
@@ -279,11 +258,8 @@ fn split(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
 /// The first mandatory key that is not there.
 fn missing(wire: &[u8]) -> Option<u16> {
     let (_, mandatory) = split(wire).flatten().find(|(key, _)| *key == MANDATORY)?;
-    let keys = mandatory
-        .chunks_exact(2)
-        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-    keys.into_iter()
-        .find(|wanted| !split(wire).flatten().any(|(key, _)| key == *wanted))
+    let keys = mandatory.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    keys.into_iter().find(|wanted| !split(wire).flatten().any(|(key, _)| key == *wanted))
 }
 
 /// Writes wire parameters as text; `None` when they are not in order.
@@ -308,11 +284,7 @@ pub(super) fn text(wire: &[u8], out: &mut String) -> Option<()> {
         value_text(key, value, out);
         out.push('"');
     }
-    if missing(wire).is_some() {
-        None
-    } else {
-        Some(())
-    }
+    if missing(wire).is_some() { None } else { Some(()) }
 }
 
 fn value_text(key: u16, value: &[u8], out: &mut String) {
@@ -343,9 +315,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
             }
         }
         PORT => {
-            let port = value
-                .iter()
-                .fold(0u16, |port, &byte| port << 8 | u16::from(byte));
+            let port = value.iter().fold(0u16, |port, &byte| port << 8 | u16::from(byte));
             out.push_str(&port.to_string());
         }
         IPV4HINT => {

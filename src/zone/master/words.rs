@@ -166,48 +166,29 @@ fn push_escaped_name(token: Token<'_>, origin: &[u8], out: &mut Vec<u8>) -> Pars
         close(label, out)?;
         out.extend_from_slice(origin);
     }
-    if out.len() - start > MAX_NAME {
-        long_name(token)
-    } else {
-        Ok(())
-    }
+    if out.len() - start > MAX_NAME { long_name(token) } else { Ok(()) }
 }
 
 #[cold]
 fn bad_label(token: Token<'_>, length: usize) -> Parse<()> {
     let name = quote(token.raw);
     if length == 0 {
-        fault(
-            token.at,
-            format!("`{name}` is not a name: a label is empty"),
-        )
+        fault(token.at, format!("`{name}` is not a name: a label is empty"))
     } else {
-        fault(
-            token.at,
-            format!("`{name}` is not a name: a label is longer than 63 bytes"),
-        )
+        fault(token.at, format!("`{name}` is not a name: a label is longer than 63 bytes"))
     }
 }
 
 #[cold]
 fn long_name(token: Token<'_>) -> Parse<()> {
-    fault(
-        token.at,
-        format!(
-            "`{}` is not a name: it is longer than 255 bytes",
-            quote(token.raw)
-        ),
-    )
+    fault(token.at, format!("`{}` is not a name: it is longer than 255 bytes", quote(token.raw)))
 }
 
 #[cold]
 fn dollar(token: Token<'_>) -> Parse<()> {
     fault_help(
         token.at,
-        format!(
-            "a name cannot start with `$` as `{}` does",
-            quote(token.raw)
-        ),
+        format!("a name cannot start with `$` as `{}` does", quote(token.raw)),
         "directives stand at the start of a line; a `$` that is meant is written `\\$`",
     )
 }

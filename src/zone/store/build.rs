@@ -76,13 +76,9 @@ impl Builder {
         }
         if record.class != Class::IN {
             let owner = name::Text(record.owner);
-            return Err(format!(
-                "{owner} {}: class {}, not IN",
-                record.rtype, record.class
-            ));
+            return Err(format!("{owner} {}: class {}, not IN", record.rtype, record.class));
         }
-        self.scratch
-            .push(record.rtype, record.class, record.ttl, record.rdata);
+        self.scratch.push(record.rtype, record.class, record.ttl, record.rdata);
         Ok(())
     }
 
@@ -90,20 +86,14 @@ impl Builder {
     fn turn_to(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
         if !name::is_under(owner, apex) {
-            return Err(format!(
-                "{} is not in zone {}",
-                name::Text(owner),
-                self.apex
-            ));
+            return Err(format!("{} is not in zone {}", name::Text(owner), self.apex));
         }
         let relative = &owner[..owner.len() - apex.len()];
         if self.scratch.is_empty() || !relative.eq_ignore_ascii_case(&self.owner) {
             self.flush();
             self.owner.clear();
             self.owner.extend(
-                owner[..owner.len() - self.apex.as_wire().len()]
-                    .iter()
-                    .map(u8::to_ascii_lowercase),
+                owner[..owner.len() - self.apex.as_wire().len()].iter().map(u8::to_ascii_lowercase),
             );
         }
         self.written.clear();
@@ -148,9 +138,7 @@ impl Builder {
             self.complain(owner, complaint);
         }
         let node = self.arena.len() as u64;
-        self.records += self
-            .scratch
-            .write(&mut self.arena, owner, self.apex.as_wire());
+        self.records += self.scratch.write(&mut self.arena, owner, self.apex.as_wire());
         node
     }
 
@@ -182,16 +170,14 @@ impl Builder {
         while at < end {
             let node = Node::at(&self.arena, at);
             if late.next_if_eq(&at).is_none() && !node.has(DEAD) {
-                self.table
-                    .insert(relative_hash(self.apex_hash, node.name()), at);
+                self.table.insert(relative_hash(self.apex_hash, node.name()), at);
             }
             at += node.size() as u64;
         }
     }
 
     pub(super) fn find(&self, hash: u64, owner: &[u8]) -> Option<u64> {
-        self.table
-            .find(hash, |at| Node::at(&self.arena, at).name() == owner)
+        self.table.find(hash, |at| Node::at(&self.arena, at).name() == owner)
     }
 
     /// Checks the whole and finishes it. Errors say what makes the zone unfit to be served.
@@ -202,8 +188,7 @@ impl Builder {
         let apex = self.find(self.apex_hash, &[]);
         let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
         if !soa {
-            self.errors
-                .push(format!("{}: the zone has no SOA record", self.apex));
+            self.errors.push(format!("{}: the zone has no SOA record", self.apex));
         }
         match apex {
             Some(apex) if self.errors.is_empty() => finish::zone(self, apex).map_err(|e| vec![e]),
@@ -220,11 +205,7 @@ pub(super) const FIRST: u64 = 8;
 pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
     let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
     if first == relative.len() {
-        return if first == 0 {
-            apex
-        } else {
-            hash::child(apex, &relative[1..])
-        };
+        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
     }
     let mut starts = [0u8; 128];
     let mut count = 0;
@@ -234,9 +215,6 @@ pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
     }
     starts[..count].iter().rev().fold(apex, |parent, &at| {
         let at = usize::from(at);
-        hash::child(
-            parent,
-            &relative[at + 1..at + 1 + usize::from(relative[at])],
-        )
+        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
     })
 }

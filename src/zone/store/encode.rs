@@ -85,10 +85,9 @@ pub(crate) fn same_rdata(rtype: Rtype, a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let (Ok(mut at), Ok(other)) = (
-        layout.first_name(a, 0, a.len()),
-        layout.first_name(b, 0, b.len()),
-    ) else {
+    let (Ok(mut at), Ok(other)) =
+        (layout.first_name(a, 0, a.len()), layout.first_name(b, 0, b.len()))
+    else {
         return false;
     };
     if at != other || a[..at] != b[..at] {
@@ -150,9 +149,7 @@ pub(crate) fn full_name(rdata: &[u8], at: usize, apex: &[u8], into: &mut NameBuf
         let fits = match len {
             0 => into.push_root().is_ok(),
             0xC0.. => into.push_name(apex).is_ok(),
-            _ => rdata
-                .get(here + 1..end)
-                .is_some_and(|label| into.push_label(label).is_ok()),
+            _ => rdata.get(here + 1..end).is_some_and(|label| into.push_label(label).is_ok()),
         };
         if !fits || len == 0 || len >= 0xC0 {
             return;
@@ -173,16 +170,8 @@ mod tests {
             rdata.extend_from_slice(Name::from_text(text).unwrap().as_wire());
             rdata
         };
-        assert!(same_rdata(
-            Rtype::MX,
-            &mx(65, "A.example."),
-            &mx(65, "a.example.")
-        ));
-        assert!(!same_rdata(
-            Rtype::MX,
-            &mx(65, "a.example."),
-            &mx(97, "a.example.")
-        ));
+        assert!(same_rdata(Rtype::MX, &mx(65, "A.example."), &mx(65, "a.example.")));
+        assert!(!same_rdata(Rtype::MX, &mx(65, "a.example."), &mx(97, "a.example.")));
         assert!(!same_rdata(Rtype::TXT, b"\x01a", b"\x01A"));
     }
 
@@ -193,10 +182,7 @@ mod tests {
         let out = Name::from_text("a.other.").unwrap();
         assert_eq!(target(out.as_wire(), 0, apex.as_wire(), &mut buf), None);
         let plain = Name::from_text("Mail.Example.").unwrap();
-        assert_eq!(
-            target(plain.as_wire(), 0, apex.as_wire(), &mut buf),
-            Some(&b"\x04mail"[..])
-        );
+        assert_eq!(target(plain.as_wire(), 0, apex.as_wire(), &mut buf), Some(&b"\x04mail"[..]));
         assert_eq!(
             target(b"\x00\x0A\x01B\xC0\x00", 2, apex.as_wire(), &mut buf),
             Some(&b"\x01b"[..])

@@ -21,9 +21,7 @@ pub(super) fn merge_late(builder: &mut Builder) {
             retire(builder, further);
         }
         let new = builder.write_node(&owner);
-        builder
-            .table
-            .move_to(relative_hash(builder.apex_hash, &owner), first, new);
+        builder.table.move_to(relative_hash(builder.apex_hash, &owner), first, new);
     }
 }
 
@@ -35,9 +33,7 @@ fn retire(builder: &mut Builder, at: u64) {
         for record in set.records() {
             rdata.clear();
             encode::expand(set, record, builder.apex.as_wire(), &mut rdata);
-            builder
-                .scratch
-                .push(set.rtype, wire::Class::IN, record.ttl, &rdata);
+            builder.scratch.push(set.rtype, wire::Class::IN, record.ttl, &rdata);
             builder.records -= 1;
         }
     }
@@ -67,11 +63,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
     let ready = |set: Option<_>| set.map_or_else(Ready::default, |set| Ready::new(set, apex_len));
     let (soa, soa_signatures) = (ready(soa), ready(soa_signatures));
     let (ns, ns_signatures) = (ready(ns), ready(ns_signatures));
-    let serial = soa
-        .bytes
-        .len()
-        .checked_sub(20)
-        .and_then(|at| soa.bytes[at..].first_chunk::<4>());
+    let serial = soa.bytes.len().checked_sub(20).and_then(|at| soa.bytes[at..].first_chunk::<4>());
     let serial = serial.map_or(0, |bytes| u32::from_be_bytes(*bytes));
     let chain = chain(&builder, apex, &survey)?;
     Ok(Zone {
@@ -174,9 +166,7 @@ fn announce(builder: &mut Builder, at: u64) {
         None => {
             // An empty node; the walk comes to it and to its own parent later.
             let new = builder.arena.len() as u64;
-            builder
-                .arena
-                .extend_from_slice(&[0, parent.len() as u8, 0, 0]);
+            builder.arena.extend_from_slice(&[0, parent.len() as u8, 0, 0]);
             builder.arena.extend_from_slice(parent);
             builder.insert(hash, new);
             new
@@ -251,10 +241,7 @@ fn in_order(
         let node = Node::at(&builder.arena, at);
         if !node.has(DEAD) && belongs(node) {
             order.push(u32::try_from(at).map_err(|_| {
-                format!(
-                    "{}: a signed zone of more than 4 GiB is not supported",
-                    builder.apex
-                )
+                format!("{}: a signed zone of more than 4 GiB is not supported", builder.apex)
             })?);
         }
         at += node.size() as u64;
@@ -280,11 +267,6 @@ impl Ready {
                 fixes.push(start);
             }
         }
-        Self {
-            bytes: set.bytes.into(),
-            fixes: fixes.into(),
-            count: set.count,
-            plain: plain as u32,
-        }
+        Self { bytes: set.bytes.into(), fixes: fixes.into(), count: set.count, plain: plain as u32 }
     }
 }

@@ -78,10 +78,7 @@ impl Nsec3Params {
                 && flags == 0
                 && iterations <= MAX_ITERATIONS
                 && salt.len() == usize::from(salt_len);
-            fits.then(|| Self {
-                iterations,
-                salt: salt.into(),
-            })
+            fits.then(|| Self { iterations, salt: salt.into() })
         })
     }
 
@@ -179,10 +176,7 @@ impl Zone {
     /// of its own; parsing in between would fill the processor's window.)
     #[inline]
     pub fn locate(&self, query: &Query) -> Located {
-        Located {
-            place: 0,
-            read: self.table.touch(query.suffix_hash(0)),
-        }
+        Located { place: 0, read: self.table.touch(query.suffix_hash(0)) }
     }
 
     /// Second look: has the node fetched that may be the query's.

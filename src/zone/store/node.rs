@@ -50,9 +50,7 @@ pub(crate) struct Set<'a> {
 impl<'a> Node<'a> {
     #[inline]
     pub(crate) fn at(arena: &'a [u8], offset: u64) -> Self {
-        Self {
-            bytes: &arena[offset as usize..],
-        }
+        Self { bytes: &arena[offset as usize..] }
     }
 
     #[inline]
@@ -149,9 +147,7 @@ impl<'a> Set<'a> {
     #[inline]
     pub(crate) fn fixes(self) -> impl Iterator<Item = usize> + 'a {
         let (pairs, _) = self.fixes.as_chunks::<2>();
-        pairs
-            .iter()
-            .map(|pair| usize::from(u16::from_le_bytes(*pair)))
+        pairs.iter().map(|pair| usize::from(u16::from_le_bytes(*pair)))
     }
 
     #[inline]
@@ -165,9 +161,7 @@ impl<'a> Set<'a> {
         if self.rtype != Rtype::RRSIG {
             return None;
         }
-        self.bytes
-            .get(FIXED..FIXED + 2)
-            .map(|two| Rtype(u16::from_be_bytes([two[0], two[1]])))
+        self.bytes.get(FIXED..FIXED + 2).map(|two| Rtype(u16::from_be_bytes([two[0], two[1]])))
     }
 
     /// The record that starts at `at`, and where the next one would.
@@ -177,14 +171,7 @@ impl<'a> Set<'a> {
         let end = at + FIXED + usize::from(u16::from_be_bytes([fixed[10], fixed[11]]));
         let rdata = self.bytes.get(at + FIXED..end)?;
         let ttl = u32::from_be_bytes([fixed[6], fixed[7], fixed[8], fixed[9]]);
-        Some((
-            Stored {
-                start: at,
-                ttl,
-                rdata,
-            },
-            end,
-        ))
+        Some((Stored { start: at, ttl, rdata }, end))
     }
 
     /// All records.
@@ -203,10 +190,7 @@ impl<'a> Set<'a> {
         let (pairs, _) = self.fixes.as_chunks::<2>();
         let place = |pair: &[u8; 2]| usize::from(u16::from_le_bytes(*pair));
         let first = pairs.partition_point(|pair| place(pair) < from);
-        pairs[first..]
-            .iter()
-            .map(place)
-            .take_while(move |&fix| fix < to)
+        pairs[first..].iter().map(place).take_while(move |&fix| fix < to)
     }
 }
 

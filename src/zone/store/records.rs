@@ -43,9 +43,7 @@ impl Soa {
         let first = name::wire_len(&rdata).unwrap_or(0);
         let second = rdata.get(first..).and_then(name::wire_len).unwrap_or(0);
         let name = |from: usize, len: usize| {
-            rdata
-                .get(from..from + len)
-                .and_then(|wire| Name::from_wire(wire).ok())
+            rdata.get(from..from + len).and_then(|wire| Name::from_wire(wire).ok())
         };
         let number = |index: usize| {
             let at = first + second + 4 * index;
@@ -134,8 +132,7 @@ impl<'a> Records<'a> {
 
     fn enter(&mut self, node: Node<'a>, wanted: impl Fn(Rtype) -> bool) {
         self.sets.clear();
-        self.sets
-            .extend(node.sets().filter(|set| wanted(set.rtype)));
+        self.sets.extend(node.sets().filter(|set| wanted(set.rtype)));
         self.set = 0;
         self.at = 0;
         self.owner.clear();
@@ -149,9 +146,7 @@ impl<'a> Records<'a> {
     fn advance(&mut self) -> bool {
         if self.stage == Stage::Soa {
             self.stage = Stage::Apex;
-            self.enter(self.zone.node(self.zone.apex_at), |rtype| {
-                rtype != Rtype::SOA
-            });
+            self.enter(self.zone.node(self.zone.apex_at), |rtype| rtype != Rtype::SOA);
             return true;
         }
         self.stage = Stage::Rest;

@@ -42,14 +42,7 @@ impl Scratch {
         };
         let at = self.bytes.len();
         self.bytes.extend_from_slice(rdata);
-        self.items.push(Item {
-            rtype,
-            class,
-            ttl,
-            at,
-            len: rdata.len(),
-            order,
-        });
+        self.items.push(Item { rtype, class, ttl, at, len: rdata.len(), order });
     }
 
     fn rdata(&self, item: &Item) -> &[u8] {
@@ -124,12 +117,7 @@ impl Scratch {
         for pair in order.windows(2) {
             drop[pair[1]] = self.rdata(&set[pair[0]]) == self.rdata(&set[pair[1]]);
         }
-        kept.extend(
-            set.iter()
-                .zip(drop)
-                .filter(|(_, drop)| !drop)
-                .map(|(item, _)| *item),
-        );
+        kept.extend(set.iter().zip(drop).filter(|(_, drop)| !drop).map(|(item, _)| *item));
     }
 
     /// Appends the node to `arena` and empties the scratch; returns how many records it holds.

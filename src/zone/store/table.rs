@@ -21,10 +21,7 @@ impl Table {
     /// A table that takes `names` names before it is full.
     pub(crate) fn with_room(names: usize) -> Self {
         let lines = ((names + names / 3) / SLOTS + 1).next_power_of_two().max(2);
-        Self {
-            lines: vec![Line([0; SLOTS]); lines],
-            used: 0,
-        }
+        Self { lines: vec![Line([0; SLOTS]); lines], used: 0 }
     }
 
     fn slots(&self) -> usize {
@@ -135,9 +132,7 @@ mod tests {
         }
         assert_eq!(table.find(hash(3), |place| place == 5003), Some(5003));
         assert_eq!(table.find(hash(2000), |_| false), None);
-        let found = (1..=1000)
-            .filter(|&n| table.candidate(hash(n)) == n + 5000)
-            .count();
+        let found = (1..=1000).filter(|&n| table.candidate(hash(n)) == n + 5000).count();
         assert!(found > 900, "few names lie outside of their line");
     }
 }

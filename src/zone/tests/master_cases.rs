@@ -26,12 +26,7 @@ struct Case {
 fn other_servers_agree() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/zoneparse");
     let Ok(files) = std::fs::read_dir(&folder) else {
-        writeln!(
-            std::io::stderr(),
-            "SKIPPED: {} does not exist",
-            folder.display()
-        )
-        .unwrap();
+        writeln!(std::io::stderr(), "SKIPPED: {} does not exist", folder.display()).unwrap();
         return;
     };
     let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
@@ -64,35 +59,22 @@ fn other_servers_agree() {
             ));
         }
     }
-    writeln!(
-        std::io::stderr(),
-        "confidence: (verdict, and RDATA, of): {scores:?}"
-    )
-    .unwrap();
+    writeln!(std::io::stderr(), "confidence: (verdict, and RDATA, of): {scores:?}").unwrap();
     for (confidence, failure) in &failures {
         writeln!(std::io::stderr(), "{confidence}: {failure}").unwrap();
     }
-    assert!(
-        failures
-            .iter()
-            .all(|(confidence, _)| confidence != "unanimous")
-    );
+    assert!(failures.iter().all(|(confidence, _)| confidence != "unanimous"));
 }
 
 fn read_case(json: &str) -> Case {
-    let answer = json
-        .split_once("\"answer\": [")
-        .map(|(_, rest)| string(rest));
+    let answer = json.split_once("\"answer\": [").map(|(_, rest)| string(rest));
     Case {
         id: value(json, "id"),
         origin: value(json, "origin"),
         zone: value(json, "zone"),
         accept: value(json, "load") == "accept",
         // The confidence of the case is the last one in the file.
-        confidence: json
-            .rsplit_once("\"confidence\":")
-            .map(|(_, rest)| string(rest))
-            .unwrap(),
+        confidence: json.rsplit_once("\"confidence\":").map(|(_, rest)| string(rest)).unwrap(),
         rdata: answer.and_then(|answer| {
             let (_, generic) = answer.split_once("\\# ")?;
             Some(generic.split(' ').skip(1).collect())

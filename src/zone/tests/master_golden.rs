@@ -31,18 +31,10 @@ fn zone_files_read_as_expected() {
     let mut zones: Vec<_> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "zone")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "zone"))
         .collect();
     zones.sort();
-    assert!(
-        zones.len() >= 20,
-        "only {} zone files in {}",
-        zones.len(),
-        folder.display()
-    );
+    assert!(zones.len() >= 20, "only {} zone files in {}", zones.len(), folder.display());
     let mut wrong = Vec::new();
     for zone in zones {
         let got = show(&zone, &folder);
@@ -53,11 +45,7 @@ fn zone_files_read_as_expected() {
             wrong.push(format!("{}:\n{got}", zone.display()));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "not as expected (UPDATE=1 rewrites):\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "not as expected (UPDATE=1 rewrites):\n{}", wrong.join("\n"));
 }
 
 fn show(zone: &Path, folder: &Path) -> String {
@@ -67,37 +55,21 @@ fn show(zone: &Path, folder: &Path) -> String {
     options.file = &name;
     let mut out = String::new();
     let includes = Folder(folder.to_path_buf());
-    let result = read(
-        &mut File::open(zone).unwrap(),
-        &options,
-        &includes,
-        &mut |record| {
-            let rdata = rdata_to_text(record.rtype, record.rdata);
-            let owner = Text(record.owner);
-            writeln!(
-                out,
-                "{owner} {} {} {} {rdata}",
-                record.ttl, record.class, record.rtype
-            )
-            .unwrap();
-            if rdata.contains("refused.by.receiver") {
-                return Err("the receiver does not want this record".into());
-            }
-            Ok(())
-        },
-    );
+    let result = read(&mut File::open(zone).unwrap(), &options, &includes, &mut |record| {
+        let rdata = rdata_to_text(record.rtype, record.rdata);
+        let owner = Text(record.owner);
+        writeln!(out, "{owner} {} {} {} {rdata}", record.ttl, record.class, record.rtype).unwrap();
+        if rdata.contains("refused.by.receiver") {
+            return Err("the receiver does not want this record".into());
+        }
+        Ok(())
+    });
     for error in result.err().unwrap_or_default() {
         writeln!(out, "error: {error}").unwrap();
         let excerpt: String = error.excerpt.chars().take(90).collect();
         let caret = error.column.saturating_sub(1) as usize;
         if caret < 90 && error.line > 0 {
-            writeln!(
-                out,
-                "  | {}\n  | {:caret$}^",
-                excerpt.replace('\t', " "),
-                ""
-            )
-            .unwrap();
+            writeln!(out, "  | {}\n  | {:caret$}^", excerpt.replace('\t', " "), "").unwrap();
         }
         if let Some(help) = error.help {
             writeln!(out, "  = help: {help}").unwrap();

@@ -40,12 +40,7 @@ impl Read for Dribble<'_> {
 }
 
 fn label() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-z0-9_-]{1,12}",
-        "[a-zA-Z]{1,63}",
-        Just("a\\.b".into()),
-        Just("\\007x".into())
-    ]
+    prop_oneof!["[a-z0-9_-]{1,12}", "[a-zA-Z]{1,63}", Just("a\\.b".into()), Just("\\007x".into())]
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -83,11 +78,7 @@ fn base64() -> impl Strategy<Value = String> {
 
 fn types() -> impl Strategy<Value = String> {
     vec(any::<u16>(), 0..12).prop_map(|types| {
-        types
-            .iter()
-            .map(|&number| Rtype(number).to_string())
-            .collect::<Vec<_>>()
-            .join(" ")
+        types.iter().map(|&number| Rtype(number).to_string()).collect::<Vec<_>>().join(" ")
     })
 }
 
@@ -118,54 +109,31 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
         (name(), types()).prop_map(|(next, types)| (Rtype::NSEC, format!("{next} {types}"))),
         (any::<u16>(), digits(1..20), "([0-9A-V]{8}){1,4}", types()).prop_map(
             |(iterations, salt, next, types)| {
+                (Rtype::NSEC3, format!("1 0 {iterations} {salt} {next} {types}"))
+            }
+        ),
+        (any::<[u32; 4]>(), any::<[u8; 2]>(), any::<[u16; 2]>(), name(), base64()).prop_map(
+            |([ttl, from, to, _], [alg, labels], [covered, tag], signer, key)| {
+                let covered = Rtype(covered);
                 (
-                    Rtype::NSEC3,
-                    format!("1 0 {iterations} {salt} {next} {types}"),
+                    Rtype::RRSIG,
+                    format!("{covered} {alg} {labels} {ttl} {to} {from} {tag} {signer} {key}"),
                 )
             }
         ),
-        (
-            any::<[u32; 4]>(),
-            any::<[u8; 2]>(),
-            any::<[u16; 2]>(),
-            name(),
-            base64()
-        )
-            .prop_map(
-                |([ttl, from, to, _], [alg, labels], [covered, tag], signer, key)| {
-                    let covered = Rtype(covered);
-                    (
-                        Rtype::RRSIG,
-                        format!("{covered} {alg} {labels} {ttl} {to} {from} {tag} {signer} {key}"),
-                    )
-                }
-            ),
-        (
-            0..90u32,
-            0..60u32,
-            0..60_000u32,
-            0..180u32,
-            -100_000i32..40_000_000
-        )
-            .prop_map(|(degrees, minutes, seconds, east, altitude)| {
+        (0..90u32, 0..60u32, 0..60_000u32, 0..180u32, -100_000i32..40_000_000).prop_map(
+            |(degrees, minutes, seconds, east, altitude)| {
                 let seconds = f64::from(seconds) / 1000.0;
                 (
                     Rtype::LOC,
                     format!("{degrees} {minutes} {seconds:.3} S {east} E {altitude}m 30m 2000 1m"),
                 )
-            }),
+            }
+        ),
         (v4(), 0..=32u8, v6(), 0..=128u8)
             .prop_map(|(a, p, b, q)| (Rtype::APL, format!("1:{a}/{p} !2:{b}/{q}"))),
-        (
-            name(),
-            any::<u16>(),
-            "[a-z,]{1,10}",
-            v4(),
-            v6(),
-            base64(),
-            any::<u16>()
-        )
-            .prop_map(|(target, port, path, a, b, ech, key)| {
+        (name(), any::<u16>(), "[a-z,]{1,10}", v4(), v6(), base64(), any::<u16>()).prop_map(
+            |(target, port, path, a, b, ech, key)| {
                 (
                     Rtype::HTTPS,
                     format!(
@@ -174,7 +142,8 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
                         key.max(9)
                     ),
                 )
-            }),
+            }
+        ),
         (any::<u8>(), name(), base64())
             .prop_map(|(p, gateway, key)| (Rtype::IPSECKEY, format!("{p} 3 2 {gateway} {key}"))),
         (digits(1..20), base64(), name(), name())
@@ -184,25 +153,14 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
             (Rtype::WKS, format!("{a} tcp {}", ports.join(" ")))
         }),
         (any::<u16>(), digits(1..30)).prop_map(|(number, hex)| {
-            (
-                Rtype(number | 0xF000),
-                format!("\\# {} {hex}", hex.len() / 2),
-            )
+            (Rtype(number | 0xF000), format!("\\# {} {hex}", hex.len() / 2))
         }),
     ]
 }
 
 /// The same tokens with all that may stand between them, in parentheses, commented, over lines.
 fn dressed(line: &str, seed: u8) -> String {
-    let gaps = [
-        " ( ",
-        "\t",
-        "\n\t ",
-        " ; c ) \" (\n ",
-        "\r\n ",
-        "   ",
-        " ( \n ) ",
-    ];
+    let gaps = [" ( ", "\t", "\n\t ", " ; c ) \" (\n ", "\r\n ", "   ", " ( \n ) "];
     let mut at = usize::from(seed);
     let mut out = String::new();
     let mut depth = 0;
@@ -211,11 +169,7 @@ fn dressed(line: &str, seed: u8) -> String {
         if char == ' ' && !quoted && !escaped {
             tokens += 1;
             at += 1;
-            let gap = if tokens == 1 {
-                gaps[0]
-            } else {
-                gaps[1 + at % (gaps.len() - 1)]
-            };
+            let gap = if tokens == 1 { gaps[0] } else { gaps[1 + at % (gaps.len() - 1)] };
             depth += gap.matches('(').count() - gap.matches(") \n").count();
             out.push_str(gap);
             continue;
@@ -312,25 +266,17 @@ proptest! {
 fn reads_to_an_end(bytes: &[u8]) {
     let origin = origin();
     let mut count = 0;
-    let result = read(
-        &mut &*bytes,
-        &Options::new(&origin),
-        &NoIncludes,
-        &mut |record| {
-            count += 1;
-            assert!(rdata_is_valid(record.rtype, record.rdata));
-            Ok(())
-        },
-    );
+    let result = read(&mut &*bytes, &Options::new(&origin), &NoIncludes, &mut |record| {
+        count += 1;
+        assert!(rdata_is_valid(record.rtype, record.rdata));
+        Ok(())
+    });
     let errors = result.err().unwrap_or_default();
     assert!(errors.len() <= MAX_ERRORS);
     let lines = bytes.split(|&byte| byte == b'\n').count();
     for error in errors {
         assert!(error.line >= 1 && error.line as usize <= lines, "{error}");
-        assert!(
-            error.column >= 1 && error.column as usize <= bytes.len() + 1,
-            "{error}"
-        );
+        assert!(error.column >= 1 && error.column as usize <= bytes.len() + 1, "{error}");
     }
     assert!(count <= bytes.len());
 }
@@ -338,17 +284,12 @@ fn reads_to_an_end(bytes: &[u8]) {
 #[test]
 fn a_long_file_and_long_entries_cross_the_buffer() {
     let long = "\"0123456789abcdef\"\n".repeat(200_000);
-    assert!(
-        records(&format!("a TXT ( {long} )")).is_err(),
-        "more than 65535 bytes"
-    );
+    assert!(records(&format!("a TXT ( {long} )")).is_err(), "more than 65535 bytes");
     let comment = format!("; {}\n", "x".repeat(3_000_000));
     let text =
         format!("a A 192.0.2.1\n{comment}b ( {comment}A 192.0.2.2 )\n{comment}c A 192.0.2.3");
     assert_eq!(records(&text).unwrap().len(), 3);
-    let many: String = (0..200_000)
-        .map(|at| format!("host{at} A 192.0.2.1\n"))
-        .collect();
+    let many: String = (0..200_000).map(|at| format!("host{at} A 192.0.2.1\n")).collect();
     let found = records(&many).unwrap();
     assert_eq!(found.len(), 200_000);
     assert_eq!(found[199_999].owner.to_string(), "host199999.example.org.");
@@ -361,28 +302,18 @@ fn an_entry_without_an_end_is_refused() {
     let errors = records(&format!("a TXT ( {}", "x\n".repeat(10_000_000))).unwrap_err();
     assert_eq!(errors.len(), 1);
     assert_eq!(errors[0].line, 1);
-    assert!(
-        errors[0].message.contains("longer than 16 MiB"),
-        "{}",
-        errors[0]
-    );
+    assert!(errors[0].message.contains("longer than 16 MiB"), "{}", errors[0]);
 }
 
 #[test]
 fn reading_stops_after_twenty_errors() {
-    assert_eq!(
-        records(&"a A x\n".repeat(1000)).unwrap_err().len(),
-        MAX_ERRORS
-    );
+    assert_eq!(records(&"a A x\n".repeat(1000)).unwrap_err().len(), MAX_ERRORS);
 }
 
 #[test]
 fn one_line_makes_one_record() {
     let record = record_from_line("www A 192.0.2.1", &origin(), 300).unwrap();
-    assert_eq!(
-        (record.ttl, record.owner.to_string().as_str()),
-        (300, "www.example.org.")
-    );
+    assert_eq!((record.ttl, record.owner.to_string().as_str()), (300, "www.example.org."));
     assert!(record_from_line("", &origin(), 300).is_err());
     assert!(record_from_line("a A 1.1.1.1\nb A 1.1.1.1", &origin(), 300).is_err());
 }

@@ -31,10 +31,8 @@ fn load(zone: &str) -> Option<Zone> {
     let mut builder = Builder::new(&origin, size);
     let options = master::Options::new(&origin);
     let mut file = File::open(&path).unwrap();
-    master::read(&mut file, &options, &master::NoIncludes, &mut |record| {
-        builder.add(record)
-    })
-    .unwrap();
+    master::read(&mut file, &options, &master::NoIncludes, &mut |record| builder.add(record))
+        .unwrap();
     builder.finish().ok()
 }
 
@@ -84,23 +82,11 @@ fn b_build() {
             let rdata = &flat[at + 3..at + 3 + usize::from(flat[at + 2])];
             at += 3 + rdata.len();
             let class = wire::Class::IN;
-            builder
-                .add(catena_zone::RecordRef {
-                    owner,
-                    rtype,
-                    class,
-                    ttl: 3600,
-                    rdata,
-                })
-                .unwrap();
+            builder.add(catena_zone::RecordRef { owner, rtype, class, ttl: 3600, rdata }).unwrap();
         }
         let added = started.elapsed();
         let zone = builder.finish().ok().unwrap();
-        println!(
-            "build {:?}, of it finish {:?}",
-            started.elapsed(),
-            started.elapsed() - added
-        );
+        println!("build {:?}, of it finish {:?}", started.elapsed(), started.elapsed() - added);
         black_box(zone);
     }
 }
@@ -118,9 +104,7 @@ fn c_lookup() {
             .map(|line| {
                 let (qname, qtype) = line.split_once(' ').unwrap();
                 let qtype = Rtype::from_text(qtype).unwrap();
-                store_kit::query(&name(qname), qtype, false)
-                    .bytes()
-                    .to_vec()
+                store_kit::query(&name(qname), qtype, false).bytes().to_vec()
             })
             .collect();
         let mut queries: Vec<Query> = (0..64).map(|_| Query::new()).collect();

@@ -38,13 +38,7 @@ fn files(suite: &str, prefix: &str) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = std::fs::read_dir(root.join(suite))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with(prefix)
-        })
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
         .collect();
     all.sort();
     all
@@ -52,11 +46,7 @@ fn files(suite: &str, prefix: &str) -> Vec<PathBuf> {
 
 fn lines(value: &Value) -> Option<Vec<Record>> {
     let list = value.as_array()?;
-    Some(
-        list.iter()
-            .map(|line| record(line.as_str().unwrap()))
-            .collect(),
-    )
+    Some(list.iter().map(|line| record(line.as_str().unwrap())).collect())
 }
 
 /// The levels of the runner that came with the cases: rcode and AA, answer, authority (left out
@@ -68,10 +58,7 @@ fn judge(zone: &catena_zone::Zone, query: &Value, ttls: bool) -> (u8, String) {
     let expected = &query["expected"];
     let title = format!("{qname} {qtype} do={} {:?}", query["do"], got.outcome);
     if expected["rcode"].as_str() != Some(&got.rcode.to_string()) {
-        return (
-            0,
-            format!("{title}: rcode {}, want {}", got.rcode, expected["rcode"]),
-        );
+        return (0, format!("{title}: rcode {}, want {}", got.rcode, expected["rcode"]));
     }
     if let Some(aa) = expected["aa"].as_bool()
         && aa != got.aa
@@ -80,13 +67,8 @@ fn judge(zone: &catena_zone::Zone, query: &Value, ttls: bool) -> (u8, String) {
     }
     let strict = expected["strict_authority"].as_bool().unwrap_or(false);
     let both = !got.sections[0].is_empty()
-        && expected["answer"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty());
-    for (level, section) in ["answer", "authority", "additional"]
-        .into_iter()
-        .enumerate()
-    {
+        && expected["answer"].as_array().is_some_and(|list| !list.is_empty());
+    for (level, section) in ["answer", "authority", "additional"].into_iter().enumerate() {
         let Some(want) = lines(&expected[section]) else {
             continue;
         };
@@ -162,26 +144,16 @@ fn run(suite: &str, prefix: &str) -> BTreeMap<String, Score> {
 fn corefile_zone(case: &Value) -> Option<(String, String)> {
     let corefile = case["corefile"].as_str()?;
     let files = case["files"].as_object()?;
-    let line = corefile
-        .lines()
-        .find(|line| line.trim().starts_with("file "))?;
-    let words: Vec<&str> = line
-        .split_whitespace()
-        .filter(|word| *word != "{")
-        .collect();
-    let (_, text) = files
-        .iter()
-        .find(|(file, _)| words[1].ends_with(file.as_str()))?;
+    let line = corefile.lines().find(|line| line.trim().starts_with("file "))?;
+    let words: Vec<&str> = line.split_whitespace().filter(|word| *word != "{").collect();
+    let (_, text) = files.iter().find(|(file, _)| words[1].ends_with(file.as_str()))?;
     let key = corefile.split([' ', ':', '{']).next().unwrap();
     let origin = words.get(2).copied().unwrap_or(key);
     Some((origin.to_owned(), text.as_str()?.to_owned()))
 }
 
 fn report(suite: &str, scores: &BTreeMap<String, Score>) {
-    let most = std::env::var("SHOW")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(3);
+    let most = std::env::var("SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
     for (kind, score) in scores {
         let (asked, passed, additional) = (score.asked, score.passed, score.additional);
         println!("{suite} {kind}: {passed} of {asked}, with additional {additional}");
@@ -228,10 +200,7 @@ fn coredns_file() {
         !failure.contains("TestLookupFallthrough") && !failure.contains("wild.dnssex.nl. SRV")
     };
     for score in scores.values() {
-        assert_eq!(
-            score.failures.iter().filter(elsewhere).collect::<Vec<_>>(),
-            [""; 0]
-        );
+        assert_eq!(score.failures.iter().filter(elsewhere).collect::<Vec<_>>(), [""; 0]);
     }
 }
 
@@ -248,9 +217,7 @@ fn differential() {
         let queries = scenario["queries"].as_array().unwrap();
         for (line, expected) in queries.iter().zip(scenario["answers"].as_array().unwrap()) {
             let words: Vec<&str> = line.as_str().unwrap().split(' ').collect();
-            let other = words
-                .iter()
-                .any(|word| *word == "chaos" || word.starts_with("opcode"));
+            let other = words.iter().any(|word| *word == "chaos" || word.starts_with("opcode"));
             let outside = !name(words[0]).is_under(&name("example.org."));
             let flags = expected["flags"].as_str().unwrap_or("");
             let cut = flags.split(' ').any(|flag| flag == "tc");
@@ -273,8 +240,5 @@ fn differential() {
             }
         }
     }
-    report(
-        "differential",
-        &BTreeMap::from([("file-plain".to_owned(), score)]),
-    );
+    report("differential", &BTreeMap::from([("file-plain".to_owned(), score)]));
 }

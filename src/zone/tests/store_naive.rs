@@ -22,11 +22,7 @@ struct Naive {
 const APEX: &str = "zone.test.";
 
 fn full(labels: &[String]) -> Name {
-    let mut text: String = labels
-        .iter()
-        .rev()
-        .map(|label| format!("{label}."))
-        .collect();
+    let mut text: String = labels.iter().rev().map(|label| format!("{label}.")).collect();
     text.push_str(APEX);
     Name::from_text(&text).unwrap()
 }
@@ -36,10 +32,8 @@ fn labels_of(name: &Name) -> Option<Labels> {
     if !name.is_under(&apex) {
         return None;
     }
-    let mut all: Labels = name
-        .labels()
-        .map(|label| String::from_utf8_lossy(label).to_lowercase())
-        .collect();
+    let mut all: Labels =
+        name.labels().map(|label| String::from_utf8_lossy(label).to_lowercase()).collect();
     all.truncate(all.len() - 2);
     all.reverse();
     Some(all)
@@ -70,9 +64,7 @@ impl Naive {
     }
 
     fn has(&self, name: &[String], rtype: Rtype) -> bool {
-        self.names
-            .get(name)
-            .is_some_and(|types| types.contains_key(&rtype))
+        self.names.get(name).is_some_and(|types| types.contains_key(&rtype))
     }
 
     fn records(&self, at: &[String], owner: &Name, rtype: Rtype) -> Vec<Record> {
@@ -104,11 +96,7 @@ impl Naive {
             encloser.pop();
         }
         encloser.push("*".into());
-        if self.exists(&encloser) {
-            Step::Wild(encloser)
-        } else {
-            Step::Missing
-        }
+        if self.exists(&encloser) { Step::Wild(encloser) } else { Step::Missing }
     }
 
     fn answer(&self, qname: &Name, qtype: Rtype) -> Reply {
@@ -159,18 +147,13 @@ impl Naive {
                         reply.answer.extend(found);
                         dnames.push(owner.clone());
                     }
-                    let mut text: String = labels[owner.len()..]
-                        .iter()
-                        .rev()
-                        .map(|l| format!("{l}."))
-                        .collect();
+                    let mut text: String =
+                        labels[owner.len()..].iter().rev().map(|l| format!("{l}.")).collect();
                     text.push_str(&target.to_string());
                     let target = Name::from_text(&text).unwrap();
                     growing += usize::from(target.as_wire().len() > name.as_wire().len());
                     let data = target.as_wire().to_vec();
-                    reply
-                        .answer
-                        .push((name.to_string(), Rtype::CNAME, 300, data));
+                    reply.answer.push((name.to_string(), Rtype::CNAME, 300, data));
                     if qtype == Rtype::CNAME {
                         reply.authority = ns;
                         return reply;
@@ -258,9 +241,7 @@ fn add(naive: &mut Naive, owner: &Labels, data: &Data) -> bool {
     let (rtype, wire) = data.wire();
     let types = naive.names.entry(owner.clone()).or_default();
     let alone = |rtype| rtype == Rtype::CNAME;
-    let taken = types
-        .keys()
-        .any(|&other| other != rtype && (alone(other) || alone(rtype)));
+    let taken = types.keys().any(|&other| other != rtype && (alone(other) || alone(rtype)));
     let single = matches!(rtype, Rtype::CNAME | Rtype::DNAME) && types.contains_key(&rtype);
     // A DNAME that leads to itself or below makes names without end; the bounds differ.
     let endless = match data {
@@ -275,10 +256,7 @@ fn add(naive: &mut Naive, owner: &Labels, data: &Data) -> bool {
     }
     let set = types.entry(rtype).or_default();
     let folded = store_kit::fold(rtype, wire.clone());
-    if !set
-        .iter()
-        .any(|known| store_kit::fold(rtype, known.clone()) == folded)
-    {
+    if !set.iter().any(|known| store_kit::fold(rtype, known.clone()) == folded) {
         set.push(wire);
     }
     true

@@ -20,19 +20,14 @@ fn check(origin: &str, zone: &str, script: &str) {
         assert_eq!(format!("{}{flags}", got.rcode), head, "{question:?}");
         let lines: Vec<&str> = lines.collect();
         for (mark, section) in ["AN ", "NS "].into_iter().zip(&got.sections) {
-            let wanted: Vec<&str> = lines
-                .iter()
-                .filter_map(|line| line.strip_prefix(mark))
-                .collect();
+            let wanted: Vec<&str> =
+                lines.iter().filter_map(|line| line.strip_prefix(mark)).collect();
             if wanted == ["..."] {
                 continue;
             }
             let want: Vec<Record> = wanted.iter().map(|line| record(line)).collect();
             let (got, want_text) = (show(section), show(&want));
-            assert!(
-                same(section, &want, true),
-                "{question:?} {mark}\n{got:#?}\n{want_text:#?}"
-            );
+            assert!(same(section, &want, true), "{question:?} {mark}\n{got:#?}\n{want_text:#?}");
         }
     }
 }
@@ -374,10 +369,7 @@ xx A 192.0.2.10
 #[test]
 fn rfc_5155_appendix_b() {
     let line = |hash: &str| {
-        let found = RFC_5155
-            .lines()
-            .find(|line| line.starts_with(hash))
-            .unwrap();
+        let found = RFC_5155.lines().find(|line| line.starts_with(hash)).unwrap();
         let (owner, rest) = found.split_once(' ').unwrap();
         format!("NS {owner}.example. 3600 IN {rest}")
     };

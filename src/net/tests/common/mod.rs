@@ -1,10 +1,6 @@
 //! What the tests of sockets share: a handler that echoes, and messages to be echoed.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part of this"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::SocketAddr;
@@ -84,8 +80,7 @@ impl Handler for Echo {
     fn refuse(&self, slot: &mut Slot) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         slot.reply.begin_rejection(&slot.query.bytes()[12..]);
-        slot.reply
-            .seal(slot.query.id(), 0x8000 | u16::from(REFUSED));
+        slot.reply.seal(slot.query.id(), 0x8000 | u16::from(REFUSED));
         slot.fate = Fate::Send;
     }
 }
@@ -134,9 +129,7 @@ pub fn client(to: SocketAddr) -> std::net::UdpSocket {
     let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = std::net::UdpSocket::bind(any).unwrap();
     socket.connect(to).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     socket
 }
 

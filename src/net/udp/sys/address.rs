@@ -51,19 +51,13 @@ impl Name {
                 self.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: addr.port().to_be(),
-                    sin_addr: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(addr.ip().octets()),
-                    },
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(addr.ip().octets()) },
                     sin_zero: [0; 8],
                 };
                 size_of::<libc::sockaddr_in>() as libc::socklen_t
             }
             _ => {
-                let scope = if let SocketAddr::V6(addr) = addr {
-                    addr.scope_id()
-                } else {
-                    0
-                };
+                let scope = if let SocketAddr::V6(addr) = addr { addr.scope_id() } else { 0 };
                 self.v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: addr.port().to_be(),
@@ -82,9 +76,7 @@ fn in6(ip: IpAddr) -> libc::in6_addr {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
         IpAddr::V6(ip) => ip,
     };
-    libc::in6_addr {
-        s6_addr: ip.octets(),
-    }
+    libc::in6_addr { s6_addr: ip.octets() }
 }
 
 /// Room for one control message with an address.
@@ -113,9 +105,7 @@ pub(super) fn arrival(header: &mut libc::msghdr) -> Option<IpAddr> {
                 let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
                 // The route decides where the reply leaves, not the way the query came.
                 (*info).ipi_ifindex = 0;
-                Some(IpAddr::V4(Ipv4Addr::from(
-                    (*info).ipi_spec_dst.s_addr.to_ne_bytes(),
-                )))
+                Some(IpAddr::V4(Ipv4Addr::from((*info).ipi_spec_dst.s_addr.to_ne_bytes())))
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let info = libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>();
@@ -145,17 +135,9 @@ pub(super) fn leave_from(
     // to it with that room.
     unsafe {
         let (level, kind, len) = if v6 {
-            (
-                libc::IPPROTO_IPV6,
-                libc::IPV6_PKTINFO,
-                size_of::<libc::in6_pktinfo>(),
-            )
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>())
         } else {
-            (
-                libc::IPPROTO_IP,
-                libc::IP_PKTINFO,
-                size_of::<libc::in_pktinfo>(),
-            )
+            (libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>())
         };
         header.msg_controllen = libc::CMSG_SPACE(len as u32) as _;
         let message = libc::CMSG_FIRSTHDR(header);
@@ -166,9 +148,7 @@ pub(super) fn leave_from(
             IpAddr::V4(ip) if !v6 => {
                 let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
                 let nowhere = libc::in_addr { s_addr: 0 };
-                let here = libc::in_addr {
-                    s_addr: u32::from_ne_bytes(ip.octets()),
-                };
+                let here = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
                 info.write(libc::in_pktinfo {
                     ipi_ifindex: 0,
                     ipi_spec_dst: here,
@@ -177,15 +157,8 @@ pub(super) fn leave_from(
             }
             ip => {
                 let info = libc::CMSG_DATA(message).cast::<libc::in6_pktinfo>();
-                let scope = if let SocketAddr::V6(from) = from {
-                    from.scope_id()
-                } else {
-                    0
-                };
-                info.write(libc::in6_pktinfo {
-                    ipi6_addr: in6(ip),
-                    ipi6_ifindex: scope as _,
-                });
+                let scope = if let SocketAddr::V6(from) = from { from.scope_id() } else { 0 };
+                info.write(libc::in6_pktinfo { ipi6_addr: in6(ip), ipi6_ifindex: scope as _ });
             }
         }
     }

@@ -1,11 +1,6 @@
 //! What the tests of the store share: zones from text, queries from names, replies as lists.
 #![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    unreachable_pub,
-    reason = "helpers of tests"
-)]
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, reason = "helpers of tests")]
 
 use catena_zone::{Builder, Outcome, Zone, master};
 use wire::name::NameBuf;
@@ -34,12 +29,7 @@ pub fn load(origin: &str, text: &str) -> Result<Zone, Vec<String>> {
         let _ = builder.add(record);
         Ok(())
     })
-    .map_err(|errors| {
-        errors
-            .iter()
-            .map(|error| format!("{error:?}"))
-            .collect::<Vec<_>>()
-    })?;
+    .map_err(|errors| errors.iter().map(|error| format!("{error:?}")).collect::<Vec<_>>())?;
     builder.finish()
 }
 
@@ -69,12 +59,7 @@ pub fn ask(zone: &Zone, qname: &Name, qtype: Rtype, dnssec: bool) -> Answer {
         rcode = Rcode::SERVFAIL;
         reply.clear();
     }
-    Answer {
-        rcode,
-        aa: reply.authoritative(),
-        sections: sections(&reply),
-        outcome,
-    }
+    Answer { rcode, aa: reply.authoritative(), sections: sections(&reply), outcome }
 }
 
 /// The records of a reply; also checks that its plain length is right.
@@ -86,14 +71,7 @@ pub fn sections(reply: &Reply) -> [Vec<Record>; 3] {
         let record = record.unwrap();
         record.owner(&mut owner).unwrap();
         let mut data = Vec::new();
-        rdata::expand(
-            record.rtype,
-            reply.bytes(),
-            record.rdata_at,
-            record.end,
-            &mut data,
-        )
-        .unwrap();
+        rdata::expand(record.rtype, reply.bytes(), record.rdata_at, record.end, &mut data).unwrap();
         plain += owner.as_wire().len() + 10 + data.len();
         let section = match record.section {
             Section::Answer => 0,
@@ -136,22 +114,14 @@ pub fn record(line: &str) -> Record {
         .unwrap_or_else(|error| panic!("{line}: {error:?}"));
     assert_eq!(record.class, Class::IN);
     let data = fold(record.rtype, record.rdata);
-    (
-        record.owner.to_lower().to_string(),
-        record.rtype,
-        record.ttl,
-        data,
-    )
+    (record.owner.to_lower().to_string(), record.rtype, record.ttl, data)
 }
 
 pub fn show(records: &[Record]) -> Vec<String> {
     let mut lines: Vec<String> = records
         .iter()
         .map(|(owner, rtype, ttl, data)| {
-            format!(
-                "{owner} {ttl} {rtype} {}",
-                master::rdata_to_text(*rtype, data)
-            )
+            format!("{owner} {ttl} {rtype} {}", master::rdata_to_text(*rtype, data))
         })
         .collect();
     lines.sort();
@@ -162,11 +132,7 @@ pub fn show(records: &[Record]) -> Vec<String> {
 pub fn same(a: &[Record], b: &[Record], ttls: bool) -> bool {
     // Marks of `record`: signatures by type covered, other types by owner alone.
     let shortest = |of: Rtype| {
-        let lens = a
-            .iter()
-            .chain(b)
-            .filter(|record| record.1 == of)
-            .map(|record| record.3.len());
+        let lens = a.iter().chain(b).filter(|record| record.1 == of).map(|record| record.3.len());
         match lens.min() {
             Some(0) => 0,
             Some(2) if of == Rtype::RRSIG => 2,
@@ -178,12 +144,7 @@ pub fn same(a: &[Record], b: &[Record], ttls: bool) -> bool {
             .iter()
             .map(|(owner, rtype, ttl, data)| {
                 let data = &data[..data.len().min(shortest(*rtype))];
-                (
-                    owner.clone(),
-                    *rtype,
-                    if ttls { *ttl } else { 0 },
-                    data.to_vec(),
-                )
+                (owner.clone(), *rtype, if ttls { *ttl } else { 0 }, data.to_vec())
             })
             .collect();
         keys.sort();

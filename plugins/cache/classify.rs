@@ -1,0 +1,444 @@
+//! What kind of answer a reply is, and for how long it may be kept. Pure: time is an argument.
+
+use wire::{Class, NameBuf, Query, Rcode, Record, Reply, Rtype, Section, name};
+
+use super::config::{Config, Half};
+
+/// What the cache makes of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) kind: Kind,
+    /// The TTL that all records get, in the reply as in the cache.
+    pub(super) ttl: u32,
+    /// Where it is kept, if it may be.
+    pub(super) half: Option<Half>,
+    /// The record asked for is there, at the end of any aliases.
+    pub(super) answering: bool,
+    /// The name asked for is written out at an answer, maybe in another's case.
+    pub(super) uncompressed: bool,
+}
+
+/// Kinds of replies as CoreDNS tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Records, or nothing at all without a word about why.
+    Answer,
+    /// A referral.
+    Delegation,
+    /// The name exists, the type does not (RFC 2308 section 2.2).
+    NoData,
+    /// The name does not exist (RFC 2308 section 2.1).
+    NameError,
+    /// SERVFAIL or NOTIMP.
+    Failure,
+    /// Anything else: never kept.
+    Other,
+}
+
+/// The records do not hold what they promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// CoreDNS's TTL for replies without any.
+const BARE_TTL: u32 = 5;
+/// Aliases followed before the answer counts as none; each step looks at all records.
+const MAX_ALIASES: usize = 16;
+
+/// Looks at everything once.
+#[derive(Default)]
+struct Sums {
+    min_ttl: Option<u32>,
+    answers: bool,
+    aliases: bool,
+    soa: bool,
+    referral: bool,
+    uncompressed: bool,
+    /// Seconds until the first signature expires; negative: one has, or is not valid yet.
+    signatures: Option<i64>,
+}
+
+/// Judges the reply to `query`; `unix` is the time for signatures.
+pub(super) fn judge(
+    query: &Query,
+    reply: &Reply,
+    unix: impl FnOnce() -> u64,
+    config: &Config,
+) -> Result<Verdict, Malformed> {
+    let mut sums = Sums::default();
+    let mut clock = Some(unix);
+    let mut now = 0;
+    let mut owner = NameBuf::new();
+    for record in reply.records() {
+        let record = record.map_err(|_| Malformed)?;
+        if record.rtype == Rtype::OPT {
+            continue;
+        }
+        sums.min_ttl = Some(sums.min_ttl.map_or(record.ttl, |least| least.min(record.ttl)));
+        match (record.section, record.rtype) {
+            (Section::Answer, rtype) => {
+                sums.answers = true;
+                sums.aliases |= rtype == Rtype::CNAME;
+                if !sums.uncompressed
+                    && query.labels() > 0
+                    && reply.bytes()[record.start] & 0xC0 != 0xC0
+                {
+                    record.owner(&mut owner).map_err(|_| Malformed)?;
+                    sums.uncompressed = name::eq(owner.as_wire(), query.name());
+                }
+            }
+            (Section::Authority, Rtype::SOA) => sums.soa = true,
+            (Section::Authority, Rtype::NS) => sums.referral = true,
+            _ => {}
+        }
+        if record.rtype == Rtype::RRSIG && query.wants_dnssec() {
+            if let Some(clock) = clock.take() {
+                now = clock();
+            }
+            let left = signature_left(&record, now)?;
+            sums.signatures = Some(sums.signatures.map_or(left, |least| least.min(left)));
+        }
+    }
+    let answering =
+        sums.answers && reply.rcode() == Rcode::NOERROR && { answers(query, reply, sums.aliases)? };
+    Ok(sums.verdict(query, reply, config, answering))
+}
+
+impl Sums {
+    fn verdict(&self, query: &Query, reply: &Reply, config: &Config, answering: bool) -> Verdict {
+        let kind = self.kind(reply.rcode(), answering);
+        let (half, limits) = match kind {
+            Kind::NameError | Kind::NoData => (Half::Denial, &config.denial),
+            Kind::Failure => (Half::Denial, &config.denial),
+            Kind::Answer | Kind::Delegation | Kind::Other => (Half::Success, &config.success),
+        };
+        let bare = match kind {
+            Kind::Answer | Kind::NoData | Kind::NameError => self.min_ttl.unwrap_or(BARE_TTL),
+            Kind::Delegation | Kind::Failure | Kind::Other => BARE_TTL,
+        };
+        let mut ttl = match kind {
+            Kind::Failure => config.servfail,
+            // The maximum wins over the minimum.
+            _ => bare.max(limits.min_ttl).min(limits.max_ttl),
+        };
+        if let Some(left) = self.signatures.filter(|&left| left > 0) {
+            // RFC 4035 section 5.3.3: no longer than the signatures are valid.
+            ttl = ttl.min(u32::try_from(left).unwrap_or(u32::MAX));
+        }
+        let bounded = match kind {
+            Kind::Other => false,
+            // "Negative responses without SOA records SHOULD NOT be cached" (RFC 2308 section 5).
+            Kind::NameError => self.soa,
+            Kind::Answer => !self.answers || answering,
+            Kind::NoData | Kind::Delegation | Kind::Failure => true,
+        };
+        let keep = bounded && ttl > 0 && !reply.truncated && !limits.disabled.contains(query);
+        Verdict {
+            kind,
+            ttl,
+            half: keep.then_some(half),
+            answering,
+            uncompressed: self.uncompressed,
+        }
+    }
+
+    fn kind(&self, rcode: Rcode, answering: bool) -> Kind {
+        if self.signatures.is_some_and(|left| left <= 0) {
+            return Kind::Other;
+        }
+        match rcode {
+            Rcode::NOERROR if self.answers && !answering && self.soa => Kind::NoData,
+            Rcode::NOERROR if self.answers => Kind::Answer,
+            Rcode::NOERROR if self.soa => Kind::NoData,
+            Rcode::NOERROR if self.referral => Kind::Delegation,
+            Rcode::NOERROR => Kind::Answer,
+            // With aliases the denial is of their target (RFC 2308 section 2.1), and holds for
+            // this question all the same.
+            Rcode::NXDOMAIN if !self.answers || self.aliases => Kind::NameError,
+            Rcode::SERVFAIL | Rcode::NOTIMP if !self.answers => Kind::Failure,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// Seconds until an RRSIG expires; zero or less if it is not valid now. Times of signatures wrap
+/// (RFC 4034 section 3.1.5).
+fn signature_left(record: &Record<'_>, unix: u64) -> Result<i64, Malformed> {
+    let rdata = record.rdata();
+    let word = |at: usize| {
+        let bytes = rdata.get(at..at + 4).and_then(|bytes| bytes.first_chunk::<4>());
+        bytes.map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Malformed)
+    };
+    let now = unix as u32;
+    let left = word(8)?.wrapping_sub(now) as i32;
+    let begun = now.wrapping_sub(word(12)?) as i32;
+    Ok(if begun < 0 { -1 } else { i64::from(left) })
+}
+
+/// Whether the answer section has the type asked for at the name asked for, or at the end of the
+/// one chain of aliases that starts there (RFC 1034 section 3.6.2). A loop or a name with two
+/// targets has no end.
+fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malformed> {
+    let follow = aliases && !matches!(query.qtype(), Rtype::CNAME | Rtype::ANY);
+    let mut at = NameBuf::new();
+    at.set_folded(query.name());
+    let mut next = NameBuf::new();
+    if follow {
+        let mut steps = 0;
+        loop {
+            match target(query, reply, &at, &mut next)? {
+                Targets::None => break,
+                Targets::One if steps < MAX_ALIASES => std::mem::swap(&mut at, &mut next),
+                Targets::One | Targets::Several => return Ok(false),
+            }
+            steps += 1;
+        }
+    }
+    if query.qtype() == Rtype::CNAME {
+        return Ok(target(query, reply, &at, &mut next)? == Targets::One);
+    }
+    let mut owner = NameBuf::new();
+    for record in answer_records(query, reply) {
+        let record = record?;
+        if query.qtype() == Rtype::ANY || record.rtype == query.qtype() {
+            record.owner(&mut owner).map_err(|_| Malformed)?;
+            if name::eq(owner.as_wire(), at.as_wire()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// How many different targets a name has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Targets {
+    None,
+    One,
+    Several,
+}
+
+/// Where the CNAME of `of` points, into `to`.
+fn target(
+    query: &Query,
+    reply: &Reply,
+    of: &NameBuf,
+    to: &mut NameBuf,
+) -> Result<Targets, Malformed> {
+    let mut found = Targets::None;
+    let (mut owner, mut other) = (NameBuf::new(), NameBuf::new());
+    for record in answer_records(query, reply) {
+        let record = record?;
+        if record.rtype != Rtype::CNAME {
+            continue;
+        }
+        record.owner(&mut owner).map_err(|_| Malformed)?;
+        if !name::eq(owner.as_wire(), of.as_wire()) {
+            continue;
+        }
+        name::read(reply.bytes(), record.rdata_at, &mut other).map_err(|_| Malformed)?;
+        if found == Targets::One && !name::eq(to.as_wire(), other.as_wire()) {
+            return Ok(Targets::Several);
+        }
+        std::mem::swap(to, &mut other);
+        found = Targets::One;
+    }
+    Ok(found)
+}
+
+/// The records of the answer section whose class is the one asked for.
+fn answer_records<'a>(
+    query: &'a Query,
+    reply: &'a Reply,
+) -> impl Iterator<Item = Result<Record<'a>, Malformed>> {
+    let class = query.qclass();
+    reply
+        .records()
+        .take_while(|record| record.as_ref().is_ok_and(|record| record.section == Section::Answer))
+        .filter(move |record| {
+            record.as_ref().is_ok_and(|record| class == Class::ANY || record.class == class)
+        })
+        .map(|record| record.map_err(|_| Malformed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Name;
+
+    /// A question and its reply: `record("an", owner, type, ttl, data)`.
+    struct Case {
+        query: Query,
+        reply: Reply,
+    }
+
+    fn wire(text: &str) -> Vec<u8> {
+        Name::from_text(text).unwrap().as_wire().to_vec()
+    }
+
+    fn ask(name: &str, qtype: Rtype, dnssec: bool) -> Case {
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        query.ask_on_behalf(&Query::new(), &wire(name), qtype, dnssec);
+        reply.begin(&query);
+        Case { query, reply }
+    }
+
+    impl Case {
+        fn put(
+            mut self,
+            section: Section,
+            owner: &str,
+            rtype: Rtype,
+            ttl: u32,
+            data: &[u8],
+        ) -> Self {
+            self.reply.push(section, &wire(owner), rtype, Class::IN, ttl, data);
+            self
+        }
+        fn a(self, owner: &str, ttl: u32) -> Self {
+            self.put(Section::Answer, owner, Rtype::A, ttl, &[192, 0, 2, 1])
+        }
+        fn cname(self, owner: &str, to: &str) -> Self {
+            self.put(Section::Answer, owner, Rtype::CNAME, 300, &wire(to))
+        }
+        fn soa(self, ttl: u32) -> Self {
+            let data = [wire("ns."), wire("host."), vec![0; 20]].concat();
+            self.put(Section::Authority, "example.org.", Rtype::SOA, ttl, &data)
+        }
+        fn ns(self) -> Self {
+            self.put(Section::Authority, "example.org.", Rtype::NS, 900, &wire("ns."))
+        }
+        fn rcode(mut self, rcode: Rcode) -> Self {
+            self.reply.set_rcode(rcode);
+            self
+        }
+        fn rrsig(self, inception: u32, expiration: u32) -> Self {
+            let mut data = vec![0, 1, 13, 2, 0, 0, 1, 44];
+            data.extend_from_slice(&expiration.to_be_bytes());
+            data.extend_from_slice(&inception.to_be_bytes());
+            data.extend_from_slice(&[0, 1, 0, 9]);
+            self.put(Section::Answer, "www.example.org.", Rtype::RRSIG, 300, &data)
+        }
+        fn judge(&self) -> Verdict {
+            judge(&self.query, &self.reply, || 1_000_000, &Config::default()).unwrap()
+        }
+        fn kept(&self) -> (Kind, u32, Option<Half>) {
+            let verdict = self.judge();
+            (verdict.kind, verdict.ttl, verdict.half)
+        }
+    }
+
+    fn www() -> Case {
+        ask("www.example.org.", Rtype::A, false)
+    }
+
+    const POSITIVE: Option<Half> = Some(Half::Success);
+    const NEGATIVE: Option<Half> = Some(Half::Denial);
+
+    #[test]
+    fn answers_live_as_long_as_their_shortest_record() {
+        assert_eq!(www().a("www.example.org.", 300).kept(), (Kind::Answer, 300, POSITIVE));
+        let two = www().a("www.example.org.", 3000).ns();
+        assert_eq!(two.kept(), (Kind::Answer, 900, POSITIVE));
+        assert_eq!(www().a("www.example.org.", 90_000).kept(), (Kind::Answer, 3600, POSITIVE));
+        assert_eq!(www().a("www.example.org.", 0).kept(), (Kind::Answer, 5, POSITIVE));
+    }
+
+    #[test]
+    fn denials_need_a_soa() {
+        let nx = || www().rcode(Rcode::NXDOMAIN);
+        assert_eq!(nx().soa(300).kept(), (Kind::NameError, 300, NEGATIVE));
+        assert_eq!(nx().soa(3000).kept(), (Kind::NameError, 1800, NEGATIVE));
+        assert_eq!(nx().kept(), (Kind::NameError, 5, None));
+        assert_eq!(www().soa(300).kept(), (Kind::NoData, 300, NEGATIVE));
+        let alias = www().cname("www.example.org.", "gone.").rcode(Rcode::NXDOMAIN);
+        assert_eq!(alias.soa(60).kept(), (Kind::NameError, 60, NEGATIVE));
+        let odd = www().a("www.example.org.", 60).rcode(Rcode::NXDOMAIN);
+        assert_eq!(odd.soa(60).kept(), (Kind::Other, 5, None));
+    }
+
+    #[test]
+    fn replies_without_a_ttl_of_their_own() {
+        assert_eq!(www().rcode(Rcode::NOERROR).kept(), (Kind::Answer, 5, POSITIVE));
+        assert_eq!(www().ns().kept(), (Kind::Delegation, 5, POSITIVE));
+        assert_eq!(www().rcode(Rcode::SERVFAIL).kept(), (Kind::Failure, 5, NEGATIVE));
+        assert_eq!(www().rcode(Rcode::NOTIMP).kept(), (Kind::Failure, 5, NEGATIVE));
+        assert_eq!(www().rcode(Rcode::REFUSED).kept(), (Kind::Other, 5, None));
+    }
+
+    #[test]
+    fn truncated_replies_are_not_kept() {
+        let mut case = www().a("www.example.org.", 300);
+        case.reply.truncated = true;
+        assert_eq!(case.kept(), (Kind::Answer, 300, None));
+    }
+
+    #[test]
+    fn an_alias_must_lead_to_the_type_asked_for() {
+        let start = "www.example.org.";
+        assert_eq!(www().cname(start, "b.").a("b.", 60).kept(), (Kind::Answer, 60, POSITIVE));
+        assert_eq!(www().a("b.", 60).cname(start, "b.").kept(), (Kind::Answer, 60, POSITIVE));
+        assert_eq!(www().cname(start, "b.").kept(), (Kind::Answer, 300, None));
+        assert_eq!(www().cname(start, "b.").soa(60).kept(), (Kind::NoData, 60, NEGATIVE));
+        assert_eq!(www().cname(start, "b.").a("c.", 60).kept(), (Kind::Answer, 60, None));
+        let twice = www().cname(start, "b.").cname(start, "c.").a("b.", 60);
+        assert_eq!(twice.kept(), (Kind::Answer, 60, None));
+        let same = www().cname(start, "b.").cname(start, "B.").a("b.", 60);
+        assert_eq!(same.kept(), (Kind::Answer, 60, POSITIVE));
+        let looped = www().cname(start, "b.").cname("b.", start).a("b.", 60);
+        assert_eq!(looped.kept(), (Kind::Answer, 60, None));
+        let asked = ask(start, Rtype::CNAME, false).cname(start, "b.");
+        assert_eq!(asked.kept(), (Kind::Answer, 300, POSITIVE));
+        let any = ask(start, Rtype::ANY, false).cname(start, "b.");
+        assert_eq!(any.kept(), (Kind::Answer, 300, POSITIVE));
+    }
+
+    #[test]
+    fn long_chains_end() {
+        let mut case = ask("n0.", Rtype::A, false);
+        for n in 0..40 {
+            case = case.cname(&format!("n{n}."), &format!("n{}.", n + 1));
+        }
+        assert_eq!(case.a("n40.", 60).judge().half, None);
+    }
+
+    #[test]
+    fn signatures_bound_the_lifetime() {
+        let signed = |from, to| {
+            ask("www.example.org.", Rtype::A, true).a("www.example.org.", 300).rrsig(from, to)
+        };
+        assert_eq!(signed(0, 2_000_000).kept(), (Kind::Answer, 300, POSITIVE));
+        assert_eq!(signed(0, 1_000_100).kept(), (Kind::Answer, 100, POSITIVE));
+        assert_eq!(signed(0, 999_999).kept(), (Kind::Other, 5, None));
+        assert_eq!(signed(1_000_001, 2_000_000).kept(), (Kind::Other, 5, None));
+        let unasked = www().a("www.example.org.", 300).rrsig(0, 999_999);
+        assert_eq!(unasked.kept(), (Kind::Answer, 300, POSITIVE), "without DO nobody checks");
+    }
+
+    #[test]
+    fn the_maximum_wins_over_the_minimum() {
+        let mut config = Config::default();
+        config.success.min_ttl = 100;
+        config.success.max_ttl = 50;
+        let case = www().a("www.example.org.", 10);
+        let verdict = judge(&case.query, &case.reply, || 0, &config).unwrap();
+        assert_eq!(verdict.ttl, 50);
+    }
+
+    #[test]
+    fn names_written_out_are_seen() {
+        let mut case = www().a("www.example.org.", 60);
+        assert!(!case.judge().uncompressed);
+        let record = [wire("WWW.example.org."), vec![0, 1, 0, 1, 0, 0, 0, 9, 0, 0]].concat();
+        case.reply.push_raw(Section::Answer, &record, 1, record.len() as u32);
+        assert!(case.judge().uncompressed);
+    }
+
+    #[test]
+    fn disabled_zones_are_only_clamped() {
+        let mut config = Config::default();
+        config.success.disabled = chain::ZoneSet::new([Name::from_text("example.org.").unwrap()]);
+        let case = www().a("www.example.org.", 90_000);
+        let verdict = judge(&case.query, &case.reply, || 0, &config).unwrap();
+        assert_eq!((verdict.ttl, verdict.half), (3600, None));
+    }
+}

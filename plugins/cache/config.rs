@@ -1,0 +1,522 @@
+//! The `cache` directive as plain values.
+
+use std::time::Duration;
+
+use chain::ZoneSet;
+use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
+use wire::Name;
+
+/// Which half of the cache a directive speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Half {
+    /// Answers and referrals.
+    Success,
+    /// NXDOMAIN, NODATA and failures.
+    Denial,
+}
+
+impl Half {
+    /// The value of the metric label `type`.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denial => "denial",
+        }
+    }
+}
+
+/// The bounds of one half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Capacity in units of one KiB, of which every entry weighs at least one.
+    pub(super) capacity: u64,
+    /// No entry lives longer, in seconds.
+    pub(super) max_ttl: u32,
+    /// No entry lives shorter, in seconds.
+    pub(super) min_ttl: u32,
+    /// Nothing of this half is kept for these zones.
+    pub(super) disabled: ZoneSet,
+}
+
+/// When to renew a popular entry before it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefetch {
+    /// So many hits make an entry popular.
+    pub(super) amount: u32,
+    /// A gap of more than this between two hits starts the count anew.
+    pub(super) gap: Duration,
+    /// Renew when this much of the lifetime is left.
+    pub(super) percent: u32,
+}
+
+/// How to use entries past their lifetime (RFC 8767).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stale {
+    /// For so many seconds after they expired.
+    pub(super) up_to: u32,
+    /// Ask first and wait for so long (zero: for as long as it takes).
+    pub(super) verify: Option<Duration>,
+    /// The TTL they are sent with.
+    pub(super) ttl: u32,
+    /// After a failed renewal, wait for so long before the next.
+    pub(super) recheck: Duration,
+}
+
+/// Everything a `cache` directive says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Config {
+    /// Names outside these zones pass through.
+    pub(super) zones: ZoneSet,
+    /// The zones as the metric label shows them.
+    pub(super) zones_label: String,
+    pub(super) success: Limits,
+    pub(super) denial: Limits,
+    pub(super) prefetch: Option<Prefetch>,
+    pub(super) stale: Option<Stale>,
+    pub(super) prefer_positive: bool,
+    /// How long failures live, in seconds; zero: not at all.
+    pub(super) servfail: u32,
+    pub(super) keepttl: bool,
+}
+
+/// The capacity without an option.
+const DEFAULT_CAPACITY: u64 = 10_000;
+/// CoreDNS's smallest cache; smaller numbers in a Corefile mean this one there, too.
+const MIN_CAPACITY: u64 = 1024;
+/// The lifetime of positive answers is at most an hour; that of denials half of it.
+const MAX_TTL: u32 = 3600;
+const MIN_TTL: u32 = 5;
+/// "Caching SERVFAIL … MUST NOT be cached for longer than 5 minutes" (RFC 2308 section 7.1), and
+/// the same bound for attempts to renew (RFC 8767 section 5).
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+const OPTIONS: &[&str] = &[
+    "success",
+    "denial",
+    "prefetch",
+    "serve_stale",
+    "serve_stale_policy",
+    "servfail",
+    "disable",
+    "keepttl",
+];
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY,
+            max_ttl: MAX_TTL,
+            min_ttl: MIN_TTL,
+            disabled: ZoneSet::new([]),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            zones: ZoneSet::all(),
+            zones_label: ".".into(),
+            success: Limits::default(),
+            denial: Limits { max_ttl: MAX_TTL / 2, ..Limits::default() },
+            prefetch: None,
+            stale: None,
+            prefer_positive: false,
+            servfail: MIN_TTL,
+            keepttl: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the directive; `block_zones` is what it caches without zones of its own. Warnings go
+    /// to `warnings`.
+    ///
+    /// Errors: all that is wrong with it.
+    pub(super) fn parse(
+        directive: &Directive,
+        block_zones: &[Name],
+        warnings: &mut Diagnostics,
+    ) -> Result<Self, Diagnostics> {
+        let mut config = Self::default();
+        let mut problems = Diagnostics::default();
+        if let Err(problem) = config.head(directive, block_zones) {
+            problems.push(problem);
+        }
+        let mut policy = None;
+        let mut stale_given = false;
+        for option in directive.options() {
+            let read = match option.name.as_str() {
+                "success" => limits(option, &mut config.success, warnings),
+                "denial" => limits(option, &mut config.denial, warnings),
+                "prefetch" => prefetch(option).map(|prefetch| config.prefetch = prefetch),
+                "serve_stale" => {
+                    stale_given = true;
+                    stale(option).map(|stale| config.stale = stale)
+                }
+                "serve_stale_policy" if policy.is_some() => {
+                    Err(Diagnostic::error(option.name.span, "`serve_stale_policy` is given twice")
+                        .help("keep one of them"))
+                }
+                "serve_stale_policy" => {
+                    policy = Some(option.name.span);
+                    prefer(option).map(|()| config.prefer_positive = true)
+                }
+                "servfail" => servfail(option).map(|seconds| config.servfail = seconds),
+                "disable" => config.disable(option),
+                "keepttl" => option.args().end().map(|()| config.keepttl = true),
+                _ => Err(directive.unknown_option(option, OPTIONS)),
+            };
+            if let Err(problem) = read.and_then(|()| option.no_body()) {
+                problems.push(problem);
+            }
+        }
+        if let Some(span) = policy.filter(|_| !stale_given) {
+            problems.push(
+                Diagnostic::error(span, "`serve_stale_policy` needs `serve_stale`")
+                    .help("add the option `serve_stale`, or remove this one"),
+            );
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(config) }
+    }
+
+    /// `cache [TTL] [ZONES...]`.
+    fn head(&mut self, directive: &Directive, block_zones: &[Name]) -> Result<(), Diagnostic> {
+        let mut args = directive.args();
+        // A number is the TTL, anything else the first zone.
+        if let Some(token) = args.peek()
+            && token.as_str().parse::<i64>().is_ok()
+        {
+            let ttl = lifetime(token)?;
+            args.next();
+            self.success.max_ttl = ttl;
+            self.denial.max_ttl = ttl;
+        }
+        let zones = args.remaining();
+        self.zones = ZoneSet::from_args(zones, block_zones)?;
+        let mut names = Vec::new();
+        for zone in zones {
+            names.extend(chain::zones::parse(zone)?);
+        }
+        let names = if zones.is_empty() { block_zones } else { &names };
+        let texts: Vec<String> = names.iter().map(|zone| zone.to_lower().to_string()).collect();
+        self.zones_label = texts.join(",");
+        Ok(())
+    }
+
+    /// `disable success|denial [ZONES...]`.
+    fn disable(&mut self, option: &Directive) -> Result<(), Diagnostic> {
+        let mut args = option.args();
+        let half = args.required("success or denial")?;
+        let zones = ZoneSet::from_args(args.remaining(), &[Name::root()])?;
+        match half.as_str() {
+            "success" => self.success.disabled = zones,
+            "denial" => self.denial.disabled = zones,
+            other => {
+                return Err(Diagnostic::error(half.span, format!("there is no cache `{other}`"))
+                    .label("expected `success` or `denial`")
+                    .help("write `disable success` or `disable denial`, then the zones"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `success|denial CAPACITY [TTL] [MINTTL]`.
+fn limits(
+    option: &Directive,
+    limits: &mut Limits,
+    warnings: &mut Diagnostics,
+) -> Result<(), Diagnostic> {
+    let mut args = option.args();
+    let token = args.required("CAPACITY")?;
+    let capacity = token.parse::<i64>("CAPACITY")?;
+    if capacity < 0 {
+        warnings.push(
+            Diagnostic::warning(token.span, format!("the capacity `{capacity}` is negative"))
+                .label(format!("the smallest capacity, {MIN_CAPACITY}, is used"))
+                .help("write the number of entries to keep"),
+        );
+    }
+    limits.capacity = u64::try_from(capacity).unwrap_or(0).max(MIN_CAPACITY);
+    if let Some(token) = args.next() {
+        limits.max_ttl = lifetime(token)?;
+    }
+    if let Some(token) = args.next() {
+        limits.min_ttl = seconds(token, 0)?;
+    }
+    if let Some(surplus) = args.next() {
+        // CoreDNS does not look at what follows, so a Corefile may have it.
+        warnings.push(
+            Diagnostic::warning(surplus.span, format!("`{}` is ignored", surplus.as_str()))
+                .help(format!("write `{} CAPACITY [TTL] [MINTTL]`", option.name.as_str())),
+        );
+    }
+    Ok(())
+}
+
+/// A maximum TTL: at least one second.
+fn lifetime(token: &Token) -> Result<u32, Diagnostic> {
+    seconds(token, 1)
+}
+
+/// A number of seconds, `least` or more. RFC 2181 section 8: a TTL has 31 bits.
+fn seconds(token: &Token, least: u32) -> Result<u32, Diagnostic> {
+    let text = token.as_str();
+    let Ok(value) = text.parse::<i64>() else {
+        return Err(Diagnostic::error(token.span, format!("`{text}` is not a number of seconds"))
+            .label("expected a whole number")
+            .help("write the TTL in seconds, for example `300`"));
+    };
+    if value < i64::from(least) {
+        let problem = if least == 0 { "negative" } else { "zero or negative" };
+        return Err(Diagnostic::error(token.span, format!("the TTL `{text}` is {problem}"))
+            .label(format!("expected {least} or more"))
+            .help("to keep nothing, use the option `disable`"));
+    }
+    Ok(u32::try_from(value).unwrap_or(u32::MAX).min(i32::MAX as u32))
+}
+
+/// `prefetch AMOUNT [DURATION] [PERCENTAGE%]`; an amount of zero turns it off.
+fn prefetch(option: &Directive) -> Result<Option<Prefetch>, Diagnostic> {
+    let mut args = option.args();
+    let token = args.required("AMOUNT")?;
+    let amount = token.parse::<i64>("AMOUNT")?;
+    let Ok(amount) = u32::try_from(amount) else {
+        return Err(Diagnostic::error(
+            token.span,
+            format!("the amount `{amount}` is out of range"),
+        )
+        .label("expected 0 or more")
+        .help("write how many hits make an entry popular, for example `prefetch 10`"));
+    };
+    let gap = args.optional::<Duration>("DURATION")?.unwrap_or(Duration::from_secs(60));
+    let percent = args.next().map_or(Ok(10), percent)?;
+    args.end()?;
+    Ok((amount > 0).then_some(Prefetch { amount, gap, percent }))
+}
+
+fn percent(token: &Token) -> Result<u32, Diagnostic> {
+    let text = token.as_str();
+    let value = text.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok());
+    match value {
+        Some(value @ 10..=90) => Ok(value),
+        _ => Err(Diagnostic::error(token.span, format!("`{text}` is not a usable percentage"))
+            .label("expected a whole percentage from 10% to 90%")
+            .help("write it with the percent sign, for example `20%`")),
+    }
+}
+
+/// `serve_stale [DURATION] [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify [VERIFY_TIMEOUT
+/// [RESPONSE_TTL [FAILURE_RECHECK]]]]`; a duration of zero turns it off.
+fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
+    let mut args = option.args();
+    let up_to = args.optional::<Duration>("DURATION")?.unwrap_or(Duration::from_secs(3600));
+    let mode = args.next();
+    let verify = match mode.map(|mode| mode.as_str().to_ascii_lowercase()).as_deref() {
+        None | Some("immediate") => None,
+        Some("verify") => {
+            Some(args.optional::<Duration>("VERIFY_TIMEOUT")?.unwrap_or(Duration::ZERO))
+        }
+        Some(other) => {
+            return Err(Diagnostic::error(
+                mode.map_or(option.span, |mode| mode.span),
+                format!("`{other}` is no way to serve stale entries"),
+            )
+            .label("expected `immediate` or `verify`")
+            .help("write `serve_stale 1h immediate` or `serve_stale 1h verify`"));
+        }
+    };
+    let ttl = response_ttl(&mut args)?;
+    let recheck = args.peek();
+    let recheck = match recheck {
+        Some(token) => bounded(token, "FAILURE_RECHECK")?,
+        None => Duration::ZERO,
+    };
+    args.next();
+    args.end()?;
+    let up_to = u32::try_from(up_to.as_secs()).unwrap_or(u32::MAX);
+    Ok((up_to > 0).then_some(Stale { up_to, verify, ttl, recheck }))
+}
+
+fn response_ttl(args: &mut Args<'_>) -> Result<u32, Diagnostic> {
+    let Some(token) = args.next() else {
+        return Ok(0);
+    };
+    let ttl = token.parse::<Duration>("RESPONSE_TTL")?;
+    u32::try_from(ttl.as_secs()).ok().filter(|_| ttl.subsec_nanos() == 0).ok_or_else(|| {
+        Diagnostic::error(token.span, format!("`{}` is not a TTL", token.as_str()))
+            .label("expected whole seconds")
+            .help("RFC 8767 recommends `30s`")
+    })
+}
+
+/// A duration of at most five minutes.
+fn bounded(token: &Token, what: &str) -> Result<Duration, Diagnostic> {
+    let value = token.parse::<Duration>(what)?;
+    if value > FIVE_MINUTES {
+        return Err(Diagnostic::error(token.span, format!("`{}` is too long", token.as_str()))
+            .label("expected at most five minutes")
+            .help("failures must not be remembered for longer than `5m` (RFC 2308 section 7.1)"));
+    }
+    Ok(value)
+}
+
+/// `serve_stale_policy prefer_positive`.
+fn prefer(option: &Directive) -> Result<(), Diagnostic> {
+    let mut args = option.args();
+    let policy = args.required("prefer_positive")?;
+    if !policy.as_str().eq_ignore_ascii_case("prefer_positive") {
+        return Err(Diagnostic::error(
+            policy.span,
+            format!("there is no policy `{}`", policy.as_str()),
+        )
+        .label("expected `prefer_positive`")
+        .help("remove the option for the default policy"));
+    }
+    args.end()
+}
+
+/// `servfail DURATION`, in whole seconds.
+fn servfail(option: &Directive) -> Result<u32, Diagnostic> {
+    let mut args = option.args();
+    let value = bounded(args.required("DURATION")?, "DURATION")?;
+    args.end()?;
+    Ok(value.as_secs() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corefile::Span;
+
+    fn directive(line: &str) -> Directive {
+        let token = |text: &str| Token { text: text.into(), span: Span::default(), quoted: false };
+        let mut words = line.split(' ').filter(|word| !word.is_empty()).map(token);
+        Directive {
+            name: words.next().unwrap(),
+            args: words.collect(),
+            body: None,
+            span: Span::default(),
+            end: Span::default(),
+        }
+    }
+
+    /// A `cache` line, then one line for each option.
+    fn parse(lines: &[&str]) -> Result<Config, Vec<String>> {
+        let mut cache = directive(lines[0]);
+        cache.body =
+            (lines.len() > 1).then(|| lines[1..].iter().map(|line| directive(line)).collect());
+        Config::parse(&cache, &[Name::root()], &mut Diagnostics::default())
+            .map_err(|problems| problems.0.into_iter().map(|problem| problem.message).collect())
+    }
+
+    fn problem(option: &str) -> String {
+        parse(&["cache", option]).unwrap_err().join("; ")
+    }
+
+    #[test]
+    fn defaults_are_those_of_coredns() {
+        let config = parse(&["cache"]).unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!((config.success.max_ttl, config.denial.max_ttl), (3600, 1800));
+        assert_eq!((config.success.min_ttl, config.servfail), (5, 5));
+    }
+
+    #[test]
+    fn the_first_argument_is_a_ttl_or_a_zone() {
+        let config = parse(&["cache 30 Example.org 10.0.0.0/24"]).unwrap();
+        assert_eq!((config.success.max_ttl, config.denial.max_ttl), (30, 30));
+        assert_eq!(config.zones_label, "example.org.,0.0.10.in-addr.arpa.");
+        assert_eq!(parse(&["cache x"]).unwrap().zones_label, "x.");
+        assert_eq!(parse(&["cache 0"]).unwrap_err(), ["the TTL `0` is zero or negative"]);
+        assert!(parse(&["cache -4"]).is_err());
+    }
+
+    #[test]
+    fn limits_of_each_half() {
+        let config = parse(&["cache 25 example.nl", "success 10", "denial 20000 15 2"]).unwrap();
+        assert_eq!((config.success.capacity, config.success.max_ttl), (1024, 25));
+        assert_eq!(config.denial.capacity, 20_000);
+        assert_eq!((config.denial.max_ttl, config.denial.min_ttl), (15, 2));
+        assert_eq!(problem("success 10 0"), "the TTL `0` is zero or negative");
+        assert_eq!(problem("denial 10 5 -1"), "the TTL `-1` is negative");
+        assert!(parse(&["cache", "success"]).is_err());
+        assert!(parse(&["cache", "success x"]).is_err());
+    }
+
+    #[test]
+    fn prefetch_has_three_arguments() {
+        let of = |line: &str| parse(&["cache", line]).unwrap().prefetch;
+        let minute = Duration::from_secs(60);
+        assert_eq!(of("prefetch 10"), Some(Prefetch { amount: 10, gap: minute, percent: 10 }));
+        assert_eq!(
+            of("prefetch 1 2m 20%"),
+            Some(Prefetch { amount: 1, gap: 2 * minute, percent: 20 })
+        );
+        assert_eq!(of("prefetch 0"), None);
+        assert_eq!(problem("prefetch -1"), "the amount `-1` is out of range");
+        for bad in ["prefetch 1 2m 20", "prefetch 1 2m 9%", "prefetch 1 2m 91%"] {
+            assert!(problem(bad).contains("percentage"), "{bad}");
+        }
+        assert!(parse(&["cache", "prefetch 1 2m 20% x"]).is_err());
+    }
+
+    #[test]
+    fn serve_stale_has_two_modes() {
+        let of = |line: &str| parse(&["cache", line]).unwrap().stale;
+        let plain = Stale { up_to: 3600, verify: None, ttl: 0, recheck: Duration::ZERO };
+        let thirty = Duration::from_secs(30);
+        assert_eq!(of("serve_stale"), Some(plain));
+        assert_eq!(of("serve_stale 2h"), Some(Stale { up_to: 7200, ..plain }));
+        assert_eq!(
+            of("serve_stale 1h IMMEDIATE 30s 30s"),
+            Some(Stale { ttl: 30, recheck: thirty, ..plain })
+        );
+        assert_eq!(
+            of("serve_stale 1h verify 100ms 30s 30s"),
+            Some(Stale {
+                verify: Some(Duration::from_millis(100)),
+                ttl: 30,
+                recheck: thirty,
+                ..plain
+            })
+        );
+        assert_eq!(
+            of("serve_stale 1h verify"),
+            Some(Stale { verify: Some(Duration::ZERO), ..plain })
+        );
+        assert!(problem("serve_stale 1h later").contains("`later`"));
+        assert!(problem("serve_stale 1h immediate 1500ms").contains("not a TTL"));
+        assert!(problem("serve_stale 1h immediate 1s 6m").contains("too long"));
+        assert!(parse(&["cache", "serve_stale 1h immediate 1s 1s 1s"]).is_err());
+        assert_eq!(of("serve_stale 0s"), None);
+    }
+
+    #[test]
+    fn the_policy_needs_serve_stale() {
+        assert!(problem("serve_stale_policy prefer_positive").contains("needs `serve_stale`"));
+        let policy = "serve_stale_policy Prefer_Positive";
+        assert!(parse(&["cache", "serve_stale", policy]).unwrap().prefer_positive);
+        let twice = parse(&["cache", "serve_stale", policy, policy]).unwrap_err();
+        assert_eq!(twice, ["`serve_stale_policy` is given twice"]);
+        assert!(parse(&["cache", "serve_stale", "serve_stale_policy x"]).is_err());
+    }
+
+    #[test]
+    fn the_other_options() {
+        assert_eq!(parse(&["cache", "servfail 0s"]).unwrap().servfail, 0);
+        assert_eq!(parse(&["cache", "servfail 5m"]).unwrap().servfail, 300);
+        assert!(problem("servfail 301s").contains("too long"));
+        assert!(parse(&["cache", "keepttl"]).unwrap().keepttl);
+        assert!(parse(&["cache", "keepttl x"]).is_err());
+        let config = parse(&["cache", "disable denial sub.example.org", "disable success"]);
+        let config = config.unwrap();
+        assert_eq!(config.success.disabled, ZoneSet::all());
+        assert_eq!(config.denial.disabled.iter().count(), 1);
+        assert!(problem("disable nothing").contains("`nothing`"));
+        assert!(problem("positive 0").contains("unknown option `positive`"));
+        let two = parse(&["cache 0", "positive 0", "prefetch -1"]).unwrap_err();
+        assert_eq!(two.len(), 3, "all problems at once");
+    }
+}

@@ -1,0 +1,331 @@
+//! One cached answer, flat: the facts, the name and the records lie side by side in one allocation.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use quick_cache::Equivalent;
+use wire::{Class, Moment, Query, Rcode, Reply, Rtype, hash};
+
+/// What an answer depends on, borrowed from the query. Compared in full, never by hash alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    pub(super) hash: u64,
+    /// Lower case.
+    pub(super) name: &'a [u8],
+    pub(super) qtype: Rtype,
+    pub(super) class: Class,
+    /// [`Key::DO`] and [`Key::CD`].
+    pub(super) bits: u8,
+}
+
+impl<'a> Key<'a> {
+    /// The client wants DNSSEC records.
+    pub(super) const DO: u8 = 1;
+    /// The client does its own validation (RFC 4035 section 4.7).
+    pub(super) const CD: u8 = 2;
+
+    /// The key of this question.
+    #[inline]
+    pub(super) fn of(query: &'a Query) -> Self {
+        let dnssec = if query.wants_dnssec() { Self::DO } else { 0 };
+        let bits = dnssec | if query.checking_disabled() { Self::CD } else { 0 };
+        let (qtype, class) = (query.qtype(), query.qclass());
+        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
+        let hash = hash::mix(query.suffix_hash(0), rest);
+        Self { hash, name: query.name(), qtype, class, bits }
+    }
+}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Equivalent<Slot> for Key<'_> {
+    #[inline]
+    fn equivalent(&self, slot: &Slot) -> bool {
+        let head = &slot.0.head;
+        head.hash == self.hash
+            && head.qtype == self.qtype
+            && head.class == self.class
+            && head.bits == self.bits
+            && slot.0.name() == self.name
+    }
+}
+
+/// An entry as its own key in the store.
+#[derive(Clone)]
+pub(super) struct Slot(pub(super) Arc<Entry>);
+
+impl Hash for Slot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.head.hash);
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key().equivalent(other)
+    }
+}
+
+impl Eq for Slot {}
+
+/// Hands the hash of a [`Key`] through: it is mixed well already.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = hash::mix(self.0, u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// What the reply said beside its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) rcode: Rcode,
+    pub(super) authoritative: bool,
+    pub(super) recursion_available: bool,
+    pub(super) authentic_data: bool,
+    pub(super) truncated: bool,
+    /// It answers its question: the record asked for is there, at the end of any aliases.
+    pub(super) answering: bool,
+    /// It is a failure of this server's own, to be told again as one (RFC 9520).
+    pub(super) failure: bool,
+}
+
+/// What few entries have.
+#[derive(Clone, Default)]
+pub(super) struct Extras {
+    /// The wildcard that the answer was made from, for the metadata `zone/wildcard`.
+    pub(super) wildcard: Option<Box<str>>,
+    /// The answer before this one, which is none (`serve_stale_policy prefer_positive`).
+    pub(super) last_good: Option<Arc<Entry>>,
+}
+
+/// Everything about an entry that has a fixed length.
+struct Head {
+    hash: u64,
+    stored: Moment,
+    ttl: u32,
+    qtype: Rtype,
+    class: Class,
+    bits: u8,
+    name_len: u8,
+    counts: [u16; 3],
+    used: u32,
+    plain_len: u32,
+    facts: Facts,
+    /// A denial was stored after this answer: look there, too.
+    denied: AtomicBool,
+    /// Hits without a gap, and the last of them.
+    hits: AtomicU32,
+    last_hit: AtomicU64,
+    /// No renewal may begin before this moment: one is under way, or failed a short while ago.
+    renew_at: AtomicU64,
+    extras: Option<Box<Extras>>,
+}
+
+/// A cached answer. `Entry<[u8; N]>` is how it is built, `Entry` how it is used.
+pub(super) struct Entry<Bytes: ?Sized = [u8]> {
+    head: Head,
+    /// The name, then the records; what follows is unused.
+    bytes: Bytes,
+}
+
+/// A renewal that has not come back after this long is lost: the server may drop background work,
+/// and another may begin. Longer than any upstream is waited for.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+impl Entry {
+    /// Keeps the records of `reply`, which all have the TTL `ttl`.
+    pub(super) fn new(
+        key: &Key<'_>,
+        now: Moment,
+        ttl: u32,
+        facts: Facts,
+        reply: &Reply,
+        extras: Extras,
+    ) -> Option<Arc<Self>> {
+        let (records, counts) =
+            if facts.failure { (&[][..], [0; 3]) } else { reply.record_bytes() };
+        let some = extras.wildcard.is_some() || extras.last_good.is_some();
+        let head = Head {
+            hash: key.hash,
+            stored: now,
+            ttl,
+            qtype: key.qtype,
+            class: key.class,
+            bits: key.bits,
+            name_len: key.name.len() as u8,
+            counts,
+            used: (key.name.len() + records.len()) as u32,
+            plain_len: reply.plain_len(),
+            facts,
+            denied: AtomicBool::new(false),
+            hits: AtomicU32::new(0),
+            last_hit: AtomicU64::new(now.0),
+            renew_at: AtomicU64::new(0),
+            extras: some.then(|| Box::new(extras)),
+        };
+        let parts = [key.name, records];
+        // One allocation without `unsafe` needs a length known when compiled: a few to choose from.
+        match head.used {
+            0..=64 => Some(sized::<64>(head, parts)),
+            65..=128 => Some(sized::<128>(head, parts)),
+            129..=192 => Some(sized::<192>(head, parts)),
+            193..=256 => Some(sized::<256>(head, parts)),
+            257..=384 => Some(sized::<384>(head, parts)),
+            385..=512 => Some(sized::<512>(head, parts)),
+            513..=768 => Some(sized::<768>(head, parts)),
+            769..=1024 => Some(sized::<1024>(head, parts)),
+            1025..=1536 => Some(sized::<1536>(head, parts)),
+            1537..=2048 => Some(sized::<2048>(head, parts)),
+            2049..=3072 => Some(sized::<3072>(head, parts)),
+            3073..=4096 => Some(sized::<4096>(head, parts)),
+            4097..=8192 => Some(sized::<8192>(head, parts)),
+            8193..=16_384 => Some(sized::<16_384>(head, parts)),
+            16_385..=32_768 => Some(sized::<32_768>(head, parts)),
+            32_769..=65_536 => Some(sized::<65_536>(head, parts)),
+            // No message is that long.
+            _ => None,
+        }
+    }
+
+    /// The key it is found by.
+    fn key(&self) -> Key<'_> {
+        Key {
+            hash: self.head.hash,
+            name: self.name(),
+            qtype: self.head.qtype,
+            class: self.head.class,
+            bits: self.head.bits,
+        }
+    }
+
+    #[inline]
+    fn name(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.head.name_len)]
+    }
+
+    /// Its lifetime in seconds, which is the TTL of all its records.
+    #[inline]
+    pub(super) fn lifetime(&self) -> u32 {
+        self.head.ttl
+    }
+
+    #[inline]
+    pub(super) fn facts(&self) -> Facts {
+        self.head.facts
+    }
+
+    /// Seconds left; zero or less: expired for so long.
+    #[inline]
+    pub(super) fn ttl(&self, now: Moment) -> i64 {
+        i64::from(self.head.ttl) - now.since(self.head.stored).as_secs() as i64
+    }
+
+    /// What it costs: one for each started KiB, counting what the store adds.
+    pub(super) fn weight(&self) -> u64 {
+        (size_of_val(self) as u64 + 64).div_ceil(1024)
+    }
+
+    /// Writes it into `reply`, which has the same question, with `ttl` on every record. AD goes to
+    /// who asked for it (RFC 6840 section 5.8).
+    #[inline]
+    pub(super) fn write(&self, ttl: u32, query: &mut Query, reply: &mut Reply) {
+        let head = &self.head;
+        let records = &self.bytes[usize::from(head.name_len)..head.used as usize];
+        reply.load_trusted(records, head.counts, head.plain_len);
+        reply.set_rcode(head.facts.rcode);
+        reply.set_authoritative(head.facts.authoritative);
+        reply.recursion_available = head.facts.recursion_available;
+        reply.authentic_data =
+            head.facts.authentic_data && (query.wants_dnssec() || query.authentic_data());
+        reply.truncated = head.facts.truncated;
+        if ttl != head.ttl {
+            reply.edit_ttls(|_, _| ttl);
+        }
+        if let Some(wildcard) = head.extras.as_ref().and_then(|extras| extras.wildcard.as_ref()) {
+            query.set_metadata("zone/wildcard", || wildcard.to_string());
+        }
+    }
+
+    /// This entry if it answers its question, or the last that did.
+    pub(super) fn answering(entry: &Arc<Self>) -> Option<&Arc<Self>> {
+        if entry.head.facts.answering {
+            return Some(entry);
+        }
+        entry.head.extras.as_ref()?.last_good.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn is_denied(&self) -> bool {
+        self.head.denied.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_denied(&self) {
+        self.head.denied.store(true, Ordering::Release);
+    }
+
+    /// Counts a hit; how many there were without a gap of more than `gap` between two. Two workers
+    /// may miss one of each other's: the number only has to be about right.
+    #[inline]
+    pub(super) fn hit(&self, gap: Duration, now: Moment) -> u32 {
+        let last = Moment(self.head.last_hit.swap(now.0, Ordering::Relaxed));
+        let before = if now.since(last) > gap { 0 } else { self.head.hits.load(Ordering::Relaxed) };
+        let hits = before.saturating_add(1);
+        self.head.hits.store(hits, Ordering::Relaxed);
+        hits
+    }
+
+    /// Goes on counting where `old`, which this entry replaces, stopped.
+    pub(super) fn inherit_hits(&self, old: &Self) {
+        self.head.hits.store(old.head.hits.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether the caller may renew this entry now; if so, nobody else may until
+    /// [`Entry::end_renewal`], or until it must be taken for lost.
+    #[inline]
+    pub(super) fn begin_renewal(&self, now: Moment) -> bool {
+        let renew_at = self.head.renew_at.load(Ordering::Relaxed);
+        now.0 >= renew_at
+            && self
+                .head
+                .renew_at
+                .compare_exchange(
+                    renew_at,
+                    now.plus(RENEWAL).0,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
+    /// The renewal is over; the next may begin `pause` from now.
+    pub(super) fn end_renewal(&self, now: Moment, pause: Duration) {
+        self.head.renew_at.store(now.plus(pause).0, Ordering::Relaxed);
+    }
+}
+
+/// Puts an entry of up to `N` bytes into one allocation.
+#[inline(never)]
+fn sized<const N: usize>(head: Head, [name, records]: [&[u8]; 2]) -> Arc<Entry> {
+    let mut bytes = [0; N];
+    let (first, rest) = bytes.split_at_mut(name.len());
+    first.copy_from_slice(name);
+    rest[..records.len()].copy_from_slice(records);
+    Arc::new(Entry { head, bytes })
+}

@@ -1,0 +1,101 @@
+//! Clients that ask the same at the same time.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn identical_misses_ask_once() {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let all: Vec<_> = (0..50)
+        .map(|_| {
+            let (chain, query) = (Arc::clone(&block.chain), question("a.", ""));
+            tokio::task::spawn(async move { show(&serve(&chain, query).await.0) })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), "NOERROR 1@300");
+    }
+    assert_eq!(block.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_waiting_are_refused() {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let all: Vec<_> = (0..=crate::cache::flight::MAX_PER_FLIGHT)
+        .map(|_| {
+            let (chain, query) = (Arc::clone(&block.chain), question("a.", ""));
+            tokio::task::spawn(async move { serve(&chain, query).await.0.rcode() })
+        })
+        .collect();
+    let mut refused = 0;
+    for one in all {
+        refused += usize::from(one.await.unwrap() == Rcode::REFUSED);
+    }
+    assert_eq!((refused, block.asked()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_kept_is_shared_all_the_same() {
+    for (say, told) in [
+        (Say::Dead, "SERVFAIL ede=22"),
+        (Say::Code(Rcode::REFUSED), "REFUSED"),
+        (Say::Nothing, "drop"),
+        (Say::Bare, "NXDOMAIN"),
+        (Say::Cut, "NOERROR tc"),
+    ] {
+        let block = block(&["cache"]);
+        block.says(say).delay(Duration::from_millis(20));
+        let ask = || async { block.ask("a.").await };
+        let (one, two, three) = tokio::join!(ask(), ask(), ask());
+        assert_eq!([&*one, &*two, &*three], [told; 3]);
+        assert_eq!(block.asked(), 1, "{say:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_goes_away_loses_nobody() {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let mut leader = Box::pin(block.ask("a."));
+    let first = std::future::poll_fn(|cx| Poll::Ready(leader.as_mut().poll(cx))).await;
+    assert!(first.is_pending());
+    let mut follower = pin!(block.ask("a."));
+    assert!(std::future::poll_fn(|cx| Poll::Ready(follower.as_mut().poll(cx))).await.is_pending());
+    assert_eq!(block.asked(), 1);
+    drop(leader);
+    assert_eq!(follower.await, "NOERROR 1@300");
+    assert_eq!(block.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_panics_loses_nobody() {
+    let block = block(&["cache"]);
+    block.says(Say::Panic).delay(Duration::from_millis(20));
+    let spawn = || {
+        let (chain, query) = (Arc::clone(&block.chain), question("a.", ""));
+        tokio::task::spawn(async move { show(&serve(&chain, query).await.0) })
+    };
+    let (leader, follower) = (spawn(), spawn());
+    assert!(leader.await.is_err());
+    block.says(Say::Address(1, 300));
+    assert_eq!(follower.await.unwrap(), "NOERROR 1@300");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lookups_of_our_own_do_not_wait_for_others() {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let deeper = async {
+        let mut query = Query::new();
+        query.ask_on_behalf(&question("x.", ""), &wire("a."), Rtype::A, false);
+        show(&serve(&block.chain, query).await.0)
+    };
+    let (one, two) = tokio::join!(block.ask("a."), deeper);
+    assert_eq!([&*one, &*two], ["NOERROR 1@300"; 2]);
+    assert_eq!(block.asked(), 2, "or a loop of aliases would wait for itself");
+}
