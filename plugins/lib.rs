@@ -6,12 +6,21 @@
 use chain::Entry::{Built, Known};
 use chain::Registry;
 
+pub mod bind;
 pub mod cache;
+pub mod debug;
+pub mod file;
+pub mod health;
+pub mod metadata;
+pub mod prometheus;
+pub mod ready;
+pub mod reload;
+pub mod root;
 
 /// All directives. Those that are only `Known` give an error that says so.
 pub const REGISTRY: Registry = &[
-    Known("root"),
-    Known("metadata"),
+    Built(&root::PLUGIN),
+    Built(&metadata::PLUGIN),
     Known("geoip"),
     Known("cancel"),
     Known("proxyproto"),
@@ -21,17 +30,17 @@ pub const REGISTRY: Registry = &[
     Known("https3"),
     Known("timeouts"),
     Known("multisocket"),
-    Known("reload"),
+    Built(&reload::PLUGIN),
     Known("nsid"),
     Known("bufsize"),
-    Known("bind"),
-    Known("debug"),
+    Built(&bind::PLUGIN),
+    Built(&debug::PLUGIN),
     Known("trace"),
-    Known("ready"),
-    Known("health"),
+    Built(&ready::PLUGIN),
+    Built(&health::PLUGIN),
     Known("pprof"),
     Known("shed"),
-    Known("prometheus"),
+    Built(&prometheus::PLUGIN),
     Known("errors"),
     Known("log"),
     Known("dnstap"),
@@ -57,7 +66,7 @@ pub const REGISTRY: Registry = &[
     Known("clouddns"),
     Known("k8s_external"),
     Known("kubernetes"),
-    Known("file"),
+    Built(&file::PLUGIN),
     Known("auto"),
     Known("secondary"),
     Known("etcd"),

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use chain::{Failure, Next, Query, Reply, Served, Step};
 use tokio::time::{Instant, timeout_at};
-use wire::{Rcode, Rtype, Transport, edns::ede};
-
 use wire::edns::ede;
+use wire::{Rcode, Rtype, Transport};
 
 use super::Cache;
 use super::classify::{self, Kind};

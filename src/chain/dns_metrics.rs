@@ -5,10 +5,11 @@
 //! `prometheus` plugin reports what its chain answers, the server what no chain gets.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
-use wire::{Family, Query, Rcode, Reply, Rtype};
+use wire::{Query, Rcode, Reply, Rtype, Transport};
 
 use crate::metrics::{self, Cells, SIZE_BUCKETS, Sample, TIME_BUCKETS, Type, Value};
 
@@ -93,6 +94,22 @@ const SIZE_BOUNDS: [u32; SIZE_BUCKETS.len()] = {
     }
     bounds
 };
+
+/// Whether the `proto` label is `tcp`; [`Transport::proto`] without comparing text.
+#[inline]
+const fn is_tcp(transport: Transport) -> bool {
+    matches!(transport, Transport::Tcp | Transport::Tls | Transport::Https | Transport::Grpc)
+}
+
+/// Whether the `family` label is `2`; [`Query::family`] for the many clients with an IPv4 address
+/// that needs no look inside.
+#[inline]
+const fn is_v6(peer: &SocketAddr) -> bool {
+    match peer {
+        SocketAddr::V4(_) => false,
+        SocketAddr::V6(peer) => peer.ip().to_ipv4_mapped().is_none(),
+    }
+}
 
 /// The first bound of [`TIME_BUCKETS`] in nanoseconds; each further one is twice the one before.
 const FIRST_TIME: u64 = 250_000;
@@ -186,12 +203,15 @@ impl DnsMetrics {
         if query.wants_dnssec() {
             cells.add(DO, 1);
         }
-        let tcp = usize::from(query.transport.proto() == "tcp");
-        let v6 = usize::from(query.family() == Family::V6);
+        let tcp = usize::from(is_tcp(query.transport));
+        let v6 = usize::from(is_v6(&query.peer));
         cells.add(REQUESTS + (tcp * 2 + v6) * (TYPES.len() + 1) + type_index(query.qtype()), 1);
         let nanos = query.now.0.saturating_sub(query.received.0);
         cells.add(DURATION + time_bucket(nanos), 1);
-        cells.add(DURATION_SUM, nanos);
+        // What is answered within its batch takes no measurable time.
+        if nanos > 0 {
+            cells.add(DURATION_SUM, nanos);
+        }
         let request = query.bytes().len() as u32;
         for (stretch, size) in [request, size].into_iter().enumerate() {
             let base = SIZES + (stretch * 2 + tcp) * SIZE_CELLS;
@@ -362,6 +382,19 @@ mod tests {
             assert_eq!(rtype.to_string(), *text);
         }
         assert_eq!(type_index(Rtype::NAPTR), TYPES.len());
+    }
+
+    #[test]
+    fn labels_are_those_of_the_query() {
+        use Transport::{Grpc, Https, Https3, Quic, Tcp, Tls, Udp};
+        for transport in [Udp, Tcp, Tls, Https, Https3, Quic, Grpc] {
+            assert_eq!(is_tcp(transport), transport.proto() == "tcp", "{transport:?}");
+        }
+        let mut query = Query::new();
+        for peer in ["192.0.2.1:5", "[2001:db8::1]:5", "[::ffff:192.0.2.1]:5", "[::1]:5"] {
+            query.peer = peer.parse().unwrap();
+            assert_eq!(is_v6(&query.peer), query.family() == wire::Family::V6, "{peer}");
+        }
     }
 
     fn ask(qtype: Rtype, dnssec: bool) -> Query {

@@ -1,0 +1,18 @@
+//! `debug`: debug lines in the log, and panics that end the process.
+//!
+//! It only fills a setting. It never logs anything itself and never sees a query.
+
+mod config;
+
+use chain::{Kind, Setup};
+use corefile::{Diagnostics, Directive};
+
+/// The `debug` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "debug", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    config::parse(uses)?;
+    setup.settings.debug = true;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The arguments of `file`.
+
+use std::time::Duration;
+
+use chain::{Fallthrough, zones};
+use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use wire::Name;
+
+/// All `file` directives of a server block.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Config<'a> {
+    pub(super) files: Vec<File<'a>>,
+    pub(super) fallthrough: Fallthrough,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct File<'a> {
+    /// The master file, as written.
+    pub(super) path: &'a Token,
+    /// The zones that are read from it.
+    pub(super) origins: Vec<Name>,
+    pub(super) watch: Watch,
+}
+
+/// How a file is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    /// Between two looks; zero means never.
+    pub(super) every: Duration,
+    /// Whether the file's time decides, and not the serial in it.
+    pub(super) by_mtime: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(60), by_mtime: false }
+    }
+}
+
+const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "fallthrough", "upstream"];
+
+/// The configuration of a block, whose zones are `default`, and warnings about it.
+///
+/// As in CoreDNS the directives of a block share one plugin: the last `fallthrough` holds for all
+/// of them, and `reload` and `reload_by_mtime` for their own directive and those behind it.
+pub(super) fn parse<'a>(
+    uses: &[&'a Directive],
+    default: &[Name],
+) -> Result<(Config<'a>, Diagnostics), Diagnostics> {
+    let mut config = Config::default();
+    let mut warnings = Diagnostics::default();
+    let mut errors = Diagnostics::default();
+    let mut watch = Watch::default();
+    for directive in uses {
+        let mut args = directive.args();
+        let path = args.required("DBFILE");
+        let origins = origins(args.remaining(), default, &mut errors);
+        for option in directive.options() {
+            if let Err(error) = one(option, directive, &mut config, &mut watch, &mut warnings) {
+                errors.push(error);
+            }
+        }
+        match path {
+            Ok(path) => config.files.push(File { path, origins, watch }),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.has_errors() { Err(errors) } else { Ok((config, warnings)) }
+}
+
+fn origins(args: &[Token], default: &[Name], errors: &mut Diagnostics) -> Vec<Name> {
+    if args.is_empty() {
+        return default.to_vec();
+    }
+    let mut origins: Vec<Name> = Vec::new();
+    for arg in args {
+        match zones::parse(arg) {
+            Ok(found) => origins.extend(found),
+            Err(error) => errors.push(error),
+        }
+    }
+    origins
+}
+
+fn one(
+    option: &Directive,
+    directive: &Directive,
+    config: &mut Config<'_>,
+    watch: &mut Watch,
+    warnings: &mut Diagnostics,
+) -> Result<(), Diagnostic> {
+    let mut args = option.args();
+    match option.name.as_str() {
+        "reload" => {
+            watch.every = args.value::<Duration>("DURATION")?;
+            args.end()?;
+        }
+        "reload_by_mtime" => {
+            watch.by_mtime = true;
+            args.end()?;
+        }
+        "fallthrough" => config.fallthrough = Fallthrough::from_args(args.remaining())?,
+        "upstream" => warnings.push(
+            Diagnostic::warning(option.name.span, "`upstream` does nothing any more")
+                .label("ignored")
+                .help("drop it: aliases that leave the zone are resolved by this server anyway"),
+        ),
+        _ => return Err(directive.unknown_option(option, OPTIONS)),
+    }
+    option.no_body()
+}
+
+/// A duration in Go's notation, as CoreDNS logs it: `1m0s`.
+pub(super) fn show(duration: Duration) -> String {
+    let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
+    let rest = duration - Duration::from_secs(duration.as_secs() / 60 * 60);
+    // Below a minute the two notations agree, except that Go names zero in seconds.
+    let rest = if duration.is_zero() { "0s".to_owned() } else { format!("{rest:?}") };
+    let rest = if rest == "0ns" { "0s".to_owned() } else { rest };
+    match (hours, minutes) {
+        (0, 0) => rest,
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::show;
+    use std::time::Duration;
+
+    #[test]
+    fn durations_read_as_in_go() {
+        assert_eq!(show(Duration::from_secs(60)), "1m0s");
+        assert_eq!(show(Duration::from_secs(30)), "30s");
+        assert_eq!(show(Duration::from_secs(7325)), "2h2m5s");
+        assert_eq!(show(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(show(Duration::ZERO), "0s");
+    }
+}

@@ -1,0 +1,357 @@
+//! `file`: answers from zones that are kept in master files.
+//!
+//! Reading is `zone::master`, storing and looking up is `zone`; here are the files, when they are
+//! read again, and what follows from what a zone says. It never reads a file on a worker's thread.
+
+mod chase;
+mod config;
+mod load;
+mod source;
+mod zones;
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use chain::{
+    BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, ServeDns, Served,
+    Setup, Step,
+};
+use corefile::{Diagnostic, Diagnostics, Directive, Span};
+use wire::edns::ede;
+use wire::name::NameBuf;
+use wire::{Class, Name, Opcode, Rcode, Section};
+use zone::{Located, Outcome, Zone};
+
+use config::Watch;
+use load::Problem;
+use source::Source;
+use zones::Zones;
+
+/// The `file` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "file", doc: include_str!("README.md"), once: false, answers: true, setup };
+
+/// Lookups of our own inside each other, as in CoreDNS.
+const MAX_DEPTH: u8 = 8;
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let (config, warnings) = config::parse(uses, &setup.zones())?;
+    setup.requests.warnings.extend(warnings);
+    let mut errors = Diagnostics::default();
+    let mut all: Vec<Arc<Source>> = Vec::new();
+    let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();
+    for file in config.files {
+        let path = setup.path(file.path);
+        let mut missing = None;
+        for origin in file.origins {
+            let source = match open(setup, &path, &origin, file.watch, file.path.span) {
+                Ok((source, problem)) => {
+                    missing = problem.or(missing);
+                    source
+                }
+                Err(problems) => {
+                    // One file may be read for many zones: its mistakes are told once.
+                    errors.extend(problems);
+                    break;
+                }
+            };
+            // As in CoreDNS the file that is named last has the zone.
+            if let Some(at) = all.iter().position(|known| known.origin == origin) {
+                let message = format!("zone `{origin}` was given a file before");
+                let warning = Diagnostic::warning(file.path.span, message)
+                    .label("this file replaces it")
+                    .help("drop one of the two, or name its zones");
+                setup.requests.warnings.push(warning);
+                let before = all.remove(at);
+                for (_, sources) in &mut watched {
+                    sources.retain(|known| !Arc::ptr_eq(known, &before));
+                }
+            }
+            all.push(Arc::clone(&source));
+            match watched.iter_mut().find(|(watch, _)| *watch == file.watch) {
+                Some((_, sources)) => sources.push(source),
+                None => watched.push((file.watch, vec![source])),
+            }
+        }
+        if let Some(open) = missing {
+            let every = config::show(file.watch.every);
+            chain::warning!("plugin/file: Failed to open {open:?}: trying again in {every}");
+        }
+    }
+    if errors.has_errors() {
+        return Err(errors);
+    }
+    for (watch, sources) in watched {
+        if !watch.every.is_zero() {
+            setup.task(move || source::watch(sources, watch));
+        }
+    }
+    let plugin = File {
+        zones: Zones::new(all),
+        fallthrough: config.fallthrough,
+        collects_metadata: setup.settings.metadata.is_some(),
+        resolver: setup.resolver(),
+        peers: setup.peers(),
+        is_last: OnceLock::new(),
+    };
+    setup.link(plugin);
+    Ok(())
+}
+
+/// The zone, loaded: the one that served before if its files did not change. Beside it what is
+/// wrong with a file that may come later.
+fn open(
+    setup: &Setup<'_>,
+    path: &Path,
+    origin: &Name,
+    watch: Watch,
+    span: Span,
+) -> Result<(Arc<Source>, Option<String>), Diagnostics> {
+    type Place = Mutex<Option<Arc<Source>>>;
+    let key = format!("file {origin} {}", path.display());
+    let place: Arc<Place> =
+        match setup.world.kept.get(key, || Ok::<_, Infallible>(Place::default())) {
+            Ok(place) => place,
+            Err(never) => match never {},
+        };
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = &*place
+        && known.is_current()
+    {
+        return Ok((Arc::clone(known), None));
+    }
+    // Another object, so that what serves now stays as it is should this configuration fail.
+    let source = Arc::new(Source::new(origin.clone(), path.to_owned()));
+    let shown = path.display();
+    let mut missing = None;
+    match source.load() {
+        Ok(_) => {}
+        Err(Problem::Open(error)) => {
+            let why = load::words(&error);
+            if watch.every.is_zero() {
+                return Err(Diagnostic::error(span, format!("cannot open `{shown}`: {why}"))
+                    .label("no zone can be read from here")
+                    .help("check the path and `root`, or let the file come later with `reload`")
+                    .into());
+            }
+            missing = Some(format!("open {shown}: {why}"));
+            // A file that is gone for the moment does not take its zone with it.
+            if let Some(known) = &*place
+                && known.is_loaded()
+            {
+                return Ok((Arc::clone(known), missing));
+            }
+        }
+        Err(Problem::Text(wrong)) => {
+            let errors = wrong.into_iter().map(|error| {
+                let mut shown = Diagnostic::error(span, error.to_string())
+                    .label(format!("zone `{origin}` cannot be read from this file"))
+                    .note(format!("the line: {}", error.excerpt.trim_end()));
+                if let Some(help) = error.help {
+                    shown = shown.help(help);
+                }
+                shown
+            });
+            return Err(Diagnostics(errors.collect()));
+        }
+        Err(Problem::Zone(wrong)) => {
+            let errors = wrong.into_iter().map(|error| {
+                Diagnostic::error(span, format!("{shown}: {error}"))
+                    .label(format!("not a zone file for `{origin}`"))
+                    .help("a zone needs one SOA record at its name; is this the right file?")
+            });
+            return Err(Diagnostics(errors.collect()));
+        }
+    }
+    *place = Some(Arc::clone(&source));
+    Ok((source, missing))
+}
+
+/// All zones of a block's `file` directives.
+struct File {
+    zones: Zones,
+    fallthrough: Fallthrough,
+    /// Whether anybody reads metadata.
+    collects_metadata: bool,
+    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    peers: Peers,
+    /// Whether no plugin follows in the chain; known once it is complete.
+    is_last: OnceLock<bool>,
+}
+
+impl ServeDns for File {
+    #[inline]
+    fn prefetch(&self, query: &Query, stage: u8) {
+        let Some(source) = self.zones.find(query) else {
+            return;
+        };
+        let guard = source.zone();
+        let Some(zone) = &*guard else { return };
+        // Used for nothing, but without a use the reads would be left out.
+        if stage == 0 {
+            black_box(zone.locate(query));
+        } else {
+            let mut located = Located::default();
+            zone.touch(query, &mut located);
+            black_box(located);
+        }
+    }
+
+    #[inline]
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let Some(source) = self.zones.find(query) else {
+            return self.not_mine();
+        };
+        if query.qtype().is_transfer()
+            || query.opcode() != Opcode::QUERY
+            || query.qclass() != Class::IN
+        {
+            return refuse(query, source);
+        }
+        let guard = source.zone();
+        let Some(zone) = &*guard else {
+            return Err(not_loaded());
+        };
+        match zone.answer(query, reply) {
+            Outcome::External { target } => self.leave(zone, query, reply, target.as_wire()),
+            outcome => self.conclude(zone, &outcome, query, reply),
+        }
+    }
+
+    /// Only for aliases that lead to another zone of this server.
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            reply.clear();
+            let Some(source) = self.zones.find(query) else {
+                return self.not_mine();
+            };
+            let Some(zone) = source.zone_to_keep() else {
+                return Err(not_loaded());
+            };
+            // The zone may be another version by now, and its answer another one.
+            let step = match zone.answer(query, reply) {
+                Outcome::External { target } => {
+                    match self.resolver.get().and_then(Weak::upgrade) {
+                        Some(resolver) => {
+                            chase::chase(&*resolver, &zone, target.as_wire(), query, reply).await;
+                        }
+                        None => zone.push_authority(query, reply),
+                    }
+                    self.note_wildcard(&zone, query);
+                    Step::Done
+                }
+                outcome => self.conclude(&zone, &outcome, query, reply)?,
+            };
+            if step == Step::Next {
+                next.run(query, reply).await;
+            }
+            Ok(Step::Done)
+        })
+    }
+}
+
+impl File {
+    /// What follows from what the zone says.
+    #[inline]
+    fn conclude(
+        &self,
+        zone: &Zone,
+        outcome: &Outcome,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Served {
+        match outcome {
+            Outcome::Answered => self.note_wildcard(zone, query),
+            Outcome::NxDomain | Outcome::EmptyNonTerminal => {
+                // A chain of aliases that ends nowhere is an answer all the same.
+                if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) {
+                    reply.clear();
+                    return Ok(Step::Next);
+                }
+            }
+            Outcome::ServFail(why) => return Err(Failure::servfail(*why)),
+            Outcome::Referral | Outcome::NoData | Outcome::External { .. } => {}
+        }
+        Ok(Step::Done)
+    }
+
+    /// An alias leads out of the zone: followed if it leads to a zone of this server.
+    #[cold]
+    fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
+        if query.depth >= MAX_DEPTH {
+            return Err(Failure::servfail("too many aliases from zone to zone"));
+        }
+        let resolver = self.resolver.get().and_then(Weak::upgrade);
+        if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {
+            return Ok(Step::Wait);
+        }
+        zone.push_authority(query, reply);
+        self.note_wildcard(zone, query);
+        Ok(Step::Done)
+    }
+
+    /// Tells which wildcard the answer was made from, for those who read metadata.
+    #[inline]
+    fn note_wildcard(&self, zone: &Zone, query: &mut Query) {
+        if self.collects_metadata && !zone.has_name(query.name()) {
+            note_wildcard(zone, query);
+        }
+    }
+
+    /// A name in none of the zones. CoreDNS: without a plugin behind this one the server is meant
+    /// to be authoritative, and says that it is not for this name.
+    #[cold]
+    fn not_mine(&self) -> Served {
+        let is_last = self.is_last.get_or_init(|| {
+            let chain = self.peers.chain();
+            chain.is_some_and(|chain| {
+                chain.links().last().is_some_and(|link| link.name == PLUGIN.name)
+            })
+        });
+        if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }
+    }
+}
+
+/// What a zone in a file is not asked: transfers (the `transfer` plugin comes before and serves
+/// those that are allowed), notifications, and data of other classes.
+#[cold]
+fn refuse(query: &Query, source: &Source) -> Served {
+    if query.qtype().is_transfer() {
+        return Err(Failure::rcode(Rcode::REFUSED));
+    }
+    if query.opcode() != Opcode::QUERY {
+        let from = query.peer.ip();
+        chain::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
+        return Ok(Step::Drop);
+    }
+    Err(Failure::rcode(Rcode::REFUSED))
+}
+
+#[cold]
+fn not_loaded() -> Failure {
+    Failure::rcode(Rcode::SERVFAIL).extended(ede::NOT_READY, "the zone is not loaded")
+}
+
+#[cold]
+fn note_wildcard(zone: &Zone, query: &mut Query) {
+    // RFC 4592 section 3.3.1: the wildcard lies directly below the closest encloser.
+    let Some(label) = (1..=query.labels()).find(|&label| zone.has_name(query.suffix(label))) else {
+        return;
+    };
+    let mut wildcard = NameBuf::new();
+    let whole = wildcard.push_label(b"*").and_then(|()| wildcard.push_name(query.suffix(label)));
+    // No wildcard there: it was a DNAME.
+    if whole.is_ok() && zone.has_name(wildcard.as_wire()) {
+        query.set_metadata("zone/wildcard", || wildcard.to_name().to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests;

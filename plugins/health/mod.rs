@@ -1,0 +1,22 @@
+//! `health`: tells over HTTP that the process lives, and measures how long that takes.
+//!
+//! It never looks at queries or other plugins: whether these work is the business of `ready`.
+
+mod config;
+mod probe;
+
+use chain::{HttpReply, Kind, Setup};
+use corefile::{Diagnostics, Directive};
+
+/// The `health` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "health", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let config = config::parse(uses)?;
+    setup.http(&config.address, config.span, "/health", |_| HttpReply::text(200, "OK"));
+    setup.settings.lameduck = config.lameduck;
+    let probe = probe::Probe::new(&config.address);
+    setup.task(|| probe.run());
+    Ok(())
+}

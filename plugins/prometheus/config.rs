@@ -1,0 +1,66 @@
+//! The arguments of `prometheus`.
+
+use chain::Setup;
+use corefile::{Diagnostic, Diagnostics, Directive, Span};
+
+/// Where metrics are served, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Config {
+    pub(super) address: String,
+    pub(super) span: Option<Span>,
+    pub(super) runtime_metrics: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { address: "localhost:9153".into(), span: None, runtime_metrics: false }
+    }
+}
+
+/// The configuration of a block; the directive stands in it once.
+pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
+    let mut config = Config::default();
+    let mut errors = Diagnostics::default();
+    for directive in uses {
+        let mut args = directive.args();
+        if let Some(token) = args.next() {
+            match Setup::http_address(token.as_str()) {
+                Ok(_) => {
+                    config.address = token.as_str().to_owned();
+                    config.span = Some(token.span);
+                }
+                Err(problem) => errors.push(
+                    Diagnostic::error(
+                        token.span,
+                        format!("`{}` is not an address to serve metrics on", token.as_str()),
+                    )
+                    .label(problem)
+                    .help("write an address and a port, as in `prometheus localhost:9153`"),
+                ),
+            }
+        }
+        if let Err(error) = args.end() {
+            errors.push(error);
+        }
+        for option in directive.options() {
+            match option.name.as_str() {
+                "runtime_metrics" => {
+                    config.runtime_metrics = true;
+                    if let Err(error) = option.args().end().and_then(|()| option.no_body()) {
+                        errors.push(error);
+                    }
+                }
+                "tls" => errors.push(
+                    Diagnostic::error(
+                        option.name.span,
+                        "`tls` of `prometheus` is not in this build",
+                    )
+                    .label("metrics are served in clear text only")
+                    .help("serve on `localhost:9153` behind a proxy that speaks TLS"),
+                ),
+                _ => errors.push(directive.unknown_option(option, &["runtime_metrics", "tls"])),
+            }
+        }
+    }
+    if errors.has_errors() { Err(errors) } else { Ok(config) }
+}

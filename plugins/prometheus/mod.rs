@@ -1,0 +1,156 @@
+//! `prometheus`: counts what the chain answers and serves all metrics over HTTP.
+//!
+//! Counting is [`chain::dns_metrics`]; here are the endpoint, the list of enabled plugins and what
+//! the process says about itself. It never changes a query or a reply.
+
+mod config;
+mod enabled;
+mod process;
+
+use chain::dns_metrics::DnsMetrics;
+use chain::{HttpReply, Kind, Peers, Query, Reply, ServeDns, Setup, metrics};
+use corefile::{Diagnostics, Directive};
+
+/// The `prometheus` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "prometheus", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+/// Prometheus' text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The view that a block belongs to; there are none yet.
+const VIEW: &str = "";
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let config = config::parse(uses)?;
+    setup.http(&config.address, config.span, "/metrics", |_| HttpReply {
+        status: 200,
+        content_type: TEXT_FORMAT,
+        body: metrics::text().into_bytes(),
+    });
+    // `goversion` is one of CoreDNS's labels; there is no Go here, and an empty label is no label.
+    metrics::gauge(
+        "coredns_build_info",
+        "A metric with a constant '1' value labeled by version, revision, and goversion from \
+         which CoreDNS was built.",
+        &["version", "revision", "goversion"],
+        &[env!("CARGO_PKG_VERSION"), "", ""],
+    )
+    .set(1.0);
+    metrics::counter(
+        "coredns_panics_total",
+        "A metrics that counts the number of panics.",
+        &[],
+        &[],
+    );
+    process::expose();
+    if config.runtime_metrics {
+        process::expose_runtime(setup.world.workers);
+    }
+
+    let enabled = enabled::Block::new(setup);
+    setup.task(|| async move {
+        let _listed = enabled.list();
+        std::future::pending::<()>().await;
+    });
+    let keys = setup.keys.iter();
+    let keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), VIEW)).collect();
+    let peers = setup.peers();
+    setup.link(Prometheus { keys, peers });
+    Ok(())
+}
+
+/// Counts the replies of one server block.
+struct Prometheus {
+    /// In the order of the block's keys, which `query.key` is an index into.
+    keys: Box<[DnsMetrics]>,
+    peers: Peers,
+}
+
+impl ServeDns for Prometheus {
+    #[inline]
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        if let Some(key) = self.keys.get(usize::from(query.key)) {
+            key.replied(query, reply, || self.next_plugin());
+        }
+    }
+}
+
+impl Prometheus {
+    /// Who is named as the writer of replies: in CoreDNS always the plugin right behind this one,
+    /// whichever wrote (its tracker sees only the outermost writer).
+    #[cold]
+    fn next_plugin(&self) -> &'static str {
+        let Some(chain) = self.peers.chain() else {
+            return "";
+        };
+        let mut links = chain.links().iter().skip_while(|link| link.name != PLUGIN.name).skip(1);
+        links.next().map_or("", |link| link.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chain::setup::{BlockSetup, Key};
+    use chain::{Chain, Clock, Failure, Kept, Served, Step, World};
+    use std::sync::Arc;
+    use wire::{Moment, Name, Rcode, Rtype};
+
+    struct Source;
+    impl ServeDns for Source {
+        fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+            if query.qtype() == Rtype::TXT {
+                return Err(Failure::rcode(Rcode::REFUSED));
+            }
+            reply.set_rcode(Rcode::NXDOMAIN);
+            Ok(Step::Done)
+        }
+    }
+    struct Pass;
+    impl ServeDns for Pass {}
+
+    #[test]
+    fn replies_are_counted_under_the_plugin_behind_this_one() {
+        let clock = Clock { now: || Moment(0), unix: |_| 0 };
+        let world = World::new(1, clock, Kept::default());
+        let zone = Name::from_text("counted.test.").unwrap();
+        let keys = [Key { zone: zone.clone(), server: "dns://:53".into(), port: 53 }];
+        let mut block = BlockSetup::default();
+        setup(&[], &mut block.plugin("prometheus", &keys, &world)).unwrap();
+        block.plugin("errors", &keys, &world).link(Pass);
+        block.plugin("template", &keys, &world).link(Source);
+        let chain = Arc::new(Chain::new(std::mem::take(&mut block.links), clock));
+        block.peers.set(&chain);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        for (qtype, from) in [(Rtype::A, 0), (Rtype::A, 0), (Rtype::TXT, 0)] {
+            query.ask_on_behalf(&Query::new(), zone.as_wire(), qtype, false);
+            query.received = Moment(from);
+            reply.begin(&query);
+            chain.run(&mut query, &mut reply);
+        }
+        assert_eq!(block.requests.endpoints[0].address, "localhost:9153");
+        let text = (block.requests.endpoints[0].handler)(&Default::default());
+        let text = String::from_utf8(text.body).unwrap();
+        let key = r#"server="dns://:53",zone="counted.test.",view="""#;
+        for line in [
+            format!(r#"coredns_dns_responses_total{{{key},rcode="NXDOMAIN",plugin="errors"}} 2"#),
+            format!(r#"coredns_dns_responses_total{{{key},rcode="REFUSED",plugin=""}} 1"#),
+            format!(r#"coredns_dns_requests_total{{{key},proto="udp",family="1",type="TXT"}} 1"#),
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+        assert!(text.contains("process_resident_memory_bytes "), "{text}");
+
+        let enabled = format!(r#"coredns_plugin_enabled{{{key},name="template"}} 1"#);
+        assert!(!text.contains(&enabled), "not before it serves");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let running = block.requests.tasks.remove(0)();
+        let running = runtime.spawn(running);
+        runtime.block_on(tokio::task::yield_now());
+        assert!(metrics::text().contains(&enabled), "{}", metrics::text());
+        running.abort();
+        let _ = runtime.block_on(running);
+        assert!(!metrics::text().contains(&enabled), "not when it is replaced");
+    }
+}

@@ -1,0 +1,27 @@
+//! `reload`: how often the server looks whether its Corefile changed.
+//!
+//! It only fills a setting and makes the counter known. Looking, comparing and swapping are the
+//! server's business.
+
+mod config;
+
+use chain::{Kind, Setup, metrics};
+use corefile::{Diagnostics, Directive};
+
+/// The `reload` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "reload", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let (config, warnings) = config::parse(uses)?;
+    setup.requests.warnings.extend(warnings);
+    // Shown from the start on, at zero: alerts on its growth need the series to exist.
+    metrics::counter(
+        "coredns_reload_failed_total",
+        "Counter of the number of failed reload attempts.",
+        &[],
+        &[],
+    );
+    setup.settings.reload = Some(config.into());
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `root`: what relative paths in the block are relative to.
+//!
+//! It only fills a setting. It never opens a file and never sees a query.
+
+mod config;
+
+use std::io::ErrorKind;
+
+use chain::{Kind, Setup};
+use corefile::{Diagnostic, Diagnostics, Directive};
+
+/// The `root` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "root", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let Some((path, span)) = config::parse(uses)? else {
+        return Ok(());
+    };
+    // Relative to where the server starts, which the settings say before any plugin.
+    let path = setup.settings.root.join(path);
+    if let Err(problem) = std::fs::metadata(&path) {
+        let shown = path.display();
+        if problem.kind() != ErrorKind::NotFound {
+            let message = format!("unable to access root path `{shown}`: {problem}");
+            return Err(Diagnostic::error(span, message)
+                .label("cannot be read")
+                .help("name a directory that the server may enter")
+                .into());
+        }
+        // The directory may appear later; the plugins that need a file in it say so themselves.
+        let warning = Diagnostic::warning(span, format!("root path does not exist: `{shown}`"))
+            .label("no such directory")
+            .help("make the directory, or name another one");
+        setup.requests.warnings.push(warning);
+    }
+    setup.settings.root = path;
+    Ok(())
+}
