@@ -67,7 +67,7 @@ fn allocations(corefile: &str, questions: &[Vec<u8>]) -> u64 {
         }
         let handler = sim.handler(53).unwrap();
         let mut slots: Vec<Box<Slot>> = (0..16).map(|_| Box::new(Slot::new())).collect();
-        let mut round = |slots: &mut [Box<Slot>]| {
+        let round = |slots: &mut [Box<Slot>]| {
             for (slot, message) in slots.iter_mut().zip(questions.iter().cycle()) {
                 Sim::fill(slot, &ask(message, peer));
             }

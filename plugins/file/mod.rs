@@ -10,19 +10,18 @@ mod source;
 mod zones;
 
 use std::convert::Infallible;
-use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, ServeDns, Served,
-    Setup, Step,
+    BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, Roles, ServeDns,
+    Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::edns::ede;
 use wire::name::NameBuf;
 use wire::{Class, Name, Opcode, Rcode, Section};
-use zone::{Located, Outcome, Zone};
+use zone::{Outcome, Zone};
 
 use config::Watch;
 use load::Problem;
@@ -189,13 +188,9 @@ impl ServeDns for File {
         };
         let guard = source.zone();
         let Some(zone) = &*guard else { return };
-        // Used for nothing, but without a use the reads would be left out.
-        if stage == 0 {
-            black_box(zone.locate(query));
-        } else {
-            let mut located = Located::default();
-            zone.touch(query, &mut located);
-            black_box(located);
+        match stage {
+            0 => zone.prefetch_slot(query),
+            _ => zone.prefetch_node(query),
         }
     }
 
@@ -218,6 +213,10 @@ impl ServeDns for File {
             Outcome::External { target } => self.leave(zone, query, reply, target.as_wire()),
             outcome => self.conclude(zone, &outcome, query, reply),
         }
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { prefetches: true, ..Roles::default() }
     }
 
     /// Only for aliases that lead to another zone of this server.

@@ -53,9 +53,9 @@ pub type Served = Result<Step, Failure>;
 
 /// A plugin.
 pub trait ServeDns: Send + Sync + 'static {
-    /// A hint, called for all queries of a batch before any is answered: touch what
-    /// [`ServeDns::on_query`] will read, so that it is on its way into the cache. `stage` is 0 for
-    /// the index and 1 for what the index points to.
+    /// A hint, called for all queries of a batch before any is answered: start to fetch what
+    /// [`ServeDns::on_query`] will read. `stage` is 0 for the index and 1 for what the index points
+    /// to. Only for plugins whose [`Roles::prefetches`] is set.
     fn prefetch(&self, query: &Query, stage: u8) {
         let _ = (query, stage);
     }

@@ -19,8 +19,8 @@ pub struct Link {
 pub struct Chain {
     links: Box<[Link]>,
     clock: Clock,
-    /// Whether any link wants the prefetch stages; set by who builds the chain.
-    pub prefetches: bool,
+    /// The links that want the prefetch stages.
+    prefetchers: Box<[usize]>,
 }
 
 /// How far a query came at once.
@@ -44,7 +44,13 @@ pub struct Next<'a> {
 impl Chain {
     /// A chain of these plugins.
     pub fn new(links: Vec<Link>, clock: Clock) -> Self {
-        Self { links: links.into(), clock, prefetches: true }
+        let prefetchers = links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| link.plugin.roles().prefetches)
+            .map(|(at, _)| at)
+            .collect();
+        Self { links: links.into(), clock, prefetchers }
     }
 
     /// The plugins in order.
@@ -52,11 +58,11 @@ impl Chain {
         &self.links
     }
 
-    /// Lets every plugin touch what it will read for `query`.
+    /// Lets the plugins that want it start to fetch what they will read for `query`.
     #[inline]
     pub fn prefetch(&self, query: &Query, stage: u8) {
-        for link in &self.links {
-            link.plugin.prefetch(query, stage);
+        for &at in &self.prefetchers {
+            self.links[at].plugin.prefetch(query, stage);
         }
     }
 

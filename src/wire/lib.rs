@@ -11,6 +11,7 @@ mod compress;
 pub mod edns;
 pub mod hash;
 pub mod name;
+pub mod prefetch;
 pub mod query;
 pub mod rdata;
 pub mod record;

@@ -12,7 +12,7 @@ use wire::{Class, Query, Rcode, Reply, Rtype, Section};
 
 use crate::sought::{Sought, Target};
 use crate::store::node::{CUT, DNAME, FIXED, HIDDEN, OCCLUDED, Set, WILD_CHILD};
-use crate::store::{self, Located, Zone};
+use crate::store::{self, Zone};
 use crate::write::{Owner, Writer};
 
 /// The most aliases that one answer follows inside the zone.
@@ -70,18 +70,13 @@ enum Next {
 impl Zone {
     /// Answers a query for a name at or below the apex.
     pub fn answer(&self, query: &Query, reply: &mut Reply) -> Outcome {
-        self.answer_located(query, Located::default(), reply)
-    }
-
-    /// Answers a query that [`Zone::locate`] has looked at.
-    pub fn answer_located(&self, query: &Query, located: Located, reply: &mut Reply) -> Outcome {
         if query.labels() < self.apex_labels() {
             return Outcome::ServFail("the name is not in the zone");
         }
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
         let mut job = Job::new(self, query, reply);
-        let found = job.find(query, self.confirm(located, query.hash(0), query.relative(self, 0)));
+        let found = job.find(query, self.place_of(query.hash(0), query.relative(self, 0)));
         match job.write(query, found, 12) {
             Next::Done(outcome) => outcome,
             Next::Follow(target, at) => job.follow(query.hash(0), target, at),

@@ -31,7 +31,6 @@ pub struct Builder {
     /// Hash and node of what is not in the table yet.
     waiting: Vec<(u64, u64)>,
     /// See [`Table::touch`].
-    touched: u64,
     pub(super) scratch: Scratch,
     /// Owner of what lies in `scratch`: relative to the apex, lower case.
     owner: Vec<u8>,
@@ -58,7 +57,6 @@ impl Builder {
             waste: 0,
             late: Vec::new(),
             waiting: Vec::with_capacity(ROW),
-            touched: 0,
             scratch: Scratch::default(),
             owner: Vec::new(),
             written: Vec::new(),
@@ -120,7 +118,7 @@ impl Builder {
     fn settle(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         for &(hash, _) in &waiting {
-            self.touched ^= self.table.touch(hash);
+            self.table.prefetch(hash);
         }
         for (hash, node) in waiting.drain(..) {
             let owner = Node::at(&self.arena, node).name();

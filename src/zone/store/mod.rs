@@ -93,16 +93,6 @@ impl Nsec3Params {
     }
 }
 
-/// Where a query's name may lie, on the way of a batch through [`Zone::locate`] and
-/// [`Zone::touch`] to [`Zone::answer_located`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Located {
-    /// Place of a node that may be the one, 0 if there is none.
-    place: u64,
-    /// What was read; kept so that reading is not left out.
-    read: u64,
-}
-
 impl Zone {
     /// The name of the zone, in lower case.
     pub fn apex(&self) -> &Name {
@@ -170,33 +160,22 @@ impl Zone {
         Records::new(self)
     }
 
-    /// First look for a query: has its line of the table fetched. A batch calls this for all its
-    /// queries, then [`Zone::touch`] for all, then [`Zone::answer_located`] for each: in the first
-    /// two nothing waits for memory, so that the fetches go on side by side. (Each call in a loop
-    /// of its own; parsing in between would fill the processor's window.)
+    /// Starts to fetch the line of the table that the query's name hashes to. A batch calls this
+    /// for all its queries, then [`Zone::prefetch_node`] for all, then [`Zone::answer`] for each.
     #[inline]
-    pub fn locate(&self, query: &Query) -> Located {
-        Located { place: 0, read: self.table.touch(query.suffix_hash(0)) }
+    pub fn prefetch_slot(&self, query: &Query) {
+        self.table.prefetch(query.suffix_hash(0));
     }
 
-    /// Second look: has the node fetched that may be the query's.
+    /// Starts to fetch the node that may be the query's.
     #[inline]
-    pub fn touch(&self, query: &Query, located: &mut Located) {
-        let place = self.table.candidate(query.suffix_hash(0));
-        let at = place as usize;
+    pub fn prefetch_node(&self, query: &Query) {
+        let at = self.table.candidate(query.suffix_hash(0)) as usize;
+        wire::prefetch::fetch(&self.arena[at]);
         // A node of the usual size lies in one line or two.
-        let far = self.arena.get(at + 40).copied().unwrap_or(0);
-        located.place = place;
-        located.read ^= u64::from(self.arena[at]) ^ u64::from(far);
-    }
-
-    /// Whether the name that was located is this one.
-    #[inline]
-    pub(crate) fn confirm(&self, located: Located, hash: u64, relative: &[u8]) -> Option<u64> {
-        if located.place != 0 && self.node(located.place).name() == relative {
-            return Some(located.place);
+        if let Some(far) = self.arena.get(at + 63) {
+            wire::prefetch::fetch(far);
         }
-        self.place_of(hash, relative)
     }
 
     #[inline]

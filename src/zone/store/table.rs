@@ -51,11 +51,10 @@ impl Table {
         hash as usize & (self.lines.len() - 1)
     }
 
-    /// Reads the line of a hash. The value means nothing: it is there so that the read happens,
-    /// without a branch that would wait for it.
+    /// Starts to fetch the line of a hash.
     #[inline]
-    pub(crate) fn touch(&self, hash: u64) -> u64 {
-        self.lines[self.index(hash)].0[0]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        wire::prefetch::fetch(&self.lines[self.index(hash)]);
     }
 
     /// A node whose tag fits, 0 if the line of the hash has none; again without a branch.

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use catena_zone::{Builder, Located, Zone, master};
+use catena_zone::{Builder, Zone, master};
 use store_kit::name;
 use wire::{Query, Reply, Rtype};
 
@@ -134,26 +134,24 @@ fn c_lookup() {
             let alone = ns(started);
             let started = Instant::now();
             for chunk in packets.chunks(64) {
-                let mut located = [Located::default(); 64];
                 for (query, packet) in queries.iter_mut().zip(chunk) {
                     query.receive(packet).unwrap();
                 }
-                for (query, place) in queries.iter().zip(&mut located) {
-                    *place = zone.locate(query);
+                for query in &queries {
+                    zone.prefetch_slot(query);
                 }
-                for (query, place) in queries.iter().zip(&mut located) {
-                    zone.touch(query, place);
+                for query in &queries {
+                    zone.prefetch_node(query);
                 }
-                for (query, place) in queries.iter().zip(located).take(chunk.len()) {
+                for query in queries.iter().take(chunk.len()) {
                     reply.begin(query);
-                    black_box(zone.answer_located(query, place, &mut reply));
+                    black_box(zone.answer(query, &mut reply));
                     bytes += reply.len();
                 }
             }
             let staged = ns(started);
             let mut parts = [0; 4];
             for chunk in packets.chunks(64) {
-                let mut located = [Located::default(); 64];
                 let mut clock = Instant::now();
                 let mut lap = |part: &mut u128| {
                     *part += clock.elapsed().as_nanos();
@@ -163,17 +161,17 @@ fn c_lookup() {
                     query.receive(packet).unwrap();
                 }
                 lap(&mut parts[0]);
-                for (query, place) in queries.iter().zip(&mut located) {
-                    *place = zone.locate(query);
+                for query in &queries {
+                    zone.prefetch_slot(query);
                 }
                 lap(&mut parts[1]);
-                for (query, place) in queries.iter().zip(&mut located) {
-                    zone.touch(query, place);
+                for query in &queries {
+                    zone.prefetch_node(query);
                 }
                 lap(&mut parts[2]);
-                for (query, place) in queries.iter().zip(located).take(chunk.len()) {
+                for query in queries.iter().take(chunk.len()) {
                     reply.begin(query);
-                    black_box(zone.answer_located(query, place, &mut reply));
+                    black_box(zone.answer(query, &mut reply));
                 }
                 lap(&mut parts[3]);
             }
@@ -185,6 +183,6 @@ fn c_lookup() {
         }
         let [parse, alone, staged] = best;
         println!("{zone_name} parse {parse} ns; with answer {alone} ns; in stages {staged} ns");
-        println!("  parse, locate, touch, answer: {shares:?} ns");
+        println!("  parse, slots, nodes, answer: {shares:?} ns");
     }
 }

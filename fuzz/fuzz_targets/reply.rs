@@ -1,0 +1,61 @@
+//! An upstream's message, loaded and edited: the records must stay those that hickory-proto sees.
+#![no_main]
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::{Record, RecordType};
+use hickory_proto::serialize::binary::BinDecodable;
+use libfuzzer_sys::fuzz_target;
+use wire::{HEADER, Query, Reply, Section};
+
+fuzz_target!(|message: &[u8]| {
+    let Some(end) = wire::Message::new(message).ok().and_then(|view| view.questions_end().ok())
+    else {
+        return;
+    };
+    let asked = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], &message[HEADER..end]].concat();
+    let mut query = Query::new();
+    if query.receive(&asked).is_err() {
+        return;
+    }
+    let mut reply = Reply::new();
+    reply.begin(&query);
+    let loaded = reply.load(message);
+    if loaded.is_err() {
+        assert_eq!(reply.len(), asked.len(), "a refused message changes nothing");
+        return;
+    }
+    let theirs = Message::from_bytes(message).ok().map(|message| sections(&message));
+    let same = |reply: &mut Reply, what: &str| {
+        let (Some(theirs), Some(ours)) = (&theirs, decode(reply)) else { return };
+        assert_eq!(&ours, theirs, "{what}");
+    };
+    same(&mut reply, "loaded");
+    reply.edit_ttls(|_, ttl| ttl);
+    reply.rearrange(|_| ());
+    same(&mut reply, "rearranged");
+    let records = reply.records().count();
+    reply.rearrange(|items| items.reverse());
+    assert_eq!(reply.records().filter_map(Result::ok).count(), records, "reversed");
+    let limit = reply.question_end() + usize::from(message[0]) * 4;
+    let before = reply.len();
+    reply.truncate_to(limit);
+    assert!(reply.len() <= limit && reply.truncated == (reply.truncated || before > limit));
+    reply.drop_section(Section::Authority);
+    assert_eq!(reply.count(Section::Authority), 0);
+    assert!(reply.records().all(|record| record.is_ok()), "still readable");
+});
+
+fn decode(reply: &mut Reply) -> Option<[Vec<String>; 3]> {
+    reply.seal(7, 0x8000);
+    Message::from_bytes(reply.bytes()).ok().map(|message| sections(&message))
+}
+
+/// Records as text; OPT and TSIG live elsewhere on both sides.
+fn sections(message: &Message) -> [Vec<String>; 3] {
+    [&message.answers, &message.authorities, &message.additionals].map(|records| {
+        let kept = |record: &&Record| {
+            !matches!(record.record_type(), RecordType::OPT | RecordType::TSIG)
+        };
+        records.iter().filter(kept).map(|record| format!("{record:?}").to_lowercase()).collect()
+    })
+}
