@@ -7,9 +7,10 @@ use libfuzzer_sys::fuzz_target;
 use wire::{Name, NameBuf, name};
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(parsed) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| {
-        Name::from_text(text).map_err(drop)
-    }) {
+    if let Ok(parsed) = std::str::from_utf8(bytes)
+        .map_err(drop)
+        .and_then(|text| Name::from_text(text).map_err(drop))
+    {
         let again = Name::from_text(&parsed.to_string()).expect("what we print, we read");
         assert_eq!(again.as_wire(), parsed.as_wire(), "{parsed}");
     }

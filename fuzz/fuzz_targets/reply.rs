@@ -53,9 +53,8 @@ fn decode(reply: &mut Reply) -> Option<[Vec<String>; 3]> {
 /// Records as text; OPT and TSIG live elsewhere on both sides.
 fn sections(message: &Message) -> [Vec<String>; 3] {
     [&message.answers, &message.authorities, &message.additionals].map(|records| {
-        let kept = |record: &&Record| {
-            !matches!(record.record_type(), RecordType::OPT | RecordType::TSIG)
-        };
+        let kept =
+            |record: &&Record| !matches!(record.record_type(), RecordType::OPT | RecordType::TSIG);
         records.iter().filter(kept).map(|record| format!("{record:?}").to_lowercase()).collect()
     })
 }

@@ -35,7 +35,9 @@ fuzz_target!(|bytes: &[u8]| {
 fn ask(zone: &Zone, owner: &[u8], qtype: Rtype) {
     let mut query = Query::new();
     query.ask_on_behalf(&Query::new(), owner, qtype, true);
-    if query.name().len() < zone.apex().as_wire().len() || !wire::name::is_under(owner, zone.apex().as_wire()) {
+    if query.name().len() < zone.apex().as_wire().len()
+        || !wire::name::is_under(owner, zone.apex().as_wire())
+    {
         return;
     }
     let mut reply = Reply::new();

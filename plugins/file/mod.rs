@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, Roles, ServeDns,
-    Served, Setup, Step,
+    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, Roles,
+    ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::edns::ede;
@@ -181,16 +181,24 @@ struct File {
 }
 
 impl ServeDns for File {
-    #[inline]
-    fn prefetch(&self, query: &Query, stage: u8) {
-        let Some(source) = self.zones.find(query) else {
+    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+        if let Some(only) = self.zones.only() {
+            // One look at the current version for all: taking it is a fence, and fences between
+            // the hints would make them wait for each other.
+            let guard = only.zone();
+            if let Some(zone) = &*guard {
+                batch
+                    .queries()
+                    .filter(|query| self.zones.find(query).is_some())
+                    .for_each(|query| hint(zone, query, stage));
+            }
             return;
-        };
-        let guard = source.zone();
-        let Some(zone) = &*guard else { return };
-        match stage {
-            0 => zone.prefetch_slot(query),
-            _ => zone.prefetch_node(query),
+        }
+        for query in batch.queries() {
+            let Some(source) = self.zones.find(query) else { continue };
+            if let Some(zone) = &*source.zone() {
+                hint(zone, query, stage);
+            }
         }
     }
 
@@ -315,6 +323,14 @@ impl File {
             })
         });
         if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }
+    }
+}
+
+#[inline]
+fn hint(zone: &Zone, query: &Query, stage: u8) {
+    match stage {
+        0 => zone.prefetch_slot(query),
+        _ => zone.prefetch_node(query),
     }
 }
 

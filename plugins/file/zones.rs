@@ -45,6 +45,15 @@ impl Zones {
         Self { entries, slots, depths }
     }
 
+    /// The zone, if there is just one.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&Source> {
+        match &*self.entries {
+            [only] => Some(&only.source),
+            _ => None,
+        }
+    }
+
     /// The longest zone that the query's name is in.
     #[inline]
     pub(super) fn find(&self, query: &Query) -> Option<&Source> {

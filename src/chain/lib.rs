@@ -23,7 +23,7 @@ use std::pin::Pin;
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Ready, Roles};
-pub use run::{Chain, Link, Next, Ran};
+pub use run::{Batch, Chain, Link, Next, Ran};
 pub use settings::Settings;
 pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
@@ -53,11 +53,11 @@ pub type Served = Result<Step, Failure>;
 
 /// A plugin.
 pub trait ServeDns: Send + Sync + 'static {
-    /// A hint, called for all queries of a batch before any is answered: start to fetch what
-    /// [`ServeDns::on_query`] will read. `stage` is 0 for the index and 1 for what the index points
-    /// to. Only for plugins whose [`Roles::prefetches`] is set.
-    fn prefetch(&self, query: &Query, stage: u8) {
-        let _ = (query, stage);
+    /// A hint, called for a batch of queries before any is answered: start to fetch what
+    /// [`ServeDns::on_query`] will read for each. `stage` is 0 for the index and 1 for what the
+    /// index points to. Only for plugins whose [`Roles::prefetches`] is set.
+    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+        let _ = (batch, stage);
     }
 
     /// Way in, on the listener's thread: never waits.

@@ -23,6 +23,36 @@ pub struct Chain {
     prefetchers: Box<[usize]>,
 }
 
+/// As many queries as one batch has.
+const MOST: usize = 64;
+
+/// Queries of one batch that go to the same chain.
+pub struct Batch<'a> {
+    queries: [Option<&'a Query>; MOST],
+    len: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// As many as one batch has.
+    pub const MOST: usize = MOST;
+
+    /// These queries; those over [`Batch::MOST`] are left out.
+    pub fn new(queries: impl Iterator<Item = &'a Query>) -> Self {
+        let mut batch = Self { queries: [None; MOST], len: 0 };
+        for (place, query) in batch.queries.iter_mut().zip(queries) {
+            *place = Some(query);
+            batch.len += 1;
+        }
+        batch
+    }
+
+    /// The queries.
+    #[inline]
+    pub fn queries(&self) -> impl Iterator<Item = &'a Query> {
+        self.queries[..self.len].iter().filter_map(|query| *query)
+    }
+}
+
 /// How far a query came at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
@@ -58,11 +88,18 @@ impl Chain {
         &self.links
     }
 
-    /// Lets the plugins that want it start to fetch what they will read for `query`.
+    /// Whether any plugin wants [`Chain::prefetch`].
     #[inline]
-    pub fn prefetch(&self, query: &Query, stage: u8) {
-        for &at in &self.prefetchers {
-            self.links[at].plugin.prefetch(query, stage);
+    pub fn prefetches(&self) -> bool {
+        !self.prefetchers.is_empty()
+    }
+
+    /// Lets the plugins that want it start to fetch what they will read for these queries.
+    pub fn prefetch(&self, batch: &Batch<'_>) {
+        for stage in 0..2 {
+            for &at in &self.prefetchers {
+                self.links[at].plugin.prefetch(batch, stage);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
-use chain::{BoxFuture, Chain, Ran, Resolve};
+use chain::{Batch, BoxFuture, Chain, Ran, Resolve};
 use net::{Fate, Handler, Slot};
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
@@ -22,7 +22,9 @@ const MAX_REFRESHES: usize = 1_000;
 /// Lookups of our own inside each other: CoreDNS's bound.
 const MAX_DEPTH: u8 = 8;
 /// A batch is prefetched as a whole up to this size, which is what `net` hands over at most.
-const MAX_BATCH: usize = 64;
+const MAX_BATCH: usize = Batch::MOST;
+/// Chains of one batch that may prefetch.
+const MAX_PREFETCHED: usize = 4;
 
 /// The configuration being served, and what outlives every configuration.
 pub(crate) struct Serving {
@@ -210,13 +212,7 @@ impl Handler for Site {
                 *target = self.serving.admit(router, slot);
             }
             if part.len() > 1 {
-                for stage in 0..2 {
-                    for (slot, target) in part.iter().zip(&targets) {
-                        if let Some(target) = target {
-                            target.chain.prefetch(&slot.query, stage);
-                        }
-                    }
-                }
+                prefetch(part, &targets);
             }
             for (slot, target) in part.iter_mut().zip(&targets) {
                 if let Some(target) = target {
@@ -280,6 +276,28 @@ impl Resolve for Serving {
                 Err(rcode) => reply.fail(Failure::rcode(rcode)),
             }
         })
+    }
+}
+
+/// Lets the chains of the batch start to fetch what they will read. A batch that is spread over
+/// many chains has little to gain: the first few get their hint.
+fn prefetch(slots: &[Box<Slot>], targets: &[Option<&Target>; MAX_BATCH]) {
+    let mut chains = 0;
+    for (at, target) in targets.iter().enumerate() {
+        let Some(target) = target.filter(|target| target.chain.prefetches()) else { continue };
+        let same = |other: &Option<&Target>| {
+            other.is_some_and(|other| Arc::ptr_eq(&other.chain, &target.chain))
+        };
+        // Each chain once, at its first query.
+        if targets[..at].iter().any(same) {
+            continue;
+        }
+        let queries = slots.iter().zip(targets).skip(at).filter(|(_, other)| same(other));
+        target.chain.prefetch(&Batch::new(queries.map(|(slot, _)| &slot.query)));
+        chains += 1;
+        if chains == MAX_PREFETCHED {
+            return;
+        }
     }
 }
 
