@@ -10,7 +10,9 @@ pub mod bind;
 pub mod cache;
 pub mod debug;
 pub mod file;
+pub mod forward;
 pub mod health;
+pub mod r#loop;
 pub mod metadata;
 pub mod prometheus;
 pub mod ready;
@@ -70,8 +72,8 @@ pub const REGISTRY: Registry = &[
     Known("auto"),
     Known("secondary"),
     Known("etcd"),
-    Known("loop"),
-    Known("forward"),
+    Built(&r#loop::PLUGIN),
+    Built(&forward::PLUGIN),
     Known("grpc"),
     Known("erratic"),
     Known("whoami"),

@@ -390,11 +390,13 @@ impl Reply {
     pub fn load(&mut self, message: &[u8]) -> Result<(), Malformed> {
         let view = Message::new(message)?;
         let end = view.questions_end()?;
-        let question = &message[HEADER..end];
-        if view.counts()[0] != 1
-            || end != self.question_end
-            || !question.eq_ignore_ascii_case(&self.buf[HEADER..self.question_end])
-        {
+        if view.counts()[0] != 1 || end != self.question_end {
+            return Err(Malformed);
+        }
+        // Case is no part of a name, but type 65 is not type 97.
+        let (name, kind) = message[HEADER..end].split_at(end - HEADER - 4);
+        let (own_name, own_kind) = self.buf[HEADER..end].split_at(end - HEADER - 4);
+        if kind != own_kind || !name::eq(name, own_name) {
             return Err(Malformed);
         }
         // Check everything before anything changes.
@@ -753,6 +755,9 @@ mod tests {
         for cut in 0..message.len() {
             assert!(reply.load(&message[..cut]).is_err(), "cut at {cut}");
         }
+        let mut other_type = message.clone();
+        other_type[30] ^= 0x20;
+        assert!(reply.load(&other_type).is_err(), "another type");
         let other = self::query("xww.example.org.");
         reply.begin(&other);
         assert!(reply.load(&message).is_err(), "another question");

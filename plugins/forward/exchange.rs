@@ -1,0 +1,219 @@
+//! One question to one upstream, and what came of it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+use wire::edns::ede;
+use wire::{Failure, Reply};
+
+use super::Forward;
+use super::message::{Question, Verdict, restore_case};
+use super::upstream::Upstream;
+
+/// How long to wait on for a good reply after a bad one to the right question came: if it was
+/// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Why there is no reply.
+pub(super) enum Trouble {
+    /// The upstream's, or the network's on the way there.
+    Theirs(&'static str, SocketAddr, io::Error),
+    /// This machine's: no sockets, no memory, no random numbers.
+    Ours(io::Error),
+}
+
+/// What came over UDP.
+enum Datagram {
+    Reply,
+    /// Better asked over TCP: broken off, unreadable, or the case of the name was not kept.
+    Doubtful,
+}
+
+impl Forward {
+    /// Asks `upstream`; the reply is loaded into `reply`.
+    pub(super) async fn exchange(
+        &self,
+        upstream: &Upstream,
+        question: &mut Question,
+        into: &mut Vec<u8>,
+        reply: &mut Reply,
+        end: Instant,
+    ) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        let tcp = self.config.force_tcp || !self.config.prefer_udp && question.connected;
+        if tcp {
+            self.ask_tcp(upstream, question, into, reply, end).await?;
+        } else {
+            let datagram = self.ask_udp(upstream, question, into, reply, end).await?;
+            let doubtful = matches!(datagram, Datagram::Doubtful);
+            if doubtful || reply.truncated {
+                let whole = self.ask_tcp(upstream, question, into, reply, end).await;
+                // What came truncated is still a reply: the client may try TCP itself.
+                if doubtful {
+                    whole?;
+                }
+            }
+        }
+        upstream.numbers.replied(question.worker, reply.rcode(), begun.elapsed());
+        Ok(())
+    }
+
+    fn timeout(&self, end: Instant) -> Duration {
+        self.config.read_timeout.min(end.saturating_duration_since(Instant::now()))
+    }
+
+    async fn ask_udp(
+        &self,
+        upstream: &Upstream,
+        question: &mut Question,
+        into: &mut Vec<u8>,
+        reply: &mut Reply,
+        end: Instant,
+    ) -> Result<Datagram, Trouble> {
+        question.renew(true).map_err(Trouble::Ours)?;
+        upstream.numbers.opened_udp(question.worker);
+        // Written and read in one task; atomic only because the future moves between threads.
+        let doubtful = AtomicBool::new(false);
+        let question = &*question;
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply) {
+            Taken::Yes => true,
+            Taken::Doubtful => {
+                doubtful.store(true, Ordering::Relaxed);
+                false
+            }
+            Taken::No => {
+                upstream.numbers.dropped(question.worker);
+                false
+            }
+        };
+        let (source, to) = (upstream.options.source, upstream.address);
+        let timeout = self.timeout(end);
+        let mut asked =
+            pin!(self.network.ask_udp(source, to, &question.message, timeout, into, &mut accept));
+        let mut grace: Option<Pin<Box<Sleep>>> = None;
+        let outcome = poll_fn(|context| {
+            if let Poll::Ready(outcome) = asked.as_mut().poll(context) {
+                return Poll::Ready(Some(outcome));
+            }
+            if doubtful.load(Ordering::Relaxed) {
+                let sleep = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+                return sleep.as_mut().poll(context).map(|()| None);
+            }
+            Poll::Pending
+        })
+        .await;
+        match outcome {
+            Some(Ok(())) => Ok(Datagram::Reply),
+            None => Ok(Datagram::Doubtful),
+            Some(Err(_)) if doubtful.load(Ordering::Relaxed) => Ok(Datagram::Doubtful),
+            Some(Err(error)) => Err(trouble("udp", to, error)),
+        }
+    }
+
+    async fn ask_tcp(
+        &self,
+        upstream: &Upstream,
+        question: &mut Question,
+        into: &mut Vec<u8>,
+        reply: &mut Reply,
+        end: Instant,
+    ) -> Result<(), Trouble> {
+        question.renew(false).map_err(Trouble::Ours)?;
+        let question = &*question;
+        let mut accept = |bytes: &[u8]| {
+            let taken = matches!(take(question, bytes, reply), Taken::Yes);
+            if !taken {
+                upstream.numbers.dropped(question.worker);
+            }
+            taken
+        };
+        let to = upstream.address;
+        let reused = upstream
+            .connections(question.worker, question.now)
+            .ask(
+                &self.network,
+                upstream.options.source,
+                to,
+                &question.message,
+                self.timeout(end),
+                into,
+                &mut accept,
+            )
+            .await
+            .map_err(|error| trouble("tcp", to, error))?;
+        upstream.numbers.used_tcp(question.worker, reused.0);
+        Ok(())
+    }
+}
+
+enum Taken {
+    Yes,
+    Doubtful,
+    No,
+}
+
+/// Loads `bytes` into `reply` if they are the reply.
+fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
+    let loaded = match question.judge(bytes) {
+        Verdict::Ours => match question.client_case() {
+            Some(name) => {
+                let mut restored = bytes.to_vec();
+                restore_case(&mut restored, name);
+                reply.load(&restored)
+            }
+            None => reply.load(bytes),
+        },
+        Verdict::Refusal(rcode) => {
+            reply.clear();
+            reply.set_rcode(rcode);
+            reply.recursion_available = bytes.get(3).is_some_and(|flags| flags & 0x80 != 0);
+            Ok(())
+        }
+        Verdict::OtherCase => return Taken::Doubtful,
+        Verdict::Foreign => return Taken::No,
+    };
+    match loaded {
+        Ok(()) => Taken::Yes,
+        // Some servers cut a message off in the middle of a record, with TC or without.
+        Err(_) => Taken::Doubtful,
+    }
+}
+
+/// Linux's numbers of what this machine, and no upstream, is short of: out of memory, files,
+/// ports and buffers.
+const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
+
+fn trouble(proto: &'static str, to: SocketAddr, error: io::Error) -> Trouble {
+    match error.raw_os_error() {
+        Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
+        _ => Trouble::Theirs(proto, to, error),
+    }
+}
+
+/// The last trouble as the client and the log are told; `None`: nobody was asked at all.
+pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
+    match trouble {
+        None => Failure::servfail("no healthy proxies")
+            .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
+        Some(Trouble::Ours(error)) => super::overload(format!("cannot ask upstreams: {error}")),
+        // The words that operators search for: "i/o timeout", "connection refused".
+        Some(Trouble::Theirs(proto, to, error)) => match error.kind() {
+            io::ErrorKind::TimedOut => Failure::servfail(format!("read {proto} {to}: i/o timeout"))
+                .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time"),
+            io::ErrorKind::ConnectionRefused => {
+                Failure::servfail(format!("read {proto} {to}: connection refused"))
+                    .extended(ede::NETWORK_ERROR, "an upstream refused the connection")
+            }
+            io::ErrorKind::UnexpectedEof => Failure::servfail(format!("read {proto} {to}: EOF"))
+                .extended(ede::NETWORK_ERROR, "an upstream hung up"),
+            _ => Failure::servfail(format!("read {proto} {to}: {error}"))
+                .extended(ede::NETWORK_ERROR, "an upstream could not be reached"),
+        },
+    }
+}

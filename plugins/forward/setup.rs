@@ -1,0 +1,110 @@
+//! From directives to links in the chain, upstreams and their health checks.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use chain::{Setup, metrics};
+use corefile::{Diagnostic, Diagnostics, Directive};
+use net::client::Network;
+
+use super::config::Config;
+use super::upstream::{Options, Upstream};
+use super::{Forward, IN_FLIGHT, health, target};
+
+/// Sets up all `forward` directives of a server block.
+pub(super) fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let network = match setup.world.service::<Network>() {
+        Some(network) => network,
+        None => Arc::new(Network::Os),
+    };
+    // CoreDNS: a block with `forward` takes queries of every class.
+    setup.settings.all_classes = true;
+    metrics::gauge_fn(
+        "catena_forward_in_flight",
+        "Queries that wait for an upstream.",
+        &[],
+        &[],
+        || IN_FLIGHT.load(Ordering::Relaxed) as f64,
+    );
+    let mut problems = Diagnostics::default();
+    for (index, directive) in uses.iter().enumerate() {
+        let followed = index + 1 < uses.len();
+        if let Err(more) = set_up_one(directive, followed, &network, setup) {
+            problems.extend(more);
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(()) }
+}
+
+fn set_up_one(
+    directive: &Directive,
+    followed: bool,
+    network: &Arc<Network>,
+    setup: &mut Setup<'_>,
+) -> Result<(), Diagnostics> {
+    let config = Config::read(directive, &mut setup.requests.warnings)?;
+    let addresses = target::addresses(&config, network, setup)?;
+    warn_of_useless(directive, &config, followed, &addresses, setup);
+    let options = Options {
+        source: config.source,
+        expire: config.expire,
+        max_age: config.max_age,
+        max_idle_conns: config.max_idle_conns,
+        check_recursion: config.health.recursion,
+        check_domain: config.health.domain.clone(),
+        check_tcp: config.force_tcp,
+    };
+    let workers = setup.world.workers;
+    let mut upstreams = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let key = format!("forward {address} {workers} {options:?}");
+        let make = || Ok::<_, Infallible>(Upstream::new(address, options.clone(), workers));
+        let Ok(upstream) = setup.world.kept.get(key, make);
+        if config.max_fails > 0 {
+            let (upstream, network) = (Arc::clone(&upstream), Arc::clone(network));
+            let interval = config.health.interval;
+            setup.task(move || health::watch(upstream, network, interval));
+        }
+        upstreams.push(upstream);
+    }
+    let forward = Forward::new(config, upstreams, Arc::clone(network), followed);
+    setup.link(forward);
+    Ok(())
+}
+
+/// Options that are understood but cannot do anything here.
+fn warn_of_useless(
+    directive: &Directive,
+    config: &Config,
+    followed: bool,
+    addresses: &[SocketAddr],
+    setup: &mut Setup<'_>,
+) {
+    let mut warn = |option: &str, message: String, label: &str, help: &str| {
+        let found = directive.options().iter().rfind(|one| one.name.as_str() == option);
+        let span = found.map_or(directive.span, |option| option.span);
+        let warning = Diagnostic::warning(span, message).label(label).help(help);
+        setup.requests.warnings.push(warning);
+    };
+    if let Some(source) = config.source {
+        for odd in addresses.iter().filter(|address| address.is_ipv4() != source.is_ipv4()) {
+            warn(
+                "source_address",
+                format!("`{source}` cannot reach upstream {odd}"),
+                "not the same version of IP",
+                "put the upstreams of each version into a `forward` of their own",
+            );
+        }
+    }
+    if !followed && (config.next_on_nodata || !config.next.is_empty()) {
+        let option = if config.next.is_empty() { "next_on_nodata" } else { "next" };
+        warn(
+            option,
+            format!("`{option}` without a `forward` behind this one does nothing"),
+            "no following `forward` in this server block",
+            "add the `forward` that is to be asked next",
+        );
+    }
+}
