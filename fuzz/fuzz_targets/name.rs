@@ -2,7 +2,7 @@
 #![no_main]
 
 use hickory_proto::rr::Name as Theirs;
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, DecodeError};
 use libfuzzer_sys::fuzz_target;
 use wire::{Name, NameBuf, name};
 
@@ -27,9 +27,12 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(end, decoder.index());
             assert_eq!(name::skip(message, at), Ok(end));
             assert_eq!(name::wire_len(buf.as_wire()), Some(buf.as_wire().len()));
-            assert_eq!(name::eq(buf.as_wire(), &buf.as_wire().to_ascii_uppercase()), true);
+            assert!(name::eq(buf.as_wire(), &buf.as_wire().to_ascii_uppercase()));
         }
         (Err(_), Err(_)) => {}
+        // hickory also refuses a label that runs into the pointer that led to it. Reading it is
+        // harmless: pointers go strictly backwards, so the end comes all the same.
+        (Ok(_), Err(DecodeError::LabelOverlapsWithOther { .. })) => {}
         (ours, theirs) => panic!("at {at}: ours {ours:?}, hickory {theirs:?}"),
     }
 });

@@ -4,7 +4,8 @@
 //! place, for every transport.
 
 use wire::edns::option;
-use wire::{Query, Rcode, Reply};
+use wire::name;
+use wire::{Class, NameBuf, Query, Rcode, Record, Reply, Rtype, Section};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
@@ -14,6 +15,9 @@ const BARE_OPT: usize = 11;
 pub(crate) fn finish(query: &Query, reply: &mut Reply) {
     if reply.failure().is_some() {
         fail(query, reply);
+    }
+    if query.tsig_at().is_some() && !reply.foreign {
+        return refuse_key(query, reply);
     }
     let rcode = reply.rcode();
     match query.edns() {
@@ -51,6 +55,39 @@ fn fail(query: &Query, reply: &mut Reply) {
         data.extend_from_slice(text.as_bytes());
         reply.opt.push(option::EXTENDED_ERROR, &data);
     }
+}
+
+/// The reply to a query that is signed with a key we do not have, which are all: NOTAUTH, and an
+/// unsigned TSIG record that says BADKEY (RFC 8945 section 5.2.1). An upstream's reply to a signed
+/// query that was passed on is not ours to judge.
+#[cold]
+fn refuse_key(query: &Query, reply: &mut Reply) {
+    reply.clear();
+    reply.set_rcode(Rcode::NOTAUTH);
+    if let Some(edns) = query.edns() {
+        reply.push_own_opt(query.udp_size(), 0, edns.dnssec_ok);
+    }
+    if let Some((key, rdata)) = bad_key(query) {
+        reply.push(Section::Additional, key.as_wire(), Rtype::TSIG, Class::ANY, 0, &rdata);
+    }
+    reply.seal(query.id(), flags(query, reply, Rcode::NOTAUTH));
+}
+
+/// Key name and RDATA of the TSIG record that refuses the query's.
+fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
+    let message = query.bytes();
+    let record = Record::read(message, query.tsig_at()?, Section::Additional).ok()?;
+    let (mut key, mut algorithm) = (NameBuf::new(), NameBuf::new());
+    record.owner(&mut key).ok()?;
+    let at = name::read(message, record.rdata_at, &mut algorithm).ok()?;
+    let time_and_fudge = message.get(at..at + 8).filter(|_| at + 8 <= record.end)?;
+    let mut rdata = algorithm.as_wire().to_vec();
+    rdata.extend_from_slice(time_and_fudge);
+    rdata.extend_from_slice(&[0, 0]); // no MAC
+    rdata.extend_from_slice(&query.id().to_be_bytes());
+    rdata.extend_from_slice(&Rcode::BADKEY.0.to_be_bytes());
+    rdata.extend_from_slice(&[0, 0]); // no other data
+    Some((key, rdata))
 }
 
 /// The second sixteen bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3).

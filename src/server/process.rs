@@ -175,6 +175,7 @@ impl Process {
         }
 
         // From here on nothing can fail.
+        announce(&plan);
         chain::log::set_debug(plan.debug);
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
@@ -311,6 +312,25 @@ impl Process {
         // Joining threads blocks; nothing else is left to do.
         workers.shutdown(Duration::from_secs(1));
     }
+}
+
+/// With `reload`, the fingerprint is logged and exposed, as CoreDNS does.
+fn announce(plan: &Plan) {
+    const NAME: &str = "coredns_reload_version_info";
+    metrics::forget(NAME, |_| true);
+    if plan.reload.is_none() {
+        return;
+    }
+    let value = &plan.world.fingerprint;
+    chain::info!("plugin/reload: Running configuration SHA512 = {value}");
+    metrics::gauge(
+        NAME,
+        "A metric with a constant '1' value labeled by hash, and value which type of hash \
+         generated.",
+        &["hash", "value"],
+        &["sha512", value],
+    )
+    .set(1.0);
 }
 
 fn busy(address: SocketAddr, error: &io::Error) -> String {
