@@ -175,7 +175,7 @@ impl Process {
         }
 
         // From here on nothing can fail.
-        announce(&plan);
+        announce(plan.reload.is_some(), &plan.world.fingerprint);
         chain::log::set_debug(plan.debug);
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
@@ -315,20 +315,19 @@ impl Process {
 }
 
 /// With `reload`, the fingerprint is logged and exposed, as CoreDNS does.
-fn announce(plan: &Plan) {
+fn announce(reloads: bool, fingerprint: &str) {
     const NAME: &str = "coredns_reload_version_info";
     metrics::forget(NAME, |_| true);
-    if plan.reload.is_none() {
+    if !reloads {
         return;
     }
-    let value = &plan.world.fingerprint;
-    chain::info!("plugin/reload: Running configuration SHA512 = {value}");
+    chain::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
     metrics::gauge(
         NAME,
         "A metric with a constant '1' value labeled by hash, and value which type of hash \
          generated.",
         &["hash", "value"],
-        &["sha512", value],
+        &["sha512", fingerprint],
     )
     .set(1.0);
 }
