@@ -6,18 +6,29 @@
 use chain::Entry::{Built, Known};
 use chain::Registry;
 
+pub mod any;
 pub mod bind;
+pub mod bufsize;
 pub mod cache;
+pub mod chaos;
 pub mod debug;
+pub mod erratic;
+pub mod errors;
 pub mod file;
 pub mod forward;
 pub mod health;
+pub mod hosts;
+pub mod loadbalance;
+pub mod log;
 pub mod r#loop;
 pub mod metadata;
+pub mod minimal;
+pub mod nsid;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
 pub mod root;
+pub mod whoami;
 
 /// All directives. Those that are only `Known` give an error that says so.
 pub const REGISTRY: Registry = &[
@@ -33,8 +44,8 @@ pub const REGISTRY: Registry = &[
     Known("timeouts"),
     Known("multisocket"),
     Built(&reload::PLUGIN),
-    Known("nsid"),
-    Known("bufsize"),
+    Built(&nsid::PLUGIN),
+    Built(&bufsize::PLUGIN),
     Built(&bind::PLUGIN),
     Built(&debug::PLUGIN),
     Known("trace"),
@@ -43,14 +54,14 @@ pub const REGISTRY: Registry = &[
     Known("pprof"),
     Known("shed"),
     Built(&prometheus::PLUGIN),
-    Known("errors"),
-    Known("log"),
+    Built(&errors::PLUGIN),
+    Built(&log::PLUGIN),
     Known("dnstap"),
     Known("local"),
     Known("dns64"),
-    Known("any"),
-    Known("chaos"),
-    Known("loadbalance"),
+    Built(&any::PLUGIN),
+    Built(&chaos::PLUGIN),
+    Built(&loadbalance::PLUGIN),
     Known("tsig"),
     Known("rewrite"),
     Known("autopath"),
@@ -59,10 +70,10 @@ pub const REGISTRY: Registry = &[
     Known("header"),
     Known("dnssec"),
     Known("tls"),
-    Known("minimal"),
+    Built(&minimal::PLUGIN),
     Known("template"),
     Known("transfer"),
-    Known("hosts"),
+    Built(&hosts::PLUGIN),
     Known("route53"),
     Known("azure"),
     Known("clouddns"),
@@ -75,8 +86,8 @@ pub const REGISTRY: Registry = &[
     Built(&r#loop::PLUGIN),
     Built(&forward::PLUGIN),
     Known("grpc"),
-    Known("erratic"),
-    Known("whoami"),
+    Built(&erratic::PLUGIN),
+    Built(&whoami::PLUGIN),
     Known("on"),
     Known("sign"),
     Known("view"),

@@ -1,0 +1,31 @@
+//! `bufsize`: lowers the UDP payload size that clients offer.
+//!
+//! It changes the query in place, so that upstreams and the end of the reply see the same. It never
+//! raises an offer, and makes none.
+
+mod config;
+
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use corefile::{Diagnostics, Directive};
+
+/// The `bufsize` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "bufsize", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+struct Bufsize {
+    size: u16,
+}
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let config = config::parse(uses)?;
+    setup.link(Bufsize { size: config.size });
+    Ok(())
+}
+
+impl ServeDns for Bufsize {
+    #[inline]
+    fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        query.limit_udp_size(self.size);
+        Ok(Step::Next)
+    }
+}

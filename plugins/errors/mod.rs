@@ -1,0 +1,82 @@
+//! `errors`: tells the operator why queries fail.
+//!
+//! It reads failures on the way out and writes log lines; messages that look alike can be collected
+//! and told once per period. It never changes a reply.
+
+mod config;
+mod pattern;
+mod stacktrace;
+
+use std::sync::Arc;
+
+use chain::log::Level;
+use chain::{Kind, Query, Reply, ServeDns, Setup};
+use corefile::{Diagnostics, Directive};
+use wire::Failure;
+use wire::name::Text;
+
+use pattern::Pattern;
+
+/// The `errors` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "errors", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+struct Errors {
+    patterns: Arc<[Pattern]>,
+}
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let config = config::parse(uses)?;
+    if config.stacktrace {
+        setup.task(stacktrace::while_serving);
+    }
+    let patterns: Arc<[Pattern]> = config.consolidate.into_iter().map(Pattern::new).collect();
+    for at in 0..patterns.len() {
+        let patterns = Arc::clone(&patterns);
+        setup.task(move || async move { patterns[at].flush_forever().await });
+    }
+    if !patterns.is_empty() {
+        let patterns = Arc::clone(&patterns);
+        setup.on_shutdown(move || async move { patterns.iter().for_each(Pattern::flush) });
+    }
+    setup.link(Errors { patterns });
+    Ok(())
+}
+
+impl ServeDns for Errors {
+    #[inline]
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        if let Some(failure) = reply.failure() {
+            self.report(query, failure);
+        }
+    }
+}
+
+impl Errors {
+    /// Logs the failure, or collects it with the first pattern that it matches.
+    #[cold]
+    fn report(&self, query: &Query, failure: &Failure) {
+        let Some(cause) = &failure.cause else { return };
+        let mut text = cause.to_string();
+        if text.contains(['\n', '\r']) {
+            // What an upstream said must not look like a line of its own.
+            text = text.replace(['\n', '\r'], " ");
+        }
+        let mut level = Level::Error;
+        if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.matches(&text)) {
+            if pattern.collect() {
+                return;
+            }
+            level = pattern.level();
+        }
+        chain::log::line(
+            level,
+            format_args!(
+                "plugin/errors: {} {} {}: {text}",
+                failure.rcode.0,
+                Text(query.name()),
+                query.qtype(),
+            ),
+        );
+    }
+}

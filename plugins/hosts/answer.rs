@@ -1,0 +1,171 @@
+//! Writes replies from entries.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chain::{Query, Reply};
+use wire::{Class, HEADER, NameBuf, Rtype, Section};
+
+use super::Found;
+use super::table::Table;
+
+/// How long at most a client may remember that there is nothing: the file may have it soon.
+const MAX_NEGATIVE_TTL: u32 = 60;
+
+/// The timers of the SOA record; nobody transfers the zone.
+const REFRESH: u32 = 7200;
+const RETRY: u32 = 1800;
+const EXPIRE: u32 = 86_400;
+
+/// A reply under way.
+pub(super) struct Answer<'a> {
+    pub(super) query: &'a Query,
+    pub(super) reply: &'a mut Reply,
+    pub(super) ttl: u32,
+}
+
+impl Answer<'_> {
+    /// The addresses of the type asked for; `false` if there are none.
+    #[inline]
+    pub(super) fn addresses(&mut self, tables: [&Table; 2], found: Found) -> bool {
+        let is_v4 = self.query.qtype() == Rtype::A;
+        for (table, entry) in tables.into_iter().zip(found.0) {
+            let Some(entry) = entry else { continue };
+            for address in table.addresses(entry) {
+                match address {
+                    IpAddr::V4(address) if is_v4 => self.record(&address.octets()),
+                    IpAddr::V6(address) if !is_v4 => self.record(&address.octets()),
+                    _ => {}
+                }
+            }
+        }
+        let any = self.reply.count(Section::Answer) > 0;
+        if any {
+            self.reply.set_authoritative(true);
+        }
+        any
+    }
+
+    /// One address of the name asked for.
+    #[inline]
+    fn record(&mut self, address: &[u8]) {
+        let mut bytes = [0u8; 28];
+        // The name in the question (RFC 1035 section 4.1.4).
+        bytes[..2].copy_from_slice(&[0xC0, HEADER as u8]);
+        bytes[2..4].copy_from_slice(&self.query.qtype().0.to_be_bytes());
+        bytes[4..6].copy_from_slice(&Class::IN.0.to_be_bytes());
+        bytes[6..10].copy_from_slice(&self.ttl.to_be_bytes());
+        bytes[11] = address.len() as u8;
+        let end = 12 + address.len();
+        bytes[12..end].copy_from_slice(address);
+        let plain = self.query.name().len() + 10 + address.len();
+        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
+    }
+
+    /// The names of the address that the name asked for stands for; `false` if there are none.
+    pub(super) fn names(&mut self, tables: [&Table; 2]) -> bool {
+        let Some(address) = reverse_address(self.query) else { return false };
+        for table in tables {
+            for name in table.names(address) {
+                self.reply.push(
+                    Section::Answer,
+                    self.query.name(),
+                    Rtype::PTR,
+                    Class::IN,
+                    self.ttl,
+                    name,
+                );
+                // A blocklist has one address with a million names: no message holds them.
+                if self.reply.truncated {
+                    break;
+                }
+            }
+        }
+        let any = self.reply.count(Section::Answer) > 0;
+        if any {
+            self.reply.set_authoritative(true);
+        }
+        any
+    }
+
+    /// The name exists, the type does not.
+    pub(super) fn no_data(&mut self, apex: usize) {
+        self.negative(apex, wire::Rcode::NOERROR);
+    }
+
+    /// The name does not exist.
+    pub(super) fn no_name(&mut self, apex: usize) {
+        self.negative(apex, wire::Rcode::NXDOMAIN);
+    }
+
+    /// The SOA record itself, asked for at the zone.
+    pub(super) fn soa(&mut self) {
+        self.reply.set_rcode(wire::Rcode::NOERROR);
+        self.reply.set_authoritative(true);
+        self.push_soa(Section::Answer, 0);
+    }
+
+    /// RFC 2308 section 3: a negative answer has the zone's SOA record.
+    fn negative(&mut self, apex: usize, rcode: wire::Rcode) {
+        self.reply.set_rcode(rcode);
+        self.reply.set_authoritative(true);
+        self.push_soa(Section::Authority, apex);
+    }
+
+    /// A SOA record for the zone at label `apex`; a hosts file has none.
+    fn push_soa(&mut self, section: Section, apex: usize) {
+        let zone = self.query.suffix(apex);
+        let ttl = self.ttl.min(MAX_NEGATIVE_TTL);
+        let mut rdata = [0u8; 2 * wire::name::MAX_NAME + 20];
+        let mut len = 0;
+        for labels in [&b"\x02ns\x03dns"[..], b"\x0ahostmaster"] {
+            let mut name = NameBuf::new();
+            // A zone too long for a label before it names itself.
+            let fits = labels.len() + zone.len() <= wire::name::MAX_NAME;
+            let _ = name.push_name(if fits { labels } else { &[] });
+            let _ = name.push_name(zone);
+            let wire = name.as_wire();
+            rdata[len..len + wire.len()].copy_from_slice(wire);
+            len += wire.len();
+        }
+        for number in [1, REFRESH, RETRY, EXPIRE, ttl] {
+            rdata[len..len + 4].copy_from_slice(&number.to_be_bytes());
+            len += 4;
+        }
+        self.reply.push(section, zone, Rtype::SOA, Class::IN, ttl, &rdata[..len]);
+    }
+}
+
+/// The address that a name in `in-addr.arpa` or `ip6.arpa` stands for.
+fn reverse_address(query: &Query) -> Option<IpAddr> {
+    let labels = query.labels().checked_sub(2)?;
+    let name = query.name();
+    let label = |index: usize| {
+        let at = query.label_at(index);
+        &name[at + 1..at + 1 + usize::from(name[at])]
+    };
+    match (labels, query.suffix(labels)) {
+        (4, b"\x07in-addr\x04arpa\0") => {
+            let mut octets = [0; 4];
+            for (octet, index) in octets.iter_mut().zip((0..4).rev()) {
+                let text = std::str::from_utf8(label(index)).ok()?;
+                // One way to write each number: no sign, no zeros before it.
+                if !text.bytes().all(|byte| byte.is_ascii_digit())
+                    || (text.len() > 1 && text.starts_with('0'))
+                {
+                    return None;
+                }
+                *octet = text.parse().ok()?;
+            }
+            Some(Ipv4Addr::from(octets).into())
+        }
+        (32, b"\x03ip6\x04arpa\0") => {
+            let mut bits = 0u128;
+            for index in (0..32).rev() {
+                let [digit] = label(index) else { return None };
+                bits = bits << 4 | u128::from(char::from(*digit).to_digit(16)?);
+            }
+            Some(IpAddr::from(Ipv6Addr::from_bits(bits)).to_canonical())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,177 @@
+//! `hosts`: answers from a hosts file and from lines in the Corefile.
+//!
+//! It answers A, AAAA and PTR from tables in memory; the file is read again when it changes, beside
+//! the data path. It never asks anybody else.
+
+mod answer;
+mod config;
+mod index;
+mod parse;
+mod source;
+mod table;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics};
+use corefile::{Diagnostics, Directive};
+use wire::{Rtype, name};
+
+use answer::Answer;
+use config::Config;
+use parse::Rules;
+use source::Source;
+use table::Table;
+
+/// The `hosts` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "hosts", doc: include_str!("README.md"), once: true, answers: true, setup };
+
+struct Hosts {
+    config: Config,
+    file: Arc<Source>,
+    inline: Arc<Table>,
+}
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let (config, warnings) = config::parse(uses, &setup.zones())?;
+    setup.requests.warnings.extend(warnings);
+    let path = match &config.file {
+        Some(token) => setup.path(token),
+        None => "/etc/hosts".into(),
+    };
+    let rules = Rules {
+        zones: config.zones.clone(),
+        reverse: config.reverse,
+        // Only who says that a name does not exist must know what is above the names that do.
+        ancestors: !config.falls_through_always,
+    };
+    let inline = Arc::new(parse::table(config.inline.as_bytes(), &rules).unwrap_or_default());
+    let key = format!("hosts {} {rules:?}", path.display());
+    let make = || Ok::<_, Infallible>(Source::new(path.clone(), rules));
+    let file = match setup.world.kept.get(key, make) {
+        Ok(file) => file,
+        Err(never) => match never {},
+    };
+    if config.file.is_some() {
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                chain::warning!("plugin/hosts: Hosts file {path:?} is a directory");
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                chain::warning!("plugin/hosts: File does not exist: {}", path.display());
+            }
+            Err(error) => return Err(config.unreadable(&error).into()),
+        }
+    }
+    file.renew();
+    let entries = metrics::gauge(
+        "coredns_hosts_entries",
+        "The combined number of entries in hosts and Corefile.",
+        &["hostsfile"],
+        &[&path.display().to_string()],
+    );
+    let reloaded = metrics::gauge(
+        "coredns_hosts_reload_timestamp_seconds",
+        "The timestamp of the last reload of hosts file.",
+        &[],
+        &[],
+    );
+    let (every, watched, more) = (config.reload, Arc::clone(&file), inline.entries());
+    let measure = move |file: &Source| {
+        entries.set((file.table().entries() + more) as f64);
+        if let Some(modified) = file.modified() {
+            reloaded.set(modified);
+        }
+    };
+    setup.task(move || async move {
+        measure(&watched);
+        if !every.is_zero() {
+            source::watch(watched, every, measure).await;
+        }
+    });
+    setup.link(Hosts { config, file, inline });
+    Ok(())
+}
+
+impl ServeDns for Hosts {
+    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+        let file = self.file.table();
+        for query in batch.queries() {
+            if matches!(query.qtype(), Rtype::A | Rtype::AAAA) {
+                file.prefetch(query.suffix_hash(0), stage);
+            }
+        }
+    }
+
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let zone = self.config.zones.find(query);
+        let qtype = query.qtype();
+        if zone.is_none() && qtype != Rtype::PTR {
+            return Ok(Step::Next);
+        }
+        let file = self.file.table();
+        let tables = [&**file, &*self.inline];
+        let mut answer = Answer { query, reply, ttl: self.config.ttl };
+        if qtype == Rtype::PTR {
+            // Reverse zones need not be listed, and what is unknown in them is never ours.
+            let found = answer.names(tables);
+            return Ok(if found { Step::Done } else { Step::Next });
+        }
+        let Some((apex, _)) = zone else { return Ok(Step::Next) };
+        let supported = matches!(qtype, Rtype::A | Rtype::AAAA);
+        if !supported
+            && self.config.fallthrough_unsupported
+            && self.config.fallthrough.allows(query)
+        {
+            return Ok(Step::Next);
+        }
+        if let Some(found) = Found::of(query, tables) {
+            let mut answer = Answer { query, reply, ttl: self.config.ttl };
+            if !(supported && answer.addresses(tables, found)) {
+                answer.no_data(apex);
+            }
+            return Ok(Step::Done);
+        }
+        if self.config.fallthrough.allows(query) {
+            return Ok(Step::Next);
+        }
+        let is_apex = apex == 0;
+        let has_children = tables.iter().any(|table| table.is_ancestor(query.suffix_hash(0)));
+        let mut answer = Answer { query, reply, ttl: self.config.ttl };
+        match (is_apex, has_children) {
+            (true, _) if qtype == Rtype::SOA => answer.soa(),
+            // RFC 8020: a name with others below it exists, and so does the zone itself.
+            (true, _) | (_, true) => answer.no_data(apex),
+            (false, false) => answer.no_name(apex),
+        }
+        Ok(Step::Done)
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        // A small table is in the processor's cache anyway.
+        Roles { prefetches: self.file.table().is_large(), ..Roles::default() }
+    }
+}
+
+/// The entries that answer a name: of the name itself, or of the wildcard beside it.
+#[derive(Clone, Copy)]
+struct Found([Option<u32>; 2]);
+
+impl Found {
+    #[inline]
+    fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
+        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
+        if exact.iter().any(Option::is_some) {
+            return Some(Self(exact));
+        }
+        if query.labels() == 0 {
+            return None;
+        }
+        let parent = query.suffix(1);
+        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
+        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
+        wild.iter().any(Option::is_some).then_some(Self(wild))
+    }
+}

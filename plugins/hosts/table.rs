@@ -1,0 +1,269 @@
+//! Names and addresses, packed: a blocklist of a million names fits into some 60 MB.
+//!
+//! Names lie one behind the other in one buffer; a name and an address that belong together are a
+//! link in two lists, one of the name's addresses and one of the address's names.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::net::IpAddr;
+
+use wire::prefetch::fetch;
+use wire::{hash, name};
+
+use super::index::Index;
+
+/// No link.
+const NONE: u32 = u32::MAX;
+
+/// What a hosts file says.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Lower-case wire names.
+    names: Vec<u8>,
+    entries: Vec<Entry>,
+    by_name: Index,
+    addresses: Vec<Address>,
+    by_address: Index,
+    links: Vec<Link>,
+    /// Hashes of the names that have others below them.
+    ancestors: HashSet<u64, BuildHasherDefault<Identity>>,
+    /// Links that are in the list of their address.
+    reversed: usize,
+}
+
+/// A name.
+#[derive(Debug)]
+struct Entry {
+    /// Where it lies in the buffer.
+    name_at: u32,
+    /// Its first link.
+    first: u32,
+}
+
+/// An address.
+#[derive(Debug)]
+struct Address {
+    address: IpAddr,
+    first: u32,
+    last: u32,
+}
+
+/// A name and an address that belong together.
+#[derive(Debug)]
+struct Link {
+    entry: u32,
+    address: u32,
+    /// The next link of the same name.
+    next_of_entry: u32,
+    /// The next link of the same address.
+    next_of_address: u32,
+}
+
+impl Table {
+    /// The entry of `name` (lower case) with this hash.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, name: &[u8]) -> Option<u32> {
+        self.by_name.find(hash, |entry| self.name(entry) == name)
+    }
+
+    /// The entry of the wildcard under `parent`, whose hash is given.
+    #[inline]
+    pub(super) fn find_wildcard(&self, parent_hash: u64, parent: &[u8]) -> Option<u32> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let hash = hash::child(parent_hash, b"*");
+        self.by_name.find(hash, |entry| self.name(entry).strip_prefix(b"\x01*") == Some(parent))
+    }
+
+    /// The addresses of an entry, in the order of the file.
+    #[inline]
+    pub(super) fn addresses(&self, entry: u32) -> impl Iterator<Item = IpAddr> + '_ {
+        let mut next = self.entries.get(entry as usize).map_or(NONE, |entry| entry.first);
+        std::iter::from_fn(move || {
+            let link = self.links.get(next as usize)?;
+            next = link.next_of_entry;
+            Some(self.addresses.get(link.address as usize)?.address)
+        })
+    }
+
+    /// The names of an address, in the order of the file.
+    pub(super) fn names(&self, address: IpAddr) -> impl Iterator<Item = &[u8]> {
+        let found = self.find_address(address);
+        let mut next = found.map_or(NONE, |found| self.addresses[found as usize].first);
+        std::iter::from_fn(move || {
+            let link = self.links.get(next as usize)?;
+            next = link.next_of_address;
+            Some(self.name(link.entry))
+        })
+    }
+
+    /// Whether there are names below the one with this hash. Only known if it was asked for when
+    /// the table was filled.
+    pub(super) fn is_ancestor(&self, hash: u64) -> bool {
+        self.ancestors.contains(&hash)
+    }
+
+    /// Names with their addresses plus addresses with their names, as CoreDNS counts entries.
+    pub(super) fn entries(&self) -> usize {
+        self.links.len() + self.reversed
+    }
+
+    /// Whether it has more names than the processor's cache holds.
+    pub(super) fn is_large(&self) -> bool {
+        self.entries.len() > 4096
+    }
+
+    /// Starts to fetch what [`Table::find`] will read: the index, then what it points to.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64, stage: u8) {
+        let Some(slot) = self.by_name.first(hash) else { return };
+        match stage {
+            0 => fetch(slot),
+            _ if *slot != 0 => {
+                if let Some(entry) = self.entries.get(*slot as u32 as usize - 1) {
+                    fetch(entry);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds a name with an address, once. With `reverse` the address gets the name, too; with
+    /// `zone_labels` the names above it, down to a zone of so many labels, are known to exist.
+    ///
+    /// `false` if the table is full.
+    pub(super) fn add(
+        &mut self,
+        name: &[u8],
+        address: IpAddr,
+        reverse: bool,
+        zone_labels: Option<usize>,
+    ) -> bool {
+        let hash = hash::name(name);
+        let entry = match self.find(hash, name) {
+            Some(entry) => entry,
+            None => {
+                let (Ok(name_at), Ok(entry)) =
+                    (u32::try_from(self.names.len()), u32::try_from(self.entries.len()))
+                else {
+                    return false;
+                };
+                self.names.extend_from_slice(name);
+                self.entries.push(Entry { name_at, first: NONE });
+                self.by_name.insert(hash, entry);
+                if let Some(labels) = zone_labels {
+                    self.add_ancestors(name, labels);
+                }
+                entry
+            }
+        };
+        let address = self.address(address);
+        let mut last = NONE;
+        let mut next = self.entries[entry as usize].first;
+        while let Some(link) = self.links.get(next as usize) {
+            if link.address == address {
+                // RFC 2181 section 5: no record twice in a set.
+                return true;
+            }
+            last = next;
+            next = link.next_of_entry;
+        }
+        let Some(number) = u32::try_from(self.links.len()).ok().filter(|&number| number != NONE)
+        else {
+            return false;
+        };
+        self.links.push(Link { entry, address, next_of_entry: NONE, next_of_address: NONE });
+        match self.links.get_mut(last as usize) {
+            Some(link) => link.next_of_entry = number,
+            None => self.entries[entry as usize].first = number,
+        }
+        if reverse {
+            self.reversed += 1;
+            let known = &mut self.addresses[address as usize];
+            let last = std::mem::replace(&mut known.last, number);
+            match self.links.get_mut(last as usize) {
+                Some(link) => link.next_of_address = number,
+                None => known.first = number,
+            }
+        }
+        true
+    }
+
+    /// Gives back the room that growing took in advance.
+    pub(super) fn fit(&mut self) {
+        self.names.shrink_to_fit();
+        self.entries.shrink_to_fit();
+        self.addresses.shrink_to_fit();
+        self.links.shrink_to_fit();
+        self.ancestors.shrink_to_fit();
+        self.by_name.fit();
+        self.by_address.fit();
+    }
+
+    #[inline]
+    fn name(&self, entry: u32) -> &[u8] {
+        let at = self.entries[entry as usize].name_at as usize;
+        let rest = &self.names[at..];
+        &rest[..name::wire_len(rest).unwrap_or(0)]
+    }
+
+    fn add_ancestors(&mut self, name: &[u8], zone_labels: usize) {
+        let mut here = name;
+        let mut labels = name::label_count(name);
+        while labels > zone_labels + 1
+            && let Some(parent) = name::parent(here)
+        {
+            // Those above an ancestor that is known are known.
+            if !self.ancestors.insert(hash::name(parent)) {
+                return;
+            }
+            here = parent;
+            labels -= 1;
+        }
+    }
+
+    fn address(&mut self, address: IpAddr) -> u32 {
+        if let Some(known) = self.find_address(address) {
+            return known;
+        }
+        // There are never more addresses than links, whose number is checked.
+        let number = self.addresses.len() as u32;
+        self.addresses.push(Address { address, first: NONE, last: NONE });
+        self.by_address.insert(address_hash(address), number);
+        number
+    }
+
+    fn find_address(&self, address: IpAddr) -> Option<u32> {
+        self.by_address
+            .find(address_hash(address), |known| self.addresses[known as usize].address == address)
+    }
+}
+
+fn address_hash(address: IpAddr) -> u64 {
+    let bits = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    hash::mix(hash::mix(hash::root(), bits as u64), (bits >> 64) as u64)
+}
+
+/// Hashes that are hashes already.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = hash::mix(self.0, u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}

@@ -1,0 +1,74 @@
+//! `log`: writes a line about every query.
+//!
+//! It looks at query and reply on the way out, formats into a buffer of its thread and hands the
+//! whole line to the log room. It never changes a reply, never waits for a terminal or a disk, and
+//! does not allocate once its buffer has grown.
+
+mod class;
+mod config;
+mod format;
+mod json;
+mod seen;
+
+use std::cell::RefCell;
+
+use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
+use corefile::{Diagnostics, Directive};
+
+use config::Rule;
+use format::Format;
+use seen::Seen;
+
+/// The `log` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "log", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+/// The longest line buffer that a thread keeps.
+const MAX_KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The line under way.
+    static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(512));
+}
+
+struct Log {
+    rules: Vec<Rule>,
+    clock: Clock,
+}
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let has_metadata = setup.settings.metadata.is_some();
+    let (rules, warnings) = config::parse(uses, has_metadata)?;
+    setup.requests.warnings.extend(warnings);
+    setup.link(Log { rules, clock: setup.world.clock });
+    Ok(())
+}
+
+impl ServeDns for Log {
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        // The first rule for the name decides, even if its classes say no.
+        let Some(rule) = self.rules.iter().find(|rule| rule.zones.contains(query)) else { return };
+        let kind = class::kind(query, reply, || (self.clock.unix)(query.now));
+        query.set_metadata("log/type", || kind.as_str().to_owned());
+        query.set_metadata("log/class", || kind.class().as_str().to_owned());
+        if !rule.classes.contains(kind.class()) {
+            return;
+        }
+        let seen = Seen { query, reply, kind };
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            match &rule.format {
+                Format::Text(pieces) => {
+                    line.extend_from_slice(b"[INFO] ");
+                    format::write(line, pieces, &seen);
+                }
+                Format::Json => json::write(line, &seen, (self.clock.unix)(query.now)),
+            }
+            line.push(b'\n');
+            chain::log::raw(line);
+            if line.capacity() > MAX_KEPT {
+                line.shrink_to(MAX_KEPT);
+            }
+        });
+    }
+}
