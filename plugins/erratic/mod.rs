@@ -40,7 +40,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 impl ServeDns for Erratic {
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let number = self.queries.fetch_add(1, Ordering::Relaxed);
-        let is_each = |amount: u64| amount > 0 && number % amount == 0;
+        let is_each = |amount: u64| amount > 0 && number.is_multiple_of(amount);
         if is_each(self.config.drop) {
             return Ok(Step::Drop);
         }
@@ -82,7 +82,7 @@ impl Ready for Erratic {
 impl Erratic {
     fn answer(&self, number: u64, query: &Query, reply: &mut Reply) -> Served {
         let name = query.original_name();
-        let cut_off = self.config.truncate > 0 && number % self.config.truncate == 0;
+        let cut_off = self.config.truncate > 0 && number.is_multiple_of(self.config.truncate);
         match query.qtype() {
             Rtype::A => {
                 let copies = if self.config.large { LARGE } else { 1 };

@@ -65,7 +65,7 @@ impl Index {
     /// Maps a tag to a slot without division; any number of slots will do.
     #[inline]
     fn home(&self, tag: u64) -> Option<usize> {
-        (!self.slots.is_empty()).then(|| (tag * self.slots.len() as u64 >> 32) as usize)
+        (!self.slots.is_empty()).then(|| ((tag * self.slots.len() as u64) >> 32) as usize)
     }
 }
 

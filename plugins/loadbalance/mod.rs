@@ -1,7 +1,7 @@
 //! `loadbalance`: varies which address of an answer stands first.
 //!
 //! It changes the order of records on the way out: in place where all addresses of a section have
-//! one owner and type, by writing the reply anew where they do not. It never adds or drops a record.
+//! one owner and type, by writing the reply anew elsewhere. It never adds or drops a record.
 
 mod config;
 mod order;

@@ -128,7 +128,8 @@ impl Order {
     fn bring_preferred_forward(&self, row: &mut impl Row) -> usize {
         let (mut front, mut first) = (0, 0);
         for range in &self.prefer {
-            for at in front..row.len() {
+            let rest = front..row.len();
+            for at in rest {
                 if row.address(at).is_some_and(|address| range.contains(address)) {
                     row.swap(front, at);
                     front += 1;

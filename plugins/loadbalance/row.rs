@@ -1,4 +1,4 @@
-//! Addresses in a row, to be exchanged: where they lie in the reply, or as items to be written anew.
+//! Addresses in a row, to be exchanged: where they lie, or as items to be written anew.
 
 use std::net::IpAddr;
 

@@ -45,7 +45,10 @@ impl Weights {
                     let name =
                         Name::from_text(word).ok().filter(|_| word.parse::<IpAddr>().is_err());
                     let name = name.ok_or_else(|| {
-                        format!("wrong domain name:\"{word}\" in weight file (Maybe a missing weight value?)")
+                        format!(
+                            "wrong domain name:\"{word}\" in weight file (Maybe a missing weight \
+                             value?)"
+                        )
                     })?;
                     let name: Box<[u8]> = name.to_lower().as_wire().into();
                     weights.0.entry(name.clone()).or_default();

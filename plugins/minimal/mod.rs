@@ -1,6 +1,6 @@
 //! `minimal`: leaves out what a positive answer does not need.
 //!
-//! It drops sections on the way out. It never touches denials, referrals and errors, whose authority
+//! It drops sections on the way out. It never touches denials, referrals and errors: their authority
 //! section is what they are about.
 
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};

@@ -1,0 +1,160 @@
+//! Flags, exit codes and messages: those of CoreDNS 1.14.7, seen from outside, with our name.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+use crate::kit::{Scratch, Server, free_port, run, text};
+
+const USAGE: &str = "Usage of catena:
+  -conf string
+    \tCorefile to load (default \"Corefile\")
+  -dns.port string
+    \tDefault port (default \"53\")
+  -p string
+    \tDefault port (default \"53\")
+  -pidfile string
+    \tPath to write pid file
+  -plugins
+    \tList installed plugins
+  -quiet
+    \tQuiet mode (no initialization output)
+  -version
+    \tShow version
+";
+
+/// Runs with a Corefile in which `{port}` stands for a free port: exit code, stdout, stderr.
+fn with_corefile(corefile: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let scratch = Scratch::new();
+    scratch.write("Corefile", &corefile.replace("{port}", &free_port().to_string()));
+    let out = run(scratch.path(), arguments);
+    (out.status.code(), text(&out.stdout), text(&out.stderr))
+}
+
+#[test]
+fn version_and_plugins() {
+    let (code, out, err) = with_corefile("", &["-version"]);
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    assert_eq!(out, format!("catena-{}\n{platform}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+
+    let (code, out, err) = with_corefile("", &["-plugins"]);
+    let names: Vec<&str> = out.lines().filter(|name| *name != "on").collect();
+    assert!(names.is_sorted() && names.contains(&"file") && !names.contains(&"import"), "{out}");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn wrong_flags() {
+    let (code, out, err) = with_corefile("", &["-nosuchflag"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert_eq!(err, format!("flag provided but not defined: -nosuchflag\n{USAGE}"));
+
+    let (code, out, err) = with_corefile("", &["-conf"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert_eq!(err, format!("flag needs an argument: -conf\n{USAGE}"));
+
+    let (code, out, err) = with_corefile("", &["extra"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(err, "extra command line arguments: [extra]\n");
+
+    let (code, out, err) = with_corefile("", &["-conf", "missing"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.ends_with("open missing: no such file or directory\n"), "{err}");
+}
+
+/// Refused at the start: exit 1, nothing on stdout, each of the words on stderr.
+fn refused(corefile: &str, words: &[&str]) {
+    let (code, out, err) = with_corefile(corefile, &["-conf", "Corefile"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    for word in words {
+        assert!(err.contains(word), "`{word}` is not in:\n{err}");
+    }
+}
+
+#[test]
+fn bad_corefiles_are_refused_with_carets() {
+    refused(".:{port} {\n  nosuch\n}\n", &["nosuch", "Corefile:2:3", "^"]);
+    refused(".:{port} {\n  root\n", &["Corefile:", "^"]);
+    let twice = ".:{port} {\n  debug\n}\n";
+    refused(&twice.repeat(2), &["cannot serve dns://.:", "it is already defined", "^"]);
+    refused(
+        ".:{port} {\n  bind 192.0.2.1\n  debug\n}\n",
+        &["Listen: listen", "192.0.2.1:", "annot assign requested address"],
+    );
+    // All mistakes at once.
+    refused(".:{port} {\n  nosuch\n  ready a b\n}\n", &["Corefile:2:3", "Corefile:3:"]);
+}
+
+#[test]
+fn busy_ports_are_told() {
+    let scratch = Scratch::new();
+    let busy = |port: u16| {
+        scratch.write("Corefile", &format!(".:{port} {{\n  bind 127.0.0.1\n  debug\n}}\n"));
+        let out = run(scratch.path(), &[]);
+        assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(1), ""));
+        let err = text(&out.stderr);
+        assert!(err.contains(&port.to_string()) && err.contains("in use"), "{err}");
+    };
+    let port = free_port();
+    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    busy(port);
+    drop(held);
+    let _held = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    busy(port);
+}
+
+const SERVES: &str = "example.org:{port} {\n  bind 127.0.0.1\n  file example.org.zone\n}\n";
+
+#[test]
+fn the_banner_and_the_pidfile() {
+    let mut server = Server::start_with(SERVES, &["-pidfile", "pid"]);
+    let said = server.said();
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let zone = format!("example.org.:{} on 127.0.0.1\n", server.port);
+    let version = format!("catena-{}\n{platform}\n", env!("CARGO_PKG_VERSION"));
+    assert!(said.contains(&version), "{said}");
+    assert!(said.contains(&zone), "{said}");
+    let pidfile = server.scratch.path().join("pid");
+    let pid: u32 = std::fs::read_to_string(&pidfile).unwrap().trim().parse().unwrap();
+    assert!(pid > 1);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(!pidfile.exists(), "the pid file goes away");
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let mut server = Server::start_with(SERVES, &["-quiet"]);
+    server.assert_serves();
+    assert_eq!(server.said(), "");
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn check_tells_without_serving() {
+    let good = "example.org:{port} {\n  debug\n  root .\n}\n";
+    let (code, out, err) = with_corefile(good, &["check"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let (code, _, err) = with_corefile(good, &["check", "-conf", "missing"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("missing"), "{err}");
+
+    let bad = ".:{port} {\n  nosuch\n  ready a b\n}\nexa..mple:{port} {\n  debug\n}\n\
+               .:{port} {\n  debug\n}\norg:99999 {\n  debug x\n}\n";
+    let (code, out, _) = with_corefile(bad, &["check", "-conf", "Corefile"]);
+    assert_eq!(code, Some(1));
+    let findings = out.matches(" --> Corefile:").count();
+    assert!(findings >= 5, "{findings} of 5 mistakes are shown:\n{out}");
+
+    let (code, out, _) = with_corefile(bad, &["check", "--format", "json"]);
+    assert_eq!(code, Some(1));
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+    assert!(findings.len() >= 5, "{out}");
+    for finding in &findings {
+        assert_eq!(finding["severity"], "error", "{finding}");
+        assert_eq!(finding["file"], "Corefile", "{finding}");
+        assert!(finding["line"].is_u64() && finding["column"].is_u64(), "{finding}");
+    }
+    let (_, out, _) = with_corefile(good, &["check", "--format", "json"]);
+    assert_eq!(out.trim(), "[]");
+}
