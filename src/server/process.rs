@@ -132,7 +132,7 @@ impl Process {
             .map_err(|error| Refused { text: format!("cannot start workers: {error}") })?;
         let mut process = Self {
             workers,
-            serving: Arc::new(Serving::new(Config::new(Vec::new()))),
+            serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
             listeners: HashMap::new(),
             numbers: SiteNumbers::default(),
             admin: Admin::default(),

@@ -49,7 +49,7 @@ impl Sim {
         metrics::set_workers(1);
         Self {
             registry,
-            serving: Arc::new(Serving::new(Config::new(Vec::new()))),
+            serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
             numbers: SiteNumbers::default(),
             sites: Vec::new(),
             world: None,

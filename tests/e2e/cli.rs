@@ -2,7 +2,9 @@
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-use crate::kit::{Scratch, Server, free_port, run, text};
+use wire::Rtype;
+
+use crate::kit::{Scratch, Server, free_port, question, run, text};
 
 const USAGE: &str = "Usage of catena:
   -conf string
@@ -128,6 +130,33 @@ fn quiet_says_nothing() {
     assert_eq!(server.said(), "");
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn without_a_corefile_it_tells_who_you_are() {
+    let empty = Scratch::new();
+    empty.write("Corefile", "");
+    for scratch in [Scratch::new(), empty] {
+        let port = free_port();
+        let server = Server::start_in(scratch, port, &[]);
+        assert!(server.said().contains(&format!(".:{port}\n")), "{}", server.said());
+        let answer = server.ask(&question(5, "any.name", Rtype::A, &[]));
+        assert_eq!((answer.rcode(), answer.answers(), answer.authoritative()), (0, 0, true));
+    }
+}
+
+#[test]
+fn a_missing_zone_file_is_waited_for() {
+    let server = Server::start("example.org:{port} {\n  bind 127.0.0.1\n  file nothere\n}\n");
+    assert!(server.said().contains("nothere"), "{}", server.said());
+    assert_eq!(server.ask(&question(6, "www.example.org", Rtype::A, &[])).rcode(), 2);
+}
+
+#[test]
+fn the_example_is_without_mistakes() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = run(root, &["check", "-conf", "Corefile.example"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
 }
 
 #[test]

@@ -115,9 +115,13 @@ impl Server {
         let scratch = Scratch::new();
         scratch.write("example.org.zone", ZONE);
         scratch.write("Corefile", &corefile.replace("{port}", &port.to_string()));
+        Self::start_in(scratch, port, &[&["-conf", "Corefile"], arguments].concat())
+    }
+
+    /// Starts in a directory as it is; `port` is the default port.
+    pub(crate) fn start_in(scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
         let port_text = port.to_string();
-        let mut all = vec!["-conf", "Corefile", "-dns.port", &port_text];
-        all.extend_from_slice(arguments);
+        let all = [&["-dns.port", &port_text], arguments].concat();
         let mut child = command(scratch.path(), &all).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let streams: [Box<dyn Read + Send>; 2] =

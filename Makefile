@@ -1,0 +1,43 @@
+# What contributors and CI call. Nothing here is needed to build or run: that is `cargo` alone.
+
+FUZZ_TARGETS := query name corefile zonefile reply serve
+FUZZ_SECONDS ?= 20
+BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
+
+.PHONY: run test lint unit smoke bench fuzz cases need-cargo-fuzz need-dnspython
+
+run: ## serve Corefile.example on port 1053
+	cargo run --release -- -conf Corefile.example
+
+test: lint unit smoke ## all that must hold before a commit
+
+lint: ## format and clippy, warnings as errors
+	cargo fmt --all --check
+	rustfmt --check --edition 2024 fuzz/fuzz_targets/*.rs
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit: ## all tests: rooms, plugins, scenarios, README examples, tidy, the real binary
+	cargo test --workspace
+
+smoke: need-cargo-fuzz ## FUZZ_SECONDS (20) of each fuzz target, from the seeds
+	.ci/fuzz smoke $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TARGETS=name]
+	.ci/fuzz search $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+bench: ## the real binary beside its peers: benches/README.md
+	cargo build --release
+	cargo bench --bench servers
+
+cases: need-dnspython ## black-box cases that others wrote, where they lie beside the repository
+	cargo build --release
+	.ci/cases $(BINARY) ../shared/cases
+
+need-cargo-fuzz:
+	@command -v c++ g++ clang++ >/dev/null || .ci/install c++ g++
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+
+need-dnspython:
+	@command -v python3 >/dev/null || .ci/install python3 python3
+	@python3 -c 'import dns' 2>/dev/null || .ci/install dnspython python3-dnspython \
+		|| python3 -m pip install --quiet dnspython
