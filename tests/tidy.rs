@@ -96,7 +96,7 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// The text without the unit tests at its bottom.
 fn product(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod ").next().unwrap_or(text)
+    text.split("\n#[cfg(test)]\n").next().unwrap_or(text)
 }
 
 fn lines_with(text: &str, words: &[String], why: &str) -> Vec<(usize, String)> {
@@ -191,6 +191,27 @@ fn sockets_are_opened_in_net() {
 fn sockets(text: &str) -> Vec<(usize, String)> {
     let words = ["TcpListener", "UdpSocket", "UnixListener", "UnixDatagram"].map(str::to_owned);
     lines_with(text, &words, "sockets are the business of `net` and `server/admin`")
+}
+
+#[test]
+fn time_is_an_argument_and_work_is_bounded() {
+    let mut all = sources(&PRODUCT);
+    all.retain(|(path, _)| !path.contains("tests") && !path.contains("/benches/"));
+    none(each(all, |path, text| clocks(path, product(text))));
+}
+
+/// No clock in the rooms; no clock but the simulated one and no task of their own in plugins.
+fn clocks(path: &str, text: &str) -> Vec<(usize, String)> {
+    let room = ["src/wire/", "src/zone/", "src/corefile/", "src/chain/"];
+    let words: &[&str] = if room.iter().any(|room| path.starts_with(room)) {
+        &["Instant::now", "SystemTime::now", "tokio::spawn", "thread::spawn", "thread::sleep"]
+    } else if path.starts_with("plugins/") {
+        &["std::time::Instant", "SystemTime::now", "tokio::spawn", "thread::spawn", "thread::sleep"]
+    } else {
+        &[]
+    };
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    lines_with(text, &words, "`query.now`, `world.clock` and `setup.task` are there for it")
 }
 
 /// What CoreDNS 1.14.7 exports, read from its sources.
@@ -525,6 +546,9 @@ mod fires {
     fn on_words_in_sources() {
         assert_eq!(sockets("\nlet s = UdpSocket::bind(a)?;")[0].0, 2);
         assert!(sockets("// a UdpSocket").is_empty());
+        assert_eq!(clocks("src/zone/x.rs", "let now = Instant::now();").len(), 1);
+        assert_eq!(clocks("plugins/x/mod.rs", "tokio::spawn(work());").len(), 1);
+        assert!(clocks("src/net/x.rs", "let now = Instant::now();").is_empty());
         assert_eq!(ignored(concat!("#[", "ignore]")).len(), 1);
         assert_eq!(todos(concat!("// TO", "DO: later")).len(), 1);
         assert!(todos(concat!("// TO", "DO(#12): later")).is_empty());

@@ -314,7 +314,7 @@ impl Cache {
         if verdict.uncompressed {
             // The first client's case must not reach the others: names become pointers to the
             // question, which is each client's own.
-            reply.rearrange(|_| {});
+            reply.rearrange(|_, _| {});
         }
         reply.edit_ttls(|_, _| verdict.ttl);
         // Another server's OPT record told us of an upstream; what a plugin of ours wrote has none.

@@ -5,7 +5,6 @@
 
 mod config;
 mod pattern;
-mod stacktrace;
 
 use std::sync::Arc;
 
@@ -27,9 +26,7 @@ struct Errors {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    if config.stacktrace {
-        setup.task(stacktrace::while_serving);
-    }
+    setup.settings.stacktrace |= config.stacktrace;
     let patterns: Arc<[Pattern]> = config.consolidate.into_iter().map(Pattern::new).collect();
     for at in 0..patterns.len() {
         let patterns = Arc::clone(&patterns);

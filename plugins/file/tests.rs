@@ -2,7 +2,7 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Chain, Clock, Kept, Ran, World};
+use chain::{Batch, Chain, Clock, Kept, Ran, World};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,8 +111,7 @@ async fn ask(chain: &Arc<Chain>, name: &str, qtype: Rtype) -> Asked {
     query.depth = 0;
     query.collect_metadata();
     reply.begin(&query);
-    chain.prefetch(&query, 0);
-    chain.prefetch(&query, 1);
+    chain.prefetch(&Batch::new(std::iter::once(&query)));
     let ran = chain.run(&mut query, &mut reply);
     if let Ran::Wait(at) = ran {
         Arc::clone(chain).resume(at, &mut query, &mut reply).await;

@@ -8,7 +8,6 @@ mod order;
 mod row;
 mod weights;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use chain::{Kind, Query, Reply, ServeDns, Setup};
@@ -28,11 +27,6 @@ pub static PLUGIN: Kind = Kind {
     answers: false,
     setup,
 };
-
-thread_local! {
-    /// The reply as it was, while it is written anew.
-    static BEFORE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
 
 struct LoadBalance {
     order: Order,
@@ -100,29 +94,23 @@ impl LoadBalance {
                     }
                 }
             }
-            Places::Anew => BEFORE.with_borrow_mut(|before| {
-                before.clear();
-                before.extend_from_slice(reply.bytes());
-                reply.rearrange(|items| {
-                    self.order.sort(items);
-                    for section in Section::ALL {
-                        let start = items.partition_point(|item| item.section < section);
-                        let end = items.partition_point(|item| item.section <= section);
-                        let items = &mut items[start..end];
-                        if let Some(addresses) = order::addresses(items) {
-                            let mut row = Items { items: &mut items[addresses], before };
-                            self.order.arrange(&mut row, section, &mut random);
-                        }
-                        if self.order.weights.is_none()
-                            && let Some(exchanges) = order::exchanges(items)
-                        {
-                            order::shuffle(
-                                &mut Items { items: &mut items[exchanges], before },
-                                &mut random,
-                            );
-                        }
+            Places::Anew => reply.rearrange(|before, items| {
+                self.order.sort(items);
+                for section in Section::ALL {
+                    let start = items.partition_point(|item| item.section < section);
+                    let end = items.partition_point(|item| item.section <= section);
+                    let items = &mut items[start..end];
+                    if let Some(addresses) = order::addresses(items) {
+                        let mut row = Items { items: &mut items[addresses], before };
+                        self.order.arrange(&mut row, section, &mut random);
                     }
-                });
+                    if self.order.weights.is_none()
+                        && let Some(exchanges) = order::exchanges(items)
+                    {
+                        let mut row = Items { items: &mut items[exchanges], before };
+                        order::shuffle(&mut row, &mut random);
+                    }
+                }
             }),
         }
     }

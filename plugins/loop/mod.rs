@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use chain::setup::Peers;
+use chain::setup::{Fatal, Peers};
 use chain::{Kind, Ran, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -89,7 +89,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         peers: setup.peers(),
         now: setup.world.clock.now,
         address,
-        fatal,
+        fatal: Arc::clone(&setup.world.fatal),
     };
     setup.task(move || prober.run());
     setup.link(Loop(shared));
@@ -173,8 +173,8 @@ struct Prober {
     peers: Peers,
     now: fn() -> Moment,
     address: String,
-    /// Ends the process.
-    fatal: fn(&str),
+    /// Ends the process: going on would eat all memory and CPU.
+    fatal: Fatal,
 }
 
 impl Prober {
@@ -278,13 +278,6 @@ fn probe_name(first: u64, secret: u64, zone: &Name) -> Option<Name> {
     name.push_label(secret.to_string().as_bytes()).ok()?;
     name.push_name(zone.as_wire()).ok()?;
     Some(name.to_name())
-}
-
-/// The end: going on would eat all memory and CPU.
-fn fatal(message: &str) {
-    chain::log::line(chain::log::Level::Fatal, format_args!("{message}"));
-    chain::log::flush();
-    std::process::exit(1);
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ async fn run(zone: &str, most: u32, silent: bool) -> (Option<String>, Duration, 
         peers,
         now: clock.now,
         address: ":53".to_owned(),
-        fatal: remember,
+        fatal: Arc::new(remember),
     };
     let begun = Instant::now();
     prober.run().await;

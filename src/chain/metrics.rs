@@ -3,7 +3,7 @@
 //! Families live as long as the process and are found by name, so a reload goes on counting where
 //! the configuration before it stopped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -258,7 +258,7 @@ struct Family {
     help: &'static str,
     labels: &'static [&'static str],
     kind: proto::MetricType,
-    children: Mutex<Vec<(Vec<String>, Child)>>,
+    children: Mutex<BTreeMap<Vec<String>, Child>>,
     source: Mutex<Option<Source>>,
 }
 
@@ -298,15 +298,8 @@ impl Family {
     fn child(&self, values: &[&str], make: impl FnOnce() -> Child) -> Child {
         debug_assert_eq!(values.len(), self.labels.len(), "a value for each label");
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        match children.iter().find(|(known, _)| known == values) {
-            Some((_, child)) => child.clone(),
-            None => {
-                let child = make();
-                let values = values.iter().map(ToString::to_string).collect();
-                children.push((values, child.clone()));
-                child
-            }
-        }
+        let values = values.iter().map(ToString::to_string).collect();
+        children.entry(values).or_insert_with(make).clone()
     }
 
     fn proto(&self) -> proto::MetricFamily {
@@ -410,8 +403,7 @@ pub fn gauge_fn(
 ) {
     let family = family(name, help, labels, proto::MetricType::GAUGE);
     let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
-    children.retain(|(known, _)| known != values);
-    children.push((values.iter().map(ToString::to_string).collect(), Child::Ask(Arc::new(ask))));
+    children.insert(values.iter().map(ToString::to_string).collect(), Child::Ask(Arc::new(ask)));
 }
 
 /// The histogram `name` with these label values. Observations are integers worth `scale` each.
@@ -456,7 +448,7 @@ pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
     let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(family) = families.get(name) {
         let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.retain(|(values, _)| !gone(values));
+        children.retain(|values, _| !gone(values));
     }
 }
 

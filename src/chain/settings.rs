@@ -16,6 +16,8 @@ pub struct Settings {
     pub reload: Option<Reload>,
     /// `debug`: log debug lines and let panics through.
     pub debug: bool,
+    /// `errors { stacktrace }`: log where in the code a query panicked.
+    pub stacktrace: bool,
     /// `health { lameduck }`: how long to go on serving once told to stop.
     pub lameduck: Duration,
     /// Whether queries of all classes enter the chain (CoreDNS: `chaos` or `forward` is loaded).
@@ -63,6 +65,7 @@ impl Default for Settings {
             bind: Vec::new(),
             reload: None,
             debug: false,
+            stacktrace: false,
             lameduck: Duration::ZERO,
             all_classes: false,
             metadata: None,

@@ -100,6 +100,9 @@ pub struct Requests {
     pub warnings: corefile::Diagnostics,
 }
 
+/// Tells why the process has to end, and ends it.
+pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// The services of the process, the same for all server blocks of one configuration.
 pub struct World {
     /// How many workers there are; counters have one cell for each.
@@ -114,6 +117,9 @@ pub struct World {
     pub root: PathBuf,
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
     pub fingerprint: String,
+    /// What a plugin calls when it would do harm to go on: the process logs the message and ends;
+    /// elsewhere it is only logged.
+    pub fatal: Fatal,
     services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -127,6 +133,7 @@ impl World {
             resolver: Arc::new(OnceLock::new()),
             root: PathBuf::from("."),
             fingerprint: String::new(),
+            fatal: Arc::new(log_fatal),
             services: HashMap::new(),
         }
     }
@@ -142,6 +149,10 @@ impl World {
     pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.services.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
     }
+}
+
+fn log_fatal(message: &str) {
+    crate::log::line(crate::log::Level::Fatal, format_args!("{message}"));
 }
 
 /// The chain that a plugin became part of, once it is complete.

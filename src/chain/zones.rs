@@ -116,10 +116,11 @@ pub fn parse(token: &Token) -> Result<Vec<Name>, Diagnostic> {
 ///
 /// Errors: what is wrong with the text.
 pub fn from_text(text: &str) -> Result<Vec<Name>, String> {
-    if text.contains('/') && !text.ends_with('.') {
-        if let Some(cidr) = cidr(text)? {
-            return Ok(reverse_zones(&cidr));
-        }
+    if text.contains('/')
+        && !text.ends_with('.')
+        && let Some(cidr) = cidr(text)?
+    {
+        return Ok(reverse_zones(&cidr));
     }
     let zone = Name::from_text(text).map_err(|problem| problem.to_string())?;
     Ok(vec![zone.to_lower()])

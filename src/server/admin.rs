@@ -122,13 +122,10 @@ async fn accept(socket: TcpListener, paths: Arc<ArcSwap<Paths>>) {
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         let Ok(place) = Arc::clone(&clients).acquire_owned().await else { return };
-        let stream = match socket.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                // Out of file descriptors: let some close before the next try.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Ok((stream, _)) = socket.accept().await else {
+            // Out of file descriptors: let some close before the next try.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
         };
         let paths = Arc::clone(&paths);
         tokio::spawn(async move {

@@ -41,11 +41,15 @@ pub(crate) fn finish(query: &Query, reply: &mut Reply) {
 }
 
 /// A reply without records that carries the failure's rcode, and its extended error if the client
-/// can read one.
+/// can read one. The name of this server (RFC 5001) stays: failures are when it is asked for.
 #[cold]
 fn fail(query: &Query, reply: &mut Reply) {
     let Some(failure) = reply.take_failure() else { return };
+    let mut opt = std::mem::take(&mut reply.opt);
     reply.clear();
+    opt.retain(|opt| opt.code == option::NSID);
+    opt.own = false;
+    reply.opt = opt;
     reply.set_rcode(failure.rcode);
     if let Some((code, text)) = &failure.extended
         && query.edns().is_some()

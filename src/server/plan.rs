@@ -83,6 +83,7 @@ pub(crate) fn plan(
                 key: index as u16,
                 all_classes: setup.settings.all_classes,
                 debug: setup.settings.debug,
+                stacktrace: setup.settings.stacktrace,
                 metadata: metadata.clone(),
             };
             let zones = sites.entry(*listener).or_insert_with(|| {

@@ -93,6 +93,7 @@ pub(crate) fn prepare(
     let mut world =
         World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
     world.fingerprint = fingerprint(&corefile);
+    world.fatal = Arc::new(fatal);
     let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);
     let result = match planned {
         Ok((plan, warnings)) if !problems.has_errors() => {
@@ -116,6 +117,13 @@ fn fingerprint(corefile: &Corefile) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The end of the process, in the words and with the status of CoreDNS's `log.Fatal`.
+fn fatal(message: &str) {
+    chain::log::line(chain::log::Level::Fatal, format_args!("{message}"));
+    chain::log::flush();
+    std::process::exit(1);
 }
 
 fn clock() -> Clock {

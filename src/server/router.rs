@@ -17,6 +17,8 @@ pub(crate) struct Target {
     pub(crate) all_classes: bool,
     /// Panics end the process instead of the query (`debug`).
     pub(crate) debug: bool,
+    /// Log the stack of a panic.
+    pub(crate) stacktrace: bool,
     /// Collect metadata for queries in these zones.
     pub(crate) metadata: Option<Arc<chain::ZoneSet>>,
 }
@@ -118,6 +120,7 @@ mod tests {
             key,
             all_classes: false,
             debug: false,
+            stacktrace: false,
             metadata: None,
         };
         Router::new(

@@ -446,7 +446,7 @@ impl Reply {
         self.foreign = true;
         if odd {
             self.buf.extend_from_slice(&message[end..]);
-            self.rearrange(|items| {
+            self.rearrange(|_, items| {
                 items.retain(|item| !matches!(item.rtype, Rtype::OPT | Rtype::TSIG));
             });
         } else {
@@ -510,8 +510,9 @@ impl Reply {
     }
 
     /// Lets `plan` drop, reorder, move and re-time records, then writes the reply anew with fresh
-    /// compression. Memory is reused from call to call.
-    pub fn rearrange(&mut self, plan: impl FnOnce(&mut Vec<Item>)) {
+    /// compression. The plan gets the reply as it was, which the offsets of its items are for.
+    /// Memory is reused from call to call.
+    pub fn rearrange(&mut self, plan: impl FnOnce(&[u8], &mut Vec<Item>)) {
         let mut items = std::mem::take(&mut self.items);
         items.clear();
         items.extend(self.records().filter_map(Result::ok).map(|record| Item {
@@ -522,7 +523,7 @@ impl Reply {
             rdata_at: record.rdata_at,
             end: record.end,
         }));
-        plan(&mut items);
+        plan(&self.buf, &mut items);
         items.sort_by_key(|item| item.section);
         let old = std::mem::replace(&mut self.buf, std::mem::take(&mut self.scratch));
         let mut expanded = std::mem::take(&mut self.expanded);
@@ -558,18 +559,41 @@ impl Reply {
         if self.count(section) == 0 {
             return;
         }
-        if section == Section::Additional {
-            // The last section simply ends earlier, unless names before point into it: they
-            // cannot, pointers go backwards.
-            let first = self.records().filter_map(Result::ok).find(|r| r.section == section);
-            if let Some(start) = first.map(|record| record.start) {
-                self.buf.truncate(start);
-                self.counts[2] = 0;
-                self.compressor.reset();
-                return;
+        if self.in_order(section) {
+            self.cut(section);
+        } else {
+            self.rearrange(|_, items| items.retain(|item| item.section != section));
+        }
+    }
+
+    /// Drops the last section: the reply ends earlier. Names before it cannot point into it,
+    /// pointers go backwards.
+    fn cut(&mut self, section: Section) {
+        let mut expanded = std::mem::take(&mut self.expanded);
+        let mut owner = NameBuf::new();
+        let mut start = self.buf.len();
+        let mut plain = 0;
+        for record in self.records().filter_map(Result::ok).filter(|r| r.section == section) {
+            start = start.min(record.start);
+            expanded.clear();
+            let readable = record.owner(&mut owner).is_ok()
+                && rdata::expand(
+                    record.rtype,
+                    &self.buf,
+                    record.rdata_at,
+                    record.end,
+                    &mut expanded,
+                )
+                .is_ok();
+            if readable {
+                plain += (owner.as_wire().len() + 10 + expanded.len()) as u32;
             }
         }
-        self.rearrange(|items| items.retain(|item| item.section != section));
+        self.expanded = expanded;
+        self.buf.truncate(start);
+        self.plain_len = self.plain_len.saturating_sub(plain);
+        self.counts[section as usize] = 0;
+        self.compressor.reset();
     }
 
     // --- finishing
@@ -710,7 +734,9 @@ mod tests {
         assert_eq!(reply.plain_len(), plain);
         assert!(reply.len() < plain as usize);
 
-        reply.rearrange(|items| {
+        let before = reply.bytes().to_vec();
+        reply.rearrange(|old, items| {
+            assert_eq!(old, before);
             items.swap(0, 1);
             items[2].ttl = 7;
         });
@@ -722,6 +748,54 @@ mod tests {
         reply.truncate_to(reply.len() - 1);
         assert!(reply.truncated);
         assert_eq!(reply.count(Section::Authority), 0);
+    }
+
+    #[test]
+    fn a_dropped_section_no_longer_counts() {
+        let query = query("www.example.org.");
+        let (owner, host) = (wire("example.org."), wire("ns.example.org."));
+        let write = |sections: &[Section]| {
+            let mut reply = Reply::new();
+            reply.begin(&query);
+            for &section in sections {
+                for ttl in 0..2 {
+                    let (owner, rdata) = (&owner, &host);
+                    reply.push(section, owner, Rtype::NS, Class::IN, ttl, rdata);
+                }
+            }
+            reply
+        };
+        for left_out in Section::ALL {
+            for dropped in Section::ALL {
+                let there: Vec<Section> =
+                    Section::ALL.into_iter().filter(|&section| section != left_out).collect();
+                let stays: Vec<Section> =
+                    there.iter().copied().filter(|&section| section != dropped).collect();
+                let (mut reply, expected) = (write(&there), write(&stays));
+                reply.drop_section(dropped);
+                assert_eq!(reply.bytes(), expected.bytes(), "{dropped:?} of {there:?}");
+                assert_eq!(reply.plain_len(), expected.plain_len(), "{dropped:?} of {there:?}");
+                assert_eq!(reply.record_bytes().1, expected.record_bytes().1);
+                // What follows is compressed against what is still there.
+                reply.push(Section::Additional, &host, Rtype::A, Class::IN, 1, &[192, 0, 2, 1]);
+                assert_eq!(owners(&reply).last().map(String::as_str), Some("ns.example.org."));
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_section_is_cut_off_in_place() {
+        let query = query("www.example.org.");
+        let mut reply = Reply::new();
+        reply.begin(&query);
+        // Bytes that writing anew would change: a name that is not compressed.
+        let a = [&wire("www.example.org.")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
+        reply.push_raw(Section::Answer, &a, 1, a.len() as u32);
+        let kept = reply.bytes().to_vec();
+        reply.push_raw(Section::Authority, &a, 1, a.len() as u32);
+        reply.drop_section(Section::Authority);
+        assert_eq!(reply.bytes(), kept);
+        assert_eq!(reply.plain_len() as usize, kept.len());
     }
 
     #[test]

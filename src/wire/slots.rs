@@ -48,21 +48,16 @@ impl Slots {
         let entry = &mut self.values[slot.index];
         let fits = entry.as_ref().is_some_and(|(_, value)| value.is::<T>());
         if !fits {
-            *entry = Some((turn, Box::new(T::default())));
+            *entry = None;
         }
-        let (written, value) = match entry {
-            Some(entry) => entry,
-            None => unreachable!("filled above"),
+        let (written, value) = entry.get_or_insert_with(|| (turn, Box::new(T::default())));
+        let Some(value) = value.downcast_mut::<T>() else {
+            unreachable!("a value of another type was dropped above");
         };
-        match value.downcast_mut::<T>() {
-            Some(value) => {
-                if *written != turn {
-                    *written = turn;
-                    *value = T::default();
-                }
-                value
-            }
-            None => unreachable!("the type was checked above"),
+        if *written != turn {
+            *written = turn;
+            *value = T::default();
         }
+        value
     }
 }

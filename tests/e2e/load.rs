@@ -1,16 +1,16 @@
 //! Reload and shutdown while queries come in: every one is answered.
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use std::sync::Arc;
-
 use wire::Rtype;
 
-use crate::kit::{Server, question};
+use crate::kit::{Server, framed, question, read_framed};
 
 const SERVES: &str = "example.org:{port} {\n  bind 127.0.0.1\n  file example.org.zone\n}\n";
 
@@ -58,6 +58,14 @@ impl Client {
     fn stop_sending(&mut self) {
         self.counts.no_more.store(true, Ordering::Relaxed);
         self.sender.take().unwrap().join().unwrap();
+    }
+
+    /// Sends `count` at once: the server cannot have answered them when this returns.
+    fn burst(&self, count: u64) {
+        for _ in 0..count {
+            let id = self.counts.sent.fetch_add(1, Ordering::Relaxed);
+            self.socket.send(&question(id as u16, "www.example.org", Rtype::A, &[])).unwrap();
+        }
     }
 
     /// How many queries were sent, after every one of them was answered.
@@ -114,7 +122,17 @@ fn sigterm_under_load_answers_all_that_was_received() {
         let mut client = Client::start(&server);
         std::thread::sleep(Duration::from_millis(200));
         client.stop_sending();
+        // What sockets hold when the signal comes: one connection's and the last datagrams.
+        let mut stream = server.tcp();
+        let mut asked = Vec::new();
+        for id in 0..50 {
+            asked.extend(framed(&question(id, "www.example.org", Rtype::A, &[])));
+        }
+        stream.write_all(&asked).unwrap();
+        client.burst(60);
         server.signal("TERM");
+        let answered: HashSet<u16> = (0..50).map(|_| read_framed(&mut stream).id()).collect();
+        assert_eq!(answered.len(), 50);
         let sent = client.assert_all_answered();
         assert!(sent > 50, "{sent} queries");
         assert_eq!(server.wait(), Some(0));

@@ -78,7 +78,7 @@ impl Noise {
 
     /// Noise, or a query with a few bytes broken.
     fn message(&mut self) -> Vec<u8> {
-        if self.next() % 2 == 0 {
+        if self.next().is_multiple_of(2) {
             let len = self.next() % 700;
             return (0..len).map(|_| self.next() as u8).collect();
         }
@@ -112,7 +112,7 @@ fn noise_does_no_harm() {
         stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
         for _ in 0..20 {
             let message = noise.message();
-            let bytes = if noise.next() % 4 == 0 { message } else { framed(&message) };
+            let bytes = if noise.next().is_multiple_of(4) { message } else { framed(&message) };
             if stream.write_all(&bytes).is_err() {
                 break;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
@@ -26,6 +26,24 @@ struct State {
     id: u16,
 }
 
+/// Collects log lines while it lives. The log is the process's: one test at a time.
+struct Recording(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Recording {
+    fn start() -> Self {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        chain::log::capture(true);
+        Self(one)
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        chain::log::capture(false);
+    }
+}
+
 /// Runs a scenario; the error tells every expectation that did not hold.
 pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -35,7 +53,7 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
         .unwrap();
     let directory = scratch();
     std::fs::create_dir_all(&directory).unwrap();
-    chain::log::capture(true);
+    let recording = Recording::start();
     let result = runtime.block_on(async {
         let world = Arc::new(World::default());
         let network = Network::Simulated(Arc::clone(&world) as Arc<dyn net::client::Simulated>);
@@ -62,7 +80,7 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
         if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
     });
     drop(runtime);
-    chain::log::capture(false);
+    drop(recording);
     let _ = std::fs::remove_dir_all(&directory);
     result
 }
@@ -72,14 +90,14 @@ pub(crate) fn load_only(text: &str) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let directory = scratch();
     std::fs::create_dir_all(&directory).unwrap();
-    chain::log::capture(true);
+    let recording = Recording::start();
     let loaded = runtime.block_on(async {
         let world = Arc::new(World::default());
         let mut sim = Sim::new(plugins::REGISTRY, Network::Simulated(world));
         sim.root.clone_from(&directory);
         sim.load("Corefile", text, &OsLoader, false)
     });
-    chain::log::capture(false);
+    drop(recording);
     let _ = std::fs::remove_dir_all(&directory);
     loaded.map(drop)
 }

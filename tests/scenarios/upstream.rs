@@ -29,7 +29,8 @@ impl World {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match line.strip_prefix('!') {
                 Some(way) => {
-                    let (word, argument) = way.trim().split_once(' ').unwrap_or((way.trim(), ""));
+                    let way = way.trim();
+                    let (word, argument) = way.split_once(' ').unwrap_or((way, ""));
                     upstream.ways.push((word.to_owned(), argument.trim().to_owned()));
                 }
                 None => upstream.records.push(
