@@ -52,7 +52,7 @@ struct Lane {
 /// with number `first`. Returns what it saw and the number after the last one sent.
 pub(crate) fn press(port: u16, queries: &[Vec<u8>], first: usize, shape: Shape) -> (Seen, usize) {
     let mut lanes: Vec<Lane> = (0..shape.sockets).map(|_| lane(port)).collect();
-    let mut out: Vec<Vec<u8>> = vec![Vec::with_capacity(512); BATCH];
+    let mut out: Vec<Vec<u8>> = vec![Vec::new(); BATCH];
     let mut into: Vec<Vec<u8>> = vec![vec![0; 4096]; BATCH];
     let mut send_headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);
     let mut receive_headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, None);

@@ -61,10 +61,12 @@ pub(crate) fn catena(
     }
 }
 
+/// A peer's name and arguments for a kind of work, if it can do it.
+type Peer = fn(&Path, u16, Work<'_>) -> Option<(&'static str, Vec<String>)>;
+
 /// The peers on this machine that can do the work.
 pub(crate) fn peers(dir: &Path, port: u16, work: Work<'_>) -> Vec<Recipe> {
-    let all: [fn(&Path, u16, Work<'_>) -> Option<(&'static str, Vec<String>)>; 6] =
-        [knotd, nsd, named, unbound, dnsdist, coredns];
+    let all: [Peer; 6] = [knotd, nsd, named, unbound, dnsdist, coredns];
     all.iter()
         .filter_map(|peer| {
             let (name, arguments) = peer(dir, port, work)?;

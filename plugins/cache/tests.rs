@@ -206,15 +206,15 @@ async fn serve(chain: &Arc<Chain>, mut query: Query) -> (Reply, Option<Ran>) {
     let mut reply = Reply::new();
     reply.begin(&query);
     let ran = chain.run(&mut query, &mut reply);
-    match ran {
-        Ran::Done => {}
+    let rest = match ran {
         Ran::Wait(at) => Arc::clone(chain).resume(at, &mut query, &mut reply).await,
-        Ran::Refresh(at) => {
-            let (mut copy, mut other) = (Query::new(), Reply::new());
-            copy.copy_of(&query);
-            other.begin(&copy);
-            Arc::clone(chain).refresh(at, &mut copy, &mut other).await;
-        }
+        done => done,
+    };
+    if let Ran::Refresh(at) = rest {
+        let (mut copy, mut other) = (Query::new(), Reply::new());
+        copy.copy_of(&query);
+        other.begin(&copy);
+        Arc::clone(chain).refresh(at, &mut copy, &mut other).await;
     }
     (reply, Some(ran))
 }

@@ -60,7 +60,7 @@ pub enum Ran {
     Done,
     /// The reply is complete; run [`Chain::refresh`] from this link in the background.
     Refresh(usize),
-    /// Go on with [`Chain::resume`] at this link.
+    /// Go on with [`Chain::resume`] at this link. Comes from [`Chain::run`] only.
     Wait(usize),
 }
 
@@ -118,11 +118,13 @@ impl Chain {
     }
 
     /// Goes on at link `at`, which said [`Step::Wait`].
-    pub async fn resume(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
+    pub async fn resume(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) -> Ran {
+        query.refresh_at = None;
         let next = Next { chain: &self, at: at + 1 };
         let served = self.links[at].plugin.serve_dns(query, reply, next).await;
         query.now = (self.clock.now)();
         self.leave(0, at, served, query, reply);
+        query.refresh_at.take().map_or(Ran::Done, Ran::Refresh)
     }
 
     /// Renews in the background what link `at` answered; nobody waits for the reply.
@@ -175,12 +177,15 @@ impl<'a> Next<'a> {
     {
         Box::pin(async move {
             let (at, mut served) = self.chain.enter(self.at, query, reply);
-            if let Ok(Step::Wait | Step::Refresh) = served {
-                let next = Next { at: at + 1, ..self };
-                if matches!(served, Ok(Step::Wait)) {
+            match served {
+                Ok(Step::Wait) => {
+                    let next = Next { at: at + 1, ..self };
                     served = self.chain.links[at].plugin.serve_dns(query, reply, next).await;
                     query.now = (self.chain.clock.now)();
                 }
+                // The server starts it, when `resume` tells.
+                Ok(Step::Refresh) => query.refresh_at = Some(at),
+                _ => {}
             }
             self.chain.leave(self.at, at, served, query, reply);
         })
@@ -253,11 +258,35 @@ mod tests {
         }
     }
 
+    /// Answers from memory, and renews it in the background.
+    struct Memory;
+    impl ServeDns for Memory {
+        fn on_query(&self, _: &mut Query, reply: &mut Reply) -> Served {
+            reply.set_rcode(Rcode::NXDOMAIN);
+            Ok(Step::Refresh)
+        }
+        fn serve_dns<'a>(
+            &'a self,
+            query: &'a mut Query,
+            reply: &'a mut Reply,
+            next: Next<'a>,
+        ) -> BoxFuture<'a, Served> {
+            Box::pin(async move {
+                assert!(query.refresh);
+                next.run(query, reply).await;
+                Ok(Step::Done)
+            })
+        }
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
     fn finish(chain: &Arc<Chain>, query: &mut Query, reply: &mut Reply) -> Ran {
         let ran = chain.run(query, reply);
         if let Ran::Wait(at) = ran {
-            let resumed = Arc::clone(chain).resume(at, query, reply);
-            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(resumed);
+            assert_eq!(wait(Arc::clone(chain).resume(at, query, reply)), Ran::Done);
         }
         ran
     }
@@ -290,6 +319,24 @@ mod tests {
         assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Wait(1));
         assert_eq!(marks(&reply), [2, 2, 1]);
         assert_eq!(query.now, Moment(5));
+    }
+
+    #[test]
+    fn a_renewal_behind_a_plugin_that_waits_is_handed_on() {
+        let chain = chain(vec![
+            Box::new(Mark(1)),
+            Box::new(Twice),
+            Box::new(Memory),
+            Box::new(Source(Rcode::REFUSED, true)),
+        ]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        assert_eq!(chain.run(&mut query, &mut reply), Ran::Wait(1));
+        let resumed = wait(Arc::clone(&chain).resume(1, &mut query, &mut reply));
+        assert_eq!(resumed, Ran::Refresh(2));
+        assert_eq!(reply.rcode(), Rcode::NXDOMAIN);
+        assert_eq!(query.refresh_at, None);
+        wait(Arc::clone(&chain).refresh(2, &mut query, &mut reply));
+        assert_eq!(reply.rcode(), Rcode::REFUSED);
     }
 
     #[test]

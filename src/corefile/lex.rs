@@ -79,9 +79,8 @@ pub(crate) fn words(file: FileId, text: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut first = true;
-    loop {
-        // `blank` and the word parsers take what they can and never fail on complete input.
-        let Ok((at, skipped)) = blank(rest) else { break };
+    // `blank` and the word parsers take what they can and never fail on complete input.
+    while let Ok((at, skipped)) = blank(rest) {
         first |= skipped.contains('\n');
         if at.is_empty() {
             break;

@@ -2,7 +2,7 @@
 //!
 //! `plan` turns a Corefile into chains and routers, `process` keeps sockets and swaps
 //! configurations, `serve` is the one entry of every query, `router` picks its chain, `finish`
-//! completes its reply, `admin` is the HTTP side.
+//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side.
 //!
 //! It knows every room and no plugin by name.
 
@@ -11,6 +11,7 @@ mod config;
 mod finish;
 mod keys;
 mod lint;
+mod panics;
 mod plan;
 mod process;
 mod router;

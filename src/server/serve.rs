@@ -1,10 +1,8 @@
 //! The one entry: every transport, bench, fuzz target and scenario runs queries through here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
@@ -15,6 +13,7 @@ use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
 
 use super::config::Config;
 use super::finish;
+use super::panics::{self, Catch, Panic};
 use super::router::{Router, Target};
 
 /// Background renewals under way at once; over it an entry is renewed by a later hit.
@@ -34,24 +33,26 @@ pub(crate) struct Serving {
     /// Swapped by a reload; taken once per batch.
     pub(crate) config: ArcSwap<Config>,
     clock: chain::Clock,
-    pub(crate) counters: Counters,
-    refreshes: AtomicUsize,
+    counters: Arc<Counters>,
 }
 
 /// What the server counts itself.
-pub(crate) struct Counters {
+struct Counters {
     panics: Counter,
     refused: Counter,
     refreshes_skipped: Counter,
+    /// Background renewals under way.
+    refreshes: AtomicUsize,
 }
 
 impl Serving {
     /// Serves nothing yet.
     pub(crate) fn new(config: Config, clock: chain::Clock) -> Self {
+        panics::install();
         Self {
             config: ArcSwap::from_pointee(config),
             clock,
-            counters: Counters {
+            counters: Arc::new(Counters {
                 panics: metrics::counter(
                     "coredns_panics_total",
                     "A metrics that counts the number of panics.",
@@ -70,8 +71,8 @@ impl Serving {
                     &[],
                     &[],
                 ),
-            },
-            refreshes: AtomicUsize::new(0),
+                refreshes: AtomicUsize::new(0),
+            }),
         }
     }
 
@@ -119,73 +120,67 @@ impl Serving {
 
     /// Runs the chain for an admitted query as far as it goes at once.
     #[inline]
-    fn run(self: &Arc<Self>, target: &Target, slot: &mut Slot) {
+    fn run(&self, target: &Target, slot: &mut Slot) {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
         if let Some(zones) = &target.metadata {
             collect_metadata(target, zones, query);
         }
-        let ran = catch_unwind(AssertUnwindSafe(|| target.chain.run(query, reply)));
-        match ran {
+        match panics::catch(|| target.chain.run(query, reply)) {
             Ok(Ran::Done) => {}
-            Ok(Ran::Refresh(at)) => self.refresh(target, at, query),
+            Ok(Ran::Refresh(at)) => self.refresh(&target.chain, at, query, target.stacktrace),
             Ok(Ran::Wait(at)) => {
-                *query.slot(WAITING) = Some(Waiting { chain: Arc::clone(&target.chain), at });
+                let (chain, stacktrace) = (Arc::clone(&target.chain), target.stacktrace);
+                *query.slot(WAITING) = Some(Waiting { chain, at, stacktrace });
                 slot.fate = Fate::Wait;
                 return;
             }
-            Err(panic) => self.panicked(target.debug, panic, query, reply),
+            Err(panic) => {
+                self.panicked(&panic, target.stacktrace, query, reply);
+                if target.debug {
+                    chain::log::flush();
+                    resume_unwind(panic.payload);
+                }
+            }
         }
         conclude(slot);
     }
 
     #[cold]
-    fn panicked(
-        &self,
-        debug: bool,
-        panic: Box<dyn std::any::Any + Send>,
-        query: &mut Query,
-        reply: &mut Reply,
-    ) {
+    fn panicked(&self, panic: &Panic, stacktrace: bool, query: &mut Query, reply: &mut Reply) {
         self.counters.panics.inc(query.worker);
-        let text = panic_text(&*panic);
-        chain::error!("Recovered from panic in server: {text}");
-        if debug {
-            chain::log::flush();
-            resume_unwind(panic);
-        }
+        panic.tell(stacktrace);
         reply.begin(query);
         reply.fail(Failure::rcode(Rcode::SERVFAIL));
     }
 
     /// Starts the renewal of what link `at` answered.
-    fn refresh(self: &Arc<Self>, target: &Target, at: usize, query: &Query) {
-        if self.refreshes.fetch_add(1, Ordering::Relaxed) >= MAX_REFRESHES {
-            self.refreshes.fetch_sub(1, Ordering::Relaxed);
+    fn refresh(&self, chain: &Arc<Chain>, at: usize, query: &Query, stacktrace: bool) {
+        let running = Running(Arc::clone(&self.counters));
+        if self.counters.refreshes.fetch_add(1, Ordering::Relaxed) >= MAX_REFRESHES {
             self.counters.refreshes_skipped.inc(query.worker);
             return;
         }
         let mut copy = Box::new((Query::new(), Reply::new()));
         copy.0.copy_of(query);
-        let chain = Arc::clone(&target.chain);
-        let serving = Arc::clone(self);
+        let chain = Arc::clone(chain);
         tokio::spawn(async move {
-            let _running = Running(&serving.refreshes);
             let (query, reply) = &mut *copy;
             reply.begin(query);
             let worker = query.worker;
-            if CatchUnwind(Box::pin(chain.refresh(at, query, reply))).await.is_err() {
-                serving.counters.panics.inc(worker);
+            if let Err(panic) = Catch(Box::pin(chain.refresh(at, query, reply))).await {
+                running.0.panics.inc(worker);
+                panic.tell(stacktrace);
             }
         });
     }
 }
 
-/// Counts a background task while it lives.
-struct Running<'a>(&'a AtomicUsize);
+/// A background renewal that was counted, until it is dropped.
+struct Running(Arc<Counters>);
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.refreshes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -193,6 +188,7 @@ impl Drop for Running<'_> {
 struct Waiting {
     chain: Arc<Chain>,
     at: usize,
+    stacktrace: bool,
 }
 
 /// The server's own slot in every query.
@@ -234,12 +230,15 @@ impl Handler for Site {
     fn resume(&self, mut slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
         let serving = Arc::clone(&self.serving);
         Box::pin(async move {
-            if let Some(Waiting { chain, at }) = slot.query.slot(WAITING).take() {
+            if let Some(Waiting { chain, at, stacktrace }) = slot.query.slot(WAITING).take() {
                 let Slot { query, reply, .. } = &mut *slot;
-                let resumed = CatchUnwind(Box::pin(chain.resume(at, query, reply))).await;
-                if let Err(panic) = resumed {
-                    let Slot { query, reply, .. } = &mut *slot;
-                    serving.panicked(false, panic, query, reply);
+                let rest = Arc::clone(&chain).resume(at, query, reply);
+                let resumed = Catch(Box::pin(rest)).await;
+                let Slot { query, reply, .. } = &mut *slot;
+                match resumed {
+                    Ok(Ran::Refresh(at)) => serving.refresh(&chain, at, query, stacktrace),
+                    Ok(Ran::Done | Ran::Wait(_)) => {}
+                    Err(panic) => serving.panicked(&panic, stacktrace, query, reply),
                 }
             }
             conclude(&mut slot);
@@ -278,8 +277,13 @@ impl Resolve for Serving {
                     query.set_zone(label);
                     query.key = target.key;
                     let chain = Arc::clone(&target.chain);
-                    if let Ran::Wait(at) = chain.run(query, reply) {
-                        chain.resume(at, query, reply).await;
+                    let stacktrace = target.stacktrace;
+                    let mut ran = chain.run(query, reply);
+                    if let Ran::Wait(at) = ran {
+                        ran = Arc::clone(&chain).resume(at, query, reply).await;
+                    }
+                    if let Ran::Refresh(at) = ran {
+                        self.refresh(&chain, at, query, stacktrace);
                     }
                 }
                 Err(rcode) => reply.fail(Failure::rcode(rcode)),
@@ -347,25 +351,5 @@ fn collect_metadata(target: &Target, zones: &chain::ZoneSet, query: &mut Query) 
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("unknown cause")
-}
-
-/// A future whose panic is its error.
-struct CatchUnwind<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for CatchUnwind<F> {
-    type Output = Result<F::Output, Box<dyn std::any::Any + Send>>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.0.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(polled) => polled.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,8 @@ pub struct Query {
     pub key: u16,
     /// Whether this runs in the background to renew an answer that was already given.
     pub refresh: bool,
+    /// The link of the chain that wants to renew what it answered to a plugin that waits.
+    pub refresh_at: Option<usize>,
     /// How many lookups of our own led to this one; bounds loops through the chain.
     pub depth: u8,
 }
@@ -149,6 +151,7 @@ impl Query {
             site: 0,
             key: 0,
             refresh: false,
+            refresh_at: None,
             depth: 0,
         }
     }
@@ -213,6 +216,7 @@ impl Query {
         self.zone_at = 0;
         self.depth = 0;
         self.refresh = false;
+        self.refresh_at = None;
         self.labels = 0;
         self.question_end = HEADER;
         let Some(header) = self.buf.first_chunk::<HEADER>() else {

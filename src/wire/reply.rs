@@ -789,7 +789,8 @@ mod tests {
         let mut reply = Reply::new();
         reply.begin(&query);
         // Bytes that writing anew would change: a name that is not compressed.
-        let a = [&wire("www.example.org.")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
+        let a =
+            [&wire("www.example.org.")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
         reply.push_raw(Section::Answer, &a, 1, a.len() as u32);
         let kept = reply.bytes().to_vec();
         reply.push_raw(Section::Authority, &a, 1, a.len() as u32);

@@ -12,6 +12,14 @@ mod run;
 mod upstream;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The log's capture is the process's: one test at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -34,6 +42,7 @@ fn shown(path: &Path) -> String {
 
 #[test]
 fn scenarios() {
+    let _alone = alone();
     let only = std::env::var("ONLY").unwrap_or_default();
     let mut files = of_plugins("tests.md");
     let own = std::fs::read_dir(root().join("tests/scenarios")).unwrap();
@@ -76,6 +85,7 @@ fn scenarios() {
 
 #[test]
 fn readme_examples_load() {
+    let _alone = alone();
     let mut readmes = of_plugins("README.md");
     readmes.push(root().join("README.md"));
     readmes.push(root().join("docs/differences.md"));
