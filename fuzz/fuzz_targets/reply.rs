@@ -31,10 +31,10 @@ fuzz_target!(|message: &[u8]| {
     };
     same(&mut reply, "loaded");
     reply.edit_ttls(|_, ttl| ttl);
-    reply.rearrange(|_| ());
+    reply.rearrange(|_, _| ());
     same(&mut reply, "rearranged");
     let records = reply.records().count();
-    reply.rearrange(|items| items.reverse());
+    reply.rearrange(|_, items| items.reverse());
     assert_eq!(reply.records().filter_map(Result::ok).count(), records, "reversed");
     let limit = reply.question_end() + usize::from(message[0]) * 4;
     let before = reply.len();
