@@ -7,6 +7,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::HEADER;
 use crate::record::Malformed;
 
 /// The longest name, its root byte included (RFC 1035 section 2.3.4).
@@ -460,7 +461,8 @@ pub fn wire_len(bytes: &[u8]) -> Option<usize> {
 /// where the bytes after it begin.
 ///
 /// A pointer must point strictly backwards, to before the labels that led to it (RFC 1035 section
-/// 4.1.4: "a prior occurance of the same name"), so reading ends after at most 127 steps.
+/// 4.1.4: "a prior occurance of the same name"), so reading ends after at most 127 steps. It may
+/// not point into the header: no name was ever there, and what it would read changes with the ID.
 pub fn read(message: &[u8], at: usize, into: &mut NameBuf) -> Result<usize, Malformed> {
     into.clear();
     let mut here = at;
@@ -482,7 +484,7 @@ pub fn read(message: &[u8], at: usize, into: &mut NameBuf) -> Result<usize, Malf
                 let low = usize::from(*message.get(here + 1).ok_or(Malformed)?);
                 let target = (len & 0x3F) << 8 | low;
                 next.get_or_insert(here + 2);
-                if target >= limit {
+                if target >= limit || target < HEADER {
                     return Err(Malformed);
                 }
                 limit = target;
@@ -579,14 +581,20 @@ mod tests {
     #[test]
     fn pointers_go_strictly_backwards() {
         let mut buf = NameBuf::new();
-        // "org." at 0, "example" + pointer to 0 at 5.
-        let message = b"\x03org\x00\x07example\xC0\x00\x03www\xC0\x05";
-        assert_eq!(read(message, 15, &mut buf).unwrap(), 21);
+        // A header, "org." at 12, "example" + pointer to it at 17.
+        let mut message = vec![0; HEADER];
+        message.extend(b"\x03org\x00\x07example\xC0\x0C\x03www\xC0\x11");
+        assert_eq!(read(&message, 27, &mut buf).unwrap(), 33);
         assert_eq!(buf.to_name(), name("www.example.org"));
-        assert_eq!(skip(message, 15).unwrap(), 21);
-        assert!(read(b"\xC0\x00", 0, &mut buf).is_err(), "points to itself");
-        assert!(read(b"\x01a\xC0\x00", 0, &mut buf).is_err(), "loops");
-        assert!(read(b"\x01a\xC0\x05\x00\x00", 0, &mut buf).is_err(), "points forward");
+        assert_eq!(skip(&message, 27).unwrap(), 33);
+        let mut refused = |name: &[u8], why: &str| {
+            let message = [&message[..], name].concat();
+            assert!(read(&message, 33, &mut buf).is_err(), "{why}");
+        };
+        refused(b"\xC0\x21", "points to itself");
+        refused(b"\x01a\xC0\x21", "loops");
+        refused(b"\x01a\xC0\x26\x00\x00", "points forward");
+        refused(b"\xC0\x0B", "points into the header");
         assert!(read(b"\x41a", 0, &mut buf).is_err(), "reserved label type");
         assert!(read(b"\x03ab", 0, &mut buf).is_err(), "runs out");
     }

@@ -209,15 +209,22 @@ fn mark_occluded(builder: &mut Builder) {
     }
 }
 
+/// A SHA-1 hash in base32hex, with its length octet (RFC 5155 section 3).
+const HASH_LABEL: usize = 33;
+
 /// The order that proofs are looked up in.
 fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, String> {
     let top = Node::at(&builder.arena, apex);
     if survey.nsec3 > 0
         && let Some(params) = Nsec3Params::choose(top)
     {
+        // Others are NSEC3 records that no hash leads to.
+        let hash_owner = |node: Node<'_>| node.name().len() == HASH_LABEL;
         let matching = |node: Node<'_>| {
-            node.find(Rtype::NSEC3)
-                .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
+            hash_owner(node)
+                && node
+                    .find(Rtype::NSEC3)
+                    .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
         };
         let order = in_order(builder, survey.nsec3, matching)?;
         return Ok(Chain::Nsec3(params, order));
