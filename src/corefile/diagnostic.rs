@@ -103,6 +103,13 @@ impl Diagnostics {
         self.0.is_empty()
     }
 
+    /// As a reader goes through the files; what has no place comes first.
+    pub(crate) fn in_order(&self) -> Vec<&Diagnostic> {
+        let mut all: Vec<&Diagnostic> = self.iter().collect();
+        all.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start)));
+        all
+    }
+
     /// Looks at each.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()

@@ -8,7 +8,7 @@ use crate::{Diagnostic, Diagnostics, Severity, Sources};
 /// All findings as text: `file:line:column`, the line, a caret and what to do.
 pub fn render(findings: &Diagnostics, sources: &Sources) -> String {
     let mut out = String::new();
-    for finding in findings.iter() {
+    for finding in findings.in_order() {
         out.push_str(&render_one(finding, sources));
         out.push('\n');
     }
@@ -62,7 +62,8 @@ fn boundary(text: &str, at: usize) -> usize {
 /// All findings as one JSON array.
 pub fn render_json(findings: &Diagnostics, sources: &Sources) -> String {
     let all: Vec<serde_json::Value> = findings
-        .iter()
+        .in_order()
+        .into_iter()
         .map(|finding| {
             let place = finding.span.map(|span| {
                 let start = sources.position(span.file, span.start);
