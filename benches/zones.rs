@@ -66,8 +66,9 @@ fn look_up(zone: &Zone, packets: &[Vec<u8>]) {
                 query.receive(packet).expect("a query");
             }
             let queries = &mut queries[..batch.len()];
-            queries.iter().for_each(|query| zone.prefetch_slot(query));
-            queries.iter().for_each(|query| zone.prefetch_node(query));
+            for stage in 0..Zone::PREFETCH_STAGES {
+                queries.iter().for_each(|query| zone.prefetch(query, stage));
+            }
             for query in queries {
                 reply.begin(query);
                 black_box(zone.answer(query, &mut reply));

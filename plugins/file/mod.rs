@@ -181,21 +181,19 @@ struct File {
 }
 
 impl ServeDns for File {
-    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         if let Some(only) = self.zones.only() {
             // One look at the current version for all: taking it is a fence, and fences between
             // the hints would make them wait for each other.
-            let guard = only.zone();
-            // A query for another zone costs a useless hint, which is less than finding that out.
-            if let Some(zone) = &*guard {
-                batch.queries().for_each(|query| hint(zone, query, stage));
-            }
+            only.prefetch(stage, |zone, stage| {
+                // A query for another zone costs a useless hint, which is less than finding out.
+                batch.queries().for_each(|query| zone.prefetch(query, stage));
+            });
             return;
         }
         for query in batch.queries() {
-            let Some(source) = self.zones.find(query) else { continue };
-            if let Some(zone) = &*source.zone() {
-                hint(zone, query, stage);
+            if let Some(source) = self.zones.find(query) {
+                source.prefetch(stage, |zone, stage| zone.prefetch(query, stage));
             }
         }
     }
@@ -222,7 +220,7 @@ impl ServeDns for File {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { prefetches: true, ..Roles::default() }
+        Roles { prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
     }
 
     /// Only for aliases that lead to another zone of this server.
@@ -321,14 +319,6 @@ impl File {
             })
         });
         if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }
-    }
-}
-
-#[inline]
-fn hint(zone: &Zone, query: &Query, stage: u8) {
-    match stage {
-        0 => zone.prefetch_slot(query),
-        _ => zone.prefetch_node(query),
     }
 }
 

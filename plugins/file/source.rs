@@ -11,6 +11,9 @@ use zone::Zone;
 use super::config::Watch;
 use super::load::{self, Loaded, Problem, Stamp};
 
+/// Stages of [`Source::prefetch`].
+pub(super) const PREFETCH_STAGES: u8 = 2 + Zone::PREFETCH_STAGES;
+
 /// A zone and its file. Lives through reloads of the Corefile.
 pub(super) struct Source {
     pub(super) origin: Name,
@@ -33,7 +36,27 @@ impl Source {
         self.zone.load()
     }
 
-    /// The same, to hold on to while waiting.
+    /// Starts to fetch the source, then the zone's head, then by `inside` what lies in the zone.
+    #[inline]
+    pub(super) fn prefetch(&self, stage: u8, inside: impl FnOnce(&Zone, u8)) {
+        if stage == 0 {
+            wire::prefetch::fetch_all(self);
+            return;
+        }
+        let guard = self.zone.load();
+        let Some(zone) = &*guard else { return };
+        if stage == 1 {
+            wire::prefetch::fetch(&self.origin.as_wire()[0]);
+            wire::prefetch::fetch_all(&**zone);
+        } else {
+            if stage == 2 {
+                zone.prefetch_apex();
+            }
+            inside(zone, stage - 2);
+        }
+    }
+
+    /// The version that answers now, to hold on to while waiting.
     pub(super) fn zone_to_keep(&self) -> Option<Arc<Zone>> {
         self.zone.load_full()
     }

@@ -111,7 +111,9 @@ async fn ask(chain: &Arc<Chain>, name: &str, qtype: Rtype) -> Asked {
     query.depth = 0;
     query.collect_metadata();
     reply.begin(&query);
-    chain.prefetch(&Batch::new(std::iter::once(&query)));
+    for stage in 0..chain.prefetch_stages() {
+        chain.prefetch(Batch::new(&[&query]), stage);
+    }
     let ran = chain.run(&mut query, &mut reply);
     if let Ran::Wait(at) = ran {
         Arc::clone(chain).resume(at, &mut query, &mut reply).await;

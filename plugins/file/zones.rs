@@ -7,7 +7,15 @@ use wire::{Query, hash, name};
 use super::source::Source;
 
 /// Finds the zone that a query's name is in.
-pub(super) struct Zones {
+pub(super) enum Zones {
+    /// Most blocks have one zone: found without a further pointer.
+    One(Entry),
+    /// Any number of them.
+    Many(Table),
+}
+
+/// Zones by the hash of their names.
+pub(super) struct Table {
     entries: Box<[Entry]>,
     /// Indexes into `entries` by hash, open addressing; a power of two, at most half full.
     slots: Box<[Option<u32>]>,
@@ -15,7 +23,7 @@ pub(super) struct Zones {
     depths: u128,
 }
 
-struct Entry {
+pub(super) struct Entry {
     hash: u64,
     labels: usize,
     source: Arc<Source>,
@@ -24,13 +32,40 @@ struct Entry {
 impl Zones {
     /// These zones; no name appears twice.
     pub(super) fn new(sources: Vec<Arc<Source>>) -> Self {
-        let entries: Box<[Entry]> = sources
-            .into_iter()
-            .map(|source| {
-                let origin = source.origin.as_wire();
-                Entry { hash: hash::name(origin), labels: name::label_count(origin), source }
-            })
-            .collect();
+        let mut entries: Vec<Entry> = sources.into_iter().map(Entry::new).collect();
+        match entries.pop() {
+            Some(only) if entries.is_empty() => Self::One(only),
+            last => {
+                entries.extend(last);
+                Self::Many(Table::new(entries.into()))
+            }
+        }
+    }
+
+    /// The zone, if there is just one.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&Source> {
+        match self {
+            Self::One(only) => Some(&only.source),
+            Self::Many(_) => None,
+        }
+    }
+
+    /// The longest zone that the query's name is in.
+    #[inline]
+    pub(super) fn find(&self, query: &Query) -> Option<&Source> {
+        match self {
+            Self::One(only) => {
+                let label = query.labels().checked_sub(only.labels)?;
+                only.matches(query, label).then_some(&*only.source)
+            }
+            Self::Many(table) => table.find(query),
+        }
+    }
+}
+
+impl Table {
+    fn new(entries: Box<[Entry]>) -> Self {
         let size = (entries.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![None; size].into_boxed_slice();
         let mut depths = 0;
@@ -45,22 +80,7 @@ impl Zones {
         Self { entries, slots, depths }
     }
 
-    /// The zone, if there is just one.
-    #[inline]
-    pub(super) fn only(&self) -> Option<&Source> {
-        match &*self.entries {
-            [only] => Some(&only.source),
-            _ => None,
-        }
-    }
-
-    /// The longest zone that the query's name is in.
-    #[inline]
-    pub(super) fn find(&self, query: &Query) -> Option<&Source> {
-        if let [only] = &*self.entries {
-            let label = query.labels().checked_sub(only.labels)?;
-            return only.matches(query, label).then_some(&*only.source);
-        }
+    fn find(&self, query: &Query) -> Option<&Source> {
         let labels = query.labels();
         for label in 0..=labels {
             if self.depths >> (labels - label) & 1 == 0 {
@@ -81,6 +101,11 @@ impl Zones {
 }
 
 impl Entry {
+    fn new(source: Arc<Source>) -> Self {
+        let origin = source.origin.as_wire();
+        Self { hash: hash::name(origin), labels: name::label_count(origin), source }
+    }
+
     #[inline]
     fn matches(&self, query: &Query, label: usize) -> bool {
         query.suffix_hash(label) == self.hash && query.suffix(label) == self.source.origin.as_wire()

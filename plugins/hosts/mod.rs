@@ -96,8 +96,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Hosts {
-    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let file = self.file.table();
+        if !file.is_large() {
+            return;
+        }
         for query in batch.queries() {
             if matches!(query.qtype(), Rtype::A | Rtype::AAAA) {
                 file.prefetch(query.suffix_hash(0), stage);
@@ -151,7 +154,7 @@ impl ServeDns for Hosts {
 
     fn roles(&self) -> Roles<'_> {
         // A small table is in the processor's cache anyway.
-        Roles { prefetches: self.file.table().is_large(), ..Roles::default() }
+        Roles { prefetch_stages: 2, ..Roles::default() }
     }
 }
 

@@ -120,7 +120,7 @@ impl Table {
         let Some(slot) = self.by_name.first(hash) else { return };
         match stage {
             0 => fetch(slot),
-            _ if *slot != 0 => {
+            1 if *slot != 0 => {
                 if let Some(entry) = self.entries.get(*slot as u32 as usize - 1) {
                     fetch(entry);
                 }

@@ -8,7 +8,7 @@ mod enabled;
 mod process;
 
 use chain::dns_metrics::DnsMetrics;
-use chain::{HttpReply, Kind, Peers, Query, Reply, ServeDns, Setup, metrics};
+use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup, metrics};
 use corefile::{Diagnostics, Directive};
 
 /// The `prometheus` directive.
@@ -68,6 +68,18 @@ struct Prometheus {
 }
 
 impl ServeDns for Prometheus {
+    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
+        for query in batch.queries() {
+            if let Some(key) = self.keys.get(usize::from(query.key)) {
+                key.prefetch(query.worker, stage);
+            }
+        }
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { prefetch_stages: 2, ..Roles::default() }
+    }
+
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         if let Some(key) = self.keys.get(usize::from(query.key)) {

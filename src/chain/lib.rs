@@ -54,9 +54,10 @@ pub type Served = Result<Step, Failure>;
 /// A plugin.
 pub trait ServeDns: Send + Sync + 'static {
     /// A hint, called for a batch of queries before any is answered: start to fetch what
-    /// [`ServeDns::on_query`] will read for each. `stage` is 0 for the index and 1 for what the
-    /// index points to. Only for plugins whose [`Roles::prefetches`] is set.
-    fn prefetch(&self, batch: &Batch<'_>, stage: u8) {
+    /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads what the
+    /// stage before asked for (the plugin itself, for stage 0) and asks for what that points to.
+    /// Called for at least [`Roles::prefetch_stages`] stages.
+    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let _ = (batch, stage);
     }
 

@@ -5,8 +5,8 @@ use wire::Query;
 /// The roles a plugin takes; all are optional.
 #[derive(Default)]
 pub struct Roles<'a> {
-    /// It wants [`crate::ServeDns::prefetch`] to be called.
-    pub prefetches: bool,
+    /// How many stages of [`crate::ServeDns::prefetch`] it wants; none if it has little to fetch.
+    pub prefetch_stages: u8,
     /// It has something to wait for before the server is ready.
     pub ready: Option<&'a dyn Ready>,
     /// It knows something about a query before the chain runs.

@@ -19,37 +19,32 @@ pub struct Link {
 pub struct Chain {
     links: Box<[Link]>,
     clock: Clock,
-    /// The links that want the prefetch stages.
-    prefetchers: Box<[usize]>,
+    /// Bit `n` is set if link `n` wants the prefetch stages.
+    prefetchers: u64,
+    /// How many stages they have.
+    stages: u8,
 }
 
 /// As many queries as one batch has.
 const MOST: usize = 64;
 
 /// Queries of one batch that go to the same chain.
-pub struct Batch<'a> {
-    queries: [Option<&'a Query>; MOST],
-    len: usize,
-}
+#[derive(Clone, Copy)]
+pub struct Batch<'a>(&'a [&'a Query]);
 
 impl<'a> Batch<'a> {
     /// As many as one batch has.
     pub const MOST: usize = MOST;
 
-    /// These queries; those over [`Batch::MOST`] are left out.
-    pub fn new(queries: impl Iterator<Item = &'a Query>) -> Self {
-        let mut batch = Self { queries: [None; MOST], len: 0 };
-        for (place, query) in batch.queries.iter_mut().zip(queries) {
-            *place = Some(query);
-            batch.len += 1;
-        }
-        batch
+    /// These queries.
+    pub fn new(queries: &'a [&'a Query]) -> Self {
+        Self(queries)
     }
 
     /// The queries.
     #[inline]
     pub fn queries(&self) -> impl Iterator<Item = &'a Query> {
-        self.queries[..self.len].iter().filter_map(|query| *query)
+        self.0.iter().copied()
     }
 }
 
@@ -74,13 +69,19 @@ pub struct Next<'a> {
 impl Chain {
     /// A chain of these plugins.
     pub fn new(links: Vec<Link>, clock: Clock) -> Self {
-        let prefetchers = links
-            .iter()
-            .enumerate()
-            .filter(|(_, link)| link.plugin.roles().prefetches)
-            .map(|(at, _)| at)
-            .collect();
-        Self { links: links.into(), clock, prefetchers }
+        let stages: Vec<u8> =
+            links.iter().map(|link| link.plugin.roles().prefetch_stages).collect();
+        Self {
+            links: links.into(),
+            clock,
+            // A link behind the 64th goes without.
+            prefetchers: stages
+                .iter()
+                .take(64)
+                .rev()
+                .fold(0, |bits, &n| bits << 1 | u64::from(n > 0)),
+            stages: stages.into_iter().max().unwrap_or(0),
+        }
     }
 
     /// The plugins in order.
@@ -88,18 +89,33 @@ impl Chain {
         &self.links
     }
 
-    /// Whether any plugin wants [`Chain::prefetch`].
+    /// How many stages [`Chain::prefetch`] has.
     #[inline]
-    pub fn prefetches(&self) -> bool {
-        !self.prefetchers.is_empty()
+    pub fn prefetch_stages(&self) -> u8 {
+        self.stages
     }
 
-    /// Lets the plugins that want it start to fetch what they will read for these queries.
-    pub fn prefetch(&self, batch: &Batch<'_>) {
-        for stage in 0..2 {
-            for &at in &self.prefetchers {
-                self.links[at].plugin.prefetch(batch, stage);
-            }
+    /// Lets the plugins that want it start to fetch what they will read for these queries. A stage
+    /// reads what the one before it has asked for.
+    pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
+        let mut left = self.prefetchers;
+        while left != 0 {
+            self.links[left.trailing_zeros() as usize].plugin.prefetch(batch, stage);
+            left &= left - 1;
+        }
+    }
+
+    /// Starts to fetch the list of plugins.
+    #[inline]
+    pub fn prefetch_links(&self) {
+        wire::prefetch::fetch_all(&*self.links);
+    }
+
+    /// Starts to fetch the plugins themselves.
+    #[inline]
+    pub fn prefetch_plugins(&self) {
+        for link in &self.links {
+            wire::prefetch::fetch_all(&*link.plugin);
         }
     }
 

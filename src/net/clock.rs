@@ -26,8 +26,13 @@ thread_local! {
     static ENTERED: RefCell<Option<Manual>> = const { RefCell::new(None) };
 }
 
+/// A moment before any that [`now`] tells: a paused runtime may have stopped its clock a little
+/// before somebody asks here for the first time.
 fn start() -> Instant {
-    *START.get_or_init(Instant::now)
+    *START.get_or_init(|| {
+        let now = Instant::now();
+        now.checked_sub(Duration::from_secs(1)).unwrap_or(now)
+    })
 }
 
 /// This moment.

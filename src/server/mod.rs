@@ -7,6 +7,7 @@
 //! It knows every room and no plugin by name.
 
 mod admin;
+mod ahead;
 mod config;
 mod finish;
 mod keys;

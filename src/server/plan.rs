@@ -81,6 +81,7 @@ pub(crate) fn plan(
             let target = Target {
                 chain: Arc::clone(&chain),
                 key: index as u16,
+                empty: chain.links().is_empty(),
                 all_classes: setup.settings.all_classes,
                 debug: setup.settings.debug,
                 stacktrace: setup.settings.stacktrace,

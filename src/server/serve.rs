@@ -11,6 +11,7 @@ use net::{Fate, Handler, Slot};
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
 
+use super::ahead;
 use super::config::Config;
 use super::finish;
 use super::panics::{self, Catch, Panic};
@@ -25,8 +26,6 @@ const MAX_BATCH: usize = Batch::MOST;
 /// Queries answered between two looks at the clock: durations stay right to a microsecond or two,
 /// and the look costs each of them next to nothing.
 const CLOCK_EVERY: usize = 16;
-/// Chains of one batch that may prefetch.
-const MAX_PREFETCHED: usize = 4;
 
 /// The configuration being served, and what outlives every configuration.
 pub(crate) struct Serving {
@@ -76,29 +75,37 @@ impl Serving {
         }
     }
 
-    /// What came of the message: its route, or the fate it already has.
+    /// Reads the message; one that is no query gets the fate it deserves.
     #[inline]
-    fn admit<'a>(&self, router: &'a Router, slot: &mut Slot) -> Option<&'a Target> {
+    fn parse(slot: &mut Slot) -> bool {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
         slot.fate = Fate::Send;
-        if let Err(rejection) = query.parse() {
-            match rejection {
-                Rejection::Silence => slot.fate = Fate::Silent,
-                Rejection::Rcode(rcode) => finish::reject(query, reply, rcode),
+        match query.parse() {
+            Ok(()) => {
+                reply.begin(query);
+                return true;
             }
-            return None;
+            Err(Rejection::Silence) => slot.fate = Fate::Silent,
+            Err(Rejection::Rcode(rcode)) => finish::reject(query, reply, rcode),
         }
-        reply.begin(query);
-        let rcode = match Self::gate(router, query) {
+        false
+    }
+
+    /// The block for the query, or the refusal in the reply.
+    #[inline]
+    fn admit<'a>(router: &'a Router, slot: &mut Slot) -> Option<&'a Target> {
+        let (query, reply) = (&mut slot.query, &mut slot.reply);
+        match Self::gate(router, query) {
             Ok((target, label)) => {
                 query.set_zone(label);
                 query.key = target.key;
-                return Some(target);
+                Some(target)
             }
-            Err(rcode) => rcode,
-        };
-        refuse(router, query, reply, rcode);
-        None
+            Err(rcode) => {
+                refuse(router, query, reply, rcode);
+                None
+            }
+        }
     }
 
     /// EDNS version, class and zone, in CoreDNS's order.
@@ -111,8 +118,7 @@ impl Serving {
             return Err(Rcode::REFUSED);
         }
         let (target, label) = router.find(query).ok_or(Rcode::REFUSED)?;
-        // A block without plugins knows its zone and answers nothing in it.
-        if target.chain.links().is_empty() {
+        if target.empty {
             return Err(Rcode::REFUSED);
         }
         Ok((target, label))
@@ -206,14 +212,23 @@ impl Handler for Site {
         let config = self.serving.config.load();
         let router = config.router(self.number);
         for part in slots.chunks_mut(MAX_BATCH) {
-            let mut targets = [None; MAX_BATCH];
-            for (slot, target) in part.iter_mut().zip(&mut targets) {
+            let mut parsed = 0u64;
+            for (at, slot) in part.iter_mut().enumerate() {
                 slot.query.site = self.number;
                 slot.query.now = slot.query.received;
-                *target = self.serving.admit(router, slot);
+                parsed |= u64::from(Serving::parse(slot)) << at;
+            }
+            if router.is_large() && part.len() > 1 {
+                ahead::route(router, part, parsed);
+            }
+            let mut targets = [None; MAX_BATCH];
+            for (at, slot) in part.iter_mut().enumerate() {
+                if parsed >> at & 1 == 1 {
+                    targets[at] = Serving::admit(router, slot);
+                }
             }
             if part.len() > 1 {
-                prefetch(part, &targets);
+                ahead::chains(part, &targets);
             }
             let mut now = None;
             for (at, (slot, target)) in part.iter_mut().zip(&targets).enumerate() {
@@ -289,28 +304,6 @@ impl Resolve for Serving {
                 Err(rcode) => reply.fail(Failure::rcode(rcode)),
             }
         })
-    }
-}
-
-/// Lets the chains of the batch start to fetch what they will read. A batch that is spread over
-/// many chains has little to gain: the first few get their hint.
-fn prefetch(slots: &[Box<Slot>], targets: &[Option<&Target>; MAX_BATCH]) {
-    let mut chains = 0;
-    for (at, target) in targets.iter().enumerate() {
-        let Some(target) = target.filter(|target| target.chain.prefetches()) else { continue };
-        let same = |other: &Option<&Target>| {
-            other.is_some_and(|other| Arc::ptr_eq(&other.chain, &target.chain))
-        };
-        // Each chain once, at its first query.
-        if targets[..at].iter().any(same) {
-            continue;
-        }
-        let queries = slots.iter().zip(targets).skip(at).filter(|(_, other)| same(other));
-        target.chain.prefetch(&Batch::new(queries.map(|(slot, _)| &slot.query)));
-        chains += 1;
-        if chains == MAX_PREFETCHED {
-            return;
-        }
     }
 }
 

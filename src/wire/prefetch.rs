@@ -5,17 +5,38 @@
 //! is on its way before the first is looked at. A plain read instead of the hint stalls on each.
 #![allow(unsafe_code, reason = "the prefetch instruction has no safe door; design.md section 3")]
 
+/// Bytes of a cache line; where it is another size a hint more or less is given, no more.
+const LINE: usize = 64;
+
+/// Most lines that [`fetch_all`] asks for: what is larger is seldom read as a whole.
+const MOST_LINES: usize = 6;
+
+/// Starts to fetch all cache lines of `value`, up to six.
+#[inline]
+pub fn fetch_all<T: ?Sized>(value: &T) {
+    let place: *const T = value;
+    let place = place.cast::<u8>();
+    for line in 0..size_of_val(value).div_ceil(LINE).min(MOST_LINES) {
+        hint(place.wrapping_add(line * LINE));
+    }
+}
+
 /// Starts to fetch the cache line that `value` begins in.
 #[inline(always)]
 pub fn fetch<T>(value: &T) {
+    let place: *const T = value;
+    hint(place.cast());
+}
+
+#[inline(always)]
+fn hint(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let place: *const T = value;
         // SAFETY: the instruction reads nothing and never faults, whatever the address; SSE, which
         // it belongs to, is part of every x86_64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = place;
 }

@@ -43,6 +43,7 @@ fn site(stacktrace: bool) -> Site {
     let target = Target {
         chain: Arc::new(Chain::new(links, clock)),
         key: 0,
+        empty: false,
         all_classes: false,
         debug: false,
         stacktrace,

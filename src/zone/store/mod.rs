@@ -160,16 +160,30 @@ impl Zone {
         Records::new(self)
     }
 
-    /// Starts to fetch the line of the table that the query's name hashes to. A batch calls this
-    /// for all its queries, then [`Zone::prefetch_node`] for all, then [`Zone::answer`] for each.
+    /// Stages of [`Zone::prefetch`].
+    pub const PREFETCH_STAGES: u8 = 2;
+
+    /// Starts to fetch what answering the query will read: in stage 0 the line of the table that
+    /// its name hashes to, in stage 1 the node that may be the query's. A batch goes through a
+    /// stage with all its queries before the next, and then calls [`Zone::answer`] for each.
     #[inline]
-    pub fn prefetch_slot(&self, query: &Query) {
-        self.table.prefetch(query.suffix_hash(0));
+    pub fn prefetch(&self, query: &Query, stage: u8) {
+        match stage {
+            0 => self.table.prefetch(query.suffix_hash(0)),
+            1 => self.prefetch_node(query),
+            _ => {}
+        }
     }
 
-    /// Starts to fetch the node that may be the query's.
+    /// Starts to fetch what every answer has: the zone's NS records.
     #[inline]
-    pub fn prefetch_node(&self, query: &Query) {
+    pub fn prefetch_apex(&self) {
+        wire::prefetch::fetch_all(&*self.ns.bytes);
+        wire::prefetch::fetch_all(&*self.ns.fixes);
+    }
+
+    #[inline]
+    fn prefetch_node(&self, query: &Query) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
         wire::prefetch::fetch(&self.arena[at]);
         // A node of the usual size lies in one line or two.
