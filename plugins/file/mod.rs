@@ -84,7 +84,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
-            setup.task(move || source::watch(sources, watch));
+            let looks = setup.looks(sources.iter().map(|source| source.path()));
+            setup.task(move || source::watch(sources, looks, watch));
         }
     }
     let plugin = File {

@@ -1,10 +1,11 @@
 //! One zone and the file it comes from: what serves now, and how it is renewed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use chain::watch::Looks;
 use wire::Name;
 use zone::Zone;
 
@@ -59,6 +60,11 @@ impl Source {
     /// The version that answers now, to hold on to while waiting.
     pub(super) fn zone_to_keep(&self) -> Option<Arc<Zone>> {
         self.zone.load_full()
+    }
+
+    /// The files to watch: the zone's own; what it includes counts when its serial changes.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the zone is loaded and no file that it was read from has changed.
@@ -141,10 +147,10 @@ impl Source {
 }
 
 /// Looks at the files again and again, one at a time, until the configuration is replaced.
-pub(super) async fn watch(sources: Vec<Arc<Source>>, watch: Watch) {
+pub(super) async fn watch(sources: Vec<Arc<Source>>, looks: Looks, watch: Watch) {
     let Watch { every, by_mtime } = watch;
     loop {
-        tokio::time::sleep(every.max(Duration::from_millis(1))).await;
+        looks.next(every.max(Duration::from_millis(1))).await;
         for source in &sources {
             let source = Arc::clone(source);
             // A load that panics has told so and is tried again with the next look.

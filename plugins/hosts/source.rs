@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
+use chain::watch::Looks;
 
 use super::parse::{self, Rules};
 use super::table::Table;
@@ -74,9 +75,14 @@ impl Source {
 }
 
 /// Looks at the file again and again until the configuration is replaced.
-pub(super) async fn watch(source: Arc<Source>, every: Duration, changed: impl Fn(&Source)) {
+pub(super) async fn watch(
+    source: Arc<Source>,
+    looks: Looks,
+    every: Duration,
+    changed: impl Fn(&Source),
+) {
     loop {
-        tokio::time::sleep(every).await;
+        looks.next(every).await;
         let file = Arc::clone(&source);
         if let Ok(true) = tokio::task::spawn_blocking(move || file.renew()).await {
             changed(&source);

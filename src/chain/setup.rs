@@ -11,6 +11,7 @@ use corefile::{Span, Token};
 use wire::{Moment, Name, Query, Reply, Slot};
 
 use crate::run::Link;
+use crate::watch::{Looks, Watcher};
 use crate::{BoxFuture, Chain, Kept, ServeDns, Settings};
 
 /// The server's clock.
@@ -243,6 +244,11 @@ impl Setup<'_> {
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());
         if path.is_absolute() { path.to_owned() } else { self.settings.root.join(path) }
+    }
+
+    /// When to look at these files again.
+    pub fn looks<'p>(&self, files: impl Iterator<Item = &'p Path>) -> Looks {
+        Looks::new(self.world.service::<Watcher>().as_deref(), files)
     }
 
     /// A place in every query for this plugin's state between the way in and the way out.

@@ -4,9 +4,11 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Registry;
+use chain::watch::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::RunOptions;
@@ -47,7 +49,14 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    let options = Options { registry, port: run.port, workers: workers() };
+    let watcher = match Watcher::new() {
+        Ok(watcher) => Some(Arc::new(watcher)),
+        Err(error) => {
+            chain::warning!("files are looked at from time to time only: {error}");
+            None
+        }
+    };
+    let options = Options { registry, port: run.port, workers: workers(), watcher };
     let mut process = match Process::start(source, options).await {
         Ok(process) => process,
         Err(refused) => {

@@ -34,6 +34,13 @@ pub struct TcpTimeouts {
     pub max_queries: Option<u32>,
 }
 
+impl TcpTimeouts {
+    /// The idle timeout as clients are told it, in units of 100 ms (RFC 7828 section 3.1).
+    pub(crate) fn keepalive(&self) -> u16 {
+        u16::try_from(self.idle.as_millis() / 100).unwrap_or(u16::MAX)
+    }
+}
+
 impl Default for TcpTimeouts {
     fn default() -> Self {
         Self {

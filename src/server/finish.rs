@@ -30,6 +30,9 @@ pub(crate) fn finish(query: &Query, reply: &mut Reply) {
                     !matches!(opt.code, option::COOKIE | option::TCP_KEEPALIVE | option::PADDING)
                 });
             }
+            if !query.transport.is_datagram() {
+                tell_keepalive(query, reply);
+            }
             let opt_len = BARE_OPT + reply.opt.as_wire().len();
             reply.truncate_to(query.reply_limit().saturating_sub(opt_len));
             reply.push_own_opt(query.udp_size(), rcode.extended_bits(), dnssec_ok);
@@ -38,6 +41,13 @@ pub(crate) fn finish(query: &Query, reply: &mut Reply) {
         None => reply.truncate_to(query.reply_limit()),
     }
     reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+/// A client that asks how long it may keep its connection is told (RFC 7828 section 3.3.2).
+fn tell_keepalive(query: &Query, reply: &mut Reply) {
+    if query.options().any(|opt| opt.code == option::TCP_KEEPALIVE) {
+        reply.opt.push(option::TCP_KEEPALIVE, &query.keepalive.to_be_bytes());
+    }
 }
 
 /// A reply without records that carries the failure's rcode, and its extended error if the client

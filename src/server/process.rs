@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chain::watch::Watcher;
 use chain::{Clock, Kept, Registry, Resolve, World, metrics};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader};
 use net::{Handler, ListenSpec, Listener, Workers};
@@ -39,6 +40,8 @@ pub struct Options {
     pub port: u16,
     /// How many workers; one per core unless told otherwise.
     pub workers: usize,
+    /// Tells when files change; without it they are looked at from time to time only.
+    pub watcher: Option<Arc<Watcher>>,
 }
 
 /// Why a configuration cannot be served, rendered for a person.
@@ -92,6 +95,9 @@ pub(crate) fn prepare(
     }
     let mut world =
         World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
+    if let Some(watcher) = &options.watcher {
+        world = world.with(Arc::clone(watcher));
+    }
     world.fingerprint = fingerprint(&corefile);
     world.fatal = Arc::new(fatal);
     let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);

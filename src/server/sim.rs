@@ -118,6 +118,7 @@ impl Sim {
         slot.query.peer = ask.peer;
         slot.query.local = SocketAddr::new([127, 0, 0, 1].into(), ask.port);
         slot.query.transport = ask.transport;
+        slot.query.keepalive = 100;
         slot.query.worker = 0;
         slot.query.received = net::clock::now();
     }

@@ -100,6 +100,9 @@ pub struct Query {
     pub local: SocketAddr,
     /// How it came.
     pub transport: Transport,
+    /// How long its connection may be idle, in units of 100 ms (RFC 7828 section 3.1); of no
+    /// meaning with a datagram.
+    pub keepalive: u16,
     /// The worker that handles it: the index of its counters.
     pub worker: usize,
     /// When it was received.
@@ -145,6 +148,7 @@ impl Query {
             peer: nowhere,
             local: nowhere,
             transport: Transport::Udp,
+            keepalive: 0,
             worker: 0,
             received: Moment(0),
             now: Moment(0),
@@ -199,6 +203,7 @@ impl Query {
         self.peer = from.peer;
         self.local = from.local;
         self.transport = from.transport;
+        self.keepalive = from.keepalive;
         self.worker = from.worker;
         self.received = from.received;
         self.now = from.now;

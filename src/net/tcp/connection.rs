@@ -418,6 +418,7 @@ impl Desk {
                 query.peer = self.peer;
                 query.local = self.local;
                 query.transport = self.transport;
+                query.keepalive = self.timeouts.keepalive();
                 query.worker = self.worker.index;
                 query.received = now;
                 batch.push(slot);
