@@ -210,9 +210,9 @@ async fn serve(chain: &Arc<Chain>, mut query: Query) -> (Reply, Option<Ran>) {
         Ran::Wait(at) => Arc::clone(chain).resume(at, &mut query, &mut reply).await,
         done => done,
     };
-    if let Ran::Refresh(at) = rest {
-        let (mut copy, mut other) = (Query::new(), Reply::new());
-        copy.copy_of(&query);
+    if rest == Ran::Refresh {
+        let (at, mut copy) = query.renewal.take().expect("what to renew");
+        let mut other = Reply::new();
         other.begin(&copy);
         Arc::clone(chain).refresh(at, &mut copy, &mut other).await;
     }

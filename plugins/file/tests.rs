@@ -2,7 +2,7 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, Ran, World};
+use chain::{Batch, Chain, Clock, Kept, Place, Ran, World};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -237,7 +237,7 @@ async fn aliases_to_other_zones_of_this_server_are_followed() {
     let mut block = block(&world, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);
     let found = ask(&chain, "out.example.org.", Rtype::A).await;
-    assert_eq!((found.ran, found.rcode, found.aa), (Ran::Wait(0), Rcode::NOERROR, true));
+    assert_eq!((found.ran, found.rcode, found.aa), (Ran::Wait(Place::In(0)), Rcode::NOERROR, true));
     assert_eq!(found.counts[..2], [2, 1]);
     let lost = ask(&chain, "lost.example.org.", Rtype::A).await;
     assert_eq!((lost.rcode, lost.counts[0], lost.counts[1]), (Rcode::NXDOMAIN, 1, 1));

@@ -24,7 +24,7 @@ use std::pin::Pin;
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Ready, Roles};
-pub use run::{Batch, Chain, Link, Next, Ran};
+pub use run::{Batch, Chain, Link, Next, Place, Ran};
 pub use settings::Settings;
 pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
@@ -88,6 +88,20 @@ pub trait ServeDns: Send + Sync + 'static {
     /// failure or silent.
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         let _ = (query, reply);
+    }
+
+    /// Way out, before `on_reply`: whether this plugin must wait before it can do its part. If so,
+    /// [`ServeDns::finish_reply`] is called instead of `on_reply`. Only for plugins whose
+    /// [`Roles::waits_on_reply`] is set.
+    fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
+        let _ = (query, reply);
+        false
+    }
+
+    /// Way out, where [`ServeDns::must_wait`] said so: does all that `on_reply` does, and may do
+    /// I/O. If the query's deadline cuts it off, `on_reply` is called after all.
+    fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.on_reply(query, reply) })
     }
 
     /// What this plugin offers to others.

@@ -7,6 +7,8 @@ use wire::Query;
 pub struct Roles<'a> {
     /// How many stages of [`crate::ServeDns::prefetch`] it wants; none if it has little to fetch.
     pub prefetch_stages: u8,
+    /// It may have to wait on the way out: [`crate::ServeDns::must_wait`].
+    pub waits_on_reply: bool,
     /// It has something to wait for before the server is ready.
     pub ready: Option<&'a dyn Ready>,
     /// It knows something about a query before the chain runs.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use wire::{Failure, Query, Reply};
+use wire::edns::ede;
+use wire::{Failure, Moment, Query, Reply};
 
 use crate::setup::Clock;
 use crate::{BoxFuture, ServeDns, Served, Step};
@@ -23,6 +24,8 @@ pub struct Chain {
     prefetchers: u64,
     /// How many stages they have.
     stages: u8,
+    /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
+    late: u64,
 }
 
 /// As many queries as one batch has.
@@ -53,10 +56,20 @@ impl<'a> Batch<'a> {
 pub enum Ran {
     /// The reply is complete.
     Done,
-    /// The reply is complete; run [`Chain::refresh`] from this link in the background.
-    Refresh(usize),
-    /// Go on with [`Chain::resume`] at this link. Comes from [`Chain::run`] only.
-    Wait(usize),
+    /// The reply is complete; [`Query::renewal`] tells what to run [`Chain::refresh`] for in the
+    /// background.
+    Refresh,
+    /// Go on with [`Chain::resume`] at this place. Comes from [`Chain::run`] only.
+    Wait(Place),
+}
+
+/// Where a chain waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the way in, for this link's [`ServeDns::serve_dns`].
+    In(usize),
+    /// On the way out, for this link's [`ServeDns::finish_reply`].
+    Out(usize),
 }
 
 /// The rest of the chain behind a plugin that waits.
@@ -71,16 +84,16 @@ impl Chain {
     pub fn new(links: Vec<Link>, clock: Clock) -> Self {
         let stages: Vec<u8> =
             links.iter().map(|link| link.plugin.roles().prefetch_stages).collect();
+        // Bits of the first 64 links. Further ones go without prefetch.
+        let bits = |is: &dyn Fn(usize) -> bool| {
+            (0..links.len().min(64)).fold(0, |bits, at| bits | u64::from(is(at)) << at)
+        };
         Self {
+            prefetchers: bits(&|at| stages[at] > 0),
+            late: bits(&|at| links[at].plugin.roles().waits_on_reply),
+            stages: stages.into_iter().max().unwrap_or(0),
             links: links.into(),
             clock,
-            // A link behind the 64th goes without.
-            prefetchers: stages
-                .iter()
-                .take(64)
-                .rev()
-                .fold(0, |bits, &n| bits << 1 | u64::from(n > 0)),
-            stages: stages.into_iter().max().unwrap_or(0),
         }
     }
 
@@ -123,24 +136,40 @@ impl Chain {
     #[inline]
     pub fn run(&self, query: &mut Query, reply: &mut Reply) -> Ran {
         let (at, served) = self.enter(0, query, reply);
-        match served {
-            Ok(Step::Wait) => Ran::Wait(at),
-            served => {
-                let refresh = matches!(served, Ok(Step::Refresh));
-                self.leave(0, at, served, query, reply);
-                if refresh { Ran::Refresh(at) } else { Ran::Done }
-            }
+        if matches!(served, Ok(Step::Wait)) {
+            return Ran::Wait(Place::In(at));
+        }
+        let refresh = matches!(served, Ok(Step::Refresh));
+        if refresh {
+            query.renew_at(at);
+        }
+        self.settle(at, served, reply);
+        match self.leave(0, at, query, reply) {
+            Some(late) => Ran::Wait(Place::Out(late)),
+            None if refresh => Ran::Refresh,
+            None => Ran::Done,
         }
     }
 
-    /// Goes on at link `at`, which said [`Step::Wait`].
-    pub async fn resume(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) -> Ran {
-        query.refresh_at = None;
-        let next = Next { chain: &self, at: at + 1 };
-        let served = self.links[at].plugin.serve_dns(query, reply, next).await;
-        query.now = (self.clock.now)();
-        self.leave(0, at, served, query, reply);
-        query.refresh_at.take().map_or(Ran::Done, Ran::Refresh)
+    /// Goes on at `place`, where [`Chain::run`] had to wait.
+    pub async fn resume(
+        self: Arc<Self>,
+        place: Place,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Ran {
+        let at = match place {
+            Place::In(at) => {
+                self.serve(at, query, reply).await;
+                at
+            }
+            Place::Out(at) => {
+                self.finish(at, query, reply).await;
+                at
+            }
+        };
+        self.leave_all(0, at, query, reply).await;
+        if query.renewal.is_some() { Ran::Refresh } else { Ran::Done }
     }
 
     /// Renews in the background what link `at` answered; nobody waits for the reply.
@@ -163,17 +192,76 @@ impl Chain {
         (at, Ok(Step::Next))
     }
 
-    /// Way out: `on_reply` of `links[top..at]`, innermost first.
+    /// What the decision of link `at`, or the end of the chain, means for the reply.
     #[inline]
-    fn leave(&self, top: usize, at: usize, served: Served, query: &mut Query, reply: &mut Reply) {
+    fn settle(&self, at: usize, served: Served, reply: &mut Reply) {
         match served {
             Ok(Step::Done | Step::Refresh | Step::Wait) => {}
             Ok(Step::Drop) => reply.silence(),
             Ok(Step::Next) => reply.fail(self.fell_off(at)),
             Err(failure) => reply.fail(failure),
         }
-        for link in self.links[top..at].iter().rev() {
-            link.plugin.on_reply(query, reply);
+    }
+
+    /// Way out: `on_reply` of `links[top..at]`, innermost first, up to one that must wait.
+    #[inline]
+    fn leave(&self, top: usize, at: usize, query: &mut Query, reply: &mut Reply) -> Option<usize> {
+        for index in (top..at).rev() {
+            let plugin = &self.links[index].plugin;
+            if self.is_late(index) && plugin.must_wait(query, reply) {
+                return Some(index);
+            }
+            plugin.on_reply(query, reply);
+        }
+        None
+    }
+
+    #[inline]
+    fn is_late(&self, at: usize) -> bool {
+        match at {
+            0..64 => self.late >> at & 1 == 1,
+            _ => self.links[at].plugin.roles().waits_on_reply,
+        }
+    }
+
+    /// Way out to its end, waiting where a plugin must.
+    async fn leave_all(&self, top: usize, mut at: usize, query: &mut Query, reply: &mut Reply) {
+        while let Some(late) = self.leave(top, at, query, reply) {
+            self.finish(late, query, reply).await;
+            at = late;
+        }
+    }
+
+    /// Lets link `at`, which said [`Step::Wait`], answer before the query's deadline.
+    async fn serve(&self, at: usize, query: &mut Query, reply: &mut Reply) {
+        let next = Next { chain: self, at: at + 1 };
+        let (deadline, depth) = (query.deadline, query.asides());
+        let work = self.links[at].plugin.serve_dns(query, reply, next);
+        match self.within(deadline, work).await {
+            Some(served) => self.settle(at, served, reply),
+            None => cut_off(depth, query, reply),
+        }
+        query.now = (self.clock.now)();
+    }
+
+    /// Lets link `at`, which must wait on the way out, do its part before the query's deadline.
+    async fn finish(&self, at: usize, query: &mut Query, reply: &mut Reply) {
+        let (deadline, depth) = (query.deadline, query.asides());
+        let work = self.links[at].plugin.finish_reply(query, reply);
+        if self.within(deadline, work).await.is_none() {
+            cut_off(depth, query, reply);
+            self.links[at].plugin.on_reply(query, reply);
+        }
+        query.now = (self.clock.now)();
+    }
+
+    /// The outcome of `work`, or `None` if there is none at `deadline`.
+    async fn within<T>(&self, deadline: Option<Moment>, work: BoxFuture<'_, T>) -> Option<T> {
+        match deadline {
+            None => Some(work.await),
+            Some(deadline) => {
+                tokio::time::timeout(deadline.since((self.clock.now)()), work).await.ok()
+            }
         }
     }
 
@@ -192,20 +280,31 @@ impl<'a> Next<'a> {
         'a: 'b,
     {
         Box::pin(async move {
-            let (at, mut served) = self.chain.enter(self.at, query, reply);
+            let (at, served) = self.chain.enter(self.at, query, reply);
             match served {
-                Ok(Step::Wait) => {
-                    let next = Next { at: at + 1, ..self };
-                    served = self.chain.links[at].plugin.serve_dns(query, reply, next).await;
-                    query.now = (self.chain.clock.now)();
+                Ok(Step::Wait) => self.chain.serve(at, query, reply).await,
+                served => {
+                    // The server starts a renewal, when `resume` tells.
+                    if matches!(served, Ok(Step::Refresh)) {
+                        query.renew_at(at);
+                    }
+                    self.chain.settle(at, served, reply);
                 }
-                // The server starts it, when `resume` tells.
-                Ok(Step::Refresh) => query.refresh_at = Some(at),
-                _ => {}
             }
-            self.chain.leave(self.at, at, served, query, reply);
+            self.chain.leave_all(self.at, at, query, reply).await;
         })
     }
+}
+
+/// The deadline is past: whatever waited is dropped where it was. What plugins further in changed is
+/// brought back for those that are left, and they have no deadline any more.
+#[cold]
+fn cut_off(depth: usize, query: &mut Query, reply: &mut Reply) {
+    query.deadline = None;
+    query.bring_back_to(depth);
+    reply.begin(query);
+    let failure = Failure::servfail("the query took too long and was cancelled");
+    reply.fail(failure.extended(ede::OTHER, "the query took too long"));
 }
 
 #[cfg(test)]
@@ -301,8 +400,8 @@ mod tests {
 
     fn finish(chain: &Arc<Chain>, query: &mut Query, reply: &mut Reply) -> Ran {
         let ran = chain.run(query, reply);
-        if let Ran::Wait(at) = ran {
-            assert_eq!(wait(Arc::clone(chain).resume(at, query, reply)), Ran::Done);
+        if let Ran::Wait(place) = ran {
+            assert_eq!(wait(Arc::clone(chain).resume(place, query, reply)), Ran::Done);
         }
         ran
     }
@@ -332,7 +431,7 @@ mod tests {
             Box::new(Source(Rcode::NOERROR, true)),
         ]);
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Wait(1));
+        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Wait(Place::In(1)));
         assert_eq!(marks(&reply), [2, 2, 1]);
         assert_eq!(query.now, Moment(5));
     }
@@ -346,13 +445,91 @@ mod tests {
             Box::new(Source(Rcode::REFUSED, true)),
         ]);
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        assert_eq!(chain.run(&mut query, &mut reply), Ran::Wait(1));
-        let resumed = wait(Arc::clone(&chain).resume(1, &mut query, &mut reply));
-        assert_eq!(resumed, Ran::Refresh(2));
+        query.receive(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
+        let place = Place::In(1);
+        assert_eq!(chain.run(&mut query, &mut reply), Ran::Wait(place));
+        let resumed = wait(Arc::clone(&chain).resume(place, &mut query, &mut reply));
+        assert_eq!(resumed, Ran::Refresh);
         assert_eq!(reply.rcode(), Rcode::NXDOMAIN);
-        assert_eq!(query.refresh_at, None);
+        let (at, copy) = query.renewal.take().unwrap();
+        assert_eq!((at, copy.question()), (2, query.question()));
         wait(Arc::clone(&chain).refresh(2, &mut query, &mut reply));
         assert_eq!(reply.rcode(), Rcode::REFUSED);
+    }
+
+    /// Waits on the way out, then marks the reply.
+    struct Late;
+    impl ServeDns for Late {
+        fn roles(&self) -> crate::Roles<'_> {
+            crate::Roles { waits_on_reply: true, ..Default::default() }
+        }
+        fn must_wait(&self, _: &mut Query, reply: &Reply) -> bool {
+            reply.rcode() == Rcode::NXDOMAIN
+        }
+        fn finish_reply<'a>(&'a self, _: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+            Box::pin(async move { reply.opt.push(7, &[]) })
+        }
+    }
+
+    #[test]
+    fn a_plugin_may_wait_on_the_way_out() {
+        for waits in [false, true] {
+            for (rcode, expected) in
+                [(Rcode::NXDOMAIN, vec![3, 7, 1]), (Rcode::NOERROR, vec![3, 1])]
+            {
+                let chain = chain(vec![
+                    Box::new(Mark(1)),
+                    Box::new(Late),
+                    Box::new(Mark(3)),
+                    Box::new(Source(rcode, waits)),
+                ]);
+                let (mut query, mut reply) = (Query::new(), Reply::new());
+                let ran = finish(&chain, &mut query, &mut reply);
+                let late = rcode == Rcode::NXDOMAIN;
+                match (waits, late) {
+                    (true, _) => assert_eq!(ran, Ran::Wait(Place::In(3))),
+                    (false, true) => assert_eq!(ran, Ran::Wait(Place::Out(1))),
+                    (false, false) => assert_eq!(ran, Ran::Done),
+                }
+                assert_eq!(marks(&reply), expected);
+            }
+        }
+    }
+
+    /// Never answers.
+    struct Never;
+    impl ServeDns for Never {
+        fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+            query.set_aside();
+            query.set_qtype(wire::Rtype::MX);
+            query.deadline = Some(Moment(5));
+            Ok(Step::Wait)
+        }
+        fn serve_dns<'a>(
+            &'a self,
+            query: &'a mut Query,
+            _: &'a mut Reply,
+            _: Next<'a>,
+        ) -> BoxFuture<'a, Served> {
+            Box::pin(async move {
+                query.set_aside();
+                query.set_qtype(wire::Rtype::TXT);
+                std::future::pending().await
+            })
+        }
+    }
+
+    #[test]
+    fn a_query_ends_at_its_deadline() {
+        let chain = chain(vec![Box::new(Mark(1)), Box::new(Never)]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        query.receive(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
+        let Ran::Wait(place) = chain.run(&mut query, &mut reply) else { panic!("it waits") };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let ran = runtime.block_on(Arc::clone(&chain).resume(place, &mut query, &mut reply));
+        assert_eq!((ran, reply.rcode()), (Ran::Done, Rcode::SERVFAIL));
+        assert_eq!(marks(&reply), [1]);
+        assert_eq!((query.qtype(), query.asides()), (wire::Rtype::MX, 1));
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn flags(query: &Query, reply: &Reply, rcode: Rcode) -> u16 {
         | u16::from(query.opcode().0) << 11
         | bit(reply.authoritative(), 10)
         | bit(reply.truncated, 9)
-        | bit(query.recursion_desired(), 8)
+        | bit(reply.recursion_desired.unwrap_or_else(|| query.recursion_desired()), 8)
         | bit(reply.recursion_available, 7)
         | bit(reply.authentic_data, 5)
         | bit(query.checking_disabled(), 4)

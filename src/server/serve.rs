@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
-use chain::{Batch, BoxFuture, Chain, Ran, Resolve};
+use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve};
 use net::{Fate, Handler, Slot};
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
@@ -133,10 +133,10 @@ impl Serving {
         }
         match panics::catch(|| target.chain.run(query, reply)) {
             Ok(Ran::Done) => {}
-            Ok(Ran::Refresh(at)) => self.refresh(&target.chain, at, query, target.stacktrace),
-            Ok(Ran::Wait(at)) => {
+            Ok(Ran::Refresh) => self.refresh(&target.chain, query, target.stacktrace),
+            Ok(Ran::Wait(place)) => {
                 let (chain, stacktrace) = (Arc::clone(&target.chain), target.stacktrace);
-                *query.slot(WAITING) = Some(Waiting { chain, at, stacktrace });
+                *query.slot(WAITING) = Some(Waiting { chain, place, stacktrace });
                 slot.fate = Fate::Wait;
                 return;
             }
@@ -155,22 +155,22 @@ impl Serving {
     fn panicked(&self, panic: &Panic, stacktrace: bool, query: &mut Query, reply: &mut Reply) {
         self.counters.panics.inc(query.worker);
         panic.tell(stacktrace);
+        query.bring_back_to(0);
         reply.begin(query);
         reply.fail(Failure::rcode(Rcode::SERVFAIL));
     }
 
-    /// Starts the renewal of what link `at` answered.
-    fn refresh(&self, chain: &Arc<Chain>, at: usize, query: &Query, stacktrace: bool) {
+    /// Starts the renewal that a link of the chain asked for.
+    fn refresh(&self, chain: &Arc<Chain>, query: &mut Query, stacktrace: bool) {
+        let Some((at, mut copy)) = query.renewal.take() else { return };
         let running = Running(Arc::clone(&self.counters));
         if self.counters.refreshes.fetch_add(1, Ordering::Relaxed) >= MAX_REFRESHES {
             self.counters.refreshes_skipped.inc(query.worker);
             return;
         }
-        let mut copy = Box::new((Query::new(), Reply::new()));
-        copy.0.copy_of(query);
         let chain = Arc::clone(chain);
         tokio::spawn(async move {
-            let (query, reply) = &mut *copy;
+            let (query, reply) = (&mut *copy, &mut *Box::new(Reply::new()));
             reply.begin(query);
             let worker = query.worker;
             if let Err(panic) = Catch(Box::pin(chain.refresh(at, query, reply))).await {
@@ -193,7 +193,7 @@ impl Drop for Running {
 /// Where a waiting query goes on.
 struct Waiting {
     chain: Arc<Chain>,
-    at: usize,
+    place: Place,
     stacktrace: bool,
 }
 
@@ -245,13 +245,13 @@ impl Handler for Site {
     fn resume(&self, mut slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
         let serving = Arc::clone(&self.serving);
         Box::pin(async move {
-            if let Some(Waiting { chain, at, stacktrace }) = slot.query.slot(WAITING).take() {
+            if let Some(Waiting { chain, place, stacktrace }) = slot.query.slot(WAITING).take() {
                 let Slot { query, reply, .. } = &mut *slot;
-                let rest = Arc::clone(&chain).resume(at, query, reply);
+                let rest = Arc::clone(&chain).resume(place, query, reply);
                 let resumed = Catch(Box::pin(rest)).await;
                 let Slot { query, reply, .. } = &mut *slot;
                 match resumed {
-                    Ok(Ran::Refresh(at)) => serving.refresh(&chain, at, query, stacktrace),
+                    Ok(Ran::Refresh) => serving.refresh(&chain, query, stacktrace),
                     Ok(Ran::Done | Ran::Wait(_)) => {}
                     Err(panic) => serving.panicked(&panic, stacktrace, query, reply),
                 }
@@ -265,7 +265,8 @@ impl Handler for Site {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
         drop(query.slot(WAITING).take());
         self.serving.counters.refused.inc(query.worker);
-        reply.clear();
+        query.bring_back_to(0);
+        reply.begin(query);
         // REFUSED and not SERVFAIL: resolvers keep SERVFAIL for a while, this may pass at once.
         reply.fail(
             Failure::rcode(Rcode::REFUSED).extended(ede::OTHER, "too many queries are waiting"),
@@ -294,11 +295,11 @@ impl Resolve for Serving {
                     let chain = Arc::clone(&target.chain);
                     let stacktrace = target.stacktrace;
                     let mut ran = chain.run(query, reply);
-                    if let Ran::Wait(at) = ran {
-                        ran = Arc::clone(&chain).resume(at, query, reply).await;
+                    if let Ran::Wait(place) = ran {
+                        ran = Arc::clone(&chain).resume(place, query, reply).await;
                     }
-                    if let Ran::Refresh(at) = ran {
-                        self.refresh(&chain, at, query, stacktrace);
+                    if ran == Ran::Refresh {
+                        self.refresh(&chain, query, stacktrace);
                     }
                 }
                 Err(rcode) => reply.fail(Failure::rcode(rcode)),

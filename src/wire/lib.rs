@@ -22,7 +22,7 @@ pub mod typed;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
 pub use name::{Name, NameBuf, NameError};
-pub use query::{Family, Moment, Query, Rejection, Transport};
+pub use query::{Family, Flag, Moment, Query, Rejection, Transport};
 pub use record::{Malformed, Message, Record, Section};
 pub use reply::{Failure, Reply};
 pub use slots::Slot;

@@ -1,7 +1,13 @@
 //! A query: its bytes as they came, and the offsets of what they mean.
 
+mod change;
+mod own;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+use change::Aside;
+pub use change::Flag;
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
@@ -94,6 +100,11 @@ pub struct Query {
     tsig_at: Option<usize>,
     slots: Slots,
     metadata: Option<Vec<(&'static str, String)>>,
+    /// Messages set aside, one behind the other.
+    aside: Vec<u8>,
+    asides: Vec<Aside>,
+    /// Memory to write a changed message to.
+    spare: Vec<u8>,
     /// The client.
     pub peer: SocketAddr,
     /// The address the query was sent to.
@@ -115,8 +126,11 @@ pub struct Query {
     pub key: u16,
     /// Whether this runs in the background to renew an answer that was already given.
     pub refresh: bool,
-    /// The link of the chain that wants to renew what it answered to a plugin that waits.
-    pub refresh_at: Option<usize>,
+    /// The link of the chain that wants to renew what it answered, and the query as that link saw
+    /// it: plugins before it may have changed it, and bring back what the client sent.
+    pub renewal: Option<(usize, Box<Self>)>,
+    /// When to give up waiting for an answer.
+    pub deadline: Option<Moment>,
     /// How many lookups of our own led to this one; bounds loops through the chain.
     pub depth: u8,
 }
@@ -145,6 +159,9 @@ impl Query {
             tsig_at: None,
             slots: Slots::default(),
             metadata: None,
+            aside: Vec::new(),
+            asides: Vec::new(),
+            spare: Vec::new(),
             peer: nowhere,
             local: nowhere,
             transport: Transport::Udp,
@@ -155,7 +172,8 @@ impl Query {
             site: 0,
             key: 0,
             refresh: false,
-            refresh_at: None,
+            renewal: None,
+            deadline: None,
             depth: 0,
         }
     }
@@ -172,45 +190,6 @@ impl Query {
         self.parse()
     }
 
-    /// Makes this a question of our own, as if `from` had asked it: same client, transport and
-    /// clock, one level deeper.
-    pub fn ask_on_behalf(&mut self, from: &Self, qname: &[u8], qtype: Rtype, dnssec_ok: bool) {
-        self.buf.clear();
-        self.buf.extend_from_slice(&[0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
-        self.buf.extend_from_slice(qname);
-        self.buf.extend_from_slice(&qtype.0.to_be_bytes());
-        self.buf.extend_from_slice(&Class::IN.0.to_be_bytes());
-        let flags = if dnssec_ok { 0x80 } else { 0 };
-        self.buf.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, flags, 0, 0, 0]);
-        self.inherit(from);
-        let parsed = self.parse();
-        debug_assert!(parsed.is_ok(), "a question of our own parses");
-        self.depth = from.depth.saturating_add(1);
-    }
-
-    /// Makes this the same question as `from` asked, with a memory of its own.
-    pub fn copy_of(&mut self, from: &Self) {
-        self.buf.clear();
-        self.buf.extend_from_slice(&from.buf);
-        self.inherit(from);
-        let parsed = self.parse();
-        debug_assert!(parsed.is_ok(), "what parsed once parses again");
-        self.depth = from.depth;
-        self.zone_at = from.zone_at;
-    }
-
-    fn inherit(&mut self, from: &Self) {
-        self.peer = from.peer;
-        self.local = from.local;
-        self.transport = from.transport;
-        self.keepalive = from.keepalive;
-        self.worker = from.worker;
-        self.received = from.received;
-        self.now = from.now;
-        self.site = from.site;
-        self.key = from.key;
-    }
-
     /// Reads the buffer. The checks and their order are those of the wire filter that CoreDNS
     /// inherits: responses are ignored, unknown opcodes are NOTIMP, odd counts are FORMERR.
     pub fn parse(&mut self) -> Result<(), Rejection> {
@@ -221,7 +200,10 @@ impl Query {
         self.zone_at = 0;
         self.depth = 0;
         self.refresh = false;
-        self.refresh_at = None;
+        self.renewal = None;
+        self.deadline = None;
+        self.aside.clear();
+        self.asides.clear();
         self.labels = 0;
         self.question_end = HEADER;
         let Some(header) = self.buf.first_chunk::<HEADER>() else {
@@ -498,7 +480,7 @@ impl Query {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Name;
 

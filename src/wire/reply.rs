@@ -3,6 +3,8 @@
 //! Plugins write records and set meaning (authoritative, rcode, failure); ids, echoed flags, OPT,
 //! truncation and the bytes of failures are the business of the server's `finish` alone.
 
+mod readdress;
+
 use std::borrow::Cow;
 use std::error::Error;
 
@@ -11,6 +13,8 @@ use crate::edns::{Edns, EdnsOption, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Message, Record, Records, Section};
 use crate::{Class, HEADER, MAX_MESSAGE, Query, Rcode, Rtype, rdata};
+
+pub use readdress::Draft;
 
 /// A plugin could not answer: what the client is told, and what the operator is.
 #[derive(Debug)]
@@ -123,6 +127,8 @@ pub struct Reply {
     authoritative: bool,
     /// RA: recursion is available here.
     pub recursion_available: bool,
+    /// RD, where it is to be another than the query's.
+    pub recursion_desired: Option<bool>,
     /// AD.
     pub authentic_data: bool,
     /// TC as it came from an upstream or from records that found no room.
@@ -158,6 +164,7 @@ impl Reply {
             silent: false,
             authoritative: false,
             recursion_available: false,
+            recursion_desired: None,
             authentic_data: false,
             truncated: false,
             foreign: false,
@@ -187,6 +194,7 @@ impl Reply {
         self.rcode = Rcode::NOERROR;
         self.authoritative = false;
         self.recursion_available = false;
+        self.recursion_desired = None;
         self.authentic_data = false;
         self.truncated = false;
         self.foreign = false;
