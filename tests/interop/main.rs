@@ -1,0 +1,12 @@
+//! The real program beside independent servers: what they answer is the expectation.
+//!
+//! hickory-server runs inside the test, the others are programs of Debian packages; `make test`
+//! installs what is missing. Replies are read with hickory-proto, so that a mistake of our own
+//! reader cannot hide one of our writer.
+#![allow(clippy::unwrap_used, reason = "all of this is test code")]
+
+mod ask;
+mod hickory;
+#[allow(dead_code, reason = "its other half is for e2e tests")]
+#[path = "../e2e/kit.rs"]
+mod kit;
