@@ -3,9 +3,8 @@
 //! [`Zone::answer`] looks the name up ([`Zone::find`]), and then one step for each thing that can
 //! be found writes what belongs into the reply. An alias leads back to the start with its target.
 //!
-//! Two choices where servers differ: the SOA of a negative answer keeps its own TTL, as in CoreDNS
-//! (a resolver takes the minimum with the SOA's last field itself); and ANY is a type that no name
-//! has, as in CoreDNS (`any` answers it in the way of RFC 8482).
+//! A choice where servers differ: ANY is a type that no name has, as in CoreDNS (`any` answers it in
+//! the way of RFC 8482).
 
 use wire::name::NameBuf;
 use wire::{Class, Query, Rcode, Reply, Rtype, Section};
@@ -272,6 +271,7 @@ impl<'z, 'r> Job<'z, 'r> {
             // What may stand beside a CNAME is answered when asked for, the rest is at its target.
             return match node.find(qtype) {
                 Some(_) => self.write_positive(at, name.name().len(), place),
+                None if stands_beside_alias(qtype) => self.write_no_data(name, at),
                 None => self.write_alias(at, name.name().len(), place),
             };
         }
@@ -366,7 +366,7 @@ impl<'z, 'r> Job<'z, 'r> {
         let node = self.zone.node(at);
         let owner_len = name.name().len();
         if node.find(self.qtype).is_none() {
-            if node.find(Rtype::CNAME).is_some() {
+            if node.find(Rtype::CNAME).is_some() && !stands_beside_alias(self.qtype) {
                 self.out.remember_expansion(name, encloser, self.dnssec);
                 return self.write_alias(at, owner_len, place);
             }
@@ -467,6 +467,13 @@ impl<'z, 'r> Job<'z, 'r> {
         }
         Next::Done(Outcome::NxDomain)
     }
+}
+
+/// Whether a name may have this type beside a CNAME: a question for it is for the name itself, and
+/// not for the alias's target (RFC 4035 section 2.5).
+#[inline]
+fn stands_beside_alias(rtype: Rtype) -> bool {
+    matches!(rtype, Rtype::RRSIG | Rtype::NSEC)
 }
 
 /// Whether records of this type name hosts whose addresses the asker will want next.
