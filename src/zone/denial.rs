@@ -62,16 +62,17 @@ impl Writer<'_, '_> {
     #[cold]
     pub(crate) fn prove_missing<S: Sought>(&mut self, name: &S, encloser: usize) {
         let zone = self.zone;
-        let wildcard = Wildcard::below(name.relative(zone, encloser));
         match &zone.chain {
             Chain::None => return,
             Chain::Nsec(order) => {
+                let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_cover(zone, order, name.relative(zone, 0));
                 self.add_cover(zone, order, wildcard.name());
             }
             Chain::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
-                self.add_encloser(zone, params, order, name, encloser);
+                let encloser = self.add_encloser(zone, params, order, name, encloser);
+                let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_cover(zone, order, &params.label(zone, wildcard.name()));
             }
         }
@@ -142,8 +143,8 @@ impl Writer<'_, '_> {
         found.is_some()
     }
 
-    /// RFC 5155 section 7.2.1: the closest encloser at label `encloser` exists, the name one label
-    /// longer does not.
+    /// RFC 5155 section 7.2.1: the closest encloser exists, the name one label longer does not. The
+    /// label where the encloser starts, which is at `encloser` unless that one cannot be proven.
     fn add_encloser<S: Sought>(
         &mut self,
         zone: &Zone,
@@ -151,7 +152,7 @@ impl Writer<'_, '_> {
         order: &[u32],
         name: &S,
         encloser: usize,
-    ) {
+    ) -> usize {
         // Below an opt-out span an encloser may have no NSEC3 of its own: go up to one that has.
         for label in encloser..=name.depth(zone) {
             if self.add_match(zone, order, &params.label(zone, name.relative(zone, label))) {
@@ -159,9 +160,10 @@ impl Writer<'_, '_> {
                     let closer = name.relative(zone, label - 1);
                     self.add_cover(zone, order, &params.label(zone, closer));
                 }
-                return;
+                return label;
             }
         }
+        encloser
     }
 
     /// The NSEC3 of the name from `label` on, or proof that it lies in an opt-out span.
