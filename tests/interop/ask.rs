@@ -163,10 +163,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(port: u16) -> Self {
+        Self::with_patience(port, PATIENCE)
+    }
+
+    pub(crate) fn with_patience(port: u16, patience: Duration) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.connect(address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(patience)).unwrap();
         Self { address, socket }
     }
 

@@ -6,7 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod ask;
+mod authority;
+mod compare;
 mod hickory;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]
 mod kit;
+mod nameservers;
+mod peer;
+mod signing;
