@@ -15,3 +15,4 @@ mod kit;
 mod nameservers;
 mod peer;
 mod signing;
+mod unbound;

@@ -72,6 +72,12 @@ impl Peer {
     fn said(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("peer.log")).unwrap_or_default()
     }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
 }
 
 impl Drop for Peer {
