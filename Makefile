@@ -4,7 +4,7 @@ FUZZ_TARGETS := query name corefile zonefile reply serve
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 
-.PHONY: run test lint unit smoke bench fuzz cases need-cargo-fuzz need-dnspython
+.PHONY: run test lint unit smoke bench fuzz cases need-cargo-fuzz need-dnspython need-peers
 
 run: ## serve Corefile.example on port 1053
 	cargo run --release -- -conf Corefile.example
@@ -16,7 +16,7 @@ lint: ## format and clippy, warnings as errors
 	rustfmt --check --edition 2024 fuzz/fuzz_targets/*.rs
 	cargo clippy --workspace --all-targets -- -D warnings
 
-unit: ## all tests: rooms, plugins, scenarios, README examples, tidy, the real binary
+unit: need-peers ## all tests: rooms, plugins, scenarios, README examples, tidy, the real binary and its peers
 	cargo test --workspace
 
 smoke: need-cargo-fuzz ## FUZZ_SECONDS (20) of each fuzz target, from the seeds
@@ -36,6 +36,14 @@ cases: need-dnspython ## black-box cases that others wrote, where they lie besid
 need-cargo-fuzz:
 	@command -v c++ g++ clang++ >/dev/null || .ci/install c++ g++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
+
+# The name servers that tests/interop compares with, and the packages that have them.
+PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound
+
+need-peers:
+	@PATH="$$PATH:/usr/sbin"; for peer in $(PEERS); do \
+		command -v $${peer%:*} >/dev/null || .ci/install $${peer%:*} $${peer#*:} || exit 1; \
+	done
 
 need-dnspython:
 	@command -v python3 >/dev/null || .ci/install python3 python3

@@ -1,9 +1,7 @@
 //! A server of another project as a process: found, configured, watched and stopped.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::ask::{Client, Question};
@@ -44,7 +42,7 @@ impl Peer {
         let recipe = recipe(scratch.path(), port);
         scratch.write("peer.conf", &recipe.config);
         let log = std::fs::File::create(scratch.path().join("peer.log")).unwrap();
-        let child = Command::new(program(recipe.program, recipe.package))
+        let child = Command::new(program(recipe.program, recipe.package, scratch.path()))
             .args(recipe.arguments)
             .arg(scratch.path().join("peer.conf"))
             .current_dir(scratch.path())
@@ -96,23 +94,17 @@ impl Drop for Peer {
 
 /// Runs a program to its end, which must be a good one.
 pub(crate) fn run(name: &str, package: &str, directory: &Path, arguments: &[&str]) {
-    let mut command = Command::new(program(name, package));
+    let mut command = Command::new(program(name, package, directory));
     let Output { status, stdout, stderr } =
         command.args(arguments).current_dir(directory).output().unwrap();
     assert!(status.success(), "{name}: {status}\n{}{}", text(&stdout), text(&stderr));
 }
 
-/// A copy of an installed program, by PATH and the places of daemons.
+/// A copy of an installed program, found by PATH and in the places of daemons.
 ///
 /// The profiles of AppArmor that packages bring are for a path and keep a server in its own folders;
 /// a copy may read ours.
-fn program(name: &str, package: &str) -> PathBuf {
-    static COPIES: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let copies = copies.get_or_insert_default();
-    if let Some(copy) = copies.get(name) {
-        return copy.clone();
-    }
+fn program(name: &str, package: &str, directory: &Path) -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default();
     let installed = path
         .split(':')
@@ -122,12 +114,10 @@ fn program(name: &str, package: &str) -> PathBuf {
         .unwrap_or_else(|| {
             panic!("`{name}` is missing: install the package `{package}`, as `make test` does")
         });
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let copy = directory.join(name);
     // `cp` and not std: a file that this process has open for writing might be open in a child that
     // another test starts at the same moment, and then it cannot be run.
-    let copied =
-        Command::new("cp").arg("--remove-destination").arg(installed).arg(&copy).status().unwrap();
+    let copied = Command::new("cp").arg(installed).arg(&copy).status().unwrap();
     assert!(copied.success(), "{name} cannot be copied");
-    copies.insert(name.to_owned(), copy.clone());
     copy
 }
