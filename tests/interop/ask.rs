@@ -109,6 +109,8 @@ pub(crate) struct Reply {
     pub(crate) rcode: ResponseCode,
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
+    /// The AD bit.
+    pub(crate) authentic: bool,
     /// Whether the reply has the DO bit; none without an OPT record.
     pub(crate) dnssec: Option<bool>,
     pub(crate) answer: Vec<Record>,
@@ -132,6 +134,7 @@ impl Reply {
             rcode: message.metadata.response_code,
             authoritative: message.metadata.authoritative,
             truncated: message.metadata.truncation,
+            authentic: message.metadata.authentic_data,
             dnssec: message.edns.as_ref().map(|edns| edns.flags().dnssec_ok),
             answer: sorted(&message.answers),
             authority: sorted(&message.authorities),
@@ -146,7 +149,9 @@ impl Reply {
     /// The reply in lines, as scenarios write it.
     pub(crate) fn lines(&self) -> Vec<String> {
         let flag = |name: &str, set: bool| format!(" {name}={}", u8::from(set));
-        let flags = flag("aa", self.authoritative) + &flag("tc", self.truncated);
+        let flags = flag("aa", self.authoritative)
+            + &flag("tc", self.truncated)
+            + &flag("ad", self.authentic);
         let mut lines = vec![format!("{}{flags}", wire::Rcode(self.rcode.into()))];
         for (section, records) in self.sections() {
             lines.extend(records.iter().map(|record| format!("{section} {record}")));

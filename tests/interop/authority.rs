@@ -51,7 +51,7 @@ fn names() -> BTreeSet<String> {
 
 /// Each name for many types, and names below it for a few. ANY is left out: each server has a
 /// policy of its own, and so have we (RFC 8482).
-fn questions() -> Vec<Question> {
+pub(crate) fn questions() -> Vec<Question> {
     use RecordType::{
         A, AAAA, CNAME, DNSKEY, DS, MX, NS, NSEC, NSEC3PARAM, RRSIG, SOA, SRV, TXT, Unknown,
     };

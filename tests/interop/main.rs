@@ -16,3 +16,4 @@ mod nameservers;
 mod peer;
 mod signing;
 mod unbound;
+mod validator;

@@ -18,17 +18,23 @@ pub(crate) struct Servers {
 
 impl Servers {
     pub(crate) fn start(denial: Denial) -> Self {
-        let scratch = Scratch::new();
-        let zone = write(&scratch, denial);
+        let ours = serve(denial);
+        let zone = ours.scratch.path().join("zone");
         let probe = Question::new(ORIGIN, RecordType::SOA);
         let recipes: [fn(&Path, &Path, u16) -> Recipe; 3] = [knotd, nsd, named];
         let start = |recipe: fn(&Path, &Path, u16) -> Recipe| {
             Peer::start(|directory, port| recipe(&zone, directory, port), &probe)
         };
-        let others = recipes.into_iter().map(start).collect();
-        scratch.write("Corefile", "example.org {\n  bind 127.0.0.1\n  file zone\n}\n");
-        Self { ours: Server::start_in(scratch, free_port(), &["-conf", "Corefile"]), others }
+        Self { others: recipes.into_iter().map(start).collect(), ours }
     }
+}
+
+/// Our program with the zone.
+pub(crate) fn serve(denial: Denial) -> Server {
+    let scratch = Scratch::new();
+    write(&scratch, denial);
+    scratch.write("Corefile", "example.org {\n  bind 127.0.0.1\n  file zone\n}\n");
+    Server::start_in(scratch, free_port(), &["-conf", "Corefile"])
 }
 
 fn knotd(zone: &Path, directory: &Path, port: u16) -> Recipe {

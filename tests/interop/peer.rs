@@ -67,7 +67,8 @@ impl Peer {
         }
     }
 
-    fn said(&self) -> String {
+    /// Everything it said so far.
+    pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.scratch.path().join("peer.log")).unwrap_or_default()
     }
 
@@ -92,12 +93,13 @@ impl Drop for Peer {
     }
 }
 
-/// Runs a program to its end, which must be a good one.
-pub(crate) fn run(name: &str, package: &str, directory: &Path, arguments: &[&str]) {
+/// Runs a program to its end, which must be a good one; what it says.
+pub(crate) fn run(name: &str, package: &str, directory: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(program(name, package, directory));
     let Output { status, stdout, stderr } =
         command.args(arguments).current_dir(directory).output().unwrap();
     assert!(status.success(), "{name}: {status}\n{}{}", text(&stdout), text(&stderr));
+    text(&stdout)
 }
 
 /// A copy of an installed program, found by PATH and in the places of daemons.
