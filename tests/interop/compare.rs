@@ -11,9 +11,14 @@ pub(crate) struct Judged {
 }
 
 /// Splits a reply. Optional are the apex NS set behind an answer, and of the additional section all
-/// but the addresses without which a referral cannot be followed.
+/// but the addresses without which a referral cannot be followed. The SOA record of a negative answer
+/// and its signature may have any TTL: the others lower it to the SOA's last field (RFC 2308
+/// section 3), here it stays, as in CoreDNS, and a resolver takes the lower of the two itself.
 pub(crate) fn judge(mut reply: Reply) -> Judged {
     let mut optional = Vec::new();
+    for record in reply.authority.iter_mut().filter(|record| record.covers == "SOA") {
+        record.ttl = 0;
+    }
     let answered = !reply.answer.is_empty() && !reply.authority.iter().any(|r| r.rtype == "SOA");
     if reply.authoritative && answered {
         let apex = |record: &mut Record| record.owner == ORIGIN && record.covers == "NS";

@@ -61,13 +61,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
     let (ns, ns_signatures) = top.find_signed(Rtype::NS);
     let apex_len = builder.apex.as_wire().len();
     let ready = |set: Option<_>| set.map_or_else(Ready::default, |set| Ready::new(set, apex_len));
-    // RFC 2308 section 3: "The TTL of this record is set from the minimum of the MINIMUM field of the
-    // SOA record and the TTL of the SOA itself". Blocks are for the authority section only.
-    let record = soa.and_then(|set| set.records().next());
-    let minimum = record.and_then(|record| record.rdata.last_chunk::<4>());
-    let minimum = minimum.map_or(0, |bytes| u32::from_be_bytes(*bytes));
-    let most = |set: Option<_>| ready(set).with_ttl_at_most(set, minimum);
-    let (soa, soa_signatures) = (most(soa), most(soa_signatures));
+    let (soa, soa_signatures) = (ready(soa), ready(soa_signatures));
     let (ns, ns_signatures) = (ready(ns), ready(ns_signatures));
     let serial = soa.bytes.len().checked_sub(20).and_then(|at| soa.bytes[at..].first_chunk::<4>());
     let serial = serial.map_or(0, |bytes| u32::from_be_bytes(*bytes));
@@ -281,14 +275,5 @@ impl Ready {
             }
         }
         Self { bytes: set.bytes.into(), fixes: fixes.into(), count: set.count, plain: plain as u32 }
-    }
-
-    /// Lowers the TTLs of a block that was made of `set`.
-    fn with_ttl_at_most(mut self, set: Option<node::Set<'_>>, most: u32) -> Self {
-        for record in set.into_iter().flat_map(node::Set::records) {
-            let ttl = record.start + node::TTL;
-            self.bytes[ttl..ttl + 4].copy_from_slice(&record.ttl.min(most).to_be_bytes());
-        }
-        self
     }
 }

@@ -18,8 +18,6 @@ pub(crate) const HEAD: usize = 4;
 pub(crate) const ENTRY: usize = 10;
 /// Bytes of a record before its RDATA.
 pub(crate) const FIXED: usize = 12;
-/// Where its TTL is.
-pub(crate) const TTL: usize = 6;
 
 /// Rewritten elsewhere; nothing points here any more.
 pub(crate) const DEAD: u8 = 1;

@@ -26,7 +26,7 @@ fn the_root_is_a_zone() {
     let wild = ask(&zone, &name("y.w."), Rtype::MX, false);
     assert_eq!(show(&wild.sections[0]), ["y.w. 9 MX 1 a.root."]);
     let none = ask(&zone, &name("nope."), Rtype::A, false);
-    assert_eq!(show(&none.sections[1]), [". 5 SOA a.root. b.root. 1 2 3 4 5"]);
+    assert_eq!(show(&none.sections[1]), [". 9 SOA a.root. b.root. 1 2 3 4 5"]);
 }
 
 #[test]
