@@ -27,6 +27,7 @@ pub mod nsid;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
+pub mod rewrite;
 pub mod root;
 pub mod whoami;
 
@@ -63,7 +64,7 @@ pub const REGISTRY: Registry = &[
     Built(&chaos::PLUGIN),
     Built(&loadbalance::PLUGIN),
     Known("tsig"),
-    Known("rewrite"),
+    Built(&rewrite::PLUGIN),
     Known("autopath"),
     Known("acl"),
     Built(&cache::PLUGIN),

@@ -1,4 +1,5 @@
-//! The fast path allocates nothing: a zone answer and a cache hit through a whole chain.
+//! The fast path allocates nothing: a zone answer and a cache hit through a whole chain, rewritten or
+//! not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::net::SocketAddr;
@@ -110,5 +111,20 @@ fn a_cache_hit_allocates_nothing() {
         ". {\n errors\n prometheus localhost:0\n loadbalance\n cache\n forward . 192.0.2.53\n}\n";
     let questions =
         [question("www.example.net.", Rtype::A), question("WWW.other.example.", Rtype::A)];
+    assert_eq!(allocations(corefile, &questions), 0);
+}
+
+#[test]
+fn a_rewritten_cache_hit_allocates_nothing() {
+    let corefile = ". {\n errors\n prometheus localhost:0\n loadbalance\n minimal\n \
+                    rewrite continue name suffix .corp.example .cluster.local answer auto\n \
+                    rewrite name exact a.cluster.local b.cluster.local\n \
+                    rewrite ttl suffix .net. 30\n cache\n forward . 192.0.2.53\n}\n";
+    let questions = [
+        question("a.corp.example.", Rtype::A),
+        question("B.corp.example.", Rtype::A),
+        question("www.example.net.", Rtype::A),
+        question("www.example.org.", Rtype::A),
+    ];
     assert_eq!(allocations(corefile, &questions), 0);
 }

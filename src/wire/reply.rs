@@ -293,6 +293,12 @@ impl Reply {
         self.question_end
     }
 
+    /// The question section's bytes.
+    #[inline]
+    pub fn question(&self) -> &[u8] {
+        &self.buf[HEADER..self.question_end.max(HEADER)]
+    }
+
     /// How many records each section has.
     #[inline]
     pub fn count(&self, section: Section) -> u16 {

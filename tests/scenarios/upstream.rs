@@ -155,7 +155,12 @@ impl Upstream {
             | u16::from(query.checking_disabled()) << 4
             | reply.rcode().0;
         if query.edns().is_some() {
-            reply.push_opt(1232, 0, query.wants_dnssec(), &[]);
+            // What the query's options are can then be seen in the reply.
+            let options = match self.way("echo") {
+                Some(_) => query.options().flat_map(|option| option_bytes(&option)).collect(),
+                None => Vec::new(),
+            };
+            reply.push_opt(1232, 0, query.wants_dnssec(), &options);
         }
         reply.seal(query.id(), flags);
         reply.bytes().to_vec()
@@ -196,6 +201,11 @@ impl Upstream {
         }
         if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN }
     }
+}
+
+fn option_bytes(option: &wire::EdnsOption<'_>) -> Vec<u8> {
+    let len = option.data.len() as u16;
+    [&option.code.to_be_bytes()[..], &len.to_be_bytes(), option.data].concat()
 }
 
 fn push(reply: &mut Reply, section: Section, record: &OwnedRecord) {

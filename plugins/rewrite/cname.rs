@@ -1,0 +1,67 @@
+//! `cname` rules: another target for an alias, which this server then looks up itself.
+
+use chain::{Query, Reply};
+use wire::name::{self, NameBuf};
+use wire::{Draft, Rtype, Section};
+
+use super::config::{Match, Replacement};
+use super::text::{self, Buffer, unmarked};
+
+/// Whether the answer has an alias that the rule is for.
+pub(super) fn fits(matches: &Match, reply: &Reply) -> bool {
+    let mut target = NameBuf::new();
+    reply.records().map_while(Result::ok).any(|record| {
+        record.section == Section::Answer
+            && record.rtype == Rtype::CNAME
+            && {
+                target.clear();
+                name::read(reply.bytes(), record.rdata_at, &mut target).is_ok()
+            }
+            && text::with(target.as_wire(), |marked| matches.fits(unmarked(marked)))
+    })
+}
+
+/// Where the first alias is that the rule is for, among the reply's records, and its new target.
+pub(super) fn find(
+    matches: &Match,
+    to: &Replacement,
+    drafts: &[Draft],
+) -> Option<(usize, NameBuf)> {
+    drafts.iter().enumerate().find_map(|(at, draft)| {
+        let alias = draft.section == Section::Answer && draft.rtype == Rtype::CNAME;
+        alias.then(|| replaced(matches, to, &draft.rdata)).flatten().map(|target| (at, target))
+    })
+}
+
+/// Gives the alias its new target, and what the server has for that in place of what followed.
+pub(super) fn put(
+    mut drafts: Vec<Draft>,
+    (at, target): (usize, NameBuf),
+    answer: &Reply,
+    query: &Query,
+    reply: &mut Reply,
+) {
+    drafts[at].rdata = target.as_wire().to_vec();
+    let mut number = 0;
+    // Of what came before only the aliases lead here.
+    drafts.retain(|draft| {
+        number += 1;
+        draft.section != Section::Answer || number <= at + 1 && draft.rtype == Rtype::CNAME
+    });
+    let behind = drafts.partition_point(|draft| draft.section == Section::Answer);
+    if answer.failure().is_none() && !answer.is_silent() {
+        let new = answer.drafts().into_iter().filter(|draft| draft.section == Section::Answer);
+        let new: Vec<Draft> = new.collect();
+        drafts.splice(behind..behind, new);
+        // Or the part would be kept as the whole.
+        reply.truncated = answer.truncated;
+    }
+    reply.replace_records(query, &drafts);
+}
+
+/// The new target for an alias to `target`, if the rule is for it.
+fn replaced(matches: &Match, to: &Replacement, target: &[u8]) -> Option<NameBuf> {
+    let mut new = Buffer::new();
+    let fits = text::with(target, |marked| matches.replace(unmarked(marked), to, &mut new));
+    if fits { new.name() } else { None }
+}

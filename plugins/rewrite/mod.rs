@@ -1,0 +1,254 @@
+//! `rewrite`: changes queries before the plugins behind it see them, and their replies on the way
+//! back, so that the client never notices.
+//!
+//! It answers nothing itself. Which rules apply is `rules`, what they do to a query is here, what
+//! they do to a reply is `answer` and `cname`.
+
+mod answer;
+mod cname;
+mod config;
+mod edns;
+mod pattern;
+mod rules;
+mod text;
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use chain::{
+    BoxFuture, Failure, Kind, Query, Reply, Resolve, Roles, ServeDns, Served, Setup, Step,
+};
+use corefile::{Diagnostic, Diagnostics, Directive};
+use wire::Slot;
+use wire::name::NameBuf;
+
+use config::{Field, NameRule};
+use rules::Rules;
+use text::{Buffer, unmarked};
+
+/// The `rewrite` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "rewrite", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let rules = config::parse(uses)?;
+    let waits = rules.iter().any(|rule| matches!(rule.field, Field::Cname { .. }));
+    let rules = Rules::new(rules).map_err(|why| {
+        let span = uses.first().map_or_else(Default::default, |directive| directive.name.span);
+        Diagnostic::error(span, "the expressions of this block cannot be used together")
+            .label(why)
+            .help("make them shorter, or fewer")
+    })?;
+    let plugin = Rewrite { rules, waits, state: setup.slot(), resolver: setup.resolver() };
+    setup.link(plugin);
+    Ok(())
+}
+
+struct Rewrite {
+    rules: Rules,
+    /// Whether there is a `cname` rule.
+    waits: bool,
+    state: Slot<Applied>,
+    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+}
+
+/// Rules that applied are remembered in place up to this number, and on the heap beyond it.
+const IN_PLACE: usize = 8;
+
+/// The rules that applied to a query, in order.
+#[derive(Default)]
+struct Applied {
+    first: [Once; IN_PLACE],
+    len: usize,
+    more: Vec<Once>,
+}
+
+/// A rule that applied.
+#[derive(Clone, Copy, Default)]
+struct Once {
+    rule: u32,
+    /// Whether the message was set aside before it.
+    aside: bool,
+}
+
+impl Applied {
+    fn push(&mut self, once: Once) {
+        match self.first.get_mut(self.len) {
+            Some(place) => *place = once,
+            None => self.more.push(once),
+        }
+        self.len += 1;
+    }
+
+    /// The last first.
+    fn backwards(&self) -> impl Iterator<Item = Once> {
+        let first = &self.first[..self.len.min(IN_PLACE)];
+        self.more.iter().rev().chain(first.iter().rev()).copied()
+    }
+}
+
+impl ServeDns for Rewrite {
+    #[inline]
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let candidates = self.rules.candidates(query);
+        match self.rules.next(&candidates, 0) {
+            None => Ok(Step::Next),
+            Some(first) => self.apply(first, candidates, query, reply),
+        }
+    }
+
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        let applied = std::mem::take(query.slot(self.state));
+        let mut asked = NameBuf::new();
+        for once in applied.backwards() {
+            let Some(rule) = self.rules.get(once.rule) else { continue };
+            asked.set_folded(query.name());
+            if once.aside {
+                query.bring_back();
+            }
+            answer::give_back(rule, &asked, query, reply);
+        }
+        // What changed the type or the class alone left the question in the reply.
+        if applied.len > 0 && reply.question() != query.question() {
+            reply.readdress(query, |_| true);
+        }
+    }
+
+    fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
+        if !self.waits || reply.failure().is_some() {
+            return false;
+        }
+        let applied = query.slot(self.state);
+        applied.backwards().any(|once| match self.rules.get(once.rule).map(|rule| &rule.field) {
+            Some(Field::Cname { matches, .. }) => cname::fits(matches, reply),
+            _ => false,
+        })
+    }
+
+    fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let applied: Vec<u32> =
+                query.slot(self.state).backwards().map(|once| once.rule).collect();
+            let resolver = self.resolver.get().and_then(Weak::upgrade);
+            for rule in applied.iter().filter_map(|&number| self.rules.get(number)) {
+                let Field::Cname { matches, to } = &rule.field else { continue };
+                let drafts = reply.drafts();
+                let Some(found) = cname::find(matches, to, &drafts) else { continue };
+                let mut asked = Box::new((Query::new(), Reply::new()));
+                let (question, answer) = &mut *asked;
+                let dnssec = query.wants_dnssec();
+                question.ask_on_behalf(query, found.1.as_wire(), query.qtype(), dnssec);
+                if let Some(resolver) = &resolver {
+                    resolver.resolve(question, answer).await;
+                }
+                cname::put(drafts, found, answer, query, reply);
+            }
+            self.on_reply(query, reply);
+        })
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { waits_on_reply: self.waits, ..Roles::default() }
+    }
+}
+
+impl Rewrite {
+    /// Applies the rules that fit, from `number` on.
+    #[cold]
+    fn apply(
+        &self,
+        mut number: u32,
+        mut candidates: rules::Candidates,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Served {
+        let before = query.asides();
+        let mut applied = Applied::default();
+        while let Some(rule) = self.rules.get(number) {
+            let aside = query.asides();
+            match change(&rule.field, query) {
+                Ok(false) => bring_back_to(aside, query),
+                Ok(true) => {
+                    applied.push(Once { rule: number, aside: query.asides() > aside });
+                    if !rule.go_on {
+                        break;
+                    }
+                    if matches!(rule.field, Field::Name(_)) {
+                        candidates = self.rules.candidates(query);
+                    }
+                }
+                Err(failure) => {
+                    query.bring_back_to(before);
+                    reply.begin(query);
+                    return Err(failure);
+                }
+            }
+            match self.rules.next(&candidates, number + 1) {
+                Some(next) => number = next,
+                None => break,
+            }
+        }
+        if query.asides() > before {
+            // The question is another one.
+            reply.begin(query);
+        }
+        *query.slot(self.state) = applied;
+        Ok(Step::Next)
+    }
+}
+
+fn bring_back_to(depth: usize, query: &mut Query) {
+    if query.asides() > depth {
+        query.bring_back_to(depth);
+    }
+}
+
+/// Does to the query what a rule says; whether the rule applied. The message as it was is set aside
+/// before it is changed.
+fn change(field: &Field, query: &mut Query) -> Result<bool, Failure> {
+    match field {
+        Field::Name(rule) => rename(rule, query),
+        Field::Type { from, to } => {
+            let fits = query.qtype() == *from;
+            if fits {
+                query.set_aside();
+                query.set_qtype(*to);
+            }
+            Ok(fits)
+        }
+        Field::Class { from, to } => {
+            let fits = query.qclass() == *from;
+            if fits {
+                query.set_aside();
+                query.set_qclass(*to);
+            }
+            Ok(fits)
+        }
+        Field::Edns(rule) => {
+            query.set_aside();
+            edns::apply(rule, query)
+                .map_err(|_| Failure::servfail("no room for an EDNS option after rewrite"))
+        }
+        Field::Ttl { matches, .. } | Field::Rcode { matches, .. } => {
+            Ok(text::with(query.name(), |marked| matches.fits(unmarked(marked))))
+        }
+        Field::Cname { .. } => Ok(true),
+    }
+}
+
+fn rename(rule: &NameRule, query: &mut Query) -> Result<bool, Failure> {
+    let mut new = Buffer::new();
+    let fits = text::with(query.name(), |marked| {
+        rule.matches.replace(unmarked(marked), &rule.to, &mut new)
+    });
+    if !fits {
+        return Ok(false);
+    }
+    let invalid = || {
+        let text = String::from_utf8_lossy(new.text().unwrap_or(b"too long for a name"));
+        Failure::servfail(format!("invalid name after rewrite: {text}"))
+    };
+    let name = new.name().ok_or_else(invalid)?;
+    query.set_aside();
+    query.rename(name.as_wire()).map_err(|_| invalid())?;
+    Ok(true)
+}
