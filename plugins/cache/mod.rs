@@ -38,6 +38,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let zones = setup.zones();
     for directive in uses {
         let config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
+        // The first argument may be a TTL.
+        let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
+        setup.warn_outside(&directive.args[usize::from(ttl)..]);
         let cache = Cache::new(config, setup);
         setup.link(cache);
     }

@@ -38,6 +38,12 @@ const MAX_DEPTH: u8 = 8;
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
     setup.requests.warnings.extend(warnings);
+    for directive in uses {
+        setup.warn_outside(directive.args.get(1..).unwrap_or_default());
+    }
+    if config.fallthrough == Fallthrough::NEVER {
+        setup.ends(config.files.iter().flat_map(|file| file.origins.iter().cloned()));
+    }
     let mut errors = Diagnostics::default();
     let mut all: Vec<Arc<Source>> = Vec::new();
     let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();

@@ -46,6 +46,10 @@ fn set_up_one(
 ) -> Result<(), Diagnostics> {
     let config = Config::read(directive, &mut setup.requests.warnings)?;
     let addresses = target::addresses(&config, network, setup)?;
+    setup.warn_outside(directive.args.get(..1).unwrap_or_default());
+    if config.except.is_empty() {
+        setup.ends([config.from.clone()]);
+    }
     warn_of_useless(directive, &config, followed, &addresses, setup);
     let options = Options {
         source: config.source,

@@ -36,6 +36,9 @@ struct Hosts {
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
     setup.requests.warnings.extend(warnings);
+    for directive in uses {
+        setup.warn_outside(directive.args.get(1..).unwrap_or_default());
+    }
     let path = match &config.file {
         Some(token) => setup.path(token),
         None => "/etc/hosts".into(),

@@ -22,6 +22,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() {
         return Err(errors);
     }
+    setup.ends(setup.zones());
     setup.link(Whoami);
     Ok(())
 }

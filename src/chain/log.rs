@@ -75,7 +75,6 @@ fn buffer() -> &'static Buffer {
 }
 
 fn write_all(buffer: &Buffer) {
-    let mut out = std::io::stdout();
     let mut batch = Vec::new();
     loop {
         let mut pending = buffer.pending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,10 +87,21 @@ fn write_all(buffer: &Buffer) {
         pending.writing = true;
         drop(pending);
         // A closed stdout must not take the server with it.
+        let mut out: Box<dyn Write> = match TO_STDERR.load(Ordering::Relaxed) {
+            true => Box::new(std::io::stderr()),
+            false => Box::new(std::io::stdout()),
+        };
         let _ = out.write_all(&batch).and_then(|()| out.flush());
         batch.clear();
         batch.shrink_to(64 << 10);
     }
+}
+
+static TO_STDERR: AtomicBool = AtomicBool::new(false);
+
+/// Writes to stderr from now on: stdout belongs to what a command was asked for.
+pub fn to_stderr() {
+    TO_STDERR.store(true, Ordering::Relaxed);
 }
 
 static DEBUG: AtomicBool = AtomicBool::new(false);

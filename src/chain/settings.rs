@@ -24,6 +24,8 @@ pub struct Settings {
     pub all_classes: bool,
     /// `metadata`: collect metadata for queries under these zones.
     pub metadata: Option<crate::ZoneSet>,
+    /// Zones whose queries go no further than the plugin of this name.
+    pub ended: Vec<(wire::Name, &'static str)>,
 }
 
 /// One `bind` directive.
@@ -69,6 +71,7 @@ impl Default for Settings {
             lameduck: Duration::ZERO,
             all_classes: false,
             metadata: None,
+            ended: Vec::new(),
         }
     }
 }

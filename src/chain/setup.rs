@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use corefile::{Span, Token};
+use corefile::{Diagnostic, Span, Token};
 use wire::{Moment, Name, Query, Reply, Slot};
 
 use crate::run::Link;
@@ -240,6 +240,29 @@ impl Setup<'_> {
         zones
     }
 
+    /// Tells that no query in these zones goes past this plugin, whatever becomes of it.
+    pub fn ends(&mut self, zones: impl IntoIterator<Item = Name>) {
+        self.settings.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
+    }
+
+    /// Warns of zones among `args` that no query of this block is in.
+    pub fn warn_outside(&mut self, args: &[Token]) {
+        for arg in args {
+            let Ok(zones) = crate::zones::from_text(arg.as_str()) else { continue };
+            let meets = |zone: &Name| {
+                self.keys.iter().any(|key| zone.is_under(&key.zone) || key.zone.is_under(zone))
+            };
+            if !self.keys.is_empty() && !zones.iter().any(meets) {
+                let shown = arg.as_str();
+                self.requests.warnings.push(
+                    Diagnostic::warning(arg.span, format!("no query for `{shown}` comes here"))
+                        .label("it is outside the zones of this server block")
+                        .help("give it a server block of its own, or remove it"),
+                );
+            }
+        }
+    }
+
     /// A path argument, relative to the block's `root`.
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());
@@ -305,7 +328,11 @@ impl Setup<'_> {
     /// Errors: not an address with a port.
     pub fn http_address(text: &str) -> Result<SocketAddr, String> {
         let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-        let full = full.replace("localhost:", "127.0.0.1:");
+        let mut full = full.replace("localhost:", "127.0.0.1:");
+        // As in Go the system chooses a port that is left out.
+        if full.ends_with(':') {
+            full.push('0');
+        }
         full.parse().map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".into())
     }
 }

@@ -11,6 +11,7 @@ use crate::server::{self, Options, SiteNumbers};
 
 /// Checks and tells: exit 0 if the Corefile can be served (there may be warnings), 1 if not.
 pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
+    chain::log::to_stderr();
     let source = match run::read_source(Some(&check.conf)) {
         Ok(source) => source,
         Err(problem) => {
@@ -41,5 +42,6 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
         let warnings = findings.0.len() - errors;
         println!("{}: {errors} errors, {warnings} warnings", check.conf);
     }
+    chain::log::flush();
     if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

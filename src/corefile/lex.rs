@@ -18,6 +18,8 @@ pub(crate) struct Word {
     pub(crate) raw: String,
     pub(crate) span: Span,
     pub(crate) quoted: bool,
+    /// Whether its closing quote is missing, so that it runs to the end of the text.
+    pub(crate) open: bool,
     /// Whether it is the first word of its line.
     pub(crate) first: bool,
 }
@@ -41,9 +43,9 @@ fn blank(input: &str) -> IResult<&str, &str> {
     recognize(many0_count(alt((space, comment)))).parse(input)
 }
 
-/// The rest of a quoted word: to the closing quote, or to the end of the text. Only quotes are
+/// A quoted word: to the closing quote, or to the end of the text, which it tells. Only quotes are
 /// escaped; any other backslash is itself.
-fn quoted(input: &str) -> IResult<&str, String> {
+fn quoted(input: &str) -> IResult<&str, (String, bool)> {
     let (mut rest, _) = char('"').parse(input)?;
     let mut text = String::new();
     loop {
@@ -59,8 +61,8 @@ fn quoted(input: &str) -> IResult<&str, String> {
                 }
                 None => {}
             },
-            // The closing quote, or the end.
-            _ => return Ok((letters.as_str(), text)),
+            Some(_) => return Ok((letters.as_str(), (text, false))),
+            None => return Ok(("", (text, true))),
         }
         rest = letters.as_str();
     }
@@ -87,14 +89,15 @@ pub(crate) fn words(file: FileId, text: &str) -> Vec<Word> {
         }
         let start = text.len() - at.len();
         let quote = at.starts_with('"');
-        let lexed = if quote { quoted(at) } else { bare(at) };
-        let Ok((after, raw)) = lexed else { break };
+        let lexed =
+            if quote { quoted(at) } else { bare(at).map(|(after, raw)| (after, (raw, false))) };
+        let Ok((after, (raw, open))) = lexed else { break };
         let mut end = text.len() - after.len();
         if !quote && let Some(comment) = text[start..end].find('#') {
             end = start + comment;
         }
         let span = Span { file, start: start as u32, end: end as u32 };
-        words.push(Word { raw, span, quoted: quote, first });
+        words.push(Word { raw, span, quoted: quote, open, first });
         first = false;
         rest = after;
     }

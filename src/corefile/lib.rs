@@ -15,6 +15,7 @@ mod render;
 mod source;
 mod suggest;
 mod value;
+mod variables;
 
 pub use block::{Args, Corefile, Directive, ServerBlock, Token};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::lex::{self, Word};
+use crate::variables::expand;
 use crate::{Corefile, Diagnostic, Diagnostics, Directive, Loader, ServerBlock, Span, Token};
 
 /// Snippets put in, in all.
@@ -43,6 +44,7 @@ pub fn parse(name: &str, text: &str, loader: &dyn Loader) -> (Corefile, Diagnost
     while parser.peek().is_some() && parser.problems.0.len() < MAX_PROBLEMS {
         parser.server_block();
     }
+    parser.unused_snippets();
     (parser.corefile, parser.problems)
 }
 
@@ -52,12 +54,20 @@ struct Source {
     snippet: Option<String>,
 }
 
+/// A snippet, and whether anything imports it.
+struct Snippet {
+    words: Vec<Word>,
+    /// Its name, where it is defined.
+    span: Span,
+    used: bool,
+}
+
 struct Parser<'a> {
     corefile: Corefile,
     problems: Diagnostics,
     loader: &'a dyn Loader,
     stack: Vec<Source>,
-    snippets: HashMap<String, Vec<Word>>,
+    snippets: HashMap<String, Snippet>,
     expansions: usize,
     files: usize,
     words: usize,
@@ -76,6 +86,15 @@ impl Parser<'_> {
             );
             self.stack.clear();
             return;
+        }
+        // Only the last word can be open, and all of the file behind it is in it.
+        if let Some(last) = words.last().filter(|word| word.open) {
+            let quote = Span { end: last.span.start + 1, ..last.span };
+            self.problem(
+                Diagnostic::warning(quote, "this quote is never closed")
+                    .label("all that follows is one word")
+                    .help("add the closing `\"`"),
+            );
         }
         // Whatever came before, imported words start a line.
         if let Some(first) = words.first_mut() {
@@ -120,6 +139,9 @@ impl Parser<'_> {
     /// Puts variables into a word.
     fn token(&mut self, word: &Word) -> Token {
         let text = expand(&word.raw, self.loader);
+        if text != word.raw {
+            self.corefile.sources.expand(word.span, &text);
+        }
         Token { text, span: word.span, quoted: word.quoted }
     }
 
@@ -367,7 +389,19 @@ impl Parser<'_> {
             );
             return;
         }
-        self.snippets.insert(name, words);
+        self.snippets.insert(name, Snippet { words, span, used: false });
+    }
+
+    fn unused_snippets(&mut self) {
+        let unused: Vec<Span> =
+            self.snippets.values().filter(|snippet| !snippet.used).map(|it| it.span).collect();
+        for span in unused {
+            self.problem(
+                Diagnostic::warning(span, "no block imports this snippet")
+                    .label("defined here and nowhere used")
+                    .help("import it behind its definition, or remove it"),
+            );
+        }
     }
 
     /// `import PATTERN`: a snippet, a file or the files that match.
@@ -405,8 +439,9 @@ impl Parser<'_> {
             self.too_many(pattern.span, "imports inside each other", MAX_IMPORT_DEPTH);
             return;
         }
-        if let Some(words) = self.snippets.get(&pattern.text) {
-            let words = words.clone();
+        if let Some(snippet) = self.snippets.get_mut(&pattern.text) {
+            snippet.used = true;
+            let words = snippet.words.clone();
             self.import_snippet(pattern, words);
         } else {
             self.import_files(&pattern);
@@ -537,32 +572,4 @@ fn relative_to(file: &str, path: &str) -> PathBuf {
         Some(parent) if path.is_relative() => parent.join(path),
         _ => path.to_owned(),
     }
-}
-
-/// Puts variables in: `{%NAME%}` first, then `{$NAME}`; one that is not set is empty.
-fn expand(raw: &str, loader: &dyn Loader) -> String {
-    if !raw.contains('{') {
-        return raw.to_owned();
-    }
-    let once = replace(raw, "{%", "%}", loader);
-    replace(&once, "{$", "}", loader)
-}
-
-fn replace(text: &str, open: &str, close: &str, loader: &dyn Loader) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find(open) {
-        let Some(len) = rest[start + open.len()..].find(close) else { break };
-        let name = &rest[start + open.len()..start + open.len() + len];
-        let end = start + open.len() + len + close.len();
-        out.push_str(&rest[..start]);
-        if name.is_empty() {
-            out.push_str(&rest[start..end]);
-        } else {
-            out.push_str(&loader.env(name).unwrap_or_default());
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    out
 }

@@ -5,6 +5,9 @@ use serde_json::json;
 
 use crate::{Diagnostic, Diagnostics, Severity, Sources};
 
+/// Most characters of a variable's value that are shown.
+const MAX_VALUE: usize = 200;
+
 /// All findings as text: `file:line:column`, the line, a caret and what to do.
 pub fn render(findings: &Diagnostics, sources: &Sources) -> String {
     let mut out = String::new();
@@ -37,13 +40,30 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         }
         None => annotate_snippets::Group::with_title(title),
     };
-    for note in &finding.notes {
-        group = group.element(Level::NOTE.message(one_line(note)));
+    for note in notes(finding, sources) {
+        group = group.element(Level::NOTE.message(one_line(&note)));
     }
     if let Some(help) = &finding.help {
         group = group.element(Level::HELP.message(one_line(help)));
     }
     Renderer::plain().render(&[group]) + "\n"
+}
+
+/// The finding's notes, and what the variables at its place stand for: who reads the line does not
+/// see it.
+fn notes(finding: &Diagnostic, sources: &Sources) -> Vec<String> {
+    let mut notes = finding.notes.clone();
+    if let Some(span) = finding.span {
+        notes.extend(sources.expanded(span).map(|(written, became)| {
+            if became.is_empty() {
+                return format!("`{written}` is empty here");
+            }
+            let value: String = became.chars().take(MAX_VALUE).collect();
+            let more = if value.len() < became.len() { "…" } else { "" };
+            format!("`{written}` is `{value}{more}` here")
+        }));
+    }
+    notes
 }
 
 /// Control characters in user text must not reach a terminal.
@@ -80,7 +100,7 @@ pub fn render_json(findings: &Diagnostics, sources: &Sources) -> String {
                 "end_column": place.map(|(.., (_, column))| column),
                 "label": finding.label,
                 "help": finding.help,
-                "notes": finding.notes,
+                "notes": notes(finding, sources),
             })
         })
         .collect();

@@ -31,12 +31,32 @@ impl Span {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<(String, String)>,
+    /// What words with variables became, in the order in which they were read.
+    expanded: Vec<(Span, String)>,
 }
 
 impl Sources {
     pub(crate) fn add(&mut self, name: String, text: String) -> FileId {
         self.files.push((name, text));
         FileId(self.files.len() as u32 - 1)
+    }
+
+    /// Keeps what the word at `span` became when its variables were put in.
+    pub(crate) fn expand(&mut self, span: Span, text: &str) {
+        if self.expanded.iter().all(|(known, _)| *known != span) {
+            self.expanded.push((span, text.to_owned()));
+        }
+    }
+
+    /// The words within `span` that have variables: as they are written, and what they became.
+    pub(crate) fn expanded(&self, span: Span) -> impl Iterator<Item = (&str, &str)> {
+        let inside = move |word: &Span| {
+            word.file == span.file && word.start >= span.start && word.end <= span.end
+        };
+        self.expanded.iter().filter(move |(word, _)| inside(word)).map(|(word, became)| {
+            let written = self.text(word.file).get(word.start as usize..word.end as usize);
+            (written.unwrap_or_default(), became.as_str())
+        })
     }
 
     /// The name a file was read by.

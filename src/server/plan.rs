@@ -58,6 +58,7 @@ pub(crate) fn plan(
         let zone_keys = keys::parse(block, default_port, &mut problems);
         let directives: Vec<&Directive> = block.directives.iter().chain(extra).collect();
         let built = set_up(&directives, &zone_keys, registry, &world, &mut problems);
+        unknown_directives(&directives, block.braces, registry, &mut problems);
         let (setup, routed) = built;
         let settings = &setup.settings;
         summary.0 = settings.reload.or(summary.0);
@@ -171,6 +172,11 @@ fn set_up(
             );
             continue;
         }
+        if kind.answers
+            && let Some(unreached) = unreached(&uses, &setup.settings.ended, &keys)
+        {
+            problems.push(unreached);
+        }
         let bound = setup.settings.bind.len();
         if let Err(wrong) = (kind.setup)(&uses, &mut setup.plugin(kind.name, &keys, world)) {
             problems.extend(wrong);
@@ -181,8 +187,29 @@ fn set_up(
         let addresses = keys::addresses(&setup.settings.bind, problems);
         routed = keys::routed(zone_keys, &addresses);
     }
-    unknown_directives(directives, registry, problems);
     (setup, routed)
+}
+
+/// A warning if every query of the block ends before a plugin that answers.
+fn unreached(
+    uses: &[&Directive],
+    ended: &[(Name, &'static str)],
+    keys: &[Key],
+) -> Option<Diagnostic> {
+    let end = |key: &Key| ended.iter().find(|(zone, _)| key.zone.is_under(zone));
+    let (_, before) = keys.iter().map(end).next_back()??;
+    if !keys.iter().all(|key| end(key).is_some()) {
+        return None;
+    }
+    let used = uses.first()?;
+    let name = used.name.as_str();
+    Some(
+        Diagnostic::warning(used.name.span, format!("`{name}` is never asked"))
+            .label(format!("`{before}`, which comes before it, keeps every query of this block"))
+            .help(format!(
+                "remove it, or let `{before}` hand on what it does not know (`catena help {before}`)"
+            )),
+    )
 }
 
 fn not_built(used: &Directive, name: &str) -> Diagnostic {
@@ -191,7 +218,12 @@ fn not_built(used: &Directive, name: &str) -> Diagnostic {
         .help("remove the directive, or keep CoreDNS for this server block")
 }
 
-fn unknown_directives(directives: &[&Directive], registry: Registry, problems: &mut Diagnostics) {
+fn unknown_directives(
+    directives: &[&Directive],
+    braces: bool,
+    registry: Registry,
+    problems: &mut Diagnostics,
+) {
     for directive in directives {
         let name = directive.name.as_str();
         if registry.iter().any(|entry| entry.name() == name) {
@@ -211,6 +243,9 @@ fn unknown_directives(directives: &[&Directive], registry: Registry, problems: &
             Diagnostic::error(directive.name.span, format!("Unknown directive '{name}'"))
                 .label("no plugin has this name");
         let help = match corefile::nearest(name, registry.iter().map(Entry::name)) {
+            _ if !braces && directive.body.is_some() => {
+                "a file without braces is one server block: put the one above in braces".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => "`catena -plugins` lists the plugins of this build".to_owned(),
         };
