@@ -12,6 +12,7 @@ pub mod bufsize;
 pub mod cache;
 pub mod chaos;
 pub mod debug;
+pub mod dns64;
 pub mod erratic;
 pub mod errors;
 pub mod file;
@@ -59,7 +60,7 @@ pub const REGISTRY: Registry = &[
     Built(&log::PLUGIN),
     Known("dnstap"),
     Known("local"),
-    Known("dns64"),
+    Built(&dns64::PLUGIN),
     Built(&any::PLUGIN),
     Built(&chaos::PLUGIN),
     Built(&loadbalance::PLUGIN),
