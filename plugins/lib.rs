@@ -7,6 +7,7 @@ use chain::Entry::{Built, Known};
 use chain::Registry;
 
 pub mod any;
+pub mod autopath;
 pub mod bind;
 pub mod bufsize;
 pub mod cache;
@@ -66,7 +67,7 @@ pub const REGISTRY: Registry = &[
     Built(&loadbalance::PLUGIN),
     Known("tsig"),
     Built(&rewrite::PLUGIN),
-    Known("autopath"),
+    Built(&autopath::PLUGIN),
     Known("acl"),
     Built(&cache::PLUGIN),
     Known("header"),

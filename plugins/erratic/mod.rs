@@ -6,9 +6,11 @@ mod config;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chain::{BoxFuture, Kind, Next, Query, Ready, Reply, Roles, ServeDns, Served, Setup, Step};
+use chain::{
+    BoxFuture, Kind, Next, Query, Ready, Reply, Roles, SearchPath, ServeDns, Served, Setup, Step,
+};
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Failure, NameBuf, Rcode, Rtype, Section, Slot};
+use wire::{Class, Failure, Name, NameBuf, Rcode, Rtype, Section, Slot};
 
 use config::Config;
 
@@ -36,6 +38,17 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let number = setup.slot();
     setup.link(Erratic { config, queries: AtomicU64::new(0), number });
     Ok(())
+}
+
+/// The path that CoreDNS's own has, to try *autopath* on.
+impl SearchPath for Erratic {
+    fn search_path(&self, _: &Query, path: &mut Vec<Name>) {
+        path.extend(
+            ["a.example.org.", "b.example.org.", "."]
+                .iter()
+                .map_while(|it| Name::from_text(it).ok()),
+        );
+    }
 }
 
 impl ServeDns for Erratic {
@@ -66,7 +79,7 @@ impl ServeDns for Erratic {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { ready: Some(self), ..Roles::default() }
+        Roles { ready: Some(self), search_path: Some(self), ..Roles::default() }
     }
 }
 

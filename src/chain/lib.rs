@@ -21,9 +21,11 @@ pub mod zones;
 use std::future::Future;
 use std::pin::Pin;
 
+use corefile::Diagnostic;
+
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
-pub use roles::{CollectMetadata, Ready, Roles};
+pub use roles::{CollectMetadata, Ready, Roles, SearchPath};
 pub use run::{Batch, Chain, Link, Next, Place, Ran};
 pub use settings::Settings;
 pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
@@ -102,6 +104,15 @@ pub trait ServeDns: Send + Sync + 'static {
     /// I/O. If the query's deadline cuts it off, `on_reply` is called after all.
     fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move { self.on_reply(query, reply) })
+    }
+
+    /// The chain is complete and about to serve: whether it has what this plugin needs of it.
+    ///
+    /// # Errors
+    /// What is missing; the configuration is refused then.
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        let _ = chain;
+        Ok(())
     }
 
     /// What this plugin offers to others.

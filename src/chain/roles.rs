@@ -1,6 +1,6 @@
 //! What plugins offer to each other, by type and never by name.
 
-use wire::Query;
+use wire::{Name, Query};
 
 /// The roles a plugin takes; all are optional.
 #[derive(Default)]
@@ -13,6 +13,15 @@ pub struct Roles<'a> {
     pub ready: Option<&'a dyn Ready>,
     /// It knows something about a query before the chain runs.
     pub metadata: Option<&'a dyn CollectMetadata>,
+    /// It knows the search path of clients.
+    pub search_path: Option<&'a dyn SearchPath>,
+}
+
+/// A plugin that knows which suffixes a client's resolver tries.
+pub trait SearchPath: Send + Sync {
+    /// Adds the suffixes of the query's client in the order in which they are tried, the root last;
+    /// nothing if they are not known.
+    fn search_path(&self, query: &Query, path: &mut Vec<Name>);
 }
 
 /// A plugin that is not always ready to serve.

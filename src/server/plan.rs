@@ -72,6 +72,8 @@ pub(crate) fn plan(
         let peers = setup.peers;
         let chain = Arc::new(Chain::new(setup.links, world.clock));
         peers.set(&chain);
+        let complete = chain.links().iter().map(|link| link.plugin.complete(&chain));
+        problems.extend(complete.filter_map(Result::err));
         let metadata = setup.settings.metadata.clone().map(Arc::new);
         for (index, (key, listener)) in routed.iter().enumerate() {
             if let Some(problem) = overlap(key, *listener, &claims, &zone_keys) {
