@@ -115,6 +115,28 @@ fn a_cache_hit_allocates_nothing() {
 }
 
 #[test]
+fn a_template_that_is_always_the_same_allocates_nothing() {
+    let miss = |number: usize| {
+        format!(
+            " template IN A {{\n match ^ip{number}-(\\d+)[.]\n answer \"x. A 192.0.2.{{{{ index .Match 1 \
+             }}}}\"\n fallthrough\n }}\n"
+        )
+    };
+    let misses: String = (0..100).map(miss).collect();
+    let corefile = format!(
+        "example.org {{\n errors\n prometheus localhost:0\n{misses} template IN MX {{\n match ^www[.]\n \
+         answer \"www.example.org. 60 MX 10 a.\"\n additional \"a. 60 A 192.0.2.1\"\n ederror 29 \
+         synthesized\n fallthrough\n }}\n file zones/example.org.zone\n}}\n"
+    );
+    let questions = [
+        question("www.example.org.", Rtype::MX),
+        question("www.example.org.", Rtype::A),
+        question("ftp.example.org.", Rtype::A),
+    ];
+    assert_eq!(allocations(&corefile, &questions), 0);
+}
+
+#[test]
 fn a_rewritten_cache_hit_allocates_nothing() {
     let corefile = ". {\n errors\n prometheus localhost:0\n loadbalance\n minimal\n \
                     rewrite continue name suffix .corp.example .cluster.local answer auto\n \

@@ -2,10 +2,12 @@
 
 use chain::{Fallthrough, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
+use expr::{Expr, Type};
 use wire::{Class, Name, Rcode, Rtype, Section};
 use zone::master;
 
 use super::body::Body;
+use super::condition::Conditions;
 use super::pattern::{self, Pattern};
 
 /// One directive.
@@ -16,13 +18,24 @@ pub(super) struct Stanza {
     /// At least one; the first that matches counts.
     pub(super) patterns: Vec<Pattern>,
     /// In the order of the sections.
+    pub(super) conditions: Conditions,
     pub(super) bodies: Vec<Body>,
     pub(super) rcode: Rcode,
-    /// An extended error: code and text.
-    pub(super) extended: Option<(u16, String)>,
+    /// An extended error, as the option's data has it: the code and the text.
+    pub(super) extended: Option<Vec<u8>>,
     pub(super) fallthrough: Fallthrough,
     /// Whether every name falls through.
     pub(super) falls_through_always: bool,
+}
+
+impl Stanza {
+    /// Whether every query in its zones ends here.
+    pub(super) fn takes_everything(&self) -> bool {
+        self.class == Class::ANY
+            && self.qtype == Rtype::ANY
+            && self.conditions.is_empty()
+            && self.patterns.iter().any(Pattern::is_all)
+    }
 }
 
 const OPTIONS: &[&str] =
@@ -74,6 +87,7 @@ fn head(directive: &Directive, default: &[Name]) -> Result<Stanza, Diagnostic> {
         qtype,
         zones: zones.iter().cloned().collect(),
         patterns: Vec::new(),
+        conditions: Conditions::new(),
         bodies: Vec::new(),
         rcode: Rcode::NOERROR,
         extended: None,
@@ -129,12 +143,9 @@ fn read(
             );
             Ok(())
         }
-        ("var" | "expr", _) => {
-            let word = option.name.as_str();
-            Err(Diagnostic::error(option.name.span, format!("`{word}` is not supported yet"))
-                .label("expressions are not there yet")
-                .help("say it with `match` if that can be"))
-        }
+        ("var", _) => variable(option, &mut stanza.conditions),
+        ("expr", _) => condition(option, &stanza.conditions, warnings)
+            .map(|condition| stanza.conditions.conditions.push(condition)),
         _ => Err(directive.unknown_option(option, OPTIONS)),
     };
     errors.extend(result.err());
@@ -162,16 +173,59 @@ fn rcode(option: &Directive) -> Result<Rcode, Diagnostic> {
 }
 
 /// `ederror CODE [TEXT]`.
-fn extended(option: &Directive) -> Result<(u16, String), Diagnostic> {
+fn extended(option: &Directive) -> Result<Vec<u8>, Diagnostic> {
     let mut args = option.args();
     let code = args.value::<u16>("an extended error code")?;
     let text = args.next().map(|text| text.text.clone()).unwrap_or_default();
     match args.next() {
-        None => Ok((code, text)),
+        None => Ok([&code.to_be_bytes(), text.as_bytes()].concat()),
         Some(surplus) => Err(Diagnostic::error(surplus.span, "the text must be one argument")
             .label("this is another one")
             .help(format!("put the text in quotes: `ederror {code} \"…\"`"))),
     }
+}
+
+/// `var NAME EXPRESSION`.
+fn variable(option: &Directive, conditions: &mut Conditions) -> Result<(), Diagnostic> {
+    let mut args = option.args();
+    let name = args.required("a name")?;
+    let text = name.as_str();
+    let is_name = !text.starts_with(|first: char| first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !is_name || text.is_empty() {
+        return Err(Diagnostic::error(name.span, format!("invalid variable name `{text}`"))
+            .label("expected letters, digits and `_`")
+            .help("write the name, then the expression: `var ip group('ip')`"));
+    }
+    if conditions.is_reserved(text) {
+        return Err(Diagnostic::error(name.span, format!("variable name `{text}` is reserved"))
+            .label("this means something in expressions already")
+            .help("choose another name"));
+    }
+    args.required("an expression")?;
+    let expr = expr::from_args(&option.args[1..], &conditions.scope)?;
+    conditions.declare(text, expr);
+    Ok(())
+}
+
+/// `expr EXPRESSION`.
+fn condition(
+    option: &Directive,
+    conditions: &Conditions,
+    warnings: &mut Diagnostics,
+) -> Result<Expr, Diagnostic> {
+    option.args().required("an expression")?;
+    let expr = expr::from_args(&option.args, &conditions.scope)?;
+    if !matches!(expr.kind(), Type::Bool | Type::Any) {
+        let span = option.args.last().map_or(option.span, |last| option.args[0].span.to(last.span));
+        let kind = expr.kind();
+        warnings.push(
+            Diagnostic::warning(span, format!("a condition must be bool, and this is {kind}"))
+                .label("this is never true")
+                .help("compare it with something: `type() == 'A'`"),
+        );
+    }
+    Ok(expr)
 }
 
 fn regex(token: &Token) -> Result<Pattern, Diagnostic> {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use wire::{Query, name};
 
+use super::condition::{Conditions, Values};
 use super::go::{Error, List, Map, Member, Object, Of, Program, Value};
 use super::pattern::Pattern;
 
@@ -24,6 +25,9 @@ pub(super) struct Data<'q> {
     pub(super) pattern: &'q Pattern,
     pub(super) class: &'q str,
     pub(super) qtype: &'q str,
+    pub(super) conditions: &'q Conditions,
+    /// Of the variables.
+    pub(super) values: &'q Values,
 }
 
 impl Data<'_> {
@@ -90,7 +94,7 @@ impl<'d> Object<'d> for Root<'d> {
             "Message" => Value::Object(&self.message),
             "Question" => Value::Object(&self.message.question),
             "Remote" => Value::Text(Cow::Owned(data.query.peer.ip().to_canonical().to_string())),
-            "Var" => Value::Map(Map { entries: [].into(), of: Of::Any }),
+            "Var" => Value::Map(data.conditions.shown(data.values)),
             "Meta" => return Some(Member::LookUp),
             _ => return None,
         }))
@@ -170,5 +174,33 @@ impl<'d> Object<'d> for Question<'d> {
 impl Question<'_> {
     fn name(&self) -> String {
         name::Text(self.query.original_name()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_looked_up() {
+        let mut query = Query::new();
+        let from = Query::new();
+        query.ask_on_behalf(&from, b"\x01a\x00", wire::Rtype::A, false);
+        query.collect_metadata();
+        query.set_metadata("test/label", || "value".to_owned());
+        let data = Data {
+            query: &query,
+            zone: ".",
+            name: "a.",
+            pattern: &Pattern::all(),
+            class: "IN",
+            qtype: "A",
+            conditions: &Conditions::new(),
+            values: &Vec::new(),
+        };
+        let mut out = String::new();
+        let program = Program::parse(r#"{{ .Meta "test/label" }},{{ "none" | .Meta }}"#).unwrap();
+        data.run(&program, &mut out).unwrap();
+        assert_eq!(out, "value,");
     }
 }

@@ -4,6 +4,7 @@
 //! answers. Bodies are Go's templates (`go`), their results are read like lines of a zone file.
 
 mod body;
+mod condition;
 mod config;
 mod counts;
 mod data;
@@ -21,15 +22,19 @@ use wire::name::NameBuf;
 use wire::{Rcode, Rtype};
 
 use body::Trouble;
+use condition::Values;
 use config::Stanza;
 use counts::Counts;
 use data::Data;
-use select::{Areas, Found, Pick};
+use select::{Areas, Found, Pick, Selection};
 use text::NameText;
 
 /// The `template` directive.
+///
+/// It makes exceptions rather than serve a zone: the Corefiles of clusters have it behind `forward`, and
+/// nobody is surprised that it is asked first.
 pub static PLUGIN: Kind =
-    Kind { name: "template", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "template", doc: include_str!("README.md"), once: false, answers: false, setup };
 
 /// Lookups of our own inside each other: aliases may lead back here.
 const MAX_DEPTH: u8 = 8;
@@ -37,6 +42,11 @@ const MAX_DEPTH: u8 = 8;
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (stanzas, warnings) = config::parse(uses, &setup.zones())?;
     setup.requests.warnings.extend(warnings);
+    for directive in uses {
+        setup.warn_outside(directive.args.get(2..).unwrap_or_default());
+    }
+    let all = stanzas.iter().filter(|stanza| stanza.takes_everything());
+    setup.ends(all.flat_map(|stanza| stanza.zones.iter().cloned()));
     let counts = stanzas.iter().map(|stanza| Counts::new(stanza, setup.keys)).collect();
     let plugin =
         Template { areas: Areas::new(&stanzas), stanzas, counts, resolver: setup.resolver() };
@@ -54,23 +64,12 @@ struct Template {
 }
 
 impl ServeDns for Template {
+    #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let mut name = NameText::new();
-        let found = match self.pick(query, &mut name) {
-            Pick::Found(found) => found,
-            Pick::Next => return Ok(Step::Next),
-            Pick::Refused => return Err(Failure::rcode(Rcode::SERVFAIL)),
-        };
-        self.counts[found.stanza].matched(found.zone, query);
-        let stanza = &self.stanzas[found.stanza];
-        if stanza.rcode == Rcode::SERVFAIL {
-            return Err(servfail(stanza));
+        match self.areas.select(query) {
+            Some(selection) => self.answer(selection, query, reply),
+            None => Ok(Step::Next),
         }
-        if self.write(found, 0, query, &mut name, reply)?.is_some() {
-            return Ok(Step::Wait);
-        }
-        finish(stanza, reply);
-        Ok(Step::Done)
     }
 
     /// Only for answers with an alias whose target this server can resolve.
@@ -83,28 +82,65 @@ impl ServeDns for Template {
         Box::pin(async move {
             reply.clear();
             let mut name = NameText::new();
-            let found = match self.pick(query, &mut name) {
-                Pick::Found(found) => found,
-                Pick::Next => {
+            let mut values = Values::new();
+            let selection = self.areas.select(query);
+            let found = match selection.map(|all| self.pick(all, query, &mut name, &mut values)) {
+                Some(Pick::Found(found)) => found,
+                Some(Pick::Refused) => return Err(Failure::rcode(Rcode::SERVFAIL)),
+                Some(Pick::Next) | None => {
                     next.run(query, reply).await;
                     return Ok(Step::Done);
                 }
-                Pick::Refused => return Err(Failure::rcode(Rcode::SERVFAIL)),
             };
             let mut at = 0;
-            while let Some((behind, target)) = self.write(found, at, query, &mut name, reply)? {
+            while let Some((behind, target)) =
+                self.write(found, at, query, &mut name, &values, reply)?
+            {
                 self.chase(&target, query, reply).await;
                 at = behind;
             }
-            finish(&self.stanzas[found.stanza], reply);
-            Ok(Step::Done)
+            finish(&self.stanzas[found.stanza], query, reply)
         })
     }
 }
 
 impl Template {
-    fn pick(&self, query: &Query, name: &mut NameText) -> Pick {
-        self.areas.pick(&self.stanzas, query, name, |_, _| Some(true))
+    /// Answers a query for which some stanzas are in question.
+    fn answer(&self, selection: &Selection, query: &mut Query, reply: &mut Reply) -> Served {
+        let mut name = NameText::new();
+        let mut values = Values::new();
+        let found = match self.pick(selection, query, &mut name, &mut values) {
+            Pick::Found(found) => found,
+            Pick::Next => return Ok(Step::Next),
+            Pick::Refused => return Err(Failure::rcode(Rcode::SERVFAIL)),
+        };
+        self.counts[found.stanza].matched(found.zone, query);
+        let stanza = &self.stanzas[found.stanza];
+        if stanza.rcode == Rcode::SERVFAIL {
+            return Err(servfail(stanza));
+        }
+        if self.write(found, 0, query, &mut name, &values, reply)?.is_some() {
+            return Ok(Step::Wait);
+        }
+        finish(stanza, query, reply)
+    }
+
+    /// Which stanza answers, and the values of its variables.
+    fn pick(
+        &self,
+        selection: &Selection,
+        query: &Query,
+        name: &mut NameText,
+        values: &mut Values,
+    ) -> Pick {
+        selection.pick(&self.stanzas, query, name, |found, name| {
+            let stanza = &self.stanzas[found.stanza];
+            if stanza.conditions.is_empty() {
+                return Some(true);
+            }
+            let pattern = &stanza.patterns[found.pattern];
+            stanza.conditions.hold(query, name, pattern, values).ok()
+        })
     }
 
     /// Writes the records of the stanza from number `from` on, up to an alias whose target is to be
@@ -115,6 +151,7 @@ impl Template {
         from: usize,
         query: &Query,
         name: &mut NameText,
+        values: &Values,
         reply: &mut Reply,
     ) -> Result<Option<(usize, NameBuf)>, Failure> {
         let (stanza, counts) = (&self.stanzas[found.stanza], &self.counts[found.stanza]);
@@ -127,6 +164,8 @@ impl Template {
             pattern: &stanza.patterns[found.pattern],
             class: counts.class(query),
             qtype: counts.qtype(query),
+            conditions: &stanza.conditions,
+            values,
         });
         let mut text = String::new();
         for (index, body) in rest.iter().enumerate() {
@@ -177,22 +216,27 @@ impl Template {
 }
 
 /// What all replies of a stanza have.
-fn finish(stanza: &Stanza, reply: &mut Reply) {
+fn finish(stanza: &Stanza, query: &Query, reply: &mut Reply) -> Served {
+    // RFC 6891 section 6.1.3: the upper bits of such a code stand in the OPT record.
+    if stanza.rcode.extended_bits() != 0 && query.edns().is_none() {
+        return Err(Failure::rcode(Rcode::SERVFAIL));
+    }
     reply.set_authoritative(true);
     reply.set_rcode(stanza.rcode);
-    if let Some((code, text)) = &stanza.extended {
-        let mut data = Vec::with_capacity(2 + text.len());
-        data.extend_from_slice(&code.to_be_bytes());
-        data.extend_from_slice(text.as_bytes());
-        reply.opt.push(option::EXTENDED_ERROR, &data);
+    if let Some(data) = &stanza.extended {
+        reply.opt.push(option::EXTENDED_ERROR, data);
     }
+    Ok(Step::Done)
 }
 
 /// CoreDNS loses the extended error of a stanza that says SERVFAIL; the client gets it here.
 fn servfail(stanza: &Stanza) -> Failure {
     let failure = Failure::rcode(Rcode::SERVFAIL);
-    match &stanza.extended {
-        Some((code, text)) => failure.extended(*code, text.clone()),
+    match stanza.extended.as_deref().and_then(<[u8]>::split_first_chunk) {
+        Some((code, text)) => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            failure.extended(u16::from_be_bytes(*code), text)
+        }
         None => failure,
     }
 }

@@ -61,6 +61,12 @@ impl Pattern {
         &self.groups
     }
 
+    /// The number of a group by its name or number.
+    pub(super) fn group(&self, key: &str) -> Option<usize> {
+        let at = self.groups.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        Some(self.groups[at].1)
+    }
+
     /// What each group captured of a name that matches, the whole match first.
     pub(super) fn captures<'n>(&self, name: &'n str) -> Vec<&'n str> {
         let found = self.regex.as_ref().map(|regex| regex.captures(name.as_bytes()));

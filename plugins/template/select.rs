@@ -3,8 +3,6 @@
 //! Stanzas are tried in the order of the Corefile. What can be known before, is: which of them have
 //! a zone that the name is in and a type that fits; their expressions are tried together.
 
-use std::collections::HashMap;
-
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use wire::{Class, Name, Query, Rtype, hash, name};
 
@@ -17,8 +15,8 @@ const MIN_SET: usize = 4;
 /// The zones of all stanzas, and for each the stanzas in question.
 pub(super) struct Areas {
     areas: Vec<Area>,
-    /// By the hash of the zone.
-    by_hash: HashMap<u64, Vec<u32>>,
+    /// Hashes of the zones, in order, and where the zones are.
+    by_hash: Vec<(u64, u32)>,
     /// Bit `n` is set if a zone has `n` labels: other depths need no look.
     depths: u128,
 }
@@ -27,16 +25,15 @@ pub(super) struct Areas {
 struct Area {
     zone: Name,
     /// For a type that a stanza names.
-    by_type: Vec<(Rtype, Selection)>,
+    by_type: Vec<(Rtype, Option<Selection>)>,
     /// For all other types.
-    other: Selection,
+    other: Option<Selection>,
     /// For questions for all types.
-    any: Selection,
+    any: Option<Selection>,
 }
 
-/// Stanzas in question, in order.
-#[derive(Default)]
-struct Selection {
+/// Stanzas in question, in order; at least one.
+pub(super) struct Selection {
     candidates: Vec<Candidate>,
     /// All their expressions, unless there are few.
     set: Option<RegexSet>,
@@ -77,17 +74,14 @@ pub(super) enum Pick {
 impl Areas {
     pub(super) fn new(stanzas: &[Stanza]) -> Self {
         let mut zones: Vec<&Name> = Vec::new();
-        let mut by_hash: HashMap<u64, Vec<u32>> = HashMap::new();
-        let mut depths = 0;
-        for zone in stanzas.iter().flat_map(|stanza| &stanza.zones) {
-            let wire = zone.as_wire();
-            let known = by_hash.entry(hash::name(wire)).or_default();
-            if known.iter().all(|&at| zones[at as usize] != zone) {
-                known.push(zones.len() as u32);
-                zones.push(zone);
-                depths |= 1u128 << name::label_count(wire);
-            }
-        }
+        zones.extend(stanzas.iter().flat_map(|stanza| &stanza.zones));
+        zones.sort_unstable();
+        zones.dedup();
+        let hashes = zones.iter().map(|zone| hash::name(zone.as_wire())).zip(0..);
+        let mut by_hash: Vec<(u64, u32)> = hashes.collect();
+        by_hash.sort_unstable();
+        let labels = zones.iter().map(|zone| name::label_count(zone.as_wire()));
+        let depths = labels.fold(0, |depths, labels| depths | 1u128 << labels);
         let areas = zones.iter().map(|zone| Area::new(zone, stanzas)).collect();
         Self { areas, by_hash, depths }
     }
@@ -95,12 +89,22 @@ impl Areas {
     fn find(&self, query: &Query) -> Option<&Area> {
         let labels = query.labels();
         (0..=labels).filter(|label| self.depths >> (labels - label) & 1 == 1).find_map(|label| {
-            let known = self.by_hash.get(&query.suffix_hash(label))?;
-            let areas = known.iter().map(|&at| &self.areas[at as usize]);
-            areas.into_iter().find(|area| area.zone.as_wire() == query.suffix(label))
+            let hash = query.suffix_hash(label);
+            let first = self.by_hash.partition_point(|(known, _)| *known < hash);
+            let same = self.by_hash[first..].iter().take_while(|(known, _)| *known == hash);
+            let mut areas = same.map(|&(_, at)| &self.areas[at as usize]);
+            areas.find(|area| area.zone.as_wire() == query.suffix(label))
         })
     }
 
+    /// The stanzas that are in question; none if `None`.
+    #[inline]
+    pub(super) fn select(&self, query: &Query) -> Option<&Selection> {
+        self.find(query)?.selection(query.qtype())
+    }
+}
+
+impl Selection {
     /// Which stanza answers. `holds` tells whether what else a stanza asks for is true.
     pub(super) fn pick(
         &self,
@@ -109,18 +113,16 @@ impl Areas {
         name: &mut NameText,
         mut holds: impl FnMut(Found, &str) -> Option<bool>,
     ) -> Pick {
-        let Some(area) = self.find(query) else { return Pick::Next };
-        let selection = area.selection(query.qtype());
         let mut hits = None;
-        if let Some(set) = &selection.set {
+        if let Some(set) = &self.set {
             let name = name.of(query).as_bytes();
-            if selection.passes && !set.is_match(name) {
+            if self.passes && !set.is_match(name) {
                 return Pick::Next;
             }
             hits = Some(set.matches(name));
         }
         let qclass = query.qclass();
-        for candidate in &selection.candidates {
+        for candidate in &self.candidates {
             let stanza = &stanzas[candidate.stanza];
             if stanza.class != qclass && stanza.class != Class::ANY && qclass != Class::ANY {
                 continue;
@@ -182,19 +184,22 @@ impl Area {
         }
     }
 
-    fn selection(&self, qtype: Rtype) -> &Selection {
+    fn selection(&self, qtype: Rtype) -> Option<&Selection> {
         if qtype == Rtype::ANY {
-            return &self.any;
+            return self.any.as_ref();
         }
         match self.by_type.binary_search_by_key(&qtype, |(wanted, _)| *wanted) {
-            Ok(at) => &self.by_type[at].1,
-            Err(_) => &self.other,
+            Ok(at) => self.by_type[at].1.as_ref(),
+            Err(_) => self.other.as_ref(),
         }
     }
 }
 
 impl Selection {
-    fn new(mut candidates: Vec<Candidate>, stanzas: &[Stanza]) -> Self {
+    fn new(mut candidates: Vec<Candidate>, stanzas: &[Stanza]) -> Option<Self> {
+        if candidates.is_empty() {
+            return None;
+        }
         let mut patterns = Vec::new();
         for candidate in &mut candidates {
             candidate.pattern = patterns.len();
@@ -208,6 +213,6 @@ impl Selection {
         let set = if patterns.len() < MIN_SET { None } else { compile() };
         let passes =
             candidates.iter().all(|candidate| stanzas[candidate.stanza].falls_through_always);
-        Self { candidates, set, passes }
+        Some(Self { candidates, set, passes })
     }
 }
