@@ -6,11 +6,13 @@
 use chain::Entry::{Built, Known};
 use chain::Registry;
 
+pub mod acl;
 pub mod any;
 pub mod autopath;
 pub mod bind;
 pub mod bufsize;
 pub mod cache;
+pub mod cancel;
 pub mod chaos;
 pub mod debug;
 pub mod dns64;
@@ -18,9 +20,11 @@ pub mod erratic;
 pub mod errors;
 pub mod file;
 pub mod forward;
+pub mod header;
 pub mod health;
 pub mod hosts;
 pub mod loadbalance;
+pub mod local;
 pub mod log;
 pub mod r#loop;
 pub mod metadata;
@@ -39,7 +43,7 @@ pub const REGISTRY: Registry = &[
     Built(&root::PLUGIN),
     Built(&metadata::PLUGIN),
     Known("geoip"),
-    Known("cancel"),
+    Built(&cancel::PLUGIN),
     Known("proxyproto"),
     Known("quic"),
     Known("grpc_server"),
@@ -61,7 +65,7 @@ pub const REGISTRY: Registry = &[
     Built(&errors::PLUGIN),
     Built(&log::PLUGIN),
     Known("dnstap"),
-    Known("local"),
+    Built(&local::PLUGIN),
     Built(&dns64::PLUGIN),
     Built(&any::PLUGIN),
     Built(&chaos::PLUGIN),
@@ -69,9 +73,9 @@ pub const REGISTRY: Registry = &[
     Known("tsig"),
     Built(&rewrite::PLUGIN),
     Built(&autopath::PLUGIN),
-    Known("acl"),
+    Built(&acl::PLUGIN),
     Built(&cache::PLUGIN),
-    Known("header"),
+    Built(&header::PLUGIN),
     Known("dnssec"),
     Known("tls"),
     Built(&minimal::PLUGIN),

@@ -65,6 +65,10 @@ impl ServeDns for Dns64 {
             if answer.is_silent() {
                 return;
             }
+            // That there are no addresses is not known then.
+            if let Some(failure) = answer.take_failure() {
+                return reply.fail(failure);
+            }
             if let Some(translated) = self.translated.get(usize::from(query.key)) {
                 translated.inc(metrics::SHARED);
             }
@@ -92,10 +96,7 @@ impl Dns64 {
             .map_while(Result::ok)
             .filter(|record| record.section == Section::Authority && record.rtype == Rtype::SOA);
         let most = soa.last().map_or(MAX_TTL, |record| record.ttl);
-        let mut drafts = match answer.failure() {
-            Some(_) => Vec::new(),
-            None => answer.drafts(),
-        };
+        let mut drafts = answer.drafts();
         drafts.iter_mut().for_each(|draft| self.translate(draft, most));
         reply.replace_records(query, &drafts);
         reply.set_rcode(Rcode::NOERROR);

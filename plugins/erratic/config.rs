@@ -25,13 +25,23 @@ impl Default for Config {
 const AMOUNT: u64 = 2;
 const DURATION: Duration = Duration::from_millis(100);
 
-/// The configuration of a block; several directives add up.
-pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
+/// The configuration of a block; several directives add up. Warnings go to `warnings`.
+pub(super) fn parse(
+    uses: &[&Directive],
+    warnings: &mut Diagnostics,
+) -> Result<Config, Diagnostics> {
     let mut config = Config::default();
     let mut drops = false;
     let mut errors = Diagnostics::default();
     for directive in uses {
-        errors.extend(directive.args().end().err());
+        if let Some(word) = directive.args.first() {
+            let message = format!("`{}` has no effect", word.as_str());
+            warnings.push(
+                Diagnostic::warning(word.span, message)
+                    .label("CoreDNS passes over words here")
+                    .help("remove it; `erratic` is for all zones of its block"),
+            );
+        }
         for option in directive.options() {
             errors.extend(option.no_body().err());
             let result = match option.name.as_str() {

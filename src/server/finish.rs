@@ -5,7 +5,7 @@
 
 use wire::edns::option;
 use wire::name;
-use wire::{Class, NameBuf, Query, Rcode, Record, Reply, Rtype, Section};
+use wire::{Class, NameBuf, Opcode, Query, Rcode, Record, Reply, Rtype, Section};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
@@ -108,14 +108,17 @@ fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
 #[inline]
 fn flags(query: &Query, reply: &Reply, rcode: Rcode) -> u16 {
     let bit = |yes: bool, place: u32| u16::from(yes) << place;
+    // RD and CD are a query's (RFC 1035 section 4.1.1); notifications have neither.
+    let is_query = query.opcode() == Opcode::QUERY;
+    let desired = || is_query && query.recursion_desired();
     bit(true, 15)
         | u16::from(query.opcode().0) << 11
         | bit(reply.authoritative(), 10)
         | bit(reply.truncated, 9)
-        | bit(reply.recursion_desired.unwrap_or_else(|| query.recursion_desired()), 8)
+        | bit(reply.recursion_desired.unwrap_or_else(desired), 8)
         | bit(reply.recursion_available, 7)
         | bit(reply.authentic_data, 5)
-        | bit(query.checking_disabled(), 4)
+        | bit(is_query && query.checking_disabled(), 4)
         | u16::from(rcode.header_bits())
 }
 

@@ -18,6 +18,7 @@ impl Query {
         let parsed = self.parse();
         debug_assert!(parsed.is_ok(), "a question of our own parses");
         self.depth = from.depth.saturating_add(1);
+        self.deadline = from.deadline;
     }
 
     /// Makes this the same question as `from` asked, with a memory of its own.

@@ -1,0 +1,137 @@
+//! `acl`: decides by the client's address and the type asked for who gets an answer.
+//!
+//! It reads the query only; which rule fits is `rules`.
+
+mod config;
+mod nets;
+
+use chain::metrics::{self, Counter};
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet};
+use corefile::{Diagnostics, Directive};
+use wire::edns::{ede, option};
+use wire::{Name, Rcode};
+
+use config::{Action, Policy};
+
+/// The `acl` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "acl", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+/// The view that a block belongs to; there are none yet.
+const VIEW: &str = "";
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    for directive in uses {
+        setup.warn_outside(&directive.args);
+    }
+    let rules = config::parse(uses, &setup.zones())?;
+    let servers: Vec<&str> = setup.keys.iter().map(|key| &*key.server).collect();
+    let allowed = servers.iter().map(|server| {
+        metrics::counter(
+            "coredns_acl_allowed_requests_total",
+            "Counter of DNS requests being allowed.",
+            &["server", "view"],
+            &[server, VIEW],
+        )
+    });
+    let allowed = allowed.collect();
+    let rules = rules.into_iter().map(|(zones, policies)| Rule::new(zones, policies, &servers));
+    let acl = Acl { rules: rules.collect(), allowed };
+    setup.link(acl);
+    Ok(())
+}
+
+struct Acl {
+    rules: Box<[Rule]>,
+    /// In the order of the block's keys.
+    allowed: Box<[Counter]>,
+}
+
+/// One directive.
+struct Rule {
+    zones: ZoneSet,
+    policies: Vec<Policy>,
+    counts: Vec<Counts>,
+}
+
+/// The counters of one zone of a rule, for each key of the block.
+struct Counts {
+    zone: Name,
+    keys: Box<[[Counter; 3]]>,
+}
+
+impl Rule {
+    fn new(zones: ZoneSet, policies: Vec<Policy>, servers: &[&str]) -> Self {
+        let count = |name, help, zone: &str, server: &str| {
+            metrics::counter(name, help, &["server", "zone", "view"], &[server, zone, VIEW])
+        };
+        let counts = zones.iter().map(|zone| {
+            let text = zone.to_string();
+            let of = |server: &&str| {
+                [
+                    (
+                        "coredns_acl_blocked_requests_total",
+                        "Counter of DNS requests being blocked.",
+                    ),
+                    (
+                        "coredns_acl_filtered_requests_total",
+                        "Counter of DNS requests being filtered.",
+                    ),
+                    (
+                        "coredns_acl_dropped_requests_total",
+                        "Counter of DNS requests being dropped.",
+                    ),
+                ]
+                .map(|(name, help)| count(name, help, &text, server))
+            };
+            Counts { zone: zone.clone(), keys: servers.iter().map(of).collect() }
+        });
+        let counts = counts.collect();
+        Self { zones, policies, counts }
+    }
+
+    fn count(&self, zone: &Name, which: usize, query: &Query) {
+        let of_zone = self.counts.iter().find(|counts| counts.zone == *zone);
+        if let Some(keys) = of_zone.and_then(|counts| counts.keys.get(usize::from(query.key))) {
+            keys[which].inc(query.worker);
+        }
+    }
+}
+
+impl ServeDns for Acl {
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let client = query.peer.ip();
+        for rule in &self.rules {
+            let Some((_, zone)) = rule.zones.find(query) else { continue };
+            let fits = |policy: &&Policy| policy.fits(query.qtype(), client);
+            let Some(policy) = rule.policies.iter().find(fits) else { continue };
+            match policy.action {
+                Action::Allow => break,
+                Action::Block => {
+                    rule.count(zone, 0, query);
+                    tell(reply, Rcode::REFUSED, ede::BLOCKED);
+                    return Ok(Step::Done);
+                }
+                Action::Filter => {
+                    rule.count(zone, 1, query);
+                    tell(reply, Rcode::NOERROR, ede::FILTERED);
+                    return Ok(Step::Done);
+                }
+                Action::Drop => {
+                    rule.count(zone, 2, query);
+                    return Ok(Step::Drop);
+                }
+            }
+        }
+        if let Some(allowed) = self.allowed.get(usize::from(query.key)) {
+            allowed.inc(query.worker);
+        }
+        Ok(Step::Next)
+    }
+}
+
+/// An empty reply that says why (RFC 8914).
+fn tell(reply: &mut Reply, rcode: Rcode, why: u16) {
+    reply.set_rcode(rcode);
+    reply.opt.push(option::EXTENDED_ERROR, &why.to_be_bytes());
+}

@@ -1,0 +1,33 @@
+//! `cancel`: gives every query a time after which nobody waits for its answer any more.
+//!
+//! It sets the query's deadline; whoever waits for something is cut off there by the chain.
+
+mod config;
+
+use std::time::Duration;
+
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use corefile::{Diagnostics, Directive};
+
+/// The `cancel` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "cancel", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let timeout = config::parse(uses)?;
+    setup.link(Cancel { timeout });
+    Ok(())
+}
+
+struct Cancel {
+    timeout: Duration,
+}
+
+impl ServeDns for Cancel {
+    #[inline]
+    fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        let end = query.now.plus(self.timeout);
+        query.deadline = Some(query.deadline.map_or(end, |earlier| earlier.min(end)));
+        Ok(Step::Next)
+    }
+}
