@@ -14,6 +14,8 @@ pub(super) struct Counts {
     servers: Vec<usize>,
     /// The listeners, as they are called in metrics.
     names: Vec<Arc<str>>,
+    /// The name of the block's view.
+    view: String,
     /// The zones of the stanza.
     zones: Vec<String>,
     class: Class,
@@ -26,7 +28,7 @@ const LABELS: &[&str] = &["server", "zone", "view", "class", "type"];
 const BODY_LABELS: &[&str] = &["server", "zone", "view", "class", "type", "section", "template"];
 
 impl Counts {
-    pub(super) fn new(stanza: &Stanza, keys: &[Key]) -> Self {
+    pub(super) fn new(stanza: &Stanza, keys: &[Key], view: &str) -> Self {
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut servers = Vec::new();
         for key in keys {
@@ -41,7 +43,15 @@ impl Counts {
         }
         let zones: Vec<String> = stanza.zones.iter().map(ToString::to_string).collect();
         let matches = (0..names.len() * zones.len()).map(|_| OnceLock::new()).collect();
-        Self { servers, names, zones, class: stanza.class, qtype: stanza.qtype, matches }
+        Self {
+            servers,
+            names,
+            view: view.to_owned(),
+            zones,
+            class: stanza.class,
+            qtype: stanza.qtype,
+            matches,
+        }
     }
 
     /// The text of zone `index`.
@@ -84,7 +94,13 @@ impl Counts {
                 "coredns_template_matches_total",
                 "Counter of template regex matches.",
                 LABELS,
-                &[&self.names[server], &self.zones[zone], "", self.class(query), self.qtype(query)],
+                &[
+                    &self.names[server],
+                    &self.zones[zone],
+                    &self.view,
+                    self.class(query),
+                    self.qtype(query),
+                ],
             )
         });
         counter.inc(query.worker);
@@ -116,7 +132,7 @@ impl Counts {
         let labels = [
             &*self.names[self.server(query)],
             &*self.zones[zone],
-            "",
+            &*self.view,
             self.class(query),
             self.qtype(query),
             section,

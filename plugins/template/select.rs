@@ -3,6 +3,8 @@
 //! Stanzas are tried in the order of the Corefile. What can be known before, is: which of them have
 //! a zone that the name is in and a type that fits; their expressions are tried together.
 
+use std::collections::HashMap;
+
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use wire::{Class, Name, Query, Rtype, hash, name};
 
@@ -82,7 +84,8 @@ impl Areas {
         by_hash.sort_unstable();
         let labels = zones.iter().map(|zone| name::label_count(zone.as_wire()));
         let depths = labels.fold(0, |depths, labels| depths | 1u128 << labels);
-        let areas = zones.iter().map(|zone| Area::new(zone, stanzas)).collect();
+        let owners = owners(stanzas);
+        let areas = zones.iter().map(|zone| Area::new(zone, &owners, stanzas)).collect();
         Self { areas, by_hash, depths }
     }
 
@@ -149,21 +152,29 @@ impl Selection {
     }
 }
 
+/// Which stanzas have a zone.
+type Owners<'s> = HashMap<&'s [u8], Vec<Candidate>>;
+
+fn owners(stanzas: &[Stanza]) -> Owners<'_> {
+    let mut owners = Owners::new();
+    for (stanza, what) in stanzas.iter().enumerate() {
+        for (zone, name) in what.zones.iter().enumerate() {
+            let candidate = Candidate { stanza, zone, pattern: 0 };
+            owners.entry(name.as_wire()).or_default().push(candidate);
+        }
+    }
+    owners
+}
+
 impl Area {
-    fn new(zone: &Name, stanzas: &[Stanza]) -> Self {
-        let fitting: Vec<Candidate> = stanzas
-            .iter()
-            .enumerate()
-            .filter_map(|(stanza, what)| {
-                let longest = what
-                    .zones
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, known)| zone.is_under(known))
-                    .max_by_key(|(_, known)| name::label_count(known.as_wire()));
-                longest.map(|(zone, _)| Candidate { stanza, zone, pattern: 0 })
-            })
-            .collect();
+    fn new(zone: &Name, owners: &Owners<'_>, stanzas: &[Stanza]) -> Self {
+        // From the zone up to the root: of several zones of a stanza the longest comes first.
+        let wire = zone.as_wire();
+        let starts = name::label_starts(wire).map(|(at, _)| at).chain([wire.len() - 1]);
+        let mut fitting: Vec<Candidate> =
+            starts.filter_map(|at| owners.get(&wire[at..])).flatten().copied().collect();
+        fitting.sort_by_key(|candidate| candidate.stanza);
+        fitting.dedup_by_key(|candidate| candidate.stanza);
         let select = |fits: &dyn Fn(Rtype) -> bool| {
             let fits = fitting.iter().filter(|candidate| fits(stanzas[candidate.stanza].qtype));
             Selection::new(fits.copied().collect(), stanzas)
