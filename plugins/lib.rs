@@ -35,6 +35,7 @@ pub mod ready;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod template;
 pub mod whoami;
 
 /// All directives. Those that are only `Known` give an error that says so.
@@ -78,7 +79,7 @@ pub const REGISTRY: Registry = &[
     Known("dnssec"),
     Known("tls"),
     Built(&minimal::PLUGIN),
-    Known("template"),
+    Built(&template::PLUGIN),
     Known("transfer"),
     Built(&hosts::PLUGIN),
     Known("route53"),

@@ -1,8 +1,7 @@
 //! Follows an alias that leads out of the zone, by asking this server itself.
 
 use chain::{Query, Reply, Resolve};
-use wire::name::NameBuf;
-use wire::{Rcode, Rtype, Section, name, rdata};
+use wire::{Rcode, Section};
 use zone::Zone;
 
 /// Resolves `target` and completes the reply, which ends with the alias.
@@ -24,7 +23,7 @@ pub(super) async fn chase(
         zone.push_authority(query, reply);
         return;
     }
-    append(answer, reply);
+    reply.append_answer(answer);
     match answer.rcode() {
         Rcode::NXDOMAIN => {
             reply.set_rcode(Rcode::NXDOMAIN);
@@ -37,40 +36,4 @@ pub(super) async fn chase(
         Rcode::NOERROR if answer.count(Section::Answer) == 0 => zone.push_negative(query, reply),
         _ => zone.push_authority(query, reply),
     }
-}
-
-/// Adds the answer section of one reply to that of another.
-fn append(from: &Reply, to: &mut Reply) {
-    if from.failure().is_some() {
-        return;
-    }
-    let mut owner = NameBuf::new();
-    let mut expanded = Vec::new();
-    let records = from.records().map_while(Result::ok);
-    for record in records.take_while(|record| record.section == Section::Answer) {
-        expanded.clear();
-        let message = from.bytes();
-        let whole =
-            rdata::expand(record.rtype, message, record.rdata_at, record.end, &mut expanded);
-        if record.owner(&mut owner).is_ok() && whole.is_ok() {
-            // The chain of aliases has come back to where it was: each record once
-            // (RFC 2181 section 5).
-            if record.rtype == Rtype::CNAME && has_alias(to, owner.as_wire()) {
-                return;
-            }
-            let (rtype, class) = (record.rtype, record.class);
-            to.push(Section::Answer, owner.as_wire(), rtype, class, record.ttl, &expanded);
-        }
-    }
-}
-
-/// Whether the answer section has a CNAME record at `owner`.
-fn has_alias(reply: &Reply, owner: &[u8]) -> bool {
-    let mut known = NameBuf::new();
-    reply.records().map_while(Result::ok).any(|record| {
-        record.section == Section::Answer
-            && record.rtype == Rtype::CNAME
-            && record.owner(&mut known).is_ok()
-            && name::eq(known.as_wire(), owner)
-    })
 }

@@ -3,6 +3,7 @@
 //! Plugins write records and set meaning (authoritative, rcode, failure); ids, echoed flags, OPT,
 //! truncation and the bytes of failures are the business of the server's `finish` alone.
 
+mod append;
 mod readdress;
 
 use std::borrow::Cow;

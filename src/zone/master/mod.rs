@@ -82,7 +82,7 @@ pub fn read(
     includes: &dyn Includes,
     each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(), Vec<ZoneError>> {
-    reader::read(source, options, includes, each)
+    reader::read(source, options, includes, reader::BUFFER, each)
 }
 
 /// Reads a master file that is in memory; `$INCLUDE` is refused.
@@ -91,7 +91,9 @@ pub fn parse_text(
     options: &Options<'_>,
     each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<(), Vec<ZoneError>> {
-    read(&mut text.as_bytes(), options, &NoIncludes, each)
+    // Room for all of it, and for seeing that it ends.
+    let buffer = (text.len() + 1).min(reader::BUFFER);
+    reader::read(&mut text.as_bytes(), options, &NoIncludes, buffer, each)
 }
 
 /// A record with everything in wire form that owns its parts.

@@ -13,7 +13,7 @@ use super::{FALLBACK_TTL, Includes, MAX_ERRORS, Options, generate, number};
 use crate::RecordRef;
 
 /// The buffer of a file.
-const BUFFER: usize = 1 << 20;
+pub(super) const BUFFER: usize = 1 << 20;
 /// The buffer of an included file at first.
 const SMALL_BUFFER: usize = 1 << 16;
 /// The longest entry, for which the buffer grows.
@@ -27,27 +27,28 @@ pub(super) fn read(
     source: &mut dyn Read,
     options: &Options<'_>,
     includes: &dyn Includes,
+    buffer: usize,
     each: Each<'_>,
 ) -> Result<(), Vec<ZoneError>> {
     let mut shared = Shared {
         includes,
         each,
         errors: Vec::new(),
-        rdata: Vec::with_capacity(1 << 16),
+        rdata: Vec::with_capacity(buffer.min(1 << 16)),
         deepest: options.include_depth,
     };
     let mut state = State {
         file: options.file.into(),
         depth: 0,
         origin: options.origin.clone(),
-        owner: Vec::with_capacity(512),
+        owner: Vec::with_capacity(buffer.min(512)),
         default_ttl: options.default_ttl,
         last_ttl: None,
         soa_minimum: None,
         class: Class::IN,
         include: None,
     };
-    file(source, &mut state, &mut shared, BUFFER);
+    file(source, &mut state, &mut shared, buffer);
     if shared.errors.is_empty() { Ok(()) } else { Err(shared.errors) }
 }
 

@@ -1,0 +1,127 @@
+//! The text of one record: made once if it is always the same, else for each query.
+
+use wire::{Reply, Section};
+use zone::master::OwnedRecord;
+
+use super::config::first_record;
+use super::data::{self, Data};
+use super::go::{Error, Program};
+
+/// One record of a stanza.
+pub(super) struct Body {
+    pub(super) section: Section,
+    /// The text as Go writes it down: a label of the metrics.
+    pub(super) source: String,
+    made: Made,
+}
+
+enum Made {
+    /// No query changes it.
+    Once(Result<OwnedRecord, String>),
+    ForEach(Program),
+}
+
+/// Why there is no record.
+pub(super) enum Trouble {
+    /// The template failed.
+    Template(String),
+    /// What it made is not a record.
+    Record(String),
+}
+
+impl Body {
+    /// Parses the text. Errors: it is not Go's syntax.
+    pub(super) fn new(text: &str, section: Section) -> Result<Self, Error> {
+        let program = Program::parse(text)?;
+        let source = program.source();
+        let made = match program.literal() {
+            Some(text) => {
+                let mut record = None;
+                let read = first_record(text, &mut |found| record = Some(OwnedRecord::from(found)));
+                let missing = || read.err().unwrap_or_default();
+                Made::Once(record.ok_or_else(missing))
+            }
+            None => Made::ForEach(program),
+        };
+        Ok(Self { section, source, made })
+    }
+
+    /// Why the text can never be a record.
+    pub(super) fn broken(&self) -> Option<&str> {
+        match &self.made {
+            Made::Once(Err(why)) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Fields that the data has not, with their places.
+    pub(super) fn unknown_fields(&self) -> Vec<(&str, usize)> {
+        match &self.made {
+            Made::Once(_) => Vec::new(),
+            Made::ForEach(program) => {
+                let mut fields = program.fields();
+                fields.retain(|(name, _)| !data::FIELDS.contains(name));
+                fields
+            }
+        }
+    }
+
+    /// Whether the query changes the record.
+    pub(super) fn needs_data(&self) -> bool {
+        matches!(self.made, Made::ForEach(_))
+    }
+
+    /// Writes the record, and returns its RDATA if it is an alias. Without data only texts that no
+    /// query changes are written.
+    pub(super) fn push(
+        &self,
+        data: Option<&Data<'_>>,
+        text: &mut String,
+        reply: &mut Reply,
+    ) -> Result<Option<wire::name::NameBuf>, Trouble> {
+        let mut alias = None;
+        let mut take = |record: zone::RecordRef<'_>| {
+            if record.rtype == wire::Rtype::CNAME {
+                let mut target = wire::name::NameBuf::new();
+                alias = target.push_name(record.rdata).is_ok().then_some(target);
+            }
+            reply.push(
+                self.section,
+                record.owner,
+                record.rtype,
+                record.class,
+                record.ttl,
+                record.rdata,
+            );
+        };
+        match (&self.made, data) {
+            (Made::Once(Ok(record)), _) => take(record.as_ref()),
+            (Made::Once(Err(why)), _) => return Err(Trouble::Record(why.clone())),
+            (Made::ForEach(program), Some(data)) => {
+                text.clear();
+                data.run(program, text).map_err(|error| {
+                    let at = error.at;
+                    Trouble::Template(format!(
+                        "template: {}:1:{at}: {}",
+                        self.word(),
+                        error.message
+                    ))
+                })?;
+                first_record(text, &mut take).map_err(Trouble::Record)?;
+            }
+            (Made::ForEach(_), None) => {
+                return Err(Trouble::Template("there is no data".to_owned()));
+            }
+        }
+        Ok(alias)
+    }
+
+    /// The name of the section in metrics and messages.
+    pub(super) fn word(&self) -> &'static str {
+        match self.section {
+            Section::Answer => "answer",
+            Section::Authority => "authority",
+            Section::Additional => "additional",
+        }
+    }
+}

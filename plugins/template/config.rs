@@ -1,0 +1,259 @@
+//! The arguments of `template`: one stanza for each directive.
+
+use chain::{Fallthrough, ZoneSet};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
+use wire::{Class, Name, Rcode, Rtype, Section};
+use zone::master;
+
+use super::body::Body;
+use super::pattern::{self, Pattern};
+
+/// One directive.
+pub(super) struct Stanza {
+    pub(super) class: Class,
+    pub(super) qtype: Rtype,
+    pub(super) zones: Vec<Name>,
+    /// At least one; the first that matches counts.
+    pub(super) patterns: Vec<Pattern>,
+    /// In the order of the sections.
+    pub(super) bodies: Vec<Body>,
+    pub(super) rcode: Rcode,
+    /// An extended error: code and text.
+    pub(super) extended: Option<(u16, String)>,
+    pub(super) fallthrough: Fallthrough,
+    /// Whether every name falls through.
+    pub(super) falls_through_always: bool,
+}
+
+const OPTIONS: &[&str] =
+    &["match", "answer", "additional", "authority", "rcode", "ederror", "fallthrough", "upstream"];
+
+/// The stanzas of a block, whose zones are `default`, and warnings about them.
+pub(super) fn parse(
+    uses: &[&Directive],
+    default: &[Name],
+) -> Result<(Vec<Stanza>, Diagnostics), Diagnostics> {
+    let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
+    let mut stanzas = Vec::new();
+    for directive in uses {
+        match head(directive, default) {
+            Ok(mut stanza) => {
+                for option in directive.options() {
+                    read(directive, option, &mut stanza, &mut errors, &mut warnings);
+                }
+                stanza.bodies.sort_by_key(|body| body.section as usize);
+                if stanza.patterns.is_empty() {
+                    stanza.patterns.push(Pattern::all());
+                }
+                stanzas.push(stanza);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.has_errors() { Err(errors) } else { Ok((stanzas, warnings)) }
+}
+
+/// `template CLASS TYPE [ZONES...]`.
+fn head(directive: &Directive, default: &[Name]) -> Result<Stanza, Diagnostic> {
+    let mut args = directive.args();
+    let class = args.required("a class")?;
+    let class = Class::from_text(class.as_str()).ok_or_else(|| {
+        Diagnostic::error(class.span, format!("invalid query class `{}`", class.as_str()))
+            .label("expected `IN`, `CH`, `HS` or `ANY`")
+            .help("write the class before the type, as in `template IN A`")
+    })?;
+    let qtype = args.required("a type")?;
+    let qtype = Rtype::from_text(qtype.as_str()).ok_or_else(|| {
+        Diagnostic::error(qtype.span, format!("invalid query type `{}`", qtype.as_str()))
+            .label("expected a type such as `A`, `PTR` or `ANY`")
+            .help("`ANY` stands for all types; zones follow behind the type")
+    })?;
+    let zones = ZoneSet::from_args(args.remaining(), default)?;
+    Ok(Stanza {
+        class,
+        qtype,
+        zones: zones.iter().cloned().collect(),
+        patterns: Vec::new(),
+        bodies: Vec::new(),
+        rcode: Rcode::NOERROR,
+        extended: None,
+        fallthrough: Fallthrough::NEVER,
+        falls_through_always: false,
+    })
+}
+
+fn read(
+    directive: &Directive,
+    option: &Directive,
+    stanza: &mut Stanza,
+    errors: &mut Diagnostics,
+    warnings: &mut Diagnostics,
+) {
+    errors.extend(option.no_body().err());
+    let mut args = option.args();
+    let section = match option.name.as_str() {
+        "answer" => Some(Section::Answer),
+        "authority" => Some(Section::Authority),
+        "additional" => Some(Section::Additional),
+        _ => None,
+    };
+    let result = match (option.name.as_str(), section) {
+        (_, Some(section)) => args.required("a record").map(|first| {
+            for token in std::iter::once(first).chain(args.remaining()) {
+                match body(token, section, warnings) {
+                    Ok(body) => stanza.bodies.push(body),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }),
+        ("match", _) => args.required("a regular expression").map(|first| {
+            for token in std::iter::once(first).chain(args.remaining()) {
+                match regex(token) {
+                    Ok(pattern) => stanza.patterns.push(pattern),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }),
+        ("rcode", _) => rcode(option).map(|rcode| stanza.rcode = rcode),
+        ("ederror", _) => extended(option).map(|extended| stanza.extended = Some(extended)),
+        ("fallthrough", _) => Fallthrough::from_args(args.remaining()).map(|found| {
+            stanza.fallthrough = found;
+            stanza.falls_through_always =
+                option.args.is_empty() || option.args.iter().any(|zone| zone.as_str() == ".");
+        }),
+        ("upstream", _) => {
+            warnings.push(
+                Diagnostic::warning(option.name.span, "`upstream` does nothing any more")
+                    .label("ignored")
+                    .help("drop it: what an alias leads to is asked of this server anyway"),
+            );
+            Ok(())
+        }
+        ("var" | "expr", _) => {
+            let word = option.name.as_str();
+            Err(Diagnostic::error(option.name.span, format!("`{word}` is not supported yet"))
+                .label("expressions are not there yet")
+                .help("say it with `match` if that can be"))
+        }
+        _ => Err(directive.unknown_option(option, OPTIONS)),
+    };
+    errors.extend(result.err());
+}
+
+fn rcode(option: &Directive) -> Result<Rcode, Diagnostic> {
+    let mut args = option.args();
+    let word = args.required("a response code")?;
+    args.end()?;
+    let found = match word.as_str() {
+        // What these are called where TSIG is spoken, and an old slip of the pen.
+        "BADSIG" => Some(Rcode::BADVERS),
+        "NOTIMPL" => Some(Rcode::NOTIMP),
+        text => Rcode::from_text(text).filter(|rcode| rcode.mnemonic().is_some()),
+    };
+    found.ok_or_else(|| {
+        let error = Diagnostic::error(word.span, format!("unknown rcode `{}`", word.as_str()))
+            .label("expected a response code such as `NXDOMAIN`");
+        let known = Rcode::KNOWN.iter().filter_map(|rcode| rcode.mnemonic());
+        match corefile::nearest(&word.as_str().to_uppercase(), known) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help("without this option it is `NOERROR`"),
+        }
+    })
+}
+
+/// `ederror CODE [TEXT]`.
+fn extended(option: &Directive) -> Result<(u16, String), Diagnostic> {
+    let mut args = option.args();
+    let code = args.value::<u16>("an extended error code")?;
+    let text = args.next().map(|text| text.text.clone()).unwrap_or_default();
+    match args.next() {
+        None => Ok((code, text)),
+        Some(surplus) => Err(Diagnostic::error(surplus.span, "the text must be one argument")
+            .label("this is another one")
+            .help(format!("put the text in quotes: `ederror {code} \"…\"`"))),
+    }
+}
+
+fn regex(token: &Token) -> Result<Pattern, Diagnostic> {
+    let text = token.as_str();
+    if text.len() > pattern::MAX_LEN {
+        let message = format!("regex pattern too long: {} > {}", text.len(), pattern::MAX_LEN);
+        return Err(Diagnostic::error(token.span, message)
+            .label("this pattern is too long")
+            .help("split it over several `match` options: the first that matches counts"));
+    }
+    Pattern::new(text).map_err(|error| {
+        Diagnostic::error(token.span, format!("could not parse regex: `{text}`"))
+            .label("this pattern cannot be compiled")
+            .help("the syntax is RE2's: no look-around, no backreferences")
+            .note(error)
+    })
+}
+
+fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<Body, Diagnostic> {
+    let body = Body::new(token.as_str(), section).map_err(|error| {
+        let shown = Diagnostic::error(place(token, error.at), error.message)
+            .label("the template goes wrong here");
+        match error.hint {
+            Some(hint) => shown.help(hint),
+            None => shown.help("the syntax is that of Go's text/template"),
+        }
+    })?;
+    if let Some(why) = body.broken() {
+        warnings.push(
+            Diagnostic::warning(token.span, format!("this is not a record: {why}"))
+                .label("queries that match get SERVFAIL")
+                .help("write it as in a zone file: `name 60 IN A 192.0.2.1`"),
+        );
+    }
+    for (name, at) in body.unknown_fields() {
+        let warning = Diagnostic::warning(place(token, at), format!("there is no field `.{name}`"))
+            .label("queries that match get SERVFAIL");
+        warnings.push(match corefile::nearest(name, super::data::FIELDS.iter().copied()) {
+            Some(near) => warning.help(format!("did you mean `.{near}`?")),
+            None => warning.help(format!("fields: .{}", super::data::FIELDS.join(", ."))),
+        });
+    }
+    Ok(body)
+}
+
+/// Where byte `at` of a token's text was written, or the whole token if escapes or variables make
+/// the text another one than what was written.
+fn place(token: &Token, at: usize) -> Span {
+    let span = token.span;
+    let quotes = u32::from(token.quoted);
+    if (span.end - span.start) as usize != token.text.len() + 2 * quotes as usize {
+        return span;
+    }
+    let rest = token.text.get(at..).unwrap_or_default();
+    let len = rest.chars().next().map_or(0, char::len_utf8) as u32;
+    let start = span.start + quotes + at as u32;
+    Span { start, end: start + len, ..span }
+}
+
+/// The first record of a text, as a zone file would have it. Errors: there is none.
+pub(super) fn first_record(
+    text: &str,
+    take: &mut dyn FnMut(zone::RecordRef<'_>),
+) -> Result<(), String> {
+    let root = Name::root();
+    let mut options = master::Options::new(&root);
+    options.default_ttl = Some(master::FALLBACK_TTL);
+    let mut any = false;
+    let read = master::parse_text(text, &options, &mut |record| {
+        if any {
+            return Err("a second record".to_owned());
+        }
+        any = true;
+        take(record);
+        Ok(())
+    });
+    match read {
+        _ if any => Ok(()),
+        Err(errors) => {
+            let first = errors.into_iter().next();
+            Err(first.map_or_else(String::new, |error| error.message))
+        }
+        Ok(()) => Err("there is no record".to_owned()),
+    }
+}

@@ -1,0 +1,147 @@
+//! The metrics, with CoreDNS's names and labels.
+
+use std::sync::{Arc, OnceLock};
+
+use chain::metrics::{self, Counter};
+use chain::{Key, Query};
+use wire::{Class, Rtype};
+
+use super::config::Stanza;
+
+/// What was counted for one stanza.
+pub(super) struct Counts {
+    /// For each key of the block, which of the servers it is.
+    servers: Vec<usize>,
+    /// The listeners, as they are called in metrics.
+    names: Vec<Arc<str>>,
+    /// The zones of the stanza.
+    zones: Vec<String>,
+    class: Class,
+    qtype: Rtype,
+    /// For each server and zone; made when first counted, as metrics show only what happened.
+    matches: Vec<OnceLock<Box<[OnceLock<Counter>]>>>,
+}
+
+const LABELS: &[&str] = &["server", "zone", "view", "class", "type"];
+const BODY_LABELS: &[&str] = &["server", "zone", "view", "class", "type", "section", "template"];
+
+impl Counts {
+    pub(super) fn new(stanza: &Stanza, keys: &[Key]) -> Self {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        let mut servers = Vec::new();
+        for key in keys {
+            let at = names.iter().position(|known| *known == key.server).unwrap_or_else(|| {
+                names.push(Arc::clone(&key.server));
+                names.len() - 1
+            });
+            servers.push(at);
+        }
+        if names.is_empty() {
+            names.push("".into());
+        }
+        let zones: Vec<String> = stanza.zones.iter().map(ToString::to_string).collect();
+        let matches = (0..names.len() * zones.len()).map(|_| OnceLock::new()).collect();
+        Self { servers, names, zones, class: stanza.class, qtype: stanza.qtype, matches }
+    }
+
+    /// The text of zone `index`.
+    pub(super) fn zone(&self, index: usize) -> &str {
+        &self.zones[index]
+    }
+
+    /// The class as CoreDNS calls it: the query's, or the stanza's if it asks for all.
+    pub(super) fn class(&self, query: &Query) -> &'static str {
+        let asked = query.qclass();
+        let class = if asked == Class::ANY { self.class } else { asked };
+        class.mnemonic().unwrap_or_default()
+    }
+
+    /// The type, likewise.
+    pub(super) fn qtype(&self, query: &Query) -> &'static str {
+        let asked = query.qtype();
+        let qtype = if asked == Rtype::ANY { self.qtype } else { asked };
+        qtype.mnemonic().unwrap_or_default()
+    }
+
+    /// Counts a query that the stanza answers.
+    pub(super) fn matched(&self, zone: usize, query: &Query) {
+        let server = self.server(query);
+        let classes = if self.class == Class::ANY { Class::KNOWN.len() + 1 } else { 1 };
+        let types = if self.qtype == Rtype::ANY { Rtype::KNOWN.len() + 1 } else { 1 };
+        // A stanza of one type has one label, as the types of its queries are that one or ANY.
+        let class = match classes {
+            1 => 0,
+            _ => index(Class::KNOWN, query.qclass()),
+        };
+        let qtype = match types {
+            1 => 0,
+            _ => index(Rtype::KNOWN, query.qtype()),
+        };
+        let table = self.matches[server * self.zones.len() + zone]
+            .get_or_init(|| (0..classes * types).map(|_| OnceLock::new()).collect());
+        let counter = table[class * types + qtype].get_or_init(|| {
+            metrics::counter(
+                "coredns_template_matches_total",
+                "Counter of template regex matches.",
+                LABELS,
+                &[&self.names[server], &self.zones[zone], "", self.class(query), self.qtype(query)],
+            )
+        });
+        counter.inc(query.worker);
+    }
+
+    /// Counts a template that failed.
+    #[cold]
+    pub(super) fn template_failed(&self, zone: usize, query: &Query, section: &str, body: &str) {
+        let name = "coredns_template_template_failures_total";
+        self.failed(name, "Counter of go template failures.", zone, query, section, body);
+    }
+
+    /// Counts a template that did not make a record.
+    #[cold]
+    pub(super) fn record_failed(&self, zone: usize, query: &Query, section: &str, body: &str) {
+        let name = "coredns_template_rr_failures_total";
+        self.failed(name, "Counter of mis-templated RRs.", zone, query, section, body);
+    }
+
+    fn failed(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        zone: usize,
+        query: &Query,
+        section: &str,
+        body: &str,
+    ) {
+        let labels = [
+            &*self.names[self.server(query)],
+            &*self.zones[zone],
+            "",
+            self.class(query),
+            self.qtype(query),
+            section,
+            body,
+        ];
+        metrics::counter(name, help, BODY_LABELS, &labels).inc(query.worker);
+    }
+
+    fn server(&self, query: &Query) -> usize {
+        self.servers.get(usize::from(query.key)).copied().unwrap_or(0)
+    }
+}
+
+/// The place of a code among those that have names; behind them if it has none.
+fn index<T: Ord>(known: &[T], code: T) -> usize {
+    known.binary_search(&code).unwrap_or(known.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order() {
+        assert!(Rtype::KNOWN.is_sorted());
+        assert!(Class::KNOWN.is_sorted());
+    }
+}

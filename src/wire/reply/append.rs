@@ -1,0 +1,43 @@
+//! Puts the answer of one reply behind that of another.
+
+use super::Reply;
+use crate::name::{self, NameBuf};
+use crate::record::Section;
+use crate::{Rtype, rdata};
+
+impl Reply {
+    /// Adds the answer section of `from`, unless that failed. Ends where a chain of aliases has come
+    /// back to where it was: each record is sent once (RFC 2181 section 5).
+    pub fn append_answer(&mut self, from: &Self) {
+        if from.failure().is_some() {
+            return;
+        }
+        let mut owner = NameBuf::new();
+        let mut expanded = Vec::new();
+        let records = from.records().map_while(Result::ok);
+        for record in records.take_while(|record| record.section == Section::Answer) {
+            expanded.clear();
+            let message = from.bytes();
+            let whole =
+                rdata::expand(record.rtype, message, record.rdata_at, record.end, &mut expanded);
+            if record.owner(&mut owner).is_ok() && whole.is_ok() {
+                if record.rtype == Rtype::CNAME && self.has_alias(owner.as_wire()) {
+                    return;
+                }
+                let (rtype, class) = (record.rtype, record.class);
+                self.push(Section::Answer, owner.as_wire(), rtype, class, record.ttl, &expanded);
+            }
+        }
+    }
+
+    /// Whether the answer section has a CNAME record at `owner`.
+    fn has_alias(&self, owner: &[u8]) -> bool {
+        let mut known = NameBuf::new();
+        self.records().map_while(Result::ok).any(|record| {
+            record.section == Section::Answer
+                && record.rtype == Rtype::CNAME
+                && record.owner(&mut known).is_ok()
+                && name::eq(known.as_wire(), owner)
+        })
+    }
+}
