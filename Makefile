@@ -4,7 +4,7 @@ FUZZ_TARGETS := query name corefile zonefile reply serve
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 
-.PHONY: run test lint unit smoke bench fuzz cases need-cargo-fuzz need-dnspython need-peers
+.PHONY: run test lint unit smoke bench fuzz compare cases need-cargo-fuzz need-dnspython need-peers
 
 run: ## serve Corefile.example on port 1053
 	cargo run --release -- -conf Corefile.example
@@ -28,6 +28,9 @@ fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TAR
 bench: ## the real binary beside its peers: benches/README.md
 	cargo build --release
 	cargo bench --bench servers
+
+compare: ## every scenario put to this server and to the `coredns` on PATH
+	cargo test --test compare
 
 cases: need-dnspython ## black-box cases that others wrote, where they lie beside the repository
 	cargo build --release

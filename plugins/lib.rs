@@ -36,12 +36,15 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 pub mod template;
+pub mod view;
 pub mod whoami;
 
 /// All directives. Those that are only `Known` give an error that says so.
 pub const REGISTRY: Registry = &[
     Built(&root::PLUGIN),
     Built(&metadata::PLUGIN),
+    // CoreDNS lists it last; like these two it is no part of the chain, and others need its name.
+    Built(&view::PLUGIN),
     Known("geoip"),
     Built(&cancel::PLUGIN),
     Known("proxyproto"),
@@ -98,6 +101,5 @@ pub const REGISTRY: Registry = &[
     Built(&whoami::PLUGIN),
     Known("on"),
     Known("sign"),
-    Known("view"),
     Known("nomad"),
 ];

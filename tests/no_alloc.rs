@@ -106,6 +106,19 @@ fn a_zone_answer_allocates_nothing() {
 }
 
 #[test]
+fn the_usual_conditions_of_a_view_allocate_nothing() {
+    let corefile = "example.org {\n view other {\n expr not incidr(client_ip(), '127.0.0.0/8') or \
+                    type() == 'TXT'\n }\n whoami\n}\n\
+                    example.org {\n view local {\n expr type() in ['A', 'MX'] and proto() == 'udp'\n \
+                    expr name() endsWith '.org.' and name() matches '^(www|ftp)[.]'\n \
+                    expr \"any(['127.0.0.0/8', '::1/128'], incidr(client_ip(), #))\"\n }\n \
+                    prometheus localhost:0\n file zones/example.org.zone\n}\n";
+    let questions =
+        [question("www.example.org.", Rtype::A), question("ftp.example.org.", Rtype::A)];
+    assert_eq!(allocations(corefile, &questions), 0);
+}
+
+#[test]
 fn a_cache_hit_allocates_nothing() {
     let corefile =
         ". {\n errors\n prometheus localhost:0\n loadbalance\n cache\n forward . 192.0.2.53\n}\n";

@@ -17,25 +17,24 @@ use config::{Action, Policy};
 pub static PLUGIN: Kind =
     Kind { name: "acl", doc: include_str!("README.md"), once: false, answers: false, setup };
 
-/// The view that a block belongs to; there are none yet.
-const VIEW: &str = "";
-
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
         setup.warn_outside(&directive.args);
     }
     let rules = config::parse(uses, &setup.zones())?;
+    let view = setup.view();
     let servers: Vec<&str> = setup.keys.iter().map(|key| &*key.server).collect();
     let allowed = servers.iter().map(|server| {
         metrics::counter(
             "coredns_acl_allowed_requests_total",
             "Counter of DNS requests being allowed.",
             &["server", "view"],
-            &[server, VIEW],
+            &[server, view],
         )
     });
     let allowed = allowed.collect();
-    let rules = rules.into_iter().map(|(zones, policies)| Rule::new(zones, policies, &servers));
+    let rules =
+        rules.into_iter().map(|(zones, policies)| Rule::new(zones, policies, &servers, view));
     let acl = Acl { rules: rules.collect(), allowed };
     setup.link(acl);
     Ok(())
@@ -61,9 +60,9 @@ struct Counts {
 }
 
 impl Rule {
-    fn new(zones: ZoneSet, policies: Vec<Policy>, servers: &[&str]) -> Self {
+    fn new(zones: ZoneSet, policies: Vec<Policy>, servers: &[&str], view: &str) -> Self {
         let count = |name, help, zone: &str, server: &str| {
-            metrics::counter(name, help, &["server", "zone", "view"], &[server, zone, VIEW])
+            metrics::counter(name, help, &["server", "zone", "view"], &[server, zone, view])
         };
         let counts = zones.iter().map(|zone| {
             let text = zone.to_string();

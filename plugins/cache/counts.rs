@@ -26,11 +26,11 @@ const PLAIN: &[&str] = &["server", "zones", "view"];
 
 impl Counts {
     /// The counters of the listener `server`; they count on if an earlier configuration had them.
-    pub(super) fn new(server: &str, zones: &str) -> Self {
-        let plain = |name, help| metrics::counter(name, help, PLAIN, &[server, zones, ""]);
+    pub(super) fn new(server: &str, zones: &str, view: &str) -> Self {
+        let plain = |name, help| metrics::counter(name, help, PLAIN, &[server, zones, view]);
         let by_type = |name, help| {
             [Half::Success, Half::Denial].map(|half| {
-                metrics::counter(name, help, BY_TYPE, &[server, half.label(), zones, ""])
+                metrics::counter(name, help, BY_TYPE, &[server, half.label(), zones, view])
             })
         };
         Self {
@@ -78,7 +78,7 @@ impl Counts {
 }
 
 /// Shows the size of `store` for each of the block's servers.
-pub(super) fn show_entries(keys: &[Key], zones: &str, store: &Arc<Store>) {
+pub(super) fn show_entries(keys: &[Key], zones: &str, view: &str, store: &Arc<Store>) {
     for key in keys {
         for half in [Half::Success, Half::Denial] {
             let store = Arc::downgrade(store);
@@ -86,7 +86,7 @@ pub(super) fn show_entries(keys: &[Key], zones: &str, store: &Arc<Store>) {
                 "coredns_cache_entries",
                 "The number of elements in the cache.",
                 BY_TYPE,
-                &[&key.server, half.label(), zones, ""],
+                &[&key.server, half.label(), zones, view],
                 move || store.upgrade().map_or(0.0, |store| store.len(half) as f64),
             );
         }

@@ -67,10 +67,11 @@ impl Cache {
             Ok(store) => store,
             Err(never) => match never {},
         };
-        counts::show_entries(setup.keys, &config.zones_label, &store);
+        let view = setup.view();
+        counts::show_entries(setup.keys, &config.zones_label, view, &store);
         let servers =
             setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
-        let counts = servers.map(|server| Counts::new(server, &config.zones_label)).collect();
+        let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
         Self {
             store,
             flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
@@ -205,6 +206,9 @@ fn identity(config: &Config, setup: &Setup<'_>) -> String {
         for (address, _) in bind.addresses.iter().chain(&bind.except) {
             let _ = write!(text, " on {address}");
         }
+    }
+    if let Some(view) = &setup.settings.view {
+        let _ = write!(text, " view {}", view.identity);
     }
     let capacities = [&config.success, &config.denial].map(|limits| limits.capacity);
     let _ = write!(text, " zones {} capacities {capacities:?}", config.zones_label);

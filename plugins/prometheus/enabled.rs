@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use chain::metrics::{self, Sample, Type, Value};
 use chain::{Peers, Setup};
 
-use super::VIEW;
-
 /// A server block whose plugins are to be listed.
 #[derive(Clone)]
 pub(super) struct Block(Arc<Inner>);
@@ -16,6 +14,7 @@ struct Inner {
     /// Server and zone of each key.
     keys: Vec<(String, String)>,
     peers: Peers,
+    view: String,
     /// `metadata` is a plugin to CoreDNS; here it is a setting and has no link.
     metadata: bool,
 }
@@ -30,6 +29,7 @@ impl Block {
         Self(Arc::new(Inner {
             keys: keys.map(|key| (key.server.to_string(), key.zone.to_string())).collect(),
             peers: setup.peers(),
+            view: setup.view().to_owned(),
             metadata: setup.settings.metadata.is_some(),
         }))
     }
@@ -73,7 +73,7 @@ fn samples(out: &mut Vec<Sample>) {
         let metadata = block.metadata.then_some("metadata");
         for name in metadata.into_iter().chain(chain.links().iter().map(|link| link.name)) {
             for (server, zone) in &block.keys {
-                seen.insert([server.clone(), zone.clone(), VIEW.to_owned(), name.to_owned()]);
+                seen.insert([server.clone(), zone.clone(), block.view.clone(), name.to_owned()]);
             }
         }
     }

@@ -18,9 +18,6 @@ pub static PLUGIN: Kind =
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The view that a block belongs to; there are none yet.
-const VIEW: &str = "";
-
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
     setup.http(&config.address, config.span, "/metrics", |_| HttpReply {
@@ -53,8 +50,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let _listed = enabled.list();
         std::future::pending::<()>().await;
     });
-    let keys = setup.keys.iter();
-    let keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), VIEW)).collect();
+    let (keys, view) = (setup.keys.iter(), setup.view());
+    let keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), view)).collect();
     let peers = setup.peers();
     setup.link(Prometheus { keys, peers });
     Ok(())

@@ -1,9 +1,12 @@
 //! What directives tell the server itself rather than the chain.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use corefile::Span;
+use wire::Query;
 
 /// The server's own settings of one block; each is set by one configuration-only directive.
 #[derive(Clone, Debug)]
@@ -26,6 +29,31 @@ pub struct Settings {
     pub metadata: Option<crate::ZoneSet>,
     /// Zones whose queries go no further than the plugin of this name.
     pub ended: Vec<(wire::Name, &'static str)>,
+    /// `view`: the block takes some of the queries in its zones only.
+    pub view: Option<View>,
+}
+
+/// Which queries a block takes.
+#[derive(Clone)]
+pub struct View {
+    /// Its name, a label of metrics.
+    pub name: Arc<str>,
+    /// Tells it from every other view, for what is kept over a reload.
+    pub identity: String,
+    /// Who decides.
+    pub filter: Arc<dyn Filter>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.identity)
+    }
+}
+
+/// Decides whether a block takes a query; of several blocks with one zone the first that does.
+pub trait Filter: Send + Sync {
+    /// Whether it takes this one. On the listener's thread; does not wait.
+    fn takes(&self, query: &Query) -> bool;
 }
 
 /// One `bind` directive.
@@ -72,6 +100,7 @@ impl Default for Settings {
             all_classes: false,
             metadata: None,
             ended: Vec::new(),
+            view: None,
         }
     }
 }

@@ -263,6 +263,11 @@ impl Setup<'_> {
         }
     }
 
+    /// The name of the block's view, for metrics; empty if it has none.
+    pub fn view(&self) -> &str {
+        self.settings.view.as_ref().map_or("", |view| &view.name)
+    }
+
     /// A path argument, relative to the block's `root`.
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());

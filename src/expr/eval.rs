@@ -23,7 +23,8 @@ pub(crate) struct Run<'v> {
     steps: usize,
     memory: usize,
     locals: Vec<Value<'v>>,
-    pub(crate) frames: Vec<Running<'v>>,
+    /// The innermost function that runs over an array; those around it wait on the stack.
+    pub(crate) running: Option<Running<'v>>,
 }
 
 /// A function that runs over an array, at one element.
@@ -52,7 +53,7 @@ type Got<'v> = Result<Value<'v>, Halt>;
 
 impl<'v> Run<'v> {
     pub(crate) fn new(env: &'v dyn Environment) -> Self {
-        Self { env, steps: 0, memory: 0, locals: Vec::new(), frames: Vec::new() }
+        Self { env, steps: 0, memory: 0, locals: Vec::new(), running: None }
     }
 
     /// The value of the whole.
@@ -91,10 +92,14 @@ impl<'v> Run<'v> {
             Node::Environment => Value::Nil,
             Node::Variable(index) => self.env.variable(*index),
             Node::Local(index) => self.locals.get(*index).cloned().unwrap_or(Value::Nil),
-            Node::Element => self.frames.last().map_or(Value::Nil, |frame| frame.element.clone()),
-            Node::Index => self.frames.last().map_or(Value::Nil, |frame| Value::Int(frame.index)),
+            Node::Element => {
+                self.running.as_ref().map_or(Value::Nil, |frame| frame.element.clone())
+            }
+            Node::Index => {
+                self.running.as_ref().map_or(Value::Nil, |frame| Value::Int(frame.index))
+            }
             Node::Accumulator => {
-                self.frames.last().map_or(Value::Nil, |frame| frame.accumulator.clone())
+                self.running.as_ref().map_or(Value::Nil, |frame| frame.accumulator.clone())
             }
             Node::Not(node, spot) => Value::Bool(!self.bool(node, *spot)?),
             Node::Negate(node, spot) => match self.get(node)? {

@@ -177,9 +177,10 @@ impl<'v> Run<'v> {
     ) -> Result<Value<'v>, Halt> {
         let element = lists::item(items, index).unwrap_or(Value::Nil);
         let Some(body) = &run.body else { return Ok(element) };
-        self.frames.push(Running { element, index: index as i64, accumulator });
+        let running = Running { element, index: index as i64, accumulator };
+        let around = self.running.replace(running);
         let value = self.get(body);
-        self.frames.pop();
+        self.running = around;
         value
     }
 

@@ -132,15 +132,7 @@ mod tests {
     #[test]
     fn queries_are_grouped_by_chain() {
         let clock = Clock { now: || Moment(0), unix: |_| 0 };
-        let target = |chain: &Arc<Chain>| Target {
-            chain: Arc::clone(chain),
-            key: 0,
-            empty: false,
-            all_classes: false,
-            debug: false,
-            stacktrace: false,
-            metadata: None,
-        };
+        let target = |chain: &Arc<Chain>| Target::new(Arc::clone(chain), 0);
         let chains: Vec<Arc<Chain>> =
             (0..5).map(|_| Arc::new(Chain::new(Vec::new(), clock))).collect();
         let of: Vec<Target> = (0..MOST).map(|at| target(&chains[at * at % 5])).collect();

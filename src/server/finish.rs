@@ -128,5 +128,7 @@ pub(crate) fn reject(query: &Query, reply: &mut Reply, rcode: Rcode) {
     let question = if query.question().len() > 4 { query.question() } else { &[] };
     reply.begin_rejection(question);
     reply.set_rcode(rcode);
+    // Whatever it was, its RD comes back.
+    reply.recursion_desired = Some(query.recursion_desired());
     reply.seal(query.id(), flags(query, reply, rcode));
 }

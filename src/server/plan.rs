@@ -75,20 +75,23 @@ pub(crate) fn plan(
         let complete = chain.links().iter().map(|link| link.plugin.complete(&chain));
         problems.extend(complete.filter_map(Result::err));
         let metadata = setup.settings.metadata.clone().map(Arc::new);
+        let filter = setup.settings.view.map(|view| view.filter);
         for (index, (key, listener)) in routed.iter().enumerate() {
-            if let Some(problem) = overlap(key, *listener, &claims, &zone_keys) {
+            let viewed = filter.is_some();
+            if let Some(problem) = overlap(key, *listener, &claims, &zone_keys, viewed) {
                 problems.push(problem);
                 continue;
             }
-            claims.push((key.zone.clone(), *listener));
+            if !viewed {
+                claims.push((key.zone.clone(), *listener));
+            }
             let target = Target {
-                chain: Arc::clone(&chain),
-                key: index as u16,
-                empty: chain.links().is_empty(),
                 all_classes: setup.settings.all_classes,
                 debug: setup.settings.debug,
                 stacktrace: setup.settings.stacktrace,
                 metadata: metadata.clone(),
+                filter: filter.clone(),
+                ..Target::new(Arc::clone(&chain), index as u16)
             };
             let zones = sites.entry(*listener).or_insert_with(|| {
                 order.push(*listener);
@@ -113,6 +116,7 @@ pub(crate) fn plan(
         routers[usize::from(*number)] = Arc::new(Router::new(&keys::server(*address), zones));
     }
     banner.sort();
+    banner.dedup();
     let plan = Plan {
         config: Config::new(routers),
         listeners,
@@ -318,18 +322,20 @@ fn zones_of(text: &str) -> Vec<Name> {
     chain::zones::from_text(if zone.is_empty() { "." } else { zone }).unwrap_or_default()
 }
 
-/// The same zone on the same port may be served once; bound and unbound blocks may not mix.
+/// The same zone on the same port may be served once, not counting blocks with a view; bound and
+/// unbound blocks may not mix.
 fn overlap(
     key: &Key,
     listener: SocketAddr,
     claims: &[(Name, SocketAddr)],
     zone_keys: &[ZoneKey],
+    viewed: bool,
 ) -> Option<Diagnostic> {
     let span = zone_keys.iter().find(|known| known.zone == key.zone)?.span;
     let (zone, port) = (&key.zone, key.port);
     let same_zone = claims.iter().filter(|(known, at)| known == zone && at.port() == port);
     for (_, claimed) in same_zone {
-        if *claimed == listener {
+        if *claimed == listener && !viewed {
             let on = if listener.ip().is_unspecified() {
                 String::new()
             } else {
@@ -341,7 +347,9 @@ fn overlap(
                     format!("cannot serve dns://{zone}:{port}{on} - it is already defined"),
                 )
                 .label("served by an earlier server block too")
-                .help("merge the two server blocks, or give one another port or `bind` address"),
+                .help(
+                    "merge the two server blocks, or give one another port, `bind` address or `view`",
+                ),
             );
         }
         if claimed.ip().is_unspecified() != listener.ip().is_unspecified() {

@@ -1,9 +1,11 @@
 //! From a name to the chain that answers it: the longest suffix that a server block has as a zone.
+//!
+//! Several blocks may have one zone if they have views: the first that takes the query gets it.
 
 use std::sync::Arc;
 
-use chain::Chain;
 use chain::dns_metrics::{DROPPED, DnsMetrics};
+use chain::{Chain, Filter};
 use wire::prefetch::fetch;
 use wire::{Name, Query, Rtype, hash, name};
 
@@ -24,6 +26,48 @@ pub(crate) struct Target {
     pub(crate) stacktrace: bool,
     /// Collect metadata for queries in these zones.
     pub(crate) metadata: Option<Arc<chain::ZoneSet>>,
+    /// Takes some queries only.
+    pub(crate) filter: Option<Arc<dyn Filter>>,
+    /// Index of the next block with this zone, or [`FREE`].
+    pub(crate) next: u32,
+}
+
+impl Target {
+    /// A block that is all that `chain` says, and nothing more.
+    pub(crate) fn new(chain: Arc<Chain>, key: u16) -> Self {
+        Self {
+            empty: chain.links().is_empty(),
+            chain,
+            key,
+            all_classes: false,
+            debug: false,
+            stacktrace: false,
+            metadata: None,
+            filter: None,
+            next: FREE,
+        }
+    }
+
+    /// Lets the plugins of the block tell what they know about the query.
+    #[cold]
+    pub(crate) fn collect_metadata(&self, query: &mut Query) {
+        if !self.metadata.as_ref().is_some_and(|zones| zones.contains(query)) {
+            return;
+        }
+        query.collect_metadata();
+        for link in self.chain.links() {
+            if let Some(source) = link.plugin.roles().metadata {
+                source.collect(query);
+            }
+        }
+    }
+
+    /// Whether the block takes the query. Its filter sees the metadata of its own plugins.
+    fn takes(&self, query: &mut Query) -> bool {
+        query.forget_metadata();
+        self.collect_metadata(query);
+        self.filter.as_ref().is_none_or(|filter| filter.takes(query))
+    }
 }
 
 /// The zones of one listener.
@@ -38,6 +82,8 @@ pub(crate) struct Router {
     depths: u128,
     /// Whether any block takes classes other than IN, which opens the listener for them.
     pub(crate) all_classes: bool,
+    /// Whether any block has a filter: then metadata is collected on the way here.
+    pub(crate) views: bool,
     /// Counts the queries that no block takes.
     pub(crate) dropped: Option<DnsMetrics>,
 }
@@ -61,7 +107,7 @@ const LARGE: usize = 32;
 const MOST_DEPTHS: u32 = 3;
 
 impl Router {
-    /// The router for these zones, no zone twice, on the listener that metrics call `server`.
+    /// The router for these zones, in the order of the Corefile, on the listener that metrics call `server`.
     pub(crate) fn new(server: &str, zones: Vec<(Name, Target)>) -> Self {
         let size = (zones.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![Slot { hash: 0, name: 0, target: FREE }; size].into_boxed_slice();
@@ -69,18 +115,41 @@ impl Router {
         let (mut names, mut targets) = (Vec::new(), Vec::with_capacity(zones.len()));
         for (zone, target) in zones {
             let hash = hash::name(zone.as_wire());
-            let mut slot = hash as usize & (size - 1);
-            while slots[slot].target != FREE {
-                slot = (slot + 1) & (size - 1);
-            }
-            slots[slot] = Slot { hash, name: names.len() as u32, target: targets.len() as u32 };
-            depths |= 1u128 << name::label_count(zone.as_wire());
-            names.extend(zone.as_wire().to_ascii_lowercase());
+            let name = zone.as_wire().to_ascii_lowercase();
+            let index = targets.len() as u32;
             targets.push(target);
+            let mut slot = hash as usize & (size - 1);
+            let known = loop {
+                let found = &slots[slot];
+                if found.target == FREE {
+                    break None;
+                }
+                if found.hash == hash && names[found.name as usize..].starts_with(&name) {
+                    break Some(found.target);
+                }
+                slot = (slot + 1) & (size - 1);
+            };
+            match known {
+                // Behind the other blocks with this zone.
+                Some(first) => {
+                    let mut last = first as usize;
+                    while targets[last].next != FREE {
+                        last = targets[last].next as usize;
+                    }
+                    targets[last].next = index;
+                }
+                None => {
+                    slots[slot] = Slot { hash, name: names.len() as u32, target: index };
+                    depths |= 1u128 << name::label_count(&name);
+                    names.extend(name);
+                }
+            }
         }
+        let targets: Box<[Target]> = targets.into();
         let all_classes = targets.iter().any(|target| target.all_classes);
+        let views = targets.iter().any(|target| target.filter.is_some());
         let dropped = Some(DnsMetrics::new(server, DROPPED, ""));
-        Self { slots, names: names.into(), targets: targets.into(), depths, all_classes, dropped }
+        Self { slots, names: names.into(), targets, depths, all_classes, views, dropped }
     }
 
     /// The block for a query and the label where its zone starts.
@@ -89,26 +158,54 @@ impl Router {
     /// lives on the parent's side of the cut (RFC 4035 section 3.1.4.1).
     #[inline]
     pub(crate) fn find(&self, query: &Query) -> Option<(&Target, usize)> {
-        let labels = query.labels();
         let mut own = None;
-        for label in 0..=labels {
-            let depth = labels - label;
-            if self.depths >> depth & 1 == 0 {
-                continue;
+        for label in 0..=query.labels() {
+            let Some(target) = self.suffix(query, label) else { continue };
+            match side(query, label, own.is_some()) {
+                Side::Here => return Some((target, label)),
+                Side::Child => own = Some((target, label)),
+                Side::Above => break,
             }
-            let Some(target) = self.zone(query.suffix_hash(label), query.suffix(label)) else {
-                continue;
-            };
-            if query.qtype() == Rtype::DS && own.is_none() && label == 0 && labels > 0 {
-                own = Some((target, label));
-                continue;
-            }
-            if depth == 0 && own.is_some() {
-                break;
-            }
-            return Some((target, label));
         }
         own
+    }
+
+    /// The same where blocks have views: the first block of the longest zone that takes the query.
+    /// Collects the metadata of the blocks it asks.
+    #[cold]
+    pub(crate) fn find_viewed(&self, query: &mut Query) -> Option<(&Target, usize)> {
+        let mut own = None;
+        for label in 0..=query.labels() {
+            let mut next = self.suffix(query, label);
+            while let Some(target) = next {
+                // A block without plugins refuses, but for the root, where others may follow.
+                if (!target.empty || label < query.labels()) && target.takes(query) {
+                    break;
+                }
+                next = self.targets.get(target.next as usize);
+            }
+            let Some(target) = next else { continue };
+            match side(query, label, own.is_some()) {
+                Side::Here => return Some((target, label)),
+                Side::Child => own = Some((target, label)),
+                Side::Above => break,
+            }
+        }
+        // The metadata is that of the block last asked.
+        if let Some((target, _)) = own {
+            query.forget_metadata();
+            target.collect_metadata(query);
+        }
+        own
+    }
+
+    /// The first block whose zone is the name from this label on.
+    #[inline]
+    fn suffix(&self, query: &Query, label: usize) -> Option<&Target> {
+        if self.depths >> (query.labels() - label) & 1 == 0 {
+            return None;
+        }
+        self.zone(query.suffix_hash(label), query.suffix(label))
     }
 
     /// Whether some block takes `name` (wire form, lower case).
@@ -164,6 +261,28 @@ impl Router {
     }
 }
 
+/// What a block is to a query, seen from the zone that starts at `label`.
+enum Side {
+    /// It answers.
+    Here,
+    /// It is the zone's own: the parent's is asked for first.
+    Child,
+    /// The root is not taken for the parent.
+    Above,
+}
+
+#[inline]
+fn side(query: &Query, label: usize, own: bool) -> Side {
+    let labels = query.labels();
+    if query.qtype() == Rtype::DS && !own && label == 0 && labels > 0 {
+        Side::Child
+    } else if label == labels && own {
+        Side::Above
+    } else {
+        Side::Here
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,15 +291,7 @@ mod tests {
 
     fn router(zones: &[&str]) -> Router {
         let chain = Arc::new(Chain::new(Vec::new(), Clock { now: || Moment(0), unix: |_| 0 }));
-        let target = |key| Target {
-            chain: Arc::clone(&chain),
-            key,
-            empty: false,
-            all_classes: false,
-            debug: false,
-            stacktrace: false,
-            metadata: None,
-        };
+        let target = |key| Target { empty: false, ..Target::new(Arc::clone(&chain), key) };
         Router::new(
             "dns://:53",
             zones

@@ -110,14 +110,15 @@ impl Serving {
 
     /// EDNS version, class and zone, in CoreDNS's order.
     #[inline]
-    fn gate<'a>(router: &'a Router, query: &Query) -> Result<(&'a Target, usize), Rcode> {
+    fn gate<'a>(router: &'a Router, query: &mut Query) -> Result<(&'a Target, usize), Rcode> {
         if query.edns().is_some_and(|edns| edns.version != 0) {
             return Err(Rcode::BADVERS);
         }
         if query.qclass() != Class::IN && !router.all_classes {
             return Err(Rcode::REFUSED);
         }
-        let (target, label) = router.find(query).ok_or(Rcode::REFUSED)?;
+        let found = if router.views { router.find_viewed(query) } else { router.find(query) };
+        let (target, label) = found.ok_or(Rcode::REFUSED)?;
         if target.empty {
             return Err(Rcode::REFUSED);
         }
@@ -126,10 +127,10 @@ impl Serving {
 
     /// Runs the chain for an admitted query as far as it goes at once.
     #[inline]
-    fn run(&self, target: &Target, slot: &mut Slot) {
+    fn run(&self, router: &Router, target: &Target, slot: &mut Slot) {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
-        if let Some(zones) = &target.metadata {
-            collect_metadata(target, zones, query);
+        if target.metadata.is_some() && !router.views {
+            target.collect_metadata(query);
         }
         match panics::catch(|| target.chain.run(query, reply)) {
             Ok(Ran::Done) => {}
@@ -237,7 +238,7 @@ impl Handler for Site {
                     now = Some((self.serving.clock.now)());
                 }
                 slot.query.now = now.unwrap_or(slot.query.received);
-                self.serving.run(target, slot);
+                self.serving.run(router, target, slot);
             }
         }
     }
@@ -330,19 +331,6 @@ fn refuse(router: &Router, query: &Query, reply: &mut Reply, rcode: Rcode) {
     }
     reply.fail(Failure::rcode(rcode));
     finish::finish(query, reply);
-}
-
-#[cold]
-fn collect_metadata(target: &Target, zones: &chain::ZoneSet, query: &mut Query) {
-    if !zones.contains(query) {
-        return;
-    }
-    query.collect_metadata();
-    for link in target.chain.links() {
-        if let Some(source) = link.plugin.roles().metadata {
-            source.collect(query);
-        }
-    }
 }
 
 #[cfg(test)]

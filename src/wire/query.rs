@@ -464,6 +464,11 @@ impl Query {
         self.metadata.get_or_insert_default();
     }
 
+    /// Lets go of what was collected.
+    pub fn forget_metadata(&mut self) {
+        self.metadata = None;
+    }
+
     /// Keeps `value` under `label` (`plugin/name`) if metadata is collected; the last value wins.
     pub fn set_metadata(&mut self, label: &'static str, value: impl FnOnce() -> String) {
         if let Some(all) = &mut self.metadata {

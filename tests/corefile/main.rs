@@ -62,7 +62,7 @@ fn corefiles_are_read_as_expected() {
     assert!(wrong.is_empty(), "not as expected (UPDATE=1 rewrites):\n{}", wrong.join("\n"));
 }
 
-/// A plugin that is not built yet is the only thing that may be said.
+/// A plugin that is not built yet is the only mistake that may be told.
 #[test]
 fn the_corefiles_of_clusters_load() {
     for file in corefiles(&folder().join("platforms")) {
@@ -76,9 +76,11 @@ fn the_corefiles_of_clusters_load() {
                 missing += 1;
                 continue;
             }
-            // The files that clusters mount for their users are not there.
-            let empty = message.starts_with("No files matching import glob pattern: custom/");
-            assert!(empty, "{name}: {finding}");
+            // The files that clusters mount for their users are not there, and their order of plugins
+            // is not that in which they run.
+            let harmless = message.starts_with("No files matching import glob pattern: custom/")
+                || message.ends_with("though it is written after it");
+            assert!(harmless && finding["severity"] == "warning", "{name}: {finding}");
         }
         assert_eq!(output.status.success(), missing == 0, "{name}: {findings}");
     }

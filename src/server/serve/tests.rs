@@ -40,15 +40,8 @@ impl ServeDns for Fragile {
 fn site(stacktrace: bool) -> Site {
     let clock = Clock { now: || Moment(7), unix: |_| 0 };
     let links = vec![Link { name: "fragile", plugin: Box::new(Fragile) }];
-    let target = Target {
-        chain: Arc::new(Chain::new(links, clock)),
-        key: 0,
-        empty: false,
-        all_classes: false,
-        debug: false,
-        stacktrace,
-        metadata: None,
-    };
+    let chain = Arc::new(Chain::new(links, clock));
+    let target = Target { stacktrace, ..Target::new(chain, 0) };
     let router = Arc::new(Router::new("dns://:53", vec![(Name::root(), target)]));
     Site { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 }
 }

@@ -1,0 +1,56 @@
+//! `view`: lets a server block take only the queries for which expressions are true.
+//!
+//! The server asks the filter before it enters the chain; in the chain the plugin does nothing, it
+//! only tells its name to metadata. The language is the room `expr`.
+
+mod config;
+
+use std::sync::Arc;
+
+use chain::{CollectMetadata, Filter, Kind, Query, Roles, ServeDns, Setup, View};
+use corefile::{Diagnostics, Directive};
+use expr::{Expr, QueryEnvironment};
+
+/// The `view` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "view", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    for directive in uses {
+        let config = config::parse(directive)?;
+        let name: Arc<str> = config.name.into();
+        setup.settings.view = Some(View {
+            name: Arc::clone(&name),
+            identity: config.identity,
+            filter: Arc::new(Conditions(config.conditions.into())),
+        });
+        setup.link(Named(name));
+    }
+    Ok(())
+}
+
+/// All must be true.
+struct Conditions(Box<[Expr]>);
+
+impl Filter for Conditions {
+    fn takes(&self, query: &Query) -> bool {
+        let env = QueryEnvironment::new(query);
+        // What cannot be computed is not true.
+        self.0.iter().all(|condition| condition.is_true(&env).unwrap_or(false))
+    }
+}
+
+/// Tells the name of the view.
+struct Named(Arc<str>);
+
+impl ServeDns for Named {
+    fn roles(&self) -> Roles<'_> {
+        Roles { metadata: Some(self), ..Roles::default() }
+    }
+}
+
+impl CollectMetadata for Named {
+    fn collect(&self, query: &mut Query) {
+        query.set_metadata("view/name", || self.0.to_string());
+    }
+}
