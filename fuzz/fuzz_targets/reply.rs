@@ -50,7 +50,7 @@ fn decode(reply: &mut Reply) -> Option<[Vec<String>; 3]> {
     Message::from_bytes(reply.bytes()).ok().map(|message| sections(&message))
 }
 
-/// Records as text; OPT and TSIG live elsewhere on both sides. Of types whose names we expand and
+/// Records as text; OPT and TSIG live elsewhere on both sides, ANAME (65305) is opaque to us. Of types whose names we expand and
 /// hickory does not know (DNAME), the RDATA is left out.
 fn sections(message: &Message) -> [Vec<String>; 3] {
     let text = |record: &Record| {
@@ -63,7 +63,7 @@ fn sections(message: &Message) -> [Vec<String>; 3] {
         let owner = record.name.to_lowercase();
         format!("{owner:?} {} {:?} {rtype:?} {data}", record.ttl, record.dns_class)
     };
-    let elsewhere = |kind| matches!(kind, RecordType::OPT | RecordType::TSIG);
+    let elsewhere = |kind| matches!(kind, RecordType::OPT | RecordType::TSIG | RecordType::ANAME);
     [&message.answers, &message.authorities, &message.additionals].map(|records| {
         let kept = records.iter().filter(|record| !elsewhere(record.record_type()));
         kept.map(text).collect()

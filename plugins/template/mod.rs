@@ -47,7 +47,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let all = stanzas.iter().filter(|stanza| stanza.takes_everything());
     setup.ends(all.flat_map(|stanza| stanza.zones.iter().cloned()));
-    let counts = stanzas.iter().map(|stanza| Counts::new(stanza, setup.keys, setup.view())).collect();
+    let counts =
+        stanzas.iter().map(|stanza| Counts::new(stanza, setup.keys, setup.view())).collect();
     let plugin =
         Template { areas: Areas::new(&stanzas), stanzas, counts, resolver: setup.resolver() };
     setup.link(plugin);

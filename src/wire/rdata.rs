@@ -24,6 +24,9 @@ pub enum Prefix {
 }
 
 /// The layout of a type with names in its RDATA; `None` for all others.
+///
+/// The newer of them must not be compressed by anyone (RFC 9460 section 2.2). A foreign message that
+/// does it all the same is read as hickory-proto and others read it.
 #[inline]
 pub const fn layout(rtype: Rtype) -> Option<Layout> {
     const fn of(prefix: u8, names: u8, compress: bool) -> Option<Layout> {
@@ -40,9 +43,11 @@ pub const fn layout(rtype: Rtype) -> Option<Layout> {
         | Rtype::PTR => of(0, 1, true),
         Rtype::SOA | Rtype::MINFO => of(0, 2, true),
         Rtype::MX => of(2, 1, true),
-        Rtype::DNAME | Rtype::NXT | Rtype::NSAPPTR => of(0, 1, false),
+        Rtype::DNAME | Rtype::NXT | Rtype::NSEC | Rtype::NSAPPTR => of(0, 1, false),
         Rtype::RP | Rtype::TALINK => of(0, 2, false),
-        Rtype::AFSDB | Rtype::RT | Rtype::KX | Rtype::LP => of(2, 1, false),
+        Rtype::AFSDB | Rtype::RT | Rtype::KX | Rtype::LP | Rtype::SVCB | Rtype::HTTPS => {
+            of(2, 1, false)
+        }
         Rtype::PX => of(2, 2, false),
         Rtype::SRV => of(6, 1, false),
         Rtype::SIG | Rtype::RRSIG => of(18, 1, false),
@@ -98,4 +103,26 @@ pub fn expand(
     }
     into.extend_from_slice(message.get(here..end).ok_or(Malformed)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(rtype: Rtype, rdata: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let message = [&[0; 12][..], b"\x03org\0", rdata].concat();
+        let mut out = Vec::new();
+        expand(rtype, &message, 17, message.len(), &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn names_are_written_out_and_may_not_lie_in_the_header() {
+        for rtype in [Rtype::SVCB, Rtype::HTTPS, Rtype::MX] {
+            assert_eq!(expanded(rtype, b"\0\x0A\x01a\xC0\x0C").unwrap(), b"\0\x0A\x01a\x03org\0");
+            assert_eq!(expanded(rtype, b"\0\x0A\x01a\xC0\x00"), Err(Malformed));
+        }
+        assert_eq!(expanded(Rtype::NSEC, b"\xC0\x0C\0\x01\x40").unwrap(), b"\x03org\0\0\x01\x40");
+        assert_eq!(expanded(Rtype::NSEC, b"\xC0\x04\0\x01\x40"), Err(Malformed));
+        assert_eq!(expanded(Rtype::TXT, b"\x02\xC0\x04").unwrap(), b"\x02\xC0\x04");
+    }
 }
