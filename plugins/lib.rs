@@ -29,6 +29,7 @@ pub mod log;
 pub mod r#loop;
 pub mod metadata;
 pub mod minimal;
+pub mod multisocket;
 pub mod nsid;
 pub mod prometheus;
 pub mod ready;
@@ -53,7 +54,7 @@ pub const REGISTRY: Registry = &[
     Known("https"),
     Known("https3"),
     Known("timeouts"),
-    Known("multisocket"),
+    Built(&multisocket::PLUGIN),
     Built(&reload::PLUGIN),
     Built(&nsid::PLUGIN),
     Built(&bufsize::PLUGIN),

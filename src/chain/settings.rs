@@ -15,6 +15,8 @@ pub struct Settings {
     pub root: PathBuf,
     /// `bind`: which addresses to listen on; empty means all.
     pub bind: Vec<Bind>,
+    /// `multisocket`: how many sockets each listener of the block has, and where that was written.
+    pub sockets: Option<(usize, Span)>,
     /// `reload`: how often to look for a changed Corefile, and by how much to vary that.
     pub reload: Option<Reload>,
     /// `debug`: log debug lines and let panics through.
@@ -93,6 +95,7 @@ impl Default for Settings {
         Self {
             root: PathBuf::from("."),
             bind: Vec::new(),
+            sockets: None,
             reload: None,
             debug: false,
             stacktrace: false,

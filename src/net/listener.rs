@@ -77,6 +77,7 @@ pub struct Listener {
     local: SocketAddr,
     signal: Arc<Signal>,
     tasks: Vec<JoinHandle<()>>,
+    sockets: usize,
 }
 
 impl Listener {
@@ -87,10 +88,11 @@ impl Listener {
     ) -> io::Result<Self> {
         let count = spec.sockets.unwrap_or_else(|| workers.count()).max(1);
         let bound = bind::bind(spec.addr, count)?;
+        let first = workers.turn(count);
         let signal = Arc::new(Signal::default());
         // Everything that can fail comes first: bind, then register with each runtime.
         let mut ready = Vec::with_capacity(count);
-        for (n, pair) in bound.pairs.into_iter().enumerate() {
+        for (n, pair) in (first..).zip(bound.pairs) {
             let _context = workers.handle(n).enter();
             let worker = workers.worker(n);
             let datagrams = udp::Socket::new(
@@ -109,20 +111,24 @@ impl Listener {
             )?;
             ready.push((datagrams, streams));
         }
-        let tasks = ready
-            .into_iter()
-            .enumerate()
+        let tasks = (first..)
+            .zip(ready)
             .flat_map(|(n, (datagrams, streams))| {
                 let runtime = workers.handle(n);
                 [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
             })
             .collect();
-        Ok(Self { local: bound.local, signal, tasks })
+        Ok(Self { local: bound.local, signal, tasks, sockets: count })
     }
 
     /// The address, with the port that the system chose if it did.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// How many sockets it has, of UDP and of TCP each.
+    pub fn sockets(&self) -> usize {
+        self.sockets
     }
 
     /// Stops accepting, answers all that has arrived, waits up to `grace` for queries that wait,

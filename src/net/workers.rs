@@ -97,6 +97,8 @@ struct Thread {
 pub struct Workers {
     threads: Vec<Thread>,
     stats: Stats,
+    /// Sockets given to workers so far.
+    given: AtomicUsize,
 }
 
 impl Workers {
@@ -106,7 +108,7 @@ impl Workers {
             (0..count.max(1)).map(|index| Arc::new(Worker::new(index, limits))).collect();
         let threads =
             workers.iter().map(|worker| start_thread(worker.index)).collect::<Result<_, _>>()?;
-        Ok(Self { threads, stats: Stats { workers } })
+        Ok(Self { threads, stats: Stats { workers }, given: AtomicUsize::new(0) })
     }
 
     /// How many there are.
@@ -121,6 +123,12 @@ impl Workers {
 
     pub(crate) fn worker(&self, n: usize) -> &Arc<Worker> {
         &self.stats.workers[n % self.stats.workers.len()]
+    }
+
+    /// The first of the next `count` workers to give a socket to: listeners that have fewer sockets
+    /// than there are workers do not all begin with the same one.
+    pub(crate) fn turn(&self, count: usize) -> usize {
+        self.given.fetch_add(count, Ordering::Relaxed) % self.threads.len()
     }
 
     /// Binds on every worker, then starts to answer: all or nothing.

@@ -10,19 +10,29 @@ use std::time::Duration;
 use chain::settings::Reload;
 use chain::setup::{BlockSetup, Requests};
 use chain::{Chain, Entry, Key, Registry, World};
-use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock};
+use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock, Span};
 use wire::Name;
 
 use super::config::{Config, SiteNumbers};
 use super::keys::{self, ZoneKey};
 use super::router::{Router, Target};
 
+/// A listener that a configuration wants.
+pub(crate) struct Wanted {
+    /// Where.
+    pub(crate) address: SocketAddr,
+    /// Its number.
+    pub(crate) number: u16,
+    /// How many sockets; one per worker unless said.
+    pub(crate) sockets: Option<usize>,
+}
+
 /// A configuration ready to be served.
 pub(crate) struct Plan {
     /// The routers.
     pub(crate) config: Config,
-    /// Addresses to listen on, with the number of each.
-    pub(crate) listeners: Vec<(SocketAddr, u16)>,
+    /// Where to listen.
+    pub(crate) listeners: Vec<Wanted>,
     /// HTTP endpoints, tasks and shutdown hooks that plugins asked for.
     pub(crate) requests: Requests,
     /// `reload`, if any block has it.
@@ -50,7 +60,7 @@ pub(crate) fn plan(
     let mut problems = Diagnostics::default();
     let mut requests = Requests::default();
     let mut sites: HashMap<SocketAddr, Vec<(Name, Target)>> = HashMap::new();
-    let mut order: Vec<SocketAddr> = Vec::new();
+    let mut order: Vec<(SocketAddr, Option<usize>)> = Vec::new();
     let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
     let mut summary = (None, false, Duration::ZERO);
     let blocks = spread_directives(&corefile.blocks, registry, &mut problems);
@@ -74,6 +84,8 @@ pub(crate) fn plan(
         peers.set(&chain);
         let complete = chain.links().iter().map(|link| link.plugin.complete(&chain));
         problems.extend(complete.filter_map(Result::err));
+        let sockets = setup.settings.sockets;
+        problems.extend(sockets.and_then(|asked| outdone(asked, &routed, &order)));
         let metadata = setup.settings.metadata.clone().map(Arc::new);
         let filter = setup.settings.view.map(|view| view.filter);
         for (index, (key, listener)) in routed.iter().enumerate() {
@@ -94,7 +106,7 @@ pub(crate) fn plan(
                 ..Target::new(Arc::clone(&chain), index as u16)
             };
             let zones = sites.entry(*listener).or_insert_with(|| {
-                order.push(*listener);
+                order.push((*listener, sockets.map(|(count, _)| count)));
                 Vec::new()
             });
             zones.push((key.zone.clone(), target));
@@ -106,11 +118,11 @@ pub(crate) fn plan(
         return Err(problems);
     }
     problems.extend(warnings);
-    let listeners: Vec<(SocketAddr, u16)> =
-        order.into_iter().map(|address| (address, numbers.of(address))).collect();
+    let wanted = |(address, sockets)| Wanted { address, number: numbers.of(address), sockets };
+    let listeners: Vec<Wanted> = order.into_iter().map(wanted).collect();
     let mut routers = vec![Arc::<Router>::default(); numbers.len()];
     let mut banner = Vec::new();
-    for (address, number) in &listeners {
+    for Wanted { address, number, .. } in &listeners {
         let zones = sites.remove(address).unwrap_or_default();
         banner.extend(zones.iter().map(|(zone, _)| keys::banner(zone, *address)));
         routers[usize::from(*number)] = Arc::new(Router::new(&keys::server(*address), zones));
@@ -194,6 +206,24 @@ fn set_up(
         routed = keys::routed(zone_keys, &addresses);
     }
     (setup, routed)
+}
+
+/// A warning if an earlier block decided how many sockets a listener of this one has: the first one
+/// does, as in CoreDNS.
+fn outdone(
+    (count, span): (usize, Span),
+    routed: &[(Key, SocketAddr)],
+    order: &[(SocketAddr, Option<usize>)],
+) -> Option<Diagnostic> {
+    let other = |(address, sockets): &&(SocketAddr, Option<usize>)| {
+        *sockets != Some(count) && routed.iter().any(|(_, listener)| listener == address)
+    };
+    let (address, _) = order.iter().find(other)?;
+    Some(
+        Diagnostic::warning(span, "`multisocket` has no effect here")
+            .label(format!("an earlier server block decides about {}", keys::server(*address)))
+            .help("write it in the first server block on this address"),
+    )
 }
 
 /// A warning if every query of the block ends before a plugin that answers.

@@ -1,6 +1,6 @@
 //! A running server: sockets, the configuration behind them, reload and shutdown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,11 +15,14 @@ use tokio::task::JoinSet;
 
 use super::admin::Admin;
 use super::config::{Config, SiteNumbers};
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Wanted};
 use super::serve::{Serving, Site};
 
 /// How long listeners that close wait for queries that wait.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Too many open files.
+const EMFILE: i32 = 24;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -198,18 +201,13 @@ impl Process {
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();
         plan.world.kept.settle();
-        self.listeners.extend(opened);
-        let gone: Vec<SocketAddr> = self
-            .listeners
-            .keys()
-            .filter(|address| !plan.listeners.iter().any(|(wanted, _)| wanted == *address))
-            .copied()
-            .collect();
-        for address in gone {
-            if let Some(listener) = self.listeners.remove(&address) {
-                tokio::spawn(listener.close(GRACE));
-            }
+        let wanted: HashSet<SocketAddr> = plan.listeners.iter().map(|it| it.address).collect();
+        let gone = self.listeners.extract_if(|address, _| !wanted.contains(address));
+        let mut closing: Vec<Listener> = gone.map(|(_, listener)| listener).collect();
+        for (address, listener) in opened {
+            closing.extend(self.listeners.insert(address, listener));
         }
+        close(closing);
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
         }
@@ -223,23 +221,32 @@ impl Process {
         Ok(())
     }
 
-    /// Opens the sockets that are not open yet.
+    /// Opens the sockets that are not open yet, and beside those that are another number of them
+    /// where that changed: the old ones close once the configuration is served.
     fn open(
         &self,
-        wanted: &[(SocketAddr, u16)],
+        wanted: &[Wanted],
     ) -> Result<Vec<(SocketAddr, Listener)>, (SocketAddr, io::Error)> {
         let mut opened = Vec::new();
-        for &(address, number) in wanted {
-            if self.listeners.contains_key(&address) {
-                continue;
+        for &Wanted { address, number, sockets } in wanted {
+            let mut spec = ListenSpec { sockets, ..ListenSpec::dns(address) };
+            if let Some(open) = self.listeners.get(&address) {
+                if open.sockets() == sockets.unwrap_or_else(|| self.workers.count()) {
+                    continue;
+                }
+                // Where the system chose the port it is that one.
+                spec.addr.set_port(open.local_addr().port());
             }
             let site: Arc<dyn Handler> =
                 Arc::new(Site { serving: Arc::clone(&self.serving), number });
-            let listener = self
-                .workers
-                .listen(&ListenSpec::dns(address), site)
-                .map_err(|error| (address, error))?;
-            opened.push((address, listener));
+            match self.workers.listen(&spec, site) {
+                Ok(listener) => opened.push((address, listener)),
+                Err(error) => {
+                    // They may have been asked already.
+                    close(opened.into_iter().map(|(_, listener)| listener));
+                    return Err((address, error));
+                }
+            }
         }
         Ok(opened)
     }
@@ -328,6 +335,13 @@ impl Process {
     }
 }
 
+/// Lets listeners answer what they have, beside everything else.
+fn close(listeners: impl IntoIterator<Item = Listener>) {
+    for listener in listeners {
+        tokio::spawn(listener.close(GRACE));
+    }
+}
+
 /// With `reload`, the fingerprint is logged and exposed, as CoreDNS does.
 fn announce(reloads: bool, fingerprint: &str) {
     const NAME: &str = "coredns_reload_version_info";
@@ -357,6 +371,10 @@ fn busy(address: SocketAddr, error: &io::Error) -> String {
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
+        }
+        _ if error.raw_os_error() == Some(EMFILE) => {
+            "the process may not open so many files: raise its limit (`ulimit -n`, LimitNOFILE), or \
+             have fewer sockets with `multisocket`"
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
         _ => "see the error of the system above",

@@ -97,8 +97,9 @@ impl Sim {
         self.sites = plan
             .listeners
             .iter()
-            .map(|&(address, number)| {
-                (address, Arc::new(Site { serving: Arc::clone(&self.serving), number }))
+            .map(|wanted| {
+                let site = Site { serving: Arc::clone(&self.serving), number: wanted.number };
+                (wanted.address, Arc::new(site))
             })
             .collect();
         self.tasks = JoinSet::new();

@@ -150,7 +150,8 @@ impl Server {
         self.wait_until(words, |server| server.said().contains(words));
     }
 
-    fn wait_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    /// Waits until `done` says so.
+    pub(crate) fn wait_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             let ended = self.child.try_wait().unwrap();

@@ -146,8 +146,9 @@ fn reload_under_load_loses_nothing() {
     let end = Instant::now() + Duration::from_secs(5);
     let mut reloads = 0;
     while Instant::now() < end {
-        // Each configuration differs from the one before, in blocks and in listeners.
-        let base = SERVES.replace("{port}", &server.port.to_string());
+        // Each configuration differs from the one before, in blocks and in sockets.
+        let sockets = format!("  multisocket {}\n  file", 1 + reloads % 3);
+        let base = SERVES.replace("{port}", &server.port.to_string()).replace("  file", &sockets);
         let more = if reloads % 2 == 0 {
             format!("org:{} {{\n  bind 127.0.0.1\n  debug\n}}\n", server.port)
         } else {

@@ -6,3 +6,4 @@ mod files;
 mod kit;
 mod load;
 mod serving;
+mod sockets;

@@ -1,0 +1,21 @@
+//! `multisocket`: how many sockets a listener has.
+//!
+//! It only fills a setting: opening the sockets and giving them to workers is the server's
+//! business.
+
+mod config;
+
+use chain::{Kind, Setup};
+use corefile::{Diagnostics, Directive};
+
+/// The `multisocket` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "multisocket", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    for directive in uses {
+        let count = config::parse(directive)?.unwrap_or(setup.world.workers);
+        setup.settings.sockets = Some((count, directive.span));
+    }
+    Ok(())
+}
