@@ -31,6 +31,7 @@ pub mod metadata;
 pub mod minimal;
 pub mod multisocket;
 pub mod nsid;
+pub mod on;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
@@ -100,7 +101,7 @@ pub const REGISTRY: Registry = &[
     Known("grpc"),
     Built(&erratic::PLUGIN),
     Built(&whoami::PLUGIN),
-    Known("on"),
+    Built(&on::PLUGIN),
     Known("sign"),
     Known("nomad"),
 ];

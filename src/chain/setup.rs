@@ -95,6 +95,9 @@ pub struct Requests {
     pub endpoints: Vec<HttpEndpoint>,
     /// Background tasks: started when the configuration serves, dropped when it is replaced.
     pub tasks: Vec<Task>,
+    /// To run one after the other once the configuration serves, each to its end even if the
+    /// configuration is replaced meanwhile.
+    pub on_startup: Vec<Task>,
     /// To run when the process is told to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
@@ -318,6 +321,15 @@ impl Setup<'_> {
         F: Future<Output = ()> + Send + 'static,
     {
         self.requests.tasks.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Runs `task` once this configuration serves, after those asked for before, and to its end even
+    /// if the configuration is replaced meanwhile. The task bounds its own time.
+    pub fn on_startup<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.requests.on_startup.push(Box::new(move || Box::pin(task())));
     }
 
     /// Runs `task` when the process is told to stop, before the listeners close.

@@ -77,6 +77,7 @@ pub(crate) fn plan(
         let mut asked = setup.requests;
         requests.endpoints.append(&mut asked.endpoints);
         requests.tasks.append(&mut asked.tasks);
+        requests.on_startup.append(&mut asked.on_startup);
         requests.on_shutdown.append(&mut asked.on_shutdown);
         requests.warnings.extend(asked.warnings);
         let peers = setup.peers;

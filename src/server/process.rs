@@ -21,6 +21,9 @@ use super::serve::{Serving, Site};
 /// How long listeners that close wait for queries that wait.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Configurations whose startup hooks may run at the same time.
+const MAX_STARTUPS: usize = 16;
+
 /// Too many open files.
 const EMFILE: i32 = 24;
 
@@ -64,6 +67,8 @@ pub struct Process {
     numbers: SiteNumbers,
     admin: Admin,
     tasks: JoinSet<()>,
+    /// Startup hooks, one task for each configuration that has some.
+    startups: JoinSet<()>,
     current: Option<Current>,
     reload_failed: metrics::Counter,
 }
@@ -154,6 +159,7 @@ impl Process {
             numbers: SiteNumbers::default(),
             admin: Admin::default(),
             tasks: JoinSet::new(),
+            startups: JoinSet::new(),
             current: None,
             reload_failed: metrics::counter(
                 "coredns_reload_failed_total",
@@ -211,6 +217,7 @@ impl Process {
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
         }
+        self.run_startup_hooks(plan.requests.on_startup);
         self.current = Some(Current {
             world: plan.world,
             on_shutdown: plan.requests.on_shutdown,
@@ -249,6 +256,23 @@ impl Process {
             }
         }
         Ok(opened)
+    }
+
+    /// Runs them one after the other, beside everything else.
+    fn run_startup_hooks(&mut self, hooks: Vec<chain::setup::Task>) {
+        while self.startups.try_join_next().is_some() {}
+        if self.startups.len() >= MAX_STARTUPS {
+            chain::error!(
+                "the startup hooks of {MAX_STARTUPS} configurations before this one still run: \
+                 those of this one are left out"
+            );
+        } else if !hooks.is_empty() {
+            self.startups.spawn(async move {
+                for hook in hooks {
+                    hook().await;
+                }
+            });
+        }
     }
 
     /// The lines of the start banner.

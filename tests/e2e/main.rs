@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod cli;
+mod commands;
 mod files;
 mod kit;
 mod load;
