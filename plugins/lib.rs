@@ -20,6 +20,7 @@ pub mod erratic;
 pub mod errors;
 pub mod file;
 pub mod forward;
+pub mod geoip;
 pub mod header;
 pub mod health;
 pub mod hosts;
@@ -47,7 +48,7 @@ pub const REGISTRY: Registry = &[
     Built(&metadata::PLUGIN),
     // CoreDNS lists it last; like these two it is no part of the chain, and others need its name.
     Built(&view::PLUGIN),
-    Known("geoip"),
+    Built(&geoip::PLUGIN),
     Built(&cancel::PLUGIN),
     Known("proxyproto"),
     Known("quic"),

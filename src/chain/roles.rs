@@ -32,6 +32,7 @@ pub trait Ready: Send + Sync {
 
 /// A plugin that provides metadata on the way in.
 pub trait CollectMetadata: Send + Sync {
-    /// Sets its labels with [`Query::set_metadata`].
+    /// Sets its labels with [`Query::set_metadata`], or [`Query::offer_metadata`] if their values cost
+    /// something to make.
     fn collect(&self, query: &mut Query);
 }

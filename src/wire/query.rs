@@ -1,6 +1,7 @@
 //! A query: its bytes as they came, and the offsets of what they mean.
 
 mod change;
+mod metadata;
 mod own;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use change::Aside;
 pub use change::Flag;
+use metadata::Metadata;
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
@@ -99,7 +101,7 @@ pub struct Query {
     edns: Option<Edns>,
     tsig_at: Option<usize>,
     slots: Slots,
-    metadata: Option<Vec<(&'static str, String)>>,
+    metadata: Option<Metadata>,
     /// Messages set aside, one behind the other.
     aside: Vec<u8>,
     asides: Vec<Aside>,
@@ -457,30 +459,6 @@ impl Query {
     #[inline]
     pub fn slot<T: Default + Send + 'static>(&mut self, slot: Slot<T>) -> &mut T {
         self.slots.get(slot)
-    }
-
-    /// Starts to collect metadata for this query; without this, values are not kept.
-    pub fn collect_metadata(&mut self) {
-        self.metadata.get_or_insert_default();
-    }
-
-    /// Lets go of what was collected.
-    pub fn forget_metadata(&mut self) {
-        self.metadata = None;
-    }
-
-    /// Keeps `value` under `label` (`plugin/name`) if metadata is collected; the last value wins.
-    pub fn set_metadata(&mut self, label: &'static str, value: impl FnOnce() -> String) {
-        if let Some(all) = &mut self.metadata {
-            all.retain(|(known, _)| *known != label);
-            all.push((label, value()));
-        }
-    }
-
-    /// The value kept under `label`.
-    pub fn metadata(&self, label: &str) -> Option<&str> {
-        let (_, value) = self.metadata.as_ref()?.iter().find(|(known, _)| *known == label)?;
-        Some(value)
     }
 }
 

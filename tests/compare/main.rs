@@ -14,6 +14,8 @@ mod known;
 #[allow(dead_code, reason = "the runner of scenarios uses all of it")]
 #[path = "../scenarios/markdown.rs"]
 mod markdown;
+#[path = "../scenarios/mmdb.rs"]
+mod mmdb;
 mod peer;
 mod play;
 #[allow(dead_code, reason = "the runner of scenarios uses all of it")]

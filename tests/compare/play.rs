@@ -88,7 +88,7 @@ pub(crate) fn play(program: &Path, scenario: &Scenario) -> Result<Vec<(String, A
     if questions.is_empty() {
         return Err("no questions".to_owned());
     }
-    directory.write("Corefile", &on_loopback(corefile, &peers));
+    directory.write("Corefile", on_loopback(corefile, &peers).as_bytes());
     let server = Server::start(program, &directory.0)?;
     let mut answers = Vec::new();
     for more in ["", " +tcp", " +do"] {
@@ -149,10 +149,10 @@ impl Scratch {
         Self(path)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    fn write(&self, name: &str, bytes: &[u8]) {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod ask;
 mod markdown;
+mod mmdb;
 mod run;
 mod upstream;
 

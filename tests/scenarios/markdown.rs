@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::mmdb;
+
 /// One scenario: everything under one `##` heading.
 pub(crate) struct Scenario {
     pub(crate) title: String,
@@ -13,7 +15,7 @@ pub(crate) enum Step {
     /// Serve this Corefile (a second one is a reload).
     Corefile(String),
     /// Write this file into the scenario's directory.
-    File(String, String),
+    File(String, Vec<u8>),
     /// An upstream, by address.
     Upstream(String, String),
     /// A question, its options, and the lines that say what comes back.
@@ -60,7 +62,11 @@ fn block(scenario: &mut Scenario, info: &str, start: usize, body: &[&str]) -> Re
     let argument = argument.trim().to_owned();
     match kind {
         "corefile" => scenario.steps.push(Step::Corefile(text())),
-        "file" => scenario.steps.push(Step::File(argument, text())),
+        "file" => scenario.steps.push(Step::File(argument, text().into_bytes())),
+        "mmdb" => {
+            let bytes = mmdb::write(&text()).map_err(|problem| format!("{start}: {problem}"))?;
+            scenario.steps.push(Step::File(argument, bytes));
+        }
         "upstream" => scenario.steps.push(Step::Upstream(argument, text())),
         "query" => questions(scenario, start, body)?,
         "refused" => {

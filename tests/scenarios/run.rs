@@ -130,12 +130,12 @@ impl State {
         }
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<(), String> {
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
         let path = self.directory.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|error| error.to_string())?;
         }
-        std::fs::write(path, text).map_err(|error| error.to_string())
+        std::fs::write(path, bytes).map_err(|error| error.to_string())
     }
 
     fn refused(&mut self, text: &str, lines: &[String]) -> Result<(), String> {
