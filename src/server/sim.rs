@@ -102,6 +102,7 @@ impl Sim {
                 (wanted.address, Arc::new(site))
             })
             .collect();
+        // Startup hooks are left out: what they start knows no simulated time.
         self.tasks = JoinSet::new();
         if with_tasks {
             for task in plan.requests.tasks {
