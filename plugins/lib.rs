@@ -32,6 +32,7 @@ pub mod minimal;
 pub mod nsid;
 pub mod prometheus;
 pub mod ready;
+pub mod records;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
@@ -85,6 +86,8 @@ pub const REGISTRY: Registry = &[
     Built(&template::PLUGIN),
     Known("transfer"),
     Built(&hosts::PLUGIN),
+    // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
+    Built(&records::PLUGIN),
     Known("route53"),
     Known("azure"),
     Known("clouddns"),
