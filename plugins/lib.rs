@@ -19,6 +19,7 @@ pub mod dns64;
 pub mod erratic;
 pub mod errors;
 pub mod file;
+pub mod filter;
 pub mod forward;
 pub mod header;
 pub mod health;
@@ -82,6 +83,9 @@ pub const REGISTRY: Registry = &[
     Built(&header::PLUGIN),
     Known("dnssec"),
     Known("tls"),
+    // Not part of CoreDNS. Below `cache`, which so keeps what is left, and below `dnssec`, which signs
+    // it; above everything that answers.
+    Built(&filter::PLUGIN),
     Built(&minimal::PLUGIN),
     Built(&template::PLUGIN),
     Known("transfer"),
