@@ -23,6 +23,9 @@ pub(super) struct Text {
 
 const OPTION: &str = "fallthrough";
 
+/// The most bytes that a string holds (RFC 1035 section 3.3).
+const MAX_STRING: usize = 255;
+
 /// The configuration of a block whose zones are `default`, and what is wrong with it so far: the
 /// records are not read yet.
 pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnostics) {
@@ -96,13 +99,14 @@ impl Text {
     fn push(&mut self, line: &Directive) {
         let mut words = Vec::with_capacity(1 + line.args.len());
         let mut column = 1;
+        let is_text = is_text(line);
         for token in std::iter::once(&line.name).chain(&line.args) {
             if !words.is_empty() {
                 self.text.push(' ');
             }
             words.push((column, token.span));
             let start = self.text.len();
-            push_word(token, &mut self.text);
+            push_word(token, is_text, &mut self.text);
             column += self.text[start..].chars().count() + 1;
         }
         self.text.push('\n');
@@ -110,23 +114,49 @@ impl Text {
     }
 }
 
-/// A word as it stands in a master file: the Corefile has taken the quotes off.
-fn push_word(token: &Token, text: &mut String) {
+/// Whether the line is a record of strings, from what stands behind its owner: TTL and class may
+/// come before the type.
+fn is_text(line: &Directive) -> bool {
+    let mut words = line.args.iter().take(3).map(Token::as_str);
+    words.any(|word| word.eq_ignore_ascii_case("TXT") || word.eq_ignore_ascii_case("SPF"))
+}
+
+/// A word as it stands in a master file: the Corefile has taken the quotes off. In a record of
+/// strings a long one becomes several, as in CoreDNS's plugin: keys for mail are longer than a
+/// string may be.
+fn push_word(token: &Token, is_text: bool, text: &mut String) {
     // The mark of RFC 3597, which must not be a string, is a comment in a Corefile without quotes.
-    if !token.quoted || token.as_str() == "\\#" {
-        text.push_str(token.as_str());
-        return;
-    }
-    text.push('"');
-    for letter in token.as_str().chars() {
-        match letter {
-            '"' => text.push_str("\\\""),
-            // One line of the Corefile stays one line.
-            '\n' => text.push_str("\\010"),
-            _ => text.push(letter),
+    let quoted = token.quoted && token.as_str() != "\\#";
+    let quote = if quoted { "\"" } else { "" };
+    text.push_str(quote);
+    let mut bytes = 0;
+    let mut rest = token.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let (piece, after) = rest.split_at(escape_len(rest).unwrap_or_else(|| letter.len_utf8()));
+        let size = if piece.starts_with('\\') { 1 } else { piece.len() };
+        if is_text && bytes + size > MAX_STRING {
+            text.extend([quote, " ", quote]);
+            bytes = 0;
         }
+        bytes += size;
+        match letter {
+            '"' if quoted => text.push_str("\\\""),
+            // One line of the Corefile stays one line.
+            '\n' if quoted => text.push_str("\\010"),
+            _ => text.push_str(piece),
+        }
+        rest = after;
     }
-    text.push('"');
+    text.push_str(quote);
+}
+
+/// The length of the escape that the text starts with, if it is one (RFC 1035 section 5.1).
+fn escape_len(text: &str) -> Option<usize> {
+    let mut letters = text.strip_prefix('\\')?.chars();
+    let first = letters.next()?;
+    let is_number =
+        first.is_ascii_digit() && letters.take(2).filter(char::is_ascii_digit).count() == 2;
+    Some(if is_number { 4 } else { 1 + first.len_utf8() })
 }
 
 #[cfg(test)]
@@ -161,5 +191,23 @@ mod tests {
         assert_eq!(start(2, 23), Some(20));
         assert_eq!(start(1, 0), Some(0));
         assert_eq!(start(3, 1), None);
+    }
+
+    #[test]
+    fn long_strings_are_cut_between_letters() {
+        let word = |text: &str, quoted, is_text| {
+            let mut out = String::new();
+            push_word(&token(text, 0, quoted), is_text, &mut out);
+            out
+        };
+        let (long, most) = ("x".repeat(256), "x".repeat(255));
+        assert_eq!(word(&most, true, true), format!("\"{most}\""));
+        assert_eq!(word(&long, true, true), format!("\"{most}\" \"x\""));
+        assert_eq!(word(&long, false, true), format!("{most} x"));
+        assert_eq!(word(&long, true, false), format!("\"{long}\""));
+        let escaped = format!("{}\\059\\;é", "x".repeat(253));
+        assert_eq!(word(&escaped, true, true), format!("\"{}\\059\\;\" \"é\"", "x".repeat(253)));
+        assert_eq!(word("a\\\\", true, true), "\"a\\\\\"");
+        assert_eq!(word("\\#", true, true), "\\#");
     }
 }
