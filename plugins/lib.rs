@@ -19,6 +19,7 @@ pub mod dns64;
 pub mod erratic;
 pub mod errors;
 pub mod file;
+pub mod filter;
 pub mod forward;
 pub mod geoip;
 pub mod header;
@@ -35,6 +36,7 @@ pub mod nsid;
 pub mod on;
 pub mod prometheus;
 pub mod ready;
+pub mod records;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
@@ -84,10 +86,15 @@ pub const REGISTRY: Registry = &[
     Built(&header::PLUGIN),
     Known("dnssec"),
     Known("tls"),
+    // Not part of CoreDNS. Below `cache`, which so keeps what is left, and below `dnssec`, which signs
+    // it; above everything that answers.
+    Built(&filter::PLUGIN),
     Built(&minimal::PLUGIN),
     Built(&template::PLUGIN),
     Known("transfer"),
     Built(&hosts::PLUGIN),
+    // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
+    Built(&records::PLUGIN),
     Known("route53"),
     Known("azure"),
     Known("clouddns"),

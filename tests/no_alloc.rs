@@ -106,6 +106,32 @@ fn a_zone_answer_allocates_nothing() {
 }
 
 #[test]
+fn records_of_the_corefile_allocate_nothing() {
+    let corefile = "example.org {\n errors\n records {\n @ NS ns\n ns A 192.0.2.53\n @ MX 10 www\n \
+                    www A 192.0.2.1\n ftp CNAME www\n *.apps A 192.0.2.2\n fallthrough\n }\n}\n";
+    let questions = [
+        question("www.example.org.", Rtype::A),
+        question("example.org.", Rtype::MX),
+        question("ftp.example.org.", Rtype::A),
+        question("x.apps.example.org.", Rtype::A),
+    ];
+    assert_eq!(allocations(corefile, &questions), 0);
+}
+
+#[test]
+fn filtered_replies_allocate_nothing() {
+    let corefile = "example.org {\n filter {\n aaaa only_with_a\n }\n records {\n @ MX 10 www\n \
+                    www A 192.0.2.1\n www AAAA 2001:db8::1\n \
+                    web HTTPS 1 . ipv4hint=192.0.2.1 ipv6hint=2001:db8::1\n }\n}\n";
+    let questions = [
+        question("www.example.org.", Rtype::A),
+        question("example.org.", Rtype::MX),
+        question("web.example.org.", Rtype::HTTPS),
+    ];
+    assert_eq!(allocations(corefile, &questions), 0);
+}
+
+#[test]
 fn the_usual_conditions_of_a_view_allocate_nothing() {
     let corefile = "example.org {\n view other {\n expr not incidr(client_ip(), '127.0.0.0/8') or \
                     type() == 'TXT'\n }\n whoami\n}\n\

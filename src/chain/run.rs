@@ -102,6 +102,11 @@ impl Chain {
         &self.links
     }
 
+    /// The chain behind link `at`, for a plugin there that asks it again on the way out.
+    pub fn behind(&self, at: usize) -> Next<'_> {
+        Next { chain: self, at: at + 1 }
+    }
+
     /// How many stages [`Chain::prefetch`] has.
     #[inline]
     pub fn prefetch_stages(&self) -> u8 {
@@ -175,7 +180,7 @@ impl Chain {
     /// Renews in the background what link `at` answered; nobody waits for the reply.
     pub async fn refresh(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
         query.refresh = true;
-        let next = Next { chain: &self, at: at + 1 };
+        let next = self.behind(at);
         // The outcome is the plugin's own business: it keeps the new answer or does not.
         let _ = self.links[at].plugin.serve_dns(query, reply, next).await;
     }
@@ -234,7 +239,7 @@ impl Chain {
 
     /// Lets link `at`, which said [`Step::Wait`], answer before the query's deadline.
     async fn serve(&self, at: usize, query: &mut Query, reply: &mut Reply) {
-        let next = Next { chain: self, at: at + 1 };
+        let next = self.behind(at);
         let (deadline, depth) = (query.deadline, query.asides());
         let work = self.links[at].plugin.serve_dns(query, reply, next);
         match self.within(deadline, work).await {

@@ -35,8 +35,8 @@ pub enum Outcome {
     /// The name does not exist.
     NxDomain,
     /// The answer holds an alias that leads out of the zone. The caller may resolve `target`,
-    /// append what it finds to the answer section and then call [`Zone::push_authority`] or
-    /// [`Zone::push_negative`]; neither was done yet.
+    /// give the reply to [`Zone::complete_alias`], or else call [`Zone::push_authority`]; neither
+    /// was done yet.
     External {
         /// Where the alias leads, lower-cased.
         target: NameBuf,
@@ -79,6 +79,30 @@ impl Zone {
         match job.write(query, found, 12) {
             Next::Done(outcome) => outcome,
             Next::Follow(target, at) => job.follow(query.hash(0), target, at),
+        }
+    }
+
+    /// Completes a reply that ends with an alias which leads out of the zone: `found` is what a
+    /// question for its target was answered.
+    ///
+    /// The rcode is that of the last name (RFC 6604 section 3). As in CoreDNS the authority section
+    /// stays that of this zone.
+    pub fn complete_alias(&self, query: &Query, reply: &mut Reply, found: &Reply) {
+        if found.is_silent() {
+            return self.push_authority(query, reply);
+        }
+        reply.append_answer(found);
+        match found.rcode() {
+            Rcode::NXDOMAIN => {
+                reply.set_rcode(Rcode::NXDOMAIN);
+                self.push_negative(query, reply);
+            }
+            Rcode::SERVFAIL => {
+                reply.set_rcode(Rcode::SERVFAIL);
+                self.push_authority(query, reply);
+            }
+            Rcode::NOERROR if found.count(Section::Answer) == 0 => self.push_negative(query, reply),
+            _ => self.push_authority(query, reply),
         }
     }
 

@@ -1,0 +1,213 @@
+//! The arguments of `records`, and its lines as the text of a master file.
+
+use chain::{Fallthrough, zones};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
+use wire::Name;
+
+/// What the directive says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Config {
+    /// The zones that the records are for; each once.
+    pub(super) zones: Vec<Name>,
+    pub(super) text: Text,
+    pub(super) fallthrough: Fallthrough,
+}
+
+/// Lines of the Corefile as a master file, which knows where each word was written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Text {
+    text: String,
+    /// For each line its words: the column each starts at, in characters from 1, and its place.
+    words: Vec<Vec<(usize, Span)>>,
+}
+
+const OPTION: &str = "fallthrough";
+
+/// The most bytes that a string holds (RFC 1035 section 3.3).
+const MAX_STRING: usize = 255;
+
+/// The configuration of a block whose zones are `default`, and what is wrong with it so far: the
+/// records are not read yet.
+pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnostics) {
+    let mut config = Config::default();
+    let mut found = Diagnostics::default();
+    for arg in &directive.args {
+        match zones::parse(arg) {
+            Ok(zones) => zones.into_iter().for_each(|zone| add(&mut config.zones, zone)),
+            Err(error) => found.push(error),
+        }
+    }
+    if directive.args.is_empty() {
+        default.iter().for_each(|zone| add(&mut config.zones, zone.to_lower()));
+    }
+    for line in directive.options() {
+        found.extend(line.no_body().err());
+        if is_option(line) {
+            match Fallthrough::from_args(&line.args) {
+                Ok(fallthrough) => config.fallthrough = fallthrough,
+                Err(error) => found.push(error),
+            }
+        } else {
+            config.text.push(line);
+        }
+    }
+    if config.text.words.is_empty() {
+        let effect = if config.fallthrough == Fallthrough::NEVER {
+            "it denies every name below its zones"
+        } else {
+            "it has no effect"
+        };
+        found.push(
+            Diagnostic::warning(directive.span, "`records` has no records")
+                .label(effect)
+                .help("write one record a line, such as `www 3600 IN A 192.0.2.1`"),
+        );
+    }
+    (config, found)
+}
+
+/// Whether the line is the option, and no record.
+pub(super) fn is_option(line: &Directive) -> bool {
+    line.name.as_str() == OPTION && !line.name.quoted
+}
+
+fn add(zones: &mut Vec<Name>, zone: Name) {
+    if !zones.contains(&zone) {
+        zones.push(zone);
+    }
+}
+
+impl Text {
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines one by one, each with the place of its first word.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, Span)> {
+        let places = self.words.iter().filter_map(|words| words.first());
+        self.text.lines().zip(places.map(|(_, span)| *span))
+    }
+
+    /// Where the word was written that stands at this line and column, both from 1.
+    pub(super) fn place(&self, line: u32, column: u32) -> Option<Span> {
+        let words = self.words.get((line as usize).checked_sub(1)?)?;
+        let before = words.iter().rev().find(|(start, _)| *start <= column as usize);
+        before.or_else(|| words.first()).map(|(_, span)| *span)
+    }
+
+    fn push(&mut self, line: &Directive) {
+        let mut words = Vec::with_capacity(1 + line.args.len());
+        let mut column = 1;
+        let is_text = is_text(line);
+        for token in std::iter::once(&line.name).chain(&line.args) {
+            if !words.is_empty() {
+                self.text.push(' ');
+            }
+            words.push((column, token.span));
+            let start = self.text.len();
+            push_word(token, is_text, &mut self.text);
+            column += self.text[start..].chars().count() + 1;
+        }
+        self.text.push('\n');
+        self.words.push(words);
+    }
+}
+
+/// Whether the line is a record of strings, from what stands behind its owner: TTL and class may
+/// come before the type.
+fn is_text(line: &Directive) -> bool {
+    let mut words = line.args.iter().take(3).map(Token::as_str);
+    words.any(|word| word.eq_ignore_ascii_case("TXT") || word.eq_ignore_ascii_case("SPF"))
+}
+
+/// A word as it stands in a master file: the Corefile has taken the quotes off. In a record of
+/// strings a long one becomes several, as in CoreDNS's plugin: keys for mail are longer than a
+/// string may be.
+fn push_word(token: &Token, is_text: bool, text: &mut String) {
+    // The mark of RFC 3597, which must not be a string, is a comment in a Corefile without quotes.
+    let quoted = token.quoted && token.as_str() != "\\#";
+    let quote = if quoted { "\"" } else { "" };
+    text.push_str(quote);
+    let mut bytes = 0;
+    let mut rest = token.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let (piece, after) = rest.split_at(escape_len(rest).unwrap_or_else(|| letter.len_utf8()));
+        let size = if piece.starts_with('\\') { 1 } else { piece.len() };
+        if is_text && bytes + size > MAX_STRING {
+            text.extend([quote, " ", quote]);
+            bytes = 0;
+        }
+        bytes += size;
+        match letter {
+            '"' if quoted => text.push_str("\\\""),
+            // One line of the Corefile stays one line.
+            '\n' if quoted => text.push_str("\\010"),
+            _ => text.push_str(piece),
+        }
+        rest = after;
+    }
+    text.push_str(quote);
+}
+
+/// The length of the escape that the text starts with, if it is one (RFC 1035 section 5.1).
+fn escape_len(text: &str) -> Option<usize> {
+    let mut letters = text.strip_prefix('\\')?.chars();
+    let first = letters.next()?;
+    let is_number =
+        first.is_ascii_digit() && letters.take(2).filter(char::is_ascii_digit).count() == 2;
+    Some(if is_number { 4 } else { 1 + first.len_utf8() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str, start: u32, quoted: bool) -> Token {
+        let end = start + text.len() as u32;
+        Token { text: text.to_owned(), span: Span { start, end, ..Span::default() }, quoted }
+    }
+
+    #[test]
+    fn words_are_found_again() {
+        let args =
+            vec![token("TXT", 4, false), token("a \"b\"\nc", 10, true), token("é", 20, true)];
+        let line = Directive {
+            name: token("@", 0, false),
+            args,
+            body: None,
+            span: Span::default(),
+            end: Span::default(),
+        };
+        let mut text = Text::default();
+        text.push(&line);
+        text.push(&line);
+        assert_eq!(text.as_str().lines().next(), Some(r#"@ TXT "a \"b\"\010c" "é""#));
+        let start = |line, column| text.place(line, column).map(|span| span.start);
+        assert_eq!(start(1, 1), Some(0));
+        assert_eq!(start(2, 3), Some(4));
+        assert_eq!(start(2, 5), Some(4));
+        assert_eq!(start(2, 12), Some(10));
+        assert_eq!(start(2, 23), Some(20));
+        assert_eq!(start(1, 0), Some(0));
+        assert_eq!(start(3, 1), None);
+    }
+
+    #[test]
+    fn long_strings_are_cut_between_letters() {
+        let word = |text: &str, quoted, is_text| {
+            let mut out = String::new();
+            push_word(&token(text, 0, quoted), is_text, &mut out);
+            out
+        };
+        let (long, most) = ("x".repeat(256), "x".repeat(255));
+        assert_eq!(word(&most, true, true), format!("\"{most}\""));
+        assert_eq!(word(&long, true, true), format!("\"{most}\" \"x\""));
+        assert_eq!(word(&long, false, true), format!("{most} x"));
+        assert_eq!(word(&long, true, false), format!("\"{long}\""));
+        let escaped = format!("{}\\059\\;é", "x".repeat(253));
+        assert_eq!(word(&escaped, true, true), format!("\"{}\\059\\;\" \"é\"", "x".repeat(253)));
+        assert_eq!(word("a\\\\", true, true), "\"a\\\\\"");
+        assert_eq!(word("\\#", true, true), "\\#");
+    }
+}

@@ -1,0 +1,150 @@
+//! `records`: answers with authority from records that are written in the Corefile.
+//!
+//! Its lines are a master file without a file: `zone` reads, stores and looks them up. It opens no
+//! file and changes only with the Corefile.
+
+mod config;
+mod load;
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use chain::{
+    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolve, ServeDns, Served, Setup,
+    Step,
+};
+use corefile::{Diagnostics, Directive};
+use wire::{Class, Opcode, Rcode, Section};
+use zone::{Outcome, Zone};
+
+use load::Entry;
+
+/// The `records` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "records", doc: include_str!("README.md"), once: true, answers: true, setup };
+
+/// Lookups of our own inside each other, as for zones in files.
+const MAX_DEPTH: u8 = 8;
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    for directive in uses {
+        let (config, mut found) = config::parse(directive, &setup.zones());
+        let zones = match load::load(&config, directive.span) {
+            Ok(zones) if !found.has_errors() => zones,
+            loaded => {
+                found.extend(loaded.err().into_iter().flatten());
+                return Err(found);
+            }
+        };
+        setup.requests.warnings.extend(found);
+        setup.warn_outside(&directive.args);
+        for option in directive.options().iter().filter(|line| config::is_option(line)) {
+            setup.warn_outside(&option.args);
+        }
+        if config.fallthrough == Fallthrough::NEVER {
+            setup.ends(config.zones);
+        }
+        let (fallthrough, resolver) = (config.fallthrough, setup.resolver());
+        setup.link(Records { zones, fallthrough, resolver });
+    }
+    Ok(())
+}
+
+struct Records {
+    /// Longest first.
+    zones: Box<[Entry]>,
+    fallthrough: Fallthrough,
+    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+}
+
+impl ServeDns for Records {
+    #[inline]
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let Some(entry) = self.find(query) else {
+            return Ok(Step::Next);
+        };
+        if query.opcode() != Opcode::QUERY {
+            // NOTIFY is for who transfers the zone.
+            return Ok(Step::Next);
+        }
+        if query.qtype().is_transfer() || query.qclass() != Class::IN {
+            return Err(Failure::rcode(Rcode::REFUSED));
+        }
+        if !entry.has_apex && query.labels() == entry.labels && self.fallthrough.allows(query) {
+            // All that is known of this name is the SOA record that nobody wrote.
+            return Ok(Step::Next);
+        }
+        match entry.zone.answer(query, reply) {
+            Outcome::External { target } => self.leave(&entry.zone, query, reply, target.as_wire()),
+            outcome => self.conclude(&outcome, query, reply),
+        }
+    }
+
+    /// Only for aliases that lead to another zone of this server.
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        _: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            let resolver = self.resolver.get().and_then(Weak::upgrade);
+            let (Some(entry), Some(resolver)) = (self.find(query), resolver) else {
+                return Err(Failure::servfail("the configuration is gone"));
+            };
+            reply.clear();
+            // Zones do not change: this is the same answer again.
+            if let Outcome::External { target } = entry.zone.answer(query, reply) {
+                let mut asked = Box::new((Query::new(), Reply::new()));
+                let (question, found) = &mut *asked;
+                let (qtype, dnssec) = (query.qtype(), query.wants_dnssec());
+                question.ask_on_behalf(query, target.as_wire(), qtype, dnssec);
+                resolver.resolve(question, found).await;
+                entry.zone.complete_alias(query, reply, found);
+            }
+            Ok(Step::Done)
+        })
+    }
+}
+
+impl Records {
+    /// The longest zone that the query's name is in.
+    #[inline]
+    fn find(&self, query: &Query) -> Option<&Entry> {
+        self.zones.iter().find(|entry| {
+            query.labels().checked_sub(entry.labels).is_some_and(|label| {
+                query.suffix_hash(label) == entry.hash
+                    && query.suffix(label) == entry.zone.apex().as_wire()
+            })
+        })
+    }
+
+    /// What follows from what the zone says.
+    #[inline]
+    fn conclude(&self, outcome: &Outcome, query: &Query, reply: &mut Reply) -> Served {
+        match outcome {
+            // A chain of aliases that ends nowhere is an answer all the same.
+            Outcome::NxDomain | Outcome::EmptyNonTerminal
+                if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) =>
+            {
+                reply.clear();
+                Ok(Step::Next)
+            }
+            Outcome::ServFail(why) => Err(Failure::servfail(*why)),
+            _ => Ok(Step::Done),
+        }
+    }
+
+    /// An alias leads out of the zone: followed if it leads to a zone of this server.
+    #[cold]
+    fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
+        if query.depth >= MAX_DEPTH {
+            return Err(Failure::servfail("too many aliases from zone to zone"));
+        }
+        let resolver = self.resolver.get().and_then(Weak::upgrade);
+        if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {
+            return Ok(Step::Wait);
+        }
+        zone.push_authority(query, reply);
+        Ok(Step::Done)
+    }
+}
