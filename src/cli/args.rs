@@ -10,6 +10,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Look at a Corefile without serving it.
     Check(CheckOptions),
+    /// Tell the flags: `-help`, on stderr as Go programs do.
+    Usage,
     /// Explain the program, or one plugin.
     Help(Option<String>),
     /// List the plugins.
@@ -86,25 +88,27 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
         _ => {}
     }
     let mut run = RunOptions { conf: None, port: 53, pidfile: None, quiet: false };
-    let mut other = None;
+    let (mut usage, mut version, mut plugins) = (false, false, false);
     let extra = flags(argv, |name, value| {
         match name {
             "conf" => run.conf = Some(value.text(name)?),
             "dns.port" | "p" => run.port = port(name, &value.text(name)?)?,
             "pidfile" => run.pidfile = Some(value.text(name)?),
             "quiet" => run.quiet = value.truth(name)?,
-            "plugins" if value.truth(name)? => other = Some(Command::Plugins),
-            "version" if value.truth(name)? => other = Some(Command::Version),
-            "plugins" | "version" => {}
-            "h" | "help" => other = Some(Command::Help(None)),
+            "plugins" => plugins = value.truth(name)?,
+            "version" => version = value.truth(name)?,
+            "h" | "help" => usage = true,
             _ => return Err(unknown(name)),
         }
         Ok(())
     })?;
-    if !extra.is_empty() {
-        return Err(Wrong::Extra(extra));
-    }
-    Ok(other.unwrap_or(Command::Run(run)))
+    Ok(match () {
+        () if usage => Command::Usage,
+        () if !extra.is_empty() => return Err(Wrong::Extra(extra)),
+        () if version => Command::Version,
+        () if plugins => Command::Plugins,
+        () => Command::Run(run),
+    })
 }
 
 fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
@@ -237,6 +241,8 @@ mod tests {
         );
         assert_eq!(parse_line("-version"), Ok(Command::Version));
         assert_eq!(parse_line("-plugins"), Ok(Command::Plugins));
+        assert_eq!(parse_line("-plugins -version"), Ok(Command::Version));
+        assert_eq!(parse_line("-version -help"), Ok(Command::Usage));
         assert_eq!(parse_line("-version=false"), Ok(Command::Run(run(None, 53))));
     }
 

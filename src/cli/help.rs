@@ -7,6 +7,12 @@ use chain::{Entry, Registry};
 
 use super::{VERSION, args};
 
+/// `-help`.
+pub(crate) fn usage() -> ExitCode {
+    eprint!("{}", args::usage());
+    ExitCode::SUCCESS
+}
+
 /// `catena help [PLUGIN]`.
 pub(crate) fn help(registry: Registry, topic: Option<&str>) -> ExitCode {
     let Some(topic) = topic else {

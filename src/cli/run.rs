@@ -71,20 +71,21 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    if !run.quiet {
-        banner(&process);
-    }
+    announce(&process, run.quiet);
     let code = loop {
         match next_event(&process, &mut signals).await {
-            Event::Reload => process.reload().await,
+            Event::Reload(signal) => process.reload(Some(signal)).await,
             Event::Look => {
                 if process.source_changed() {
-                    process.reload().await;
+                    process.reload(None).await;
                 }
             }
-            Event::Quit => break ExitCode::SUCCESS,
-            Event::Terminate(name) => {
-                chain::info!("{name}: Shutting down servers then terminating");
+            Event::Quit => {
+                chain::info!("SIGQUIT: Quitting process immediately");
+                break ExitCode::SUCCESS;
+            }
+            Event::Stop(told) => {
+                chain::info!("{told}");
                 tokio::select! {
                     () = process.stop() => break ExitCode::SUCCESS,
                     _ = signals.interrupt.recv() => break ExitCode::from(EXIT_INTERRUPTED),
@@ -149,12 +150,21 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     Ok(Some(Pidfile(path.into())))
 }
 
-fn banner(process: &Process) {
-    for line in process.banner() {
-        println!("{line}");
+/// The banner: zones, the fingerprint (which is a line of the log), the version.
+fn announce(process: &Process, quiet: bool) {
+    // Log lines have a thread of their own: each part waits for the one before.
+    chain::log::flush();
+    if !quiet {
+        for line in process.banner() {
+            println!("{line}");
+        }
     }
-    println!("catena-{VERSION}");
-    println!("{}", help::platform());
+    process.announce();
+    chain::log::flush();
+    if !quiet {
+        println!("catena-{VERSION}");
+        println!("{}", help::platform());
+    }
 }
 
 struct Signals {
@@ -178,9 +188,11 @@ impl Signals {
 }
 
 enum Event {
-    Reload,
+    /// The signal's name.
+    Reload(&'static str),
     Look,
-    Terminate(&'static str),
+    /// What the log says first.
+    Stop(&'static str),
     Quit,
 }
 
@@ -192,11 +204,11 @@ async fn next_event(process: &Process, signals: &mut Signals) -> Event {
         }
     };
     tokio::select! {
-        _ = signals.terminate.recv() => Event::Terminate("SIGTERM"),
-        _ = signals.interrupt.recv() => Event::Terminate("SIGINT"),
+        _ = signals.terminate.recv() => Event::Stop("SIGTERM: Shutting down servers then terminating"),
+        _ = signals.interrupt.recv() => Event::Stop("SIGINT: Shutting down"),
         _ = signals.quit.recv() => Event::Quit,
-        _ = signals.hangup.recv() => Event::Reload,
-        _ = signals.user1.recv() => Event::Reload,
+        _ = signals.hangup.recv() => Event::Reload("SIGHUP"),
+        _ = signals.user1.recv() => Event::Reload("SIGUSR1"),
         () = look => Event::Look,
     }
 }

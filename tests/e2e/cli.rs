@@ -38,6 +38,10 @@ fn version_and_plugins() {
     assert_eq!(out, format!("catena-{}\n{platform}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!((code, err.as_str()), (Some(0), ""));
 
+    let (code, out, err) = with_corefile("", &["-plugins", "-help"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+    assert!(err.starts_with(USAGE) && err.contains("check [-conf FILE]"), "{err}");
+
     let (code, out, err) = with_corefile("", &["-plugins"]);
     let names: Vec<&str> = out.lines().filter(|name| *name != "on").collect();
     assert!(names.is_sorted() && names.contains(&"file") && !names.contains(&"import"), "{out}");
@@ -130,6 +134,23 @@ fn quiet_says_nothing() {
     assert_eq!(server.said(), "");
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
+    assert_eq!(server.said(), "[INFO] SIGINT: Shutting down\n");
+}
+
+#[test]
+fn quitting_is_at_once() {
+    let lameduck = SERVES.replace("  file", "  health 127.0.0.1:0 {\n    lameduck 1h\n  }\n  file");
+    let mut server = Server::start(&lameduck);
+    server.signal("QUIT");
+    assert_eq!(server.wait(), Some(0));
+    let said = server.said();
+    assert!(said.ends_with("[INFO] SIGQUIT: Quitting process immediately\n"), "{said}");
+    // In lame duck mode an interrupt is the second one.
+    let mut server = Server::start(&lameduck);
+    server.signal("INT");
+    server.wait_for("[INFO] plugin/health: Going into lameduck mode for 1h0m0s\n");
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(2));
 }
 
 #[test]

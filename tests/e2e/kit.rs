@@ -71,7 +71,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// Runs the program to its end.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
-    let mut child = command(directory, arguments).spawn().unwrap();
+    let mut child = command(CATENA, directory, arguments).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -87,8 +87,11 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_catena"));
+/// The program under test.
+pub(crate) const CATENA: &str = env!("CARGO_BIN_EXE_catena");
+
+fn command(program: &str, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -120,17 +123,7 @@ impl Server {
 
     /// Starts in a directory as it is; `port` is the default port.
     pub(crate) fn start_in(scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
-        let port_text = port.to_string();
-        let all = [&["-dns.port", &port_text], arguments].concat();
-        let mut child = command(scratch.path(), &all).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let streams: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        let readers = streams.map(|stream| {
-            let said = Arc::clone(&said);
-            std::thread::spawn(move || listen(stream, &said))
-        });
-        let mut server = Self { child, port, scratch, said, readers: readers.into() };
+        let mut server = Self::spawn(CATENA, scratch, port, arguments);
         if !arguments.contains(&"-quiet") {
             server.wait_for("\ncatena-");
         }
@@ -138,6 +131,21 @@ impl Server {
             server.try_ask(&question(1, "www.example.org", Rtype::A, &[])).is_some()
         });
         server
+    }
+
+    /// Starts a program in a directory as it is, and waits for nothing.
+    pub(crate) fn spawn(program: &str, scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
+        let port_text = port.to_string();
+        let all = [&["-dns.port", &port_text], arguments].concat();
+        let mut child = command(program, scratch.path(), &all).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let streams: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let readers = streams.map(|stream| {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || listen(stream, &said))
+        });
+        Self { child, port, scratch, said, readers: readers.into() }
     }
 
     /// Everything it said so far.
@@ -150,7 +158,7 @@ impl Server {
         self.wait_until(words, |server| server.said().contains(words));
     }
 
-    fn wait_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             let ended = self.child.try_wait().unwrap();

@@ -5,4 +5,5 @@ mod cli;
 mod files;
 mod kit;
 mod load;
+mod outside;
 mod serving;
