@@ -10,6 +10,7 @@ pub mod dns_metrics;
 pub mod kept;
 pub mod kind;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod roles;
 pub mod run;

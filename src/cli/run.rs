@@ -56,7 +56,8 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             None
         }
     };
-    let options = Options { registry, port: run.port, workers: workers(), watcher };
+    let (workers, memory) = (workers(), memory());
+    let options = Options { registry, port: run.port, workers, memory, watcher };
     let mut process = match Process::start(source, options).await {
         Ok(process) => process,
         Err(refused) => {
@@ -102,6 +103,15 @@ fn workers() -> usize {
     let asked = std::env::var("GOMAXPROCS").ok().and_then(|value| value.parse::<usize>().ok());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     asked.filter(|&count| count > 0).unwrap_or(cores).min(1024)
+}
+
+/// What the process may use, where `GOMEMLIMIT` says so: many have it in their Deployment.
+pub(crate) fn memory() -> Option<u64> {
+    let limit = std::env::var("GOMEMLIMIT").ok()?;
+    chain::memory::parse_limit(&limit).unwrap_or_else(|wrong| {
+        chain::warning!("GOMEMLIMIT is not used: {wrong}");
+        None
+    })
 }
 
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.

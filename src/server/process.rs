@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chain::memory::Memory;
 use chain::watch::Watcher;
 use chain::{Clock, Kept, Registry, Resolve, World, metrics, standing};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader};
@@ -40,6 +41,8 @@ pub struct Options {
     pub port: u16,
     /// How many workers; one per core unless told otherwise.
     pub workers: usize,
+    /// Octets that the process may use, where an operator says so.
+    pub memory: Option<u64>,
     /// Tells when files change; without it they are looked at from time to time only.
     pub watcher: Option<Arc<Watcher>>,
 }
@@ -95,6 +98,9 @@ pub(crate) fn prepare(
     }
     let mut world =
         World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
+    if let Some(limit) = options.memory {
+        world = world.with(Arc::new(Memory::of_process(limit)));
+    }
     if let Some(watcher) = &options.watcher {
         world = world.with(Arc::clone(watcher));
     }

@@ -1,6 +1,7 @@
 //! Flags, exit codes and messages: those of CoreDNS 1.14.7, seen from outside, with our name.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use wire::Rtype;
 
@@ -125,6 +126,45 @@ fn the_banner_and_the_pidfile() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     assert!(!pidfile.exists(), "the pid file goes away");
+}
+
+/// `/metrics` of the endpoint on this port.
+fn metrics(port: u16) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn what_bounds_a_go_program_bounds_this_one() {
+    let port = free_port();
+    let corefile = format!(
+        "example.org:{{port}} {{\n  bind 127.0.0.1\n  prometheus 127.0.0.1:{port} {{\n    \
+         runtime_metrics\n  }}\n  cache\n  file example.org.zone\n}}\n"
+    );
+    let start = |workers, memory| {
+        Server::start_under(&corefile, &[("GOMAXPROCS", workers), ("GOMEMLIMIT", memory)])
+    };
+    let server = start("3", "8MiB");
+    assert!(metrics(port).contains("\ncatena_workers 3\n"));
+    let said = server.said();
+    assert!(
+        said.contains("[WARNING] warning: GOMEMLIMIT has no room for the whole cache"),
+        "{said}"
+    );
+    assert!(said.contains("has 2048 and 2048 entries now"), "{said}");
+    drop(server);
+    let server = start("many", "a lot");
+    let cores = std::thread::available_parallelism().unwrap();
+    assert!(metrics(port).contains(&format!("\ncatena_workers {cores}\n")));
+    let said = server.said();
+    assert!(said.contains("[WARNING] GOMEMLIMIT is not used: "), "{said}");
+    drop(server);
+    let server = start("1", "1GiB");
+    assert!(metrics(port).contains("\ncatena_workers 1\n"));
+    assert!(!server.said().contains("GOMEMLIMIT"), "{}", server.said());
 }
 
 #[test]

@@ -121,9 +121,20 @@ impl Server {
         Self::start_in(scratch, port, &[&["-conf", "Corefile"], arguments].concat())
     }
 
+    /// Starts with more in its environment; waits until it serves.
+    pub(crate) fn start_under(corefile: &str, environment: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let scratch = Scratch::new();
+        scratch.write("example.org.zone", ZONE);
+        scratch.write("Corefile", &corefile.replace("{port}", &port.to_string()));
+        let mut server = Self::spawn(CATENA, scratch, port, &[], environment);
+        server.wait_for("\ncatena-");
+        server
+    }
+
     /// Starts in a directory as it is; `port` is the default port.
     pub(crate) fn start_in(scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
-        let mut server = Self::spawn(CATENA, scratch, port, arguments);
+        let mut server = Self::spawn(CATENA, scratch, port, arguments, &[]);
         if !arguments.contains(&"-quiet") {
             server.wait_for("\ncatena-");
         }
@@ -134,10 +145,17 @@ impl Server {
     }
 
     /// Starts a program in a directory as it is, and waits for nothing.
-    pub(crate) fn spawn(program: &str, scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
+    pub(crate) fn spawn(
+        program: &str,
+        scratch: Scratch,
+        port: u16,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port_text = port.to_string();
         let all = [&["-dns.port", &port_text], arguments].concat();
-        let mut child = command(program, scratch.path(), &all).spawn().unwrap();
+        let mut command = command(program, scratch.path(), &all);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let streams: [Box<dyn Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];

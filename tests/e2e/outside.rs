@@ -126,7 +126,7 @@ impl Run {
             let text = std::fs::read_to_string(&path).unwrap();
             scratch.write(name, &with_ports(&text, &ports));
         }
-        let server = Server::spawn(program, scratch, ports[0].1, &["-conf", "Corefile"]);
+        let server = Server::spawn(program, scratch, ports[0].1, &["-conf", "Corefile"], &[]);
         let folder = folder.to_owned();
         let (shown, said) = (Vec::new(), String::new());
         let mut run = Self { server, ports, folder, shown, waited: 0, id: 0, said };
