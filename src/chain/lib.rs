@@ -7,6 +7,7 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod dns_metrics;
+pub mod json;
 pub mod kept;
 pub mod kind;
 pub mod log;

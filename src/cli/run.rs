@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Registry;
+use chain::log::Level;
 use chain::watch::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,17 +21,20 @@ const EXIT_INTERRUPTED: u8 = 2;
 
 /// Serves; returns when the process is to end.
 pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
+    if options.json {
+        chain::log::set_json(|| net::clock::unix(net::clock::now()));
+    }
     let source = match read_source(options.conf.as_deref()) {
         Ok(source) => source,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(&problem);
             return ExitCode::FAILURE;
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -45,7 +49,7 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("cannot handle signals: {error}");
+            complain(&format!("cannot handle signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -61,14 +65,14 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
     let mut process = match Process::start(source, options).await {
         Ok(process) => process,
         Err(refused) => {
-            eprint!("{}", refused.text);
+            complain(&refused.text);
             return ExitCode::FAILURE;
         }
     };
     let pidfile = match write_pidfile(run.pidfile.as_deref()) {
         Ok(pidfile) => pidfile,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(&problem);
             return ExitCode::FAILURE;
         }
     };
@@ -160,21 +164,29 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     Ok(Some(Pidfile(path.into())))
 }
 
+/// Tells on stderr why the process ends.
+fn complain(problem: &str) {
+    let problem = problem.trim_end();
+    match chain::log::object(Level::Error, format_args!("{problem}")) {
+        Some(object) => eprint!("{}", String::from_utf8_lossy(&object)),
+        None => eprintln!("{problem}"),
+    }
+}
+
 /// The banner: zones, the fingerprint (which is a line of the log), the version.
 fn announce(process: &Process, quiet: bool) {
     // Log lines have a thread of their own: each part waits for the one before.
     chain::log::flush();
-    if !quiet {
-        for line in process.banner() {
-            println!("{line}");
-        }
-    }
+    let say = |line: &str| match chain::log::is_json() {
+        _ if quiet => {}
+        true => chain::info!("{line}"),
+        false => println!("{line}"),
+    };
+    process.banner().iter().for_each(|line| say(line));
     process.announce();
     chain::log::flush();
-    if !quiet {
-        println!("catena-{VERSION}");
-        println!("{}", help::platform());
-    }
+    say(&format!("catena-{VERSION}"));
+    say(&help::platform());
 }
 
 struct Signals {

@@ -128,6 +128,66 @@ fn the_banner_and_the_pidfile() {
     assert!(!pidfile.exists(), "the pid file goes away");
 }
 
+/// Each line as an object, with the members that all have.
+fn objects(text: &str) -> Vec<serde_json::Value> {
+    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let objects: Vec<serde_json::Value> = objects.collect();
+    for object in &objects {
+        let time = object["time"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{object}");
+        assert!(object["level"].is_string() && object["msg"].is_string(), "{object}");
+    }
+    objects
+}
+
+#[test]
+fn the_whole_log_may_be_json() {
+    let corefile = format!("{}reload.test:{{port}} {{\n  reload\n}}\n", SERVES)
+        .replace("  file", "  log\n  file");
+    let mut server = Server::start_with(&corefile, &["-quiet", "-log-format=json"]);
+    server.ask(&question(7, "www.example.org", Rtype::A, &[]));
+    server.scratch.write("Corefile", "mistake {\n  nosuch\n}\n");
+    server.signal("USR1");
+    server.wait_for("the old configuration keeps serving");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    let said = objects(&server.said());
+    let find = |member: &str, value: serde_json::Value| {
+        said.iter().find(|object| object[member] == value).unwrap_or_else(|| panic!("{said:#?}"))
+    };
+    let started = find("plugin", "reload".into());
+    assert!(started["msg"].as_str().unwrap().starts_with("Running configuration SHA512 = "));
+    let query = find("id", 7.into());
+    assert!(query["msg"].as_str().unwrap().contains(" - 7 \"A IN www.example.org. udp"), "{query}");
+    for (member, value) in [
+        ("level", "INFO"),
+        ("plugin", "log"),
+        ("client_ip", "127.0.0.1"),
+        ("qname", "www.example.org."),
+        ("qtype", "A"),
+        ("qclass", "IN"),
+        ("proto", "udp"),
+        ("rcode", "NOERROR"),
+        ("rflags", "qr,aa,rd"),
+    ] {
+        assert_eq!(query[member], value, "{query}");
+    }
+    assert_eq!((&query["request_bytes"], &query["do"]), (&33.into(), &false.into()), "{query}");
+    assert!(query["duration_seconds"].is_number() && query["client_port"].is_u64(), "{query}");
+    find("level", "ERROR".into());
+    find("msg", "SIGTERM: Shutting down servers then terminating".into());
+
+    let (code, out, err) = with_corefile("x {\n  nosuch\n}\n", &["-log-format", "json"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let told = objects(&err);
+    assert!(told[0]["msg"].as_str().unwrap().contains("--> Corefile:2:3"), "{err}");
+    let mut server = Server::start_with(SERVES, &["-log-format=json"]);
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(0));
+    let version = format!("catena-{}", env!("CARGO_PKG_VERSION"));
+    assert!(objects(&server.said()).iter().any(|object| object["msg"] == *version));
+}
+
 /// `/metrics` of the endpoint on this port.
 fn metrics(port: u16) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();

@@ -136,7 +136,7 @@ impl Server {
     pub(crate) fn start_in(scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
         let mut server = Self::spawn(CATENA, scratch, port, arguments, &[]);
         if !arguments.contains(&"-quiet") {
-            server.wait_for("\ncatena-");
+            server.wait_for("catena-");
         }
         server.wait_until("the first answer", |server| {
             server.try_ask(&question(1, "www.example.org", Rtype::A, &[])).is_some()
