@@ -52,9 +52,10 @@ impl Probe {
             let problem = match asked {
                 Ok(Ok(())) => {
                     if took > SLOW {
+                        let took = corefile::show_duration(took);
                         chain::warning!(
                             "plugin/health: Local health request to {url:?} took more than 1s: \
-                             {took:?}"
+                             {took}"
                         );
                     }
                     continue;
