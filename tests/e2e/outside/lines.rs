@@ -15,7 +15,9 @@ pub(super) fn of_log(log: &str) -> Vec<String> {
 
 fn line(line: &str) -> Option<String> {
     // A library tells about its platform, before the server says its first word.
-    if line.starts_with("maxprocs: ") || line.is_empty() {
+    // And on a busy machine the server notices how busy it is.
+    let busy = line.starts_with("[WARNING] plugin/health: Local health request");
+    if line.starts_with("maxprocs: ") || line.is_empty() || busy {
         return None;
     }
     if line.starts_with("CoreDNS-") || line.starts_with("catena-") {
