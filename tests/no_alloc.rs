@@ -189,3 +189,28 @@ fn a_rewritten_cache_hit_allocates_nothing() {
     ];
     assert_eq!(allocations(corefile, &questions), 0);
 }
+
+#[test]
+fn many_rules_that_match_nothing_allocate_nothing() {
+    let rules = |number: usize| {
+        format!(
+            " rewrite name exact old{number}.example.org. new.example.org.\n \
+             rewrite name suffix .dc{number}.example.org. .example.org. answer auto\n \
+             rewrite name substring -staging{number}- -test-\n \
+             rewrite name regex ^([a-z]+)-pod{number}[.](.*)$ {{1}}.{{2}}\n \
+             template IN A tenant{number}.example.org {{\n answer \"x. 60 A 192.0.2.1\"\n \
+             fallthrough\n }}\n template IN A {{\n match ^ip{number}-(\\d+)[.]\n answer \"x. 60 A \
+             192.0.2.{{{{ index .Match 1 }}}}\"\n fallthrough\n }}\n"
+        )
+    };
+    let rules: String = (0..50).map(rules).collect();
+    let corefile = format!(
+        "example.org {{\n errors\n prometheus localhost:0\n{rules} file zones/example.org.zone\n}}\n"
+    );
+    let questions = [
+        question("www.example.org.", Rtype::A),
+        question("ftp.example.org.", Rtype::A),
+        question("x.apps.example.org.", Rtype::A),
+    ];
+    assert_eq!(allocations(&corefile, &questions), 0);
+}

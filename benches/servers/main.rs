@@ -86,6 +86,9 @@ fn main() {
         let set = data::zone(&settings.dir, "mil.lab.", 1_000_000, 200_000);
         authority(&settings, "authority 1M", &set);
     }
+    if wanted(&settings, "many rules") {
+        many_rules(&settings, &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));
+    }
     if wanted(&settings, "cache hits") {
         forwarding(&settings, "cache hits", 5_000, true);
     }
@@ -113,13 +116,39 @@ fn authority(settings: &Settings, title: &str, set: &Set) {
     let mut recipes = vec![echo_recipe()];
     recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
     recipes.extend(peers::peers(&settings.dir, PORT, work));
-    let results = rounds(settings, &recipes, |recipe, _| {
+    let results = saturate(settings, &recipes, &probe, set);
+    report(title, &recipes, &results);
+}
+
+/// What rules cost queries that none of them matches.
+fn many_rules(settings: &Settings, set: &Set) {
+    let probe = data::query(set.origin, Rtype::SOA);
+    let mut recipes = vec![echo_recipe()];
+    recipes.extend(peers::with_rules(&settings.binary, &settings.dir, PORT, set.origin, &set.zone));
+    let results = saturate(settings, &recipes, &probe, set);
+    report("many rules", &recipes, &results);
+    println!();
+    for plain in (1..recipes.len().saturating_sub(1)).step_by(2) {
+        let pairs = || results[plain].iter().zip(&results[plain + 1]);
+        let cpu = pairs().map(|(plain, ruled)| ruled.cpu() / plain.cpu()).collect();
+        let user = pairs().map(|(plain, ruled)| ruled.user_us / plain.user_us).collect();
+        println!(
+            "{}: with rules {:.2} times the CPU time of the plain one, {:.2} times its user time",
+            recipes[plain].name,
+            median(cpu),
+            median(user)
+        );
+    }
+}
+
+/// Each server as busy as can be with the questions of a set.
+fn saturate(settings: &Settings, recipes: &[Recipe], probe: &[u8], set: &Set) -> Vec<Vec<Figures>> {
+    rounds(settings, recipes, |recipe, _| {
         let server =
-            Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+            Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, probe)?;
         load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
         Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)))
-    });
-    report(title, &recipes, &results);
+    })
 }
 
 fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {

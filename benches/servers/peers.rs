@@ -61,6 +61,64 @@ pub(crate) fn catena(
     }
 }
 
+/// 200 rules of `rewrite` and 100 stanzas of `template`, of all kinds, that match no name of a bench.
+fn rules(origin: &str) -> String {
+    let mut text = String::new();
+    for i in 0..40 {
+        text += &format!(
+            "    rewrite name exact old{i}.{origin} new{i}.{origin}\n    rewrite name prefix \
+             legacy{i}- current{i}-\n    rewrite name suffix .dc{i}.{origin} .{origin} answer \
+             auto\n    rewrite name substring -staging{i}- -test{i}-\n    rewrite name regex \
+             ^([a-z]+)-pod{i}[.](.*)$ {{1}}.{{2}}\n"
+        );
+    }
+    for i in 0..50 {
+        text += &format!(
+            "    template IN A tenant{i}.{origin} {{\n        answer \"{{{{ .Name }}}} 60 IN A \
+             192.0.2.1\"\n        fallthrough\n    }}\n    template IN A {origin} {{\n        match \
+             ^ip{i}-(?P<a>[0-9]+)-(?P<b>[0-9]+)[.]\n        answer \"{{{{ .Name }}}} 60 IN A \
+             10.0.{{{{ .Group.a }}}}.{{{{ .Group.b }}}}\"\n        fallthrough\n    }}\n"
+        );
+    }
+    text
+}
+
+/// Catena and CoreDNS (if it is here), each plain and with many rules in front of a zone.
+pub(crate) fn with_rules(
+    program: &Path,
+    dir: &Path,
+    port: u16,
+    origin: &str,
+    zone: &Path,
+) -> Vec<Recipe> {
+    let mut recipes = Vec::new();
+    let coredns = find("coredns");
+    let programs = [
+        ("catena", "catena rules", Some(program)),
+        ("coredns", "coredns rules", coredns.as_deref()),
+    ];
+    for (plain, ruled, program) in programs {
+        let Some(program) = program else { continue };
+        for (name, rules) in [(plain, String::new()), (ruled, rules(origin))] {
+            let corefile = write(
+                &dir.join(format!("Corefile.{}", name.replace(' ', "."))),
+                &format!(
+                    "{origin}:{port} {{\n    bind 127.0.0.1\n    errors\n    prometheus \
+                     127.0.0.1:0\n{rules}    file {}\n}}\n",
+                    zone.display()
+                ),
+            );
+            recipes.push(Recipe {
+                name,
+                program: program.to_owned(),
+                arguments: vec!["-conf".into(), corefile],
+                environment: vec![("GOMAXPROCS", "1")],
+            });
+        }
+    }
+    recipes
+}
+
 /// A peer's name and arguments for a kind of work, if it can do it.
 type Peer = fn(&Path, u16, Work<'_>) -> Option<(&'static str, Vec<String>)>;
 

@@ -19,6 +19,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use chain::memory::Memory;
 use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 use wire::{Moment, Opcode};
@@ -37,7 +38,10 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();
     for directive in uses {
-        let config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
+        let mut config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
+        if let Some(memory) = setup.world.service::<Memory>() {
+            setup.requests.warnings.extend(config.fit(&memory, directive));
+        }
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);

@@ -1,7 +1,6 @@
 //! Messages that look alike, counted and told once per period.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use chain::log::Level;
 use tokio::sync::Notify;
@@ -60,7 +59,7 @@ impl Pattern {
             format_args!(
                 "plugin/errors: {count} errors like '{}' occurred in last {}",
                 self.config.pattern.as_str(),
-                go_duration(self.config.period),
+                corefile::show_duration(self.config.period),
             ),
         );
     }
@@ -83,57 +82,5 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.stopped.store(true, Ordering::Relaxed);
         self.0.flush();
-    }
-}
-
-/// A duration as Go prints it: `30s`, `5m0s`, `1h0m0s`, `1.5s`, `100ms`.
-fn go_duration(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let fraction = |unit: u128| {
-        let text = format!("{}.{:0width$}", nanos / unit, nanos % unit, width = digits(unit));
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    match nanos {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{nanos}ns"),
-        1_000..1_000_000 => format!("{}µs", fraction(1_000)),
-        1_000_000..1_000_000_000 => format!("{}ms", fraction(1_000_000)),
-        _ => {
-            let seconds = duration.as_secs();
-            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-            let rest = Duration::new(seconds % 60, duration.subsec_nanos()).as_secs_f64();
-            match (hours, minutes) {
-                (0, 0) => format!("{rest}s"),
-                (0, _) => format!("{minutes}m{rest}s"),
-                _ => format!("{hours}h{minutes}m{rest}s"),
-            }
-        }
-    }
-}
-
-/// How many digits a fraction of `unit`, a power of ten, has.
-fn digits(unit: u128) -> usize {
-    unit.ilog10() as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_read_as_in_go() {
-        for (nanos, text) in [
-            (0, "0s"),
-            (999, "999ns"),
-            (1_500, "1.5µs"),
-            (100_000_000, "100ms"),
-            (1_500_000_000, "1.5s"),
-            (30_000_000_000, "30s"),
-            (300_000_000_000, "5m0s"),
-            (3_661_500_000_000, "1h1m1.5s"),
-            (7_200_000_000_000, "2h0m0s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_nanos(nanos)), text);
-        }
     }
 }

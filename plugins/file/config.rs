@@ -110,32 +110,3 @@ fn one(
     }
     option.no_body()
 }
-
-/// A duration in Go's notation, as CoreDNS logs it: `1m0s`.
-pub(super) fn show(duration: Duration) -> String {
-    let (hours, minutes) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60);
-    let rest = duration - Duration::from_secs(duration.as_secs() / 60 * 60);
-    // Below a minute the two notations agree, except that Go names zero in seconds.
-    let rest = if duration.is_zero() { "0s".to_owned() } else { format!("{rest:?}") };
-    let rest = if rest == "0ns" { "0s".to_owned() } else { rest };
-    match (hours, minutes) {
-        (0, 0) => rest,
-        (0, minutes) => format!("{minutes}m{rest}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::show;
-    use std::time::Duration;
-
-    #[test]
-    fn durations_read_as_in_go() {
-        assert_eq!(show(Duration::from_secs(60)), "1m0s");
-        assert_eq!(show(Duration::from_secs(30)), "30s");
-        assert_eq!(show(Duration::from_secs(7325)), "2h2m5s");
-        assert_eq!(show(Duration::from_millis(1500)), "1.5s");
-        assert_eq!(show(Duration::ZERO), "0s");
-    }
-}

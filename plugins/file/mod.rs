@@ -81,7 +81,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             }
         }
         if let Some(open) = missing {
-            let every = config::show(file.watch.every);
+            let every = corefile::show_duration(file.watch.every);
             chain::warning!("plugin/file: Failed to open {open:?}: trying again in {every}");
         }
     }

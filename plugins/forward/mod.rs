@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter};
-use chain::{BoxFuture, Kind, Next, ServeDns, Served, Step, ZoneSet};
+use chain::{BoxFuture, Kind, Next, ServeDns, Served, Step, ZoneSet, standing};
 use net::client::Network;
 use tokio::time::Instant;
 use wire::edns::ede;
@@ -83,7 +83,6 @@ impl Forward {
             Some(0) => u32::MAX,
             Some(attempts) => attempts,
         };
-        let counter = |name, help| metrics::counter(name, help, &[], &[]);
         Self {
             from: ZoneSet::new([config.from.clone()]),
             except: config.except.clone(),
@@ -92,18 +91,13 @@ impl Forward {
             network,
             followed,
             concurrent: AtomicUsize::new(0),
-            broken: counter(
-                "coredns_forward_healthcheck_broken_total",
-                "Counter of the number of complete failures of the healthchecks.",
-            ),
-            rejected: counter(
-                "coredns_forward_max_concurrent_rejects_total",
-                "Counter of the number of queries rejected because the concurrent queries were at \
-                 maximum.",
-            ),
-            overloaded: counter(
+            broken: standing::forward_broken(),
+            rejected: standing::forward_rejects(),
+            overloaded: metrics::counter(
                 "catena_forward_overload_rejects_total",
                 "Queries refused because the process could not wait for more of them.",
+                &[],
+                &[],
             ),
             max_attempts,
             // An operator who grants an upstream more than the budget means it.

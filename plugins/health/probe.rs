@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chain::Setup;
-use chain::metrics::{self, Counter, Histogram, SHARED};
+use chain::metrics::{Counter, Histogram, SHARED};
+use chain::{Setup, standing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,9 +16,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What is remarkable for a request to oneself.
 const SLOW: Duration = Duration::from_secs(1);
-
-/// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
-const BUCKETS: &[f64] = &[0.00025, 0.0025, 0.025, 0.25, 2.5];
 
 /// Asks one endpoint again and again.
 pub(super) struct Probe {
@@ -31,20 +28,7 @@ pub(super) struct Probe {
 impl Probe {
     /// A probe of the endpoint on `address`, as it is written in the Corefile.
     pub(super) fn new(address: &str) -> Self {
-        let duration = metrics::histogram(
-            "coredns_health_request_duration_seconds",
-            "Histogram of the time (in seconds) each request took.",
-            &[],
-            &[],
-            BUCKETS,
-            1e-9,
-        );
-        let failures = metrics::counter(
-            "coredns_health_request_failures_total",
-            "The number of times the health check failed.",
-            &[],
-            &[],
-        );
+        let (duration, failures) = (standing::health_durations(), standing::health_failures());
         // The directive was checked, so this is an address.
         let mut target = Setup::http_address(address).ok();
         if let Some(target) = &mut target
@@ -68,9 +52,10 @@ impl Probe {
             let problem = match asked {
                 Ok(Ok(())) => {
                     if took > SLOW {
+                        let took = corefile::show_duration(took);
                         chain::warning!(
                             "plugin/health: Local health request to {url:?} took more than 1s: \
-                             {took:?}"
+                             {took}"
                         );
                     }
                     continue;

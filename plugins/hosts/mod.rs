@@ -13,7 +13,7 @@ mod table;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics};
+use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics, standing};
 use corefile::{Diagnostics, Directive};
 use wire::{Rtype, name};
 
@@ -75,12 +75,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         &["hostsfile"],
         &[&path.display().to_string()],
     );
-    let reloaded = metrics::gauge(
-        "coredns_hosts_reload_timestamp_seconds",
-        "The timestamp of the last reload of hosts file.",
-        &[],
-        &[],
-    );
+    let reloaded = standing::hosts_reloaded();
     let (every, watched, more) = (config.reload, Arc::clone(&file), inline.entries());
     let measure = move |file: &Source| {
         entries.set((file.table().entries() + more) as f64);

@@ -4,8 +4,8 @@
 
 mod config;
 
-use chain::metrics::{self, Counter};
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::metrics::Counter;
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, standing};
 use corefile::{Diagnostics, Directive};
 use wire::{Class, Rcode, Rtype, Section};
 
@@ -29,13 +29,7 @@ const SOA: &[u8] = b"\x09localhost\x00\x04root\x09localhost\x00\
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let prefix = config::parse(uses)?;
-    let localhost = metrics::counter(
-        "coredns_local_localhost_requests_total",
-        "Counter of localhost.<domain> requests.",
-        &[],
-        &[],
-    );
-    setup.link(Local { prefix, localhost });
+    setup.link(Local { prefix, localhost: standing::local_names() });
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! One JSON object a line, for machines.
 
-use std::fmt;
 use std::io::Write;
 
+use chain::json::{self, string};
+use chain::log::Level;
 use wire::name::Text;
 
 use super::seen::{self, Seen};
@@ -27,19 +28,10 @@ pub(super) fn write(line: &mut Vec<u8>, seen: &Seen<'_>, unix: u64) {
         query.wants_dnssec(),
         seen.buffer_size(),
     );
-    match seen.rcode().map(|rcode| (rcode, rcode.mnemonic())) {
-        Some((_, Some(text))) => {
-            let _ = write!(line, ",\"rcode\":\"{text}\",\"rflags\":\"");
-        }
-        Some((rcode, None)) => {
-            let _ = write!(line, ",\"rcode\":\"{}\",\"rflags\":\"", rcode.0);
-        }
-        None => line.extend_from_slice(b",\"rcode\":null,\"rflags\":\""),
-    }
-    seen.flags(line);
+    rcode(line, seen);
     let _ = write!(
         line,
-        "\",\"rsize\":{},\"duration\":{},\"kind\":\"{}\",\"kind_class\":\"{}\"",
+        ",\"rsize\":{},\"duration\":{},\"kind\":\"{}\",\"kind_class\":\"{}\"",
         seen.reply_size(),
         seen.seconds(),
         seen.kind.as_str(),
@@ -52,38 +44,43 @@ pub(super) fn write(line: &mut Vec<u8>, seen: &Seen<'_>, unix: u64) {
     line.push(b'}');
 }
 
-/// Writes a JSON string (RFC 8259 section 7).
-fn string(line: &mut Vec<u8>, value: impl fmt::Display) {
-    line.push(b'"');
-    let _ = fmt::write(&mut Escape(line), format_args!("{value}"));
-    line.push(b'"');
+/// Writes the object of a line whose text is `message`, where the whole log is JSON.
+pub(super) fn write_around(line: &mut Vec<u8>, message: &str, seen: &Seen<'_>, unix: u64) {
+    let query = seen.query;
+    json::start(line, unix, Level::Info, message);
+    line.extend_from_slice(b",\"plugin\":\"log\",\"client_ip\":\"");
+    // In brackets it would be no address for who reads it.
+    let _ = write!(line, "{}\",\"client_port\":{}", query.peer.ip(), query.peer.port());
+    let _ = write!(line, ",\"id\":{},\"opcode\":{}", query.id(), query.opcode().0);
+    line.extend_from_slice(b",\"qname\":");
+    string(line, Text(query.name()));
+    let _ = write!(
+        line,
+        ",\"qtype\":\"{}\",\"qclass\":\"{}\",\"proto\":\"{}\",\"request_bytes\":{},\"do\":{},\
+         \"bufsize\":{}",
+        query.qtype(),
+        query.qclass(),
+        query.transport.proto(),
+        query.bytes().len(),
+        query.wants_dnssec(),
+        seen.buffer_size(),
+    );
+    rcode(line, seen);
+    let _ = write!(
+        line,
+        ",\"response_bytes\":{},\"duration_seconds\":{}}}",
+        seen.reply_size(),
+        seen.seconds(),
+    );
 }
 
-struct Escape<'a>(&'a mut Vec<u8>);
-
-impl fmt::Write for Escape<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for &byte in text.as_bytes() {
-            match byte {
-                b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', byte]),
-                0..0x20 => {
-                    let _ = write!(self.0, "\\u{byte:04x}");
-                }
-                _ => self.0.push(byte),
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strings_are_escaped() {
-        let mut line = Vec::new();
-        string(&mut line, "a\"b\\c\nd\u{e9}");
-        assert_eq!(line, "\"a\\\"b\\\\c\\u000ad\u{e9}\"".as_bytes());
-    }
+/// The members `rcode` and `rflags`.
+fn rcode(line: &mut Vec<u8>, seen: &Seen<'_>) {
+    let _ = match seen.rcode().map(|rcode| (rcode, rcode.mnemonic())) {
+        Some((_, Some(text))) => write!(line, ",\"rcode\":\"{text}\",\"rflags\":\""),
+        Some((rcode, None)) => write!(line, ",\"rcode\":\"{}\",\"rflags\":\"", rcode.0),
+        None => line.write_all(b",\"rcode\":null,\"rflags\":\""),
+    };
+    seen.flags(line);
+    line.push(b'"');
 }

@@ -27,8 +27,8 @@ pub static PLUGIN: Kind =
 const MAX_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The line under way.
-    static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(512));
+    /// The line under way, and what becomes a part of it.
+    static LINE: RefCell<[Vec<u8>; 2]> = RefCell::new([Vec::with_capacity(512), Vec::new()]);
 }
 
 struct Log {
@@ -55,9 +55,15 @@ impl ServeDns for Log {
             return;
         }
         let seen = Seen { query, reply, kind };
-        LINE.with_borrow_mut(|line| {
+        LINE.with_borrow_mut(|[line, part]| {
             line.clear();
             match &rule.format {
+                Format::Text(pieces) if chain::log::is_json() => {
+                    part.clear();
+                    format::write(part, pieces, &seen);
+                    let message = String::from_utf8_lossy(part);
+                    json::write_around(line, &message, &seen, (self.clock.unix)(query.now));
+                }
                 Format::Text(pieces) => {
                     line.extend_from_slice(b"[INFO] ");
                     format::write(line, pieces, &seen);
@@ -66,8 +72,10 @@ impl ServeDns for Log {
             }
             line.push(b'\n');
             chain::log::raw(line);
-            if line.capacity() > MAX_KEPT {
-                line.shrink_to(MAX_KEPT);
+            for buffer in [line, part] {
+                if buffer.capacity() > MAX_KEPT {
+                    buffer.shrink_to(MAX_KEPT);
+                }
             }
         });
     }

@@ -57,6 +57,12 @@ impl Seen<'_> {
         self.query.now.since(self.query.received).as_secs_f64()
     }
 
+    /// Whether the server will have to truncate the reply. It does so last of all.
+    fn is_too_long(&self) -> bool {
+        let opt = self.query.edns().map_or(0, |_| BARE_OPT + self.reply.opt.as_wire().len());
+        self.reply.len() + opt > self.query.reply_limit()
+    }
+
     /// The flags of the reply that will be set, joined by commas; `false` if nothing is sent.
     pub(super) fn flags(&self, line: &mut Vec<u8>) -> bool {
         if self.reply.is_silent() {
@@ -67,7 +73,7 @@ impl Seen<'_> {
         line.extend_from_slice(b"qr");
         for (set, flag) in [
             (!failed && reply.authoritative(), b",aa"),
-            (!failed && reply.truncated, b",tc"),
+            (!failed && (reply.truncated || self.is_too_long()), b",tc"),
             (query.recursion_desired(), b",rd"),
             (!failed && reply.recursion_available, b",ra"),
             (!failed && reply.authentic_data, b",ad"),

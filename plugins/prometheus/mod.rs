@@ -8,7 +8,9 @@ mod enabled;
 mod process;
 
 use chain::dns_metrics::DnsMetrics;
-use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup, metrics};
+use chain::{
+    Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup, metrics, standing,
+};
 use corefile::{Diagnostics, Directive};
 
 /// The `prometheus` directive.
@@ -16,7 +18,7 @@ pub static PLUGIN: Kind =
     Kind { name: "prometheus", doc: include_str!("README.md"), once: true, answers: false, setup };
 
 /// Prometheus' text format.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
@@ -34,12 +36,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         &[env!("CARGO_PKG_VERSION"), "", ""],
     )
     .set(1.0);
-    metrics::counter(
-        "coredns_panics_total",
-        "A metrics that counts the number of panics.",
-        &[],
-        &[],
-    );
+    standing::expose();
     process::expose();
     if config.runtime_metrics {
         process::expose_runtime(setup.world.workers);
@@ -141,17 +138,23 @@ mod tests {
         assert_eq!(block.requests.endpoints[0].address, "localhost:9153");
         let text = (block.requests.endpoints[0].handler)(&Default::default());
         let text = String::from_utf8(text.body).unwrap();
-        let key = r#"server="dns://:53",zone="counted.test.",view="""#;
+        let (server, zone) = (r#"server="dns://:53""#, r#"view="",zone="counted.test.""#);
         for line in [
-            format!(r#"coredns_dns_responses_total{{{key},rcode="NXDOMAIN",plugin="errors"}} 2"#),
-            format!(r#"coredns_dns_responses_total{{{key},rcode="REFUSED",plugin=""}} 1"#),
-            format!(r#"coredns_dns_requests_total{{{key},proto="udp",family="1",type="TXT"}} 1"#),
+            format!(
+                r#"coredns_dns_responses_total{{plugin="errors",rcode="NXDOMAIN",{server},{zone}}} 2"#
+            ),
+            format!(
+                r#"coredns_dns_responses_total{{plugin="",rcode="REFUSED",{server},{zone}}} 1"#
+            ),
+            format!(
+                r#"coredns_dns_requests_total{{family="1",proto="udp",{server},type="TXT",{zone}}} 1"#
+            ),
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in {text}");
         }
         assert!(text.contains("process_resident_memory_bytes "), "{text}");
 
-        let enabled = format!(r#"coredns_plugin_enabled{{{key},name="template"}} 1"#);
+        let enabled = format!(r#"coredns_plugin_enabled{{name="template",{server},{zone}}} 1"#);
         assert!(!text.contains(&enabled), "not before it serves");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let running = block.requests.tasks.remove(0)();

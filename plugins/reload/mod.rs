@@ -5,7 +5,7 @@
 
 mod config;
 
-use chain::{Kind, Setup, metrics};
+use chain::{Kind, Setup, standing};
 use corefile::{Diagnostics, Directive};
 
 /// The `reload` directive.
@@ -16,12 +16,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let (config, warnings) = config::parse(uses)?;
     setup.requests.warnings.extend(warnings);
     // Shown from the start on, at zero: alerts on its growth need the series to exist.
-    metrics::counter(
-        "coredns_reload_failed_total",
-        "Counter of the number of failed reload attempts.",
-        &[],
-        &[],
-    );
+    standing::reload_failures();
     setup.settings.reload = Some(config.into());
     Ok(())
 }

@@ -242,10 +242,8 @@ impl DnsMetrics {
         }
         // An OPT record of an upstream's or a plugin's own is part of what CoreDNS measures; the
         // one that the server adds is not.
-        let opt = match reply.opt.own {
-            true => BARE_OPT + reply.opt.as_wire().len() as u32,
-            false => 0,
-        };
+        let options = reply.opt.as_wire().len() as u32;
+        let opt = if reply.opt.own || options > 0 { BARE_OPT + options } else { 0 };
         let written = self.written.get_or_init(|| responses(&self.labels, plugin()));
         self.count(query, written, reply.rcode(), reply.plain_len() + opt);
     }
@@ -484,23 +482,24 @@ mod tests {
         let text = metrics::text();
         let mine: Vec<&str> = text.lines().filter(|line| line.contains("count.test.")).collect();
         let has = |line: &str| assert!(mine.contains(&line), "{line} in {mine:#?}");
-        let key = r#"server="dns://:1",zone="count.test.",view="""#;
+        let server = r#"server="dns://:1""#;
+        let zone = r#"view="",zone="count.test.""#;
         let requests = "coredns_dns_requests_total";
-        has(&format!(r#"{requests}{{{key},proto="udp",family="1",type="HTTPS"}} 2"#));
-        has(&format!(r#"{requests}{{{key},proto="udp",family="1",type="other"}} 1"#));
+        has(&format!(r#"{requests}{{family="1",proto="udp",{server},type="HTTPS",{zone}}} 2"#));
+        has(&format!(r#"{requests}{{family="1",proto="udp",{server},type="other",{zone}}} 1"#));
         assert_eq!(mine.iter().filter(|line| line.starts_with(requests)).count(), 2);
         let responses = "coredns_dns_responses_total";
-        has(&format!(r#"{responses}{{{key},rcode="NOERROR",plugin="errors"}} 1"#));
-        has(&format!(r#"{responses}{{{key},rcode="SERVFAIL",plugin=""}} 1"#));
-        has(&format!(r#"{responses}{{{key},rcode="other",plugin=""}} 1"#));
-        has(&format!("coredns_dns_do_requests_total{{{key}}} 2"));
+        has(&format!(r#"{responses}{{plugin="errors",rcode="NOERROR",{server},{zone}}} 1"#));
+        has(&format!(r#"{responses}{{plugin="",rcode="SERVFAIL",{server},{zone}}} 1"#));
+        has(&format!(r#"{responses}{{plugin="",rcode="other",{server},{zone}}} 1"#));
+        has(&format!("coredns_dns_do_requests_total{{{server},{zone}}} 2"));
         let seconds = "coredns_dns_request_duration_seconds";
-        has(&format!(r#"{seconds}_bucket{{{key},le="0.00025"}} 1"#));
-        has(&format!(r#"{seconds}_bucket{{{key},le="0.0005"}} 3"#));
-        has(&format!("{seconds}_count{{{key}}} 3"));
+        has(&format!(r#"{seconds}_bucket{{{server},{zone},le="0.00025"}} 1"#));
+        has(&format!(r#"{seconds}_bucket{{{server},{zone},le="0.0005"}} 3"#));
+        has(&format!("{seconds}_count{{{server},{zone}}} 3"));
         let sizes = "coredns_dns_response_size_bytes";
-        has(&format!(r#"{sizes}_bucket{{{key},proto="udp",le="0"}} 1"#));
-        has(&format!(r#"{sizes}_sum{{{key},proto="udp"}} {}"#, 33 + 31 + 33 + 11));
+        has(&format!(r#"{sizes}_bucket{{proto="udp",{server},{zone},le="0"}} 1"#));
+        has(&format!(r#"{sizes}_sum{{proto="udp",{server},{zone}}} {}"#, 33 + 31 + 33 + 11));
         assert!(!mine.iter().any(|line| line.contains(r#"proto="tcp""#)), "{mine:#?}");
     }
 }

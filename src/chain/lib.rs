@@ -7,14 +7,17 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod dns_metrics;
+pub mod json;
 pub mod kept;
 pub mod kind;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod roles;
 pub mod run;
 pub mod settings;
 pub mod setup;
+pub mod standing;
 pub mod watch;
 pub mod zones;
 

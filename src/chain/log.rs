@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
+use crate::json;
 use crate::metrics::{self, Counter, SHARED};
 
 /// How much may wait to be written.
@@ -27,6 +28,14 @@ pub enum Level {
 }
 
 impl Level {
+    /// The word in JSON, as Go's `slog` has it.
+    pub const fn json(self) -> &'static str {
+        match self {
+            Self::Warning => "WARN",
+            other => other.word(),
+        }
+    }
+
     /// The word in brackets, as CoreDNS prints it.
     pub const fn word(self) -> &'static str {
         match self {
@@ -142,12 +151,48 @@ pub fn raw(lines: &[u8]) {
     }
 }
 
-/// Writes one line, with its level in brackets before it.
+/// Writes one line, with its level in brackets before it; or an object, if lines are JSON.
 pub fn line(level: Level, message: std::fmt::Arguments<'_>) {
     if level == Level::Debug && !debug_enabled() {
         return;
     }
-    raw(format!("[{}] {message}\n", level.word()).as_bytes());
+    match object(level, message) {
+        Some(object) => raw(&object),
+        None => raw(format!("[{}] {message}\n", level.word()).as_bytes()),
+    }
+}
+
+/// The clock of JSON lines; they are text as long as there is none.
+static JSON: OnceLock<fn() -> u64> = OnceLock::new();
+
+/// Writes JSON from now on; `unix` tells the seconds since 1970.
+pub fn set_json(unix: fn() -> u64) {
+    let _ = JSON.set(unix);
+}
+
+/// Whether lines are JSON.
+#[inline]
+pub fn is_json() -> bool {
+    JSON.get().is_some()
+}
+
+/// The message as a line of JSON, if lines are JSON. The plugin that speaks stands apart.
+pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>> {
+    let unix = JSON.get()?();
+    let text = message.to_string();
+    let spoken = text.strip_prefix("plugin/").and_then(|rest| rest.split_once(": "));
+    let (plugin, said) = match spoken {
+        Some((plugin, said)) => (Some(plugin), said),
+        None => (None, text.as_str()),
+    };
+    let mut line = Vec::with_capacity(text.len() + 96);
+    json::start(&mut line, unix, level, said);
+    if let Some(plugin) = plugin {
+        line.extend_from_slice(b",\"plugin\":");
+        json::string(&mut line, plugin);
+    }
+    line.extend_from_slice(b"}\n");
+    Some(line)
 }
 
 /// Waits, at most a second, until everything is written: before the process ends.

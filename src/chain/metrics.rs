@@ -330,7 +330,9 @@ impl Family {
                 Child::Ask(ask) => metric.set_gauge(gauge_proto(ask())),
                 Child::Histogram(histogram) => metric.set_histogram(histogram.proto()),
             }
-            metrics.push(metric);
+            if !self.never_counted(&metric) {
+                metrics.push(metric);
+            }
         }
         drop(children);
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -349,10 +351,23 @@ impl Family {
                 metric
             }));
         }
+        metrics.sort_by(|a, b| values(a).cmp(values(b)));
         family.set_metric(metrics);
         family
     }
 
+    /// Other Prometheus clients make a labelled child with its first count: a series that stands at
+    /// zero for ever is nobody's.
+    fn never_counted(&self, metric: &proto::Metric) -> bool {
+        let counted = match self.kind {
+            proto::MetricType::COUNTER => metric.get_counter().get_value() > 0.0,
+            proto::MetricType::HISTOGRAM => metric.get_histogram().get_sample_count() > 0,
+            _ => true,
+        };
+        !counted && !self.labels.is_empty()
+    }
+
+    /// A child without its number yet; labels in the order of their names, as all clients give them.
     fn metric(&self, values: &[String]) -> proto::Metric {
         let mut metric = proto::Metric::default();
         let pairs = self.labels.iter().zip(values).map(|(name, value)| {
@@ -361,9 +376,15 @@ impl Family {
             pair.set_value(value.clone());
             pair
         });
-        metric.set_label(pairs.collect());
+        let mut pairs: Vec<proto::LabelPair> = pairs.collect();
+        pairs.sort_by(|a, b| a.name().cmp(b.name()));
+        metric.set_label(pairs);
         metric
     }
+}
+
+fn values(metric: &proto::Metric) -> impl Iterator<Item = &str> {
+    metric.get_label().iter().map(|pair| pair.value())
 }
 
 fn counter_proto(value: f64) -> proto::Counter {
@@ -517,5 +538,17 @@ mod tests {
         assert!(text.contains("catena_test_seconds_bucket{le=\"+Inf\"} 3\n"), "{text}");
         forget("catena_test_total", |values| values[0] == "a.");
         assert!(!super::text().contains("catena_test_total"));
+    }
+
+    #[test]
+    fn labels_are_sorted_and_need_a_count() {
+        let sorted = counter("catena_sorted_total", "Test.", &["zone", "server"], &["a.", "s"]);
+        counter("catena_bare_total", "Test.", &[], &[]);
+        let text = text();
+        assert!(!text.contains("catena_sorted_total"), "{text}");
+        assert!(text.contains("catena_bare_total 0\n"), "{text}");
+        sorted.inc(SHARED);
+        let text = super::text();
+        assert!(text.contains("catena_sorted_total{server=\"s\",zone=\"a.\"} 1\n"), "{text}");
     }
 }

@@ -274,7 +274,9 @@ impl Setup<'_> {
     /// A path argument, relative to the block's `root`.
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());
-        if path.is_absolute() { path.to_owned() } else { self.settings.root.join(path) }
+        let root = &self.settings.root;
+        // In the working directory a file is called what it is called in the Corefile.
+        if path.is_absolute() || root == Path::new(".") { path.to_owned() } else { root.join(path) }
     }
 
     /// When to look at these files again.

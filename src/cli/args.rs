@@ -10,6 +10,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Look at a Corefile without serving it.
     Check(CheckOptions),
+    /// Tell the flags: `-help`, on stderr as Go programs do.
+    Usage,
     /// Explain the program, or one plugin.
     Help(Option<String>),
     /// List the plugins.
@@ -29,6 +31,14 @@ pub(crate) struct RunOptions {
     pub(crate) pidfile: Option<String>,
     /// `-quiet`.
     pub(crate) quiet: bool,
+    /// `-log-format json`.
+    pub(crate) json: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { conf: None, port: 53, pidfile: None, quiet: false, json: false }
+    }
 }
 
 /// What to check.
@@ -72,7 +82,7 @@ Usage of catena:
 /// The usage, and what CoreDNS does not have.
 pub(crate) fn usage() -> String {
     format!(
-        "{USAGE}\nCommands:\n  check [-conf FILE] [-p PORT] [--format text|json]\n    \tLook for \
+        "{USAGE}\nOf CoreDNS after 1.14:\n  -log-format string\n    \tFormat of the log, text or json (default \"text\")\n\nCommands:\n  check [-conf FILE] [-p PORT] [--format text|json]\n    \tLook for \
          mistakes in a Corefile: exit 0 if it can be served, 1 if not\n  help [PLUGIN]\n    \tShow \
          this text, or a plugin's manual\n"
     )
@@ -85,26 +95,29 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
         Some("help") => return Ok(Command::Help(argv.get(1).cloned())),
         _ => {}
     }
-    let mut run = RunOptions { conf: None, port: 53, pidfile: None, quiet: false };
-    let mut other = None;
+    let mut run = RunOptions::default();
+    let (mut usage, mut version, mut plugins) = (false, false, false);
     let extra = flags(argv, |name, value| {
         match name {
             "conf" => run.conf = Some(value.text(name)?),
             "dns.port" | "p" => run.port = port(name, &value.text(name)?)?,
             "pidfile" => run.pidfile = Some(value.text(name)?),
+            "log-format" => run.json = format(name, &value.text(name)?)?,
             "quiet" => run.quiet = value.truth(name)?,
-            "plugins" if value.truth(name)? => other = Some(Command::Plugins),
-            "version" if value.truth(name)? => other = Some(Command::Version),
-            "plugins" | "version" => {}
-            "h" | "help" => other = Some(Command::Help(None)),
+            "plugins" => plugins = value.truth(name)?,
+            "version" => version = value.truth(name)?,
+            "h" | "help" => usage = true,
             _ => return Err(unknown(name)),
         }
         Ok(())
     })?;
-    if !extra.is_empty() {
-        return Err(Wrong::Extra(extra));
-    }
-    Ok(other.unwrap_or(Command::Run(run)))
+    Ok(match () {
+        () if usage => Command::Usage,
+        () if !extra.is_empty() => return Err(Wrong::Extra(extra)),
+        () if version => Command::Version,
+        () if plugins => Command::Plugins,
+        () => Command::Run(run),
+    })
 }
 
 fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
@@ -113,17 +126,7 @@ fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
         match name {
             "conf" => check.conf = value.text(name)?,
             "dns.port" | "p" => check.port = port(name, &value.text(name)?)?,
-            "format" => {
-                check.json = match value.text(name)?.as_str() {
-                    "json" => true,
-                    "text" => false,
-                    other => {
-                        return Err(Wrong::Flag(format!(
-                            "invalid value \"{other}\" for flag -format: expected text or json"
-                        )));
-                    }
-                }
-            }
+            "format" => check.json = format(name, &value.text(name)?)?,
             _ => return Err(unknown(name)),
         }
         Ok(())
@@ -192,6 +195,17 @@ fn port(name: &str, text: &str) -> Result<u16, Wrong> {
     })
 }
 
+/// Whether the format is JSON.
+fn format(name: &str, text: &str) -> Result<bool, Wrong> {
+    match text {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        other => Err(Wrong::Flag(format!(
+            "invalid value \"{other}\" for flag -{name}: expected text or json"
+        ))),
+    }
+}
+
 fn unknown(name: &str) -> Wrong {
     Wrong::Flag(format!("flag provided but not defined: -{name}"))
 }
@@ -219,7 +233,7 @@ mod tests {
     }
 
     fn run(conf: Option<&str>, port: u16) -> RunOptions {
-        RunOptions { conf: conf.map(str::to_owned), port, pidfile: None, quiet: false }
+        RunOptions { conf: conf.map(str::to_owned), port, ..RunOptions::default() }
     }
 
     #[test]
@@ -235,8 +249,14 @@ mod tests {
                 ..run(None, 53)
             }))
         );
+        let json = |json| Ok(Command::Run(RunOptions { json, ..run(None, 53) }));
+        assert_eq!(parse_line("-log-format=json"), json(true));
+        assert_eq!(parse_line("-log-format text"), json(false));
+        assert!(parse_line("-log-format xml").is_err());
         assert_eq!(parse_line("-version"), Ok(Command::Version));
         assert_eq!(parse_line("-plugins"), Ok(Command::Plugins));
+        assert_eq!(parse_line("-plugins -version"), Ok(Command::Version));
+        assert_eq!(parse_line("-version -help"), Ok(Command::Usage));
         assert_eq!(parse_line("-version=false"), Ok(Command::Run(run(None, 53))));
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let _entered = runtime.enter();
-    let options = Options { registry, port: check.port, workers: 1, watcher: None };
+    let options =
+        Options { registry, port: check.port, workers: 1, memory: run::memory(), watcher: None };
     let mut numbers = SiteNumbers::default();
     let (corefile, result) =
         server::prepare(&source, &corefile::OsLoader, &options, Kept::default(), &mut numbers);

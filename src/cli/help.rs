@@ -7,6 +7,12 @@ use chain::{Entry, Registry};
 
 use super::{VERSION, args};
 
+/// `-help`.
+pub(crate) fn usage() -> ExitCode {
+    eprint!("{}", args::usage());
+    ExitCode::SUCCESS
+}
+
 /// `catena help [PLUGIN]`.
 pub(crate) fn help(registry: Registry, topic: Option<&str>) -> ExitCode {
     let Some(topic) = topic else {
@@ -51,7 +57,13 @@ pub(crate) fn version() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The last line of version and banner.
+/// The last line of version and banner, in the words that images of containers have too.
 pub(crate) fn platform() -> String {
-    format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH)
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    format!("{}/{processor}", std::env::consts::OS)
 }

@@ -20,6 +20,7 @@ pub fn main(registry: Registry) -> ExitCode {
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),
         Ok(Command::Check(options)) => check::check(registry, &options),
+        Ok(Command::Usage) => help::usage(),
         Ok(Command::Help(topic)) => help::help(registry, topic.as_deref()),
         Ok(Command::Plugins) => help::plugins(registry),
         Ok(Command::Version) => help::version(),

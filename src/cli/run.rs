@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Registry;
+use chain::log::Level;
 use chain::watch::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,17 +21,20 @@ const EXIT_INTERRUPTED: u8 = 2;
 
 /// Serves; returns when the process is to end.
 pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
+    if options.json {
+        chain::log::set_json(|| net::clock::unix(net::clock::now()));
+    }
     let source = match read_source(options.conf.as_deref()) {
         Ok(source) => source,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(&problem);
             return ExitCode::FAILURE;
         }
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -45,7 +49,7 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("cannot handle signals: {error}");
+            complain(&format!("cannot handle signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -56,35 +60,37 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             None
         }
     };
-    let options = Options { registry, port: run.port, workers: workers(), watcher };
+    let (workers, memory) = (workers(), memory());
+    let options = Options { registry, port: run.port, workers, memory, watcher };
     let mut process = match Process::start(source, options).await {
         Ok(process) => process,
         Err(refused) => {
-            eprint!("{}", refused.text);
+            complain(&refused.text);
             return ExitCode::FAILURE;
         }
     };
     let pidfile = match write_pidfile(run.pidfile.as_deref()) {
         Ok(pidfile) => pidfile,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(&problem);
             return ExitCode::FAILURE;
         }
     };
-    if !run.quiet {
-        banner(&process);
-    }
+    announce(&process, run.quiet);
     let code = loop {
         match next_event(&process, &mut signals).await {
-            Event::Reload => process.reload().await,
+            Event::Reload(signal) => process.reload(Some(signal)).await,
             Event::Look => {
                 if process.source_changed() {
-                    process.reload().await;
+                    process.reload(None).await;
                 }
             }
-            Event::Quit => break ExitCode::SUCCESS,
-            Event::Terminate(name) => {
-                chain::info!("{name}: Shutting down servers then terminating");
+            Event::Quit => {
+                chain::info!("SIGQUIT: Quitting process immediately");
+                break ExitCode::SUCCESS;
+            }
+            Event::Stop(told) => {
+                chain::info!("{told}");
                 tokio::select! {
                     () = process.stop() => break ExitCode::SUCCESS,
                     _ = signals.interrupt.recv() => break ExitCode::from(EXIT_INTERRUPTED),
@@ -101,6 +107,15 @@ fn workers() -> usize {
     let asked = std::env::var("GOMAXPROCS").ok().and_then(|value| value.parse::<usize>().ok());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     asked.filter(|&count| count > 0).unwrap_or(cores).min(1024)
+}
+
+/// What the process may use, where `GOMEMLIMIT` says so: many have it in their Deployment.
+pub(crate) fn memory() -> Option<u64> {
+    let limit = std::env::var("GOMEMLIMIT").ok()?;
+    chain::memory::parse_limit(&limit).unwrap_or_else(|wrong| {
+        chain::warning!("GOMEMLIMIT is not used: {wrong}");
+        None
+    })
 }
 
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.
@@ -149,12 +164,29 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     Ok(Some(Pidfile(path.into())))
 }
 
-fn banner(process: &Process) {
-    for line in process.banner() {
-        println!("{line}");
+/// Tells on stderr why the process ends.
+fn complain(problem: &str) {
+    let problem = problem.trim_end();
+    match chain::log::object(Level::Error, format_args!("{problem}")) {
+        Some(object) => eprint!("{}", String::from_utf8_lossy(&object)),
+        None => eprintln!("{problem}"),
     }
-    println!("catena-{VERSION}");
-    println!("{}", help::platform());
+}
+
+/// The banner: zones, the fingerprint (which is a line of the log), the version.
+fn announce(process: &Process, quiet: bool) {
+    // Log lines have a thread of their own: each part waits for the one before.
+    chain::log::flush();
+    let say = |line: &str| match chain::log::is_json() {
+        _ if quiet => {}
+        true => chain::info!("{line}"),
+        false => println!("{line}"),
+    };
+    process.banner().iter().for_each(|line| say(line));
+    process.announce();
+    chain::log::flush();
+    say(&format!("catena-{VERSION}"));
+    say(&help::platform());
 }
 
 struct Signals {
@@ -178,9 +210,11 @@ impl Signals {
 }
 
 enum Event {
-    Reload,
+    /// The signal's name.
+    Reload(&'static str),
     Look,
-    Terminate(&'static str),
+    /// What the log says first.
+    Stop(&'static str),
     Quit,
 }
 
@@ -192,11 +226,11 @@ async fn next_event(process: &Process, signals: &mut Signals) -> Event {
         }
     };
     tokio::select! {
-        _ = signals.terminate.recv() => Event::Terminate("SIGTERM"),
-        _ = signals.interrupt.recv() => Event::Terminate("SIGINT"),
+        _ = signals.terminate.recv() => Event::Stop("SIGTERM: Shutting down servers then terminating"),
+        _ = signals.interrupt.recv() => Event::Stop("SIGINT: Shutting down"),
         _ = signals.quit.recv() => Event::Quit,
-        _ = signals.hangup.recv() => Event::Reload,
-        _ = signals.user1.recv() => Event::Reload,
+        _ = signals.hangup.recv() => Event::Reload("SIGHUP"),
+        _ = signals.user1.recv() => Event::Reload("SIGUSR1"),
         () = look => Event::Look,
     }
 }

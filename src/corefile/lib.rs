@@ -24,4 +24,4 @@ pub use parse::parse;
 pub use render::{render, render_json};
 pub use source::{FileId, Sources, Span};
 pub use suggest::nearest;
-pub use value::{Cidr, FromToken, Percent, Seconds};
+pub use value::{Cidr, FromToken, Percent, Seconds, show_duration};

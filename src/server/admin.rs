@@ -158,9 +158,11 @@ fn answer(paths: &Paths, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         Some(handler) => handler(&asked),
         None => HttpReply::text(404, "404 page not found\n"),
     };
-    Response::builder()
+    let mut response = Response::builder()
         .status(reply.status)
-        .header(hyper::header::CONTENT_TYPE, reply.content_type)
-        .body(Full::new(Bytes::from(reply.body)))
-        .unwrap_or_default()
+        .header(hyper::header::CONTENT_TYPE, reply.content_type);
+    if reply.status == 404 {
+        response = response.header(hyper::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    }
+    response.body(Full::new(Bytes::from(reply.body))).unwrap_or_default()
 }

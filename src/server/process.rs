@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chain::memory::Memory;
 use chain::watch::Watcher;
-use chain::{Clock, Kept, Registry, Resolve, World, metrics};
+use chain::{Clock, Kept, Registry, Resolve, World, metrics, standing};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader};
 use net::{Handler, ListenSpec, Listener, Workers};
 use tokio::task::JoinSet;
@@ -46,6 +47,8 @@ pub struct Options {
     pub port: u16,
     /// How many workers; one per core unless told otherwise.
     pub workers: usize,
+    /// Octets that the process may use, where an operator says so.
+    pub memory: Option<u64>,
     /// Tells when files change; without it they are looked at from time to time only.
     pub watcher: Option<Arc<Watcher>>,
 }
@@ -103,6 +106,9 @@ pub(crate) fn prepare(
     }
     let mut world =
         World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
+    if let Some(limit) = options.memory {
+        world = world.with(Arc::new(Memory::of_process(limit)));
+    }
     if let Some(watcher) = &options.watcher {
         world = world.with(Arc::clone(watcher));
     }
@@ -161,12 +167,7 @@ impl Process {
             tasks: JoinSet::new(),
             startups: JoinSet::new(),
             current: None,
-            reload_failed: metrics::counter(
-                "coredns_reload_failed_total",
-                "Counter of the number of failed reload attempts.",
-                &[],
-                &[],
-            ),
+            reload_failed: standing::reload_failures(),
             options,
             source,
         };
@@ -198,7 +199,9 @@ impl Process {
         }
 
         // From here on nothing can fail.
-        announce(plan.reload.is_some(), &plan.world.fingerprint);
+        if self.current.is_some() {
+            show_fingerprint(plan.reload.is_some(), &plan.world.fingerprint);
+        }
         chain::log::set_debug(plan.debug);
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
@@ -295,17 +298,31 @@ impl Process {
         self.current.as_ref().map_or("", |current| &current.world.fingerprint)
     }
 
-    /// Reads the Corefile again and serves it; the old one goes on if anything is wrong.
-    pub async fn reload(&mut self) {
+    /// Tells what is served from the start on; later configurations tell by themselves.
+    pub fn announce(&self) {
+        if let Some(current) = self.current.as_ref().filter(|current| current.reload.is_some()) {
+            log_fingerprint(&current.world.fingerprint);
+        }
+    }
+
+    /// Reads the Corefile again and serves it; the old one goes on if anything is wrong. `cause` is
+    /// the signal that asked for it, or nothing if the file changed.
+    ///
+    /// The words are CoreDNS's: people look for them in logs.
+    pub async fn reload(&mut self, cause: Option<&str>) {
+        if let Some(signal) = cause {
+            chain::info!("{signal}: Reloading");
+        }
         chain::info!("Reloading");
         match self.try_reload().await {
             Ok(()) => chain::info!("Reloading complete"),
             Err(refused) => {
                 self.reload_failed.inc(metrics::SHARED);
-                for line in refused.text.lines() {
-                    chain::error!("plugin/reload: {line}");
+                for line in refused.text.lines().filter(|line| !line.is_empty()) {
+                    chain::error!("Restart failed: {line}");
                 }
-                chain::error!("plugin/reload: the old configuration keeps serving");
+                let what = cause.unwrap_or("plugin/reload: Corefile changed but reload failed");
+                chain::error!("{what}: the old configuration keeps serving");
             }
         }
     }
@@ -342,9 +359,9 @@ impl Process {
                 hook().await;
             }
             if !current.lameduck.is_zero() {
-                let seconds = current.lameduck;
-                chain::info!("plugin/health: Going into lameduck mode for {seconds:?}");
-                tokio::time::sleep(seconds).await;
+                let shown = corefile::show_duration(current.lameduck);
+                chain::info!("plugin/health: Going into lameduck mode for {shown}");
+                tokio::time::sleep(current.lameduck).await;
             }
         }
         let mut closing = JoinSet::new();
@@ -366,14 +383,18 @@ fn close(listeners: impl IntoIterator<Item = Listener>) {
     }
 }
 
-/// With `reload`, the fingerprint is logged and exposed, as CoreDNS does.
-fn announce(reloads: bool, fingerprint: &str) {
+fn log_fingerprint(fingerprint: &str) {
+    chain::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
+}
+
+/// With `reload`, the fingerprint of a later configuration is logged and exposed, as CoreDNS does.
+fn show_fingerprint(reloads: bool, fingerprint: &str) {
     const NAME: &str = "coredns_reload_version_info";
     metrics::forget(NAME, |_| true);
     if !reloads {
         return;
     }
-    chain::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
+    log_fingerprint(fingerprint);
     metrics::gauge(
         NAME,
         "A metric with a constant '1' value labeled by hash, and value which type of hash \

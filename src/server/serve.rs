@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
-use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve};
+use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve, standing};
 use net::{Fate, Handler, Slot};
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
@@ -52,12 +52,7 @@ impl Serving {
             config: ArcSwap::from_pointee(config),
             clock,
             counters: Arc::new(Counters {
-                panics: metrics::counter(
-                    "coredns_panics_total",
-                    "A metrics that counts the number of panics.",
-                    &[],
-                    &[],
-                ),
+                panics: standing::panics(),
                 refused: metrics::counter(
                     "catena_waiting_refused_total",
                     "Queries refused because too many were waiting.",

@@ -1,6 +1,7 @@
 //! Flags, exit codes and messages: those of CoreDNS 1.14.7, seen from outside, with our name.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
 use wire::Rtype;
 
@@ -31,12 +32,21 @@ fn with_corefile(corefile: &str, arguments: &[&str]) -> (Option<i32>, String, St
     (out.status.code(), text(&out.stdout), text(&out.stderr))
 }
 
+fn platform() -> String {
+    let processor = std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64");
+    format!("{}/{processor}", std::env::consts::OS)
+}
+
 #[test]
 fn version_and_plugins() {
     let (code, out, err) = with_corefile("", &["-version"]);
-    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let platform = platform();
     assert_eq!(out, format!("catena-{}\n{platform}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!((code, err.as_str()), (Some(0), ""));
+
+    let (code, out, err) = with_corefile("", &["-plugins", "-help"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+    assert!(err.starts_with(USAGE) && err.contains("check [-conf FILE]"), "{err}");
 
     let (code, out, err) = with_corefile("", &["-plugins"]);
     let names: Vec<&str> = out.lines().filter(|name| *name != "on").collect();
@@ -110,7 +120,7 @@ const SERVES: &str = "example.org:{port} {\n  bind 127.0.0.1\n  file example.org
 fn the_banner_and_the_pidfile() {
     let mut server = Server::start_with(SERVES, &["-pidfile", "pid"]);
     let said = server.said();
-    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let platform = platform();
     let zone = format!("example.org.:{} on 127.0.0.1\n", server.port);
     let version = format!("catena-{}\n{platform}\n", env!("CARGO_PKG_VERSION"));
     assert!(said.contains(&version), "{said}");
@@ -123,6 +133,105 @@ fn the_banner_and_the_pidfile() {
     assert!(!pidfile.exists(), "the pid file goes away");
 }
 
+/// Each line as an object, with the members that all have.
+fn objects(text: &str) -> Vec<serde_json::Value> {
+    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let objects: Vec<serde_json::Value> = objects.collect();
+    for object in &objects {
+        let time = object["time"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{object}");
+        assert!(object["level"].is_string() && object["msg"].is_string(), "{object}");
+    }
+    objects
+}
+
+#[test]
+fn the_whole_log_may_be_json() {
+    let corefile = format!("{}reload.test:{{port}} {{\n  reload\n}}\n", SERVES)
+        .replace("  file", "  log\n  file");
+    let mut server = Server::start_with(&corefile, &["-quiet", "-log-format=json"]);
+    server.ask(&question(7, "www.example.org", Rtype::A, &[]));
+    server.scratch.write("Corefile", "mistake {\n  nosuch\n}\n");
+    server.signal("USR1");
+    server.wait_for("the old configuration keeps serving");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    let said = objects(&server.said());
+    let find = |member: &str, value: serde_json::Value| {
+        said.iter().find(|object| object[member] == value).unwrap_or_else(|| panic!("{said:#?}"))
+    };
+    let started = find("plugin", "reload".into());
+    assert!(started["msg"].as_str().unwrap().starts_with("Running configuration SHA512 = "));
+    let query = find("id", 7.into());
+    assert!(query["msg"].as_str().unwrap().contains(" - 7 \"A IN www.example.org. udp"), "{query}");
+    for (member, value) in [
+        ("level", "INFO"),
+        ("plugin", "log"),
+        ("client_ip", "127.0.0.1"),
+        ("qname", "www.example.org."),
+        ("qtype", "A"),
+        ("qclass", "IN"),
+        ("proto", "udp"),
+        ("rcode", "NOERROR"),
+        ("rflags", "qr,aa,rd"),
+    ] {
+        assert_eq!(query[member], value, "{query}");
+    }
+    assert_eq!((&query["request_bytes"], &query["do"]), (&33.into(), &false.into()), "{query}");
+    assert!(query["duration_seconds"].is_number() && query["client_port"].is_u64(), "{query}");
+    find("level", "ERROR".into());
+    find("msg", "SIGTERM: Shutting down servers then terminating".into());
+
+    let (code, out, err) = with_corefile("x {\n  nosuch\n}\n", &["-log-format", "json"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let told = objects(&err);
+    assert!(told[0]["msg"].as_str().unwrap().contains("--> Corefile:2:3"), "{err}");
+    let mut server = Server::start_with(SERVES, &["-log-format=json"]);
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(0));
+    let version = format!("catena-{}", env!("CARGO_PKG_VERSION"));
+    assert!(objects(&server.said()).iter().any(|object| object["msg"] == *version));
+}
+
+/// `/metrics` of the endpoint on this port.
+fn metrics(port: u16) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn what_bounds_a_go_program_bounds_this_one() {
+    let port = free_port();
+    let corefile = format!(
+        "example.org:{{port}} {{\n  bind 127.0.0.1\n  prometheus 127.0.0.1:{port} {{\n    \
+         runtime_metrics\n  }}\n  cache\n  file example.org.zone\n}}\n"
+    );
+    let start = |workers, memory| {
+        Server::start_under(&corefile, &[("GOMAXPROCS", workers), ("GOMEMLIMIT", memory)])
+    };
+    let server = start("3", "8MiB");
+    assert!(metrics(port).contains("\ncatena_workers 3\n"));
+    let said = server.said();
+    assert!(
+        said.contains("[WARNING] warning: GOMEMLIMIT has no room for the whole cache"),
+        "{said}"
+    );
+    assert!(said.contains("has 2048 and 2048 entries now"), "{said}");
+    drop(server);
+    let server = start("many", "a lot");
+    let cores = std::thread::available_parallelism().unwrap();
+    assert!(metrics(port).contains(&format!("\ncatena_workers {cores}\n")));
+    let said = server.said();
+    assert!(said.contains("[WARNING] GOMEMLIMIT is not used: "), "{said}");
+    drop(server);
+    let server = start("1", "1GiB");
+    assert!(metrics(port).contains("\ncatena_workers 1\n"));
+    assert!(!server.said().contains("GOMEMLIMIT"), "{}", server.said());
+}
+
 #[test]
 fn quiet_says_nothing() {
     let mut server = Server::start_with(SERVES, &["-quiet"]);
@@ -130,6 +239,23 @@ fn quiet_says_nothing() {
     assert_eq!(server.said(), "");
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
+    assert_eq!(server.said(), "[INFO] SIGINT: Shutting down\n");
+}
+
+#[test]
+fn quitting_is_at_once() {
+    let lameduck = SERVES.replace("  file", "  health 127.0.0.1:0 {\n    lameduck 1h\n  }\n  file");
+    let mut server = Server::start(&lameduck);
+    server.signal("QUIT");
+    assert_eq!(server.wait(), Some(0));
+    let said = server.said();
+    assert!(said.ends_with("[INFO] SIGQUIT: Quitting process immediately\n"), "{said}");
+    // In lame duck mode an interrupt is the second one.
+    let mut server = Server::start(&lameduck);
+    server.signal("INT");
+    server.wait_for("[INFO] plugin/health: Going into lameduck mode for 1h0m0s\n");
+    server.signal("INT");
+    assert_eq!(server.wait(), Some(2));
 }
 
 #[test]
@@ -148,7 +274,9 @@ fn without_a_corefile_it_tells_who_you_are() {
 #[test]
 fn a_missing_zone_file_is_waited_for() {
     let server = Server::start("example.org:{port} {\n  bind 127.0.0.1\n  file nothere\n}\n");
-    assert!(server.said().contains("nothere"), "{}", server.said());
+    let told = "[WARNING] plugin/file: Failed to open \"open nothere: no such file or directory\": \
+                trying again in 1m0s\n";
+    assert!(server.said().starts_with(told), "{}", server.said());
     assert_eq!(server.ask(&question(6, "www.example.org", Rtype::A, &[])).rcode(), 2);
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// Runs the program to its end.
 pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Output {
-    let mut child = command(directory, arguments).spawn().unwrap();
+    let mut child = command(CATENA, directory, arguments).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -87,8 +87,11 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_catena"));
+/// The program under test.
+pub(crate) const CATENA: &str = env!("CARGO_BIN_EXE_catena");
+
+fn command(program: &str, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -118,11 +121,41 @@ impl Server {
         Self::start_in(scratch, port, &[&["-conf", "Corefile"], arguments].concat())
     }
 
+    /// Starts with more in its environment; waits until it serves.
+    pub(crate) fn start_under(corefile: &str, environment: &[(&str, &str)]) -> Self {
+        let port = free_port();
+        let scratch = Scratch::new();
+        scratch.write("example.org.zone", ZONE);
+        scratch.write("Corefile", &corefile.replace("{port}", &port.to_string()));
+        let mut server = Self::spawn(CATENA, scratch, port, &[], environment);
+        server.wait_for("\ncatena-");
+        server
+    }
+
     /// Starts in a directory as it is; `port` is the default port.
     pub(crate) fn start_in(scratch: Scratch, port: u16, arguments: &[&str]) -> Self {
+        let mut server = Self::spawn(CATENA, scratch, port, arguments, &[]);
+        if !arguments.contains(&"-quiet") {
+            server.wait_for("catena-");
+        }
+        server.wait_until("the first answer", |server| {
+            server.try_ask(&question(1, "www.example.org", Rtype::A, &[])).is_some()
+        });
+        server
+    }
+
+    /// Starts a program in a directory as it is, and waits for nothing.
+    pub(crate) fn spawn(
+        program: &str,
+        scratch: Scratch,
+        port: u16,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let port_text = port.to_string();
         let all = [&["-dns.port", &port_text], arguments].concat();
-        let mut child = command(scratch.path(), &all).spawn().unwrap();
+        let mut command = command(program, scratch.path(), &all);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let streams: [Box<dyn Read + Send>; 2] =
             [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
@@ -130,14 +163,7 @@ impl Server {
             let said = Arc::clone(&said);
             std::thread::spawn(move || listen(stream, &said))
         });
-        let mut server = Self { child, port, scratch, said, readers: readers.into() };
-        if !arguments.contains(&"-quiet") {
-            server.wait_for("\ncatena-");
-        }
-        server.wait_until("the first answer", |server| {
-            server.try_ask(&question(1, "www.example.org", Rtype::A, &[])).is_some()
-        });
-        server
+        Self { child, port, scratch, said, readers: readers.into() }
     }
 
     /// Everything it said so far.

@@ -6,5 +6,6 @@ mod commands;
 mod files;
 mod kit;
 mod load;
+mod outside;
 mod serving;
 mod sockets;

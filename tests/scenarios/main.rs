@@ -90,6 +90,7 @@ fn readme_examples_load() {
     let mut readmes = of_plugins("README.md");
     readmes.push(root().join("README.md"));
     readmes.push(root().join("docs/differences.md"));
+    readmes.push(root().join("docs/coredns.md"));
     let mut count = 0;
     let mut failures = Vec::new();
     for path in readmes.iter().filter(|path| path.is_file()) {
@@ -104,4 +105,33 @@ fn readme_examples_load() {
     assert!(count > 0, "READMEs have examples");
     let failed = failures.len();
     assert!(failed == 0, "{failed} of {count} examples fail:\n\n{}", failures.join("\n\n"));
+}
+
+/// The guide for operators lists the directives of CoreDNS that this build lacks.
+#[test]
+fn the_guide_lists_what_is_not_built() {
+    let path = root().join("docs/coredns.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let known = plugins::REGISTRY.iter().filter_map(|entry| match entry {
+        chain::Entry::Known(name) => Some(format!("`{name}`")),
+        chain::Entry::Built(_) => None,
+    });
+    let mut lines = vec![String::new()];
+    for name in known {
+        if lines.last().unwrap().len() + name.len() > 105 {
+            lines.push(String::new());
+        }
+        let line = lines.last_mut().unwrap();
+        *line += &format!("{}{name},", if line.is_empty() { "" } else { " " });
+    }
+    let list = lines.join("\n").trim_end_matches(',').to_owned() + ".";
+    let lacks = list.contains("`kubernetes`");
+    assert_eq!(text.contains("\nWhile `kubernetes` is in this list"), lacks, "that paragraph");
+    let (before, rest) = text.split_once("writes them. -->\n").unwrap();
+    let (listed, after) = rest.split_once("\n\n").unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, format!("{before}writes them. -->\n{list}\n\n{after}")).unwrap();
+    } else {
+        assert_eq!(listed, list, "UPDATE=1 writes it");
+    }
 }
