@@ -30,6 +30,7 @@ pub mod r#loop;
 pub mod metadata;
 pub mod minimal;
 pub mod nsid;
+pub mod pprof;
 pub mod prometheus;
 pub mod ready;
 pub mod reload;
@@ -62,7 +63,7 @@ pub const REGISTRY: Registry = &[
     Known("trace"),
     Built(&ready::PLUGIN),
     Built(&health::PLUGIN),
-    Known("pprof"),
+    Built(&pprof::PLUGIN),
     Known("shed"),
     Built(&prometheus::PLUGIN),
     Built(&errors::PLUGIN),

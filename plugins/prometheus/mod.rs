@@ -20,10 +20,8 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    setup.http(&config.address, config.span, "/metrics", |_| HttpReply {
-        status: 200,
-        content_type: TEXT_FORMAT,
-        body: metrics::text().into_bytes(),
+    setup.http(&config.address, config.span, "/metrics", |_| {
+        HttpReply::new(200, TEXT_FORMAT, metrics::text())
     });
     // `goversion` is one of CoreDNS's labels; there is no Go here, and an empty label is no label.
     metrics::gauge(
@@ -102,7 +100,7 @@ impl Prometheus {
 mod tests {
     use super::*;
     use chain::setup::{BlockSetup, Key};
-    use chain::{Chain, Clock, Failure, Kept, Served, Step, World};
+    use chain::{Chain, Clock, Failure, HttpHandler, Kept, Served, Step, World};
     use std::sync::Arc;
     use wire::{Moment, Name, Rcode, Rtype};
 
@@ -139,8 +137,10 @@ mod tests {
             chain.run(&mut query, &mut reply);
         }
         assert_eq!(block.requests.endpoints[0].address, "localhost:9153");
-        let text = (block.requests.endpoints[0].handler)(&Default::default());
-        let text = String::from_utf8(text.body).unwrap();
+        let HttpHandler::Now(handler) = &block.requests.endpoints[0].handler else {
+            panic!("metrics do not wait")
+        };
+        let text = String::from_utf8(handler(&Default::default()).body).unwrap();
         let key = r#"server="dns://:53",zone="counted.test.",view="""#;
         for line in [
             format!(r#"coredns_dns_responses_total{{{key},rcode="NXDOMAIN",plugin="errors"}} 2"#),

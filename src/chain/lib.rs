@@ -28,7 +28,7 @@ pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Ready, Roles, SearchPath};
 pub use run::{Batch, Chain, Link, Next, Place, Ran};
 pub use settings::{Filter, Settings, View};
-pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
 pub use zones::{Fallthrough, ZoneSet};
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod files;
+mod http;
 mod kit;
 mod load;
 mod serving;
