@@ -37,6 +37,7 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 pub mod template;
+pub mod trace;
 pub mod view;
 pub mod whoami;
 
@@ -60,7 +61,7 @@ pub const REGISTRY: Registry = &[
     Built(&bufsize::PLUGIN),
     Built(&bind::PLUGIN),
     Built(&debug::PLUGIN),
-    Known("trace"),
+    Built(&trace::PLUGIN),
     Built(&ready::PLUGIN),
     Built(&health::PLUGIN),
     Built(&pprof::PLUGIN),

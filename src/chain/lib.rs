@@ -15,6 +15,7 @@ pub mod roles;
 pub mod run;
 pub mod settings;
 pub mod setup;
+pub mod spans;
 pub mod watch;
 pub mod zones;
 

@@ -117,6 +117,8 @@ pub struct Requests {
     pub endpoints: Vec<HttpEndpoint>,
     /// Background tasks: started when the configuration serves, dropped when it is replaced.
     pub tasks: Vec<Task>,
+    /// Tasks that outlive their configuration until they have done what it left them.
+    pub finishing: Vec<Task>,
     /// To run when the process is told to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
@@ -363,6 +365,21 @@ impl Setup<'_> {
         F: Future<Output = ()> + Send + 'static,
     {
         self.requests.tasks.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Runs `task` in the background, and lets it finish when this configuration is replaced or the
+    /// process stops: it has to end by itself once the plugin is dropped, and is given a few
+    /// seconds for that at a stop.
+    pub fn finishing_task<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.requests.finishing.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Lets the plugins behind this one record spans for queries that are traced.
+    pub fn record_spans(&mut self) {
+        self.settings.spans_from = Some(self.links.len());
     }
 
     /// Runs `task` when the process is told to stop, before the listeners close.

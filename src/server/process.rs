@@ -61,6 +61,8 @@ pub struct Process {
     numbers: SiteNumbers,
     admin: Admin,
     tasks: JoinSet<()>,
+    /// Those that end by themselves, of this configuration and of those before.
+    finishing: JoinSet<()>,
     current: Option<Current>,
     reload_failed: metrics::Counter,
 }
@@ -151,6 +153,7 @@ impl Process {
             numbers: SiteNumbers::default(),
             admin: Admin::default(),
             tasks: JoinSet::new(),
+            finishing: JoinSet::new(),
             current: None,
             reload_failed: metrics::counter(
                 "coredns_reload_failed_total",
@@ -212,6 +215,10 @@ impl Process {
         }
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
+        }
+        while self.finishing.try_join_next().is_some() {}
+        for task in plan.requests.finishing {
+            self.finishing.spawn(task());
         }
         self.current = Some(Current {
             world: plan.world,
@@ -321,10 +328,14 @@ impl Process {
             closing.spawn(listener.close(GRACE));
         }
         while closing.join_next().await.is_some() {}
-        self.tasks.abort_all();
+        self.tasks.shutdown().await;
         let workers = self.workers;
         // Joining threads blocks; nothing else is left to do.
         workers.shutdown(Duration::from_secs(1));
+        // With the last configuration its plugins go, which tells their tasks to finish.
+        self.serving.config.store(Arc::new(Config::new(Vec::new())));
+        let finished = async { while self.finishing.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, finished).await;
     }
 }
 

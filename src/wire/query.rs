@@ -2,12 +2,14 @@
 
 mod change;
 mod own;
+mod spans;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use change::Aside;
 pub use change::Flag;
+pub use spans::{Span, SpanContext, Spans};
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
@@ -100,6 +102,7 @@ pub struct Query {
     tsig_at: Option<usize>,
     slots: Slots,
     metadata: Option<Vec<(&'static str, String)>>,
+    spans: Option<Box<Spans>>,
     /// Messages set aside, one behind the other.
     aside: Vec<u8>,
     asides: Vec<Aside>,
@@ -133,6 +136,8 @@ pub struct Query {
     pub deadline: Option<Moment>,
     /// How many lookups of our own led to this one; bounds loops through the chain.
     pub depth: u8,
+    /// The span that this query is a part of, if the one it was asked for is traced.
+    pub within: Option<SpanContext>,
 }
 
 impl Default for Query {
@@ -159,6 +164,7 @@ impl Query {
             tsig_at: None,
             slots: Slots::default(),
             metadata: None,
+            spans: None,
             aside: Vec::new(),
             asides: Vec::new(),
             spare: Vec::new(),
@@ -175,6 +181,7 @@ impl Query {
             renewal: None,
             deadline: None,
             depth: 0,
+            within: None,
         }
     }
 
@@ -195,6 +202,8 @@ impl Query {
     pub fn parse(&mut self) -> Result<(), Rejection> {
         self.slots.reset();
         self.metadata = None;
+        self.spans = None;
+        self.within = None;
         self.edns = None;
         self.tsig_at = None;
         self.zone_at = 0;
