@@ -1,8 +1,10 @@
 //! Where the processor's time goes: stacks, a hundred times for each second of it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chain::HttpReply;
+use nix::sys::signal::{Signal, raise};
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 use tokio::task::spawn_blocking;
 
@@ -39,8 +41,27 @@ pub(super) async fn answer(query: String) -> HttpReply {
     }
 }
 
+/// Starts the sampler.
+///
+/// Its very first sample reads, inside the handler of the signal, where the tables for walking the
+/// stack lie, and allocates for them. Where the signal interrupts an allocation that waits for
+/// itself, for ever. So the first is taken here, at a place that holds no lock, before the timer
+/// can interrupt anything: at one tick a second the first is far away.
 fn start() -> Result<ProfilerGuard<'static>, HttpReply> {
-    let guard = ProfilerGuardBuilder::default().frequency(FREQUENCY).build();
+    static WARM: Mutex<bool> = Mutex::new(false);
+    let mut warm = WARM.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*warm {
+        let first = sampler(1)?;
+        raise(Signal::SIGPROF)
+            .map_err(|error| refusal(500, format!("Could not enable CPU profiling: {error}")))?;
+        drop(first);
+        *warm = true;
+    }
+    sampler(FREQUENCY)
+}
+
+fn sampler(frequency: i32) -> Result<ProfilerGuard<'static>, HttpReply> {
+    let guard = ProfilerGuardBuilder::default().frequency(frequency).build();
     guard.map_err(|error| match error {
         pprof::Error::Running => {
             refusal(500, "Could not enable CPU profiling: cpu profiling already in use")
@@ -92,7 +113,9 @@ mod tests {
     fn much_work(stop: &AtomicBool) -> u64 {
         let mut sum = 0u64;
         while !stop.load(Ordering::Relaxed) {
-            sum = black_box(sum.wrapping_mul(31).wrapping_add(7));
+            // Allocations all the time: the sampler must not wait for the allocator.
+            let text = black_box(format!("{sum}"));
+            sum = sum.wrapping_mul(31).wrapping_add(text.len() as u64);
         }
         sum
     }
