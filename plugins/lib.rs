@@ -34,6 +34,7 @@ pub mod minimal;
 pub mod multisocket;
 pub mod nsid;
 pub mod on;
+pub mod pprof;
 pub mod prometheus;
 pub mod ready;
 pub mod records;
@@ -41,6 +42,7 @@ pub mod reload;
 pub mod rewrite;
 pub mod root;
 pub mod template;
+pub mod trace;
 pub mod view;
 pub mod whoami;
 
@@ -64,10 +66,10 @@ pub const REGISTRY: Registry = &[
     Built(&bufsize::PLUGIN),
     Built(&bind::PLUGIN),
     Built(&debug::PLUGIN),
-    Known("trace"),
+    Built(&trace::PLUGIN),
     Built(&ready::PLUGIN),
     Built(&health::PLUGIN),
-    Known("pprof"),
+    Built(&pprof::PLUGIN),
     Known("shed"),
     Built(&prometheus::PLUGIN),
     Built(&errors::PLUGIN),

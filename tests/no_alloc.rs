@@ -154,6 +154,14 @@ fn a_cache_hit_allocates_nothing() {
 }
 
 #[test]
+fn a_query_that_is_not_traced_allocates_nothing() {
+    let corefile = "example.org {\n trace {\n every 1000000\n }\n errors\n prometheus localhost:0\n \
+                    file zones/example.org.zone\n}\n";
+    let questions = [question("www.example.org.", Rtype::A)];
+    assert_eq!(allocations(corefile, &questions), 0);
+}
+
+#[test]
 fn a_template_that_is_always_the_same_allocates_nothing() {
     let miss = |number: usize| {
         format!(

@@ -49,6 +49,9 @@ const MAX_IN_FLIGHT: usize = 10_000;
 /// times.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Marks our own spans in a query that is traced; no place in a chain is that far.
+const CONNECT: usize = usize::MAX;
+
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
 /// One `forward` directive at work.
@@ -157,7 +160,15 @@ impl Forward {
             }
             let Some(upstream) = found else { break };
             query.set_metadata("forward/upstream", || upstream.name.clone());
-            match self.exchange(upstream, &mut question, &mut into, reply, end).await {
+            if let Some(spans) = query.spans() {
+                spans.begin(CONNECT, "connect", net::clock::now());
+                spans.tag("peer.address", upstream.name.clone());
+            }
+            let exchanged = self.exchange(upstream, &mut question, &mut into, reply, end).await;
+            if let Some(spans) = query.spans() {
+                spans.end(CONNECT, net::clock::now());
+            }
+            match exchanged {
                 Ok(()) => {
                     upstream.answered();
                     if !self.config.failover.contains(&reply.rcode()) {

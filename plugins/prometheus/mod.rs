@@ -22,10 +22,8 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=un
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    setup.http(&config.address, config.span, "/metrics", |_| HttpReply {
-        status: 200,
-        content_type: TEXT_FORMAT,
-        body: metrics::text().into_bytes(),
+    setup.http(&config.address, config.span, "/metrics", |_| {
+        HttpReply::new(200, TEXT_FORMAT, metrics::text())
     });
     // `goversion` is one of CoreDNS's labels; there is no Go here, and an empty label is no label.
     metrics::gauge(
@@ -99,7 +97,7 @@ impl Prometheus {
 mod tests {
     use super::*;
     use chain::setup::{BlockSetup, Key};
-    use chain::{Chain, Clock, Failure, Kept, Served, Step, World};
+    use chain::{Chain, Clock, Failure, HttpHandler, Kept, Served, Step, World};
     use std::sync::Arc;
     use wire::{Moment, Name, Rcode, Rtype};
 
@@ -136,8 +134,10 @@ mod tests {
             chain.run(&mut query, &mut reply);
         }
         assert_eq!(block.requests.endpoints[0].address, "localhost:9153");
-        let text = (block.requests.endpoints[0].handler)(&Default::default());
-        let text = String::from_utf8(text.body).unwrap();
+        let HttpHandler::Now(handler) = &block.requests.endpoints[0].handler else {
+            panic!("metrics do not wait")
+        };
+        let text = String::from_utf8(handler(&Default::default()).body).unwrap();
         let (server, zone) = (r#"server="dns://:53""#, r#"view="",zone="counted.test.""#);
         for line in [
             format!(

@@ -61,9 +61,14 @@ fn bad_address(token: &corefile::Token, problem: String) -> Diagnostic {
 mod tests {
     use super::*;
     use chain::setup::{BlockSetup, Key};
-    use chain::{Chain, Clock, Kept, Ready, Roles, ServeDns, World};
+    use chain::{Chain, Clock, HttpHandler, Kept, Ready, Roles, ServeDns, World};
     use std::sync::atomic::{AtomicBool, Ordering};
     use wire::Moment;
+
+    fn now(handler: &HttpHandler) -> HttpReply {
+        let HttpHandler::Now(handler) = handler else { panic!("it does not wait") };
+        handler(&Default::default())
+    }
 
     struct Slow(Arc<AtomicBool>);
     impl ServeDns for Slow {
@@ -99,7 +104,7 @@ mod tests {
             running.push(block.requests);
         }
         let get = |at: usize| {
-            let reply = (endpoints[at].handler)(&Default::default());
+            let reply = now(&endpoints[at].handler);
             (reply.status, String::from_utf8(reply.body).unwrap())
         };
         let waiting = (503, "erratic,kubernetes,nomad".to_owned());
@@ -124,7 +129,7 @@ mod tests {
         block.peers.set(&chain);
         let late = block.requests.endpoints.remove(0);
         let get = || {
-            let reply = (late.handler)(&Default::default());
+            let reply = now(&late.handler);
             (reply.status, String::from_utf8(reply.body).unwrap())
         };
         assert_eq!(get(), (200, "OK".to_owned()));

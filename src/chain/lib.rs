@@ -17,6 +17,7 @@ pub mod roles;
 pub mod run;
 pub mod settings;
 pub mod setup;
+pub mod spans;
 pub mod standing;
 pub mod watch;
 pub mod zones;
@@ -31,7 +32,7 @@ pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Ready, Roles, SearchPath};
 pub use run::{Batch, Chain, Link, Next, Place, Ran};
 pub use settings::{Filter, Settings, View};
-pub use setup::{Clock, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
 pub use zones::{Fallthrough, ZoneSet};
 

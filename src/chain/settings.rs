@@ -33,6 +33,8 @@ pub struct Settings {
     pub ended: Vec<(wire::Name, &'static str)>,
     /// `view`: the block takes some of the queries in its zones only.
     pub view: Option<View>,
+    /// `trace`: links from this number on record spans.
+    pub spans_from: Option<usize>,
 }
 
 /// Which queries a block takes.
@@ -104,6 +106,7 @@ impl Default for Settings {
             metadata: None,
             ended: Vec::new(),
             view: None,
+            spans_from: None,
         }
     }
 }

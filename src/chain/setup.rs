@@ -50,6 +50,8 @@ pub struct HttpRequest {
     pub query: String,
     /// The `Accept` header.
     pub accept: String,
+    /// What the client sent; read only for an [`HttpHandler::Later`], and bounded.
+    pub body: Vec<u8>,
 }
 
 /// The reply to it.
@@ -59,19 +61,39 @@ pub struct HttpReply {
     pub status: u16,
     /// `Content-Type`.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: Vec<(&'static str, &'static str)>,
     /// Body.
     pub body: Vec<u8>,
 }
 
 impl HttpReply {
+    /// A reply of this type.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type, headers: Vec::new(), body: body.into() }
+    }
+
     /// A plain text.
     pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+        Self::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
     }
 }
 
-/// Answers requests to one path; runs on the control thread and does not wait.
-pub type HttpHandler = Arc<dyn Fn(&HttpRequest) -> HttpReply + Send + Sync>;
+/// Answers requests to one path.
+#[derive(Clone)]
+pub enum HttpHandler {
+    /// On the control thread, without waiting.
+    Now(Arc<dyn Fn(&HttpRequest) -> HttpReply + Send + Sync>),
+    /// After a while that the handler bounds itself. The future is dropped if the client leaves.
+    Later(Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, HttpReply> + Send + Sync>),
+}
 
 /// An endpoint a plugin asked for.
 pub struct HttpEndpoint {
@@ -98,6 +120,8 @@ pub struct Requests {
     /// To run one after the other once the configuration serves, each to its end even if the
     /// configuration is replaced meanwhile.
     pub on_startup: Vec<Task>,
+    /// Tasks that outlive their configuration until they have done what it left them.
+    pub finishing: Vec<Task>,
     /// To run when the process is told to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
@@ -312,7 +336,30 @@ impl Setup<'_> {
         path: &'static str,
         handler: impl Fn(&HttpRequest) -> HttpReply + Send + Sync + 'static,
     ) {
-        let handler: HttpHandler = Arc::new(handler);
+        self.endpoint(address, span, path, HttpHandler::Now(Arc::new(handler)));
+    }
+
+    /// Serves `path` over HTTP on `address`, with replies that take a while.
+    pub fn http_later<F>(
+        &mut self,
+        address: &str,
+        span: Option<Span>,
+        path: &'static str,
+        handler: impl Fn(HttpRequest) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = HttpReply> + Send + 'static,
+    {
+        let later = move |request| Box::pin(handler(request)) as BoxFuture<'static, HttpReply>;
+        self.endpoint(address, span, path, HttpHandler::Later(Arc::new(later)));
+    }
+
+    fn endpoint(
+        &mut self,
+        address: &str,
+        span: Option<Span>,
+        path: &'static str,
+        handler: HttpHandler,
+    ) {
         let address = address.to_owned();
         self.requests.endpoints.push(HttpEndpoint { address, span, path, handler });
     }
@@ -332,6 +379,21 @@ impl Setup<'_> {
         F: Future<Output = ()> + Send + 'static,
     {
         self.requests.on_startup.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Runs `task` in the background, and lets it finish when this configuration is replaced or the
+    /// process stops: it has to end by itself once the plugin is dropped, and is given a few
+    /// seconds for that at a stop.
+    pub fn finishing_task<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.requests.finishing.push(Box::new(move || Box::pin(task())));
+    }
+
+    /// Lets the plugins behind this one record spans for queries that are traced.
+    pub fn record_spans(&mut self) {
+        self.settings.spans_from = Some(self.links.len());
     }
 
     /// Runs `task` when the process is told to stop, before the listeners close.

@@ -50,9 +50,14 @@ pub fn now() -> Moment {
 
 /// The wall clock at `moment`, in seconds since 1970.
 pub fn unix(moment: Moment) -> u64 {
+    unix_nanos(moment) / 1_000_000_000
+}
+
+/// The wall clock at `moment`, in nanoseconds since 1970.
+pub fn unix_nanos(moment: Moment) -> u64 {
     if MANUAL.load(Ordering::Relaxed)
         && let Some(unix) =
-            ENTERED.with_borrow(|clock| clock.as_ref().map(|clock| clock.unix(moment)))
+            ENTERED.with_borrow(|clock| clock.as_ref().map(|clock| clock.unix_nanos(moment)))
     {
         return unix;
     }
@@ -64,7 +69,7 @@ pub fn unix(moment: Moment) -> u64 {
         MEASURED.store(moment.0, Ordering::Release);
     }
     let nanos = OFFSET.load(Ordering::Relaxed).saturating_add(moment.0 as i64);
-    u64::try_from(nanos).unwrap_or(0) / 1_000_000_000
+    u64::try_from(nanos).unwrap_or(0)
 }
 
 /// A clock that stands still until told otherwise; clones are the same clock.
@@ -90,8 +95,8 @@ impl Manual {
         Moment(self.now.load(Ordering::Relaxed))
     }
 
-    fn unix(&self, moment: Moment) -> u64 {
-        self.start + moment.0 / 1_000_000_000
+    fn unix_nanos(&self, moment: Moment) -> u64 {
+        self.start * 1_000_000_000 + moment.0
     }
 
     /// Makes [`now`] and [`unix`] follow this clock on this thread, until the guard is dropped.

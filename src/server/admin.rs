@@ -1,4 +1,4 @@
-//! The HTTP side: metrics, health and ready, on addresses that plugins asked for.
+//! The HTTP side: metrics, health, ready and profiles, on addresses that plugins asked for.
 //!
 //! Listeners live through a reload if the new configuration still wants their address; only the
 //! handlers behind them change.
@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chain::setup::{HttpEndpoint, HttpHandler};
-use chain::{HttpReply, HttpRequest, Setup};
+use chain::setup::HttpEndpoint;
+use chain::{HttpHandler, HttpReply, HttpRequest, Setup};
 use corefile::Diagnostic;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,8 +30,10 @@ use tokio::task::JoinHandle;
 const MAX_CLIENTS: usize = 64;
 /// A client that has not sent its request by then is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A client is dropped after this long, whatever it does.
+/// A client is dropped after this long, unless it waits for a handler.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// As much as a client may send; only handlers that answer later get it.
+const MAX_BODY: usize = 64 * 1024;
 
 type Paths = HashMap<&'static str, HttpHandler>;
 
@@ -129,23 +133,32 @@ async fn accept(socket: TcpListener, paths: Arc<ArcSwap<Paths>>) {
         };
         let paths = Arc::clone(&paths);
         tokio::spawn(async move {
+            // Whether a handler is at work, which takes its own time.
+            let busy = &AtomicBool::new(false);
             let service = service_fn(|request| {
-                let response = answer(&paths.load(), &request);
-                async move { Ok::<_, Infallible>(response) }
+                let handler = paths.load().get(request.uri().path()).cloned();
+                async move { Ok::<_, Infallible>(answer(handler, request, busy).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
+            let mut connection = pin!(connection);
             // A client that breaks off is its own business.
-            let _ = tokio::time::timeout(CLIENT_TIMEOUT, connection).await;
+            while tokio::time::timeout(CLIENT_TIMEOUT, connection.as_mut()).await.is_err()
+                && busy.load(Ordering::Relaxed)
+            {}
             drop(place);
         });
     }
 }
 
-fn answer(paths: &Paths, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let asked = HttpRequest {
+async fn answer(
+    handler: Option<HttpHandler>,
+    request: Request<Incoming>,
+    busy: &AtomicBool,
+) -> Response<Full<Bytes>> {
+    let mut asked = HttpRequest {
         query: request.uri().query().unwrap_or_default().to_owned(),
         accept: request
             .headers()
@@ -153,16 +166,32 @@ fn answer(paths: &Paths, request: &Request<Incoming>) -> Response<Full<Bytes>> {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
             .to_owned(),
+        body: Vec::new(),
     };
-    let reply = match paths.get(request.uri().path()) {
-        Some(handler) => handler(&asked),
+    let reply = match handler {
         None => HttpReply::text(404, "404 page not found\n"),
+        Some(HttpHandler::Now(handler)) => handler(&asked),
+        Some(HttpHandler::Later(handler)) => {
+            match Limited::new(request.into_body(), MAX_BODY).collect().await {
+                Ok(body) => {
+                    asked.body = body.to_bytes().into();
+                    busy.store(true, Ordering::Relaxed);
+                    let reply = handler(asked).await;
+                    busy.store(false, Ordering::Relaxed);
+                    reply
+                }
+                Err(_) => HttpReply::text(413, "request body too large\n"),
+            }
+        }
     };
     let mut response = Response::builder()
         .status(reply.status)
         .header(hyper::header::CONTENT_TYPE, reply.content_type);
     if reply.status == 404 {
         response = response.header(hyper::header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    }
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
     }
     response.body(Full::new(Bytes::from(reply.body))).unwrap_or_default()
 }

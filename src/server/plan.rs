@@ -78,10 +78,12 @@ pub(crate) fn plan(
         requests.endpoints.append(&mut asked.endpoints);
         requests.tasks.append(&mut asked.tasks);
         requests.on_startup.append(&mut asked.on_startup);
+        requests.finishing.append(&mut asked.finishing);
         requests.on_shutdown.append(&mut asked.on_shutdown);
         requests.warnings.extend(asked.warnings);
         let peers = setup.peers;
-        let chain = Arc::new(Chain::new(setup.links, world.clock));
+        let links = chain::spans::watched(setup.links, settings.spans_from, world.clock);
+        let chain = Arc::new(Chain::new(links, world.clock));
         peers.set(&chain);
         let complete = chain.links().iter().map(|link| link.plugin.complete(&chain));
         problems.extend(complete.filter_map(Result::err));

@@ -72,6 +72,8 @@ pub struct Process {
     tasks: JoinSet<()>,
     /// Startup hooks, one task for each configuration that has some.
     startups: JoinSet<()>,
+    /// Those that end by themselves, of this configuration and of those before.
+    finishing: JoinSet<()>,
     current: Option<Current>,
     reload_failed: metrics::Counter,
 }
@@ -166,6 +168,7 @@ impl Process {
             admin: Admin::default(),
             tasks: JoinSet::new(),
             startups: JoinSet::new(),
+            finishing: JoinSet::new(),
             current: None,
             reload_failed: standing::reload_failures(),
             options,
@@ -221,6 +224,10 @@ impl Process {
             self.tasks.spawn(task());
         }
         self.run_startup_hooks(plan.requests.on_startup);
+        while self.finishing.try_join_next().is_some() {}
+        for task in plan.requests.finishing {
+            self.finishing.spawn(task());
+        }
         self.current = Some(Current {
             world: plan.world,
             on_shutdown: plan.requests.on_shutdown,
@@ -369,10 +376,14 @@ impl Process {
             closing.spawn(listener.close(GRACE));
         }
         while closing.join_next().await.is_some() {}
-        self.tasks.abort_all();
+        self.tasks.shutdown().await;
         let workers = self.workers;
         // Joining threads blocks; nothing else is left to do.
         workers.shutdown(Duration::from_secs(1));
+        // With the last configuration its plugins go, which tells their tasks to finish.
+        self.serving.config.store(Arc::new(Config::new(Vec::new())));
+        let finished = async { while self.finishing.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, finished).await;
     }
 }
 

@@ -3,6 +3,7 @@
 mod change;
 mod metadata;
 mod own;
+mod spans;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use change::Aside;
 pub use change::Flag;
 use metadata::Metadata;
+pub use spans::{Span, SpanContext, Spans};
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
@@ -102,6 +104,7 @@ pub struct Query {
     tsig_at: Option<usize>,
     slots: Slots,
     metadata: Option<Metadata>,
+    spans: Option<Box<Spans>>,
     /// Messages set aside, one behind the other.
     aside: Vec<u8>,
     asides: Vec<Aside>,
@@ -135,6 +138,8 @@ pub struct Query {
     pub deadline: Option<Moment>,
     /// How many lookups of our own led to this one; bounds loops through the chain.
     pub depth: u8,
+    /// The span that this query is a part of, if the one it was asked for is traced.
+    pub within: Option<SpanContext>,
 }
 
 impl Default for Query {
@@ -161,6 +166,7 @@ impl Query {
             tsig_at: None,
             slots: Slots::default(),
             metadata: None,
+            spans: None,
             aside: Vec::new(),
             asides: Vec::new(),
             spare: Vec::new(),
@@ -177,6 +183,7 @@ impl Query {
             renewal: None,
             deadline: None,
             depth: 0,
+            within: None,
         }
     }
 
@@ -197,6 +204,8 @@ impl Query {
     pub fn parse(&mut self) -> Result<(), Rejection> {
         self.slots.reset();
         self.metadata = None;
+        self.spans = None;
+        self.within = None;
         self.edns = None;
         self.tsig_at = None;
         self.zone_at = 0;

@@ -4,6 +4,7 @@
 mod cli;
 mod commands;
 mod files;
+mod http;
 mod kit;
 mod load;
 mod outside;

@@ -19,6 +19,7 @@ impl Query {
         debug_assert!(parsed.is_ok(), "a question of our own parses");
         self.depth = from.depth.saturating_add(1);
         self.deadline = from.deadline;
+        self.within = from.spans.as_ref().map(|spans| spans.context());
     }
 
     /// Makes this the same question as `from` asked, with a memory of its own.

@@ -1,0 +1,144 @@
+//! Where the processor's time goes: stacks, a hundred times for each second of it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chain::HttpReply;
+use nix::sys::signal::{Signal, raise};
+use pprof::{ProfilerGuard, ProfilerGuardBuilder};
+use tokio::task::spawn_blocking;
+
+use super::profile;
+
+/// Stacks for a second of processor time, as in Go.
+const FREQUENCY: i32 = 100;
+/// How long to look if the client does not say, in seconds, as in Go.
+const USUAL: u64 = 30;
+/// The longest look, in seconds.
+const LONGEST: u64 = 600;
+
+/// Looks for as long as the client asks, and writes the profile. The look ends early if the client
+/// leaves: the guard goes with this future.
+pub(super) async fn answer(query: String) -> HttpReply {
+    let seconds = seconds(&query);
+    if seconds > LONGEST {
+        return refusal(400, format!("at most {LONGEST} seconds are sampled at once"));
+    }
+    // The first start reads where the tables for walking the stack lie.
+    let guard = match spawn_blocking(start).await {
+        Ok(Ok(guard)) => guard,
+        Ok(Err(problem)) => return problem,
+        Err(_) => return refusal(500, "Could not enable CPU profiling"),
+    };
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let written = spawn_blocking(move || guard.report().build_unresolved().map(profile::write));
+    match written.await {
+        Ok(Ok(profile)) => HttpReply::new(200, "application/octet-stream", profile)
+            .with("Content-Disposition", "attachment; filename=\"profile\"")
+            .with("X-Content-Type-Options", "nosniff"),
+        Ok(Err(error)) => refusal(500, format!("the samples cannot be read: {error}")),
+        Err(_) => refusal(500, "the samples cannot be read"),
+    }
+}
+
+/// Starts the sampler.
+///
+/// Its very first sample reads, inside the handler of the signal, where the tables for walking the
+/// stack lie, and allocates for them. Where the signal interrupts an allocation that waits for
+/// itself, for ever. So the first is taken here, at a place that holds no lock, before the timer
+/// can interrupt anything: at one tick a second the first is far away.
+fn start() -> Result<ProfilerGuard<'static>, HttpReply> {
+    static WARM: Mutex<bool> = Mutex::new(false);
+    let mut warm = WARM.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*warm {
+        let first = sampler(1)?;
+        raise(Signal::SIGPROF)
+            .map_err(|error| refusal(500, format!("Could not enable CPU profiling: {error}")))?;
+        drop(first);
+        *warm = true;
+    }
+    sampler(FREQUENCY)
+}
+
+fn sampler(frequency: i32) -> Result<ProfilerGuard<'static>, HttpReply> {
+    let guard = ProfilerGuardBuilder::default().frequency(frequency).build();
+    guard.map_err(|error| match error {
+        pprof::Error::Running => {
+            refusal(500, "Could not enable CPU profiling: cpu profiling already in use")
+        }
+        error => refusal(
+            500,
+            format!(
+                "Could not enable CPU profiling: {error} (samples that do not fit into memory go \
+                 to a file in the directory for temporary files, which must be writable)"
+            ),
+        ),
+    })
+}
+
+fn refusal(status: u16, words: impl Into<String>) -> HttpReply {
+    HttpReply::text(status, words.into() + "\n").with("X-Content-Type-Options", "nosniff")
+}
+
+/// What `seconds=N` says; anything but a positive number is the usual, as in Go.
+fn seconds(query: &str) -> u64 {
+    let mut words = query.split('&').filter_map(|word| word.strip_prefix("seconds="));
+    words.next().and_then(|word| word.parse().ok()).filter(|it| *it > 0).unwrap_or(USUAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::Profile;
+    use super::*;
+    use prost::Message;
+    use std::hint::black_box;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn seconds_are_read_as_go_reads_them() {
+        for (query, expected) in [
+            ("", 30),
+            ("seconds=5", 5),
+            ("debug=1&seconds=7&seconds=8", 7),
+            ("seconds=0", 30),
+            ("seconds=-1", 30),
+            ("seconds=x", 30),
+        ] {
+            assert_eq!(seconds(query), expected, "{query}");
+        }
+    }
+
+    #[inline(never)]
+    fn much_work(stop: &AtomicBool) -> u64 {
+        let mut sum = 0u64;
+        while !stop.load(Ordering::Relaxed) {
+            // Allocations all the time: the sampler must not wait for the allocator.
+            let text = black_box(format!("{sum}"));
+            sum = sum.wrapping_mul(31).wrapping_add(text.len() as u64);
+        }
+        sum
+    }
+
+    // One test for all that starts the sampler: there is one for the process.
+    #[tokio::test]
+    async fn a_busy_function_is_in_the_profile() {
+        assert_eq!(answer("seconds=601".to_owned()).await.status, 400);
+        let guard = start().map_err(|reply| reply.status).unwrap();
+        assert_eq!(answer("seconds=1".to_owned()).await.status, 500, "one at a time");
+        drop(guard);
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let work = spawn_blocking(move || much_work(&stopped));
+        let reply = answer("seconds=1".to_owned()).await;
+        stop.store(true, Ordering::Relaxed);
+        let _ = work.await;
+        assert_eq!((reply.status, reply.content_type), (200, "application/octet-stream"));
+        let profile = Profile::decode(&reply.body[..]).unwrap();
+        assert!(!profile.sample.is_empty());
+        let names: Vec<&str> = profile.function.iter().map(|it| profile.string(it.name)).collect();
+        assert!(names.iter().any(|name| name.ends_with("much_work")), "{names:?}");
+        assert!(profile.duration_nanos >= 1_000_000_000);
+    }
+}

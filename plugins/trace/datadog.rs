@@ -1,0 +1,55 @@
+//! Spans in the JSON of the Datadog agent, version 0.4, with the names and tags that CoreDNS gives
+//! them.
+
+use serde_json::{Map, Value, json};
+use wire::name::Text;
+
+use super::export::{Finished, Source};
+
+/// The body of a request: an array of traces, which are arrays of spans. Here each has one.
+pub(super) fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+    let traces: Value = batch.iter().map(|finished| json!([span(finished, source)])).collect();
+    traces.to_string().into_bytes()
+}
+
+fn span(finished: &Finished, source: &Source) -> Value {
+    let Finished { trace, span, about } = finished;
+    let mut meta = Map::new();
+    let mut tag = |key: &str, text: String| meta.insert(key.to_owned(), text.into());
+    // The agent's numbers have 64 bits; the others go beside them.
+    tag("_dd.p.tid", format!("{:016x}", trace >> 64));
+    tag("dns", "true".to_owned());
+    for (key, text) in &span.tags {
+        tag(key, text.clone());
+    }
+    let mut failed = 0;
+    if let Some(about) = about {
+        tag("coredns.io@name", Text(&about.name).to_string());
+        tag("coredns.io@type", about.qtype.to_string());
+        tag("coredns.io@proto", about.proto.to_owned());
+        tag("coredns.io@remote", about.remote.to_string());
+        tag("coredns.io@rcode", about.rcode.to_string());
+        if let Some(error) = &about.error {
+            failed = 1;
+            tag("error.message", error.clone());
+            tag("error.type", "dns_error".to_owned());
+        }
+    }
+    let mut metrics = json!({"_sampling_priority_v1": 1, "_dd.top_level": 1});
+    if source.analytics_rate > 0.0 {
+        metrics["_dd1.sr.eausr"] = source.analytics_rate.into();
+    }
+    json!({
+        "trace_id": *trace as u64,
+        "span_id": span.id,
+        "parent_id": span.parent,
+        "name": span.name,
+        "resource": span.name,
+        "service": source.service,
+        "start": net::clock::unix_nanos(span.start),
+        "duration": span.end.since(span.start).as_nanos() as u64,
+        "error": failed,
+        "meta": meta,
+        "metrics": metrics,
+    })
+}

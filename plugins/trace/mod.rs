@@ -1,0 +1,190 @@
+//! `trace`: tells a collector what happened to one query of every so many, and how long it took.
+//!
+//! It decides which queries are traced, and hands their spans to a queue when they are done. The
+//! spans around plugins are recorded by `chain::spans`; what collectors understand is the business
+//! of `export`.
+
+mod config;
+mod datadog;
+mod export;
+mod otlp;
+mod zipkin;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chain::metrics::{self, Counter};
+use chain::{Clock, Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use corefile::{Diagnostics, Directive};
+use tokio::sync::mpsc::{self, Sender};
+use wire::query::{Span, SpanContext, Spans};
+use wire::{Rcode, Rtype};
+
+use config::Form;
+use export::Exporter;
+
+/// The `trace` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "trace", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+/// The span of the whole query, in CoreDNS's word.
+const WHOLE: &str = "servedns";
+/// Marks it; no place in a chain is that far.
+const ROOT: usize = usize::MAX - 1;
+/// Queries whose spans the exporter has not looked at yet.
+const QUEUE: usize = 1024;
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let (config, warnings) = config::parse(uses)?;
+    setup.requests.warnings.extend(warnings);
+    let (queue, finished) = mpsc::channel(QUEUE);
+    let counter = |name, help| metrics::counter(name, help, &[], &[]);
+    let dropped = counter(
+        "catena_trace_spans_dropped_total",
+        "Spans that no collector got: too many waited, or it refused them.",
+    );
+    let sent = counter("catena_trace_spans_sent_total", "Spans that a collector took.");
+    let (every, form) = (config.every, config.form);
+    let exporter = Exporter::new(config, local(setup), sent, dropped.clone());
+    setup.finishing_task(move || exporter.run(finished));
+    setup.link(Trace {
+        every,
+        form,
+        counts: (0..setup.world.workers.max(1)).map(|_| Count::default()).collect(),
+        random: RandomState::new(),
+        clock: setup.world.clock,
+        queue,
+        dropped,
+    });
+    // CoreDNS has no spans of plugins at Datadog.
+    if form != Form::Datadog {
+        setup.record_spans();
+    }
+    Ok(())
+}
+
+/// The address of the block's first listener, if `bind` gives it one.
+fn local(setup: &Setup<'_>) -> Option<SocketAddr> {
+    let (_, address) = setup.keys.first()?.server.split_once("://")?;
+    address.parse().ok()
+}
+
+/// Traces the queries of one server block.
+struct Trace {
+    every: u64,
+    form: Form,
+    /// How many queries each worker has seen.
+    counts: Box<[Count]>,
+    random: RandomState,
+    clock: Clock,
+    queue: Sender<Record>,
+    dropped: Counter,
+}
+
+/// A cache line of its own: each is written by one worker, with every query.
+#[derive(Default)]
+#[repr(align(64))]
+struct Count(AtomicU64);
+
+/// The spans of a query that is done.
+struct Record {
+    trace: u128,
+    spans: Vec<Span>,
+    /// What the first span has to tell; nothing if the query was a lookup of our own.
+    about: Option<About>,
+}
+
+/// What a query was about, and what became of it.
+struct About {
+    name: Box<[u8]>,
+    qtype: Rtype,
+    proto: &'static str,
+    remote: IpAddr,
+    rcode: Rcode,
+    error: Option<String>,
+}
+
+impl Trace {
+    /// Counts the query: its number at this worker, and whether it is one to be traced.
+    #[inline]
+    fn count(&self, worker: usize) -> (u64, bool) {
+        let count = &self.counts[worker % self.counts.len()].0;
+        // Only this worker writes here, so nothing gets lost between the two.
+        let number = count.load(Ordering::Relaxed).wrapping_add(1);
+        count.store(number, Ordering::Relaxed);
+        (number, self.every > 0 && number.is_multiple_of(self.every))
+    }
+
+    #[cold]
+    fn begin(&self, query: &mut Query, number: u64) {
+        let now = (self.clock.now)();
+        let random = |what: u8| self.random.hash_one((what, query.worker, number)).max(1);
+        if let Some(within) = query.within {
+            // A lookup for a query that is traced: a part of it, with no whole of its own.
+            query.trace(Spans::new(within, random(0)));
+            return;
+        }
+        let low = random(1);
+        let trace = match self.form {
+            // As CoreDNS's libraries number them.
+            Form::Zipkin => u128::from(low),
+            Form::Datadog => {
+                let second = (self.clock.unix)(now) & u64::from(u32::MAX);
+                u128::from(second) << 96 | u128::from(low)
+            }
+            Form::Otlp => u128::from(random(2)) << 64 | u128::from(low),
+        };
+        let mut spans = Spans::new(SpanContext { trace, span: 0 }, random(0));
+        spans.begin_root(low, ROOT, WHOLE, now);
+        query.trace(spans);
+        let form = self.form;
+        query.set_metadata("trace/traceid", || match form {
+            Form::Zipkin => format!("{trace:016x}"),
+            Form::Datadog | Form::Otlp => format!("{trace:032x}"),
+        });
+    }
+
+    #[cold]
+    fn finish(&self, query: &mut Query, reply: &Reply) {
+        let Some(spans) = query.take_spans() else { return };
+        let (trace, spans) = spans.finish((self.clock.now)());
+        let about = query.within.is_none().then(|| About {
+            name: query.name().into(),
+            qtype: query.qtype(),
+            proto: query.transport.proto(),
+            remote: query.peer.ip(),
+            rcode: if reply.is_silent() { Rcode::NOERROR } else { reply.rcode() },
+            error: reply
+                .failure()
+                .and_then(|failure| failure.cause.as_ref())
+                .map(ToString::to_string),
+        });
+        let count = spans.len() as u64;
+        if self.queue.try_send(Record { trace, spans, about }).is_err() {
+            self.dropped.add(query.worker, count);
+        }
+    }
+}
+
+impl ServeDns for Trace {
+    #[inline]
+    fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        let (number, sampled) = self.count(query.worker);
+        // A part of a trace is traced whatever the count says, as in CoreDNS.
+        if sampled || query.within.is_some() {
+            self.begin(query, number);
+        }
+        Ok(Step::Next)
+    }
+
+    #[inline]
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        if query.is_traced() {
+            self.finish(query, reply);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

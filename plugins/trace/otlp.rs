@@ -1,0 +1,155 @@
+//! Spans in OpenTelemetry's protobuf: <https://github.com/open-telemetry/opentelemetry-proto>.
+//!
+//! These few messages are declared here, because the project's own crates bring an SDK along.
+
+use prost::Message;
+use wire::name::Text;
+
+use super::export::{Finished, Source};
+
+/// The body of a request; only what is used is declared, and numbers are those of the format.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Request {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) resource_spans: Vec<ResourceSpans>,
+}
+
+/// The spans of one process.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    pub(super) resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) scope_spans: Vec<ScopeSpans>,
+}
+
+/// The process.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) attributes: Vec<KeyValue>,
+}
+
+/// The spans of one part of it.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScopeSpans {
+    #[prost(message, optional, tag = "1")]
+    pub(super) scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) spans: Vec<Span>,
+}
+
+/// The part.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Scope {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) version: String,
+}
+
+/// A span.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Span {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) span_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) parent_span_id: Vec<u8>,
+    #[prost(string, tag = "5")]
+    pub(super) name: String,
+    #[prost(int32, tag = "6")]
+    pub(super) kind: i32,
+    #[prost(fixed64, tag = "7")]
+    pub(super) start: u64,
+    #[prost(fixed64, tag = "8")]
+    pub(super) end: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) attributes: Vec<KeyValue>,
+    #[prost(message, optional, tag = "15")]
+    pub(super) status: Option<Status>,
+}
+
+/// Something known about a span.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyValue {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) value: Option<AnyValue>,
+}
+
+/// A text; the format has other kinds too.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AnyValue {
+    #[prost(string, optional, tag = "1")]
+    pub(super) text: Option<String>,
+}
+
+/// Whether it failed, and why.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Status {
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
+    #[prost(int32, tag = "3")]
+    pub(super) code: i32,
+}
+
+const INTERNAL: i32 = 1;
+const SERVER: i32 = 2;
+const CLIENT: i32 = 3;
+const ERROR: i32 = 2;
+
+/// The body of a request.
+pub(super) fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+    let mut resource = vec![attribute("service.name", source.service.clone())];
+    if let Some(local) = source.local {
+        resource.push(attribute("server.address", local.to_string()));
+    }
+    let scope = Scope { name: "catena".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let spans = batch.iter().map(span).collect();
+    let request = Request {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(Resource { attributes: resource }),
+            scope_spans: vec![ScopeSpans { scope: Some(scope), spans }],
+        }],
+    };
+    request.encode_to_vec()
+}
+
+fn attribute(key: &str, text: String) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { text: Some(text) }) }
+}
+
+fn span(finished: &Finished) -> Span {
+    let Finished { trace, span, about } = finished;
+    let mut attributes: Vec<KeyValue> =
+        span.tags.iter().map(|(key, text)| attribute(key, text.clone())).collect();
+    let mut status = None;
+    // A plugin that has something to tell asked somebody else.
+    let mut kind = if attributes.is_empty() { INTERNAL } else { CLIENT };
+    if let Some(about) = about {
+        kind = SERVER;
+        attributes.extend([
+            attribute("coredns.io/name", Text(&about.name).to_string()),
+            attribute("coredns.io/type", about.qtype.to_string()),
+            attribute("coredns.io/proto", about.proto.to_owned()),
+            attribute("coredns.io/remote", about.remote.to_string()),
+            attribute("coredns.io/rcode", about.rcode.to_string()),
+        ]);
+        status = about.error.clone().map(|message| Status { message, code: ERROR });
+    }
+    let parent = (span.parent != 0).then(|| span.parent.to_be_bytes().to_vec());
+    Span {
+        trace_id: trace.to_be_bytes().to_vec(),
+        span_id: span.id.to_be_bytes().to_vec(),
+        parent_span_id: parent.unwrap_or_default(),
+        name: span.name.to_owned(),
+        kind,
+        start: net::clock::unix_nanos(span.start),
+        end: net::clock::unix_nanos(span.end),
+        attributes,
+        status,
+    }
+}
