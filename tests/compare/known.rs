@@ -9,8 +9,16 @@ use std::path::Path;
 /// What heads the table.
 const HEAD: &str = "| our scenario | question | row |";
 
-/// The rows: the scenario's file and title, the question.
-pub(crate) struct Known(Vec<(String, String)>);
+/// The rows.
+pub(crate) struct Known(Vec<Row>);
+
+struct Row {
+    /// The scenario's file and title.
+    scenario: String,
+    question: String,
+    /// The row says `at times`: it depends on timing whether the two differ.
+    at_times: bool,
+}
 
 impl Known {
     pub(crate) fn read(path: &Path) -> Self {
@@ -18,10 +26,14 @@ impl Known {
         let rows = text.lines().skip_while(|line| line.trim() != HEAD).skip(2);
         let rows = rows.take_while(|line| line.starts_with('|')).map(|line| {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            let &[scenario, question, _] = cells.as_slice() else {
+            let &[scenario, question, row] = cells.as_slice() else {
                 panic!("three cells: {line}");
             };
-            (scenario.to_owned(), question.trim_matches('`').to_owned())
+            Row {
+                scenario: scenario.to_owned(),
+                question: question.trim_matches('`').to_owned(),
+                at_times: row.ends_with("at times"),
+            }
         });
         Self(rows.collect())
     }
@@ -36,7 +48,7 @@ impl Known {
     ) -> Vec<String> {
         let title = title.trim_start_matches("plugins/");
         let mut row = |line: &String| {
-            let tells = |(scenario, cell): &(String, String)| {
+            let tells = |Row { scenario, question: cell, .. }: &Row| {
                 (scenario == "*" || title.starts_with(scenario.as_str()))
                     && (cell == "*"
                         || match cell.starts_with(['+', '-']) {
@@ -51,7 +63,8 @@ impl Known {
 
     /// Rows that nothing was found for.
     pub(crate) fn unused(&self, used: &BTreeSet<usize>) -> impl Iterator<Item = String> {
-        let rows = self.0.iter().enumerate().filter(|(at, _)| !used.contains(at));
-        rows.map(|(_, (scenario, question))| format!("{scenario}: {question}"))
+        let rows = self.0.iter().enumerate();
+        let rows = rows.filter(|(at, row)| !row.at_times && !used.contains(at));
+        rows.map(|(_, row)| format!("{}: {}", row.scenario, row.question))
     }
 }

@@ -1,6 +1,6 @@
 //! Upstreams of scenarios on real sockets.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -71,26 +71,33 @@ fn datagrams(socket: &UdpSocket, named: SocketAddr, world: &World, end: &AtomicB
     }
 }
 
+/// Each connection has a thread: clients keep theirs open and may have several.
 fn connections(listener: &TcpListener, named: SocketAddr, world: &World, end: &AtomicBool) {
-    while !end.load(Ordering::Relaxed) {
-        let Ok((mut stream, _)) = listener.accept() else {
-            std::thread::sleep(LOOK);
-            continue;
-        };
-        let _ = stream.set_nonblocking(false);
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
-        let mut len = [0; 2];
-        while !end.load(Ordering::Relaxed) && stream.read_exact(&mut len).is_ok() {
-            let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
-            if stream.read_exact(&mut message).is_err() {
-                break;
+    std::thread::scope(|threads| {
+        while !end.load(Ordering::Relaxed) {
+            if let Ok((stream, _)) = listener.accept() {
+                threads.spawn(|| connection(stream, named, world, end));
+            } else {
+                std::thread::sleep(LOOK);
             }
-            let Some((after, reply)) = world.tcp(named, &message) else { break };
-            std::thread::sleep(after);
-            let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();
-            if stream.write_all(&framed).is_err() {
-                break;
-            }
+        }
+    });
+}
+
+fn connection(mut stream: TcpStream, named: SocketAddr, world: &World, end: &AtomicBool) {
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+    let mut len = [0; 2];
+    while !end.load(Ordering::Relaxed) && stream.read_exact(&mut len).is_ok() {
+        let mut message = vec![0; usize::from(u16::from_be_bytes(len))];
+        if stream.read_exact(&mut message).is_err() {
+            break;
+        }
+        let Some((after, reply)) = world.tcp(named, &message) else { break };
+        std::thread::sleep(after);
+        let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();
+        if stream.write_all(&framed).is_err() {
+            break;
         }
     }
 }
