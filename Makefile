@@ -40,8 +40,9 @@ need-cargo-fuzz:
 	@command -v c++ g++ clang++ >/dev/null || .ci/install c++ g++
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
-# The name servers that tests/interop compares with, and the packages that have them.
-PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound
+# The programs that tests/interop compares with, and the packages that have them.
+PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound fstrm_capture:fstrm-bin \
+	dnstap-read:bind9-dnsutils
 
 need-peers:
 	@PATH="$$PATH:/usr/sbin"; for peer in $(PEERS); do \

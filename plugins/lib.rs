@@ -16,6 +16,7 @@ pub mod cancel;
 pub mod chaos;
 pub mod debug;
 pub mod dns64;
+pub mod dnstap;
 pub mod erratic;
 pub mod errors;
 pub mod file;
@@ -74,7 +75,7 @@ pub const REGISTRY: Registry = &[
     Built(&prometheus::PLUGIN),
     Built(&errors::PLUGIN),
     Built(&log::PLUGIN),
-    Known("dnstap"),
+    Built(&dnstap::PLUGIN),
     Built(&local::PLUGIN),
     Built(&dns64::PLUGIN),
     Built(&any::PLUGIN),

@@ -23,7 +23,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let config = config::parse(uses)?;
     // Without this the server refuses every class but IN before it asks the plugins.
     setup.settings.all_classes = true;
-    setup.link(Chaos { config, host: host_name() });
+    setup.link(Chaos { config, host: chain::host_name() });
     Ok(())
 }
 
@@ -60,14 +60,4 @@ fn text(query: &Query, reply: &mut Reply, text: &str) {
     rdata[1..=text.len()].copy_from_slice(text);
     let (name, rdata) = (query.original_name(), &rdata[..=text.len()]);
     reply.push(Section::Answer, name, Rtype::TXT, Class::CH, 0, rdata);
-}
-
-/// The name of this machine.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
-    }
 }

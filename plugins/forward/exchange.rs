@@ -4,16 +4,20 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use chain::Exchange;
+use net::client::Source;
 use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
 use wire::{Failure, Reply};
 
 use super::Forward;
 use super::message::{Question, Verdict, restore_case};
+use super::taps::Taps;
 use super::upstream::Upstream;
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
@@ -44,16 +48,17 @@ impl Forward {
         into: &mut Vec<u8>,
         reply: &mut Reply,
         end: Instant,
+        taps: &mut Taps<'_>,
     ) -> Result<(), Trouble> {
         let begun = Instant::now();
         let tcp = self.config.force_tcp || !self.config.prefer_udp && question.connected;
         if tcp {
-            self.ask_tcp(upstream, question, into, reply, end).await?;
+            self.ask_tcp(upstream, question, into, reply, end, taps).await?;
         } else {
-            let datagram = self.ask_udp(upstream, question, into, reply, end).await?;
+            let datagram = self.ask_udp(upstream, question, into, reply, end, taps).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                let whole = self.ask_tcp(upstream, question, into, reply, end).await;
+                let whole = self.ask_tcp(upstream, question, into, reply, end, taps).await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
@@ -75,8 +80,10 @@ impl Forward {
         into: &mut Vec<u8>,
         reply: &mut Reply,
         end: Instant,
+        taps: &mut Taps<'_>,
     ) -> Result<Datagram, Trouble> {
         question.renew(true).map_err(Trouble::Ours)?;
+        let (asked, local) = (taps.now(), OnceLock::new());
         upstream.numbers.opened_udp(question.worker);
         // Written and read in one task; atomic only because the future moves between threads.
         let doubtful = AtomicBool::new(false);
@@ -92,22 +99,35 @@ impl Forward {
                 false
             }
         };
-        let (source, to) = (upstream.options.source, upstream.address);
+        let to = upstream.address;
+        let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
         let timeout = self.timeout(end);
-        let mut asked =
-            pin!(self.network.ask_udp(source, to, &question.message, timeout, into, &mut accept));
-        let mut grace: Option<Pin<Box<Sleep>>> = None;
-        let outcome = poll_fn(|context| {
-            if let Poll::Ready(outcome) = asked.as_mut().poll(context) {
-                return Poll::Ready(Some(outcome));
-            }
-            if doubtful.load(Ordering::Relaxed) {
-                let sleep = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
-                return sleep.as_mut().poll(context).map(|()| None);
-            }
-            Poll::Pending
-        })
-        .await;
+        let message = &question.message;
+        let outcome = {
+            let asking = self.network.ask_udp(source, to, message, timeout, into, &mut accept);
+            let mut asking = pin!(asking);
+            let mut grace: Option<Pin<Box<Sleep>>> = None;
+            poll_fn(|context| {
+                if let Poll::Ready(outcome) = asking.as_mut().poll(context) {
+                    return Poll::Ready(Some(outcome));
+                }
+                if doubtful.load(Ordering::Relaxed) {
+                    let sleep = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+                    return sleep.as_mut().poll(context).map(|()| None);
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        let came = matches!(outcome, Some(Ok(())));
+        taps.tell(&Exchange {
+            upstream: to,
+            local: local.get().copied(),
+            connected: false,
+            question: message,
+            asked,
+            reply: came.then(|| (&into[..], taps.now())),
+        });
         match outcome {
             Some(Ok(())) => Ok(Datagram::Reply),
             None => Ok(Datagram::Doubtful),
@@ -123,8 +143,10 @@ impl Forward {
         into: &mut Vec<u8>,
         reply: &mut Reply,
         end: Instant,
+        taps: &mut Taps<'_>,
     ) -> Result<(), Trouble> {
         question.renew(false).map_err(Trouble::Ours)?;
+        let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
         let mut accept = |bytes: &[u8]| {
             let taken = matches!(take(question, bytes, reply), Taken::Yes);
@@ -134,19 +156,21 @@ impl Forward {
             taken
         };
         let to = upstream.address;
-        let reused = upstream
+        let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
+        let (message, timeout) = (&question.message, self.timeout(end));
+        let asked_over = upstream
             .connections(question.worker, question.now)
-            .ask(
-                &self.network,
-                upstream.options.source,
-                to,
-                &question.message,
-                self.timeout(end),
-                into,
-                &mut accept,
-            )
-            .await
-            .map_err(|error| trouble("tcp", to, error))?;
+            .ask(&self.network, source, to, message, timeout, into, &mut accept)
+            .await;
+        taps.tell(&Exchange {
+            upstream: to,
+            local: local.get().copied(),
+            connected: true,
+            question: message,
+            asked,
+            reply: asked_over.is_ok().then(|| (&into[..], taps.now())),
+        });
+        let reused = asked_over.map_err(|error| trouble("tcp", to, error))?;
         upstream.numbers.used_tcp(question.worker, reused.0);
         Ok(())
     }

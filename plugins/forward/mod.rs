@@ -11,6 +11,7 @@ mod message;
 mod policy;
 mod random;
 mod setup;
+mod taps;
 mod target;
 mod upstream;
 
@@ -19,7 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter};
-use chain::{BoxFuture, Kind, Next, ServeDns, Served, Step, ZoneSet, standing};
+use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Step, ZoneSet, standing};
+use corefile::Diagnostic;
 use net::client::Network;
 use tokio::time::Instant;
 use wire::edns::ede;
@@ -29,6 +31,7 @@ use config::Config;
 use exchange::Trouble;
 use message::Question;
 use policy::{Policy, Walk};
+use taps::Watchers;
 use upstream::Upstream;
 
 /// The plugin.
@@ -70,6 +73,7 @@ struct Forward {
     overloaded: Counter,
     max_attempts: u32,
     budget: Duration,
+    watchers: Watchers,
     config: Config,
 }
 
@@ -79,6 +83,7 @@ impl Forward {
         upstreams: Vec<Arc<Upstream>>,
         network: Arc<Network>,
         followed: bool,
+        watchers: Watchers,
     ) -> Self {
         let count = u32::try_from(upstreams.len()).unwrap_or(u32::MAX);
         let max_attempts = match config.max_connect_attempts {
@@ -105,6 +110,7 @@ impl Forward {
             max_attempts,
             // An operator who grants an upstream more than the budget means it.
             budget: BUDGET.max(config.read_timeout),
+            watchers,
             config,
         }
     }
@@ -164,7 +170,9 @@ impl Forward {
                 spans.begin(CONNECT, "connect", net::clock::now());
                 spans.tag("peer.address", upstream.name.clone());
             }
-            let exchanged = self.exchange(upstream, &mut question, &mut into, reply, end).await;
+            let mut taps = self.watchers.of(query);
+            let exchanged =
+                self.exchange(upstream, &mut question, &mut into, reply, end, &mut taps).await;
             if let Some(spans) = query.spans() {
                 spans.end(CONNECT, net::clock::now());
             }
@@ -225,6 +233,11 @@ impl ServeDns for Forward {
             }
             Ok(Step::Done)
         })
+    }
+
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        self.watchers.look(chain);
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use net::client::Network;
 
 use super::config::Config;
+use super::taps::Watchers;
 use super::upstream::{Options, Upstream};
 use super::{Forward, IN_FLIGHT, health, target};
 
@@ -73,7 +74,8 @@ fn set_up_one(
         }
         upstreams.push(upstream);
     }
-    let forward = Forward::new(config, upstreams, Arc::clone(network), followed);
+    let watchers = Watchers::new(setup.peers());
+    let forward = Forward::new(config, upstreams, Arc::clone(network), followed, watchers);
     setup.link(forward);
     Ok(())
 }

@@ -5,7 +5,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
 
 use super::class::Classes;
-use super::format::{Field, Format};
+use super::format::Format;
 
 /// Which queries are logged, and how.
 #[derive(Clone, Debug)]
@@ -35,11 +35,8 @@ pub(super) fn parse(
             names => (names, None),
         };
         let parsed = format.map_or_else(Format::default, |token| Format::parse(token.as_str()));
-        if let Some(token) = format {
-            warnings.extend(unknown_placeholder(token, &parsed));
-            if parsed.wants_metadata() && !has_metadata {
-                warnings.push(no_metadata(token));
-            }
+        if let (Some(token), Some(text)) = (format, parsed.text()) {
+            warnings.extend(text.warnings("log", token, has_metadata));
         }
         let mut zones = Vec::new();
         for token in names {
@@ -104,21 +101,4 @@ fn lonely_format(token: &Token) -> Diagnostic {
     Diagnostic::warning(token.span, format!("`{text}` is taken as a name, not as a format"))
         .label("the only argument is a name, as in CoreDNS")
         .help(format!("write `log . \"{text}\"` to log everything in this format"))
-}
-
-fn unknown_placeholder(token: &Token, format: &Format) -> Option<Diagnostic> {
-    let unknown = format.unknown()?;
-    let warning =
-        Diagnostic::warning(token.span, format!("`{{{unknown}}}` is not a placeholder of `log`"))
-            .label("this is written as it stands");
-    Some(match corefile::nearest(unknown, Field::NAMES.iter().copied()) {
-        Some(near) => warning.help(format!("did you mean `{{{near}}}`?")),
-        None => warning.help("`catena help log` lists the placeholders"),
-    })
-}
-
-fn no_metadata(token: &Token) -> Diagnostic {
-    Diagnostic::warning(token.span, "metadata is not collected in this block")
-        .label("placeholders `{/...}` will read `-`")
-        .help("add the `metadata` plugin to the block")
 }

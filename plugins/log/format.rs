@@ -1,10 +1,6 @@
-//! FORMAT: a text with placeholders, cut into pieces once and filled in for every query.
+//! FORMAT: how lines look.
 
-use std::io::Write;
-
-use wire::name::Text;
-
-use super::seen::{self, Seen};
+use chain::format::Format as Template;
 
 /// The Common Log Format.
 const COMMON: &str = "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} \
@@ -16,59 +12,9 @@ const COMBINED_REST: &str = " \"{>opcode}\"";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// Text with placeholders.
-    Text(Vec<Piece>),
+    Text(Template),
     /// One JSON object a line.
     Json,
-}
-
-/// A part of a format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// Text that is written as it is.
-    Literal(String),
-    /// Something about the query or its reply.
-    Field(Field),
-    /// A metadata label.
-    Metadata(String),
-}
-
-macro_rules! fields {
-    ($($name:ident $text:literal,)*) => {
-        /// The placeholders.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Field { $($name,)* }
-
-        impl Field {
-            /// The names of all placeholders, without braces.
-            pub(super) const NAMES: &'static [&'static str] = &[$($text),*];
-
-            fn from_text(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-fields! {
-    Type "type",
-    Name "name",
-    Class "class",
-    Proto "proto",
-    Size "size",
-    Remote "remote",
-    Port "port",
-    Local "local",
-    Id ">id",
-    Opcode ">opcode",
-    Do ">do",
-    Bufsize ">bufsize",
-    Rcode "rcode",
-    Rsize "rsize",
-    Duration "duration",
-    Rflags ">rflags",
 }
 
 impl Default for Format {
@@ -78,124 +24,21 @@ impl Default for Format {
 }
 
 impl Format {
-    /// Cuts a FORMAT into pieces. Braces around anything but a placeholder are text.
+    /// The format that `text` stands for.
     pub(super) fn parse(text: &str) -> Self {
         if text == "{json}" {
             return Self::Json;
         }
         let combined = [COMMON, COMBINED_REST].concat();
         let text = text.replace("{common}", COMMON).replace("{combined}", &combined);
-        let mut pieces = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text.as_str();
-        // A placeholder lies between a closing brace and the opening one next before it.
-        while let Some(end) = rest.find('}') {
-            let found = rest[..end].rfind('{').and_then(|start| {
-                let inner = &rest[start + 1..end];
-                let piece = match inner.strip_prefix('/') {
-                    Some(label) => Some(Piece::Metadata(label.to_owned())),
-                    None => Field::from_text(inner).map(Piece::Field),
-                };
-                piece.map(|piece| (start, piece))
-            });
-            match found {
-                Some((start, piece)) => {
-                    literal.push_str(&rest[..start]);
-                    if !literal.is_empty() {
-                        pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-                    }
-                    pieces.push(piece);
-                }
-                None => literal.push_str(&rest[..=end]),
-            }
-            rest = &rest[end + 1..];
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal));
-        }
-        Self::Text(pieces)
+        Self::Text(Template::parse(&text))
     }
 
-    /// The first thing in braces that looks like a placeholder and is none.
-    pub(super) fn unknown(&self) -> Option<&str> {
-        let Self::Text(pieces) = self else { return None };
-        pieces.iter().find_map(|piece| {
-            let Piece::Literal(text) = piece else { return None };
-            let (_, rest) = text.split_once('{')?;
-            let (inner, _) = rest.split_once('}')?;
-            let word = inner.strip_prefix('>').unwrap_or(inner);
-            let looks = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            looks.then_some(inner)
-        })
-    }
-
-    /// Whether a metadata label is asked for.
-    pub(super) fn wants_metadata(&self) -> bool {
-        let Self::Text(pieces) = self else { return false };
-        pieces.iter().any(|piece| matches!(piece, Piece::Metadata(_)))
-    }
-}
-
-/// Writes one line without its end.
-pub(super) fn write(line: &mut Vec<u8>, pieces: &[Piece], seen: &Seen<'_>) {
-    for piece in pieces {
-        match piece {
-            Piece::Literal(text) => line.extend_from_slice(text.as_bytes()),
-            Piece::Field(field) => write_field(line, *field, seen),
-            Piece::Metadata(label) => match seen.query.metadata(label) {
-                Some(value) => write_value(line, value),
-                None => line.push(b'-'),
-            },
-        }
-    }
-}
-
-fn write_field(line: &mut Vec<u8>, field: Field, seen: &Seen<'_>) {
-    let query = seen.query;
-    // Writing to a vector does not fail.
-    let _ = match field {
-        Field::Type => write!(line, "{}", query.qtype()),
-        Field::Name => write!(line, "{}", Text(query.name())),
-        Field::Class => write!(line, "{}", query.qclass()),
-        Field::Proto => line.write_all(query.transport.proto().as_bytes()),
-        Field::Size => write!(line, "{}", query.bytes().len()),
-        Field::Remote => {
-            seen::address(line, query.peer.ip());
-            Ok(())
-        }
-        Field::Port => write!(line, "{}", query.peer.port()),
-        Field::Local => {
-            seen::address(line, query.local.ip());
-            Ok(())
-        }
-        Field::Id => write!(line, "{}", query.id()),
-        Field::Opcode => write!(line, "{}", query.opcode().0),
-        Field::Do => write!(line, "{}", query.wants_dnssec()),
-        Field::Bufsize => write!(line, "{}", seen.buffer_size()),
-        Field::Rcode => match seen.rcode().map(|rcode| (rcode, rcode.mnemonic())) {
-            Some((_, Some(text))) => line.write_all(text.as_bytes()),
-            Some((rcode, None)) => write!(line, "{}", rcode.0),
-            None => line.write_all(b"-"),
-        },
-        Field::Rsize => write!(line, "{}", seen.reply_size()),
-        Field::Duration => write!(line, "{}s", seen.seconds()),
-        Field::Rflags => {
-            if !seen.flags(line) {
-                line.push(b'-');
-            }
-            Ok(())
-        }
-    };
-}
-
-/// Writes a value that may come from outside: control characters would break the line.
-fn write_value(line: &mut Vec<u8>, value: &str) {
-    for &byte in value.as_bytes() {
-        if byte.is_ascii_control() {
-            let _ = write!(line, "\\{byte:03}");
-        } else {
-            line.push(byte);
+    /// The text with placeholders, if it is one.
+    pub(super) fn text(&self) -> Option<&Template> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Json => None,
         }
     }
 }
@@ -204,29 +47,11 @@ fn write_value(line: &mut Vec<u8>, value: &str) {
 mod tests {
     use super::*;
 
-    fn pieces(text: &str) -> Vec<Piece> {
-        match Format::parse(text) {
-            Format::Text(pieces) => pieces,
-            Format::Json => Vec::new(),
-        }
-    }
-
-    fn literal(text: &str) -> Piece {
-        Piece::Literal(text.to_owned())
-    }
-
     #[test]
-    fn placeholders_are_cut_out_of_the_text() {
-        assert_eq!(pieces("{type}"), [Piece::Field(Field::Type)]);
-        assert_eq!(pieces("a {>id} b"), [literal("a "), Piece::Field(Field::Id), literal(" b")]);
-        assert_eq!(pieces("{ {name} }"), [literal("{ "), Piece::Field(Field::Name), literal(" }")]);
-        assert_eq!(pieces("A } {x} {}"), [literal("A } {x} {}")]);
-        assert_eq!(pieces("{/a/b}"), [Piece::Metadata("a/b".to_owned())]);
-        assert_eq!(pieces("{"), [literal("{")]);
-        assert_eq!(pieces(""), []);
+    fn some_words_stand_for_whole_formats() {
         assert_eq!(Format::parse("{json}"), Format::Json);
-        assert_eq!(pieces("{combined}").len(), pieces("{common}").len() + 3);
-        assert_eq!(Format::parse("{nmae} {name}").unknown(), Some("nmae"));
-        assert_eq!(Format::parse("{ {name} } {}").unknown(), None);
+        assert_eq!(Format::parse("{common}"), Format::default());
+        let combined = Template::parse(&format!("<{COMMON} \"{{>opcode}}\">"));
+        assert_eq!(Format::parse("<{combined}>").text(), Some(&combined));
     }
 }

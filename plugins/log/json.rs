@@ -2,14 +2,16 @@
 
 use std::io::Write;
 
+use chain::Reply;
 use chain::json::{self, string};
 use chain::log::Level;
+use chain::seen::{self, Seen};
 use wire::name::Text;
 
-use super::seen::{self, Seen};
+use super::class::Kind;
 
 /// Writes the object without a line end. The order of the members is fixed.
-pub(super) fn write(line: &mut Vec<u8>, seen: &Seen<'_>, unix: u64) {
+pub(super) fn write(line: &mut Vec<u8>, seen: &Seen<'_>, kind: Kind, unix: u64) {
     let query = seen.query;
     // Writing to a vector does not fail.
     let _ = write!(line, "{{\"level\":\"info\",\"time\":{unix},\"remote\":\"");
@@ -34,10 +36,11 @@ pub(super) fn write(line: &mut Vec<u8>, seen: &Seen<'_>, unix: u64) {
         ",\"rsize\":{},\"duration\":{},\"kind\":\"{}\",\"kind_class\":\"{}\"",
         seen.reply_size(),
         seen.seconds(),
-        seen.kind.as_str(),
-        seen.kind.class().as_str(),
+        kind.as_str(),
+        kind.class().as_str(),
     );
-    if let Some(cause) = seen.reply.failure().and_then(|failure| failure.cause.as_ref()) {
+    let failure = seen.reply.and_then(Reply::failure);
+    if let Some(cause) = failure.and_then(|failure| failure.cause.as_ref()) {
         line.extend_from_slice(b",\"error\":");
         string(line, cause);
     }

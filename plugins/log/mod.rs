@@ -8,16 +8,15 @@ mod class;
 mod config;
 mod format;
 mod json;
-mod seen;
 
 use std::cell::RefCell;
 
+use chain::seen::Seen;
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 
 use config::Rule;
 use format::Format;
-use seen::Seen;
 
 /// The `log` directive.
 pub static PLUGIN: Kind =
@@ -54,21 +53,21 @@ impl ServeDns for Log {
         if !rule.classes.contains(kind.class()) {
             return;
         }
-        let seen = Seen { query, reply, kind };
+        let seen = Seen { query, reply: Some(reply) };
         LINE.with_borrow_mut(|[line, part]| {
             line.clear();
             match &rule.format {
-                Format::Text(pieces) if chain::log::is_json() => {
+                Format::Text(text) if chain::log::is_json() => {
                     part.clear();
-                    format::write(part, pieces, &seen);
+                    text.write(part, &seen);
                     let message = String::from_utf8_lossy(part);
                     json::write_around(line, &message, &seen, (self.clock.unix)(query.now));
                 }
-                Format::Text(pieces) => {
+                Format::Text(text) => {
                     line.extend_from_slice(b"[INFO] ");
-                    format::write(line, pieces, &seen);
+                    text.write(line, &seen);
                 }
-                Format::Json => json::write(line, &seen, (self.clock.unix)(query.now)),
+                Format::Json => json::write(line, &seen, kind, (self.clock.unix)(query.now)),
             }
             line.push(b'\n');
             chain::log::raw(line);

@@ -8,7 +8,7 @@ const MAX_DATA: usize = 255;
 /// What the option says: the words of the last directive that has any, else the host's name.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Box<[u8]>, Diagnostics> {
     let mut errors = Diagnostics::default();
-    let mut data = host_name();
+    let mut data = chain::host_name();
     for directive in uses {
         errors.extend(directive.no_body().err());
         let words: Vec<&str> = directive.args.iter().map(|token| token.as_str()).collect();
@@ -24,14 +24,4 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Box<[u8]>, Diagnostics> {
         }
     }
     if errors.has_errors() { Err(errors) } else { Ok(data.into_bytes().into()) }
-}
-
-/// The name of this machine.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
-    }
 }

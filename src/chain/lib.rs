@@ -7,6 +7,7 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod dns_metrics;
+pub mod format;
 pub mod json;
 pub mod kept;
 pub mod kind;
@@ -15,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod roles;
 pub mod run;
+pub mod seen;
 pub mod settings;
 pub mod setup;
 pub mod spans;
@@ -29,7 +31,7 @@ use corefile::Diagnostic;
 
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
-pub use roles::{CollectMetadata, Ready, Roles, SearchPath};
+pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
 pub use run::{Batch, Chain, Link, Next, Place, Ran};
 pub use settings::{Filter, Settings, View};
 pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
@@ -110,6 +112,13 @@ pub trait ServeDns: Send + Sync + 'static {
         Box::pin(async move { self.on_reply(query, reply) })
     }
 
+    /// The reply as it goes out, id, OPT record and truncation included; nothing can change it any
+    /// more. Not called for silence, nor for lookups of our own. Only for plugins whose
+    /// [`Roles::sees_sent`] is set.
+    fn on_sent(&self, query: &Query, message: &[u8]) {
+        let _ = (query, message);
+    }
+
     /// The chain is complete and about to serve: whether it has what this plugin needs of it.
     ///
     /// # Errors
@@ -122,5 +131,15 @@ pub trait ServeDns: Send + Sync + 'static {
     /// What this plugin offers to others.
     fn roles(&self) -> Roles<'_> {
         Roles::default()
+    }
+}
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
     }
 }

@@ -1,6 +1,8 @@
 //! What plugins offer to each other, by type and never by name.
 
-use wire::{Name, Query};
+use std::net::SocketAddr;
+
+use wire::{Moment, Name, Query};
 
 /// The roles a plugin takes; all are optional.
 #[derive(Default)]
@@ -9,12 +11,39 @@ pub struct Roles<'a> {
     pub prefetch_stages: u8,
     /// It may have to wait on the way out: [`crate::ServeDns::must_wait`].
     pub waits_on_reply: bool,
+    /// It wants to see replies as they go out: [`crate::ServeDns::on_sent`].
+    pub sees_sent: bool,
     /// It has something to wait for before the server is ready.
     pub ready: Option<&'a dyn Ready>,
     /// It knows something about a query before the chain runs.
     pub metadata: Option<&'a dyn CollectMetadata>,
     /// It knows the search path of clients.
     pub search_path: Option<&'a dyn SearchPath>,
+    /// It wants to see what others exchange with upstreams.
+    pub tap: Option<&'a dyn Tap>,
+}
+
+/// A plugin that records what goes to upstreams and what comes back.
+pub trait Tap: Send + Sync {
+    /// Takes note of one exchange for `query`. On the way of queries; does not wait.
+    fn exchanged(&self, query: &Query, exchange: &Exchange<'_>);
+}
+
+/// A question to an upstream and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// The upstream.
+    pub upstream: SocketAddr,
+    /// Where it was asked from, if a socket came to be.
+    pub local: Option<SocketAddr>,
+    /// Whether over a connection and not by datagrams.
+    pub connected: bool,
+    /// The message that was sent.
+    pub question: &'a [u8],
+    /// When.
+    pub asked: Moment,
+    /// What came back, and when; nothing if nothing came that was the reply.
+    pub reply: Option<(&'a [u8], Moment)>,
 }
 
 /// A plugin that knows which suffixes a client's resolver tries.

@@ -26,6 +26,8 @@ pub struct Chain {
     stages: u8,
     /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
     late: u64,
+    /// Whether any link wants to see replies as they go out.
+    sees_sent: bool,
 }
 
 /// As many queries as one batch has.
@@ -92,6 +94,7 @@ impl Chain {
             prefetchers: bits(&|at| stages[at] > 0),
             late: bits(&|at| links[at].plugin.roles().waits_on_reply),
             stages: stages.into_iter().max().unwrap_or(0),
+            sees_sent: links.iter().any(|link| link.plugin.roles().sees_sent),
             links: links.into(),
             clock,
         }
@@ -183,6 +186,21 @@ impl Chain {
         let next = self.behind(at);
         // The outcome is the plugin's own business: it keeps the new answer or does not.
         let _ = self.links[at].plugin.serve_dns(query, reply, next).await;
+    }
+
+    /// Whether any plugin wants to see replies as they go out.
+    #[inline]
+    pub fn sees_sent(&self) -> bool {
+        self.sees_sent
+    }
+
+    /// Shows them the reply as it goes out.
+    pub fn sent(&self, query: &Query, message: &[u8]) {
+        for link in &self.links {
+            if link.plugin.roles().sees_sent {
+                link.plugin.on_sent(query, message);
+            }
+        }
     }
 
     /// Way in: the first link at or after `at` that does not say `Next`.

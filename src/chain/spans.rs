@@ -91,6 +91,10 @@ impl ServeDns for Watched {
         })
     }
 
+    fn on_sent(&self, query: &Query, message: &[u8]) {
+        self.plugin.on_sent(query, message);
+    }
+
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
         self.plugin.complete(chain)
     }

@@ -14,7 +14,9 @@ mod listener;
 mod pool;
 mod signal;
 mod stats;
+pub mod stream;
 mod tcp;
+pub mod tls;
 mod udp;
 mod workers;
 

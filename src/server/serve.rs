@@ -144,7 +144,26 @@ impl Serving {
                 }
             }
         }
-        conclude(slot);
+        self.conclude(slot, Some(&target.chain), target.stacktrace);
+    }
+
+    /// The reply is as the chain left it: finish it, or keep silent.
+    #[inline]
+    fn conclude(&self, slot: &mut Slot, chain: Option<&Chain>, stacktrace: bool) {
+        if slot.reply.is_silent() {
+            slot.fate = Fate::Silent;
+            return;
+        }
+        finish::finish(&slot.query, &mut slot.reply);
+        slot.fate = Fate::Send;
+        if let Some(chain) = chain
+            && chain.sees_sent()
+            && let Err(panic) = panics::catch(|| chain.sent(&slot.query, slot.reply.bytes()))
+        {
+            // The reply is complete, so the client gets it.
+            self.counters.panics.inc(slot.query.worker);
+            panic.tell(stacktrace);
+        }
     }
 
     #[cold]
@@ -241,7 +260,8 @@ impl Handler for Site {
     fn resume(&self, mut slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
         let serving = Arc::clone(&self.serving);
         Box::pin(async move {
-            if let Some(Waiting { chain, place, stacktrace }) = slot.query.slot(WAITING).take() {
+            let waiting = slot.query.slot(WAITING).take();
+            if let Some(Waiting { chain, place, stacktrace }) = waiting {
                 let Slot { query, reply, .. } = &mut *slot;
                 let rest = Arc::clone(&chain).resume(place, query, reply);
                 let resumed = Catch(Box::pin(rest)).await;
@@ -251,15 +271,17 @@ impl Handler for Site {
                     Ok(Ran::Done | Ran::Wait(_)) => {}
                     Err(panic) => serving.panicked(&panic, stacktrace, query, reply),
                 }
+                serving.conclude(&mut slot, Some(&chain), stacktrace);
+            } else {
+                serving.conclude(&mut slot, None, false);
             }
-            conclude(&mut slot);
             slot
         })
     }
 
     fn refuse(&self, slot: &mut Slot) {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
-        drop(query.slot(WAITING).take());
+        let waiting = query.slot(WAITING).take();
         self.serving.counters.refused.inc(query.worker);
         query.bring_back_to(0);
         reply.begin(query);
@@ -267,7 +289,8 @@ impl Handler for Site {
         reply.fail(
             Failure::rcode(Rcode::REFUSED).extended(ede::OTHER, "too many queries are waiting"),
         );
-        conclude(slot);
+        let chain = waiting.as_ref().map(|waiting| &*waiting.chain);
+        self.serving.conclude(slot, chain, false);
     }
 }
 
@@ -301,17 +324,6 @@ impl Resolve for Serving {
                 Err(rcode) => reply.fail(Failure::rcode(rcode)),
             }
         })
-    }
-}
-
-/// The reply is as the chain left it: finish it, or keep silent.
-#[inline]
-fn conclude(slot: &mut Slot) {
-    if slot.reply.is_silent() {
-        slot.fate = Fate::Silent;
-    } else {
-        finish::finish(&slot.query, &mut slot.reply);
-        slot.fate = Fate::Send;
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) fn run(name: &str, package: &str, directory: &Path, arguments: &[&str
 ///
 /// The profiles of AppArmor that packages bring are for a path and keep a server in its own folders;
 /// a copy may read ours.
-fn program(name: &str, package: &str, directory: &Path) -> PathBuf {
+pub(crate) fn program(name: &str, package: &str, directory: &Path) -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default();
     let installed = path
         .split(':')

@@ -5,7 +5,7 @@ mod tcp;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -42,6 +42,32 @@ pub enum Network {
     Simulated(Arc<dyn Simulated>),
 }
 
+/// Where to ask from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Source<'a> {
+    /// This address; none: what the system chooses.
+    pub address: Option<IpAddr>,
+    /// Whoever wants to know gets the address and port it was in the end; it costs a system call.
+    pub tell: Option<&'a OnceLock<SocketAddr>>,
+}
+
+impl From<Option<IpAddr>> for Source<'_> {
+    fn from(address: Option<IpAddr>) -> Self {
+        Self { address, tell: None }
+    }
+}
+
+impl Source<'_> {
+    fn tell(&self, local: impl FnOnce() -> io::Result<SocketAddr>) {
+        if let Some(tell) = self.tell
+            && let Ok(local) = local()
+        {
+            // Fails if it was told before: the first one counts.
+            let _ = tell.set(local);
+        }
+    }
+}
+
 impl Network {
     /// Sends `message` from a fresh port and waits for a reply that `accept` says yes to; whatever
     /// else comes (forged, late) is ignored.
@@ -50,7 +76,7 @@ impl Network {
     /// `TimedOut` after `timeout`; else what the system says, `ConnectionRefused` among it.
     pub async fn ask_udp(
         &self,
-        source: Option<IpAddr>,
+        source: impl Into<Source<'_>>,
         to: SocketAddr,
         message: &[u8],
         timeout: Duration,
@@ -60,7 +86,9 @@ impl Network {
         let end = Instant::now() + timeout;
         match self {
             Self::Os => {
-                let socket = connected(source, to)?;
+                let source = source.into();
+                let socket = connected(source.address, to)?;
+                source.tell(|| socket.get_ref().local_addr());
                 socket.get_ref().send(message)?;
                 tokio::time::timeout_at(end, receive(&socket, into, accept))
                     .await

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
-use super::{Accept, Network, late, socket};
+use super::{Accept, Network, Source, late, socket};
 use crate::workers::current_worker;
 
 /// Whether a kept connection carried the question.
@@ -70,7 +70,7 @@ impl TcpPool {
     pub async fn ask(
         &self,
         network: &Network,
-        source: Option<IpAddr>,
+        source: impl Into<Source<'_>>,
         to: SocketAddr,
         message: &[u8],
         timeout: Duration,
@@ -91,31 +91,34 @@ impl TcpPool {
             tokio::time::sleep_until(end).await;
             return Err(late());
         }
-        tokio::time::timeout_at(end, self.converse(source, to, message, into, accept))
+        tokio::time::timeout_at(end, self.converse(source.into(), to, message, into, accept))
             .await
             .map_err(|_| late())?
     }
 
     async fn converse(
         &self,
-        source: Option<IpAddr>,
+        source: Source<'_>,
         to: SocketAddr,
         message: &[u8],
         into: &mut Vec<u8>,
         accept: Accept<'_>,
     ) -> io::Result<Reused> {
         let framed = frame(message)?;
-        if let Some(mut stream) = self.take(source, to)
+        let address = source.address;
+        if let Some(mut stream) = self.take(address, to)
             && exchange(&mut stream, &framed, into, accept).await.is_ok()
         {
-            self.keep(stream, source, to);
+            source.tell(|| stream.local_addr());
+            self.keep(stream, address, to);
             return Ok(Reused(true));
         }
-        let fresh = TcpSocket::from_std_stream(socket(source, to, Type::STREAM)?.into());
+        let fresh = TcpSocket::from_std_stream(socket(address, to, Type::STREAM)?.into());
         let mut stream = fresh.connect(to).await?;
+        source.tell(|| stream.local_addr());
         stream.set_nodelay(true)?;
         exchange(&mut stream, &framed, into, accept).await?;
-        self.keep(stream, source, to);
+        self.keep(stream, address, to);
         Ok(Reused(false))
     }
 

@@ -1,0 +1,170 @@
+//! `dnstap`: sends a record of each query and reply to who reads dnstap.
+//!
+//! It writes one message when a query comes, one when its reply goes out, and those of exchanges
+//! with upstreams that other plugins tell it about. It changes nothing and never waits: messages go
+//! to the queue of a sink.
+
+mod config;
+mod frames;
+mod message;
+mod sink;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use chain::format::Format;
+use chain::seen::Seen;
+use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
+use corefile::{Diagnostics, Directive};
+
+use config::Config;
+use message::{Event, Kind as Said, Sender};
+use net::clock::unix_nanos;
+use sink::Sink;
+
+/// The `dnstap` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "dnstap", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+/// The longest buffers that a thread keeps.
+const MAX_KEPT: usize = 64 << 10;
+
+thread_local! {
+    /// The message under way, its inner part, and its extra text.
+    static BUFFERS: RefCell<[Vec<u8>; 3]> = const { RefCell::new([const { Vec::new() }; 3]) };
+}
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let has_metadata = setup.settings.metadata.is_some();
+    let mut errors = Diagnostics::default();
+    for directive in uses {
+        match config::parse(directive, has_metadata, &mut setup.requests.warnings) {
+            Ok(config) => link(config, setup),
+            Err(problems) => errors.extend(problems),
+        }
+    }
+    if errors.has_errors() { Err(errors) } else { Ok(()) }
+}
+
+fn link(config: Config, setup: &mut Setup<'_>) {
+    let Config { target, full, identity, version, extra } = config;
+    let key = format!("dnstap {target:?}");
+    let make = || Ok::<_, Infallible>(Sink::new(target));
+    let Ok(sink) = setup.world.kept.get(key, make);
+    // Looked at only once this configuration serves: until then another one may.
+    let starts = Arc::downgrade(&sink);
+    setup.finishing_task(move || {
+        let task = starts.upgrade().and_then(|sink| sink.task());
+        async move {
+            if let Some(task) = task {
+                task.await;
+            }
+        }
+    });
+    let clock = setup.world.clock;
+    setup.link(Dnstap { sink, full, identity, version, extra, clock });
+}
+
+struct Dnstap {
+    sink: Arc<Sink>,
+    full: bool,
+    identity: Vec<u8>,
+    version: Vec<u8>,
+    extra: Option<Format>,
+    clock: Clock,
+}
+
+impl Dnstap {
+    fn tell(&self, query: &Query, event: Event<'_>) {
+        BUFFERS.with_borrow_mut(|[out, inner, text]| {
+            out.clear();
+            text.clear();
+            if let Some(format) = &self.extra {
+                format.write(text, &Seen { query, reply: None });
+            }
+            let sender = Sender {
+                identity: &self.identity,
+                version: &self.version,
+                extra: self.extra.is_some().then_some(&**text),
+            };
+            let event = Event { message: event.message.filter(|_| self.full), ..event };
+            message::write(out, inner, &sender, &event);
+            self.sink.offer(query.worker, out);
+            for buffer in [out, inner, text] {
+                if buffer.capacity() > MAX_KEPT {
+                    buffer.shrink_to(MAX_KEPT);
+                }
+            }
+        });
+    }
+}
+
+impl ServeDns for Dnstap {
+    fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        // Lookups of our own are nobody's queries.
+        if query.depth == 0 && !query.refresh && self.sink.is_wanted() {
+            self.tell(
+                query,
+                Event {
+                    kind: Said::ClientQuery,
+                    connected: query.transport.proto() == "tcp",
+                    querier: Some(query.peer),
+                    responder: Some(query.local),
+                    asked: unix_nanos(query.received),
+                    answered: None,
+                    message: Some(query.bytes()),
+                },
+            );
+        }
+        Ok(Step::Next)
+    }
+
+    fn on_sent(&self, query: &Query, message: &[u8]) {
+        if !self.sink.is_wanted() {
+            return;
+        }
+        self.tell(
+            query,
+            Event {
+                kind: Said::ClientResponse,
+                connected: query.transport.proto() == "tcp",
+                querier: Some(query.peer),
+                responder: Some(query.local),
+                asked: unix_nanos(query.received),
+                answered: Some(unix_nanos((self.clock.now)())),
+                message: Some(message),
+            },
+        );
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees_sent: true, tap: Some(self), ..Roles::default() }
+    }
+}
+
+impl Tap for Dnstap {
+    fn exchanged(&self, query: &Query, exchange: &Exchange<'_>) {
+        if !self.sink.is_wanted() {
+            return;
+        }
+        let event = Event {
+            kind: Said::ForwarderQuery,
+            connected: exchange.connected,
+            querier: exchange.local,
+            responder: Some(exchange.upstream),
+            asked: unix_nanos(exchange.asked),
+            answered: None,
+            message: Some(exchange.question),
+        };
+        self.tell(query, Event { message: Some(exchange.question), ..event });
+        if let Some((reply, answered)) = exchange.reply {
+            let answered = Some(unix_nanos(answered));
+            let kind = Said::ForwarderResponse;
+            self.tell(query, Event { kind, answered, message: Some(reply), ..event });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
