@@ -266,7 +266,7 @@ async fn readers_that_connect_get_what_comes_from_then_on() {
     let mut two = connected(address).await;
     // A reader counts once the server saw that it agreed.
     let patience = std::time::Duration::from_millis(20);
-    while tokio::time::timeout(patience, two.readable()).await.is_err() {
+    while tokio::time::timeout(patience, two.peek(&mut [0])).await.is_err() {
         ask(&chain, b"x");
     }
     let told = next(&mut two).await;
