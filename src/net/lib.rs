@@ -23,4 +23,5 @@ mod workers;
 pub use handler::{BoxFuture, Fate, Handler, Slot};
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use stats::{Stats, StatsSnapshot};
+pub use udp::use_large_pages;
 pub use workers::{Limits, Workers, current_worker};

@@ -189,6 +189,7 @@ impl Process {
             text: corefile::render(problems, &corefile.sources),
         };
         let (plan, warnings) = result.map_err(|problems| render(&problems))?;
+        net::use_large_pages();
         let one = |problem: Diagnostic| render(&Diagnostics::from(problem));
         let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
         let opened = self

@@ -1,6 +1,9 @@
 //! UDP: receive a batch, answer it in one call, send the replies in one call.
 
+mod memory;
 pub(crate) mod sys;
+
+pub use memory::use_large_pages;
 
 use std::future::poll_fn;
 use std::io;
