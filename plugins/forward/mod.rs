@@ -10,8 +10,10 @@ mod health;
 mod message;
 mod policy;
 mod random;
+mod secure;
 mod setup;
 mod target;
+mod to;
 mod upstream;
 
 use std::sync::Arc;

@@ -276,7 +276,8 @@ async fn the_budget_holds() {
 
 #[test]
 fn warnings_say_what_does_nothing() {
-    let text = ". {\n forward . 127.0.0.1 {\n source_address 2001:db8::1\n next NXDOMAIN\n }\n}\n";
+    let text = ". {\n forward . 127.0.0.1 {\n source_address 2001:db8::1\n next NXDOMAIN\n \
+                tls_servername a.example\n }\n}\n";
     let (parsed, _) = corefile::parse("Corefile", text, &corefile::NoFiles);
     let uses: Vec<&Directive> = parsed.blocks[0].directives.iter().collect();
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
@@ -284,6 +285,6 @@ fn warnings_say_what_does_nothing() {
     let mut block = BlockSetup::default();
     (PLUGIN.setup)(&uses, &mut block.plugin("forward", &[], &world)).unwrap();
     let warnings: Vec<_> = block.requests.warnings.iter().map(|one| &one.message).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(block.settings.all_classes);
 }

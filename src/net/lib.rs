@@ -15,6 +15,7 @@ mod pool;
 mod signal;
 mod stats;
 mod tcp;
+pub mod tls;
 mod udp;
 mod workers;
 

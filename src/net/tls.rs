@@ -1,0 +1,169 @@
+//! TLS: whom we trust, who we are, and sessions with servers. One provider: ring.
+//!
+//! Names and times of certificates are checked by rustls. Files are read elsewhere: this is given
+//! their bytes. What goes through a session it must never know.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// The authorities whose certificates are believed.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Trust {
+    /// Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
+    pub fn system() -> Self {
+        Self { certificates: rustls_native_certs::load_native_certs().certs }
+    }
+
+    /// Those of a PEM file. What is no certificate is passed over.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn from_pem(bytes: &[u8]) -> Result<Self, String> {
+        let certificates: Vec<_> =
+            CertificateDer::pem_slice_iter(bytes).filter_map(Result::ok).collect();
+        if RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
+            return Err("it has no certificate in PEM form".to_owned());
+        }
+        Ok(Self { certificates })
+    }
+
+    /// Nobody's.
+    pub fn nobody() -> Self {
+        Self { certificates: Vec::new() }
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
+    }
+}
+
+/// A certificate, those that vouch for it, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// From two PEM files, or one that has both.
+    ///
+    /// # Errors
+    /// Either has not what it should; whether they belong together is seen later.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+        if chain.is_empty() {
+            return Err("there is no certificate in PEM form".to_owned());
+        }
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| format!("the private key cannot be read: {error}"))?;
+        Ok(Self { chain, key })
+    }
+}
+
+/// How we are to servers. Sessions with all of them are remembered here, to be resumed.
+#[derive(Clone)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    /// Of everything that it is made of.
+    digest: [u8; 32],
+}
+
+impl Client {
+    /// A client that believes `trust`, and shows `identity` where it is asked for one.
+    ///
+    /// # Errors
+    /// Certificate and key do not belong together.
+    pub fn new(trust: &Trust, identity: Option<&Identity>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trust.certificates.iter().cloned());
+        let mut digest = Context::new(&SHA256);
+        let mut add = |bytes: &[u8]| {
+            digest.update(&bytes.len().to_be_bytes());
+            digest.update(bytes);
+        };
+        trust.certificates.iter().for_each(|one| add(one));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { chain, key }) => {
+                add(b"identity");
+                chain.iter().for_each(|one| add(one));
+                add(key.secret_der());
+                builder
+                    .with_client_auth_cert(chain.clone(), key.clone_key())
+                    .map_err(|error| error.to_string())?
+            }
+        };
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        Ok(Self { config: Arc::new(config), digest: bytes })
+    }
+
+    /// Sessions with a server that must be called `name`: a host name, or an address.
+    ///
+    /// # Errors
+    /// `name` is neither.
+    pub fn session(&self, name: &str) -> Result<Session, String> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+        Ok(Session { client: self.clone(), name })
+    }
+}
+
+/// Whether a server can have this name: a host name, or an address.
+///
+/// # Errors
+/// It cannot.
+pub fn check_name(name: &str) -> Result<(), String> {
+    ServerName::try_from(name).map(drop).map_err(|error| error.to_string())
+}
+
+/// How to begin a session with one server.
+#[derive(Clone)]
+pub struct Session {
+    client: Client,
+    name: ServerName<'static>,
+}
+
+impl Session {
+    /// The client's side of a handshake.
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(Arc::clone(&self.client.config));
+        connector.connect(self.name.clone(), stream).await
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.client.digest == other.client.digest
+    }
+}
+
+impl Eq for Session {}
+
+/// Equal sessions look equal, others do not; keys are not shown.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.name.to_str())?;
+        self.client.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
