@@ -8,9 +8,16 @@ use std::io;
 use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,12 +26,15 @@ use tokio_rustls::client::TlsStream;
 #[derive(Clone, Debug)]
 pub struct Trust {
     certificates: Vec<CertificateDer<'static>>,
+    /// Whether the operator named each of them: then one may be a server's own, see [`Verifier`].
+    named: bool,
 }
 
 impl Trust {
     /// Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
     pub fn system() -> Self {
-        Self { certificates: rustls_native_certs::load_native_certs().certs }
+        let certificates = rustls_native_certs::load_native_certs().certs;
+        Self { certificates, named: false }
     }
 
     /// Those of a PEM file. What is no certificate is passed over.
@@ -37,12 +47,12 @@ impl Trust {
         if RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
             return Err("it has no certificate in PEM form".to_owned());
         }
-        Ok(Self { certificates })
+        Ok(Self { certificates, named: true })
     }
 
     /// Nobody's.
     pub fn nobody() -> Self {
-        Self { certificates: Vec::new() }
+        Self { certificates: Vec::new(), named: false }
     }
 
     /// Whether nobody is trusted.
@@ -97,12 +107,18 @@ impl Client {
             digest.update(&bytes.len().to_be_bytes());
             digest.update(bytes);
         };
+        add(&[u8::from(trust.named)]);
         trust.certificates.iter().for_each(|one| add(one));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots);
+            .map_err(|error| error.to_string())?;
+        let builder = if trust.named {
+            let verifier = Verifier::new(roots, &trust.certificates, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        } else {
+            builder.with_root_certificates(roots)
+        };
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(Identity { chain, key }) => {
@@ -126,6 +142,79 @@ impl Client {
     pub fn session(&self, name: &str) -> Result<Session, String> {
         let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
         Ok(Session { client: self.clone(), name })
+    }
+}
+
+/// What rustls checks, with one thing more that is believed: a server's certificate which is,
+/// byte by byte, one that the operator named as trusted, though it says that it is an authority's.
+/// `openssl req -x509` makes such ones, and Go, so CoreDNS, believes them.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    fn new(
+        roots: RootCertStore,
+        trusted: &[CertificateDer<'static>],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { usual, trusted: trusted.to_vec() })
+    }
+}
+
+/// Whether the mark of an authority is all that is wrong. It is looked for behind the dates, and
+/// before the name. The type of the error is that of a crate that rustls does not show.
+fn is_an_authoritys(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
+    else {
+        return false;
+    };
+    cause.to_string() == "CaUsedAsEndEntity"
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.usual.verify_server_cert(certificate, others, name, ocsp, now) {
+            Err(error) if is_an_authoritys(&error) && self.trusted.contains(certificate) => {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            judged => judged,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
     }
 }
 

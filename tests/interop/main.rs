@@ -15,5 +15,6 @@ mod kit;
 mod nameservers;
 mod peer;
 mod signing;
+mod tls;
 mod unbound;
 mod validator;

@@ -97,7 +97,15 @@ struct Certificate {
 
 impl Certificate {
     fn new(name: &str) -> Self {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Self::with(name, |_| {})
+    }
+
+    fn with(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let cert = params.self_signed(&signing_key).unwrap();
+        let made = rcgen::CertifiedKey { cert, signing_key };
         Self { pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem(), made }
     }
 
@@ -387,6 +395,33 @@ async fn certificates_must_be_right() {
         serve(None, |mut stream| async move { send(&mut stream, b"no TLS").await }).await;
     let pool = StreamPool::new(good.options());
     assert_eq!(ask(&pool, plain, b"question").await.unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
+#[tokio::test]
+async fn a_server_may_have_the_very_certificate_that_is_trusted() {
+    let authority = |params: &mut rcgen::CertificateParams| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    };
+    let trusted = Certificate::with(NAME, authority);
+    let twin = Certificate::with(NAME, authority);
+    let named = Certificate::with("other.example.org", authority);
+    let old = Certificate::with(NAME, |params| {
+        authority(params);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    let refused = [
+        (&twin, &trusted, "CaUsedAsEndEntity"),
+        (&named, &named, "not valid for name"),
+        (&old, &old, "expired"),
+    ];
+    for (server, client, why) in refused {
+        let (to, _) = serve(Some(server.server(None)), echo).await;
+        let pool = StreamPool::new(client.options());
+        let error = ask(&pool, to, b"question").await.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let (to, _) = serve(Some(trusted.server(None)), echo).await;
+    ask(&StreamPool::new(trusted.options()), to, b"question").await.unwrap();
 }
 
 #[tokio::test]
