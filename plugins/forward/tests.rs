@@ -200,6 +200,25 @@ async fn health_checks_ask_what_the_option_says() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_upstream_over_tls_gets_nothing_over_udp() {
+    let fake = Fake::new(|to, message, _| {
+        let silent = to.port() == 853;
+        if silent { Vec::new() } else { vec![(NOW, answer(message))] }
+    });
+    let text = ". {\n forward . tls://192.0.2.53 tls://192.0.2.54:8853 {\n prefer_udp\n \
+                policy sequential\n tls_servername dns.example.net\n }\n}\n";
+    let (chain, tasks) = chain(text, &fake);
+    for task in tasks {
+        tokio::spawn(task());
+    }
+    assert_eq!(ask(&chain, "www.example.org.").await.1.rcode(), Rcode::NOERROR);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seen = fake.seen();
+    assert!(seen.len() > 3, "checks too: {seen:?}");
+    assert!(seen.iter().all(|(_, tcp)| *tcp));
+}
+
 /// A reply that breaks off: the record it promises is not there.
 fn broken(message: &[u8], truncated: bool) -> Vec<u8> {
     let mut reply = answer(message);

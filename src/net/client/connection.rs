@@ -29,6 +29,8 @@ const ABANDONED: usize = IN_FLIGHT / 2;
 const DIAL: Duration = Duration::from_secs(5);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Between two looks whether a connection is idle at the least, however soon it expires.
+const LOOK: Duration = Duration::from_millis(20);
 /// Messages with one id that are kept until they are looked at.
 const INBOX: usize = 8;
 /// What is read at once at most, but for long messages.
@@ -252,7 +254,7 @@ impl Connection {
         let mut state = self.state();
         let now = Instant::now();
         if state.waiting > 0 {
-            return Rest::Until(now + expire.max(FAREWELL));
+            return Rest::Until(now + if expire.is_zero() { FAREWELL } else { expire.max(LOOK) });
         }
         let idle_until = state.idle_since + expire;
         if state.is_given_up() || idle_until <= now {
