@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use chain::format::Format;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
-use net::stream::Endpoint;
-use net::tls::{Identity, Trust};
+use net::stream::{Belief, Endpoint, Files};
 
 use super::sink::{Mode, Target};
 
@@ -80,11 +79,11 @@ pub(super) fn parse(
             );
         }
         let optional = options.skip_verify.is_some();
-        Mode::Listen { identity: options.tls.map(|(_, tls)| Identity { optional, ..tls }) }
+        Mode::Listen { files: options.tls.map(|(_, tls)| Files { optional, ..tls }) }
     } else {
         let blind = options.skip_verify.is_some();
-        let trust = if blind { Trust::Blind } else { Trust::System };
-        Mode::Connect { trust, send_buffer: write_buffer << 20 }
+        let belief = if blind { Belief::Anybody } else { Belief::System };
+        Mode::Connect { belief, send_buffer: write_buffer << 20 }
     };
     Ok(Config {
         target: Target { endpoint, mode, queue },
@@ -103,7 +102,7 @@ struct Options<'a> {
     version: Option<Vec<u8>>,
     extra: Option<Format>,
     skip_verify: Option<&'a Token>,
-    tls: Option<(&'a Token, Identity)>,
+    tls: Option<(&'a Token, Files)>,
 }
 
 fn options<'a>(
@@ -130,7 +129,7 @@ fn options<'a>(
                 read.skip_verify = Some(&option.name);
                 Ok(())
             }
-            "tls" if listens => identity(&mut args).map(|tls| read.tls = Some((&option.name, tls))),
+            "tls" if listens => files(&mut args).map(|tls| read.tls = Some((&option.name, tls))),
             "tls" => Err(Diagnostic::error(option.name.span, "`tls` is for listeners")
                 .label("this directive connects to the reader")
                 .help("write `tls://` before the address of SOCKET, and remove this option")),
@@ -149,12 +148,12 @@ fn options<'a>(
     read
 }
 
-fn identity(args: &mut corefile::Args<'_>) -> Result<Identity, Diagnostic> {
+fn files(args: &mut corefile::Args<'_>) -> Result<Files, Diagnostic> {
     let mut path = |what| args.required(what).map(|token| PathBuf::from(token.as_str()));
     let (certificate, key) = (path("CERT")?, path("KEY")?);
     let authorities = args.next().map(|token| PathBuf::from(token.as_str()));
     args.end()?;
-    Ok(Identity { certificate, key, authorities, optional: false })
+    Ok(Files { certificate, key, authorities, optional: false })
 }
 
 /// A path, or a URL of `unix`, `tcp` or `tls`.

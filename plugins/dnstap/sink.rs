@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter, SHARED, Worker};
-use net::stream::{self, Door, Endpoint, Stream};
-use net::tls::{Identity, Trust};
+use net::stream::{self, Belief, Door, Endpoint, Files, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -47,9 +46,9 @@ pub(super) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// We connect to the reader.
-    Connect { trust: Trust, send_buffer: usize },
+    Connect { belief: Belief, send_buffer: usize },
     /// Readers connect to us.
-    Listen { identity: Option<Identity> },
+    Listen { files: Option<Files> },
 }
 
 /// The end of it that plugins hold.
@@ -144,11 +143,11 @@ impl Sink {
             let told = Arc::clone(&shared);
             let work = async {
                 match target.mode {
-                    Mode::Connect { trust, send_buffer } => {
-                        feed(&target.endpoint, trust, send_buffer, queue, &shared).await;
+                    Mode::Connect { belief, send_buffer } => {
+                        feed(&target.endpoint, belief, send_buffer, queue, &shared).await;
                     }
-                    Mode::Listen { identity } => {
-                        listen(&target.endpoint, identity, queue, &shared).await;
+                    Mode::Listen { files } => {
+                        listen(&target.endpoint, files, queue, &shared).await;
                     }
                 }
             };
@@ -180,7 +179,7 @@ async fn tell(shared: &Shared) {
 /// Keeps a connection to the reader, and writes what is in the queue.
 async fn feed(
     endpoint: &Endpoint,
-    trust: Trust,
+    belief: Belief,
     send_buffer: usize,
     mut queue: mpsc::Receiver<Box<[u8]>>,
     shared: &Shared,
@@ -188,7 +187,7 @@ async fn feed(
     let (mut pause, mut told) = (PAUSE, false);
     loop {
         let reached = async {
-            let mut stream = stream::connect(endpoint, trust, send_buffer).await?;
+            let mut stream = stream::connect(endpoint, belief, send_buffer).await?;
             frames::begin(&mut stream).await?;
             Ok(stream)
         };
@@ -290,11 +289,11 @@ type News = Option<Arc<[u8]>>;
 /// Lets readers in, and gives each of them what is in the queue.
 async fn listen(
     endpoint: &Endpoint,
-    identity: Option<Identity>,
+    files: Option<Files>,
     mut queue: mpsc::Receiver<Box<[u8]>>,
     shared: &Arc<Shared>,
 ) {
-    let Some(door) = open(endpoint, identity.as_ref(), shared).await else { return };
+    let Some(door) = open(endpoint, files.as_ref(), shared).await else { return };
     let news = broadcast::Sender::<News>::new(BEHIND);
     let (readers, of_readers) = (news.clone(), Arc::clone(shared));
     let serve = move |stream| read_by(stream, readers.subscribe(), Arc::clone(&of_readers));
@@ -310,10 +309,10 @@ async fn listen(
 }
 
 /// The door, as soon as it can be opened; `None` if it is not needed any more.
-async fn open(endpoint: &Endpoint, identity: Option<&Identity>, shared: &Shared) -> Option<Door> {
+async fn open(endpoint: &Endpoint, files: Option<&Files>, shared: &Shared) -> Option<Door> {
     let (mut pause, mut told) = (PAUSE, false);
     loop {
-        match Door::open(endpoint, identity) {
+        match Door::open(endpoint, files) {
             Ok(door) => return Some(door),
             Err(error) if !told => {
                 told = true;

@@ -8,11 +8,10 @@ use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 use wire::{Name, Rcode};
 
 use super::policy::Kind as Policy;
+use super::to::{self, To};
 
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
-/// The port of plain DNS.
-pub(crate) const DNS_PORT: u16 = 53;
 
 /// The options, as `catena help forward` lists them.
 const OPTIONS: &[&str] = &[
@@ -48,7 +47,7 @@ pub(crate) struct Config {
     /// Which of them are not.
     pub(crate) except: ZoneSet,
     /// Whom to ask, as written.
-    pub(crate) to: Vec<Target>,
+    pub(crate) to: Vec<To>,
     /// Whom to ask where host names among them are.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// In which order.
@@ -85,6 +84,19 @@ pub(crate) struct Config {
     pub(crate) source: Option<IpAddr>,
     /// Mix the case of the name asked for, and insist that it comes back so.
     pub(crate) case_randomization: bool,
+    /// Whom to trust, and as whom to come, over TLS.
+    pub(crate) tls: Tls,
+    /// What the certificates of all upstreams must be for.
+    pub(crate) tls_servername: Option<Token>,
+}
+
+/// `tls`: the files it names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    /// Our certificate and its key.
+    pub(crate) identity: Option<(Token, Token)>,
+    /// The authorities to trust instead of the system's.
+    pub(crate) ca: Option<Token>,
 }
 
 /// `health_check`.
@@ -96,22 +108,6 @@ pub(crate) struct Health {
     pub(crate) recursion: bool,
     /// Whose NS records are asked for.
     pub(crate) domain: Name,
-}
-
-/// One **TO**.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// An address; the text behind `%` of a link-local one.
-    Address(SocketAddr, Option<String>),
-    /// A file like resolv.conf if there is one of this name, else a host.
-    Word {
-        /// As written.
-        token: Token,
-        /// The text without a port.
-        host: String,
-        /// The port, if one was given.
-        port: Option<u16>,
-    },
 }
 
 impl Default for Config {
@@ -142,6 +138,8 @@ impl Default for Config {
             failfast: false,
             source: None,
             case_randomization: false,
+            tls: Tls::default(),
+            tls_servername: None,
         }
     }
 }
@@ -230,8 +228,8 @@ impl Reading {
             .help(format!("keep the nearest {MAX_TARGETS}")));
         }
         for token in to {
-            match target(token) {
-                Ok(target) => self.config.to.push(target),
+            match to::read(token) {
+                Ok(to) => self.config.to.push(to),
                 Err(problem) => self.problems.push(problem),
             }
         }
@@ -281,13 +279,17 @@ impl Reading {
             "resolver" => {
                 config.resolvers.clear();
                 for token in some(option, &mut args, "an address")? {
-                    config.resolvers.push(resolver(token)?);
+                    config.resolvers.push(to::resolver(token)?);
                 }
                 return Ok(());
             }
-            "tls" | "tls_servername" | "doh_method" => {
-                return Err(later(&option.name, &format!("option `{}`", option.name.as_str())));
+            "tls" => config.tls = tls(&mut args),
+            "tls_servername" => {
+                let name = args.required("NAME")?;
+                to::server_name(name, name.as_str())?;
+                config.tls_servername = Some(name.clone());
             }
+            "doh_method" => return Err(to::later(&option.name, "option `doh_method`")),
             _ => return Err(directive.unknown_option(option, OPTIONS)),
         }
         args.end()
@@ -295,6 +297,23 @@ impl Reading {
 
     /// What only two values together get wrong.
     fn together(&mut self, directive: &Directive) {
+        let named = |to: &&To| matches!(&to.tls, Some(Some(_)));
+        if let Some(general) = &self.config.tls_servername {
+            for to in self.config.to.iter().filter(named) {
+                self.problems.push(
+                    Diagnostic::error(
+                        to.token.span,
+                        format!(
+                            "`{}` names a server, and `tls_servername` another: `{}`",
+                            to.token.as_str(),
+                            general.as_str()
+                        ),
+                    )
+                    .label("this upstream has a name of its own")
+                    .help("write the name behind each upstream, or in `tls_servername` for all"),
+                );
+            }
+        }
         let Config { max_age, expire, .. } = self.config;
         if max_age > Duration::ZERO && max_age < expire {
             let option = directive.options().iter().rfind(|one| one.name.as_str() == "max_age");
@@ -327,11 +346,20 @@ fn some<'a>(
     Ok(tokens)
 }
 
-/// What CoreDNS has and this build does not.
-fn later(token: &Token, what: &str) -> Diagnostic {
-    Diagnostic::error(token.span, format!("{what} is known to CoreDNS, not in this build yet"))
-        .label("encrypted upstreams are not in this build yet")
-        .help("forward over plain DNS to an address such as `9.9.9.9`")
+/// As CoreDNS reads it: one argument is the CA, two are certificate and key, three are all.
+fn tls(args: &mut Args<'_>) -> Tls {
+    let mut words = Vec::new();
+    while words.len() < 3
+        && let Some(word) = args.next()
+    {
+        words.push(word.clone());
+    }
+    let mut words = words.into_iter();
+    let mut next = || words.next();
+    match (next(), next(), next()) {
+        (Some(certificate), Some(key), ca) => Tls { identity: Some((certificate, key)), ca },
+        (ca, _, _) => Tls { identity: None, ca },
+    }
 }
 
 fn positive(token: &Token) -> Result<Duration, Diagnostic> {
@@ -419,156 +447,15 @@ fn failover(token: &Token) -> Result<Rcode, Diagnostic> {
     Ok(rcode)
 }
 
-fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
-    match target(token) {
-        Ok(Target::Address(address, _)) if !token.as_str().contains("://") => Ok(address),
-        _ => Err(Diagnostic::error(
-            token.span,
-            format!("resolver must be an IP address or IP:port: `{}`", token.as_str()),
-        )
-        .label("expected an address")
-        .help("write for example `10.0.0.1` or `[2001:db8::1]:53`")),
-    }
-}
-
-/// Reads one **TO**.
-fn target(token: &Token) -> Result<Target, Diagnostic> {
-    let text = token.as_str();
-    let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
-    match scheme {
-        "dns" => {}
-        "https" if rest.contains('/') => {
-            return Err(Diagnostic::error(
-                token.span,
-                format!("paths are not allowed in HTTPS upstream addresses: `{text}`"),
-            )
-            .label("the path is always `/dns-query`")
-            .help("remove the path"));
-        }
-        "tls" | "https" | "quic" => {
-            return Err(later(token, &format!("upstream protocol `{scheme}://`")));
-        }
-        _ => {
-            return Err(Diagnostic::error(
-                token.span,
-                format!("`{scheme}` is not supported as a destination protocol in forward"),
-            )
-            .label("unknown protocol")
-            .help("write the address alone, or `dns://` before it"));
-        }
-    }
-    let bad_port = |port: &str| {
-        Diagnostic::error(token.span, format!("`{port}` is not a port"))
-            .label("expected a number from 1 to 65535")
-            .help("plain DNS uses port 53, which may be left out")
-    };
-    let (host, port) = split_port(rest);
-    if host.is_empty() {
-        return Err(Diagnostic::error(token.span, format!("invalid address: `{text}`"))
-            .label("no host given")
-            .help("write an address such as `192.0.2.53` or `[2001:db8::1]:53`"));
-    }
-    let port = match port {
-        Some(text) => {
-            let port = text.parse::<u16>().ok().filter(|&port| port != 0);
-            // A file may have a colon in its name.
-            if port.is_none() && !rest.contains('/') {
-                return Err(bad_port(text));
-            }
-            port
-        }
-        None => None,
-    };
-    let (ip, zone) = host.split_once('%').map_or((host, None), |(ip, zone)| (ip, Some(zone)));
-    Ok(match ip.parse::<IpAddr>() {
-        Ok(ip) => {
-            let address = SocketAddr::new(ip, port.unwrap_or(DNS_PORT));
-            Target::Address(address, zone.map(ToOwned::to_owned))
-        }
-        Err(_) => Target::Word { token: token.clone(), host: host.to_owned(), port },
-    })
-}
-
-/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
-fn split_port(text: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return (host, rest.strip_prefix(':'));
-    }
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => (host, Some(port)),
-        _ => (text, None),
-    }
-}
-
-/// The port of a resolv.conf line's server, and the server.
-pub(crate) fn nameserver(text: &str) -> Option<(IpAddr, Option<&str>)> {
-    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
-    Some((ip.parse().ok()?, zone))
-}
-
 /// A token for tests.
 #[cfg(test)]
-fn token(text: &str) -> Token {
+pub(crate) fn token(text: &str) -> Token {
     Token { text: text.to_owned(), span: corefile::Span::default(), quoted: false }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn address(text: &str) -> Option<String> {
-        match target(&token(text)).ok()? {
-            Target::Address(address, zone) => {
-                Some(format!("{address}{}", zone.map_or(String::new(), |zone| format!(" {zone}"))))
-            }
-            Target::Word { host, port, .. } => Some(format!("word {host} {port:?}")),
-        }
-    }
-
-    #[test]
-    fn targets() {
-        let cases = [
-            ("127.0.0.1", "127.0.0.1:53"),
-            ("dns://127.0.0.1", "127.0.0.1:53"),
-            ("127.0.0.1:1053", "127.0.0.1:1053"),
-            ("::1", "[::1]:53"),
-            ("[::1]", "[::1]:53"),
-            ("[2003::1]:5353", "[2003::1]:5353"),
-            ("fe80::1%eth0", "[fe80::1]:53 eth0"),
-            ("/etc/resolv.conf", "word /etc/resolv.conf None"),
-            ("dns.example.org:54", "word dns.example.org Some(54)"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(address(text).as_deref(), Some(expected), "{text}");
-        }
-        let refused = [
-            "",
-            "127.0.0.1:0",
-            "127.0.0.1:99999",
-            "127.0.0.1:x",
-            "tls://9.9.9.9",
-            "https://9.9.9.9",
-            "https://9.9.9.9/dns-query",
-            "grpc://127.0.0.1",
-            "dns://",
-        ];
-        for text in refused {
-            assert_eq!(address(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_in_this_build_says_so() {
-        let problem = target(&token("tls://9.9.9.9")).unwrap_err();
-        assert!(problem.message.contains("known to CoreDNS, not in this build yet"));
-    }
-
-    #[test]
-    fn resolvers_are_addresses() {
-        assert!(resolver(&token("10.0.0.1")).is_ok());
-        assert!(resolver(&token("[::1]:5353")).is_ok());
-        assert!(resolver(&token("dns.example.com")).is_err());
-    }
 
     #[test]
     fn rcodes() {

@@ -51,14 +51,16 @@ impl Forward {
         taps: &mut Taps<'_>,
     ) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let tcp = self.config.force_tcp || !self.config.prefer_udp && question.connected;
-        if tcp {
-            self.ask_tcp(upstream, question, into, reply, end, taps).await?;
+        let stream = upstream.options.session.is_some()
+            || self.config.force_tcp
+            || !self.config.prefer_udp && question.connected;
+        if stream {
+            self.ask_stream(upstream, question, into, reply, end, taps).await?;
         } else {
             let datagram = self.ask_udp(upstream, question, into, reply, end, taps).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                let whole = self.ask_tcp(upstream, question, into, reply, end, taps).await;
+                let whole = self.ask_stream(upstream, question, into, reply, end, taps).await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
@@ -136,7 +138,7 @@ impl Forward {
         }
     }
 
-    async fn ask_tcp(
+    async fn ask_stream(
         &self,
         upstream: &Upstream,
         question: &mut Question,
@@ -159,7 +161,7 @@ impl Forward {
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
         let (message, timeout) = (&question.message, self.timeout(end));
         let asked_over = upstream
-            .connections(question.worker, question.now)
+            .connections(question.worker)
             .ask(&self.network, source, to, message, timeout, into, &mut accept)
             .await;
         taps.tell(&Exchange {
@@ -170,8 +172,11 @@ impl Forward {
             asked,
             reply: asked_over.is_ok().then(|| (&into[..], taps.now())),
         });
-        let reused = asked_over.map_err(|error| trouble("tcp", to, error))?;
-        upstream.numbers.used_tcp(question.worker, reused.0);
+        let reused = asked_over.map_err(|error| {
+            let proto = if upstream.options.session.is_some() { "tls" } else { "tcp" };
+            trouble(proto, to, error)
+        })?;
+        upstream.numbers.used_stream(question.worker, reused.0);
         Ok(())
     }
 }
@@ -236,6 +241,9 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
             }
             io::ErrorKind::UnexpectedEof => Failure::servfail(format!("read {proto} {to}: EOF"))
                 .extended(ede::NETWORK_ERROR, "an upstream hung up"),
+            // What TLS does not like: a certificate, mostly. The error says which and why.
+            io::ErrorKind::InvalidData => Failure::servfail(format!("{proto} {to}: {error}"))
+                .extended(ede::NETWORK_ERROR, "an upstream failed to prove who it is"),
             _ => Failure::servfail(format!("read {proto} {to}: {error}"))
                 .extended(ede::NETWORK_ERROR, "an upstream could not be reached"),
         },

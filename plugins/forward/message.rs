@@ -4,7 +4,7 @@ use std::io;
 
 use chain::metrics::Worker;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Moment, Query, Rcode, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Query, Rcode, Section, name};
 
 use super::random;
 
@@ -25,8 +25,6 @@ pub(crate) struct Question {
     pub(crate) connected: bool,
     /// Who counts.
     pub(crate) worker: Worker,
-    /// When the query came this far.
-    pub(crate) now: Moment,
 }
 
 impl Question {
@@ -61,7 +59,6 @@ impl Question {
             mixed: false,
             connected: query.transport.proto() == "tcp",
             worker: query.worker,
-            now: query.now,
         })
     }
 

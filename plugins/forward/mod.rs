@@ -10,9 +10,11 @@ mod health;
 mod message;
 mod policy;
 mod random;
+mod secure;
 mod setup;
 mod taps;
 mod target;
+mod to;
 mod upstream;
 
 use std::sync::Arc;

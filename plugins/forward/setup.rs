@@ -1,7 +1,6 @@
 //! From directives to links in the chain, upstreams and their health checks.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +9,9 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use net::client::Network;
 
 use super::config::Config;
+use super::secure::Secure;
 use super::taps::Watchers;
+use super::target::Found;
 use super::upstream::{Options, Upstream};
 use super::{Forward, IN_FLIGHT, health, target};
 
@@ -46,12 +47,16 @@ fn set_up_one(
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostics> {
     let config = Config::read(directive, &mut setup.requests.warnings)?;
-    let addresses = target::addresses(&config, network, setup)?;
+    let (found, secure) =
+        both(target::addresses(&config, network, setup), Secure::new(&config, setup))?;
     setup.warn_outside(directive.args.get(..1).unwrap_or_default());
     if config.except.is_empty() {
         setup.ends([config.from.clone()]);
     }
-    warn_of_useless(directive, &config, followed, &addresses, setup);
+    warn_of_useless(directive, &config, followed, &found, setup);
+    if let Some(warning) = secure.warning(directive, &found) {
+        setup.requests.warnings.push(warning);
+    }
     let options = Options {
         source: config.source,
         expire: config.expire,
@@ -60,10 +65,16 @@ fn set_up_one(
         check_recursion: config.health.recursion,
         check_domain: config.health.domain.clone(),
         check_tcp: config.force_tcp,
+        session: None,
     };
     let workers = setup.world.workers;
-    let mut upstreams = Vec::with_capacity(addresses.len());
-    for address in addresses {
+    let mut upstreams = Vec::with_capacity(found.len());
+    for Found { address, tls } in found {
+        let session = match tls {
+            Some(name) => Some(secure.session(address, name, directive)?),
+            None => None,
+        };
+        let options = Options { session, ..options.clone() };
         let key = format!("forward {address} {workers} {options:?}");
         let make = || Ok::<_, Infallible>(Upstream::new(address, options.clone(), workers));
         let Ok(upstream) = setup.world.kept.get(key, make);
@@ -80,12 +91,27 @@ fn set_up_one(
     Ok(())
 }
 
+/// Both values, or the problems of both.
+fn both<A, B>(
+    one: Result<A, Diagnostics>,
+    other: Result<B, Diagnostics>,
+) -> Result<(A, B), Diagnostics> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(mut problems), Err(more)) => {
+            problems.extend(more);
+            Err(problems)
+        }
+        (Err(problems), _) | (_, Err(problems)) => Err(problems),
+    }
+}
+
 /// Options that are understood but cannot do anything here.
 fn warn_of_useless(
     directive: &Directive,
     config: &Config,
     followed: bool,
-    addresses: &[SocketAddr],
+    found: &[Found],
     setup: &mut Setup<'_>,
 ) {
     let mut warn = |option: &str, message: String, label: &str, help: &str| {
@@ -95,7 +121,8 @@ fn warn_of_useless(
         setup.requests.warnings.push(warning);
     };
     if let Some(source) = config.source {
-        for odd in addresses.iter().filter(|address| address.is_ipv4() != source.is_ipv4()) {
+        let addresses = found.iter().map(|one| one.address);
+        for odd in addresses.filter(|address| address.is_ipv4() != source.is_ipv4()) {
             warn(
                 "source_address",
                 format!("`{source}` cannot reach upstream {odd}"),

@@ -8,17 +8,25 @@ use std::time::Duration;
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Token};
-use net::client::{Network, TcpPool};
+use net::client::{Network, PoolOptions, StreamPool};
 use wire::record::Message;
 use wire::{Name, Rtype, Section};
 
-use super::config::{Config, DNS_PORT, Target, nameserver};
+use super::config::Config;
 use super::message::is_truncated;
 use super::policy::MAX_UPSTREAMS;
 use super::random;
+use super::to::{DNS_PORT, Target, To, nameserver};
 
 /// How long a resolver may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whom to ask, and how.
+pub(crate) struct Found {
+    pub(crate) address: SocketAddr,
+    /// Over TLS; and the name that was written behind `%`.
+    pub(crate) tls: Option<Option<String>>,
+}
 
 /// The upstreams' addresses, each once, in the order they are written.
 ///
@@ -27,22 +35,26 @@ pub(crate) fn addresses(
     config: &Config,
     network: &Arc<Network>,
     setup: &Setup<'_>,
-) -> Result<Vec<SocketAddr>, Diagnostics> {
+) -> Result<Vec<Found>, Diagnostics> {
     let mut problems = Diagnostics::default();
-    let mut found: Vec<SocketAddr> = Vec::new();
-    let mut add = |address: SocketAddr| {
-        if !found.contains(&address) {
-            found.push(address);
+    let mut found: Vec<Found> = Vec::new();
+    // The protocol does not count, as in CoreDNS: an address has one, the first.
+    let mut add = |address: SocketAddr, tls: &Option<Option<String>>| {
+        if !found.iter().any(|one| one.address == address) {
+            found.push(Found { address, tls: tls.clone() });
         }
     };
     let mut last = None;
-    for target in &config.to {
-        match target {
-            Target::Address(address, zone) => add(scoped(*address, zone.as_deref())),
-            Target::Word { token, host, port } => {
-                last = Some(token);
-                match word(token, host, *port, config, network, setup) {
-                    Ok(addresses) => addresses.into_iter().for_each(&mut add),
+    for to in &config.to {
+        match &to.target {
+            Target::Address(address, zone) => add(scoped(*address, zone.as_deref()), &to.tls),
+            Target::Word { text, host, port } => {
+                last = Some(&to.token);
+                let port = port.unwrap_or_else(|| to.default_port());
+                match word(to, text, host, port, config, network, setup) {
+                    Ok(addresses) => {
+                        addresses.into_iter().for_each(|address| add(address, &to.tls));
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -74,16 +86,18 @@ pub(crate) fn addresses(
 
 /// A file, or else a host.
 fn word(
-    token: &Token,
+    to: &To,
+    text: &str,
     host: &str,
-    port: Option<u16>,
+    port: u16,
     config: &Config,
     network: &Arc<Network>,
     setup: &Setup<'_>,
 ) -> Result<Vec<SocketAddr>, Diagnostic> {
-    let text = token.as_str().strip_prefix("dns://").unwrap_or(token.as_str());
+    let token = &to.token;
     for path in [setup.path(token), setup.world.root.join(text)] {
         match read(&path) {
+            Ok(_) if to.tls.is_some() => return Err(in_the_clear(token, text)),
             Ok(addresses) => return Ok(addresses),
             Err(error) if is_absent(&error) => {}
             Err(error) => {
@@ -119,7 +133,14 @@ fn word(
             .label("neither a file nor a host that can be found")
             .help("name an address, or with `resolver` a server that knows this host")
     })?;
-    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port.unwrap_or(DNS_PORT))).collect())
+    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+}
+
+/// CoreDNS would ask the file's servers without TLS.
+fn in_the_clear(token: &Token, text: &str) -> Diagnostic {
+    Diagnostic::error(token.span, format!("`{text}` is a file, whose servers speak plain DNS"))
+        .label("`tls://` before a file would be a promise that is not kept")
+        .help("name the servers' addresses, as `tls://ADDRESS%NAME`, or remove `tls://`")
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -264,7 +285,7 @@ async fn ask(
     let mut reply = Vec::new();
     network.ask_udp(source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
     if is_truncated(&reply) {
-        let once = TcpPool::new(Duration::ZERO, 1);
+        let once = StreamPool::new(PoolOptions::once(None));
         once.ask(network, source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
     }
     let view = Message::new(&reply).map_err(|_| io::ErrorKind::InvalidData)?;

@@ -200,6 +200,25 @@ async fn health_checks_ask_what_the_option_says() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_upstream_over_tls_gets_nothing_over_udp() {
+    let fake = Fake::new(|to, message, _| {
+        let silent = to.port() == 853;
+        if silent { Vec::new() } else { vec![(NOW, answer(message))] }
+    });
+    let text = ". {\n forward . tls://192.0.2.53 tls://192.0.2.54:8853 {\n prefer_udp\n \
+                policy sequential\n tls_servername dns.example.net\n }\n}\n";
+    let (chain, tasks) = chain(text, &fake);
+    for task in tasks {
+        tokio::spawn(task());
+    }
+    assert_eq!(ask(&chain, "www.example.org.").await.1.rcode(), Rcode::NOERROR);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seen = fake.seen();
+    assert!(seen.len() > 3, "checks too: {seen:?}");
+    assert!(seen.iter().all(|(_, tcp)| *tcp));
+}
+
 /// A reply that breaks off: the record it promises is not there.
 fn broken(message: &[u8], truncated: bool) -> Vec<u8> {
     let mut reply = answer(message);
@@ -276,7 +295,8 @@ async fn the_budget_holds() {
 
 #[test]
 fn warnings_say_what_does_nothing() {
-    let text = ". {\n forward . 127.0.0.1 {\n source_address 2001:db8::1\n next NXDOMAIN\n }\n}\n";
+    let text = ". {\n forward . 127.0.0.1 {\n source_address 2001:db8::1\n next NXDOMAIN\n \
+                tls_servername a.example\n }\n}\n";
     let (parsed, _) = corefile::parse("Corefile", text, &corefile::NoFiles);
     let uses: Vec<&Directive> = parsed.blocks[0].directives.iter().collect();
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
@@ -284,6 +304,6 @@ fn warnings_say_what_does_nothing() {
     let mut block = BlockSetup::default();
     (PLUGIN.setup)(&uses, &mut block.plugin("forward", &[], &world)).unwrap();
     let warnings: Vec<_> = block.requests.warnings.iter().map(|one| &one.message).collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(block.settings.all_classes);
 }

@@ -1,14 +1,15 @@
 //! One upstream: its connections, whether it is well, and its numbers.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
-use net::client::TcpPool;
+use net::client::{PoolOptions, StreamPool};
+use net::tls::Session;
 use tokio::sync::Notify;
-use wire::{Moment, Name, Rcode};
+use wire::{Name, Rcode};
 
 /// CoreDNS's label for whose upstreams these are.
 const PROXY_NAME: &str = "forward";
@@ -32,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) check_domain: Name,
     /// Health checks over TCP.
     pub(crate) check_tcp: bool,
+    /// Everything over TLS, and whom to expect there.
+    pub(crate) session: Option<Session>,
 }
 
 /// How an upstream is.
@@ -55,7 +58,7 @@ pub(crate) struct Upstream {
     pub(crate) options: Options,
     /// One for each worker, so that workers do not wait for each other; a single one if the number
     /// of kept connections is bounded, for that is a bound on all of them.
-    pools: Box<[Pool]>,
+    pools: Box<[StreamPool]>,
     /// Health checks that failed since one succeeded.
     fails: AtomicU32,
     suspect: AtomicBool,
@@ -67,20 +70,14 @@ pub(crate) struct Upstream {
     pub(crate) numbers: Numbers,
 }
 
-struct Pool {
-    connections: TcpPool,
-    /// When a new lot of connections was begun: a [`Moment`].
-    begun: AtomicU64,
-}
-
 /// An upstream's metrics.
 pub(crate) struct Numbers {
     to: String,
     durations: [OnceLock<Histogram>; COMMON_RCODES],
     check_failures: Counter,
     udp_misses: Counter,
-    tcp_misses: Counter,
-    tcp_hits: Counter,
+    stream_misses: Counter,
+    stream_hits: Counter,
     dropped: Counter,
 }
 
@@ -89,10 +86,16 @@ impl Upstream {
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let pool = || Pool {
-            connections: TcpPool::new(options.expire, options.max_idle_conns),
-            begun: AtomicU64::new(0),
+        let numbers = Numbers::new(&name, options.session.is_some());
+        let dropped = numbers.dropped.clone();
+        let options_of_pools = PoolOptions {
+            expire: options.expire,
+            max_idle: options.max_idle_conns,
+            max_age: options.max_age,
+            session: options.session.clone(),
+            stray: Arc::new(move || dropped.inc(metrics::SHARED)),
         };
+        let pool = || StreamPool::new(options_of_pools.clone());
         Self {
             address,
             pools: (0..pools).map(|_| pool()).collect(),
@@ -100,26 +103,15 @@ impl Upstream {
             suspect: AtomicBool::new(false),
             failed_at: AtomicU64::new(0),
             trouble: Notify::new(),
-            numbers: Numbers::new(&name),
+            numbers,
             options,
             name,
         }
     }
 
     /// The connections of `worker`.
-    pub(crate) fn connections(&self, worker: Worker, now: Moment) -> &TcpPool {
-        let pool = &self.pools[worker % self.pools.len()];
-        let max_age = self.options.max_age;
-        // Connections do not know when they were opened. Closing those that are idle twice in that
-        // time keeps the promise that none is used longer, at the price of closing some too early.
-        if max_age > Duration::ZERO {
-            let begun = Moment(pool.begun.load(Ordering::Relaxed));
-            if now.since(begun) >= max_age / 2 {
-                pool.begun.store(now.0, Ordering::Relaxed);
-                pool.connections.clear();
-            }
-        }
-        &pool.connections
+    pub(crate) fn connections(&self, worker: Worker) -> &StreamPool {
+        &self.pools[worker % self.pools.len()]
     }
 
     /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
@@ -176,7 +168,9 @@ impl Upstream {
 }
 
 impl Numbers {
-    fn new(to: &str) -> Self {
+    fn new(to: &str, tls: bool) -> Self {
+        // CoreDNS's word.
+        let stream = if tls { "tcp-tls" } else { "tcp" };
         let cache = |name, help, proto| {
             metrics::counter(name, help, &["proxy_name", "to", "proto"], &[PROXY_NAME, to, proto])
         };
@@ -197,11 +191,11 @@ impl Numbers {
                 &[PROXY_NAME, to],
             ),
             udp_misses: misses("udp"),
-            tcp_misses: misses("tcp"),
-            tcp_hits: cache(
+            stream_misses: misses(stream),
+            stream_hits: cache(
                 "coredns_proxy_conn_cache_hits_total",
                 "Counter of connection cache hits per upstream and protocol.",
-                "tcp",
+                stream,
             ),
             dropped: metrics::counter(
                 "catena_forward_replies_dropped_total",
@@ -242,8 +236,8 @@ impl Numbers {
     }
 
     /// A connection carried a query.
-    pub(crate) fn used_tcp(&self, worker: Worker, reused: bool) {
-        if reused { self.tcp_hits.inc(worker) } else { self.tcp_misses.inc(worker) }
+    pub(crate) fn used_stream(&self, worker: Worker, reused: bool) {
+        if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
     }
 
     /// Something came that was not the reply.
@@ -267,6 +261,7 @@ pub(crate) mod tests {
             check_recursion: true,
             check_domain: Name::root(),
             check_tcp: false,
+            session: None,
         };
         Upstream::new(SocketAddr::from(([192, 0, 2, 53], port)), options, 1)
     }
@@ -286,44 +281,5 @@ pub(crate) mod tests {
         one.answered();
         assert_eq!(one.state(2), State::Well);
         assert!(!one.is_unwell());
-    }
-
-    /// Answers each message on each connection with itself.
-    fn mirror() -> SocketAddr {
-        use std::io::{Read, Write};
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                std::thread::spawn(move || {
-                    let mut bytes = [0; 64];
-                    while let Ok(len @ 1..) = stream.read(&mut bytes) {
-                        stream.write_all(&bytes[..len]).unwrap();
-                    }
-                });
-            }
-        });
-        address
-    }
-
-    #[tokio::test]
-    async fn no_connection_is_used_for_longer_than_max_age() {
-        let options = Options { max_age: Duration::from_secs(10), ..upstream(53).options };
-        let one = Upstream::new(mirror(), options, 2);
-        let network = net::client::Network::Os;
-        let mut reused = Vec::new();
-        for second in [1, 2, 3, 7, 8, 30] {
-            let now = Moment(0).plus(Duration::from_secs(second));
-            let pool = one.connections(1, now);
-            let mut into = Vec::new();
-            let timeout = Duration::from_secs(5);
-            let asked = pool
-                .ask(&network, None, one.address, &[7; 12], timeout, &mut into, &mut |_| true)
-                .await;
-            reused.push(asked.unwrap().0);
-        }
-        assert_eq!(reused, [false, true, true, false, true, false]);
-        assert!(one.connections(0, Moment(0)).is_empty(), "another worker, another pool");
     }
 }

@@ -7,18 +7,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::tls::{self, Identity, Trust};
+use crate::tls::{Client, Identity, Server, Trust};
 
 /// How long a handshake of TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(4);
@@ -56,21 +52,68 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Whether it matters who is at the other end of a TLS stream that we open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Belief {
+    /// It must have a certificate for its name, from an authority that the system trusts.
+    System,
+    /// Anybody will do.
+    Anybody,
+}
+
+/// The files that a TLS endpoint of ours is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Files {
+    /// The certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities that a client's certificate must come from; none: clients need no certificate.
+    pub authorities: Option<PathBuf>,
+    /// A client without a certificate is welcome all the same.
+    pub optional: bool,
+}
+
+impl Files {
+    /// Reads them. Errors name the file.
+    fn read(&self) -> io::Result<Server> {
+        fn about(path: &Path, problem: impl fmt::Display) -> io::Error {
+            io::Error::other(format!("{}: {problem}", path.display()))
+        }
+        let read = |path: &Path| std::fs::read(path).map_err(|error| about(path, error));
+        let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
+        let in_certificate = |error: String| about(&self.certificate, error);
+        let identity = Identity::from_pem(&certificate, &key).map_err(in_certificate)?;
+        let clients = match &self.authorities {
+            None => None,
+            Some(path) => Some(Trust::from_pem(&read(path)?).map_err(|error| about(path, error))?),
+        };
+        Server::new(&identity, clients.as_ref(), self.optional).map_err(in_certificate)
+    }
+}
+
 /// Opens a stream. `send_buffer` octets are asked of the system for TCP.
 ///
 /// # Errors
 /// Nobody is there, or is not who it should be.
-pub async fn connect(endpoint: &Endpoint, trust: Trust, send_buffer: usize) -> io::Result<Stream> {
+pub async fn connect(
+    endpoint: &Endpoint,
+    belief: Belief,
+    send_buffer: usize,
+) -> io::Result<Stream> {
     match endpoint {
         Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
         Endpoint::Tcp(host) => Ok(Box::new(open(host, send_buffer).await?)),
         Endpoint::Tls(host) => {
             let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
-            let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let name = ServerName::try_from(name).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(tls::client(trust)?);
-            let stream = open(host, send_buffer).await?;
-            Ok(Box::new(connector.connect(name, stream).await?))
+            let name = name.trim_start_matches('[').trim_end_matches(']');
+            let trust = match belief {
+                Belief::System => Trust::system(),
+                Belief::Anybody => Trust::anybody(),
+            };
+            let client = Client::new(&trust, None).map_err(io::Error::other)?;
+            let session = client.session(name).map_err(io::Error::other)?;
+            Ok(Box::new(session.handshake(open(host, send_buffer).await?).await?))
         }
     }
 }
@@ -93,8 +136,8 @@ async fn open(host: &str, send_buffer: usize) -> io::Result<TcpStream> {
 /// Waits for streams at an endpoint.
 pub struct Door {
     listening: Listening,
-    identity: Option<Identity>,
-    tls: Option<Arc<ServerConfig>>,
+    files: Option<Files>,
+    tls: Option<Server>,
 }
 
 enum Listening {
@@ -103,25 +146,25 @@ enum Listening {
 }
 
 impl Door {
-    /// Opens it; of `identity` only a TLS endpoint makes use. A unix socket that nobody listens at
+    /// Opens it; of `files` only a TLS endpoint makes use. A unix socket that nobody listens at
     /// any more is taken over.
     ///
     /// # Errors
-    /// The endpoint is taken, or the files of the identity are not what they should be.
-    pub fn open(endpoint: &Endpoint, identity: Option<&Identity>) -> io::Result<Self> {
+    /// The endpoint is taken, or the files are not what they should be.
+    pub fn open(endpoint: &Endpoint, files: Option<&Files>) -> io::Result<Self> {
         let listening = match endpoint {
             Endpoint::Unix(path) => Listening::Unix(listen_unix(path)?, path.clone()),
             Endpoint::Tcp(host) | Endpoint::Tls(host) => Listening::Tcp(listen_tcp(host)?),
         };
-        let identity = match (endpoint, identity) {
+        let files = match (endpoint, files) {
             (Endpoint::Tls(_), None) => {
                 return Err(io::Error::other("TLS needs a certificate and its key"));
             }
-            (Endpoint::Tls(_), Some(identity)) => Some(identity.clone()),
+            (Endpoint::Tls(_), Some(files)) => Some(files.clone()),
             (Endpoint::Unix(_) | Endpoint::Tcp(_), _) => None,
         };
-        let tls = identity.as_ref().map(tls::server).transpose()?;
-        Ok(Self { listening, identity, tls })
+        let tls = files.as_ref().map(Files::read).transpose()?;
+        Ok(Self { listening, files, tls })
     }
 
     /// Where it is, if it has an address.
@@ -159,9 +202,9 @@ impl Door {
                             match tls {
                                 None => serve(Box::new(stream)).await,
                                 Some(tls) => {
-                                    let shaken = TlsAcceptor::from(tls).accept(stream);
+                                    let greeted = tls.handshake(stream);
                                     if let Ok(Ok(stream)) =
-                                        tokio::time::timeout(HANDSHAKE, shaken).await
+                                        tokio::time::timeout(HANDSHAKE, greeted).await
                                     {
                                         serve(Box::new(stream)).await;
                                     }
@@ -179,11 +222,11 @@ impl Door {
 
     /// How to shake hands. Connections are few, so the files are read again for each: a certificate
     /// that was renewed is shown, and one that cannot be read does not replace the one before.
-    fn renewed(&mut self) -> Option<Arc<ServerConfig>> {
-        if let Some(identity) = &self.identity
-            && let Ok(config) = tls::server(identity)
+    fn renewed(&mut self) -> Option<Server> {
+        if let Some(files) = &self.files
+            && let Ok(server) = files.read()
         {
-            self.tls = Some(config);
+            self.tls = Some(server);
         }
         self.tls.clone()
     }
@@ -268,9 +311,9 @@ mod tests {
         }
     }
 
-    fn identity(folder: &Folder, name: &str) -> Identity {
+    fn files(folder: &Folder, name: &str) -> Files {
         let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-        Identity {
+        Files {
             certificate: folder.write("cert.pem", &made.cert.pem()),
             key: folder.write("key.pem", &made.signing_key.serialize_pem()),
             authorities: None,
@@ -307,7 +350,7 @@ mod tests {
         assert_eq!(again, Some(io::ErrorKind::AddrInUse));
         let (end, ended) = oneshot::channel::<()>();
         let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
-        let stream = connect(&endpoint, Trust::System, 0).await.unwrap();
+        let stream = connect(&endpoint, Belief::System, 0).await.unwrap();
         assert_eq!(converse(stream).await, b"hello");
         drop(end);
         served.await.unwrap();
@@ -319,41 +362,40 @@ mod tests {
     #[tokio::test]
     async fn tls_shows_a_certificate_that_may_be_renewed() {
         let folder = Folder::new();
-        let identity = identity(&folder, "localhost");
+        let files = files(&folder, "localhost");
         let any = Endpoint::Tls("127.0.0.1:0".to_owned());
         assert!(Door::open(&any, None).is_err(), "no certificate");
-        let door = Door::open(&any, Some(&identity)).unwrap();
+        let door = Door::open(&any, Some(&files)).unwrap();
         let here = Endpoint::Tls(door.address().unwrap().to_string());
         let (end, ended) = oneshot::channel::<()>();
         let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
-        let blind = connect(&here, Trust::Blind, 4096).await.unwrap();
+        let blind = connect(&here, Belief::Anybody, 4096).await.unwrap();
         assert_eq!(converse(blind).await, b"hello");
-        let Err(error) = connect(&here, Trust::System, 4096).await else { panic!("believed") };
+        let Err(error) = connect(&here, Belief::System, 4096).await else { panic!("believed") };
         assert!(error.to_string().contains("certificate"), "{error}");
         // What cannot be read does not replace what is shown.
         folder.write("cert.pem", "nothing");
-        let blind = connect(&here, Trust::Blind, 4096).await.unwrap();
+        let blind = connect(&here, Belief::Anybody, 4096).await.unwrap();
         assert_eq!(converse(blind).await, b"hello");
         drop(end);
         served.await.unwrap();
-        let error = Door::open(&any, Some(&identity)).err().unwrap();
+        let error = Door::open(&any, Some(&files)).err().unwrap();
         assert!(error.to_string().contains("cert.pem"), "{error}");
     }
 
     #[tokio::test]
     async fn who_needs_a_certificate_gets_nothing_without_one() {
         let folder = Folder::new();
-        let mut identity = identity(&folder, "localhost");
-        identity.authorities = Some(identity.certificate.clone());
+        let mut files = files(&folder, "localhost");
+        files.authorities = Some(files.certificate.clone());
         for (optional, expected) in [(true, &b"hello"[..]), (false, b"")] {
-            identity.optional = optional;
-            let door =
-                Door::open(&Endpoint::Tls("127.0.0.1:0".to_owned()), Some(&identity)).unwrap();
+            files.optional = optional;
+            let door = Door::open(&Endpoint::Tls("127.0.0.1:0".to_owned()), Some(&files)).unwrap();
             let here = Endpoint::Tls(door.address().unwrap().to_string());
             let (end, ended) = oneshot::channel::<()>();
             let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
             let mut got = Vec::new();
-            if let Ok(mut stream) = connect(&here, Trust::Blind, 4096).await
+            if let Ok(mut stream) = connect(&here, Belief::Anybody, 4096).await
                 && stream.write_all(b"hello").await.is_ok()
             {
                 // The refusal comes as an alert, after the handshake.

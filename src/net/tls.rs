@@ -1,141 +1,274 @@
-//! TLS: what certificates are shown and believed. There is one provider, ring.
+//! TLS: whom we trust, who we are, and sessions with servers. One provider: ring.
+//!
+//! Names and times of certificates are checked by rustls. Files are read elsewhere: this is given
+//! their bytes. What goes through a session it must never know.
 
+mod anybody;
+mod server;
+
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring::digest::{Context, SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-/// Whose word a client of ours takes for who the server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trust {
-    /// That of the authorities which the system trusts.
-    System,
-    /// Anybody's: the connection is encrypted and that is all.
-    Blind,
+use anybody::Anybody;
+pub use server::Server;
+
+/// The authorities whose certificates are believed.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    certificates: Vec<CertificateDer<'static>>,
+    /// Whether the operator named each of them: then one may be a server's own, see [`Verifier`].
+    named: bool,
+    /// Whether nobody has to be believed.
+    blind: bool,
 }
 
-/// What a server of ours shows, and what it wants to see.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The file with the certificate, and those that lead to its authority.
-    pub certificate: PathBuf,
-    /// The file with its key.
-    pub key: PathBuf,
-    /// The file with the authorities that a client's certificate must come from; none: clients need
-    /// no certificate.
-    pub authorities: Option<PathBuf>,
-    /// A client without a certificate is welcome all the same.
-    pub optional: bool,
-}
-
-/// How we are as a client.
-///
-/// # Errors
-/// The system's authorities cannot be read.
-pub fn client(trust: Trust) -> io::Result<Arc<ClientConfig>> {
-    let provider = Arc::new(ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    let verified = match trust {
-        Trust::System => versions.with_platform_verifier().map_err(io::Error::other)?,
-        Trust::Blind => {
-            versions.dangerous().with_custom_certificate_verifier(Arc::new(Blind(provider)))
-        }
-    };
-    Ok(Arc::new(verified.with_no_client_auth()))
-}
-
-/// How we are as a server with this identity. Reads its files.
-///
-/// # Errors
-/// A file cannot be read, is not what it should be, or does not belong to the others; the message
-/// names it.
-pub fn server(identity: &Identity) -> io::Result<Arc<ServerConfig>> {
-    let provider = Arc::new(ring::default_provider());
-    let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?;
-    let verified = match &identity.authorities {
-        None => versions.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| about(path, error))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier =
-                if identity.optional { verifier.allow_unauthenticated() } else { verifier };
-            versions
-                .with_client_cert_verifier(verifier.build().map_err(|error| about(path, error))?)
-        }
-    };
-    let key =
-        PrivateKeyDer::from_pem_file(&identity.key).map_err(|error| about(&identity.key, error))?;
-    let config = verified
-        .with_single_cert(certificates(&identity.certificate)?, key)
-        .map_err(|error| about(&identity.certificate, error))?;
-    Ok(Arc::new(config))
-}
-
-fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let all = CertificateDer::pem_file_iter(path).map_err(|error| about(path, error))?;
-    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| about(path, error))?;
-    if all.is_empty() {
-        return Err(about(path, "there is no certificate in it"));
+impl Trust {
+    /// Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
+    pub fn system() -> Self {
+        let certificates = rustls_native_certs::load_native_certs().certs;
+        Self { certificates, named: false, blind: false }
     }
-    Ok(all)
+
+    /// Those of a PEM file. What is no certificate is passed over.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn from_pem(bytes: &[u8]) -> Result<Self, String> {
+        let certificates: Vec<_> =
+            CertificateDer::pem_slice_iter(bytes).filter_map(Result::ok).collect();
+        if RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
+            return Err("it has no certificate in PEM form".to_owned());
+        }
+        Ok(Self { certificates, named: true, blind: false })
+    }
+
+    /// Nobody's.
+    pub fn nobody() -> Self {
+        Self { certificates: Vec::new(), named: false, blind: false }
+    }
+
+    /// Anybody's, and that of a certificate without authority: who listens on the way learns nothing,
+    /// but who is at the other end may be anyone.
+    pub fn anybody() -> Self {
+        Self { blind: true, ..Self::nobody() }
+    }
+
+    /// Whether nobody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && !self.blind
+    }
 }
 
-fn about(path: &Path, problem: impl std::fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {problem}", path.display()))
-}
-
-/// Believes every certificate, as the operator asked for. Signatures are still checked: who speaks
-/// has the key of the certificate that was shown.
+/// A certificate, those that vouch for it, and its key.
 #[derive(Debug)]
-struct Blind(Arc<CryptoProvider>);
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
 
-impl ServerCertVerifier for Blind {
+impl Identity {
+    /// From two PEM files, or one that has both.
+    ///
+    /// # Errors
+    /// Either has not what it should; whether they belong together is seen later.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+        if chain.is_empty() {
+            return Err("there is no certificate in PEM form".to_owned());
+        }
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|error| format!("the private key cannot be read: {error}"))?;
+        Ok(Self { chain, key })
+    }
+}
+
+/// How we are to servers. Sessions with all of them are remembered here, to be resumed.
+#[derive(Clone)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    /// Of everything that it is made of.
+    digest: [u8; 32],
+}
+
+impl Client {
+    /// A client that believes `trust`, and shows `identity` where it is asked for one.
+    ///
+    /// # Errors
+    /// Certificate and key do not belong together.
+    pub fn new(trust: &Trust, identity: Option<&Identity>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trust.certificates.iter().cloned());
+        let mut digest = Context::new(&SHA256);
+        let mut add = |bytes: &[u8]| {
+            digest.update(&bytes.len().to_be_bytes());
+            digest.update(bytes);
+        };
+        add(&[u8::from(trust.named), u8::from(trust.blind)]);
+        trust.certificates.iter().for_each(|one| add(one));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = if trust.blind {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        } else if trust.named {
+            let verifier = Verifier::new(roots, &trust.certificates, provider)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        } else {
+            builder.with_root_certificates(roots)
+        };
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { chain, key }) => {
+                add(b"identity");
+                chain.iter().for_each(|one| add(one));
+                add(key.secret_der());
+                builder
+                    .with_client_auth_cert(chain.clone(), key.clone_key())
+                    .map_err(|error| error.to_string())?
+            }
+        };
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        Ok(Self { config: Arc::new(config), digest: bytes })
+    }
+
+    /// Sessions with a server that must be called `name`: a host name, or an address.
+    ///
+    /// # Errors
+    /// `name` is neither.
+    pub fn session(&self, name: &str) -> Result<Session, String> {
+        let name = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+        Ok(Session { client: self.clone(), name })
+    }
+}
+
+/// What rustls checks, with one thing more that is believed: a server's certificate which is,
+/// byte by byte, one that the operator named as trusted, though it says that it is an authority's.
+/// `openssl req -x509` makes such ones, and Go, so CoreDNS, believes them.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    fn new(
+        roots: RootCertStore,
+        trusted: &[CertificateDer<'static>],
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
+        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { usual, trusted: trusted.to_vec() })
+    }
+}
+
+/// Whether the mark of an authority is all that is wrong. It is looked for behind the dates, and
+/// before the name. The type of the error is that of a crate that rustls does not show.
+fn is_an_authoritys(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error
+    else {
+        return false;
+    };
+    cause.to_string() == "CaUsedAsEndEntity"
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match self.usual.verify_server_cert(certificate, others, name, ocsp, now) {
+            Err(error) if is_an_authoritys(&error) && self.trusted.contains(certificate) => {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            judged => judged,
+        }
     }
 
     fn verify_tls12_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
+        self.usual.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
+        self.usual.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Whether a server can have this name: a host name, or an address.
+///
+/// # Errors
+/// It cannot.
+pub fn check_name(name: &str) -> Result<(), String> {
+    ServerName::try_from(name).map(drop).map_err(|error| error.to_string())
+}
+
+/// How to begin a session with one server.
+#[derive(Clone)]
+pub struct Session {
+    client: Client,
+    name: ServerName<'static>,
+}
+
+impl Session {
+    /// The client's side of a handshake.
+    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(Arc::clone(&self.client.config));
+        connector.connect(self.name.clone(), stream).await
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.client.digest == other.client.digest
+    }
+}
+
+impl Eq for Session {}
+
+/// Equal sessions look equal, others do not; keys are not shown.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.name.to_str())?;
+        self.client.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

@@ -16,5 +16,6 @@ mod kit;
 mod nameservers;
 mod peer;
 mod signing;
+mod tls;
 mod unbound;
 mod validator;

@@ -1,6 +1,7 @@
 //! The client side: asks upstreams, over the system's network or one that a test made up.
 
-mod tcp;
+mod connection;
+mod pool;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-pub use tcp::{Reused, TcpPool};
+pub use pool::{PoolOptions, Reused, StreamPool};
 
 use crate::udp::sys;
 

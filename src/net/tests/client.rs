@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{Network, Reused, Simulated, TcpPool};
+use net::client::{Network, PoolOptions, Reused, Simulated, StreamPool};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,10 +94,10 @@ async fn silence_and_refusal() {
     let wait = Duration::from_millis(50);
     for (to, kind) in [(silent, ErrorKind::TimedOut), (nobody, ErrorKind::ConnectionRefused)] {
         let error =
-            Network::Os.ask_udp(None, to, b"?", wait, &mut into, &mut |_| true).await.unwrap_err();
+            Network::Os.ask_udp(None, to, b"??", wait, &mut into, &mut |_| true).await.unwrap_err();
         assert_eq!(error.kind(), kind);
-        let pool = TcpPool::new(SECOND, 0);
-        let error = pool.ask(&Network::Os, None, to, b"?", wait, &mut into, &mut |_| true).await;
+        let pool = StreamPool::new(PoolOptions::default());
+        let error = pool.ask(&Network::Os, None, to, b"??", wait, &mut into, &mut |_| true).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 }
@@ -105,7 +105,7 @@ async fn silence_and_refusal() {
 #[tokio::test]
 async fn connections_are_used_again_until_they_die() {
     let (addr, seen) = tcp_server(3);
-    let pool = TcpPool::new(10 * SECOND, 0);
+    let pool = StreamPool::new(PoolOptions::default());
     let mut into = Vec::new();
     let mut reused = Vec::new();
     for round in 0..7_u8 {
@@ -120,26 +120,6 @@ async fn connections_are_used_again_until_they_die() {
     // Every third reply is followed by a hang-up, which costs a silent redial.
     assert_eq!(reused, [false, true, true, false, true, true, false]);
     assert_eq!(seen.load(Ordering::Relaxed), 3);
-}
-
-#[tokio::test]
-async fn kept_connections_expire_and_are_bounded() {
-    let (addr, seen) = tcp_server(100);
-    let pool = TcpPool::new(Duration::from_millis(40), 2);
-    let ask = || async {
-        let mut into = Vec::new();
-        pool.ask(&Network::Os, None, addr, b"question", SECOND, &mut into, &mut |_| true)
-            .await
-            .unwrap()
-    };
-    let all = tokio::join!(ask(), ask(), ask(), ask());
-    assert_eq!(all, (Reused(false), Reused(false), Reused(false), Reused(false)));
-    assert_eq!(pool.len(), 2);
-    assert_eq!(ask().await, Reused(true));
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    assert_eq!(ask().await, Reused(false));
-    assert_eq!(pool.len(), 1);
-    assert_eq!(seen.load(Ordering::Relaxed), 5);
 }
 
 struct World;
@@ -172,7 +152,7 @@ async fn a_simulated_network_keeps_simulated_time() {
         assert_eq!(asked.unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 2);
     }
-    let pool = TcpPool::new(SECOND, 0);
+    let pool = StreamPool::new(PoolOptions::default());
     let asked = pool.ask(&network, None, to, b"refused", SECOND, &mut into, &mut |_| true).await;
     assert_eq!(asked.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let asked = pool.ask(&network, None, to, b"late", SECOND, &mut into, &mut |_| true).await;

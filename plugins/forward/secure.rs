@@ -1,0 +1,115 @@
+//! TLS to upstreams: the files of `tls` are read here, once, at set-up.
+
+use std::net::SocketAddr;
+
+use chain::Setup;
+use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use net::tls::{Client, Identity, Session, Trust};
+
+use super::config::Config;
+use super::target::Found;
+
+/// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
+/// session is known to all.
+pub(crate) struct Secure {
+    /// `None`: no upstream is asked over TLS, and no `tls` says how.
+    client: Option<Client>,
+    /// Whether it trusts nobody.
+    distrusts: bool,
+    /// `tls_servername`.
+    name: Option<String>,
+}
+
+impl Secure {
+    /// Reads what `tls` names, else what the system has if an upstream needs it.
+    ///
+    /// Errors: a file cannot be read, or is not what it should be.
+    pub(crate) fn new(config: &Config, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let mut note = |problem: Diagnostic| problems.push(problem);
+        let name = config.tls_servername.as_ref().map(|token| token.as_str().to_owned());
+        let needed = config.to.iter().any(|to| to.tls.is_some());
+        let trust = match &config.tls.ca {
+            Some(token) => read(token, setup)
+                .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| unfit(token, &why)))
+                .map_err(&mut note)
+                .ok(),
+            None if needed => Some(Trust::system()),
+            None => None,
+        };
+        let mut identity = None;
+        if let Some((certificate, key)) = &config.tls.identity {
+            let certificates = read(certificate, setup).map_err(&mut note);
+            let secret = read(key, setup).map_err(&mut note);
+            if let (Ok(certificates), Ok(secret)) = (certificates, secret) {
+                let made = Identity::from_pem(&certificates, &secret);
+                identity = made.map_err(|why| note(unfit(certificate, &why))).ok();
+            }
+        }
+        let distrusts = needed && trust.as_ref().is_some_and(Trust::is_empty);
+        let mut client = None;
+        if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::nobody)) {
+            match (Client::new(&trust, identity.as_ref()), &config.tls.identity) {
+                (Ok(made), _) => client = Some(made),
+                (Err(why), Some((certificate, _))) => note(unfit(certificate, &why)),
+                (Err(why), None) => {
+                    let span = config.to.first().map_or_else(Default::default, |to| to.token.span);
+                    note(Diagnostic::error(span, format!("cannot use TLS: {why}")));
+                }
+            }
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(Self { client, distrusts, name }) }
+    }
+
+    /// Sessions with the upstream at `address`. Without a name its certificate must be for the
+    /// address, as in CoreDNS.
+    pub(crate) fn session(
+        &self,
+        address: SocketAddr,
+        name: Option<String>,
+        directive: &Directive,
+    ) -> Result<Session, Diagnostic> {
+        let name = name.or_else(|| self.name.clone()).unwrap_or_else(|| address.ip().to_string());
+        let client = self.client.as_ref().ok_or_else(|| "nothing is known of it".to_owned());
+        client
+            .and_then(|client| client.session(&name))
+            .map_err(|why| Diagnostic::error(directive.span, format!("cannot use TLS: {why}")))
+    }
+
+    /// What is well-formed and cannot work, or does nothing.
+    pub(crate) fn warning(&self, directive: &Directive, found: &[Found]) -> Option<Diagnostic> {
+        if self.distrusts {
+            let warning = "this system has no certificates of authorities to trust";
+            return Some(
+                Diagnostic::warning(directive.span, warning)
+                    .label("no upstream over TLS can be believed")
+                    .help("install the package `ca-certificates`, or name a file with `tls CA`"),
+            );
+        }
+        if found.iter().any(|one| one.tls.is_some()) {
+            return None;
+        }
+        let is_tls = |one: &&Directive| matches!(one.name.as_str(), "tls" | "tls_servername");
+        let useless = directive.options().iter().find(is_tls)?;
+        let name = useless.name.as_str();
+        Some(
+            Diagnostic::warning(useless.span, format!("`{name}` does nothing here"))
+                .label("no upstream of this `forward` is asked over TLS")
+                .help("write `tls://` before the upstreams' addresses"),
+        )
+    }
+}
+
+fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {
+    std::fs::read(setup.path(token)).map_err(|error| {
+        Diagnostic::error(token.span, format!("cannot read `{}`: {error}", token.as_str()))
+            .label("expected a PEM file")
+            .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`")
+    })
+}
+
+fn unfit(token: &Token, why: &str) -> Diagnostic {
+    Diagnostic::error(token.span, format!("cannot use `{}`: {why}", token.as_str()))
+        .label("of no use for TLS")
+        .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`, all of them PEM files")
+}

@@ -1,0 +1,251 @@
+//! One **TO**, as written: an address, a file or a host; over plain DNS or TLS. Nothing here looks
+//! at files or asks the network.
+
+use std::net::{IpAddr, SocketAddr};
+
+use corefile::{Diagnostic, Token};
+use net::tls;
+
+/// The port of plain DNS.
+pub(crate) const DNS_PORT: u16 = 53;
+/// RFC 7858 section 3.1.
+pub(crate) const TLS_PORT: u16 = 853;
+
+/// One **TO**.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct To {
+    /// As written.
+    pub(crate) token: Token,
+    /// Over TLS; and the name behind `%`, which the server's certificate must be for.
+    pub(crate) tls: Option<Option<String>>,
+    /// Who it is.
+    pub(crate) target: Target,
+}
+
+/// Where a **TO** leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// An address; the text behind `%` of a link-local one.
+    Address(SocketAddr, Option<String>),
+    /// A file like resolv.conf if there is one of this name, else a host.
+    Word {
+        /// The text without protocol.
+        text: String,
+        /// The same without a port.
+        host: String,
+        /// The port, if one was given.
+        port: Option<u16>,
+    },
+}
+
+impl To {
+    /// The port if none is given.
+    pub(crate) fn default_port(&self) -> u16 {
+        if self.tls.is_some() { TLS_PORT } else { DNS_PORT }
+    }
+}
+
+/// Reads one.
+pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
+    let text = token.as_str();
+    let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
+    match scheme {
+        "dns" => Ok(To { token: token.clone(), tls: None, target: target(token, rest, DNS_PORT)? }),
+        "tls" => {
+            let (rest, name) = split_name(rest);
+            if let Some(name) = &name {
+                server_name(token, name)?;
+            }
+            let target = target(token, &rest, TLS_PORT)?;
+            Ok(To { token: token.clone(), tls: Some(name), target })
+        }
+        "https" if rest.contains('/') => Err(Diagnostic::error(
+            token.span,
+            format!("paths are not allowed in HTTPS upstream addresses: `{text}`"),
+        )
+        .label("the path is always `/dns-query`")
+        .help("remove the path")),
+        "https" => Err(later(token, "upstream protocol `https://`")),
+        _ => Err(Diagnostic::error(
+            token.span,
+            format!("`{scheme}` is not supported as a destination protocol in forward"),
+        )
+        .label("unknown protocol")
+        .help("write the address alone, or `dns://` or `tls://` before it")),
+    }
+}
+
+/// What CoreDNS has and this build does not.
+pub(crate) fn later(token: &Token, what: &str) -> Diagnostic {
+    Diagnostic::error(token.span, format!("{what} is known to CoreDNS, not in this build yet"))
+        .label("upstreams over HTTPS are not in this build yet")
+        .help("forward over TLS to an address such as `tls://9.9.9.9%dns.quad9.net`")
+}
+
+/// Refuses what cannot be in a certificate.
+pub(crate) fn server_name(token: &Token, name: &str) -> Result<(), Diagnostic> {
+    tls::check_name(name).map_err(|problem| {
+        Diagnostic::error(token.span, format!("`{name}` is no server name: {problem}"))
+            .label("expected the host name, or the address, in the server's certificate")
+            .help("write a name such as `dns.quad9.net`")
+    })
+}
+
+/// Separates the server's name: `192.0.2.1%name`, `192.0.2.1%name:853`, `192.0.2.1:853%name`,
+/// `[2001:db8::1%name]:853` or `[2001:db8::1]:853%name`.
+fn split_name(text: &str) -> (String, Option<String>) {
+    let Some((before, after)) = text.rsplit_once('%') else { return (text.to_owned(), None) };
+    let (name, port) =
+        after.split_once(':').map_or((after, None), |(name, port)| (name, Some(port)));
+    let (name, bracket) = name.strip_suffix(']').map_or((name, ""), |name| (name, "]"));
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    // A bare IPv6 address needs brackets before a port.
+    let bare = before.parse::<std::net::Ipv6Addr>().is_ok() && !port.is_empty();
+    let rest = if bare { format!("[{before}]{port}") } else { format!("{before}{bracket}{port}") };
+    (rest, Some(name.to_owned()))
+}
+
+/// An address of a server that knows hosts.
+pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
+    match target(token, token.as_str(), DNS_PORT) {
+        Ok(Target::Address(address, _)) => Ok(address),
+        _ => Err(Diagnostic::error(
+            token.span,
+            format!("resolver must be an IP address or IP:port: `{}`", token.as_str()),
+        )
+        .label("expected an address")
+        .help("write for example `10.0.0.1` or `[2001:db8::1]:53`")),
+    }
+}
+
+/// Reads what stands behind the protocol.
+fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
+    let text = token.as_str();
+    let bad_port = |port: &str| {
+        Diagnostic::error(token.span, format!("`{port}` is not a port"))
+            .label("expected a number from 1 to 65535")
+            .help(format!("port {default} is the default and may be left out"))
+    };
+    let (host, port) = split_port(rest);
+    if host.is_empty() {
+        return Err(Diagnostic::error(token.span, format!("invalid address: `{text}`"))
+            .label("no host given")
+            .help("write an address such as `192.0.2.53` or `[2001:db8::1]:53`"));
+    }
+    let port = match port {
+        Some(text) => {
+            let port = text.parse::<u16>().ok().filter(|&port| port != 0);
+            // A file may have a colon in its name.
+            if port.is_none() && !rest.contains('/') {
+                return Err(bad_port(text));
+            }
+            port
+        }
+        None => None,
+    };
+    let (ip, zone) = host.split_once('%').map_or((host, None), |(ip, zone)| (ip, Some(zone)));
+    Ok(match ip.parse::<IpAddr>() {
+        Ok(ip) => {
+            let address = SocketAddr::new(ip, port.unwrap_or(default));
+            Target::Address(address, zone.map(ToOwned::to_owned))
+        }
+        Err(_) => Target::Word { text: rest.to_owned(), host: host.to_owned(), port },
+    })
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':'));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => (host, Some(port)),
+        _ => (text, None),
+    }
+}
+
+/// The server of a resolv.conf line, and the interface of a link-local one.
+pub(crate) fn nameserver(text: &str) -> Option<(IpAddr, Option<&str>)> {
+    let (ip, zone) = text.split_once('%').map_or((text, None), |(ip, zone)| (ip, Some(zone)));
+    Some((ip.parse().ok()?, zone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::token;
+    use super::*;
+
+    fn shown(text: &str) -> Option<String> {
+        let to = read(&token(text)).ok()?;
+        let target = match to.target {
+            Target::Address(address, zone) => {
+                format!("{address}{}", zone.map_or(String::new(), |zone| format!(" {zone}")))
+            }
+            Target::Word { host, port, .. } => format!("word {host} {port:?}"),
+        };
+        Some(match to.tls {
+            None => target,
+            Some(None) => format!("tls {target}"),
+            Some(Some(name)) => format!("tls {target} as {name}"),
+        })
+    }
+
+    #[test]
+    fn targets() {
+        let cases = [
+            ("127.0.0.1", "127.0.0.1:53"),
+            ("dns://127.0.0.1", "127.0.0.1:53"),
+            ("127.0.0.1:1053", "127.0.0.1:1053"),
+            ("::1", "[::1]:53"),
+            ("[::1]", "[::1]:53"),
+            ("[2003::1]:5353", "[2003::1]:5353"),
+            ("fe80::1%eth0", "[fe80::1]:53 eth0"),
+            ("/etc/resolv.conf", "word /etc/resolv.conf None"),
+            ("dns.example.org:54", "word dns.example.org Some(54)"),
+            ("tls://9.9.9.9", "tls 9.9.9.9:853"),
+            ("tls://9.9.9.9:8853", "tls 9.9.9.9:8853"),
+            ("tls://9.9.9.9%dns.quad9.net", "tls 9.9.9.9:853 as dns.quad9.net"),
+            ("tls://9.9.9.9:8853%dns.quad9.net", "tls 9.9.9.9:8853 as dns.quad9.net"),
+            ("tls://9.9.9.9%dns.quad9.net:8853", "tls 9.9.9.9:8853 as dns.quad9.net"),
+            ("tls://2620:fe::9%dns.quad9.net", "tls [2620:fe::9]:853 as dns.quad9.net"),
+            ("tls://[2620:fe::9%dns.quad9.net]:853", "tls [2620:fe::9]:853 as dns.quad9.net"),
+            ("tls://[2620:fe::9]:853%dns.quad9.net", "tls [2620:fe::9]:853 as dns.quad9.net"),
+            ("tls://dns.quad9.net%dns.quad9.net", "tls word dns.quad9.net None as dns.quad9.net"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
+        }
+        let refused = [
+            "",
+            "127.0.0.1:0",
+            "127.0.0.1:99999",
+            "127.0.0.1:x",
+            "tls://",
+            "tls://9.9.9.9%",
+            "tls://9.9.9.9%not_a..name",
+            "tls://9.9.9.9%name:x",
+            "https://9.9.9.9",
+            "https://9.9.9.9/dns-query",
+            "grpc://127.0.0.1",
+            "quic://127.0.0.1",
+            "dns://",
+        ];
+        for text in refused {
+            assert_eq!(shown(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_this_build_says_so() {
+        let problem = read(&token("https://9.9.9.9")).unwrap_err();
+        assert!(problem.message.contains("known to CoreDNS, not in this build yet"));
+    }
+
+    #[test]
+    fn resolvers_are_addresses() {
+        assert!(resolver(&token("10.0.0.1")).is_ok());
+        assert!(resolver(&token("[::1]:5353")).is_ok());
+        assert!(resolver(&token("dns.example.com")).is_err());
+        assert!(resolver(&token("tls://10.0.0.1")).is_err());
+    }
+}
