@@ -19,12 +19,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::late;
-use super::pool::Shared;
+use super::pool::{PoolOptions, Shared};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
 pub(super) const IN_FLIGHT: usize = 64;
 /// Queries on one connection that nobody waits for any more: with more it gets no new ones.
 const ABANDONED: usize = IN_FLIGHT / 2;
+/// Silence of this length, and new queries better go elsewhere.
+const STALL: Duration = Duration::from_millis(100);
 /// How long connecting may take, the TLS handshake included, if nobody waits for it.
 const DIAL: Duration = Duration::from_secs(5);
 /// How long a farewell may take.
@@ -70,6 +72,8 @@ struct State {
     carried: u64,
     /// How many messages came.
     heard: u64,
+    /// When the last came, or was begun to be waited for.
+    heard_at: Instant,
     /// Whether it ever was one.
     established: bool,
     /// Nobody else may use it before the first message came.
@@ -80,7 +84,20 @@ struct State {
     end: Option<End>,
 }
 
+/// How much a connection has to do; the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Load {
+    /// Queries wait and nothing comes: the server may work at one query at a time, and this one
+    /// takes long.
+    pub(super) stalled: bool,
+    pub(super) waiting: usize,
+}
+
 impl State {
+    fn has_room(&self) -> bool {
+        !self.retired && self.end.is_none() && self.queries.len() < IN_FLIGHT
+    }
+
     fn is_given_up(&self) -> bool {
         self.retired && self.waiting == 0
     }
@@ -137,6 +154,7 @@ impl Connection {
             waiting: 0,
             carried: 0,
             heard: 0,
+            heard_at: opened,
             established: false,
             alone,
             retired: false,
@@ -152,6 +170,24 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How it is loaded, if it may get one more query of those that others opened it for.
+    pub(super) fn load(&self, options: &PoolOptions) -> Option<Load> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let age = options.max_age;
+        let old = age > Duration::ZERO && now.duration_since(self.opened) >= age;
+        let idle = state.waiting == 0 && now.duration_since(state.idle_since) >= options.expire;
+        if old || idle {
+            state.retired = true;
+            self.changed.notify_one();
+        }
+        if state.alone || !state.has_room() {
+            return None;
+        }
+        let silent = state.waiting > 0 && now.duration_since(state.heard_at) >= STALL;
+        Some(Load { stalled: state.established && silent, waiting: state.waiting })
+    }
+
     /// Puts a query on the connection, if it has room for it.
     pub(super) fn enter(
         self: &Arc<Self>,
@@ -159,20 +195,8 @@ impl Connection {
         message: &[u8],
         opener: bool,
     ) -> Option<Ticket> {
-        let options = &shared.options;
-        let now = Instant::now();
         let mut state = self.state();
-        if state.retired || state.end.is_some() || state.queries.len() >= IN_FLIGHT {
-            return None;
-        }
-        let age = options.max_age;
-        let old = age > Duration::ZERO && now.duration_since(self.opened) >= age;
-        let idle = state.waiting == 0 && now.duration_since(state.idle_since) >= options.expire;
-        if !opener && (state.alone || old || idle) {
-            if old || idle {
-                state.retired = true;
-                self.changed.notify_one();
-            }
+        if !state.has_room() {
             return None;
         }
         let length = u16::try_from(message.len()).ok()?.to_be_bytes();
@@ -187,6 +211,9 @@ impl Connection {
             }
         };
         place.insert(Query::Waiting { inbox: Vec::new(), waker: None });
+        if state.waiting == 0 {
+            state.heard_at = Instant::now();
+        }
         state.waiting += 1;
         state.carried += 1;
         state.out.extend_from_slice(&length);
@@ -224,6 +251,7 @@ impl Connection {
         let id = u16::from_be_bytes(id);
         let mut state = self.state();
         state.heard += 1;
+        state.heard_at = Instant::now();
         state.alone = false;
         match state.queries.get_mut(&id) {
             Some(Query::Waiting { inbox, waker }) if inbox.len() < INBOX => {
@@ -295,13 +323,19 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.state().established = true;
+        self.begin();
         let (reader, writer) = tokio::io::split(stream);
         tokio::select! {
             read = self.read(BufReader::with_capacity(READ, reader), shared) => read,
             written = self.write(writer) => written,
             () = self.outlived(shared.options.expire) => Ok(()),
         }
+    }
+
+    fn begin(&self) {
+        let mut state = self.state();
+        state.established = true;
+        state.heard_at = Instant::now();
     }
 
     async fn read(&self, mut reader: impl AsyncRead + Unpin, shared: &Shared) -> io::Result<()> {

@@ -19,6 +19,10 @@ use crate::workers::current_worker;
 /// lets wait at once.
 const CONNECTIONS: usize = 160;
 
+/// With so many connections open, queries share them. Many servers answer one query of a
+/// connection after the other, so sharing is not for those who can do without.
+const SPREAD: usize = 4;
+
 /// Whether the question went over a connection that was not opened for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reused(pub bool);
@@ -53,8 +57,8 @@ impl PoolOptions {
     }
 }
 
-/// Connections to one upstream, over TCP or TLS. Each carries many queries at once; the oldest
-/// with room gets the next, so that those that are not needed end.
+/// Connections to one upstream, over TCP or TLS. Each carries many queries at once; the one with
+/// the least to do gets the next, of equals the oldest, so that those that are not needed end.
 pub struct StreamPool {
     shared: Arc<Shared>,
 }
@@ -210,14 +214,19 @@ impl StreamPool {
 
     fn try_join(&self, ends: Ends, message: &[u8], alone: bool) -> io::Result<Option<Ticket>> {
         let mut open = self.shared.open();
+        let full = open.len() >= CONNECTIONS;
         if !alone && !self.shared.options.expire.is_zero() {
-            let mut fits = open.iter().filter(|one| one.ends == ends);
-            let entered = fits.find_map(|one| one.enter(&self.shared, message, false));
-            if entered.is_some() {
-                return Ok(entered);
+            let fits = open.iter().filter(|one| one.ends == ends);
+            let loads = fits.filter_map(|one| Some((one.load(&self.shared.options)?, one)));
+            // Of equals the oldest: who is not needed is left alone, and expires.
+            if let Some((load, one)) = loads.min_by_key(|(load, _)| *load)
+                && (load.waiting == 0 || full || open.len() >= SPREAD && !load.stalled)
+                && let Some(ticket) = one.enter(&self.shared, message, false)
+            {
+                return Ok(Some(ticket));
             }
         }
-        if open.len() >= CONNECTIONS {
+        if full {
             // An idle one makes room as soon as its task ends.
             if let Some(idle) = open.iter().find(|one| one.idle_since().is_some()) {
                 idle.retire();

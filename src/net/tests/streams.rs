@@ -226,9 +226,46 @@ async fn a_thousand_queries_over_few_connections_answered_in_any_order() {
         let pool = Arc::new(StreamPool::new(options));
         let reused = ask_many(&pool, to, 1000).await;
         let opened = reused.iter().filter(|reused| !reused.0).count();
-        assert_eq!(seen.connections.load(Ordering::Relaxed), 16, "64 on each");
-        assert_eq!(opened, 16);
+        // 64 on each; a few more if this machine is slow, which looks like a slow server.
+        assert!((16..32).contains(&opened), "{opened}");
+        assert_eq!(seen.connections.load(Ordering::Relaxed), opened);
     }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_its_time_for_one_query_does_not_hold_up_all() {
+    let held_up = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&held_up);
+    let (to, _) = serve(None, move |mut stream| {
+        let counted = Arc::clone(&counted);
+        async move {
+            loop {
+                let message = receive(&mut stream).await?;
+                if message.starts_with(b"slow") {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    return std::future::pending().await;
+                }
+                send(&mut stream, &message).await?;
+            }
+        }
+    })
+    .await;
+    let pool = Arc::new(StreamPool::new(PoolOptions::default()));
+    let slow = |_| {
+        let pool = Arc::clone(&pool);
+        tokio::spawn(async move { ask(&pool, to, b"slow").await })
+    };
+    let slow: Vec<_> = (0..8).map(slow).collect();
+    while held_up.load(Ordering::Relaxed) < 4 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(150)).await;
+    tokio::time::resume();
+    let begun = std::time::Instant::now();
+    ask_many(&pool, to, 300).await;
+    assert!(begun.elapsed() < 10 * SECOND, "nobody waited behind a slow one");
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]
@@ -291,10 +328,17 @@ async fn who_closes_in_mid_reply_fails_each_query_once() {
     let error = ask(&pool, to, b"question").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(seen.connections.load(Ordering::Relaxed), 1, "its own connection died");
-    let (one, other) = (numbered(1), numbered(2));
-    let (one, other) = tokio::join!(ask(&pool, to, &one), ask(&pool, to, &other));
-    assert!(one.is_err() && other.is_err());
-    assert_eq!(seen.connections.load(Ordering::Relaxed), 4, "a shared one, then one for each");
+    let asked: Vec<_> = (0..5)
+        .map(|number| {
+            let pool = Arc::clone(&pool);
+            tokio::spawn(async move { ask(&pool, to, &numbered(number)).await })
+        })
+        .collect();
+    for one in asked {
+        assert!(one.await.unwrap().is_err());
+    }
+    let connections = seen.connections.load(Ordering::Relaxed);
+    assert_eq!(connections, 1 + 4 + 2, "two shared one, and got one each");
     assert!(pool.is_empty());
 }
 
