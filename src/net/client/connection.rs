@@ -27,8 +27,9 @@ pub(super) const IN_FLIGHT: usize = 64;
 const ABANDONED: usize = IN_FLIGHT / 2;
 /// Silence of this length, and new queries better go elsewhere.
 const STALL: Duration = Duration::from_millis(100);
-/// How long connecting may take, the TLS handshake included, if nobody waits for it.
-const DIAL: Duration = Duration::from_secs(5);
+/// How long connecting may take, the TLS handshake included, however long queries wait for it.
+/// CoreDNS's bound too.
+const DIAL: Duration = Duration::from_secs(30);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two looks whether a connection is idle at the least, however soon it expires.
