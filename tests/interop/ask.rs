@@ -195,7 +195,11 @@ impl Client {
         self.socket.send(&asked.to_vec().unwrap())?;
         let mut buffer = [0; 65_535];
         loop {
-            let len = self.socket.recv(&mut buffer)?;
+            let len = match self.socket.recv(&mut buffer) {
+                // A signal came between; with a timeout on the socket the call does not go on.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                received => received?,
+            };
             // The answer to a question before this one may come late.
             if buffer[..2] == asked.metadata.id.to_be_bytes() {
                 return Ok(Reply::read(&buffer[..len], &asked));
