@@ -27,7 +27,7 @@ fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TAR
 
 bench: ## the real binary beside its peers: benches/README.md
 	cargo build --release
-	cargo bench --bench servers
+	CATENA=$${CATENA:-$(abspath $(BINARY))} cargo bench --bench servers
 
 compare: ## every scenario put to this server and to the `coredns` on PATH
 	cargo test --test compare
