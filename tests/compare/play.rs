@@ -17,13 +17,15 @@ use crate::upstream::World;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(10);
-/// How long a reply may take; a query that is dropped costs as much.
-const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A reply in lines; `None` is silence.
 pub(crate) struct Answer(Option<Vec<String>>);
 
 impl Answer {
+    pub(crate) fn is_silence(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// What theirs has and this has not, and the other way round.
     pub(crate) fn differences(&self, theirs: &Self) -> Vec<String> {
         let silence = vec!["no answer".to_owned()];
@@ -55,11 +57,16 @@ fn same(a: &str, b: &str) -> bool {
     }
 }
 
-/// Asks a server all that can be asked of it; each question with its answer.
+/// Asks a server all that can be asked of it; each question with its answer, if that came before
+/// `patience` ended.
 ///
 /// # Errors
 /// The server does not load the Corefile, or there is nothing to ask.
-pub(crate) fn play(program: &Path, scenario: &Scenario) -> Result<Vec<(String, Answer)>, String> {
+pub(crate) fn play(
+    program: &Path,
+    scenario: &Scenario,
+    patience: Duration,
+) -> Result<Vec<(String, Answer)>, String> {
     let mut corefile = None;
     let mut questions = Vec::new();
     let directory = Scratch::new();
@@ -89,7 +96,7 @@ pub(crate) fn play(program: &Path, scenario: &Scenario) -> Result<Vec<(String, A
         return Err("no questions".to_owned());
     }
     directory.write("Corefile", on_loopback(corefile, &peers).as_bytes());
-    let server = Server::start(program, &directory.0)?;
+    let server = Server::start(program, &directory.0, patience)?;
     let mut answers = Vec::new();
     for more in ["", " +tcp", " +do"] {
         for question in &questions {
@@ -168,10 +175,12 @@ struct Server {
     port: u16,
     /// One socket for all: what a reply says of the client's port is the same then.
     socket: UdpSocket,
+    /// How long a reply may take.
+    patience: Duration,
 }
 
 impl Server {
-    fn start(program: &Path, directory: &Path) -> Result<Self, String> {
+    fn start(program: &Path, directory: &Path, patience: Duration) -> Result<Self, String> {
         let port = free_port();
         let mut child = Command::new(program)
             .args(["-conf", "Corefile", "-dns.port", &port.to_string()])
@@ -189,8 +198,8 @@ impl Server {
             std::thread::spawn(move || listen(stream, &said));
         }
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut server = Self { child, port, socket };
+        socket.set_read_timeout(Some(patience)).unwrap();
+        let mut server = Self { child, port, socket, patience };
         let deadline = Instant::now() + START;
         loop {
             let text = said.lock().unwrap().clone();
@@ -217,7 +226,7 @@ impl Server {
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (own, bytes) = match question.transport {
             Transport::Udp => (self.socket.local_addr().unwrap(), self.datagram(to, question)),
-            _ => match stream(to, &question.message) {
+            _ => match stream(to, &question.message, self.patience) {
                 Some((own, bytes)) => (own, Some(bytes)),
                 None => (to, None),
             },
@@ -245,7 +254,7 @@ impl Server {
     fn datagram(&self, to: SocketAddr, question: &Question) -> Option<Vec<u8>> {
         self.socket.send_to(&question.message, to).ok()?;
         let mut buffer = vec![0; 65_535];
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         while Instant::now() < deadline {
             let (len, from) = self.socket.recv_from(&mut buffer).ok()?;
             // Late replies to questions before this one.
@@ -264,9 +273,9 @@ impl Drop for Server {
     }
 }
 
-fn stream(to: SocketAddr, message: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+fn stream(to: SocketAddr, message: &[u8], patience: Duration) -> Option<(SocketAddr, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&to, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
     stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], message].concat()).ok()?;
     let mut len = [0; 2];
     stream.read_exact(&mut len).ok()?;
