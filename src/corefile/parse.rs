@@ -256,6 +256,10 @@ impl Parser<'_> {
         let mut lines = Vec::new();
         loop {
             let Some(word) = self.next() else {
+                // Reading was given up, for a reason that has been told.
+                if self.stack.is_empty() {
+                    return lines;
+                }
                 let last = self.last;
                 let text = self.corefile.sources.text(last.file);
                 let shown =
@@ -281,6 +285,19 @@ impl Parser<'_> {
         }
     }
 
+    /// The lines of a sub-block that opens at `open`; `None` if it lies too deep, and no word is left.
+    fn sub_block(&mut self, open: Span, depth: usize) -> Option<Vec<Directive>> {
+        if depth < MAX_NESTING {
+            return Some(self.lines(open, depth + 1));
+        }
+        self.problem(
+            Diagnostic::error(open, format!("blocks nest deeper than {MAX_NESTING}"))
+                .help("no plugin needs that many levels"),
+        );
+        self.stack.clear();
+        None
+    }
+
     /// One line that starts with `first`, and its sub-block.
     fn directive(&mut self, first: &Word, depth: usize) -> Option<Directive> {
         if first.is("{") {
@@ -289,7 +306,7 @@ impl Parser<'_> {
                     .label("no directive stands before this brace")
                     .help("put the brace at the end of the line it belongs to"),
             );
-            self.lines(first.span, depth + 1);
+            self.sub_block(first.span, depth)?;
             return None;
         }
         let name = self.token(first);
@@ -299,18 +316,7 @@ impl Parser<'_> {
         while let Some(word) = self.next_on_line() {
             end = word.span;
             if word.is("{") {
-                if depth >= MAX_NESTING {
-                    self.problem(
-                        Diagnostic::error(
-                            word.span,
-                            format!("blocks nest deeper than {MAX_NESTING}"),
-                        )
-                        .help("no plugin needs that many levels"),
-                    );
-                    self.stack.clear();
-                    return None;
-                }
-                body = Some(self.lines(word.span, depth + 1));
+                body = Some(self.sub_block(word.span, depth)?);
                 end = self.last;
                 if let Some(extra) = self.next_on_line() {
                     self.problem(
