@@ -7,33 +7,39 @@ use crate::record::Malformed;
 /// Reads the possibly compressed name at `at` of `message` into `into` (case kept) and returns
 /// where the bytes after it begin.
 ///
-/// A pointer must point strictly backwards, to before the labels that led to it (RFC 1035 section
-/// 4.1.4: "a prior occurance of the same name"), so reading ends after at most 127 steps. It may
-/// not point into the header: no name was ever there, and what it would read changes with the ID.
+/// A pointer must point strictly backwards, to labels that end before those that led to it (RFC
+/// 1035 section 4.1.4: "a prior occurance of the same name"), so reading ends after at most 127
+/// steps. It may not point into the header: no name was ever there, and what it would read changes
+/// with the ID; nor may it read on into the record that it stands in, whose TTL changes.
 pub fn read(message: &[u8], at: usize, into: &mut NameBuf) -> Result<usize, Malformed> {
     into.clear();
     let mut here = at;
-    let mut limit = at;
+    // Where the labels that led here begin, and where those here must have ended.
+    let (mut limit, mut end) = (at, message.len());
     let mut next = None;
     loop {
-        let len = usize::from(*message.get(here).ok_or(Malformed)?);
+        if here >= end {
+            return Err(Malformed);
+        }
+        let len = usize::from(message[here]);
         match len {
             0 => {
                 into.push_root().map_err(|_| Malformed)?;
                 return Ok(next.unwrap_or(here + 1));
             }
             1..=MAX_LABEL => {
-                let label = message.get(here..here + 1 + len).ok_or(Malformed)?;
+                let label = message[..end].get(here..here + 1 + len).ok_or(Malformed)?;
                 into.push_bytes(label).map_err(|_| Malformed)?;
                 here += 1 + len;
             }
             0xC0.. => {
-                let low = usize::from(*message.get(here + 1).ok_or(Malformed)?);
+                let low = usize::from(*message[..end].get(here + 1).ok_or(Malformed)?);
                 let target = (len & 0x3F) << 8 | low;
                 next.get_or_insert(here + 2);
                 if target >= limit || target < HEADER {
                     return Err(Malformed);
                 }
+                end = limit;
                 limit = target;
                 here = target;
             }
@@ -86,6 +92,9 @@ mod tests {
         refused(b"\x01a\xC0\x21", "loops");
         refused(b"\x01a\xC0\x26\x00\x00", "points forward");
         refused(b"\xC0\x0B", "points into the header");
+        // From 34 on there is a label, and the pointer at 37 is part of it.
+        let overlapping = [&message[..], b"\x02\x05a\x00\xC0\x22x\x00"].concat();
+        assert_eq!(read(&overlapping, 37, &mut buf), Err(Malformed), "reads itself");
         assert!(read(b"\x41a", 0, &mut buf).is_err(), "reserved label type");
         assert!(read(b"\x03ab", 0, &mut buf).is_err(), "runs out");
     }
