@@ -28,6 +28,14 @@ pub fn fetch<T>(value: &T) {
     hint(place.cast());
 }
 
+/// [`fetch`] of what is read for one query and then not for long: it shall not drive out of the
+/// caches what every query needs, the kernel's packets among it.
+#[inline(always)]
+pub fn fetch_once<T>(value: &T) {
+    let place: *const T = value;
+    hint_once(place.cast());
+}
+
 #[inline(always)]
 fn hint(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -36,6 +44,18 @@ fn hint(place: *const u8) {
         // SAFETY: the instruction reads nothing and never faults, whatever the address; SSE, which
         // it belongs to, is part of every x86_64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+#[inline(always)]
+fn hint_once(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_NTA, _mm_prefetch};
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_NTA>(place.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;

@@ -185,10 +185,10 @@ impl Zone {
     #[inline]
     fn prefetch_node(&self, query: &Query) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
-        wire::prefetch::fetch(&self.arena[at]);
+        wire::prefetch::fetch_once(&self.arena[at]);
         // A node of the usual size lies in one line or two.
         if let Some(far) = self.arena.get(at + 63) {
-            wire::prefetch::fetch(far);
+            wire::prefetch::fetch_once(far);
         }
     }
 

@@ -54,7 +54,7 @@ impl Table {
     /// Starts to fetch the line of a hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        wire::prefetch::fetch(&self.lines[self.index(hash)]);
+        wire::prefetch::fetch_once(&self.lines[self.index(hash)]);
     }
 
     /// A node whose tag fits, 0 if the line of the hash has none; again without a branch.
