@@ -9,7 +9,6 @@ mod exchange;
 mod health;
 mod message;
 mod policy;
-mod random;
 mod secure;
 mod setup;
 mod taps;
