@@ -105,9 +105,11 @@ impl Cache {
         next: Next<'_>,
     ) {
         let limit = stale.verify.unwrap_or_default();
-        let tracked = !stale.recheck.is_zero();
-        let may_ask = !tracked || entry.begin_renewal(query.now);
-        let member = self.flights.join(query).filter(|_| may_ask);
+        // While somebody asks, all wait for that; only an attempt that failed makes a pause.
+        let pause = !stale.recheck.is_zero()
+            && !entry.may_renew(query.now)
+            && !self.flights.is_under_way(query);
+        let member = if pause { None } else { self.flights.join(query) };
         let renewed = match member {
             None => false,
             Some(member) if query.depth > 0 || limit.is_zero() => {

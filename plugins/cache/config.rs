@@ -327,12 +327,37 @@ fn percent(token: &Token) -> Result<u32, Diagnostic> {
     }
 }
 
-/// `serve_stale [DURATION] [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify [VERIFY_TIMEOUT
-/// [RESPONSE_TTL [FAILURE_RECHECK]]]]`; a duration of zero turns it off.
+/// RFC 8767 section 5: a client response timer of 1.8 seconds, a TTL of 30 seconds, a failure recheck
+/// timer of 30 seconds, and a maximum stale timer of one to three days.
+const RFC_8767: Stale = Stale {
+    up_to: 24 * 3600,
+    verify: Some(Duration::from_millis(1800)),
+    ttl: 30,
+    recheck: Duration::from_secs(30),
+};
+
+/// `serve_stale [DURATION|forever] [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify
+/// [VERIFY_TIMEOUT [RESPONSE_TTL [FAILURE_RECHECK]]] | rfc8767]`; a duration of zero turns it off.
 fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
     let mut args = option.args();
-    let up_to = args.optional::<Duration>("DURATION")?.unwrap_or(Duration::from_secs(3600));
+    let first = args.peek().map(|token| token.as_str().to_ascii_lowercase());
+    let up_to = match first.as_deref() {
+        Some("rfc8767") => None,
+        Some("forever") => {
+            args.next();
+            Some(u32::MAX)
+        }
+        _ => args
+            .optional::<Duration>("DURATION")?
+            .map(|up_to| u32::try_from(up_to.as_secs()).unwrap_or(u32::MAX)),
+    };
     let mode = args.next();
+    if mode.is_some_and(|mode| mode.as_str().eq_ignore_ascii_case("rfc8767")) {
+        args.end()?;
+        let up_to = up_to.unwrap_or(RFC_8767.up_to);
+        return Ok((up_to > 0).then_some(Stale { up_to, ..RFC_8767 }));
+    }
+    let up_to = up_to.unwrap_or(3600);
     let verify = match mode.map(|mode| mode.as_str().to_ascii_lowercase()).as_deref() {
         None | Some("immediate") => None,
         Some("verify") => {
@@ -343,8 +368,8 @@ fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
                 mode.map_or(option.span, |mode| mode.span),
                 format!("`{other}` is no way to serve stale entries"),
             )
-            .label("expected `immediate` or `verify`")
-            .help("write `serve_stale 1h immediate` or `serve_stale 1h verify`"));
+            .label("expected `immediate`, `verify` or `rfc8767`")
+            .help("write `serve_stale rfc8767`, or for example `serve_stale 1h verify`"));
         }
     };
     let ttl = response_ttl(&mut args)?;
@@ -355,7 +380,6 @@ fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
     };
     args.next();
     args.end()?;
-    let up_to = u32::try_from(up_to.as_secs()).unwrap_or(u32::MAX);
     Ok((up_to > 0).then_some(Stale { up_to, verify, ttl, recheck }))
 }
 
@@ -525,6 +549,14 @@ mod tests {
         assert!(problem("serve_stale 1h immediate 1s 6m").contains("too long"));
         assert!(parse(&["cache", "serve_stale 1h immediate 1s 1s 1s"]).is_err());
         assert_eq!(of("serve_stale 0s"), None);
+        assert_eq!(of("serve_stale forever"), Some(Stale { up_to: u32::MAX, ..plain }));
+        assert_eq!(of("serve_stale rfc8767"), Some(RFC_8767));
+        let days = |up_to| Some(Stale { up_to, ..RFC_8767 });
+        assert_eq!(of("serve_stale 72h RFC8767"), days(72 * 3600));
+        assert_eq!(of("serve_stale forever rfc8767"), days(u32::MAX));
+        assert_eq!(of("serve_stale 0s rfc8767"), None);
+        assert_eq!(of("serve_stale 24h verify 1800ms 30s 30s"), Some(RFC_8767));
+        assert!(parse(&["cache", "serve_stale rfc8767 30s"]).is_err());
     }
 
     #[test]

@@ -314,6 +314,11 @@ impl Entry {
                 .is_ok()
     }
 
+    /// Whether no renewal is under way and none failed a short while ago.
+    pub(super) fn may_renew(&self, now: Moment) -> bool {
+        now.0 >= self.head.renew_at.load(Ordering::Relaxed)
+    }
+
     /// The renewal is over; the next may begin `pause` from now.
     pub(super) fn end_renewal(&self, now: Moment, pause: Duration) {
         self.head.renew_at.store(now.plus(pause).0, Ordering::Relaxed);

@@ -14,9 +14,10 @@ use wire::{Class, Query, Rtype};
 use super::entry::{Key, Mixed};
 
 /// Questions that may wait for the same answer.
-pub(super) const MAX_PER_FLIGHT: usize = 1000;
-/// Questions that may wait in all.
-pub(super) const MAX_WAITING: usize = 10_000;
+pub(super) const MAX_PER_FLIGHT: usize = 20_000;
+/// Questions that may wait in all. Each of them has a place among the waiting queries of its worker,
+/// which is the bound that is met first.
+pub(super) const MAX_WAITING: usize = 50_000;
 const SHARDS: usize = 32;
 
 /// What makes two questions one: the cache's key, and what an upstream would answer differently.
@@ -127,6 +128,13 @@ impl<T: Clone> Flights<T> {
 }
 
 impl<T> Flights<T> {
+    /// Whether anybody asks the same as `query`.
+    pub(super) fn is_under_way(&self, query: &Query) -> bool {
+        let ident = Ident::of(query);
+        let shard = self.shard(&ident).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.contains_key(&ident)
+    }
+
     fn shard(&self, ident: &Ident) -> &Shard<T> {
         &self.shards[(ident.hash >> 48) as usize % SHARDS]
     }

@@ -22,7 +22,8 @@ use std::sync::atomic::AtomicUsize;
 use chain::memory::Memory;
 use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use wire::{Moment, Opcode};
+use wire::edns::{ede, option};
+use wire::{Moment, Opcode, Rcode};
 
 use ask::{Handed, Outcome, cached_failure};
 use config::{Config, Stale};
@@ -120,6 +121,13 @@ impl Cache {
     fn tell_stale(&self, entry: &Entry, stale: Stale, query: &mut Query, reply: &mut Reply) {
         self.counts(query).served_stale.inc(query.worker);
         entry.write(stale.ttl, query, reply);
+        if query.edns().is_some() {
+            let code = match entry.facts().rcode {
+                Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
+                _ => ede::STALE_ANSWER,
+            };
+            reply.opt.push(option::EXTENDED_ERROR, &code.to_be_bytes());
+        }
     }
 
     /// Counts the hit; whether the entry is popular and near its end, and nobody renews it yet.
