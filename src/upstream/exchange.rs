@@ -55,12 +55,13 @@ impl Group {
             || self.config.force_tcp
             || !self.config.prefer_udp && question.connected;
         if stream {
-            self.ask_stream(upstream, question, into, reply, end, taps).await?;
+            Box::pin(self.ask_stream(upstream, question, into, reply, end, taps)).await?;
         } else {
             let datagram = self.ask_udp(upstream, question, into, reply, end, taps).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                let whole = self.ask_stream(upstream, question, into, reply, end, taps).await;
+                let whole = Box::pin(self.ask_stream(upstream, question, into, reply, end, taps));
+                let whole = whole.await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;

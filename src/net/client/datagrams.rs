@@ -93,7 +93,8 @@ impl DatagramPool {
     ) -> io::Result<()> {
         if let Network::Simulated(_) = network {
             self.watch.leaves(false);
-            return network.ask_udp(source, to, message, timeout, into, accept).await;
+            // Boxed, as all that is rare here: what waits for each query stays small.
+            return Box::pin(network.ask_udp(source, to, message, timeout, into, accept)).await;
         }
         let source = source.into();
         let ends = Ends { source: source.address, to, worker: current_worker() };
