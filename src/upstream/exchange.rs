@@ -86,7 +86,6 @@ impl Group {
     ) -> Result<Datagram, Trouble> {
         question.renew(true).map_err(Trouble::Ours)?;
         let (asked, local) = (taps.now(), OnceLock::new());
-        upstream.numbers.opened_udp(question.worker);
         // Written and read in one task; atomic only because the future moves between threads.
         let doubtful = AtomicBool::new(false);
         let question = &*question;
@@ -107,7 +106,15 @@ impl Group {
         let timeout = self.timeout(end);
         let message = &question.message;
         let outcome = {
-            let asking = self.network.ask_udp(source, to, message, timeout, into, &mut accept);
+            let asking = upstream.datagrams(question.worker).ask(
+                &self.network,
+                source,
+                to,
+                message,
+                timeout,
+                into,
+                &mut accept,
+            );
             let mut asking = pin!(asking);
             let mut grace: Option<Pin<Box<Sleep>>> = None;
             poll_fn(|context| {

@@ -12,7 +12,6 @@ mod exchange;
 mod health;
 mod message;
 mod policy;
-mod random;
 mod secure;
 mod setup;
 mod taps;

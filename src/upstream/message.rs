@@ -6,7 +6,7 @@ use chain::metrics::Worker;
 use wire::record::{Malformed, Record, Records};
 use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Section, name};
 
-use super::random;
+use net::random;
 
 /// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
