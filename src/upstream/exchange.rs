@@ -18,7 +18,7 @@ use wire::{Failure, Reply};
 use super::Group;
 use super::message::{Question, Verdict, restore_case};
 use super::taps::Taps;
-use super::upstream::Upstream;
+use super::upstream::{Numbers, Upstream};
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
 /// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
@@ -90,14 +90,15 @@ impl Group {
         // Written and read in one task; atomic only because the future moves between threads.
         let doubtful = AtomicBool::new(false);
         let question = &*question;
-        let mut accept = |bytes: &[u8]| match take(question, bytes, reply) {
+        let numbers = &upstream.numbers;
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, numbers) {
             Taken::Yes => true,
             Taken::Doubtful => {
                 doubtful.store(true, Ordering::Relaxed);
                 false
             }
             Taken::No => {
-                upstream.numbers.dropped(question.worker);
+                numbers.dropped(question.worker);
                 false
             }
         };
@@ -159,7 +160,7 @@ impl Group {
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
         let mut accept = |bytes: &[u8]| {
-            let taken = matches!(take(question, bytes, reply), Taken::Yes);
+            let taken = matches!(take(question, bytes, reply, &upstream.numbers), Taken::Yes);
             if !taken {
                 upstream.numbers.dropped(question.worker);
             }
@@ -195,8 +196,9 @@ enum Taken {
     No,
 }
 
-/// Loads `bytes` into `reply` if they are the reply.
-fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
+/// Loads `bytes` into `reply` if they are the reply; what does not belong to the question is left
+/// out.
+fn take(question: &Question, bytes: &[u8], reply: &mut Reply, numbers: &Numbers) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
             Some(name) => {
@@ -216,7 +218,13 @@ fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
         Verdict::Foreign => return Taken::No,
     };
     match loaded {
-        Ok(()) => Taken::Yes,
+        Ok(()) => {
+            let strange = if question.ordinary { reply.keep_what_belongs() } else { 0 };
+            if strange > 0 {
+                numbers.strange(question.worker, strange);
+            }
+            Taken::Yes
+        }
         // Some servers cut a message off in the middle of a record, with TC or without.
         Err(_) => Taken::Doubtful,
     }

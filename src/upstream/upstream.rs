@@ -81,6 +81,7 @@ pub(crate) struct Numbers {
     stream_misses: Counter,
     stream_hits: Counter,
     dropped: Counter,
+    strange: Counter,
 }
 
 /// Counts datagrams.
@@ -241,6 +242,12 @@ impl Numbers {
             stream_misses: misses(stream),
             stream_hits: hits(stream),
             dropped,
+            strange: metrics::counter(
+                "catena_forward_records_dropped_total",
+                "Records in replies of an upstream that did not belong to the question.",
+                &["to"],
+                &[to],
+            ),
         }
     }
 
@@ -276,6 +283,12 @@ impl Numbers {
     /// A connection carried a query.
     pub(crate) fn used_stream(&self, worker: Worker, reused: bool) {
         if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
+    }
+
+    /// So many records of a reply did not belong to the question.
+    #[cold]
+    pub(crate) fn strange(&self, worker: Worker, records: usize) {
+        self.strange.add(worker, records as u64);
     }
 
     /// Something came that was not the reply.
