@@ -340,7 +340,9 @@ impl Cache {
         let mut outcome = Outcome::Private;
         if half.is_some() || awaited() {
             let extras = self.extras(half, verdict.answering, query);
-            let entry = Entry::new(&Key::of(query), query.now, verdict.ttl, facts, reply, extras);
+            let space = half.map(|half| self.store.half(half));
+            let key = Key::of(query);
+            let entry = Entry::new(&key, space, query.now, verdict.ttl, facts, reply, extras);
             if let Some(entry) = entry {
                 if let Some(half) = half {
                     self.keep(half, &entry, query);
@@ -373,7 +375,7 @@ impl Cache {
 
     fn keep(&self, half: Half, entry: &Arc<Entry>, query: &Query) {
         let evicted = self.store.keep(half, &Key::of(query), entry, &self.config);
-        self.counts(query).evicted(half, query, evicted);
+        self.counts(query).evicted(half, query, evicted.own + evicted.any);
     }
 
     /// A failure of the chain itself. That no upstream could be reached is remembered: "a resolver
@@ -394,7 +396,8 @@ impl Cache {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
             let extras = Extras::default();
             let ttl = self.config.servfail;
-            let entry = Entry::new(&Key::of(query), query.now, ttl, facts, reply, extras);
+            let space = Some(self.store.half(Half::Denial));
+            let entry = Entry::new(&Key::of(query), space, query.now, ttl, facts, reply, extras);
             if let Some(entry) = entry {
                 self.keep(Half::Denial, &entry, query);
             }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chain::ZoneSet;
-use chain::memory::Memory;
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
 
@@ -29,7 +28,7 @@ impl Half {
 /// The bounds of one half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Capacity in units of one KiB, of which every entry weighs at least one.
+    /// Entries, each of which stands for one KiB of memory.
     pub(super) capacity: u64,
     /// No entry lives longer, in seconds.
     pub(super) max_ttl: u32,
@@ -130,23 +129,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Makes both halves as small as the process's memory demands, each by the same share.
-    pub(super) fn fit(&mut self, memory: &Memory, directive: &Directive) -> Option<Diagnostic> {
-        let asked = self.success.capacity.saturating_add(self.denial.capacity);
-        let granted = memory.take(asked.saturating_mul(1024)) / 1024;
-        if granted >= asked {
-            return None;
+    /// The bounds of one half.
+    pub(super) fn limits(&self, half: Half) -> &Limits {
+        match half {
+            Half::Success => &self.success,
+            Half::Denial => &self.denial,
         }
-        for half in [&mut self.success, &mut self.denial] {
-            let share = u128::from(half.capacity) * u128::from(granted) / u128::from(asked);
-            half.capacity = (share as u64).max(MIN_CAPACITY);
-        }
-        let (success, denial) = (self.success.capacity, self.denial.capacity);
-        Some(
-            Diagnostic::warning(directive.span, "GOMEMLIMIT has no room for the whole cache")
-                .label(format!("has {success} and {denial} entries now"))
-                .help("raise the limit, or lower the capacities of `success` and `denial`"),
-        )
     }
 
     /// Reads the directive; `block_zones` is what it caches without zones of its own. Warnings go
@@ -475,20 +463,6 @@ mod tests {
         assert_eq!(parse(&["cache x"]).unwrap().zones_label, "x.");
         assert_eq!(parse(&["cache 0"]).unwrap_err(), ["the TTL `0` is zero or negative"]);
         assert!(parse(&["cache -4"]).is_err());
-    }
-
-    #[test]
-    fn halves_fit_into_the_memory() {
-        let mut config = parse(&["cache", "denial 30000"]).unwrap();
-        let plenty = Memory::of_process(1 << 30);
-        let directive = &directive("cache");
-        assert_eq!(config.fit(&plenty, directive), None);
-        assert_eq!((config.success.capacity, config.denial.capacity), (10_000, 30_000));
-        let little = Memory::of_process(40 << 20);
-        assert!(config.fit(&little, directive).is_some());
-        assert_eq!((config.success.capacity, config.denial.capacity), (5120, 15_360));
-        assert!(config.fit(&little, directive).is_some(), "nothing is left");
-        assert_eq!((config.success.capacity, config.denial.capacity), (1024, 1024));
     }
 
     #[test]
