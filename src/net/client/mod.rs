@@ -1,7 +1,11 @@
 //! The client side: asks upstreams, over the system's network or one that a test made up.
 
 mod connection;
+mod grpc;
+mod http2;
 mod pool;
+mod redis;
+pub mod resp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -14,7 +18,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
+pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
+pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 
 use crate::udp::sys;
 
@@ -32,6 +39,12 @@ pub trait Simulated: Send + Sync {
 
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
+
+    /// What a Redis says to a command; `None`: there is none.
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, command);
+        None
+    }
 }
 
 /// Where upstreams are.
