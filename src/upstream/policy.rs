@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forward::upstream::tests::upstream;
+    use crate::upstream::tests::upstream;
     use std::sync::Arc;
 
     fn ports(walk: &mut Walk<'_>, count: usize) -> Vec<u16> {

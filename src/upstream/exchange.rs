@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
 use wire::{Failure, Reply};
 
-use super::Forward;
+use super::Group;
 use super::message::{Question, Verdict, restore_case};
 use super::taps::Taps;
 use super::upstream::Upstream;
@@ -39,7 +39,7 @@ enum Datagram {
     Doubtful,
 }
 
-impl Forward {
+impl Group {
     /// Asks `upstream`; the reply is loaded into `reply`.
     pub(super) async fn exchange(
         &self,
