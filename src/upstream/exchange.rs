@@ -181,14 +181,18 @@ impl Group {
     }
 }
 
-enum Taken {
+/// What a message was taken for.
+pub(super) enum Taken {
+    /// The reply.
     Yes,
+    /// The reply, but it cannot be read, or does not keep the case of the name.
     Doubtful,
+    /// Something else.
     No,
 }
 
 /// Loads `bytes` into `reply` if they are the reply.
-fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
+pub(super) fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
             Some(name) => {

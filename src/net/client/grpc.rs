@@ -156,7 +156,11 @@ impl GrpcClient {
             let line = line.map_err(|_| late())??;
             let request = self.request(body.clone(), end)?;
             match timeout_at(end, exchange(&line, request)).await {
-                Ok(Err(GrpcError::Network(_))) if died.is_none() && line.deserves_another() => {
+                Ok(Err(GrpcError::Network(error)))
+                    if died.is_none()
+                        && line.deserves_another()
+                        && is_of_the_connection(&error) =>
+                {
                     died = Some(line);
                 }
                 Ok(outcome) => return outcome,
@@ -186,6 +190,11 @@ impl GrpcClient {
     pub fn is_encrypted(&self) -> bool {
         self.connection.is_encrypted()
     }
+}
+
+/// Whether the connection broke, and not only what came over it was of no use.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::InvalidData
 }
 
 /// A message as a body.
