@@ -314,7 +314,7 @@ pub fn some<'a>(
 }
 
 /// As CoreDNS reads it: one argument is the CA, two are certificate and key, three are all.
-fn tls(args: &mut Args<'_>) -> Tls {
+pub(crate) fn tls(args: &mut Args<'_>) -> Tls {
     let mut words = Vec::new();
     while words.len() < 3
         && let Some(word) = args.next()

@@ -18,7 +18,7 @@ use wire::{Failure, Reply};
 use super::Group;
 use super::message::{Question, Verdict, restore_case};
 use super::taps::Taps;
-use super::upstream::{Numbers, Upstream};
+use super::upstream::Upstream;
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
 /// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
@@ -91,7 +91,8 @@ impl Group {
         let doubtful = AtomicBool::new(false);
         let question = &*question;
         let numbers = &upstream.numbers;
-        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, numbers) {
+        let strange = |records| numbers.strange(question.worker, records);
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, strange) {
             Taken::Yes => true,
             Taken::Doubtful => {
                 doubtful.store(true, Ordering::Relaxed);
@@ -159,10 +160,12 @@ impl Group {
         question.renew(false).map_err(Trouble::Ours)?;
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
+        let numbers = &upstream.numbers;
+        let strange = |records| numbers.strange(question.worker, records);
         let mut accept = |bytes: &[u8]| {
-            let taken = matches!(take(question, bytes, reply, &upstream.numbers), Taken::Yes);
+            let taken = matches!(take(question, bytes, reply, strange), Taken::Yes);
             if !taken {
-                upstream.numbers.dropped(question.worker);
+                numbers.dropped(question.worker);
             }
             taken
         };
@@ -190,15 +193,24 @@ impl Group {
     }
 }
 
-enum Taken {
+/// What a message was taken for.
+pub(super) enum Taken {
+    /// The reply.
     Yes,
+    /// The reply, but it cannot be read, or does not keep the case of the name.
     Doubtful,
+    /// Something else.
     No,
 }
 
-/// Loads `bytes` into `reply` if they are the reply; what does not belong to the question is left
-/// out.
-fn take(question: &Question, bytes: &[u8], reply: &mut Reply, numbers: &Numbers) -> Taken {
+/// Loads `bytes` into `reply` if they are the reply; records that do not belong to the question are
+/// left out, and `strange` gets their number.
+pub(super) fn take(
+    question: &Question,
+    bytes: &[u8],
+    reply: &mut Reply,
+    strange: impl FnOnce(usize),
+) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
             Some(name) => {
@@ -219,9 +231,9 @@ fn take(question: &Question, bytes: &[u8], reply: &mut Reply, numbers: &Numbers)
     };
     match loaded {
         Ok(()) => {
-            let strange = if question.ordinary { reply.keep_what_belongs() } else { 0 };
-            if strange > 0 {
-                numbers.strange(question.worker, strange);
+            let dropped = if question.ordinary { reply.keep_what_belongs() } else { 0 };
+            if dropped > 0 {
+                strange(dropped);
             }
             Taken::Yes
         }

@@ -9,6 +9,7 @@
 
 mod config;
 mod exchange;
+mod grpc;
 mod health;
 mod message;
 mod policy;
@@ -32,6 +33,7 @@ use wire::{Failure, Query, Rcode, Reply};
 
 pub use config::{Config, Own, rcode, some};
 use exchange::Trouble;
+pub use grpc::{GrpcConfig, GrpcGroup};
 use message::Question;
 use policy::{Policy, Walk};
 use taps::Watchers;

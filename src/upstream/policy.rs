@@ -31,7 +31,7 @@ impl Policy {
     }
 
     /// The order for one query among `count` upstreams.
-    fn order(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
+    pub(crate) fn order(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
         let mut order = [0; MAX_UPSTREAMS];
         for (place, index) in order.iter_mut().zip(0..count.min(MAX_UPSTREAMS) as u8) {
             *place = index;
