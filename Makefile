@@ -1,6 +1,6 @@
 # What contributors and CI call. Nothing here is needed to build or run: that is `cargo` alone.
 
-FUZZ_TARGETS := query name corefile zonefile reply serve
+FUZZ_TARGETS := query name corefile zonefile reply serve resp
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 
@@ -42,7 +42,7 @@ need-cargo-fuzz:
 
 # The programs that tests/interop compares with, and the packages that have them.
 PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound fstrm_capture:fstrm-bin \
-	dnstap-read:bind9-dnsutils
+	dnstap-read:bind9-dnsutils redis-server:redis-server
 
 need-peers:
 	@PATH="$$PATH:/usr/sbin"; for peer in $(PEERS); do \

@@ -40,6 +40,7 @@ pub mod pprof;
 pub mod prometheus;
 pub mod ready;
 pub mod records;
+pub mod redisc;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
@@ -87,6 +88,8 @@ pub const REGISTRY: Registry = &[
     Built(&autopath::PLUGIN),
     Built(&acl::PLUGIN),
     Built(&cache::PLUGIN),
+    // Not part of CoreDNS itself: asked when `cache` does not know, as its own README wants it.
+    Built(&redisc::PLUGIN),
     Built(&header::PLUGIN),
     Known("dnssec"),
     Known("tls"),

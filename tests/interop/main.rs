@@ -16,6 +16,7 @@ mod hickory;
 mod kit;
 mod nameservers;
 mod peer;
+mod redisc;
 mod signing;
 mod tls;
 mod unbound;

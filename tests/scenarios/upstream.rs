@@ -8,6 +8,9 @@ use std::time::Duration;
 use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
 
+#[path = "redis.rs"]
+mod redis;
+
 /// All upstreams of a scenario, by address.
 #[derive(Default)]
 pub(crate) struct World {
@@ -19,10 +22,13 @@ struct Upstream {
     records: Vec<OwnedRecord>,
     ways: Vec<(String, String)>,
     asked: usize,
+    /// What it keeps, if it is a Redis.
+    redis: redis::Redis,
 }
 
 impl World {
-    /// Puts an upstream in place; one that was there keeps its count.
+    /// Puts an upstream in place; one that was there keeps its count, and what it has if it is a
+    /// Redis.
     pub(crate) fn set(&self, address: &str, text: &str) -> Result<(), String> {
         let address = parse_address(address)?;
         let mut upstream = Upstream::default();
@@ -40,7 +46,10 @@ impl World {
             }
         }
         let mut all = self.upstreams.lock().unwrap();
-        upstream.asked = all.get(&address).map_or(0, |before| before.asked);
+        if let Some(before) = all.remove(&address) {
+            upstream.asked = before.asked;
+            upstream.redis = before.redis;
+        }
         all.insert(address, upstream);
         Ok(())
     }
@@ -76,6 +85,20 @@ impl net::client::Simulated for World {
                 return None;
             }
             Some((upstream.delay(), upstream.answer(message)))
+        })?
+    }
+
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        self.with(to, |upstream| {
+            if upstream.way("redis").is_none() || upstream.way("silent").is_some() {
+                return None;
+            }
+            let reply = match upstream.way("garbage") {
+                // What it has is not what was put there.
+                Some(_) if command.starts_with(b"*2\r\n$3\r\nGET") => redis::bulk(b"garbage"),
+                _ => upstream.redis.reply(command),
+            };
+            Some((upstream.delay(), reply))
         })?
     }
 }

@@ -30,6 +30,8 @@ const FAILURES: u32 = 3;
 /// Between attempts to reach a Redis that failed: the first time, and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// One that fails again within this time is left alone twice as long as before, at most so long.
+const RELAPSE: Duration = Duration::from_secs(10);
 /// A reply that takes longer will not come: the connection is given up.
 const STALL: Duration = Duration::from_secs(1);
 /// Commands that wait for a connection, and those on it that wait for their replies.
@@ -102,10 +104,18 @@ struct Shared {
     away: AtomicBool,
     /// A task looks whether it is back.
     probing: AtomicBool,
+    pace: Mutex<Pace>,
     /// How often it was left alone: connections from before are not used again.
     epoch: AtomicUsize,
     /// Octets of writes that wait.
     octets: AtomicUsize,
+}
+
+/// How long it is left alone.
+struct Pace {
+    pause: Duration,
+    /// When it answered again.
+    back: Option<Instant>,
 }
 
 impl RedisClient {
@@ -117,6 +127,7 @@ impl RedisClient {
             failures: AtomicU32::new(0),
             away: AtomicBool::new(false),
             probing: AtomicBool::new(false),
+            pace: Mutex::new(Pace { pause: PAUSE, back: None }),
             epoch: AtomicUsize::new(0),
             octets: AtomicUsize::new(0),
         });
@@ -228,11 +239,16 @@ impl Shared {
             return;
         }
         self.epoch.fetch_add(1, Ordering::Relaxed);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let relapse = pace.back.is_some_and(|back| back.elapsed() < RELAPSE);
+        pace.pause = if relapse { (pace.pause * 2).min(RELAPSE) } else { PAUSE };
+        drop(pace);
         (self.options.tell)(Some(error));
         probe(network, self);
     }
 
     fn back(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).back = Some(Instant::now());
         self.failures.store(0, Ordering::Relaxed);
         self.away.store(false, Ordering::Relaxed);
         (self.options.tell)(None);
@@ -288,11 +304,13 @@ async fn simulated(
 /// Starts the task that looks whether it is back, unless there is one.
 #[cold]
 fn probe(network: &Arc<Network>, shared: &Arc<Shared>) {
+    // A caller outside any runtime cannot start it; the next one will.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     if shared.probing.swap(true, Ordering::Relaxed) {
         return;
     }
     let probing = Probing(Arc::downgrade(shared));
-    tokio::spawn(look(Arc::clone(network), probing));
+    runtime.spawn(look(Arc::clone(network), probing));
 }
 
 /// The task's mark; gone with it, however it ends.
@@ -307,10 +325,12 @@ impl Drop for Probing {
 }
 
 async fn look(network: Arc<Network>, probing: Probing) {
-    let mut pause = PAUSE;
+    let Some(shared) = probing.0.upgrade() else { return };
+    let mut pause = shared.pace.lock().unwrap_or_else(PoisonError::into_inner).pause;
+    drop(shared);
     loop {
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(LONGEST_PAUSE.max(pause));
         // Whoever needed it is gone.
         let Some(shared) = probing.0.upgrade() else { return };
         if ping(&network, &shared).await.is_ok() {
