@@ -1,10 +1,10 @@
 //! What is measured, beside the plugin's own sources of the store.
 
 #[path = "../../plugins/cache/entry.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the plugin uses all of it")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod entry;
 #[path = "store.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the plugin uses all of it")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod store;
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};

@@ -134,7 +134,7 @@ impl DatagramPool {
         let port = Port::open(ends, &self.watch)?;
         let ticket = port
             .enter(message, deadline, Company::Welcome)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         *filling = ports.len();
         ports.push(port);
         Ok((ticket, false))
