@@ -13,7 +13,6 @@ mod grpc;
 mod health;
 mod message;
 mod policy;
-mod random;
 mod secure;
 mod setup;
 mod taps;
@@ -148,7 +147,7 @@ impl Group {
         let mut trouble: Option<Trouble> = None;
         while attempts < self.max_attempts && Instant::now() < end {
             if attempts as usize >= 2 * self.upstreams.len() {
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
             }
             let was_down = walk.all_down;
             let found = walk.next();

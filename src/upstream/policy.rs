@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::random;
 use super::upstream::{State, Upstream};
+use net::random;
 
 /// Upstreams of one `forward`, files and host names expanded: the bits of a word.
 pub(crate) const MAX_UPSTREAMS: usize = 64;

@@ -15,8 +15,8 @@ use wire::{Name, Rtype, Section};
 use super::config::Config;
 use super::message::is_truncated;
 use super::policy::MAX_UPSTREAMS;
-use super::random;
 use super::to::{DNS_PORT, Target, To, nameserver};
+use net::random;
 
 /// How long a resolver may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(2);

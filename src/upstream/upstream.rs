@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
-use net::client::{PoolOptions, StreamPool};
+use net::client::{DatagramPool, PoolOptions, StreamPool, Watch};
 use net::tls::Session;
 use tokio::sync::Notify;
 use wire::{Name, Rcode};
@@ -59,6 +59,8 @@ pub(crate) struct Upstream {
     /// One for each worker, so that workers do not wait for each other; a single one if the number
     /// of kept connections is bounded, for that is a bound on all of them.
     pools: Box<[StreamPool]>,
+    /// One for each worker.
+    datagrams: Box<[DatagramPool]>,
     /// Health checks that failed since one succeeded.
     fails: AtomicU32,
     suspect: AtomicBool,
@@ -75,10 +77,30 @@ pub(crate) struct Numbers {
     to: String,
     durations: [OnceLock<Histogram>; COMMON_RCODES],
     check_failures: Counter,
-    udp_misses: Counter,
+    datagrams: Datagrams,
     stream_misses: Counter,
     stream_hits: Counter,
     dropped: Counter,
+    strange: Counter,
+}
+
+/// Counts datagrams.
+#[derive(Clone)]
+struct Datagrams {
+    worker: Worker,
+    fresh: Counter,
+    reused: Counter,
+    dropped: Counter,
+}
+
+impl Watch for Datagrams {
+    fn leaves(&self, reused: bool) {
+        if reused { self.reused.inc(self.worker) } else { self.fresh.inc(self.worker) }
+    }
+
+    fn stray(&self) {
+        self.dropped.inc(self.worker);
+    }
 }
 
 impl Upstream {
@@ -99,6 +121,9 @@ impl Upstream {
         Self {
             address,
             pools: (0..pools).map(|_| pool()).collect(),
+            datagrams: (0..workers.max(1))
+                .map(|worker| DatagramPool::new(numbers.datagrams(worker)))
+                .collect(),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
             failed_at: AtomicU64::new(0),
@@ -112,6 +137,11 @@ impl Upstream {
     /// The connections of `worker`.
     pub(crate) fn connections(&self, worker: Worker) -> &StreamPool {
         &self.pools[worker % self.pools.len()]
+    }
+
+    /// The sockets of `worker`.
+    pub(crate) fn datagrams(&self, worker: Worker) -> &DatagramPool {
+        &self.datagrams[worker % self.datagrams.len()]
     }
 
     /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
@@ -181,6 +211,19 @@ impl Numbers {
                 proto,
             )
         };
+        let hits = |proto| {
+            cache(
+                "coredns_proxy_conn_cache_hits_total",
+                "Counter of connection cache hits per upstream and protocol.",
+                proto,
+            )
+        };
+        let dropped = metrics::counter(
+            "catena_forward_replies_dropped_total",
+            "Messages from an upstream that were not the reply waited for.",
+            &["to"],
+            &[to],
+        );
         Self {
             to: to.to_owned(),
             durations: [const { OnceLock::new() }; COMMON_RCODES],
@@ -190,16 +233,18 @@ impl Numbers {
                 &["proxy_name", "to"],
                 &[PROXY_NAME, to],
             ),
-            udp_misses: misses("udp"),
+            datagrams: Datagrams {
+                worker: metrics::SHARED,
+                fresh: misses("udp"),
+                reused: hits("udp"),
+                dropped: dropped.clone(),
+            },
             stream_misses: misses(stream),
-            stream_hits: cache(
-                "coredns_proxy_conn_cache_hits_total",
-                "Counter of connection cache hits per upstream and protocol.",
-                stream,
-            ),
-            dropped: metrics::counter(
-                "catena_forward_replies_dropped_total",
-                "Messages from an upstream that were not the reply waited for.",
+            stream_hits: hits(stream),
+            dropped,
+            strange: metrics::counter(
+                "catena_forward_records_dropped_total",
+                "Records in replies of an upstream that did not belong to the question.",
                 &["to"],
                 &[to],
             ),
@@ -230,14 +275,20 @@ impl Numbers {
         )
     }
 
-    /// A datagram socket was opened: always a fresh one, for its unguessable port.
-    pub(crate) fn opened_udp(&self, worker: Worker) {
-        self.udp_misses.inc(worker);
+    /// Counts the datagrams of `worker`.
+    fn datagrams(&self, worker: Worker) -> Arc<Datagrams> {
+        Arc::new(Datagrams { worker, ..self.datagrams.clone() })
     }
 
     /// A connection carried a query.
     pub(crate) fn used_stream(&self, worker: Worker, reused: bool) {
         if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
+    }
+
+    /// So many records of a reply did not belong to the question.
+    #[cold]
+    pub(crate) fn strange(&self, worker: Worker, records: usize) {
+        self.strange.add(worker, records as u64);
     }
 
     /// Something came that was not the reply.

@@ -1,6 +1,7 @@
 //! The client side: asks upstreams, over the system's network or one that a test made up.
 
 mod connection;
+mod datagrams;
 mod grpc;
 mod http2;
 mod pool;
@@ -18,6 +19,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+pub use datagrams::{DatagramPool, Watch};
 pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
 pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
@@ -80,6 +82,16 @@ impl Source<'_> {
             let _ = tell.set(local);
         }
     }
+}
+
+/// Between whom a socket is; one for another upstream, from another address or in another runtime
+/// is of no use to a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    /// A socket lives in the runtime that opened it.
+    worker: Option<usize>,
 }
 
 impl Network {

@@ -154,7 +154,8 @@ fn judge(
             if let (Some(id), Some(sent)) = (bytes.get_mut(..2), question.message.get(..2)) {
                 id.copy_from_slice(sent);
             }
-            if matches!(take(question, &bytes, reply), Taken::Yes) {
+            let strange = |records| upstream.numbers.strange(question.worker, records);
+            if matches!(take(question, &bytes, reply, strange), Taken::Yes) {
                 upstream.numbers.replied(question.worker, reply.rcode(), outcome.took);
                 return Ok(());
             }

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, Place};
+use net::random;
 use net::tls::Session;
 use tokio::sync::Notify;
 use wire::Rcode;
-
-use super::super::random;
 
 /// Rcodes whose counter is found without a lock; others come from no known server.
 const COMMON_RCODES: usize = 24;
@@ -126,6 +125,7 @@ pub(super) struct Numbers {
     durations: Histogram,
     responses: [OnceLock<Counter>; COMMON_RCODES],
     dropped: Counter,
+    strange: Counter,
 }
 
 impl Numbers {
@@ -150,6 +150,12 @@ impl Numbers {
             dropped: metrics::counter(
                 "catena_grpc_replies_dropped_total",
                 "Messages from an upstream that were not the reply waited for.",
+                &["to"],
+                &[to],
+            ),
+            strange: metrics::counter(
+                "catena_grpc_records_dropped_total",
+                "Records in replies of an upstream that did not belong to the question.",
                 &["to"],
                 &[to],
             ),
@@ -182,5 +188,11 @@ impl Numbers {
     #[cold]
     pub(super) fn dropped(&self, worker: Worker) {
         self.dropped.inc(worker);
+    }
+
+    /// So many records of a reply did not belong to the question.
+    #[cold]
+    pub(super) fn strange(&self, worker: Worker, records: usize) {
+        self.strange.add(worker, records as u64);
     }
 }
