@@ -134,6 +134,10 @@ fn load(message: &[u8], unix: u64, query: &Query, reply: &mut Reply) -> Result<(
     if reply.opt.own || !matches!(reply.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN) {
         return Err(Malformed);
     }
+    if !reply.authoritative() {
+        // Nothing but that was written; but who else writes there?
+        reply.keep_what_belongs();
+    }
     let answer = Answer::of(query, reply, || unix)?;
     let is_answer = match answer.kind {
         Kind::Answer => answer.answering,
