@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
+
+use crate::ask::duration;
 
 /// All upstreams of a scenario, by address.
 #[derive(Default)]
@@ -14,18 +17,20 @@ pub(crate) struct World {
     upstreams: Mutex<HashMap<SocketAddr, Upstream>>,
 }
 
-#[derive(Default)]
 struct Upstream {
     records: Vec<OwnedRecord>,
     ways: Vec<(String, String)>,
     asked: usize,
+    /// Since when it is there.
+    since: Instant,
 }
 
 impl World {
     /// Puts an upstream in place; one that was there keeps its count.
     pub(crate) fn set(&self, address: &str, text: &str) -> Result<(), String> {
         let address = parse_address(address)?;
-        let mut upstream = Upstream::default();
+        let mut upstream =
+            Upstream { records: Vec::new(), ways: Vec::new(), asked: 0, since: Instant::now() };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match line.strip_prefix('!') {
                 Some(way) => {
@@ -72,11 +77,19 @@ impl net::client::Simulated for World {
 
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)> {
         self.with(to, |upstream| {
-            if upstream.way("refuse-tcp").is_some() || upstream.way("silent").is_some() {
+            if upstream.way("refuse-tcp").is_some()
+                || upstream.way("refuse").is_some()
+                || upstream.is_silent()
+            {
                 return None;
             }
             Some((upstream.delay(), upstream.answer(message)))
         })?
+    }
+
+    fn refuses(&self, to: SocketAddr) -> bool {
+        let all = self.upstreams.lock().unwrap();
+        all.get(&to).is_some_and(|upstream| upstream.way("refuse").is_some())
     }
 }
 
@@ -86,14 +99,18 @@ impl Upstream {
     }
 
     fn delay(&self) -> Duration {
-        let text = self.way("delay").unwrap_or("0ms");
-        let (digits, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(0));
-        let number: u64 = digits.parse().unwrap_or(0);
-        if unit == "s" { Duration::from_secs(number) } else { Duration::from_millis(number) }
+        self.way("delay").map_or(Duration::ZERO, |text| duration(text).expect("a duration"))
+    }
+
+    /// Whether it says nothing now; with `flap` every other while.
+    fn is_silent(&self) -> bool {
+        let flap = self.way("flap").map(|text| duration(text).expect("a duration"));
+        let odd = |each: Duration| self.since.elapsed().as_millis() / each.as_millis() % 2 == 1;
+        self.way("silent").is_some() || flap.is_some_and(odd)
     }
 
     fn datagrams(&self, message: &[u8]) -> Vec<(Duration, Vec<u8>)> {
-        if self.way("silent").is_some() {
+        if self.is_silent() {
             return Vec::new();
         }
         let delay = self.delay();
