@@ -9,6 +9,7 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use net::client::Network;
 
 use super::config::Config;
+use super::members::Member;
 use super::secure::Secure;
 use super::taps::Watchers;
 use super::target::Found;
@@ -52,16 +53,19 @@ impl Group {
             check_domain: config.health.domain.clone(),
             check_tcp: config.force_tcp,
             session: None,
+            breaker: config.breaker.clone(),
+            percentile: config.hedge.map(|hedge| hedge.percentile),
+            who: config.who,
         };
         let workers = setup.world.workers;
-        let mut upstreams = Vec::with_capacity(found.len());
+        let mut members = Vec::with_capacity(found.len());
         for Found { address, tls } in found {
             let session = match tls {
                 Some(name) => Some(secure.session(address, name, directive)?),
                 None => None,
             };
             let options = Options { session, ..options.clone() };
-            let key = format!("forward {address} {workers} {options:?}");
+            let key = format!("{} {address} {workers} {options:?}", config.who.name());
             let make = || Ok::<_, Infallible>(Upstream::new(address, options.clone(), workers));
             let Ok(upstream) = setup.world.kept.get(key, make);
             if config.max_fails > 0 {
@@ -69,10 +73,16 @@ impl Group {
                 let interval = config.health.interval;
                 setup.task(move || health::watch(upstream, network, interval));
             }
-            upstreams.push(upstream);
+            members.push(Member {
+                upstream,
+                weight: 1,
+                read_timeout: config.read_timeout,
+                force_tcp: config.force_tcp,
+                prefer_udp: config.prefer_udp,
+            });
         }
         let watchers = Watchers::new(setup.peers());
-        Ok(Self::new(config, upstreams, network, watchers))
+        Ok(Self::new(config, members, network, watchers))
     }
 }
 

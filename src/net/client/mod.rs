@@ -34,6 +34,10 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 /// Says whether a message is the reply waited for.
 pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
 
+/// Asked when a query has waited for as long as it was to: for how long it goes on waiting; `None`:
+/// no longer.
+pub type Patience<'a> = &'a mut (dyn FnMut() -> Option<Duration> + Send);
+
 /// Upstreams that a test made up.
 pub trait Simulated: Send + Sync {
     /// The datagrams that come back for `message`, each after its delay; none: it was lost.
@@ -41,6 +45,12 @@ pub trait Simulated: Send + Sync {
 
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
+
+    /// Whether nobody listens there for datagrams.
+    fn refuses(&self, to: SocketAddr) -> bool {
+        let _ = to;
+        false
+    }
 
     /// What a Redis says to a command; `None`: there is none.
     fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
@@ -121,21 +131,42 @@ impl Network {
                     .map_err(|_| late())?
             }
             Self::Simulated(world) => {
-                let start = Instant::now();
-                let mut datagrams = world.udp(to, message);
-                datagrams.sort_by_key(|(delay, _)| *delay);
-                for (delay, datagram) in datagrams {
-                    if start + delay > end {
-                        break;
-                    }
-                    tokio::time::sleep_until(start + delay).await;
-                    if accept(&datagram) {
-                        *into = datagram;
-                        return Ok(());
-                    }
+                simulated(&**world, to, message, timeout, &mut || None, into, accept).await
+            }
+        }
+    }
+}
+
+/// Asks an upstream that a test made up.
+async fn simulated(
+    world: &dyn Simulated,
+    to: SocketAddr,
+    message: &[u8],
+    wait: Duration,
+    patience: Patience<'_>,
+    into: &mut Vec<u8>,
+    accept: Accept<'_>,
+) -> io::Result<()> {
+    let start = Instant::now();
+    let mut end = start + wait;
+    let mut datagrams = world.udp(to, message);
+    if world.refuses(to) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    datagrams.sort_by_key(|(delay, _)| *delay);
+    let mut datagrams = datagrams.into_iter().peekable();
+    loop {
+        match datagrams.next_if(|(delay, _)| start + *delay <= end) {
+            Some((delay, datagram)) => {
+                tokio::time::sleep_until(start + delay).await;
+                if accept(&datagram) {
+                    *into = datagram;
+                    return Ok(());
                 }
+            }
+            None => {
                 tokio::time::sleep_until(end).await;
-                Err(late())
+                end += patience().ok_or_else(late)?;
             }
         }
     }
