@@ -24,4 +24,4 @@ pub use handler::{BoxFuture, Fate, Handler, Slot};
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use stats::{Stats, StatsSnapshot};
 pub use udp::use_large_pages;
-pub use workers::{Limits, Workers, current_worker};
+pub use workers::{Limits, Runtimes, Workers, current_worker};

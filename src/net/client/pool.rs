@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{self, Connection, Ends, Ticket};
-use super::{Accept, Network, Source, late, socket};
+use super::{Accept, Network, Source, late, simulated, socket};
 use crate::tls::Session;
 use crate::workers::current_worker;
 
@@ -150,17 +150,8 @@ impl StreamPool {
     ) -> io::Result<Reused> {
         let end = Instant::now() + timeout;
         if let Network::Simulated(world) = network {
-            let Some((delay, reply)) = world.tcp(to, message) else {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            };
-            let comes = Instant::now() + delay;
-            tokio::time::sleep_until(comes.min(end)).await;
-            if comes <= end && accept(&reply) {
-                *into = reply;
-                return Ok(Reused(false));
-            }
-            tokio::time::sleep_until(end).await;
-            return Err(late());
+            simulated(&**world, to, message, end, into, accept).await?;
+            return Ok(Reused(false));
         }
         if !(2..=usize::from(u16::MAX)).contains(&message.len()) {
             return Err(io::ErrorKind::InvalidInput.into());
