@@ -2,7 +2,7 @@
 //! queries, and kept open while the upstream is asked.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -179,7 +179,7 @@ impl CarrierPool {
     }
 
     /// Opens a connection ahead of the first query, if there is none.
-    pub(super) fn warm(&self, source: Option<std::net::IpAddr>, to: SocketAddr) {
+    pub(super) fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
         self.shared.warm(Ends { source, to, worker: current_worker() }, None);
     }
 

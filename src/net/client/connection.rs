@@ -473,11 +473,11 @@ impl Ticket {
         self.connection.local.get().copied()
     }
 
-    /// Whether the connection died of what may not be the fate of a new one: it was one, and
-    /// carried other queries too.
+    /// Whether the connection died of what may not be the fate of a new one: it was one, and was
+    /// there before this query, or carried others too.
     pub(super) fn deserves_another(&self) -> bool {
         let state = self.connection.state();
-        state.established && state.carried > 1
+        state.established && (!self.opener || state.carried > 1)
     }
 
     /// The reply came: the id is free.

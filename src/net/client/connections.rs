@@ -122,10 +122,10 @@ impl Connections {
     }
 
     /// Opens a connection ahead of the first question, in the runtime this is called in, if there
-    /// is none; plain ones are not worth it.
+    /// is none.
     pub fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
         match &self.0 {
-            Kind::Streams(_) => {}
+            Kind::Streams(pool) => pool.warm(source, to),
             Kind::Carriers(pool) => pool.warm(source, to),
         }
     }

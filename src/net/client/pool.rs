@@ -1,7 +1,7 @@
 //! Connections to one upstream, each with many queries on it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -121,6 +121,23 @@ impl StreamPool {
     /// Whether none are kept now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Opens a connection ahead of the first query, in the runtime this is called in, if there is
+    /// none.
+    pub(super) fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
+        let ends = Ends { source, to, worker: current_worker() };
+        let mut open = self.shared.open();
+        if open.len() >= CONNECTIONS || open.iter().any(|one| one.ends == ends && one.is_kept()) {
+            return;
+        }
+        // Without a socket the first query is told why.
+        let Ok(socket) = socket(source, to, Type::STREAM) else { return };
+        let connection = Arc::new(Connection::new(ends, false));
+        open.push(Arc::clone(&connection));
+        drop(open);
+        let socket = TcpSocket::from_std_stream(socket.into());
+        tokio::spawn(connection::run(connection, Arc::clone(&self.shared), socket));
     }
 
     /// Closes all connections, each as soon as no query waits on it.
