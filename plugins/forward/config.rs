@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chain::{ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
+use net::client::Method;
 use wire::{Name, Rcode};
 
 use super::policy::Kind as Policy;
@@ -88,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// What the certificates of all upstreams must be for.
     pub(crate) tls_servername: Option<Token>,
+    /// How queries go over HTTPS.
+    pub(crate) doh_method: Method,
 }
 
 /// `tls`: the files it names.
@@ -140,6 +143,7 @@ impl Default for Config {
             case_randomization: false,
             tls: Tls::default(),
             tls_servername: None,
+            doh_method: Method::Post,
         }
     }
 }
@@ -289,7 +293,7 @@ impl Reading {
                 to::server_name(name, name.as_str())?;
                 config.tls_servername = Some(name.clone());
             }
-            "doh_method" => return Err(to::later(&option.name, "option `doh_method`")),
+            "doh_method" => config.doh_method = doh_method(args.required("METHOD")?)?,
             _ => return Err(directive.unknown_option(option, OPTIONS)),
         }
         args.end()
@@ -370,6 +374,16 @@ fn positive(token: &Token) -> Result<Duration, Diagnostic> {
             .help("write for example `2s`, the default"));
     }
     Ok(duration)
+}
+
+fn doh_method(token: &Token) -> Result<Method, Diagnostic> {
+    match token.as_str() {
+        "POST" => Ok(Method::Post),
+        "GET" => Ok(Method::Get),
+        _ => Err(Diagnostic::error(token.span, "doh_method must be either POST or GET")
+            .label("expected a method of HTTP")
+            .help("write `POST`, the default, or `GET`, whose answers caches on the way may keep")),
+    }
 }
 
 fn policy(token: &Token) -> Result<Policy, Diagnostic> {

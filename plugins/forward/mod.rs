@@ -196,6 +196,12 @@ impl Forward {
                     trouble = Some(Trouble::Ours(error));
                     break;
                 }
+                Err(Trouble::Crowded) => {
+                    // It may be well, and the next one idle.
+                    upstream.numbers.crowded(query.worker);
+                    attempts += 1;
+                    trouble = Some(Trouble::Crowded);
+                }
                 Err(theirs) => {
                     upstream.failed(self.config.max_fails);
                     attempts += 1;

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 
 use chain::{Setup, metrics};
 use corefile::{Diagnostic, Diagnostics, Directive};
-use net::client::Network;
+use net::Runtimes;
+use net::client::{Network, Over};
 
 use super::config::Config;
 use super::secure::Secure;
 use super::taps::Watchers;
 use super::target::Found;
+use super::to::Scheme;
 use super::upstream::{Options, Upstream};
 use super::{Forward, IN_FLIGHT, health, target};
 
@@ -65,19 +67,20 @@ fn set_up_one(
         check_recursion: config.health.recursion,
         check_domain: config.health.domain.clone(),
         check_tcp: config.force_tcp,
-        session: None,
+        over: Over::Tcp,
     };
     let workers = setup.world.workers;
     let mut upstreams = Vec::with_capacity(found.len());
-    for Found { address, tls } in found {
-        let session = match tls {
-            Some(name) => Some(secure.session(address, name, directive)?),
-            None => None,
-        };
-        let options = Options { session, ..options.clone() };
+    for found in found {
+        let over = secure.over(&found, config.doh_method, directive)?;
+        let (address, options) = (found.address, Options { over, ..options.clone() });
         let key = format!("forward {address} {workers} {options:?}");
         let make = || Ok::<_, Infallible>(Upstream::new(address, options.clone(), workers));
         let Ok(upstream) = setup.world.kept.get(key, make);
+        if let Some(runtimes) = setup.world.service::<Runtimes>() {
+            let upstream = Arc::clone(&upstream);
+            setup.task(async move || upstream.warm(&runtimes));
+        }
         if config.max_fails > 0 {
             let (upstream, network) = (Arc::clone(&upstream), Arc::clone(network));
             let interval = config.health.interval;
@@ -131,6 +134,9 @@ fn warn_of_useless(
             );
         }
     }
+    for (option, message, label, help) in unfit_for_transports(directive, config, found) {
+        warn(option, message, label, help);
+    }
     if !followed && (config.next_on_nodata || !config.next.is_empty()) {
         let option = if config.next.is_empty() { "next_on_nodata" } else { "next" };
         warn(
@@ -140,4 +146,50 @@ fn warn_of_useless(
             "add the `forward` that is to be asked next",
         );
     }
+}
+
+/// Options that do nothing for what is spoken with these upstreams, or say the opposite.
+fn unfit_for_transports(
+    directive: &Directive,
+    config: &Config,
+    found: &[Found],
+) -> Vec<(&'static str, String, &'static str, &'static str)> {
+    let mut unfit = Vec::new();
+    let plain = found.iter().any(|one| one.scheme == Scheme::Dns);
+    let quic = found.iter().find(|one| one.scheme.is_quic());
+    if let (true, Some(one)) = (config.force_tcp, quic) {
+        unfit.push((
+            "force_tcp",
+            format!(
+                "`force_tcp` does not hold for upstream {}://{}",
+                one.scheme.word(),
+                one.address
+            ),
+            "QUIC runs over UDP, always",
+            "write `https://` or `tls://` where UDP does not get through",
+        ));
+    }
+    let chosen = [
+        ("force_tcp", config.force_tcp && quic.is_none()),
+        ("prefer_udp", config.prefer_udp),
+        ("case_randomization", config.case_randomization),
+    ];
+    for (option, _) in chosen.into_iter().filter(|(_, chosen)| *chosen && !plain) {
+        unfit.push((
+            option,
+            format!("`{option}` does nothing here"),
+            "no upstream of this `forward` is asked in plain DNS",
+            "remove the option",
+        ));
+    }
+    let names_method = directive.options().iter().any(|one| one.name.as_str() == "doh_method");
+    if names_method && !found.iter().any(|one| one.scheme.is_web()) {
+        unfit.push((
+            "doh_method",
+            "`doh_method` does nothing here".to_owned(),
+            "no upstream of this `forward` is asked over HTTPS",
+            "write `https://` or `h3://` before the upstreams' addresses",
+        ));
+    }
+    unfit
 }

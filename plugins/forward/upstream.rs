@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
-use net::client::{PoolOptions, StreamPool};
-use net::tls::Session;
+use net::Runtimes;
+use net::client::{Connections, Over, PoolOptions};
 use tokio::sync::Notify;
 use wire::{Name, Rcode};
 
@@ -33,8 +33,8 @@ pub(crate) struct Options {
     pub(crate) check_domain: Name,
     /// Health checks over TCP.
     pub(crate) check_tcp: bool,
-    /// Everything over TLS, and whom to expect there.
-    pub(crate) session: Option<Session>,
+    /// What is spoken, and whom to expect there.
+    pub(crate) over: Over,
 }
 
 /// How an upstream is.
@@ -58,7 +58,7 @@ pub(crate) struct Upstream {
     pub(crate) options: Options,
     /// One for each worker, so that workers do not wait for each other; a single one if the number
     /// of kept connections is bounded, for that is a bound on all of them.
-    pools: Box<[StreamPool]>,
+    pools: Box<[Connections]>,
     /// Health checks that failed since one succeeded.
     fails: AtomicU32,
     suspect: AtomicBool,
@@ -79,6 +79,7 @@ pub(crate) struct Numbers {
     stream_misses: Counter,
     stream_hits: Counter,
     dropped: Counter,
+    crowded: Counter,
 }
 
 impl Upstream {
@@ -86,19 +87,18 @@ impl Upstream {
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let numbers = Numbers::new(&name, options.session.is_some());
+        let numbers = Numbers::new(&name, &options.over);
         let dropped = numbers.dropped.clone();
         let options_of_pools = PoolOptions {
             expire: options.expire,
             max_idle: options.max_idle_conns,
             max_age: options.max_age,
-            session: options.session.clone(),
             stray: Arc::new(move || dropped.inc(metrics::SHARED)),
+            ..PoolOptions::default()
         };
-        let pool = || StreamPool::new(options_of_pools.clone());
         Self {
             address,
-            pools: (0..pools).map(|_| pool()).collect(),
+            pools: Connections::several(&options.over, &options_of_pools, pools),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
             failed_at: AtomicU64::new(0),
@@ -110,8 +110,23 @@ impl Upstream {
     }
 
     /// The connections of `worker`.
-    pub(crate) fn connections(&self, worker: Worker) -> &StreamPool {
+    pub(crate) fn connections(&self, worker: Worker) -> &Connections {
         &self.pools[worker % self.pools.len()]
+    }
+
+    /// Opens a connection for each worker ahead of the first query, where a handshake makes that
+    /// worth it.
+    pub(crate) fn warm(self: &Arc<Self>, runtimes: &Runtimes) {
+        // A single pool has a bound on idle connections: none are opened before they are needed.
+        if self.options.over == Over::Tcp || self.pools.len() != runtimes.count() {
+            return;
+        }
+        for worker in 0..runtimes.count() {
+            let upstream = Arc::clone(self);
+            runtimes.spawn(worker, async move {
+                upstream.connections(worker).warm(upstream.options.source, upstream.address);
+            });
+        }
     }
 
     /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
@@ -168,9 +183,15 @@ impl Upstream {
 }
 
 impl Numbers {
-    fn new(to: &str, tls: bool) -> Self {
-        // CoreDNS's word.
-        let stream = if tls { "tcp-tls" } else { "tcp" };
+    fn new(to: &str, over: &Over) -> Self {
+        let stream = match over {
+            Over::Tcp => "tcp",
+            // CoreDNS's words, the last two from its listeners: it does not count these.
+            Over::Tls(_) => "tcp-tls",
+            Over::Quic(_) => "quic",
+            Over::Https(..) => "https",
+            Over::H3(..) => "https3",
+        };
         let cache = |name, help, proto| {
             metrics::counter(name, help, &["proxy_name", "to", "proto"], &[PROXY_NAME, to, proto])
         };
@@ -200,6 +221,12 @@ impl Numbers {
             dropped: metrics::counter(
                 "catena_forward_replies_dropped_total",
                 "Messages from an upstream that were not the reply waited for.",
+                &["to"],
+                &[to],
+            ),
+            crowded: metrics::counter(
+                "catena_forward_connections_full_total",
+                "Queries that found all connections to an upstream full, and too many waiting.",
                 &["to"],
                 &[to],
             ),
@@ -240,6 +267,12 @@ impl Numbers {
         if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
     }
 
+    /// A query found no place on any connection.
+    #[cold]
+    pub(crate) fn crowded(&self, worker: Worker) {
+        self.crowded.inc(worker);
+    }
+
     /// Something came that was not the reply.
     #[cold]
     pub(crate) fn dropped(&self, worker: Worker) {
@@ -261,7 +294,7 @@ pub(crate) mod tests {
             check_recursion: true,
             check_domain: Name::root(),
             check_tcp: false,
-            session: None,
+            over: Over::Tcp,
         };
         Upstream::new(SocketAddr::from(([192, 0, 2, 53], port)), options, 1)
     }
