@@ -1,12 +1,14 @@
 //! What takes several questions at once, or a look at what was sent: the rest is in tests.md.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chain::setup::BlockSetup;
-use chain::{Chain, Clock, Kept, Key, Ran, World};
+use chain::{Chain, Clock, Kept, Key, Ran, World, metrics};
 use corefile::Directive;
-use net::client::Simulated;
+use net::client::{Network, Simulated};
+use tokio::time::Instant;
 use wire::{Name, Rtype, Transport};
 
 use super::*;

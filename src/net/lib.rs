@@ -12,6 +12,7 @@ pub mod clock;
 mod handler;
 mod listener;
 mod pool;
+pub mod random;
 mod signal;
 mod stats;
 pub mod stream;

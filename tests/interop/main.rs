@@ -10,6 +10,7 @@ mod authority;
 mod compare;
 mod dnstap;
 mod encrypted;
+mod grpc;
 mod hickory;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]

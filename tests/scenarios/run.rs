@@ -24,6 +24,8 @@ struct State {
     metrics: BTreeMap<String, f64>,
     log: String,
     id: u16,
+    /// How long the last question waited for its answer.
+    took: Duration,
 }
 
 /// Collects log lines while it lives. The log is the process's: one test at a time.
@@ -60,8 +62,15 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
         let mut sim = Sim::new(plugins::REGISTRY, network);
         sim.root.clone_from(&directory);
         let metrics = metrics();
-        let mut state =
-            State { sim, world, directory: directory.clone(), metrics, log: String::new(), id: 1 };
+        let mut state = State {
+            sim,
+            world,
+            directory: directory.clone(),
+            metrics,
+            log: String::new(),
+            id: 1,
+            took: Duration::ZERO,
+        };
         // Files and upstreams that stand before the first question are there from the start.
         let first = scenario.steps.iter().position(|step| matches!(step, Step::Ask { .. }));
         for step in &scenario.steps[..first.unwrap_or(scenario.steps.len())] {
@@ -173,7 +182,9 @@ impl State {
             transport: question.transport,
             port: question.port,
         };
+        let begin = tokio::time::Instant::now();
         let bytes = self.sim.ask(&ask).await;
+        self.took = begin.elapsed();
         tokio::time::sleep(Duration::from_millis(1)).await;
         let shown = bytes.as_deref().map(|bytes| ask::show(&question, bytes)).transpose()?;
         let actual = long_form(shown.as_ref());
@@ -202,6 +213,15 @@ impl State {
                 tokio::time::sleep(time).await;
                 self.settle().await;
                 Ok(())
+            }
+            "took" => {
+                let want = duration(rest)?;
+                // Timers of simulated time go in whole milliseconds.
+                if self.took.abs_diff(want) <= Duration::from_millis(1) {
+                    Ok(())
+                } else {
+                    Err(format!("it took {:?}", self.took))
+                }
             }
             "upstream" => {
                 let (address, count) =

@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::carriers::Shared;
-use super::connection::{DIAL, End, Ends, FAREWELL, LOOK, Load};
+use super::connection::{DIAL, End, FAREWELL, LOOK, Load};
 use super::connections::Over;
 use super::web::Answer;
-use super::{h3, https, late, quic};
+use super::{Ends, h3, https, late, quic};
 
 /// Queries on one connection at once, if the other side allows as many; RFC 9113 section 6.5.2 asks
 /// servers for no less.

@@ -12,10 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::carrier::{self, Broken, Carrier, Ticket};
-use super::connection::Ends;
 use super::connections::Over;
 use super::web::Answer;
-use super::{Crowded, PoolOptions, Source, late};
+use super::{Crowded, Ends, PoolOptions, Source, late};
 use crate::workers::current_worker;
 
 /// Open connections of one pool.

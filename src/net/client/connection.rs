@@ -8,7 +8,7 @@
 use std::collections::hash_map::{Entry as Place, HashMap};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::late;
 use super::pool::{PoolOptions, Shared};
+use super::{Ends, late};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -38,16 +38,6 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 const INBOX: usize = 8;
 /// What is read at once at most, but for long messages.
 const READ: usize = 4096;
-
-/// Between whom a connection is; one for another upstream, from another address or in another
-/// runtime is of no use to a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub(super) source: Option<IpAddr>,
-    pub(super) to: SocketAddr,
-    /// A connection lives in the runtime that opened it.
-    pub(super) worker: Option<usize>,
-}
 
 /// A connection as queries see it.
 pub(super) struct Connection {

@@ -12,11 +12,10 @@ use h3_quinn::OpenStreams;
 use quinn::VarInt;
 
 use super::carrier::Broken;
-use super::connection::Ends;
 use super::https::useless;
 use super::quic::{self, Line, QuicSession};
 use super::web::{Answer, Reading, Resource};
-use super::{Unfit, unfit};
+use super::{Ends, Unfit, unfit};
 use crate::tls::Session;
 
 /// What TLS calls HTTP/3 (RFC 9114 section 3.1).

@@ -14,9 +14,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use super::carrier::{Broken, STREAMS};
-use super::connection::{Ends, dial};
-use super::socket;
+use super::connection::dial;
 use super::web::{Answer, Reading, Resource};
+use super::{Ends, socket};
 use crate::tls::Session;
 
 pub(super) type Link = SendRequest<Bytes>;

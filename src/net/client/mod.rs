@@ -4,10 +4,15 @@ mod carrier;
 mod carriers;
 mod connection;
 mod connections;
+mod datagrams;
+mod grpc;
 mod h3;
+mod http2;
 mod https;
 mod pool;
 mod quic;
+mod redis;
+pub mod resp;
 mod template;
 mod web;
 
@@ -24,8 +29,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 pub use connections::{Carried, Connections, Over};
+pub use datagrams::{DatagramPool, Watch};
+pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
+pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
 pub use quic::QuicSession;
+pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 pub use template::Template;
 pub use web::{Method, Resource};
 
@@ -45,6 +54,12 @@ pub trait Simulated: Send + Sync {
 
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
+
+    /// What a Redis says to a command; `None`: there is none.
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, command);
+        None
+    }
 }
 
 /// Where upstreams are.
@@ -80,6 +95,16 @@ impl Source<'_> {
             let _ = tell.set(local);
         }
     }
+}
+
+/// Between whom a socket is; one for another upstream, from another address or in another runtime
+/// is of no use to a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    /// A socket lives in the runtime that opened it.
+    worker: Option<usize>,
 }
 
 impl Network {

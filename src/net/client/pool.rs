@@ -10,8 +10,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{self, Connection, Ends, Ticket};
-use super::{Accept, Network, Source, late, simulated, socket};
+use super::connection::{self, Connection, Ticket};
+use super::{Accept, Ends, Network, Source, late, simulated, socket};
 use crate::tls::Session;
 use crate::workers::current_worker;
 

@@ -17,9 +17,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::carrier::Broken;
-use super::connection::Ends;
 use super::web::Answer;
-use super::{Unfit, any_source, h3, socket, unfit};
+use super::{Ends, Unfit, any_source, h3, socket, unfit};
 use crate::tls::Session;
 use crate::udp::sys;
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
 use wire::{Failure, Rcode, Reply, Transport};
 
-use super::Forward;
+use super::Group;
 use super::message::{Question, Verdict, restore_case};
 use super::taps::Taps;
 use super::upstream::Upstream;
@@ -41,7 +41,7 @@ enum Datagram {
     Doubtful,
 }
 
-impl Forward {
+impl Group {
     /// Asks `upstream`; the reply is loaded into `reply`.
     pub(super) async fn exchange(
         &self,
@@ -57,12 +57,13 @@ impl Forward {
             || self.config.force_tcp
             || !self.config.prefer_udp && question.connected;
         if stream {
-            self.ask_stream(upstream, question, into, reply, end, taps).await?;
+            Box::pin(self.ask_stream(upstream, question, into, reply, end, taps)).await?;
         } else {
             let datagram = self.ask_udp(upstream, question, into, reply, end, taps).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                let whole = self.ask_stream(upstream, question, into, reply, end, taps).await;
+                let whole = Box::pin(self.ask_stream(upstream, question, into, reply, end, taps));
+                let whole = whole.await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
@@ -88,18 +89,19 @@ impl Forward {
     ) -> Result<Datagram, Trouble> {
         question.renew(true).map_err(Trouble::Ours)?;
         let (asked, local) = (taps.now(), OnceLock::new());
-        upstream.numbers.opened_udp(question.worker);
         // Written and read in one task; atomic only because the future moves between threads.
         let doubtful = AtomicBool::new(false);
         let question = &*question;
-        let mut accept = |bytes: &[u8]| match take(question, bytes, reply) {
+        let numbers = &upstream.numbers;
+        let strange = |records| numbers.strange(question.worker, records);
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, strange) {
             Taken::Yes => true,
             Taken::Doubtful => {
                 doubtful.store(true, Ordering::Relaxed);
                 false
             }
             Taken::No => {
-                upstream.numbers.dropped(question.worker);
+                numbers.dropped(question.worker);
                 false
             }
         };
@@ -108,7 +110,15 @@ impl Forward {
         let timeout = self.timeout(end);
         let message = &question.message;
         let outcome = {
-            let asking = self.network.ask_udp(source, to, message, timeout, into, &mut accept);
+            let asking = upstream.datagrams(question.worker).ask(
+                &self.network,
+                source,
+                to,
+                message,
+                timeout,
+                into,
+                &mut accept,
+            );
             let mut asking = pin!(asking);
             let mut grace: Option<Pin<Box<Sleep>>> = None;
             poll_fn(|context| {
@@ -161,10 +171,12 @@ impl Forward {
         }
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
+        let numbers = &upstream.numbers;
+        let strange = |records| numbers.strange(question.worker, records);
         let mut accept = |bytes: &[u8]| {
-            let taken = matches!(take(question, bytes, reply), Taken::Yes);
+            let taken = matches!(take(question, bytes, reply, strange), Taken::Yes);
             if !taken {
-                upstream.numbers.dropped(question.worker);
+                numbers.dropped(question.worker);
             }
             taken
         };
@@ -193,14 +205,24 @@ impl Forward {
     }
 }
 
-enum Taken {
+/// What a message was taken for.
+pub(super) enum Taken {
+    /// The reply.
     Yes,
+    /// The reply, but it cannot be read, or does not keep the case of the name.
     Doubtful,
+    /// Something else.
     No,
 }
 
-/// Loads `bytes` into `reply` if they are the reply.
-fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
+/// Loads `bytes` into `reply` if they are the reply; records that do not belong to the question are
+/// left out, and `strange` gets their number.
+pub(super) fn take(
+    question: &Question,
+    bytes: &[u8],
+    reply: &mut Reply,
+    strange: impl FnOnce(usize),
+) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
             Some(name) => {
@@ -220,7 +242,13 @@ fn take(question: &Question, bytes: &[u8], reply: &mut Reply) -> Taken {
         Verdict::Foreign => return Taken::No,
     };
     match loaded {
-        Ok(()) => Taken::Yes,
+        Ok(()) => {
+            let dropped = if question.ordinary { reply.keep_what_belongs() } else { 0 };
+            if dropped > 0 {
+                strange(dropped);
+            }
+            Taken::Yes
+        }
         // Some servers cut a message off in the middle of a record, with TC or without.
         Err(_) => Taken::Doubtful,
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use net::client::{Connections, Network, Over};
 use wire::{HEADER, Rtype};
 
-use super::random;
 use super::upstream::Upstream;
+use net::random;
 
 /// How long a check may take.
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::Runtimes;
-use net::client::{Connections, Over, PoolOptions};
+use net::client::{Connections, DatagramPool, Over, PoolOptions, Watch};
 use tokio::sync::Notify;
 use wire::{Name, Rcode};
 
@@ -59,6 +59,8 @@ pub(crate) struct Upstream {
     /// One for each worker, so that workers do not wait for each other; a single one if the number
     /// of kept connections is bounded, for that is a bound on all of them.
     pools: Box<[Connections]>,
+    /// One for each worker.
+    datagrams: Box<[DatagramPool]>,
     /// Health checks that failed since one succeeded.
     fails: AtomicU32,
     suspect: AtomicBool,
@@ -75,11 +77,31 @@ pub(crate) struct Numbers {
     to: String,
     durations: [OnceLock<Histogram>; COMMON_RCODES],
     check_failures: Counter,
-    udp_misses: Counter,
+    datagrams: Datagrams,
     stream_misses: Counter,
     stream_hits: Counter,
     dropped: Counter,
     crowded: Counter,
+    strange: Counter,
+}
+
+/// Counts datagrams.
+#[derive(Clone)]
+struct Datagrams {
+    worker: Worker,
+    fresh: Counter,
+    reused: Counter,
+    dropped: Counter,
+}
+
+impl Watch for Datagrams {
+    fn leaves(&self, reused: bool) {
+        if reused { self.reused.inc(self.worker) } else { self.fresh.inc(self.worker) }
+    }
+
+    fn stray(&self) {
+        self.dropped.inc(self.worker);
+    }
 }
 
 impl Upstream {
@@ -99,6 +121,9 @@ impl Upstream {
         Self {
             address,
             pools: Connections::several(&options.over, &options_of_pools, pools),
+            datagrams: (0..workers.max(1))
+                .map(|worker| DatagramPool::new(numbers.datagrams(worker)))
+                .collect(),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
             failed_at: AtomicU64::new(0),
@@ -127,6 +152,11 @@ impl Upstream {
                 upstream.connections(worker).warm(upstream.options.source, upstream.address);
             });
         }
+    }
+
+    /// The sockets of `worker`.
+    pub(crate) fn datagrams(&self, worker: Worker) -> &DatagramPool {
+        &self.datagrams[worker % self.datagrams.len()]
     }
 
     /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
@@ -202,6 +232,19 @@ impl Numbers {
                 proto,
             )
         };
+        let hits = |proto| {
+            cache(
+                "coredns_proxy_conn_cache_hits_total",
+                "Counter of connection cache hits per upstream and protocol.",
+                proto,
+            )
+        };
+        let dropped = metrics::counter(
+            "catena_forward_replies_dropped_total",
+            "Messages from an upstream that were not the reply waited for.",
+            &["to"],
+            &[to],
+        );
         Self {
             to: to.to_owned(),
             durations: [const { OnceLock::new() }; COMMON_RCODES],
@@ -211,16 +254,18 @@ impl Numbers {
                 &["proxy_name", "to"],
                 &[PROXY_NAME, to],
             ),
-            udp_misses: misses("udp"),
+            datagrams: Datagrams {
+                worker: metrics::SHARED,
+                fresh: misses("udp"),
+                reused: hits("udp"),
+                dropped: dropped.clone(),
+            },
             stream_misses: misses(stream),
-            stream_hits: cache(
-                "coredns_proxy_conn_cache_hits_total",
-                "Counter of connection cache hits per upstream and protocol.",
-                stream,
-            ),
-            dropped: metrics::counter(
-                "catena_forward_replies_dropped_total",
-                "Messages from an upstream that were not the reply waited for.",
+            stream_hits: hits(stream),
+            dropped,
+            strange: metrics::counter(
+                "catena_forward_records_dropped_total",
+                "Records in replies of an upstream that did not belong to the question.",
                 &["to"],
                 &[to],
             ),
@@ -257,9 +302,9 @@ impl Numbers {
         )
     }
 
-    /// A datagram socket was opened: always a fresh one, for its unguessable port.
-    pub(crate) fn opened_udp(&self, worker: Worker) {
-        self.udp_misses.inc(worker);
+    /// Counts the datagrams of `worker`.
+    fn datagrams(&self, worker: Worker) -> Arc<Datagrams> {
+        Arc::new(Datagrams { worker, ..self.datagrams.clone() })
     }
 
     /// A connection carried a query.
@@ -271,6 +316,12 @@ impl Numbers {
     #[cold]
     pub(crate) fn crowded(&self, worker: Worker) {
         self.crowded.inc(worker);
+    }
+
+    /// So many records of a reply did not belong to the question.
+    #[cold]
+    pub(crate) fn strange(&self, worker: Worker, records: usize) {
+        self.strange.add(worker, records as u64);
     }
 
     /// Something came that was not the reply.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::random;
 use super::upstream::{State, Upstream};
+use net::random;
 
 /// Upstreams of one `forward`, files and host names expanded: the bits of a word.
 pub(crate) const MAX_UPSTREAMS: usize = 64;
@@ -31,7 +31,7 @@ impl Policy {
     }
 
     /// The order for one query among `count` upstreams.
-    fn order(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
+    pub(crate) fn order(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
         let mut order = [0; MAX_UPSTREAMS];
         for (place, index) in order.iter_mut().zip(0..count.min(MAX_UPSTREAMS) as u8) {
             *place = index;
@@ -122,7 +122,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forward::upstream::tests::upstream;
+    use crate::upstream::tests::upstream;
     use std::sync::Arc;
 
     fn ports(walk: &mut Walk<'_>, count: usize) -> Vec<u16> {

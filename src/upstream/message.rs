@@ -6,9 +6,9 @@ use std::ops::Range;
 use chain::metrics::Worker;
 use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Query, Rcode, Rtype, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, Section, name};
 
-use super::random;
+use net::random;
 
 /// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
@@ -27,6 +27,8 @@ pub(crate) struct Question {
     mixed: bool,
     /// Whether the client asked over a connection.
     pub(crate) connected: bool,
+    /// Whether the sections of the reply mean what they do in a reply to a query.
+    pub(crate) ordinary: bool,
     /// Who counts.
     pub(crate) worker: Worker,
 }
@@ -64,6 +66,7 @@ impl Question {
             client: if mixable { query.original_name().to_vec() } else { Vec::new() },
             mixed: false,
             connected: query.transport.proto() == "tcp",
+            ordinary: query.opcode() == Opcode::QUERY && !query.qtype().is_transfer(),
             worker: query.worker,
         })
     }
