@@ -41,7 +41,7 @@ need-cargo-fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
 # The programs that tests/interop compares with, and the packages that have them.
-PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound fstrm_capture:fstrm-bin \
+PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound dnsdist:dnsdist fstrm_capture:fstrm-bin \
 	dnstap-read:bind9-dnsutils redis-server:redis-server
 
 need-peers:

@@ -27,4 +27,4 @@ pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use room::{Room, Waiting};
 pub use stats::{Stats, StatsSnapshot};
 pub use udp::{give_memory_back, use_large_pages};
-pub use workers::{Limits, Workers, current_worker};
+pub use workers::{Limits, Runtimes, Workers, current_worker};

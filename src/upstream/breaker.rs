@@ -137,7 +137,7 @@ impl Circuit {
             let (begun, all, failed) = if over { (millis, 0, 0) } else { (begun, all, failed) };
             // Halves say the same as the whole.
             let (all, failed) = if all == 0xFFFF { (all / 2, failed / 2) } else { (all, failed) };
-            u64::from(begun) << 32 | (all + 1) << 16 | failed + u64::from(bad)
+            u64::from(begun) << 32 | (all + 1) << 16 | (failed + u64::from(bad))
         };
         let (set, order) = (Ordering::Relaxed, Ordering::Relaxed);
         // Cannot fail: the closure never says no.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use net::client::Method;
 use wire::{Name, Rcode};
 
 use super::breaker::Breaker;
@@ -136,6 +137,8 @@ pub struct Config {
     pub tls: Tls,
     /// What the certificates of all upstreams must be for.
     pub tls_servername: Option<Token>,
+    /// How queries go over HTTPS.
+    pub doh_method: Method,
 }
 
 /// `tls`: the files it names.
@@ -190,6 +193,7 @@ impl Default for Config {
             case_randomization: false,
             tls: Tls::default(),
             tls_servername: None,
+            doh_method: Method::Post,
         }
     }
 }
@@ -318,7 +322,7 @@ impl Reading {
                 to::server_name(name, name.as_str())?;
                 config.tls_servername = Some(name.clone());
             }
-            "doh_method" => return Err(to::later(&option.name, "option `doh_method`")),
+            "doh_method" => config.doh_method = words::doh_method(args.required("METHOD")?)?,
             _ => {
                 let known = [O::NAMES, OPTIONS].concat();
                 return Err(directive.unknown_option(option, &known));

@@ -10,10 +10,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::Exchange;
-use net::client::Source;
+use net::client::{Crowded, Over, Source, Unfit};
 use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
-use wire::{Failure, Rcode, Reply};
+use wire::{Failure, Rcode, Reply, Transport};
 
 use super::Group;
 use super::members::Member;
@@ -32,6 +32,8 @@ pub(super) enum Trouble {
     Theirs(&'static str, SocketAddr, io::Error),
     /// This machine's: no sockets, no memory, no random numbers.
     Ours(io::Error),
+    /// All connections to the upstream are full.
+    Crowded,
 }
 
 /// What came over UDP.
@@ -109,7 +111,7 @@ impl Group {
         let begun = Instant::now();
         let member = attempt.member;
         let upstream = &*member.upstream;
-        let stream = upstream.options.session.is_some()
+        let stream = upstream.options.over != Over::Tcp
             || member.force_tcp
             || !member.prefer_udp && question.connected;
         let mut asked = false;
@@ -213,7 +215,7 @@ impl Group {
         taps.tell(&Exchange {
             upstream: to,
             local: local.get().copied(),
-            connected: false,
+            transport: Transport::Udp,
             question: message,
             asked,
             reply: came.then(|| (&into[..], taps.now())),
@@ -236,6 +238,15 @@ impl Group {
         let Attempt { member, taps, .. } = attempt;
         let upstream = &*member.upstream;
         question.renew(false).map_err(Trouble::Ours)?;
+        if matches!(upstream.options.over, Over::Quic(_)) {
+            if question.is_transfer() {
+                // As in CoreDNS: it takes several messages, and one goes back.
+                reply.clear();
+                reply.set_rcode(Rcode::NOTIMP);
+                return Ok(());
+            }
+            question.drop_keepalive();
+        }
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
         let numbers = &upstream.numbers;
@@ -267,16 +278,17 @@ impl Group {
         taps.tell(&Exchange {
             upstream: to,
             local: local.get().copied(),
-            connected: true,
+            transport: upstream.options.over.transport(),
             question: message,
             asked,
             reply: asked_over.is_ok().then(|| (&into[..], taps.now())),
         });
-        let reused = asked_over.map_err(|error| {
-            let proto = if upstream.options.session.is_some() { "tls" } else { "tcp" };
-            trouble(proto, to, error)
-        })?;
-        upstream.numbers.used_stream(question.worker, reused.0);
+        let carried =
+            asked_over.map_err(|error| trouble(upstream.options.over.word(), to, error))?;
+        upstream.numbers.used_stream(question.worker, carried.reused);
+        if carried.age > 0 {
+            reply.edit_ttls(|_, ttl| ttl.saturating_sub(carried.age));
+        }
         Ok(())
     }
 }
@@ -362,8 +374,14 @@ const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
 fn trouble(proto: &'static str, to: SocketAddr, error: io::Error) -> Trouble {
     match error.raw_os_error() {
         Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
+        _ if is::<Crowded>(&error) => Trouble::Crowded,
         _ => Trouble::Theirs(proto, to, error),
     }
+}
+
+/// Whether this is what the error says.
+fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<E>())
 }
 
 /// The last trouble as the client and the log are told; `None`: nobody was asked at all.
@@ -372,6 +390,7 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
         None => Failure::servfail("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => super::overload(format!("cannot ask upstreams: {error}")),
+        Some(Trouble::Crowded) => super::overload(Crowded.to_string()),
         // The words that operators search for: "i/o timeout", "connection refused".
         Some(Trouble::Theirs(proto, to, error)) => match error.kind() {
             io::ErrorKind::TimedOut => Failure::servfail(format!("read {proto} {to}: i/o timeout"))
@@ -385,6 +404,8 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
             // What TLS does not like: a certificate, mostly. The error says which and why.
             io::ErrorKind::InvalidData => Failure::servfail(format!("{proto} {to}: {error}"))
                 .extended(ede::NETWORK_ERROR, format!("{to} failed to prove who it is")),
+            _ if is::<Unfit>(&error) => Failure::servfail(format!("{proto} {to}: {error}"))
+                .extended(ede::NETWORK_ERROR, format!("{to} gave no reply: {error}")),
             _ => Failure::servfail(format!("read {proto} {to}: {error}"))
                 .extended(ede::NETWORK_ERROR, format!("{to} could not be reached")),
         },

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::client::{Network, PoolOptions, StreamPool};
+use net::client::{Connections, Network, Over};
 use tokio::time::Instant;
 use wire::{HEADER, Rtype};
 
@@ -62,9 +62,9 @@ async fn check(upstream: &Upstream, network: &Network) -> io::Result<()> {
     let mut into = Vec::new();
     let mut accept = |reply: &[u8]| is_reply(&message, reply);
     let (source, to) = (options.source, upstream.address);
-    if options.check_tcp || options.session.is_some() {
+    if options.check_tcp || options.over != Over::Tcp {
         // A connection of its own: one that is kept says nothing about new ones.
-        let once = StreamPool::new(PoolOptions::once(options.session.clone()));
+        let once = Connections::once(&options.over);
         once.ask(network, source, to, &message, TIMEOUT, &mut into, &mut accept).await.map(drop)
     } else {
         network.ask_udp(source, to, &message, TIMEOUT, &mut into, &mut accept).await

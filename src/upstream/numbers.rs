@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
-use net::client::Watch;
+use net::client::{Over, Watch};
 use wire::Rcode;
 
 /// Rcodes whose histogram is found without a lock; others come from no known server.
@@ -20,6 +20,7 @@ pub(crate) struct Numbers {
     stream_misses: Counter,
     stream_hits: Counter,
     pub(crate) dropped: Counter,
+    crowded: Counter,
     strange: Counter,
     pub(crate) silences: Counter,
     pub(crate) opened: Counter,
@@ -48,9 +49,15 @@ impl Watch for Datagrams {
 
 impl Numbers {
     /// Those of the upstream `to` of a plugin.
-    pub(crate) fn new(who: &'static str, to: &str, tls: bool) -> Self {
-        // CoreDNS's word.
-        let stream = if tls { "tcp-tls" } else { "tcp" };
+    pub(crate) fn new(who: &'static str, to: &str, over: &Over) -> Self {
+        let stream = match over {
+            Over::Tcp => "tcp",
+            // CoreDNS's words, the last two from its listeners: it does not count these.
+            Over::Tls(_) => "tcp-tls",
+            Over::Quic(_) => "quic",
+            Over::Https(..) => "https",
+            Over::H3(..) => "https3",
+        };
         let cache = |name, help, proto| {
             metrics::counter(name, help, &["proxy_name", "to", "proto"], &[who, to, proto])
         };
@@ -94,6 +101,10 @@ impl Numbers {
             stream_misses: misses(stream),
             stream_hits: hits(stream),
             dropped,
+            crowded: own(
+                "catena_forward_connections_full_total",
+                "Queries that found all connections to an upstream full, and too many waiting.",
+            ),
             strange: own(
                 "catena_forward_records_dropped_total",
                 "Records in replies of an upstream that did not belong to the question.",
@@ -161,6 +172,12 @@ impl Numbers {
     #[cold]
     pub(crate) fn stepped_in(&self, worker: Worker) {
         self.stand_ins.inc(worker);
+    }
+
+    /// A query found no place on any connection.
+    #[cold]
+    pub(crate) fn crowded(&self, worker: Worker) {
+        self.crowded.inc(worker);
     }
 
     /// So many records of a reply did not belong to the question.

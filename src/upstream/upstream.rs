@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chain::metrics::{self, Worker};
-use net::client::{DatagramPool, PoolOptions, StreamPool};
+use net::Runtimes;
+use net::client::{Connections, DatagramPool, Over, PoolOptions};
 use net::clock;
-use net::tls::Session;
 use tokio::sync::Notify;
 use wire::{Moment, Name, Rcode};
 
@@ -45,8 +45,8 @@ pub(crate) struct Options {
     pub(crate) check_domain: Name,
     /// Health checks over TCP.
     pub(crate) check_tcp: bool,
-    /// Everything over TLS, and whom to expect there.
-    pub(crate) session: Option<Session>,
+    /// What is spoken, and whom to expect there.
+    pub(crate) over: Over,
     /// Which answers speak against it.
     pub(crate) breaker: Option<Breaker>,
     /// Which of a hundred times is to be known.
@@ -76,7 +76,7 @@ pub(crate) struct Upstream {
     pub(crate) options: Options,
     /// One for each worker, so that workers do not wait for each other; a single one if the number
     /// of kept connections is bounded, for that is a bound on all of them.
-    pools: Box<[StreamPool]>,
+    pools: Box<[Connections]>,
     /// One for each worker.
     datagrams: Box<[DatagramPool]>,
     /// Health checks that failed since one succeeded.
@@ -106,19 +106,18 @@ impl Upstream {
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let numbers = Numbers::new(options.who.name(), &name, options.session.is_some());
+        let numbers = Numbers::new(options.who.name(), &name, &options.over);
         let dropped = numbers.dropped.clone();
         let options_of_pools = PoolOptions {
             expire: options.expire,
             max_idle: options.max_idle_conns,
             max_age: options.max_age,
-            session: options.session.clone(),
             stray: Arc::new(move || dropped.inc(metrics::SHARED)),
+            ..PoolOptions::default()
         };
-        let pool = || StreamPool::new(options_of_pools.clone());
         Self {
             address,
-            pools: (0..pools).map(|_| pool()).collect(),
+            pools: Connections::several(&options.over, &options_of_pools, pools),
             datagrams: (0..workers.max(1))
                 .map(|worker| DatagramPool::new(numbers.datagrams(worker)))
                 .collect(),
@@ -139,8 +138,23 @@ impl Upstream {
     }
 
     /// The connections of `worker`.
-    pub(crate) fn connections(&self, worker: Worker) -> &StreamPool {
+    pub(crate) fn connections(&self, worker: Worker) -> &Connections {
         &self.pools[worker % self.pools.len()]
+    }
+
+    /// Opens a connection for each worker ahead of the first query, where a handshake makes that
+    /// worth it.
+    pub(crate) fn warm(self: &Arc<Self>, runtimes: &Runtimes) {
+        // A single pool has a bound on idle connections: none are opened before they are needed.
+        if self.options.over == Over::Tcp || self.pools.len() != runtimes.count() {
+            return;
+        }
+        for worker in 0..runtimes.count() {
+            let upstream = Arc::clone(self);
+            runtimes.spawn(worker, async move {
+                upstream.connections(worker).warm(upstream.options.source, upstream.address);
+            });
+        }
     }
 
     /// The sockets of `worker`.
@@ -332,7 +346,7 @@ pub(crate) mod tests {
             check_recursion: true,
             check_domain: Name::root(),
             check_tcp: false,
-            session: None,
+            over: Over::Tcp,
             breaker: None,
             percentile: None,
             who: Who::Forward,

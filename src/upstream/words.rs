@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use corefile::{Args, Diagnostic, Directive, Token};
+use net::client::Method;
 use wire::{Name, Rcode};
 
 use super::breaker::Breaker;
@@ -53,6 +54,16 @@ pub(crate) fn positive(token: &Token) -> Result<Duration, Diagnostic> {
             .help("write for example `2s`, the default"));
     }
     Ok(duration)
+}
+
+pub(crate) fn doh_method(token: &Token) -> Result<Method, Diagnostic> {
+    match token.as_str() {
+        "POST" => Ok(Method::Post),
+        "GET" => Ok(Method::Get),
+        _ => Err(Diagnostic::error(token.span, "doh_method must be either POST or GET")
+            .label("expected a method of HTTP")
+            .help("write `POST`, the default, or `GET`, whose answers caches on the way may keep")),
+    }
 }
 
 pub(crate) fn policy(args: &mut Args<'_>) -> Result<Policy, Diagnostic> {

@@ -1,13 +1,22 @@
 //! The client side: asks upstreams, over the system's network or one that a test made up.
 
+mod carrier;
+mod carriers;
 mod connection;
+mod connections;
 mod datagrams;
 mod grpc;
+mod h3;
 mod http2;
+mod https;
 mod pool;
+mod quic;
 mod redis;
 pub mod resp;
+mod template;
+mod web;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -19,11 +28,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+pub use connections::{Carried, Connections, Over};
 pub use datagrams::{DatagramPool, Watch};
 pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
 pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
+pub use quic::QuicSession;
 pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
+pub use template::Template;
+pub use web::{Method, Resource};
 
 use crate::udp::sys;
 
@@ -193,6 +206,57 @@ async fn receive(
 
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
+}
+
+/// An upstream is there, but what it gave is no reply. Found inside an [`io::Error`].
+#[derive(Debug)]
+pub struct Unfit(pub String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+fn unfit(why: Unfit) -> io::Error {
+    io::Error::other(why)
+}
+
+/// All connections to an upstream are full, and too many wait for a place. Found inside an
+/// [`io::Error`].
+#[derive(Debug)]
+pub struct Crowded;
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many queries wait for a place on a connection")
+    }
+}
+
+impl std::error::Error for Crowded {}
+
+/// Asks over a connection to an upstream that a test made up.
+async fn simulated(
+    world: &dyn Simulated,
+    to: SocketAddr,
+    message: &[u8],
+    end: Instant,
+    into: &mut Vec<u8>,
+    accept: Accept<'_>,
+) -> io::Result<()> {
+    let Some((delay, reply)) = world.tcp(to, message) else {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    };
+    let comes = Instant::now() + delay;
+    tokio::time::sleep_until(comes.min(end)).await;
+    if comes <= end && accept(&reply) {
+        *into = reply;
+        return Ok(());
+    }
+    tokio::time::sleep_until(end).await;
+    Err(late())
 }
 
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
