@@ -159,7 +159,7 @@ impl Connections {
         let (ours, framed) = framed(message)?;
         if let Network::Simulated(world) = network {
             let mut restored = |reply: &[u8]| accept(&with_id(reply, ours));
-            super::simulated(&**world, to, &framed[2..], end, into, &mut restored).await?;
+            super::simulated_stream(&**world, to, &framed[2..], end, into, &mut restored).await?;
             *into = with_id(into, ours);
             return Ok(Carried { reused: false, age: 0 });
         }

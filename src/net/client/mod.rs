@@ -238,7 +238,7 @@ impl fmt::Display for Crowded {
 impl std::error::Error for Crowded {}
 
 /// Asks over a connection to an upstream that a test made up.
-async fn simulated(
+async fn simulated_stream(
     world: &dyn Simulated,
     to: SocketAddr,
     message: &[u8],

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{self, Connection, Ticket};
-use super::{Accept, Ends, Network, Source, late, simulated, socket};
+use super::{Accept, Ends, Network, Source, late, simulated_stream, socket};
 use crate::tls::Session;
 use crate::workers::current_worker;
 
@@ -167,7 +167,7 @@ impl StreamPool {
     ) -> io::Result<Reused> {
         let end = Instant::now() + timeout;
         if let Network::Simulated(world) = network {
-            simulated(&**world, to, message, end, into, accept).await?;
+            simulated_stream(&**world, to, message, end, into, accept).await?;
             return Ok(Reused(false));
         }
         if !(2..=usize::from(u16::MAX)).contains(&message.len()) {
