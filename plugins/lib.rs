@@ -23,6 +23,7 @@ pub mod file;
 pub mod filter;
 pub mod forward;
 pub mod geoip;
+pub mod grpc;
 pub mod header;
 pub mod health;
 pub mod hosts;
@@ -109,7 +110,7 @@ pub const REGISTRY: Registry = &[
     Known("etcd"),
     Built(&r#loop::PLUGIN),
     Built(&forward::PLUGIN),
-    Known("grpc"),
+    Built(&grpc::PLUGIN),
     Built(&erratic::PLUGIN),
     Built(&whoami::PLUGIN),
     Built(&on::PLUGIN),

@@ -62,7 +62,8 @@ impl Cache {
             match (found, self.config.stale) {
                 (Found::Fresh(_, entry), _) => return self.tell_fresh(&entry, query, reply),
                 (Found::Stale(_, entry), Some(stale)) => {
-                    self.verify(&entry, stale, query, reply, next).await;
+                    // Boxed, because it is rare: what waits for each miss stays small.
+                    Box::pin(self.verify(&entry, stale, query, reply, next)).await;
                     return Ok(Step::Done);
                 }
                 _ => {}
@@ -105,9 +106,11 @@ impl Cache {
         next: Next<'_>,
     ) {
         let limit = stale.verify.unwrap_or_default();
-        let tracked = !stale.recheck.is_zero();
-        let may_ask = !tracked || entry.begin_renewal(query.now);
-        let member = self.flights.join(query).filter(|_| may_ask);
+        // While somebody asks, all wait for that; only an attempt that failed makes a pause.
+        let pause = !stale.recheck.is_zero()
+            && !entry.may_renew(query.now)
+            && !self.flights.is_under_way(query);
+        let member = if pause { None } else { self.flights.join(query) };
         let renewed = match member {
             None => false,
             Some(member) if query.depth > 0 || limit.is_zero() => {
@@ -337,7 +340,9 @@ impl Cache {
         let mut outcome = Outcome::Private;
         if half.is_some() || awaited() {
             let extras = self.extras(half, verdict.answering, query);
-            let entry = Entry::new(&Key::of(query), query.now, verdict.ttl, facts, reply, extras);
+            let space = half.map(|half| self.store.half(half));
+            let key = Key::of(query);
+            let entry = Entry::new(&key, space, query.now, verdict.ttl, facts, reply, extras);
             if let Some(entry) = entry {
                 if let Some(half) = half {
                     self.keep(half, &entry, query);
@@ -370,7 +375,7 @@ impl Cache {
 
     fn keep(&self, half: Half, entry: &Arc<Entry>, query: &Query) {
         let evicted = self.store.keep(half, &Key::of(query), entry, &self.config);
-        self.counts(query).evicted(half, query, evicted);
+        self.counts(query).evicted(half, query, evicted.own + evicted.any);
     }
 
     /// A failure of the chain itself. That no upstream could be reached is remembered: "a resolver
@@ -391,7 +396,8 @@ impl Cache {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
             let extras = Extras::default();
             let ttl = self.config.servfail;
-            let entry = Entry::new(&Key::of(query), query.now, ttl, facts, reply, extras);
+            let space = Some(self.store.half(Half::Denial));
+            let entry = Entry::new(&Key::of(query), space, query.now, ttl, facts, reply, extras);
             if let Some(entry) = entry {
                 self.keep(Half::Denial, &entry, query);
             }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use chain::ZoneSet;
-use chain::memory::Memory;
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
 
@@ -29,7 +28,7 @@ impl Half {
 /// The bounds of one half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Capacity in units of one KiB, of which every entry weighs at least one.
+    /// Entries, each of which stands for one KiB of memory.
     pub(super) capacity: u64,
     /// No entry lives longer, in seconds.
     pub(super) max_ttl: u32,
@@ -130,23 +129,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Makes both halves as small as the process's memory demands, each by the same share.
-    pub(super) fn fit(&mut self, memory: &Memory, directive: &Directive) -> Option<Diagnostic> {
-        let asked = self.success.capacity.saturating_add(self.denial.capacity);
-        let granted = memory.take(asked.saturating_mul(1024)) / 1024;
-        if granted >= asked {
-            return None;
+    /// The bounds of one half.
+    pub(super) fn limits(&self, half: Half) -> &Limits {
+        match half {
+            Half::Success => &self.success,
+            Half::Denial => &self.denial,
         }
-        for half in [&mut self.success, &mut self.denial] {
-            let share = u128::from(half.capacity) * u128::from(granted) / u128::from(asked);
-            half.capacity = (share as u64).max(MIN_CAPACITY);
-        }
-        let (success, denial) = (self.success.capacity, self.denial.capacity);
-        Some(
-            Diagnostic::warning(directive.span, "GOMEMLIMIT has no room for the whole cache")
-                .label(format!("has {success} and {denial} entries now"))
-                .help("raise the limit, or lower the capacities of `success` and `denial`"),
-        )
     }
 
     /// Reads the directive; `block_zones` is what it caches without zones of its own. Warnings go
@@ -327,12 +315,37 @@ fn percent(token: &Token) -> Result<u32, Diagnostic> {
     }
 }
 
-/// `serve_stale [DURATION] [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify [VERIFY_TIMEOUT
-/// [RESPONSE_TTL [FAILURE_RECHECK]]]]`; a duration of zero turns it off.
+/// RFC 8767 section 5: a client response timer of 1.8 seconds, a TTL of 30 seconds, a failure recheck
+/// timer of 30 seconds, and a maximum stale timer of one to three days.
+const RFC_8767: Stale = Stale {
+    up_to: 24 * 3600,
+    verify: Some(Duration::from_millis(1800)),
+    ttl: 30,
+    recheck: Duration::from_secs(30),
+};
+
+/// `serve_stale [DURATION|forever] [immediate [RESPONSE_TTL [FAILURE_RECHECK]] | verify
+/// [VERIFY_TIMEOUT [RESPONSE_TTL [FAILURE_RECHECK]]] | rfc8767]`; a duration of zero turns it off.
 fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
     let mut args = option.args();
-    let up_to = args.optional::<Duration>("DURATION")?.unwrap_or(Duration::from_secs(3600));
+    let first = args.peek().map(|token| token.as_str().to_ascii_lowercase());
+    let up_to = match first.as_deref() {
+        Some("rfc8767") => None,
+        Some("forever") => {
+            args.next();
+            Some(u32::MAX)
+        }
+        _ => args
+            .optional::<Duration>("DURATION")?
+            .map(|up_to| u32::try_from(up_to.as_secs()).unwrap_or(u32::MAX)),
+    };
     let mode = args.next();
+    if mode.is_some_and(|mode| mode.as_str().eq_ignore_ascii_case("rfc8767")) {
+        args.end()?;
+        let up_to = up_to.unwrap_or(RFC_8767.up_to);
+        return Ok((up_to > 0).then_some(Stale { up_to, ..RFC_8767 }));
+    }
+    let up_to = up_to.unwrap_or(3600);
     let verify = match mode.map(|mode| mode.as_str().to_ascii_lowercase()).as_deref() {
         None | Some("immediate") => None,
         Some("verify") => {
@@ -343,8 +356,8 @@ fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
                 mode.map_or(option.span, |mode| mode.span),
                 format!("`{other}` is no way to serve stale entries"),
             )
-            .label("expected `immediate` or `verify`")
-            .help("write `serve_stale 1h immediate` or `serve_stale 1h verify`"));
+            .label("expected `immediate`, `verify` or `rfc8767`")
+            .help("write `serve_stale rfc8767`, or for example `serve_stale 1h verify`"));
         }
     };
     let ttl = response_ttl(&mut args)?;
@@ -355,7 +368,6 @@ fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
     };
     args.next();
     args.end()?;
-    let up_to = u32::try_from(up_to.as_secs()).unwrap_or(u32::MAX);
     Ok((up_to > 0).then_some(Stale { up_to, verify, ttl, recheck }))
 }
 
@@ -454,20 +466,6 @@ mod tests {
     }
 
     #[test]
-    fn halves_fit_into_the_memory() {
-        let mut config = parse(&["cache", "denial 30000"]).unwrap();
-        let plenty = Memory::of_process(1 << 30);
-        let directive = &directive("cache");
-        assert_eq!(config.fit(&plenty, directive), None);
-        assert_eq!((config.success.capacity, config.denial.capacity), (10_000, 30_000));
-        let little = Memory::of_process(40 << 20);
-        assert!(config.fit(&little, directive).is_some());
-        assert_eq!((config.success.capacity, config.denial.capacity), (5120, 15_360));
-        assert!(config.fit(&little, directive).is_some(), "nothing is left");
-        assert_eq!((config.success.capacity, config.denial.capacity), (1024, 1024));
-    }
-
-    #[test]
     fn limits_of_each_half() {
         let config = parse(&["cache 25 example.nl", "success 10", "denial 20000 15 2"]).unwrap();
         assert_eq!((config.success.capacity, config.success.max_ttl), (1024, 25));
@@ -525,6 +523,14 @@ mod tests {
         assert!(problem("serve_stale 1h immediate 1s 6m").contains("too long"));
         assert!(parse(&["cache", "serve_stale 1h immediate 1s 1s 1s"]).is_err());
         assert_eq!(of("serve_stale 0s"), None);
+        assert_eq!(of("serve_stale forever"), Some(Stale { up_to: u32::MAX, ..plain }));
+        assert_eq!(of("serve_stale rfc8767"), Some(RFC_8767));
+        let days = |up_to| Some(Stale { up_to, ..RFC_8767 });
+        assert_eq!(of("serve_stale 72h RFC8767"), days(72 * 3600));
+        assert_eq!(of("serve_stale forever rfc8767"), days(u32::MAX));
+        assert_eq!(of("serve_stale 0s rfc8767"), None);
+        assert_eq!(of("serve_stale 24h verify 1800ms 30s 30s"), Some(RFC_8767));
+        assert!(parse(&["cache", "serve_stale rfc8767 30s"]).is_err());
     }
 
     #[test]

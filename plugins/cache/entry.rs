@@ -1,12 +1,13 @@
 //! One cached answer, flat: the facts, the name and the records lie side by side in one allocation.
 
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use quick_cache::Equivalent;
 use wire::{Class, Moment, Query, Rcode, Reply, Rtype, hash};
+
+use super::store::Space;
 
 /// What an answer depends on, borrowed from the query. Compared in full, never by hash alone.
 #[derive(Clone, Copy, Debug)]
@@ -38,43 +39,7 @@ impl<'a> Key<'a> {
     }
 }
 
-impl Hash for Key<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Equivalent<Slot> for Key<'_> {
-    #[inline]
-    fn equivalent(&self, slot: &Slot) -> bool {
-        let head = &slot.0.head;
-        head.hash == self.hash
-            && head.qtype == self.qtype
-            && head.class == self.class
-            && head.bits == self.bits
-            && slot.0.name() == self.name
-    }
-}
-
-/// An entry as its own key in the store.
-#[derive(Clone)]
-pub(super) struct Slot(pub(super) Arc<Entry>);
-
-impl Hash for Slot {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0.head.hash);
-    }
-}
-
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key().equivalent(other)
-    }
-}
-
-impl Eq for Slot {}
-
-/// Hands the hash of a [`Key`] through: it is mixed well already.
+/// Hands a hash through: it is mixed well already.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Mixed(u64);
 
@@ -89,6 +54,9 @@ impl Hasher for Mixed {
     }
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.0 = hash::mix(u64::from(number), 0);
     }
 }
 
@@ -118,6 +86,8 @@ pub(super) struct Extras {
 /// Everything about an entry that has a fixed length.
 struct Head {
     hash: u64,
+    /// The space of the store that it was made for; none has the number zero.
+    space: u32,
     stored: Moment,
     ttl: u32,
     qtype: Rtype,
@@ -128,6 +98,8 @@ struct Head {
     used: u32,
     plain_len: u32,
     facts: Facts,
+    /// How often it was asked for, as far as that counts when others want its place.
+    uses: AtomicU8,
     /// A denial was stored after this answer: look there, too.
     denied: AtomicBool,
     /// Hits without a gap, and the last of them.
@@ -148,11 +120,17 @@ pub(super) struct Entry<Bytes: ?Sized = [u8]> {
 /// A renewal that has not come back after this long is lost: the server may drop background work,
 /// and another may begin. Longer than any upstream is waited for.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// More uses than this are not counted.
+const MAX_USES: u8 = 3;
+/// What the store adds to an entry, and the allocator: the counts of the `Arc`, its place, its cells of
+/// the table.
+const BESIDE: usize = 16 + 16 + 16 + 32 + 16;
 
 impl Entry {
-    /// Keeps the records of `reply`, which all have the TTL `ttl`.
+    /// Keeps the records of `reply`, which all have the TTL `ttl`. `space` is where it is to be kept.
     pub(super) fn new(
         key: &Key<'_>,
+        space: Option<&Space>,
         now: Moment,
         ttl: u32,
         facts: Facts,
@@ -164,6 +142,7 @@ impl Entry {
         let some = extras.wildcard.is_some() || extras.last_good.is_some();
         let head = Head {
             hash: key.hash,
+            space: space.map_or(0, Space::number),
             stored: now,
             ttl,
             qtype: key.qtype,
@@ -174,6 +153,7 @@ impl Entry {
             used: (key.name.len() + records.len()) as u32,
             plain_len: reply.plain_len(),
             facts,
+            uses: AtomicU8::new(0),
             denied: AtomicBool::new(false),
             hits: AtomicU32::new(0),
             last_hit: AtomicU64::new(now.0),
@@ -205,7 +185,7 @@ impl Entry {
     }
 
     /// The key it is found by.
-    fn key(&self) -> Key<'_> {
+    pub(super) fn key(&self) -> Key<'_> {
         Key {
             hash: self.head.hash,
             name: self.name(),
@@ -213,6 +193,23 @@ impl Entry {
             class: self.head.class,
             bits: self.head.bits,
         }
+    }
+
+    /// Whether it is what `key` means in `space`. Compared in full.
+    #[inline]
+    pub(super) fn is(&self, key: &Key<'_>, space: u32) -> bool {
+        let head = &self.head;
+        head.hash == key.hash
+            && head.space == space
+            && head.qtype == key.qtype
+            && head.class == key.class
+            && head.bits == key.bits
+            && self.name() == key.name
+    }
+
+    /// The space that it was made for.
+    pub(super) fn space(&self) -> u32 {
+        self.head.space
     }
 
     #[inline]
@@ -237,9 +234,35 @@ impl Entry {
         i64::from(self.head.ttl) - now.since(self.head.stored).as_secs() as i64
     }
 
-    /// What it costs: one for each started KiB, counting what the store adds.
-    pub(super) fn weight(&self) -> u64 {
-        (size_of_val(self) as u64 + 64).div_ceil(1024)
+    /// The octets it costs.
+    pub(super) fn octets(&self) -> u64 {
+        (size_of_val(self) + BESIDE) as u64
+    }
+
+    /// Counts a use. Most are beyond counting, and write nothing.
+    #[inline]
+    pub(super) fn use_once(&self) {
+        let uses = self.head.uses.load(Ordering::Relaxed);
+        if uses < MAX_USES {
+            self.head.uses.store(uses + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes one use back; whether there was one.
+    pub(super) fn forget_use(&self) -> bool {
+        let uses = self.head.uses.load(Ordering::Relaxed);
+        self.head.uses.store(uses.saturating_sub(1), Ordering::Relaxed);
+        uses > 0
+    }
+
+    /// Takes all uses back; whether there were any.
+    pub(super) fn forget_uses(&self) -> bool {
+        self.head.uses.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// It is asked for as often as `old`, whose place it takes.
+    pub(super) fn inherit_use(&self, old: &Self) {
+        self.head.uses.store(old.head.uses.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Writes it into `reply`, which has the same question, with `ttl` on every record. AD goes to
@@ -312,6 +335,11 @@ impl Entry {
                     Ordering::Relaxed,
                 )
                 .is_ok()
+    }
+
+    /// Whether no renewal is under way and none failed a short while ago.
+    pub(super) fn may_renew(&self, now: Moment) -> bool {
+        now.0 >= self.head.renew_at.load(Ordering::Relaxed)
     }
 
     /// The renewal is over; the next may begin `pause` from now.

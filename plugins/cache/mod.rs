@@ -22,14 +22,15 @@ use std::sync::atomic::AtomicUsize;
 use chain::memory::Memory;
 use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use wire::{Moment, Opcode};
+use wire::edns::{ede, option};
+use wire::{Moment, Opcode, Rcode};
 
 use ask::{Handed, Outcome, cached_failure};
 use config::{Config, Stale};
 use counts::Counts;
 use entry::{Entry, Key};
 use flight::Flights;
-use store::{Found, Store};
+use store::{Found, Shared, Store};
 
 /// The `cache` directive.
 pub static PLUGIN: Kind =
@@ -38,10 +39,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();
     for directive in uses {
-        let mut config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
-        if let Some(memory) = setup.world.service::<Memory>() {
-            setup.requests.warnings.extend(config.fit(&memory, directive));
-        }
+        let config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);
@@ -66,11 +64,8 @@ struct Cache {
 
 impl Cache {
     fn new(config: Config, setup: &mut Setup<'_>) -> Self {
-        let make = || Ok::<_, std::convert::Infallible>(Store::new(&config));
-        let store = match setup.world.kept.get(identity(&config, setup), make) {
-            Ok(store) => store,
-            Err(never) => match never {},
-        };
+        let shared = kept(setup, "cache", || Shared::new(setup.world.service::<Memory>()));
+        let store = kept(setup, identity(&config, setup), || Store::new(&shared, &config));
         let view = setup.view();
         counts::show_entries(setup.keys, &config.zones_label, view, &store);
         let servers =
@@ -120,6 +115,13 @@ impl Cache {
     fn tell_stale(&self, entry: &Entry, stale: Stale, query: &mut Query, reply: &mut Reply) {
         self.counts(query).served_stale.inc(query.worker);
         entry.write(stale.ttl, query, reply);
+        if query.edns().is_some() {
+            let code = match entry.facts().rcode {
+                Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
+                _ => ede::STALE_ANSWER,
+            };
+            reply.opt.push(option::EXTENDED_ERROR, &code.to_be_bytes());
+        }
     }
 
     /// Counts the hit; whether the entry is popular and near its end, and nobody renews it yet.
@@ -195,6 +197,18 @@ impl ServeDns for Cache {
             }
             self.wait(query, reply, next).await
         })
+    }
+}
+
+/// What an earlier configuration had under `key`, or something new.
+fn kept<T: Send + Sync + 'static>(
+    setup: &Setup<'_>,
+    key: impl Into<String>,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    match setup.world.kept.get(key, || Ok::<_, std::convert::Infallible>(make())) {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }
 

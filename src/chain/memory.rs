@@ -2,25 +2,19 @@
 //!
 //! It is a service of the world. It counts what was promised, not what is used.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Octets that are not promised to any store yet.
+/// Octets that stores may hold.
 #[derive(Debug)]
-pub struct Memory(AtomicU64);
+pub struct Memory(u64);
 
 impl Memory {
     /// Stores may take half of what the process may: the rest is for zones, buffers and code.
     pub fn of_process(limit: u64) -> Self {
-        Self(AtomicU64::new(limit / 2))
+        Self(limit / 2)
     }
 
-    /// Promises `octets`, or what is left of them.
-    pub fn take(&self, octets: u64) -> u64 {
-        let left = self.0.load(Ordering::Relaxed);
-        let granted = octets.min(left);
-        // Configurations are set up by one thread.
-        self.0.store(left - granted, Ordering::Relaxed);
-        granted
+    /// How much all stores together may hold.
+    pub fn for_stores(&self) -> u64 {
+        self.0
     }
 }
 
@@ -58,11 +52,5 @@ mod tests {
         for wrong in ["170M", "MiB", "1.5GiB", "-1", "99999999TiB"] {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn no_more_is_promised_than_there_is() {
-        let memory = Memory::of_process(200);
-        assert_eq!([memory.take(70), memory.take(70), memory.take(70)], [70, 30, 0]);
     }
 }

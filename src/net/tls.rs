@@ -21,7 +21,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
     SignatureScheme,
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -151,6 +151,23 @@ impl Client {
         Ok(Self { config: Arc::new(config), digest: bytes })
     }
 
+    /// The same client where it offers these protocols (ALPN, RFC 7301). Sessions are remembered
+    /// together.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&str]) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut digest = Context::new(&SHA256);
+        digest.update(&self.digest);
+        for name in protocols {
+            digest.update(&[name.len() as u8]);
+            digest.update(name.as_bytes());
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        Self { config: Arc::new(config), digest: bytes }
+    }
+
     /// Sessions with a server that must be called `name`: a host name, or an address.
     ///
     /// # Errors
@@ -251,7 +268,10 @@ pub struct Session {
 
 impl Session {
     /// The client's side of a handshake.
-    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn handshake<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let connector = TlsConnector::from(Arc::clone(&self.client.config));
         connector.connect(self.name.clone(), stream).await
     }

@@ -35,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { waiting: 10_000, tcp_connections: 5_000, tcp_pipeline: 128 }
+        Self { waiting: 16_384, tcp_connections: 5_000, tcp_pipeline: 128 }
     }
 }
 

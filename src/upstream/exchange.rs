@@ -18,7 +18,6 @@ use wire::{Failure, Rcode, Reply};
 use super::Group;
 use super::members::Member;
 use super::message::{Question, Verdict, restore_case};
-use super::numbers::Numbers;
 use super::taps::Taps;
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
@@ -49,21 +48,18 @@ pub(super) struct Attempt<'a, 'q> {
     /// No attempt goes on after that.
     pub(super) end: Instant,
     pub(super) taps: &'a Taps<'q>,
-    pub(super) wait: &'a Wait,
+    /// Nothing, if there is nobody else to ask.
+    pub(super) wait: Option<&'a Wait>,
 }
 
-/// How long an attempt has waited, for those who decide whether somebody else is asked too.
+/// Tells those who decide whether somebody else is asked too that an attempt takes long.
+#[derive(Default)]
 pub(super) struct Wait {
-    pub(super) begun: Instant,
     /// Written and read in one task; atomic only because the future moves between threads.
     late: AtomicBool,
 }
 
 impl Wait {
-    pub(super) fn new() -> Self {
-        Self { begun: Instant::now(), late: AtomicBool::new(false) }
-    }
-
     /// Whether it has taken longer than it should since this was asked last.
     pub(super) fn is_late(&self) -> bool {
         self.late.load(Ordering::Relaxed) && self.late.swap(false, Ordering::Relaxed)
@@ -88,8 +84,10 @@ impl Looks<'_> {
 }
 
 impl Group {
-    fn looks<'a>(&self, attempt: Attempt<'a, '_>) -> Looks<'a> {
-        let Attempt { member, wait, .. } = attempt;
+    /// When to look at an attempt; never, if there is nobody else to ask.
+    fn looks<'a>(&self, attempt: Attempt<'a, '_>) -> Option<Looks<'a>> {
+        let member = attempt.member;
+        let wait = attempt.wait?;
         let pulse = &member.upstream.pulse;
         let usual = pulse.patience(member.read_timeout);
         // Who pays for a second question gets it sooner.
@@ -97,7 +95,7 @@ impl Group {
             Some(late) => late.clamp(HEDGE_LEAST.min(usual), member.read_timeout),
             None => usual,
         };
-        Looks { wait, member, max_fails: self.config.max_fails, next }
+        Some(Looks { wait, member, max_fails: self.config.max_fails, next })
     }
 
     /// Asks an upstream; the reply is loaded into `reply`.
@@ -108,18 +106,19 @@ impl Group {
         into: &mut Vec<u8>,
         reply: &mut Reply,
     ) -> Result<Rcode, Trouble> {
-        let Attempt { member, wait, .. } = attempt;
+        let begun = Instant::now();
+        let member = attempt.member;
         let upstream = &*member.upstream;
         let stream = upstream.options.session.is_some()
             || member.force_tcp
             || !member.prefer_udp && question.connected;
         let mut asked = false;
         if stream {
-            self.ask_stream(attempt, question, into, reply).await?;
+            Box::pin(self.ask_stream(attempt, question, into, reply)).await?;
             asked = true;
         } else if upstream.cuts_everything() {
             // It would only send us here.
-            asked = self.ask_stream(attempt, question, into, reply).await.is_ok();
+            asked = Box::pin(self.ask_stream(attempt, question, into, reply)).await.is_ok();
             if !asked {
                 upstream.came(false);
             }
@@ -129,7 +128,7 @@ impl Group {
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
                 upstream.came(true);
-                let whole = self.ask_stream(attempt, question, into, reply).await;
+                let whole = Box::pin(self.ask_stream(attempt, question, into, reply)).await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
@@ -138,7 +137,7 @@ impl Group {
                 upstream.came(false);
             }
         }
-        let took = wait.begun.elapsed();
+        let took = begun.elapsed();
         let rcode = reply.rcode();
         upstream.numbers.replied(question.worker, rcode, took);
         upstream.pulse.beat(took);
@@ -160,7 +159,8 @@ impl Group {
         let doubtful = AtomicBool::new(false);
         let question = &*question;
         let numbers = &upstream.numbers;
-        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, numbers) {
+        let strange = |records| numbers.strange(question.worker, records);
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, strange) {
             Taken::Yes => true,
             Taken::Doubtful => {
                 doubtful.store(true, Ordering::Relaxed);
@@ -174,13 +174,14 @@ impl Group {
         let to = upstream.address;
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
         let deadline = attempt.deadline();
+        let left = || deadline.saturating_duration_since(Instant::now());
         let mut looks = self.looks(attempt);
-        let first = looks.next.min(deadline.saturating_duration_since(Instant::now()));
+        let first = looks.as_ref().map_or(Duration::MAX, |looks| looks.next).min(left());
         let mut patience = || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let more = looks.next;
+            let looks = looks.as_mut()?;
+            let more = looks.next.min(left());
             looks.look();
-            (!left.is_zero()).then(|| more.min(left))
+            (!more.is_zero()).then_some(more)
         };
         let message = &question.message;
         let outcome = {
@@ -237,10 +238,12 @@ impl Group {
         question.renew(false).map_err(Trouble::Ours)?;
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
+        let numbers = &upstream.numbers;
+        let strange = |records| numbers.strange(question.worker, records);
         let mut accept = |bytes: &[u8]| {
-            let taken = matches!(take(question, bytes, reply, &upstream.numbers), Taken::Yes);
+            let taken = matches!(take(question, bytes, reply, strange), Taken::Yes);
             if !taken {
-                upstream.numbers.dropped(question.worker);
+                numbers.dropped(question.worker);
             }
             taken
         };
@@ -257,7 +260,10 @@ impl Group {
             into,
             &mut accept,
         );
-        let asked_over = patiently(asking, self.looks(attempt)).await;
+        let asked_over = match self.looks(attempt) {
+            Some(looks) => patiently(asking, looks).await,
+            None => asking.await,
+        };
         taps.tell(&Exchange {
             upstream: to,
             local: local.get().copied(),
@@ -300,15 +306,24 @@ async fn patiently<T>(asking: impl Future<Output = T>, mut looks: Looks<'_>) -> 
     .await
 }
 
-enum Taken {
+/// What a message was taken for.
+pub(super) enum Taken {
+    /// The reply.
     Yes,
+    /// The reply, but it cannot be read, or does not keep the case of the name.
     Doubtful,
+    /// Something else.
     No,
 }
 
-/// Loads `bytes` into `reply` if they are the reply; what does not belong to the question is left
-/// out.
-fn take(question: &Question, bytes: &[u8], reply: &mut Reply, numbers: &Numbers) -> Taken {
+/// Loads `bytes` into `reply` if they are the reply; records that do not belong to the question are
+/// left out, and `strange` gets their number.
+pub(super) fn take(
+    question: &Question,
+    bytes: &[u8],
+    reply: &mut Reply,
+    strange: impl FnOnce(usize),
+) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
             Some(name) => {
@@ -329,9 +344,9 @@ fn take(question: &Question, bytes: &[u8], reply: &mut Reply, numbers: &Numbers)
     };
     match loaded {
         Ok(()) => {
-            let strange = if question.ordinary { reply.keep_what_belongs() } else { 0 };
-            if strange > 0 {
-                numbers.strange(question.worker, strange);
+            let dropped = if question.ordinary { reply.keep_what_belongs() } else { 0 };
+            if dropped > 0 {
+                strange(dropped);
             }
             Taken::Yes
         }

@@ -10,6 +10,7 @@
 mod breaker;
 mod config;
 mod exchange;
+mod grpc;
 mod health;
 mod hedge;
 mod members;
@@ -39,6 +40,7 @@ use wire::{Failure, Query, Rcode, Reply};
 
 pub use breaker::Breaker;
 pub use config::{Config, Own, Wanted, Who};
+pub use grpc::{GrpcConfig, GrpcGroup};
 pub use hedge::Hedge;
 pub use policy::Policy;
 pub use words::{rcode, some};

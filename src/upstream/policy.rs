@@ -61,7 +61,23 @@ impl Turns {
 
     /// The order for one query, and who is asked beside the first of it.
     fn order(&self, members: &[Member]) -> ([u8; MAX_UPSTREAMS], Option<u8>) {
-        let count = members.len().min(MAX_UPSTREAMS);
+        let weight = |index: u8| u64::from(members[usize::from(index)].weight);
+        let usual = |index: u8| members[usize::from(index)].upstream.pulse.usual();
+        self.arrange(members.len(), weight, usual)
+    }
+
+    /// The order for one query among `count` upstreams of which nothing is known.
+    pub(crate) fn order_of(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
+        self.arrange(count, |_| 1, |_| None).0
+    }
+
+    fn arrange(
+        &self,
+        count: usize,
+        weight: impl Fn(u8) -> u64,
+        usual: impl Fn(u8) -> Option<u32>,
+    ) -> ([u8; MAX_UPSTREAMS], Option<u8>) {
+        let count = count.min(MAX_UPSTREAMS);
         let mut all = [0; MAX_UPSTREAMS];
         for (place, index) in all.iter_mut().zip(0..count as u8) {
             *place = index;
@@ -76,15 +92,14 @@ impl Turns {
                 all[..=turn].rotate_right(1);
             }
             Policy::Random | Policy::Race(_) => shuffle(order),
-            Policy::Weighted | Policy::WeightedTogether(_) => shuffle_weighted(order, members),
+            Policy::Weighted | Policy::WeightedTogether(_) => shuffle_weighted(order, weight),
             Policy::Fastest => {
                 shuffle(order);
-                let usual = |index: u8| members[usize::from(index)].upstream.pulse.usual();
                 // Few and nearly in order: sorting by insertion keeps equals as they are and needs
                 // no memory.
+                let key = |index: u8| usual(index).unwrap_or(u32::MAX);
                 for at in 1..order.len() {
                     let mut here = at;
-                    let key = |index: u8| usual(index).unwrap_or(u32::MAX);
                     while here > 0 && key(order[here]) < key(order[here - 1]) {
                         order.swap(here, here - 1);
                         here -= 1;
@@ -120,8 +135,7 @@ fn shuffle(order: &mut [u8]) {
 }
 
 /// Each place goes to one of those that are left, by their weights.
-fn shuffle_weighted(order: &mut [u8], members: &[Member]) {
-    let weight = |index: u8| u64::from(members[usize::from(index)].weight);
+fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     let mut left: u64 = order.iter().map(|&index| weight(index)).sum();
     for at in 0..order.len().saturating_sub(1) {
         let Ok(random) = random::bytes::<8>() else { return };

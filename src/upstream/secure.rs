@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::tls::{Client, Identity, Session, Trust};
 
-use super::config::Config;
+use super::config::{Config, Tls};
 use super::target::Found;
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
@@ -25,40 +25,11 @@ impl Secure {
     ///
     /// Errors: a file cannot be read, or is not what it should be.
     pub(crate) fn new(config: &Config, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
-        let mut problems = Diagnostics::default();
-        let mut note = |problem: Diagnostic| problems.push(problem);
         let name = config.tls_servername.as_ref().map(|token| token.as_str().to_owned());
         let needed = config.to.iter().any(|to| to.tls.is_some());
-        let trust = match &config.tls.ca {
-            Some(token) => read(token, setup)
-                .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| unfit(token, &why)))
-                .map_err(&mut note)
-                .ok(),
-            None if needed => Some(Trust::system()),
-            None => None,
-        };
-        let mut identity = None;
-        if let Some((certificate, key)) = &config.tls.identity {
-            let certificates = read(certificate, setup).map_err(&mut note);
-            let secret = read(key, setup).map_err(&mut note);
-            if let (Ok(certificates), Ok(secret)) = (certificates, secret) {
-                let made = Identity::from_pem(&certificates, &secret);
-                identity = made.map_err(|why| note(unfit(certificate, &why))).ok();
-            }
-        }
-        let distrusts = needed && trust.as_ref().is_some_and(Trust::is_empty);
-        let mut client = None;
-        if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::nobody)) {
-            match (Client::new(&trust, identity.as_ref()), &config.tls.identity) {
-                (Ok(made), _) => client = Some(made),
-                (Err(why), Some((certificate, _))) => note(unfit(certificate, &why)),
-                (Err(why), None) => {
-                    let span = config.to.first().map_or_else(Default::default, |to| to.token.span);
-                    note(Diagnostic::error(span, format!("cannot use TLS: {why}")));
-                }
-            }
-        }
-        if problems.has_errors() { Err(problems) } else { Ok(Self { client, distrusts, name }) }
+        let span = config.to.first().map_or_else(Default::default, |to| to.token.span);
+        let Read { client, distrusts } = client(&config.tls, needed, span, setup)?;
+        Ok(Self { client, distrusts, name })
     }
 
     /// Sessions with the upstream at `address`. Without a name its certificate must be for the
@@ -79,12 +50,7 @@ impl Secure {
     /// What is well-formed and cannot work, or does nothing.
     pub(crate) fn warning(&self, directive: &Directive, found: &[Found]) -> Option<Diagnostic> {
         if self.distrusts {
-            let warning = "this system has no certificates of authorities to trust";
-            return Some(
-                Diagnostic::warning(directive.span, warning)
-                    .label("no upstream over TLS can be believed")
-                    .help("install the package `ca-certificates`, or name a file with `tls CA`"),
-            );
+            return Some(distrust(directive));
         }
         if found.iter().any(|one| one.tls.is_some()) {
             return None;
@@ -98,6 +64,63 @@ impl Secure {
                 .help("write `tls://` before the upstreams' addresses"),
         )
     }
+}
+
+/// TLS with nobody to trust.
+pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
+    let warning = "this system has no certificates of authorities to trust";
+    Diagnostic::warning(directive.span, warning)
+        .label("no upstream over TLS can be believed")
+        .help("install the package `ca-certificates`, or name a file with `tls CA`")
+}
+
+/// What `tls` makes of us.
+pub(crate) struct Read {
+    /// `None`: nothing asks for it.
+    pub(crate) client: Option<Client>,
+    /// Whether it trusts nobody.
+    pub(crate) distrusts: bool,
+}
+
+/// Reads the files of `tls`, or what the system has if TLS is `needed`; `span` is whom it is needed
+/// for.
+///
+/// Errors: a file cannot be read, or is not what it should be.
+pub(crate) fn client(
+    tls: &Tls,
+    needed: bool,
+    span: Span,
+    setup: &Setup<'_>,
+) -> Result<Read, Diagnostics> {
+    let mut problems = Diagnostics::default();
+    let mut note = |problem: Diagnostic| problems.push(problem);
+    let trust = match &tls.ca {
+        Some(token) => read(token, setup)
+            .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| unfit(token, &why)))
+            .map_err(&mut note)
+            .ok(),
+        None if needed => Some(Trust::system()),
+        None => None,
+    };
+    let mut identity = None;
+    if let Some((certificate, key)) = &tls.identity {
+        let certificates = read(certificate, setup).map_err(&mut note);
+        let secret = read(key, setup).map_err(&mut note);
+        if let (Ok(certificates), Ok(secret)) = (certificates, secret) {
+            let made = Identity::from_pem(&certificates, &secret);
+            identity = made.map_err(|why| note(unfit(certificate, &why))).ok();
+        }
+    }
+    let distrusts = needed && trust.as_ref().is_some_and(Trust::is_empty);
+    let mut client = None;
+    if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::nobody)) {
+        match (Client::new(&trust, identity.as_ref()), &tls.identity) {
+            (Ok(made), _) => client = Some(made),
+            (Err(why), Some((certificate, _))) => note(unfit(certificate, &why)),
+            (Err(why), None) => note(Diagnostic::error(span, format!("cannot use TLS: {why}"))),
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(Read { client, distrusts }) }
 }
 
 fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {

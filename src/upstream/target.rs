@@ -143,7 +143,7 @@ fn in_the_clear(token: &Token, text: &str) -> Diagnostic {
         .help("name the servers' addresses, as `tls://ADDRESS%NAME`, or remove `tls://`")
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     // A host name is also a path, perhaps below what is no folder.
     matches!(
         error.kind(),
@@ -152,7 +152,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The servers of a file like resolv.conf: `nameserver` lines only, always port 53.
-fn read(path: &PathBuf) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn read(path: &PathBuf) -> io::Result<Vec<SocketAddr>> {
     let text = std::fs::read_to_string(path)?;
     Ok(servers(&text))
 }
@@ -169,7 +169,7 @@ fn servers(text: &str) -> Vec<SocketAddr> {
 }
 
 /// A link-local address needs its interface, by number or by name.
-fn scoped(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
+pub(crate) fn scoped(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     let (SocketAddr::V6(v6), Some(zone)) = (address, zone) else { return address };
     let scope = zone.parse().ok().or_else(|| interface(zone));
     if scope.is_none() {

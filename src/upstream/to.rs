@@ -119,7 +119,7 @@ pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
 }
 
 /// Reads what stands behind the protocol.
-fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
+pub(crate) fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
     let text = token.as_str();
     let bad_port = |port: &str| {
         Diagnostic::error(token.span, format!("`{port}` is not a port"))

@@ -26,6 +26,8 @@ struct State {
     metrics: BTreeMap<String, f64>,
     log: String,
     id: u16,
+    /// How long the last question waited for its answer.
+    took: Duration,
 }
 
 /// Collects log lines while it lives. The log is the process's: one test at a time.
@@ -62,8 +64,15 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
         let mut sim = Sim::new(plugins::REGISTRY, network);
         sim.root.clone_from(&directory);
         let metrics = metrics();
-        let mut state =
-            State { sim, world, directory: directory.clone(), metrics, log: String::new(), id: 1 };
+        let mut state = State {
+            sim,
+            world,
+            directory: directory.clone(),
+            metrics,
+            log: String::new(),
+            id: 1,
+            took: Duration::ZERO,
+        };
         // Files and upstreams that stand before the first question are there from the start.
         let first = scenario.steps.iter().position(|step| matches!(step, Step::Ask { .. }));
         for step in &scenario.steps[..first.unwrap_or(scenario.steps.len())] {
@@ -194,10 +203,10 @@ impl State {
         };
         let begun = tokio::time::Instant::now();
         let replies = all((0..question.together).map(|_| self.sim.ask(&ask)).collect()).await;
-        let took = begun.elapsed();
+        self.took = begun.elapsed();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        if question.within.is_some_and(|within| took > within) {
-            return Ok(Some(format!("    it took {took:?}")));
+        if question.within.is_some_and(|within| self.took > within) {
+            return Ok(Some(format!("    it took {:?}", self.took)));
         }
         for bytes in replies {
             let problem = self.judge(&question, bytes.as_deref(), expected, lines, updates)?;
@@ -239,6 +248,15 @@ impl State {
                 tokio::time::sleep(time).await;
                 self.settle().await;
                 Ok(())
+            }
+            "took" => {
+                let want = ask::duration(rest)?;
+                // Timers of simulated time go in whole milliseconds.
+                if self.took.abs_diff(want) <= Duration::from_millis(1) {
+                    Ok(())
+                } else {
+                    Err(format!("it took {:?}", self.took))
+                }
             }
             "upstream" => {
                 let (address, count) =

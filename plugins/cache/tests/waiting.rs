@@ -22,6 +22,59 @@ async fn identical_misses_ask_once() {
     assert_eq!(block.asked(), 1);
 }
 
+/// As many clients as may ask for the same at the same moment; the first `gone` of them leave while
+/// they wait. How many of the others were answered, and how often the upstream was asked.
+async fn crowd(clients: usize, gone: usize) -> (usize, u64) {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let mut all: Vec<_> = (0..clients)
+        .map(|_| {
+            let (chain, query) = (Arc::clone(&block.chain), question("a.", ""));
+            tokio::task::spawn(async move { show(&serve(&chain, query).await.0) })
+        })
+        .collect();
+    // All of them have come; the first asks.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(block.asked(), 1);
+    let leaving: Vec<_> = all.drain(..gone).collect();
+    leaving.iter().for_each(tokio::task::JoinHandle::abort);
+    for one in leaving {
+        assert!(one.await.is_err_and(|error| error.is_cancelled()));
+    }
+    let mut answered = 0;
+    for one in all {
+        answered += usize::from(one.await.unwrap() == "NOERROR 1@300");
+    }
+    (answered, block.asked())
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_ask_once() {
+    assert_eq!(crowd(10_000, 0).await, (10_000, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_are_answered_though_those_who_asked_first_leave() {
+    assert_eq!(crowd(10_003, 3).await, (10_000, 2), "one more asks, and no other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_has_a_deadline_of_its_own() {
+    let block = block(&["cache"]);
+    block.delay(Duration::from_millis(20));
+    let patient = block.ask("a.");
+    let hasty = async {
+        let mut query = question("a.", "");
+        query.deadline = Some(time::now().plus(Duration::from_millis(5)));
+        let begin = tokio::time::Instant::now();
+        let reply = serve(&block.chain, query).await.0;
+        (show(&reply), begin.elapsed())
+    };
+    let (patient, (hasty, took)) = tokio::join!(patient, hasty);
+    assert_eq!((&*patient, &*hasty), ("NOERROR 1@300", "SERVFAIL ede=0"));
+    assert_eq!((took, block.asked()), (Duration::from_millis(5), 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_many_waiting_are_refused() {
     let block = block(&["cache"]);

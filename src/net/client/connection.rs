@@ -29,7 +29,7 @@ const ABANDONED: usize = IN_FLIGHT / 2;
 const STALL: Duration = Duration::from_millis(100);
 /// How long connecting may take, the TLS handshake included, however long queries wait for it.
 /// CoreDNS's bound too.
-const DIAL: Duration = Duration::from_secs(30);
+pub(super) const DIAL: Duration = Duration::from_secs(30);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two looks whether a connection is idle at the least, however soon it expires.
@@ -107,21 +107,21 @@ enum Query {
 
 /// Why a connection ended: an error for each who waited.
 #[derive(Clone)]
-struct End {
+pub(super) struct End {
     number: Option<i32>,
     kind: io::ErrorKind,
     text: String,
 }
 
 impl End {
-    fn new(error: &io::Error) -> Self {
+    pub(super) fn new(error: &io::Error) -> Self {
         let (number, kind) = (error.raw_os_error(), error.kind());
         // What others say alone tells the kind apart from its text.
         let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
         Self { number, kind, text }
     }
 
-    fn error(&self) -> io::Error {
+    pub(super) fn error(&self) -> io::Error {
         match self.number {
             Some(number) => io::Error::from_raw_os_error(number),
             None if self.text.is_empty() => self.kind.into(),

@@ -94,7 +94,9 @@ impl DatagramPool {
     ) -> io::Result<()> {
         if let Network::Simulated(world) = network {
             self.watch.leaves(false);
-            return simulated(&**world, to, message, wait, patience, into, accept).await;
+            // Boxed, as all that is rare here: what waits for each query stays small.
+            let asking = simulated(&**world, to, message, wait, patience, into, accept);
+            return Box::pin(asking).await;
         }
         let source = source.into();
         let ends = Ends { source: source.address, to, worker: current_worker() };
@@ -141,7 +143,7 @@ impl DatagramPool {
         let port = Port::open(ends, &self.watch)?;
         let ticket = port
             .enter(message, deadline, Company::Welcome)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         *filling = ports.len();
         ports.push(port);
         Ok((ticket, false))

@@ -2,7 +2,11 @@
 
 mod connection;
 mod datagrams;
+mod grpc;
+mod http2;
 mod pool;
+mod redis;
+pub mod resp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -16,7 +20,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 pub use datagrams::{DatagramPool, Watch};
+pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
+pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
+pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 
 use crate::udp::sys;
 
@@ -43,6 +50,12 @@ pub trait Simulated: Send + Sync {
     fn refuses(&self, to: SocketAddr) -> bool {
         let _ = to;
         false
+    }
+
+    /// What a Redis says to a command; `None`: there is none.
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, command);
+        None
     }
 }
 

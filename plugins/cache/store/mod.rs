@@ -1,22 +1,25 @@
-//! The two halves of the cache, and which of them answers.
+//! A block's two halves of the cache, and which of them answers.
 
-use std::hash::BuildHasherDefault;
+mod ghosts;
+mod shard;
+mod shared;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use quick_cache::sync::Cache;
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use wire::{Moment, Rcode};
 
 use super::config::{Config, Half};
-use super::entry::{Entry, Key, Mixed, Slot};
+use super::entry::{Entry, Key};
+pub(super) use shared::{Evicted, Shared, Space};
 
-/// Answers and denials. Kept over a reload.
+/// Answers and denials of a block. Kept over a reload.
 pub(super) struct Store {
-    success: Entries,
-    denial: Entries,
+    success: Space,
+    denial: Space,
 }
-
-type Entries = Cache<Slot, Arc<Entry>, Weight, BuildHasherDefault<Mixed>, Evicted>;
 
 /// What a look into the cache gave.
 pub(super) enum Found {
@@ -29,12 +32,14 @@ pub(super) enum Found {
 }
 
 impl Store {
-    /// An empty cache of these capacities.
-    pub(super) fn new(config: &Config) -> Self {
-        Self { success: entries(config.success.capacity), denial: entries(config.denial.capacity) }
+    /// Places in `shared` as many as the capacities say.
+    pub(super) fn new(shared: &Arc<Shared>, config: &Config) -> Self {
+        let space = |half: Half| shared.space(config.limits(half).capacity);
+        Self { success: space(Half::Success), denial: space(Half::Denial) }
     }
 
-    fn half(&self, half: Half) -> &Entries {
+    /// Where one half lies.
+    pub(super) fn half(&self, half: Half) -> &Space {
         match half {
             Half::Success => &self.success,
             Half::Denial => &self.denial,
@@ -104,25 +109,23 @@ impl Store {
         self.success.peek(key).as_ref().and_then(Entry::answering).cloned()
     }
 
-    /// Keeps an answer; the number of entries that had to go for it.
+    /// Keeps an answer, which was made for this half.
     pub(super) fn keep(
         &self,
         half: Half,
         key: &Key<'_>,
         entry: &Arc<Entry>,
         config: &Config,
-    ) -> u64 {
-        let slot = Slot(Arc::clone(entry));
+    ) -> Evicted {
         let replaces_denial =
             half == Half::Success && (!config.prefer_positive || entry.facts().answering);
         if half == Half::Success && !replaces_denial {
             entry.set_denied();
         }
-        let mut evicted = Vec::new();
-        self.half(half).insert_with_lifecycle(slot.clone(), Arc::clone(entry), &mut evicted);
+        let evicted = self.half(half).insert(Arc::clone(entry));
         match half {
             // An answer is news about the name: it takes the place of the denial.
-            Half::Success if replaces_denial => drop(self.denial.remove(key)),
+            Half::Success if replaces_denial => self.denial.remove(key),
             Half::Success => {}
             Half::Denial => {
                 if let Some(positive) = self.success.peek(key) {
@@ -130,47 +133,6 @@ impl Store {
                 }
             }
         }
-        // The entry that this one replaces has the same key; it was not evicted.
-        evicted.iter().filter(|gone| **gone != slot).count() as u64
-    }
-}
-
-fn entries(capacity: u64) -> Entries {
-    // A shard must have room for the largest message, and for more than that; so small caches have
-    // few shards, and from 8192 entries on there are 64, which workers rarely meet in.
-    let shards = 1u64 << (capacity / 128).clamp(1, 64).ilog2();
-    let options = OptionsBuilder::new()
-        .shards(shards as usize)
-        .estimated_items_capacity(capacity as usize)
-        .weight_capacity(capacity)
-        .build();
-    match options {
-        Ok(options) => Cache::with_options(options, Weight, BuildHasherDefault::default(), Evicted),
-        // Fails only when one of the numbers above is missing.
-        Err(_) => {
-            Cache::with(capacity as usize, capacity, Weight, BuildHasherDefault::default(), Evicted)
-        }
-    }
-}
-
-/// Entries weigh one for each KiB they start.
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<Slot, Arc<Entry>> for Weight {
-    fn weight(&self, _: &Slot, entry: &Arc<Entry>) -> u64 {
-        entry.weight()
-    }
-}
-
-/// Collects what an insertion pushes out.
-#[derive(Clone)]
-struct Evicted;
-
-impl Lifecycle<Slot, Arc<Entry>> for Evicted {
-    type RequestState = Vec<Slot>;
-
-    fn on_evict(&self, gone: &mut Vec<Slot>, slot: Slot, _: Arc<Entry>) {
-        gone.push(slot);
+        evicted
     }
 }

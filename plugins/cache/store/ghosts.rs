@@ -1,0 +1,63 @@
+//! Questions whose answers had to go a while ago: who is asked for again was no passer-by.
+
+/// Marks side by side, the latest first: one cache line.
+type Row = [u32; 8];
+
+/// Rows to begin with.
+const SMALLEST: usize = 256;
+
+/// Marks of hashes; the oldest of a row gives way.
+#[derive(Default)]
+pub(super) struct Ghosts {
+    /// A power of two of them, or none as long as nothing had to go.
+    rows: Vec<Row>,
+}
+
+impl Ghosts {
+    /// Remembers `hash`; there are `entries` in the store, several times which are remembered.
+    pub(super) fn remember(&mut self, hash: u64, entries: usize) {
+        if self.rows.len() * 2 < entries.max(SMALLEST * 2) {
+            // What was remembered is lost, which costs a few misses each time the store has doubled.
+            self.rows = vec![[0; 8]; entries.div_ceil(2).next_power_of_two().max(SMALLEST)];
+        }
+        let (row, mark) = self.place(hash);
+        let row = &mut self.rows[row];
+        row.copy_within(..7, 1);
+        row[0] = mark;
+    }
+
+    /// Whether `hash` is remembered; forgets it.
+    pub(super) fn recall(&mut self, hash: u64) -> bool {
+        if self.rows.is_empty() {
+            return false;
+        }
+        let (row, mark) = self.place(hash);
+        let found = self.rows[row].iter_mut().find(|known| **known == mark);
+        found.map(|known| *known = 0).is_some()
+    }
+
+    fn place(&self, hash: u64) -> (usize, u32) {
+        // Zero marks nothing.
+        (hash as usize & (self.rows.len() - 1), (hash >> 28) as u32 | 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_are_remembered_once() {
+        let mut ghosts = Ghosts::default();
+        let hash = |number: u64| wire::hash::mix(number, 0x6057);
+        assert!(!ghosts.recall(hash(1)));
+        for number in 0..10_000 {
+            ghosts.remember(hash(number), 100);
+        }
+        let late = (9_000..10_000).filter(|&number| ghosts.recall(hash(number))).count();
+        assert!(late > 950, "{late}");
+        let again = (9_000..10_000).filter(|&number| ghosts.recall(hash(number))).count();
+        let early = (0..2_000).filter(|&number| ghosts.recall(hash(number))).count();
+        assert_eq!((again, early), (0, 0));
+    }
+}
