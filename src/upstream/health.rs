@@ -35,6 +35,8 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
                         break;
                     }
                 }
+                // A query was answered meanwhile.
+                Err(_) if !upstream.is_unwell() => break,
                 Err(error) => {
                     good = None;
                     upstream.check_failed();

@@ -105,7 +105,7 @@ impl Group {
                 &[],
             ),
             tokens: config.hedge.map(Tokens::new),
-            budget: config.budget.unwrap_or(BUDGET.max(longest)),
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(longest)),
             watchers,
             config,
         }

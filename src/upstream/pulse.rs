@@ -209,7 +209,7 @@ fn bucket(took: u32) -> usize {
 fn end_of(bucket: usize) -> u32 {
     let next = bucket as u32 + 1;
     let power = FIRST + next / 4;
-    (1 << power) + (next % 4 << (power - 2))
+    (1 << power) + ((next % 4) << (power - 2))
 }
 
 #[cfg(test)]

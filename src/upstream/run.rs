@@ -9,11 +9,12 @@
 //! task, no timer, no memory.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use chain::BoxFuture;
 use chain::metrics::Worker;
 use tokio::time::Instant;
 use wire::{Failure, Query, Rcode, Reply};
@@ -53,14 +54,15 @@ struct Run<'a> {
 /// An attempt beside the first one.
 struct Other<'a> {
     member: &'a Member,
+    begun: Instant,
     wait: Arc<Wait>,
-    future: Pin<Box<dyn Future<Output = Result<(Rcode, Reply), Trouble>> + Send + 'a>>,
+    future: BoxFuture<'a, Result<(Rcode, Box<Reply>), Trouble>>,
 }
 
 /// What happened to one of those who were asked.
 enum Event {
     First(Result<Rcode, Trouble>),
-    Other(usize, Result<(Rcode, Reply), Trouble>),
+    Other(usize, Result<(Rcode, Box<Reply>), Trouble>),
     /// The one that was asked last is late.
     Late,
 }
@@ -118,7 +120,7 @@ impl Group {
         while run.failed < max_attempts && (!begun || Instant::now() < run.end) {
             begun = true;
             if run.failed as usize >= 2 * count {
-                tokio::time::sleep(PAUSE).await;
+                Box::pin(tokio::time::sleep(PAUSE)).await;
             }
             let was_down = run.walk.all_down;
             let found = run.walk.next();
@@ -160,10 +162,12 @@ impl Group {
         reply: &mut Reply,
         taps: &'a Taps<'q>,
     ) -> Round {
-        let wait = Wait::new();
-        let attempt = Attempt { member: first, end: run.end, taps, wait: &wait };
+        let begun = Instant::now();
+        let wait = Wait::default();
+        let company = run.walk.count() > 1;
+        let attempt = Attempt { member: first, end: run.end, taps, wait: company.then_some(&wait) };
         // What another than the first said, and who: it takes the place of what is in `reply`.
-        let mut kept: Option<(Reply, &Member)> = None;
+        let mut kept: Option<(Box<Reply>, &Member)> = None;
         self.begin(first, taps);
         let outcome = {
             let mut asking = pin!(self.exchange(attempt, question, into, reply));
@@ -236,10 +240,10 @@ impl Group {
                 match worth {
                     Worth::Taken => {
                         if first_waits {
-                            first.upstream.pulse.outrun(wait.begun.elapsed());
+                            first.upstream.pulse.outrun(begun.elapsed());
                         }
                         for other in &others {
-                            other.member.upstream.pulse.outrun(other.wait.begun.elapsed());
+                            other.member.upstream.pulse.outrun(other.begun.elapsed());
                         }
                         break Round::Answered;
                     }
@@ -266,7 +270,7 @@ impl Group {
         };
         let mut last = first;
         if let Some((said, member)) = kept {
-            *reply = said;
+            *reply = *said;
             last = member;
         }
         self.end(last, std::ptr::eq(first, last), taps);
@@ -299,19 +303,19 @@ impl Group {
         taps: &'a Taps<'q>,
     ) -> Option<Other<'a>> {
         let (mut question, mut reply) = taps.with(|query| {
-            let mut reply = Reply::new();
+            let mut reply = Box::new(Reply::new());
             reply.begin(query);
             Some((Question::new(query, self.config.case_randomization).ok()?, reply))
         })?;
-        let wait = Arc::new(Wait::new());
+        let wait = Arc::new(Wait::default());
         let (seen, end) = (Arc::clone(&wait), run.end);
         let future = Box::pin(async move {
-            let attempt = Attempt { member, end, taps, wait: &seen };
+            let attempt = Attempt { member, end, taps, wait: Some(&seen) };
             let mut into = Vec::new();
             let rcode = self.exchange(attempt, &mut question, &mut into, &mut reply).await?;
             Ok((rcode, reply))
         });
-        Some(Other { member, wait, future })
+        Some(Other { member, begun: Instant::now(), wait, future })
     }
 
     /// Who is asked too because `late` is, where `waits` are under way.
@@ -366,13 +370,19 @@ impl Group {
 
     /// An attempt failed. `false`: that is not the upstream's fault.
     fn failed(&self, member: &Member, trouble: Trouble, run: &mut Run<'_>) -> bool {
-        let theirs = !matches!(trouble, Trouble::Ours(_));
-        if theirs {
-            member.upstream.failed(self.config.max_fails);
-            run.failed += 1;
-        } else {
-            self.overloaded.inc(run.worker);
+        match trouble {
+            Trouble::Ours(_) => self.overloaded.inc(run.worker),
+            // It may be well, and the next one idle.
+            Trouble::Crowded => {
+                member.upstream.numbers.crowded(run.worker);
+                run.failed += 1;
+            }
+            Trouble::Theirs(..) => {
+                member.upstream.failed(self.config.max_fails);
+                run.failed += 1;
+            }
         }
+        let theirs = !matches!(trouble, Trouble::Ours(_));
         run.trouble = Some(trouble);
         theirs
     }

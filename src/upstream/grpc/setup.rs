@@ -63,7 +63,7 @@ impl GrpcGroup {
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
         }
-        Ok(Self { upstreams: upstreams.into(), turns: Turns::new(config.policy, None), network })
+        Ok(Self { upstreams: upstreams.into(), policy: Turns::new(config.policy, None), network })
     }
 }
 
