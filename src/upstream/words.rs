@@ -67,14 +67,12 @@ pub(crate) fn doh_method(token: &Token) -> Result<Method, Diagnostic> {
 }
 
 pub(crate) fn policy(args: &mut Args<'_>) -> Result<Policy, Diagnostic> {
-    const POLICIES: [&str; 6] =
-        ["random", "round_robin", "sequential", "weighted", "fastest", "race"];
+    const POLICIES: [&str; 5] = ["random", "round_robin", "sequential", "fastest", "race"];
     let token = args.required("POLICY")?;
     Ok(match token.as_str() {
         "random" => Policy::Random,
         "round_robin" => Policy::RoundRobin,
         "sequential" => Policy::Sequential,
-        "weighted" => Policy::Weighted,
         "fastest" => Policy::Fastest,
         "race" => {
             let Some(count) = args.next() else { return Ok(Policy::Race(2)) };
