@@ -31,6 +31,7 @@ pub mod loadbalance;
 pub mod local;
 pub mod log;
 pub mod r#loop;
+pub mod memory;
 pub mod metadata;
 pub mod minimal;
 pub mod multisocket;
@@ -69,6 +70,8 @@ pub const REGISTRY: Registry = &[
     Built(&bufsize::PLUGIN),
     Built(&bind::PLUGIN),
     Built(&debug::PLUGIN),
+    // Not part of CoreDNS; like `debug` it is for the whole process.
+    Built(&memory::PLUGIN),
     Built(&trace::PLUGIN),
     Built(&ready::PLUGIN),
     Built(&health::PLUGIN),

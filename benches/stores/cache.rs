@@ -1,10 +1,10 @@
 //! What is measured, beside the plugin's own sources of the store.
 
 #[path = "../../plugins/cache/entry.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the plugin uses all of it")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod entry;
 #[path = "store.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the plugin uses all of it")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod store;
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -138,7 +138,7 @@ impl Maker {
         query.ask_on_behalf(&Query::new(), b"\x01a\x03org\0", Rtype::A, false);
         reply.begin(&query);
         reply.push(wire::Section::Answer, b"\x01a\x03org\0", Rtype::A, Class::IN, 60, &[0; 4]);
-        Self { reply, space: Arc::new(Arc::new(Shared::new(None)).space(1)) }
+        Self { reply, space: Arc::new(Shared::new(None).space(1)) }
     }
 
     fn make(&self, asked: &Asked, space: &Space) -> Arc<Entry> {
@@ -248,7 +248,7 @@ fn hits(store: &dyn Stores, order: Order, make: impl Fn(&Asked) -> Arc<Entry>) -
 pub(crate) fn run() {
     let maker = Maker::new();
     let asked: Vec<Asked> = (0..ENTRIES as u64).map(Asked::new).collect();
-    let shared = Arc::new(Shared::new(None));
+    let shared = Shared::new(None);
     let ours = shared.space(2 * ENTRIES as u64);
     let (quick_cache, moka_cache) = (quick(2 * ENTRIES), moka(2 * ENTRIES));
     for one in &asked {
@@ -274,7 +274,7 @@ pub(crate) fn run() {
     println!("hits in per cent, {names} questions or scanned names:");
     for (at, (title, _)) in orders(names).iter().enumerate() {
         let order = || orders(names).swap_remove(at).1;
-        let shared = Arc::new(Shared::new(None));
+        let shared = Shared::new(None);
         let ours = shared.space(CAPACITY as u64);
         let ours = hits(&ours, order(), |asked| maker.make(asked, &ours));
         let other = |asked: &Asked| maker.make(asked, &maker.space);

@@ -98,8 +98,8 @@ struct Head {
     used: u32,
     plain_len: u32,
     facts: Facts,
-    /// How often it was asked for, as far as that counts when others want its place.
-    uses: AtomicU8,
+    /// How often it keeps its place when others want it: it was asked for.
+    turns: AtomicU8,
     /// A denial was stored after this answer: look there, too.
     denied: AtomicBool,
     /// Hits without a gap, and the last of them.
@@ -120,8 +120,9 @@ pub(super) struct Entry<Bytes: ?Sized = [u8]> {
 /// A renewal that has not come back after this long is lost: the server may drop background work,
 /// and another may begin. Longer than any upstream is waited for.
 const RENEWAL: Duration = Duration::from_secs(10);
-/// More uses than this are not counted.
-const MAX_USES: u8 = 3;
+/// A use counts for two turns in which the entry keeps its place; more turns are not saved up.
+const PER_USE: u8 = 2;
+const MAX_TURNS: u8 = 6;
 /// What the store adds to an entry, and the allocator: the counts of the `Arc`, its place, its cells of
 /// the table.
 const BESIDE: usize = 16 + 16 + 16 + 32 + 16;
@@ -153,7 +154,7 @@ impl Entry {
             used: (key.name.len() + records.len()) as u32,
             plain_len: reply.plain_len(),
             facts,
-            uses: AtomicU8::new(0),
+            turns: AtomicU8::new(0),
             denied: AtomicBool::new(false),
             hits: AtomicU32::new(0),
             last_hit: AtomicU64::new(now.0),
@@ -242,27 +243,27 @@ impl Entry {
     /// Counts a use. Most are beyond counting, and write nothing.
     #[inline]
     pub(super) fn use_once(&self) {
-        let uses = self.head.uses.load(Ordering::Relaxed);
-        if uses < MAX_USES {
-            self.head.uses.store(uses + 1, Ordering::Relaxed);
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        if turns < MAX_TURNS {
+            self.head.turns.store(turns + PER_USE, Ordering::Relaxed);
         }
     }
 
-    /// Takes one use back; whether there was one.
-    pub(super) fn forget_use(&self) -> bool {
-        let uses = self.head.uses.load(Ordering::Relaxed);
-        self.head.uses.store(uses.saturating_sub(1), Ordering::Relaxed);
-        uses > 0
+    /// Takes a turn; whether there was one.
+    pub(super) fn take_turn(&self) -> bool {
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        self.head.turns.store(turns.saturating_sub(1), Ordering::Relaxed);
+        turns > 0
     }
 
-    /// Takes all uses back; whether there were any.
-    pub(super) fn forget_uses(&self) -> bool {
-        self.head.uses.swap(0, Ordering::Relaxed) > 0
+    /// Takes all turns; whether there were any.
+    pub(super) fn take_turns(&self) -> bool {
+        self.head.turns.swap(0, Ordering::Relaxed) > 0
     }
 
     /// It is asked for as often as `old`, whose place it takes.
     pub(super) fn inherit_use(&self, old: &Self) {
-        self.head.uses.store(old.head.uses.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.head.turns.store(old.head.turns.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Writes it into `reply`, which has the same question, with `ttl` on every record. AD goes to

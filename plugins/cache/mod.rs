@@ -64,7 +64,8 @@ struct Cache {
 
 impl Cache {
     fn new(config: Config, setup: &mut Setup<'_>) -> Self {
-        let shared = kept(setup, "cache", || Shared::new(setup.world.service::<Memory>()));
+        let memory = || setup.world.service::<Memory>();
+        let shared = kept(setup, "cache", || Shared::new(memory()));
         let store = kept(setup, identity(&config, setup), || Store::new(&shared, &config));
         let view = setup.view();
         counts::show_entries(setup.keys, &config.zones_label, view, &store);

@@ -1,24 +1,109 @@
-//! How much memory stores may grow to, where an operator has set a bound for the process.
+//! How much memory the process may use, and how much of that its stores may hold.
 //!
-//! It is a service of the world. It counts what was promised, not what is used.
+//! It is a service of the world. Whoever holds much that can be asked for again (caches) enters itself
+//! as a [`Holder`]; the server looks at what is used and decides. It must never know who they are.
 
-/// Octets that stores may hold.
-#[derive(Debug)]
-pub struct Memory(u64);
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::metrics::{self, Counter, SHARED};
+
+/// Holds what it can let go.
+pub trait Holder: Send + Sync {
+    /// Octets held now.
+    fn held(&self) -> u64;
+
+    /// Lets the oldest go until no more than [`Memory::for_stores`] are held; how many went.
+    fn let_go(&self) -> u64;
+}
+
+/// The memory of the process.
+pub struct Memory {
+    /// What the system or the environment allows.
+    given: u64,
+    /// What holds now: that, or what the Corefile says.
+    limit: AtomicU64,
+    for_stores: AtomicU64,
+    holders: Mutex<Vec<Weak<dyn Holder>>>,
+    evictions: Counter,
+}
 
 impl Memory {
-    /// Stores may take half of what the process may: the rest is for zones, buffers and code.
-    pub fn of_process(limit: u64) -> Self {
-        Self(limit / 2)
+    /// The process may use `limit` octets unless the Corefile says something else.
+    pub fn new(limit: u64) -> Self {
+        let memory = Self {
+            given: limit,
+            limit: AtomicU64::new(0),
+            for_stores: AtomicU64::new(0),
+            holders: Mutex::default(),
+            evictions: metrics::counter(
+                "catena_memory_evictions_total",
+                "Entries of caches that had to go because memory was short.",
+                &[],
+                &[],
+            ),
+        };
+        memory.set_limit(None);
+        memory
     }
 
-    /// How much all stores together may hold.
+    /// Takes the Corefile's `limit`, or none.
+    pub fn set_limit(&self, limit: Option<u64>) {
+        let limit = limit.unwrap_or(self.given);
+        if self.limit.swap(limit, Ordering::Relaxed) != limit {
+            // Until the server has looked: the rest is for zones, buffers and code.
+            self.give_stores(limit / 2);
+        }
+    }
+
+    /// Octets that the process may use.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Octets that all holders together may hold.
     pub fn for_stores(&self) -> u64 {
-        self.0
+        self.for_stores.load(Ordering::Relaxed)
+    }
+
+    /// Decides about that.
+    pub fn give_stores(&self, octets: u64) {
+        self.for_stores.store(octets, Ordering::Relaxed);
+    }
+
+    /// Enters a holder, for as long as it lives.
+    pub fn enter(&self, holder: Weak<dyn Holder>) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.retain(|holder| holder.strong_count() > 0);
+        holders.push(holder);
+    }
+
+    fn holders(&self) -> Vec<Arc<dyn Holder>> {
+        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        holders.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Octets that holders hold.
+    pub fn held(&self) -> u64 {
+        self.holders().iter().map(|holder| holder.held()).sum()
+    }
+
+    /// Makes them let go of what is too much.
+    pub fn let_go(&self) {
+        for holder in self.holders() {
+            self.count_evictions(holder.let_go());
+        }
+    }
+
+    /// Counts entries that had to go because memory was short.
+    pub fn count_evictions(&self, entries: u64) {
+        if entries > 0 {
+            self.evictions.add(SHARED, entries);
+        }
     }
 }
 
-/// The limit in `GOMEMLIMIT`'s notation: octets, with a unit or without, or `off`.
+/// A size in `GOMEMLIMIT`'s notation: octets, with a unit or without, or `off`.
 ///
 /// # Errors
 /// The text is nothing of that.
@@ -39,6 +124,14 @@ pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
     number.checked_mul(1 << shift).map(Some).ok_or_else(|| format!("`{text}` is too much"))
 }
 
+/// Octets as a person writes them.
+pub fn show(octets: u64) -> String {
+    match octets {
+        0..1_048_576 => format!("{} KiB", octets >> 10),
+        _ => format!("{} MiB", octets >> 20),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +145,42 @@ mod tests {
         for wrong in ["170M", "MiB", "1.5GiB", "-1", "99999999TiB"] {
             assert!(parse_limit(wrong).is_err(), "{wrong}");
         }
+    }
+
+    struct Full(AtomicU64);
+
+    impl Holder for Full {
+        fn held(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+        fn let_go(&self) -> u64 {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn holders_are_asked_while_they_live() {
+        let memory = Memory::new(200);
+        assert_eq!((memory.limit(), memory.for_stores(), memory.held()), (200, 100, 0));
+        let holder = Arc::new(Full(AtomicU64::new(7)));
+        memory.enter(Arc::downgrade(&holder) as Weak<dyn Holder>);
+        assert_eq!(memory.held(), 7);
+        let before = memory.evictions.get();
+        memory.let_go();
+        assert_eq!((memory.held(), memory.evictions.get() - before), (0, 7));
+        drop(holder);
+        assert!(memory.holders().is_empty());
+    }
+
+    #[test]
+    fn the_corefile_decides_while_it_says_something() {
+        let memory = Memory::new(200);
+        memory.set_limit(Some(1000));
+        assert_eq!((memory.limit(), memory.for_stores()), (1000, 500));
+        memory.give_stores(300);
+        memory.set_limit(Some(1000));
+        assert_eq!(memory.for_stores(), 300, "nothing has changed");
+        memory.set_limit(None);
+        assert_eq!((memory.limit(), memory.for_stores()), (200, 100));
     }
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub reload: Option<Reload>,
     /// `debug`: log debug lines and let panics through.
     pub debug: bool,
+    /// `memory`: octets that the process may use, and where that was written.
+    pub memory: Option<(u64, Span)>,
     /// `errors { stacktrace }`: log where in the code a query panicked.
     pub stacktrace: bool,
     /// `health { lameduck }`: how long to go on serving once told to stop.
@@ -100,6 +102,7 @@ impl Default for Settings {
             sockets: None,
             reload: None,
             debug: false,
+            memory: None,
             stacktrace: false,
             lameduck: Duration::ZERO,
             all_classes: false,

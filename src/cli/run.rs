@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use chain::Registry;
 use chain::log::Level;
+use chain::memory::Memory;
 use chain::watch::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::RunOptions;
 use super::{VERSION, help};
-use crate::server::{Options, Process, Source};
+use crate::server::{self, Options, Process, Source};
 
 /// How CoreDNS exits when a second interrupt comes while it is stopping.
 const EXIT_INTERRUPTED: u8 = 2;
@@ -109,13 +110,16 @@ fn workers() -> usize {
     asked.filter(|&count| count > 0).unwrap_or(cores).min(1024)
 }
 
-/// What the process may use, where `GOMEMLIMIT` says so: many have it in their Deployment.
-pub(crate) fn memory() -> Option<u64> {
-    let limit = std::env::var("GOMEMLIMIT").ok()?;
-    chain::memory::parse_limit(&limit).unwrap_or_else(|wrong| {
-        chain::warning!("GOMEMLIMIT is not used: {wrong}");
-        None
-    })
+/// What the process may use: what `GOMEMLIMIT` says, which many have in their Deployment, or a share of
+/// what the system allows.
+pub(crate) fn memory() -> Arc<Memory> {
+    let limit = std::env::var("GOMEMLIMIT").ok().and_then(|limit| {
+        chain::memory::parse_limit(&limit).unwrap_or_else(|wrong| {
+            chain::warning!("GOMEMLIMIT is not used: {wrong}");
+            None
+        })
+    });
+    Arc::new(Memory::new(limit.unwrap_or_else(server::allowed_memory)))
 }
 
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.

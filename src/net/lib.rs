@@ -13,6 +13,7 @@ mod handler;
 mod listener;
 mod pool;
 pub mod random;
+mod room;
 mod signal;
 mod stats;
 pub mod stream;
@@ -23,6 +24,7 @@ mod workers;
 
 pub use handler::{BoxFuture, Fate, Handler, Slot};
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use room::{Room, Waiting};
 pub use stats::{Stats, StatsSnapshot};
-pub use udp::use_large_pages;
-pub use workers::{Limits, Workers, current_worker};
+pub use udp::{give_memory_back, use_large_pages};
+pub use workers::{Limits, Runtimes, Workers, current_worker};

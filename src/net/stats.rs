@@ -74,6 +74,8 @@ counters! {
     tcp_timed_out,
     /// Queries refused because too many wait already.
     waiting_refused,
+    /// Of those, queries refused because memory is short.
+    memory_refused,
     /// Batches or waiting queries lost to a panic in the handler.
     panics,
 }

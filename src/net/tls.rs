@@ -6,13 +6,14 @@
 mod anybody;
 mod server;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -27,6 +28,9 @@ use tokio_rustls::client::TlsStream;
 
 use anybody::Anybody;
 pub use server::Server;
+
+/// Sessions that are remembered for one server and protocol.
+const SESSIONS: usize = 32;
 
 /// The authorities whose certificates are believed.
 #[derive(Clone, Debug)]
@@ -274,6 +278,25 @@ impl Session {
     {
         let connector = TlsConnector::from(Arc::clone(&self.client.config));
         connector.connect(self.name.clone(), stream).await
+    }
+
+    /// The same for what is called `protocol` (RFC 7301). What one says of itself to resume a session
+    /// is for that protocol only.
+    pub(crate) fn speaking(&self, protocol: &'static [u8]) -> Self {
+        let mut config = (*self.client.config).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let client = Client { config: Arc::new(config), digest: self.client.digest };
+        Self { client, name: self.name.clone() }
+    }
+
+    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
+        &self.client.config
+    }
+
+    /// What the server must be called.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.name.to_str()
     }
 }
 

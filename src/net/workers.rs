@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::handler::Handler;
 use crate::listener::{ListenSpec, Listener};
+use crate::room::Room;
 use crate::stats::{Counters, Stats, StatsSnapshot};
 use crate::tcp::Connections;
 
@@ -46,6 +47,9 @@ pub(crate) struct Worker {
     pub(crate) counters: Counters,
     pub(crate) connections: Connections,
     waiting: AtomicUsize,
+    /// Below [`Limits::waiting`] and [`Limits::tcp_connections`] where memory is short.
+    pub(crate) max_waiting: AtomicUsize,
+    pub(crate) max_connections: AtomicUsize,
 }
 
 impl Worker {
@@ -56,6 +60,8 @@ impl Worker {
             counters: Counters::default(),
             connections: Connections::default(),
             waiting: AtomicUsize::new(0),
+            max_waiting: AtomicUsize::new(limits.waiting),
+            max_connections: AtomicUsize::new(limits.tcp_connections),
         }
     }
 
@@ -66,11 +72,19 @@ impl Worker {
     /// Takes a place among the waiting queries, if there is one. Only the worker's own thread
     /// takes places.
     pub(crate) fn enter_waiting(&self) -> bool {
-        let room = self.waiting() < self.limits.waiting;
+        let waiting = self.waiting();
+        let room = waiting < self.max_waiting.load(Ordering::Relaxed);
         if room {
             self.waiting.fetch_add(1, Ordering::Relaxed);
+        } else if waiting < self.limits.waiting {
+            self.counters.memory_refused.add(1);
         }
         room
+    }
+
+    /// TCP connections that may be open now.
+    pub(crate) fn max_connections(&self) -> usize {
+        self.max_connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn leave_waiting(&self) {
@@ -85,6 +99,22 @@ thread_local! {
 /// The worker whose thread this is, if it is one's.
 pub fn current_worker() -> Option<usize> {
     CURRENT.get()
+}
+
+/// Where to run what belongs to one worker, its connections for instance.
+#[derive(Clone)]
+pub struct Runtimes(Arc<[Handle]>);
+
+impl Runtimes {
+    /// How many workers there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Runs `task` on the thread of `worker`, counted round and round.
+    pub fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
+        self.0[worker % self.0.len()].spawn(task);
+    }
 }
 
 struct Thread {
@@ -121,6 +151,11 @@ impl Workers {
         &self.threads[n % self.threads.len()].runtime
     }
 
+    /// The runtimes of all, for those who have no listeners to open.
+    pub fn runtimes(&self) -> Runtimes {
+        Runtimes(self.threads.iter().map(|thread| thread.runtime.clone()).collect())
+    }
+
     pub(crate) fn worker(&self, n: usize) -> &Arc<Worker> {
         &self.stats.workers[n % self.stats.workers.len()]
     }
@@ -139,6 +174,11 @@ impl Workers {
     /// What the sockets counted, summed over all workers.
     pub fn stats(&self) -> StatsSnapshot {
         self.stats.snapshot()
+    }
+
+    /// A handle to the bounds that outlives this value.
+    pub fn room(&self) -> Room {
+        Room { workers: Arc::clone(&self.stats.workers) }
     }
 
     /// A handle to the counters that outlives this value.

@@ -2,7 +2,8 @@
 //!
 //! `plan` turns a Corefile into chains and routers, `process` keeps sockets and swaps
 //! configurations, `serve` is the one entry of every query, `router` picks its chain, `finish`
-//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side.
+//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side, `memory` shares out
+//! what the process may use.
 //!
 //! It knows every room and no plugin by name.
 
@@ -12,6 +13,7 @@ mod config;
 mod finish;
 mod keys;
 mod lint;
+mod memory;
 mod panics;
 mod plan;
 mod process;
@@ -21,5 +23,6 @@ pub mod sim;
 
 pub(crate) use config::SiteNumbers;
 pub(crate) use lint::lint;
+pub(crate) use memory::allowed as allowed_memory;
 pub(crate) use process::prepare;
 pub use process::{Options, Process, Refused, Source};

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) reload: Option<Reload>,
     /// `debug` in any block.
     pub(crate) debug: bool,
+    /// `memory`, if any block has it.
+    pub(crate) memory: Option<u64>,
     /// The longest lameduck.
     pub(crate) lameduck: Duration,
     /// The lines of the start banner.
@@ -63,6 +65,7 @@ pub(crate) fn plan(
     let mut order: Vec<(SocketAddr, Option<usize>)> = Vec::new();
     let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
     let mut summary = (None, false, Duration::ZERO);
+    let mut memory = None;
     let blocks = spread_directives(&corefile.blocks, registry, &mut problems);
     for (block, extra) in &blocks {
         let zone_keys = keys::parse(block, default_port, &mut problems);
@@ -74,6 +77,7 @@ pub(crate) fn plan(
         summary.0 = settings.reload.or(summary.0);
         summary.1 |= settings.debug;
         summary.2 = summary.2.max(settings.lameduck);
+        problems.extend(settings.memory.and_then(|asked| contradicts(asked, &mut memory)));
         let mut asked = setup.requests;
         requests.endpoints.append(&mut asked.endpoints);
         requests.tasks.append(&mut asked.tasks);
@@ -138,6 +142,7 @@ pub(crate) fn plan(
         requests,
         reload: summary.0,
         debug: summary.1,
+        memory: memory.map(|(limit, _)| limit),
         lameduck: summary.2,
         banner,
         world: Arc::new(world),
@@ -209,6 +214,16 @@ fn set_up(
         routed = keys::routed(zone_keys, &addresses);
     }
     (setup, routed)
+}
+
+/// An error if another block says something else about the memory of the process.
+fn contradicts((limit, span): (u64, Span), known: &mut Option<(u64, Span)>) -> Option<Diagnostic> {
+    let (other, _) = *known.get_or_insert((limit, span));
+    (other != limit).then(|| {
+        Diagnostic::error(span, "`memory` says two different things")
+            .label(format!("another server block says {}", chain::memory::show(other)))
+            .help("it is for the whole process: keep one of them")
+    })
 }
 
 /// A warning if an earlier block decided how many sockets a listener of this one has: the first one

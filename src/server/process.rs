@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::admin::Admin;
 use super::config::{Config, SiteNumbers};
+use super::memory;
 use super::plan::{self, Plan, Wanted};
 use super::serve::{Serving, Site};
 
@@ -47,8 +48,8 @@ pub struct Options {
     pub port: u16,
     /// How many workers; one per core unless told otherwise.
     pub workers: usize,
-    /// Octets that the process may use, where an operator says so.
-    pub memory: Option<u64>,
+    /// What the process may use, unless the Corefile says something else.
+    pub memory: Arc<Memory>,
     /// Tells when files change; without it they are looked at from time to time only.
     pub watcher: Option<Arc<Watcher>>,
 }
@@ -74,6 +75,8 @@ pub struct Process {
     startups: JoinSet<()>,
     /// Those that end by themselves, of this configuration and of those before.
     finishing: JoinSet<()>,
+    /// Shares out memory.
+    keeper: JoinSet<()>,
     current: Option<Current>,
     reload_failed: metrics::Counter,
 }
@@ -96,6 +99,7 @@ pub(crate) fn prepare(
     options: &Options,
     kept: Kept,
     numbers: &mut SiteNumbers,
+    runtimes: Option<net::Runtimes>,
 ) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
@@ -106,13 +110,14 @@ pub(crate) fn prepare(
             loader,
         );
     }
-    let mut world =
-        World::new(options.workers, clock(), kept).with(Arc::new(net::client::Network::Os));
-    if let Some(limit) = options.memory {
-        world = world.with(Arc::new(Memory::of_process(limit)));
-    }
+    let mut world = World::new(options.workers, clock(), kept)
+        .with(Arc::new(net::client::Network::Os))
+        .with(Arc::clone(&options.memory));
     if let Some(watcher) = &options.watcher {
         world = world.with(Arc::clone(watcher));
+    }
+    if let Some(runtimes) = runtimes {
+        world = world.with(Arc::new(runtimes));
     }
     world.fingerprint = fingerprint(&corefile);
     world.fatal = Arc::new(fatal);
@@ -169,12 +174,16 @@ impl Process {
             tasks: JoinSet::new(),
             startups: JoinSet::new(),
             finishing: JoinSet::new(),
+            keeper: JoinSet::new(),
             current: None,
             reload_failed: standing::reload_failures(),
             options,
             source,
         };
         process.load().await?;
+        let (stats, room) = (process.workers.stats_handle(), process.workers.room());
+        let memory = Arc::clone(&process.options.memory);
+        process.keeper.spawn(memory::keep(memory, stats, room));
         Ok(process)
     }
 
@@ -182,8 +191,10 @@ impl Process {
     async fn load(&mut self) -> Result<(), Refused> {
         let kept = self.current.as_ref().map_or_else(Kept::default, |it| it.world.kept.successor());
         let mut numbers = std::mem::take(&mut self.numbers);
+        let runtimes = Some(self.workers.runtimes());
+        let loader = &corefile::OsLoader;
         let (corefile, result) =
-            prepare(&self.source, &corefile::OsLoader, &self.options, kept, &mut numbers);
+            prepare(&self.source, loader, &self.options, kept, &mut numbers, runtimes);
         self.numbers = numbers;
         let render = |problems: &Diagnostics| Refused {
             text: corefile::render(problems, &corefile.sources),
@@ -192,6 +203,11 @@ impl Process {
         net::use_large_pages();
         let one = |problem: Diagnostic| render(&Diagnostics::from(problem));
         let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
+        let config = Arc::new(plan.config);
+        if self.current.is_none() {
+            // Sockets answer as soon as they are open.
+            self.serving.config.store(Arc::clone(&config));
+        }
         let opened = self
             .open(&plan.listeners)
             .map_err(|(address, error)| Refused { text: busy(address, &error) })?;
@@ -207,9 +223,10 @@ impl Process {
             show_fingerprint(plan.reload.is_some(), &plan.world.fingerprint);
         }
         chain::log::set_debug(plan.debug);
+        self.options.memory.set_limit(plan.memory);
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
-        self.serving.config.store(Arc::new(plan.config));
+        self.serving.config.store(config);
         self.admin.apply(prepared);
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();

@@ -3,11 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use net::client::Method;
 use wire::{Name, Rcode};
 
-use super::policy::Kind as Policy;
+use super::breaker::Breaker;
+use super::hedge::Hedge;
+use super::policy::Policy;
 use super::to::{self, To};
+use super::words::{self, some};
 
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
@@ -25,6 +29,8 @@ const OPTIONS: &[&str] = &[
     "policy",
     "health_check",
     "max_concurrent",
+    "hedge",
+    "circuit_breaker",
     "failfast_all_unhealthy_upstreams",
     "failover",
     "source_address",
@@ -35,75 +41,138 @@ const OPTIONS: &[&str] = &[
     "doh_method",
 ];
 
+/// The plugin whose upstreams they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// `forward`.
+    Forward,
+    /// `alternate`.
+    Alternate,
+    /// `fanout`.
+    Fanout,
+}
+
+impl Who {
+    /// The plugin's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Alternate => "alternate",
+            Self::Fanout => "fanout",
+        }
+    }
+
+    /// The label under which the upstream is told that was asked.
+    pub(crate) const fn metadata(self) -> &'static str {
+        match self {
+            Self::Forward => "forward/upstream",
+            Self::Alternate => "alternate/upstream",
+            Self::Fanout => "fanout/upstream",
+        }
+    }
+}
+
+/// Which answer ends the search, besides those that `failover` and `circuit_breaker` name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Any; of several that are asked at once the first that is a positive one or a denial, if
+    /// there is one.
+    Any,
+    /// The first.
+    First,
+    /// One without an error, if there is one.
+    Positive,
+}
+
 /// Whom to ask and how.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Whose upstreams they are.
+    pub who: Who,
+    /// Which answer ends the search.
+    pub wanted: Wanted,
+    /// How many upstreams a query is put to at most; `None`: all of them.
+    pub most_servers: Option<usize>,
+    /// How long a query may take in all; `None`: the usual time.
+    pub budget: Option<Duration>,
     /// Whom to ask, as written.
     pub(crate) to: Vec<To>,
     /// Whom to ask where host names among them are.
-    pub(crate) resolvers: Vec<SocketAddr>,
+    pub resolvers: Vec<SocketAddr>,
     /// In which order.
-    pub(crate) policy: Policy,
+    pub policy: Policy,
+    /// When an upstream that is late gets company, if ever.
+    pub hedge: Option<Hedge>,
+    /// Which answers speak against an upstream, if any do.
+    pub breaker: Option<Breaker>,
     /// Over TCP, however the client asked.
-    pub(crate) force_tcp: bool,
+    pub force_tcp: bool,
     /// Over UDP, however the client asked.
-    pub(crate) prefer_udp: bool,
+    pub prefer_udp: bool,
     /// How long an idle connection is kept.
-    pub(crate) expire: Duration,
+    pub expire: Duration,
     /// How long a connection is used at all; zero: no bound.
-    pub(crate) max_age: Duration,
+    pub max_age: Duration,
     /// How many idle connections are kept for an upstream; zero: no bound.
-    pub(crate) max_idle_conns: usize,
+    pub max_idle_conns: usize,
     /// How long an upstream may take.
-    pub(crate) read_timeout: Duration,
+    pub read_timeout: Duration,
     /// More failed health checks than this, and an upstream is down; zero: never.
-    pub(crate) max_fails: u32,
+    pub max_fails: u32,
     /// Failed attempts for one query; zero: no bound. `None`: two for each upstream.
-    pub(crate) max_connect_attempts: Option<u32>,
+    pub max_connect_attempts: Option<u32>,
     /// How upstreams are checked.
-    pub(crate) health: Health,
+    pub health: Health,
     /// Queries under way at once; zero: no bound of its own.
-    pub(crate) max_concurrent: usize,
+    pub max_concurrent: usize,
     /// With which answers the next upstream is asked.
-    pub(crate) failover: Vec<Rcode>,
+    pub failover: Vec<Rcode>,
     /// Give up at once when all upstreams are down.
-    pub(crate) failfast: bool,
+    pub failfast: bool,
     /// The address to ask from.
     pub source: Option<IpAddr>,
     /// Mix the case of the name asked for, and insist that it comes back so.
-    pub(crate) case_randomization: bool,
+    pub case_randomization: bool,
     /// Whom to trust, and as whom to come, over TLS.
-    pub(crate) tls: Tls,
+    pub tls: Tls,
     /// What the certificates of all upstreams must be for.
-    pub(crate) tls_servername: Option<Token>,
+    pub tls_servername: Option<Token>,
+    /// How queries go over HTTPS.
+    pub doh_method: Method,
 }
 
 /// `tls`: the files it names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tls {
+pub struct Tls {
     /// Our certificate and its key.
-    pub(crate) identity: Option<(Token, Token)>,
+    pub identity: Option<(Token, Token)>,
     /// The authorities to trust instead of the system's.
-    pub(crate) ca: Option<Token>,
+    pub ca: Option<Token>,
 }
 
 /// `health_check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Health {
+pub struct Health {
     /// Between two checks of an upstream that failed the first.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// RD of the check.
-    pub(crate) recursion: bool,
+    pub recursion: bool,
     /// Whose NS records are asked for.
-    pub(crate) domain: Name,
+    pub domain: Name,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
+            who: Who::Forward,
+            wanted: Wanted::Any,
+            most_servers: None,
+            budget: None,
             to: Vec::new(),
             resolvers: Vec::new(),
             policy: Policy::Random,
+            hedge: None,
+            breaker: None,
             force_tcp: false,
             prefer_udp: false,
             expire: Duration::from_secs(10),
@@ -124,6 +193,7 @@ impl Default for Config {
             case_randomization: false,
             tls: Tls::default(),
             tls_servername: None,
+            doh_method: Method::Post,
         }
     }
 }
@@ -222,18 +292,20 @@ impl Reading {
             "expire" => config.expire = args.value("DURATION")?,
             "max_age" => config.max_age = args.value("DURATION")?,
             "max_idle_conns" => config.max_idle_conns = args.value("INTEGER")?,
-            "read_timeout" => config.read_timeout = positive(args.required("DURATION")?)?,
+            "read_timeout" => config.read_timeout = words::positive(args.required("DURATION")?)?,
             "max_fails" => config.max_fails = args.value("INTEGER")?,
             "max_connect_attempts" => config.max_connect_attempts = Some(args.value("INTEGER")?),
             "max_concurrent" => config.max_concurrent = args.value("MAX")?,
             "source_address" => config.source = Some(args.value("IP")?),
-            "policy" => config.policy = policy(args.required("POLICY")?)?,
+            "policy" => config.policy = words::policy(&mut args)?,
+            "hedge" => config.hedge = Some(words::hedge(&mut args)?),
+            "circuit_breaker" => config.breaker = Some(words::breaker(&mut args)?),
             "health_check" => {
-                config.health = health(&mut args, config.health.recursion)?;
+                config.health = words::health(&mut args, config.health.recursion)?;
             }
             "failover" => {
                 for token in some(option, &mut args, "an RCODE")? {
-                    config.failover.push(failover(token)?);
+                    config.failover.push(words::failover(token, "failover")?);
                 }
                 return Ok(());
             }
@@ -244,13 +316,13 @@ impl Reading {
                 }
                 return Ok(());
             }
-            "tls" => config.tls = tls(&mut args),
+            "tls" => config.tls = words::tls(&mut args),
             "tls_servername" => {
                 let name = args.required("NAME")?;
                 to::server_name(name, name.as_str())?;
                 config.tls_servername = Some(name.clone());
             }
-            "doh_method" => return Err(to::later(&option.name, "option `doh_method`")),
+            "doh_method" => config.doh_method = words::doh_method(args.required("METHOD")?)?,
             _ => {
                 let known = [O::NAMES, OPTIONS].concat();
                 return Err(directive.unknown_option(option, &known));
@@ -294,145 +366,8 @@ impl Reading {
     }
 }
 
-/// The arguments of an option that needs at least one.
-///
-/// # Errors
-/// There is none.
-pub fn some<'a>(
-    option: &Directive,
-    args: &mut Args<'a>,
-    what: &str,
-) -> Result<&'a [Token], Diagnostic> {
-    let tokens = args.remaining();
-    if tokens.is_empty() {
-        let name = option.name.as_str();
-        return Err(Diagnostic::error(option.span, format!("`{name}` needs {what}"))
-            .label("no argument given")
-            .help(format!("add {what} behind `{name}`, or remove the option")));
-    }
-    Ok(tokens)
-}
-
-/// As CoreDNS reads it: one argument is the CA, two are certificate and key, three are all.
-pub(crate) fn tls(args: &mut Args<'_>) -> Tls {
-    let mut words = Vec::new();
-    while words.len() < 3
-        && let Some(word) = args.next()
-    {
-        words.push(word.clone());
-    }
-    let mut words = words.into_iter();
-    let mut next = || words.next();
-    match (next(), next(), next()) {
-        (Some(certificate), Some(key), ca) => Tls { identity: Some((certificate, key)), ca },
-        (ca, _, _) => Tls { identity: None, ca },
-    }
-}
-
-fn positive(token: &Token) -> Result<Duration, Diagnostic> {
-    let duration: Duration = token.parse("DURATION")?;
-    if duration.is_zero() {
-        return Err(Diagnostic::error(token.span, "`read_timeout` must be positive")
-            .label("an upstream needs some time")
-            .help("write for example `2s`, the default"));
-    }
-    Ok(duration)
-}
-
-fn policy(token: &Token) -> Result<Policy, Diagnostic> {
-    match token.as_str() {
-        "random" => Ok(Policy::Random),
-        "round_robin" => Ok(Policy::RoundRobin),
-        "sequential" => Ok(Policy::Sequential),
-        other => Err(Diagnostic::error(token.span, format!("unknown policy `{other}`"))
-            .label("expected a policy")
-            .help(corefile::nearest(other, ["random", "round_robin", "sequential"]).map_or_else(
-                || "the policies are `random`, `round_robin` and `sequential`".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            ))),
-    }
-}
-
-/// The option replaces an earlier one as a whole, except that `no_rec` stays: as in CoreDNS.
-fn health(args: &mut Args<'_>, recursion: bool) -> Result<Health, Diagnostic> {
-    let interval = args.value("DURATION")?;
-    let mut health = Health { interval, recursion, domain: Name::root() };
-    while let Some(token) = args.next() {
-        match token.as_str() {
-            "no_rec" => health.recursion = false,
-            "domain" => {
-                let domain = args.required("FQDN")?;
-                let name = Name::from_text(domain.as_str()).map_err(|problem| {
-                    Diagnostic::error(
-                        domain.span,
-                        format!("invalid domain name `{}`: {problem}", domain.as_str()),
-                    )
-                    .label("expected a domain name")
-                    .help("write a name such as `example.org`")
-                })?;
-                health.domain = name.to_lower();
-            }
-            other => {
-                return Err(Diagnostic::error(
-                    token.span,
-                    format!("`health_check` has no argument `{other}`"),
-                )
-                .label("expected `no_rec` or `domain FQDN`")
-                .help("write `health_check DURATION [no_rec] [domain FQDN]`"));
-            }
-        }
-    }
-    Ok(health)
-}
-
-/// The name of a response code.
-///
-/// # Errors
-/// It is none.
-pub fn rcode(token: &Token) -> Result<Rcode, Diagnostic> {
-    // Names that CoreDNS's DNS library knows besides those of the registry.
-    let alias = match token.as_str().to_ascii_uppercase().as_str() {
-        "NOTIMPL" => Some(Rcode::NOTIMP),
-        "BADSIG" => Some(Rcode::BADVERS),
-        _ => None,
-    };
-    // Numbers such as `RCODE3` are no names.
-    let named = |rcode: &Rcode| {
-        rcode.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(token.as_str()))
-    };
-    let known = || Rcode::from_text(token.as_str()).filter(named);
-    alias.or_else(known).ok_or_else(|| {
-        Diagnostic::error(token.span, format!("`{}` is not a valid rcode", token.as_str()))
-            .label("expected the name of a response code")
-            .help("write for example `NXDOMAIN`, `SERVFAIL` or `REFUSED`")
-    })
-}
-
-fn failover(token: &Token) -> Result<Rcode, Diagnostic> {
-    let rcode = rcode(token)?;
-    if rcode == Rcode::NOERROR {
-        return Err(Diagnostic::error(token.span, "`NOERROR` cannot be used in `failover`")
-            .label("this is the answer that is wanted")
-            .help("for answers without records use `next_on_nodata`"));
-    }
-    Ok(rcode)
-}
-
 /// A token for tests.
 #[cfg(test)]
 pub(crate) fn token(text: &str) -> Token {
     Token { text: text.to_owned(), span: corefile::Span::default(), quoted: false }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rcodes() {
-        assert_eq!(rcode(&token("nxdomain")).ok(), Some(Rcode::NXDOMAIN));
-        assert_eq!(rcode(&token("NOTIMPL")).ok(), Some(Rcode::NOTIMP));
-        assert!(rcode(&token("RCODE3")).is_err());
-        assert!(failover(&token("NoError")).is_err());
-    }
 }

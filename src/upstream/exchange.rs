@@ -10,19 +10,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::Exchange;
-use net::client::Source;
+use net::client::{Crowded, Over, Source, Unfit};
 use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
-use wire::{Failure, Reply};
+use wire::{Failure, Rcode, Reply, Transport};
 
 use super::Group;
+use super::members::Member;
 use super::message::{Question, Verdict, restore_case};
 use super::taps::Taps;
-use super::upstream::Upstream;
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
 /// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
 const GRACE: Duration = Duration::from_millis(100);
+/// The next upstream is asked too after no less than that.
+const HEDGE_LEAST: Duration = Duration::from_millis(10);
 
 /// Why there is no reply.
 pub(super) enum Trouble {
@@ -30,6 +32,8 @@ pub(super) enum Trouble {
     Theirs(&'static str, SocketAddr, io::Error),
     /// This machine's: no sockets, no memory, no random numbers.
     Ours(io::Error),
+    /// All connections to the upstream are full.
+    Crowded,
 }
 
 /// What came over UDP.
@@ -39,52 +43,118 @@ enum Datagram {
     Doubtful,
 }
 
+/// One attempt: whom to ask, and who wants to know how it goes.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a, 'q> {
+    pub(super) member: &'a Member,
+    /// No attempt goes on after that.
+    pub(super) end: Instant,
+    pub(super) taps: &'a Taps<'q>,
+    /// Nothing, if there is nobody else to ask.
+    pub(super) wait: Option<&'a Wait>,
+}
+
+/// Tells those who decide whether somebody else is asked too that an attempt takes long.
+#[derive(Default)]
+pub(super) struct Wait {
+    /// Written and read in one task; atomic only because the future moves between threads.
+    late: AtomicBool,
+}
+
+impl Wait {
+    /// Whether it has taken longer than it should since this was asked last.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed) && self.late.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// When to look at an attempt again: each time after twice as long.
+struct Looks<'a> {
+    wait: &'a Wait,
+    member: &'a Member,
+    max_fails: u32,
+    next: Duration,
+}
+
+impl Looks<'_> {
+    /// It has waited for as long as it was to.
+    fn look(&mut self) {
+        self.wait.late.store(true, Ordering::Relaxed);
+        self.member.upstream.waits(self.max_fails);
+        self.next *= 2;
+    }
+}
+
 impl Group {
-    /// Asks `upstream`; the reply is loaded into `reply`.
+    /// When to look at an attempt; never, if there is nobody else to ask.
+    fn looks<'a>(&self, attempt: Attempt<'a, '_>) -> Option<Looks<'a>> {
+        let member = attempt.member;
+        let wait = attempt.wait?;
+        let pulse = &member.upstream.pulse;
+        let usual = pulse.patience(member.read_timeout);
+        // Who pays for a second question gets it sooner.
+        let next = match pulse.late().filter(|_| self.config.hedge.is_some()) {
+            Some(late) => late.clamp(HEDGE_LEAST.min(usual), member.read_timeout),
+            None => usual,
+        };
+        Some(Looks { wait, member, max_fails: self.config.max_fails, next })
+    }
+
+    /// Asks an upstream; the reply is loaded into `reply`.
     pub(super) async fn exchange(
         &self,
-        upstream: &Upstream,
+        attempt: Attempt<'_, '_>,
         question: &mut Question,
         into: &mut Vec<u8>,
         reply: &mut Reply,
-        end: Instant,
-        taps: &mut Taps<'_>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Rcode, Trouble> {
         let begun = Instant::now();
-        let stream = upstream.options.session.is_some()
-            || self.config.force_tcp
-            || !self.config.prefer_udp && question.connected;
+        let member = attempt.member;
+        let upstream = &*member.upstream;
+        let stream = upstream.options.over != Over::Tcp
+            || member.force_tcp
+            || !member.prefer_udp && question.connected;
+        let mut asked = false;
         if stream {
-            Box::pin(self.ask_stream(upstream, question, into, reply, end, taps)).await?;
-        } else {
-            let datagram = self.ask_udp(upstream, question, into, reply, end, taps).await?;
+            Box::pin(self.ask_stream(attempt, question, into, reply)).await?;
+            asked = true;
+        } else if upstream.cuts_everything() {
+            // It would only send us here.
+            asked = Box::pin(self.ask_stream(attempt, question, into, reply)).await.is_ok();
+            if !asked {
+                upstream.came(false);
+            }
+        }
+        if !asked {
+            let datagram = self.ask_udp(attempt, question, into, reply).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                let whole = Box::pin(self.ask_stream(upstream, question, into, reply, end, taps));
-                let whole = whole.await;
+                upstream.came(true);
+                let whole = Box::pin(self.ask_stream(attempt, question, into, reply)).await;
                 // What came truncated is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
                 }
+            } else {
+                upstream.came(false);
             }
         }
-        upstream.numbers.replied(question.worker, reply.rcode(), begun.elapsed());
-        Ok(())
-    }
-
-    fn timeout(&self, end: Instant) -> Duration {
-        self.config.read_timeout.min(end.saturating_duration_since(Instant::now()))
+        let took = begun.elapsed();
+        let rcode = reply.rcode();
+        upstream.numbers.replied(question.worker, rcode, took);
+        upstream.pulse.beat(took);
+        Ok(rcode)
     }
 
     async fn ask_udp(
         &self,
-        upstream: &Upstream,
+        attempt: Attempt<'_, '_>,
         question: &mut Question,
         into: &mut Vec<u8>,
         reply: &mut Reply,
-        end: Instant,
-        taps: &mut Taps<'_>,
     ) -> Result<Datagram, Trouble> {
+        let Attempt { member, taps, .. } = attempt;
+        let upstream = &*member.upstream;
         question.renew(true).map_err(Trouble::Ours)?;
         let (asked, local) = (taps.now(), OnceLock::new());
         // Written and read in one task; atomic only because the future moves between threads.
@@ -105,7 +175,16 @@ impl Group {
         };
         let to = upstream.address;
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
-        let timeout = self.timeout(end);
+        let deadline = attempt.deadline();
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let mut looks = self.looks(attempt);
+        let first = looks.as_ref().map_or(Duration::MAX, |looks| looks.next).min(left());
+        let mut patience = || {
+            let looks = looks.as_mut()?;
+            let more = looks.next.min(left());
+            looks.look();
+            (!more.is_zero()).then_some(more)
+        };
         let message = &question.message;
         let outcome = {
             let asking = upstream.datagrams(question.worker).ask(
@@ -113,7 +192,8 @@ impl Group {
                 source,
                 to,
                 message,
-                timeout,
+                first,
+                &mut patience,
                 into,
                 &mut accept,
             );
@@ -135,7 +215,7 @@ impl Group {
         taps.tell(&Exchange {
             upstream: to,
             local: local.get().copied(),
-            connected: false,
+            transport: Transport::Udp,
             question: message,
             asked,
             reply: came.then(|| (&into[..], taps.now())),
@@ -150,14 +230,23 @@ impl Group {
 
     async fn ask_stream(
         &self,
-        upstream: &Upstream,
+        attempt: Attempt<'_, '_>,
         question: &mut Question,
         into: &mut Vec<u8>,
         reply: &mut Reply,
-        end: Instant,
-        taps: &mut Taps<'_>,
     ) -> Result<(), Trouble> {
+        let Attempt { member, taps, .. } = attempt;
+        let upstream = &*member.upstream;
         question.renew(false).map_err(Trouble::Ours)?;
+        if matches!(upstream.options.over, Over::Quic(_)) {
+            if question.is_transfer() {
+                // As in CoreDNS: it takes several messages, and one goes back.
+                reply.clear();
+                reply.set_rcode(Rcode::NOTIMP);
+                return Ok(());
+            }
+            question.drop_keepalive();
+        }
         let (asked, local) = (taps.now(), OnceLock::new());
         let question = &*question;
         let numbers = &upstream.numbers;
@@ -171,26 +260,62 @@ impl Group {
         };
         let to = upstream.address;
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
-        let (message, timeout) = (&question.message, self.timeout(end));
-        let asked_over = upstream
-            .connections(question.worker)
-            .ask(&self.network, source, to, message, timeout, into, &mut accept)
-            .await;
+        let message = &question.message;
+        let timeout = attempt.deadline().saturating_duration_since(Instant::now());
+        let asking = upstream.connections(question.worker).ask(
+            &self.network,
+            source,
+            to,
+            message,
+            timeout,
+            into,
+            &mut accept,
+        );
+        let asked_over = match self.looks(attempt) {
+            Some(looks) => patiently(asking, looks).await,
+            None => asking.await,
+        };
         taps.tell(&Exchange {
             upstream: to,
             local: local.get().copied(),
-            connected: true,
+            transport: upstream.options.over.transport(),
             question: message,
             asked,
             reply: asked_over.is_ok().then(|| (&into[..], taps.now())),
         });
-        let reused = asked_over.map_err(|error| {
-            let proto = if upstream.options.session.is_some() { "tls" } else { "tcp" };
-            trouble(proto, to, error)
-        })?;
-        upstream.numbers.used_stream(question.worker, reused.0);
+        let carried =
+            asked_over.map_err(|error| trouble(upstream.options.over.word(), to, error))?;
+        upstream.numbers.used_stream(question.worker, carried.reused);
+        if carried.age > 0 {
+            reply.edit_ttls(|_, ttl| ttl.saturating_sub(carried.age));
+        }
         Ok(())
     }
+}
+
+impl Attempt<'_, '_> {
+    /// When what is asked now is given up.
+    fn deadline(&self) -> Instant {
+        (Instant::now() + self.member.read_timeout).min(self.end)
+    }
+}
+
+/// Waits for `asking`, and looks now and then while it takes long.
+async fn patiently<T>(asking: impl Future<Output = T>, mut looks: Looks<'_>) -> T {
+    let mut asking = pin!(asking);
+    let mut sleep = pin!(tokio::time::sleep(looks.next));
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = asking.as_mut().poll(context) {
+            return Poll::Ready(outcome);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            let more = looks.next;
+            looks.look();
+            sleep.as_mut().reset(Instant::now() + more);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// What a message was taken for.
@@ -249,8 +374,14 @@ const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
 fn trouble(proto: &'static str, to: SocketAddr, error: io::Error) -> Trouble {
     match error.raw_os_error() {
         Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
+        _ if is::<Crowded>(&error) => Trouble::Crowded,
         _ => Trouble::Theirs(proto, to, error),
     }
+}
+
+/// Whether this is what the error says.
+fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<E>())
 }
 
 /// The last trouble as the client and the log are told; `None`: nobody was asked at all.
@@ -259,21 +390,24 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
         None => Failure::servfail("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => super::overload(format!("cannot ask upstreams: {error}")),
+        Some(Trouble::Crowded) => super::overload(Crowded.to_string()),
         // The words that operators search for: "i/o timeout", "connection refused".
         Some(Trouble::Theirs(proto, to, error)) => match error.kind() {
             io::ErrorKind::TimedOut => Failure::servfail(format!("read {proto} {to}: i/o timeout"))
-                .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time"),
+                .extended(ede::NO_REACHABLE_AUTHORITY, format!("no answer in time from {to}")),
             io::ErrorKind::ConnectionRefused => {
                 Failure::servfail(format!("read {proto} {to}: connection refused"))
-                    .extended(ede::NETWORK_ERROR, "an upstream refused the connection")
+                    .extended(ede::NETWORK_ERROR, format!("{to} refused the connection"))
             }
             io::ErrorKind::UnexpectedEof => Failure::servfail(format!("read {proto} {to}: EOF"))
-                .extended(ede::NETWORK_ERROR, "an upstream hung up"),
+                .extended(ede::NETWORK_ERROR, format!("{to} hung up")),
             // What TLS does not like: a certificate, mostly. The error says which and why.
             io::ErrorKind::InvalidData => Failure::servfail(format!("{proto} {to}: {error}"))
-                .extended(ede::NETWORK_ERROR, "an upstream failed to prove who it is"),
+                .extended(ede::NETWORK_ERROR, format!("{to} failed to prove who it is")),
+            _ if is::<Unfit>(&error) => Failure::servfail(format!("{proto} {to}: {error}"))
+                .extended(ede::NETWORK_ERROR, format!("{to} gave no reply: {error}")),
             _ => Failure::servfail(format!("read {proto} {to}: {error}"))
-                .extended(ede::NETWORK_ERROR, "an upstream could not be reached"),
+                .extended(ede::NETWORK_ERROR, format!("{to} could not be reached")),
         },
     }
 }

@@ -7,63 +7,70 @@
 //!
 //! It must never know: any plugin, zones, which queries are asked here.
 
+mod breaker;
 mod config;
 mod exchange;
 mod grpc;
 mod health;
+mod hedge;
+mod members;
 mod message;
+mod numbers;
 mod policy;
+mod pulse;
+mod run;
 mod secure;
 mod setup;
 mod taps;
 mod target;
 mod to;
 mod upstream;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
 use chain::{Chain, standing};
 use net::client::Network;
-use tokio::time::Instant;
 use wire::edns::ede;
 use wire::{Failure, Query, Rcode, Reply};
 
-pub use config::{Config, Own, rcode, some};
-use exchange::Trouble;
+pub use breaker::Breaker;
+pub use config::{Config, Own, Wanted, Who};
 pub use grpc::{GrpcConfig, GrpcGroup};
-use message::Question;
-use policy::{Policy, Walk};
+pub use hedge::Hedge;
+pub use policy::Policy;
+pub use words::{rcode, some};
+
+use hedge::Tokens;
+use members::Member;
+use policy::Turns;
 use taps::Watchers;
-use upstream::Upstream;
 
 /// How long one query may take in all, unless a single upstream may take longer.
 const BUDGET: Duration = Duration::from_secs(5);
 /// Queries that wait for upstreams at once, in the whole process: each has a socket and a few
 /// kilobytes.
 const MAX_IN_FLIGHT: usize = 10_000;
-/// Between attempts once every upstream had two: who refuses at once is not asked thousands of
-/// times.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Marks our own spans in a query that is traced; no place in a chain is that far.
-const CONNECT: usize = usize::MAX;
 
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
 /// Upstreams of which each can answer what is asked.
 pub struct Group {
-    upstreams: Box<[Arc<Upstream>]>,
-    policy: Policy,
+    members: ArcSwap<Box<[Member]>>,
+    policy: Turns,
     network: Arc<Network>,
     /// Under way here.
     concurrent: AtomicUsize,
     broken: Counter,
     rejected: Counter,
     overloaded: Counter,
-    max_attempts: u32,
+    unhedged: Counter,
+    /// Who may be asked twice, if anybody.
+    tokens: Option<Tokens>,
     budget: Duration,
     watchers: Watchers,
     config: Config,
@@ -72,19 +79,15 @@ pub struct Group {
 impl Group {
     fn new(
         config: Config,
-        upstreams: Vec<Arc<Upstream>>,
+        members: Vec<Member>,
         network: Arc<Network>,
         watchers: Watchers,
     ) -> Self {
-        let count = u32::try_from(upstreams.len()).unwrap_or(u32::MAX);
-        let max_attempts = match config.max_connect_attempts {
-            None => count.saturating_mul(2),
-            Some(0) => u32::MAX,
-            Some(attempts) => attempts,
-        };
+        // An operator who grants an upstream more than the budget means it.
+        let longest = members.iter().map(|one| one.read_timeout).max().unwrap_or_default();
         Self {
-            upstreams: upstreams.into(),
-            policy: Policy::new(config.policy),
+            members: ArcSwap::from_pointee(members.into()),
+            policy: Turns::new(config.policy, config.most_servers),
             network,
             concurrent: AtomicUsize::new(0),
             broken: standing::forward_broken(),
@@ -95,9 +98,14 @@ impl Group {
                 &[],
                 &[],
             ),
-            max_attempts,
-            // An operator who grants an upstream more than the budget means it.
-            budget: BUDGET.max(config.read_timeout),
+            unhedged: metrics::counter(
+                "catena_forward_hedges_denied_total",
+                "Queries that were late and not asked twice, for too many were already.",
+                &[],
+                &[],
+            ),
+            tokens: config.hedge.map(Tokens::new),
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(longest)),
             watchers,
             config,
         }
@@ -132,69 +140,6 @@ impl Group {
             overload(format!("concurrent queries exceeded maximum {most}"))
         })?;
         Ok((here, all))
-    }
-
-    async fn ask_around(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
-        let begun = Instant::now();
-        let end = begun + self.budget;
-        let mut question = Question::new(query, self.config.case_randomization)
-            .map_err(|_| Failure::rcode(Rcode::FORMERR))?;
-        let mut into = Vec::new();
-        let mut walk = Walk::new(&self.upstreams, &self.policy, self.config.max_fails);
-        let (mut attempts, mut failovers) = (0, 0);
-        // A reply that `failover` does not want is better than none.
-        let mut second_best = false;
-        let mut trouble: Option<Trouble> = None;
-        while attempts < self.max_attempts && Instant::now() < end {
-            if attempts as usize >= 2 * self.upstreams.len() {
-                Box::pin(tokio::time::sleep(PAUSE)).await;
-            }
-            let was_down = walk.all_down;
-            let found = walk.next();
-            if walk.all_down && !was_down {
-                self.broken.inc(query.worker);
-                if self.config.failfast {
-                    break;
-                }
-            }
-            let Some(upstream) = found else { break };
-            query.set_metadata("forward/upstream", || upstream.name.clone());
-            if let Some(spans) = query.spans() {
-                spans.begin(CONNECT, "connect", net::clock::now());
-                spans.tag("peer.address", upstream.name.clone());
-            }
-            let mut taps = self.watchers.of(query);
-            let exchanged =
-                self.exchange(upstream, &mut question, &mut into, reply, end, &mut taps).await;
-            if let Some(spans) = query.spans() {
-                spans.end(CONNECT, net::clock::now());
-            }
-            match exchanged {
-                Ok(()) => {
-                    upstream.answered();
-                    if !self.config.failover.contains(&reply.rcode()) {
-                        return Ok(());
-                    }
-                    failovers += 1;
-                    if failovers >= self.upstreams.len() {
-                        return Ok(());
-                    }
-                    second_best = true;
-                }
-                Err(Trouble::Ours(error)) => {
-                    // Not the upstream's fault, and asking more would make it worse.
-                    self.overloaded.inc(query.worker);
-                    trouble = Some(Trouble::Ours(error));
-                    break;
-                }
-                Err(theirs) => {
-                    upstream.failed(self.config.max_fails);
-                    attempts += 1;
-                    trouble = Some(theirs);
-                }
-            }
-        }
-        if second_best { Ok(()) } else { Err(exchange::failure(trouble)) }
     }
 }
 

@@ -1,13 +1,13 @@
-//! TLS to upstreams: the files of `tls` are read here, once, at set-up.
-
-use std::net::SocketAddr;
+//! TLS to upstreams, and what is spoken over it: the files of `tls` are read here, once, at set-up.
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
+use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, Session, Trust};
 
 use super::config::{Config, Tls};
 use super::target::Found;
+use super::to::{HTTPS_PORT, Scheme};
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
 /// session is known to all.
@@ -32,19 +32,46 @@ impl Secure {
         Ok(Self { client, distrusts, name })
     }
 
-    /// Sessions with the upstream at `address`. Without a name its certificate must be for the
-    /// address, as in CoreDNS.
-    pub(crate) fn session(
+    /// How to talk to an upstream that was found. Without a name its certificate must be for the
+    /// address, as in CoreDNS; the host of a URL, and of QUIC, is a name.
+    pub(crate) fn over(
         &self,
-        address: SocketAddr,
-        name: Option<String>,
+        found: &Found,
+        method: Method,
         directive: &Directive,
-    ) -> Result<Session, Diagnostic> {
-        let name = name.or_else(|| self.name.clone()).unwrap_or_else(|| address.ip().to_string());
-        let client = self.client.as_ref().ok_or_else(|| "nothing is known of it".to_owned());
-        client
-            .and_then(|client| client.session(&name))
-            .map_err(|why| Diagnostic::error(directive.span, format!("cannot use TLS: {why}")))
+    ) -> Result<Over, Diagnostic> {
+        let Some(name) = &found.tls else { return Ok(Over::Tcp) };
+        let host = found.host.clone().filter(|_| found.scheme != Scheme::Tls);
+        let host = host.map(|host| host.trim_end_matches('.').to_owned());
+        let name = name.clone().or_else(|| self.name.clone()).or(host);
+        let name = name.unwrap_or_else(|| found.address.ip().to_string());
+        self.speaking(&name, found, method).map_err(|why| {
+            Diagnostic::error(directive.span, format!("cannot use TLS: {why}"))
+                .label("with one of these upstreams")
+        })
+    }
+
+    fn speaking(&self, name: &str, found: &Found, method: Method) -> Result<Over, String> {
+        let client = self.client.as_ref().ok_or_else(|| "nothing is known of it".to_owned())?;
+        let session: Session = client.session(name)?;
+        // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
+        let authority = || match (name.contains(':'), found.address.port()) {
+            (false, HTTPS_PORT) => name.to_owned(),
+            (false, port) => format!("{name}:{port}"),
+            (true, HTTPS_PORT) => format!("[{name}]"),
+            (true, port) => format!("[{name}]:{port}"),
+        };
+        match &found.scheme {
+            Scheme::Dns | Scheme::Tls => Ok(Over::Tls(session)),
+            Scheme::Quic => Over::quic(&session),
+            Scheme::Https(template) => {
+                let resource = Resource::new(&authority(), template, method)?;
+                Ok(Over::https(&session, resource))
+            }
+            Scheme::H3(template) => {
+                Over::h3(&session, Resource::new(&authority(), template, method)?)
+            }
+        }
     }
 
     /// What is well-formed and cannot work, or does nothing.
@@ -61,7 +88,7 @@ impl Secure {
         Some(
             Diagnostic::warning(useless.span, format!("`{name}` does nothing here"))
                 .label("no upstream of this `forward` is asked over TLS")
-                .help("write `tls://` before the upstreams' addresses"),
+                .help("write `tls://`, `https://`, `quic://` or `h3://` before the upstreams' addresses"),
         )
     }
 }

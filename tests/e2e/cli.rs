@@ -194,7 +194,7 @@ fn the_whole_log_may_be_json() {
 }
 
 /// `/metrics` of the endpoint on this port.
-fn metrics(port: u16) -> String {
+pub(crate) fn metrics(port: u16) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -166,6 +166,11 @@ impl Server {
         Self { child, port, scratch, said, readers: readers.into() }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it said so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()

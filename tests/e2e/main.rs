@@ -7,6 +7,7 @@ mod files;
 mod http;
 mod kit;
 mod load;
+mod memory;
 mod outside;
 mod serving;
 mod sockets;

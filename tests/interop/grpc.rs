@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use wire::{Rtype, name};
 
@@ -97,7 +98,7 @@ impl Upstream {
 }
 
 fn acceptor(certificate: &rcgen::CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(ring::default_provider());
     let key = PrivateKeyDer::Pkcs8(certificate.signing_key.serialize_der().into());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

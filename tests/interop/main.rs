@@ -9,6 +9,7 @@ mod ask;
 mod authority;
 mod compare;
 mod dnstap;
+mod encrypted;
 mod grpc;
 mod hickory;
 #[allow(dead_code, reason = "its other half is for e2e tests")]

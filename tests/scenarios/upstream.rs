@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
+
+use crate::ask::duration;
 
 #[path = "redis.rs"]
 mod redis;
@@ -17,11 +20,12 @@ pub(crate) struct World {
     upstreams: Mutex<HashMap<SocketAddr, Upstream>>,
 }
 
-#[derive(Default)]
 struct Upstream {
     records: Vec<OwnedRecord>,
     ways: Vec<(String, String)>,
     asked: usize,
+    /// Since when it is there.
+    since: Instant,
     /// What it keeps, if it is a Redis.
     redis: redis::Redis,
 }
@@ -31,7 +35,13 @@ impl World {
     /// Redis.
     pub(crate) fn set(&self, address: &str, text: &str) -> Result<(), String> {
         let address = parse_address(address)?;
-        let mut upstream = Upstream::default();
+        let mut upstream = Upstream {
+            records: Vec::new(),
+            ways: Vec::new(),
+            asked: 0,
+            since: Instant::now(),
+            redis: redis::Redis::default(),
+        };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match line.strip_prefix('!') {
                 Some(way) => {
@@ -81,7 +91,10 @@ impl net::client::Simulated for World {
 
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)> {
         self.with(to, |upstream| {
-            if upstream.way("refuse-tcp").is_some() || upstream.way("silent").is_some() {
+            if upstream.way("refuse-tcp").is_some()
+                || upstream.way("refuse").is_some()
+                || upstream.is_silent()
+            {
                 return None;
             }
             Some((upstream.delay(), upstream.answer(message)))
@@ -101,6 +114,11 @@ impl net::client::Simulated for World {
             Some((upstream.delay(), reply))
         })?
     }
+
+    fn refuses(&self, to: SocketAddr) -> bool {
+        let all = self.upstreams.lock().unwrap();
+        all.get(&to).is_some_and(|upstream| upstream.way("refuse").is_some())
+    }
 }
 
 impl Upstream {
@@ -109,14 +127,18 @@ impl Upstream {
     }
 
     fn delay(&self) -> Duration {
-        let text = self.way("delay").unwrap_or("0ms");
-        let (digits, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(0));
-        let number: u64 = digits.parse().unwrap_or(0);
-        if unit == "s" { Duration::from_secs(number) } else { Duration::from_millis(number) }
+        self.way("delay").map_or(Duration::ZERO, |text| duration(text).expect("a duration"))
+    }
+
+    /// Whether it says nothing now; with `flap` every other while.
+    fn is_silent(&self) -> bool {
+        let flap = self.way("flap").map(|text| duration(text).expect("a duration"));
+        let odd = |each: Duration| self.since.elapsed().as_millis() / each.as_millis() % 2 == 1;
+        self.way("silent").is_some() || flap.is_some_and(odd)
     }
 
     fn datagrams(&self, message: &[u8]) -> Vec<(Duration, Vec<u8>)> {
-        if self.way("silent").is_some() {
+        if self.is_silent() {
             return Vec::new();
         }
         let delay = self.delay();

@@ -3,8 +3,8 @@
 //! The order is much like that of S3-FIFO (Yang and others, SOSP 2023). Once the room is taken, what is
 //! new waits on probation, in a tenth of it; what is asked for there a second time moves to the rest,
 //! and what is not goes first. So a scan of names that are asked for once runs through that tenth and
-//! leaves the others alone. What had to go is remembered for a while, and taken in for good if it comes
-//! again. `benches/stores` compares it with others.
+//! leaves the others alone. What had to go is remembered for a while; if it comes again and the oldest
+//! of the rest is not in use, it goes there at once. `benches/stores` compares this with others.
 //!
 //! An entry stands in two lines of the same order: that of its space, which has a number of places,
 //! and that of all spaces, whose octets are bounded. It must never know what a question is.
@@ -141,9 +141,13 @@ impl Shard {
             return change;
         }
         let known = self.ghosts.recall(hash);
-        let residents = self.spaces.get(&space).map_or(0, |own| own.lines[1].len);
-        let room = roomy && residents < quota - quota / 10;
-        let queue = if known || room { Queue::Resident } else { Queue::Probation };
+        let residents = self.spaces.get(&space).map_or(EMPTY[1], |own| own.lines[1]);
+        let room = roomy && residents.len < quota - quota / 10;
+        let queue = if room || known && self.is_idle(residents.oldest) {
+            Queue::Resident
+        } else {
+            Queue::Probation
+        };
         let at = self.place(hash, space, entry, tally);
         self.enter(at, queue);
         tally.grow();
@@ -155,6 +159,17 @@ impl Shard {
             change.evicted += 1;
         }
         change
+    }
+
+    /// Whether nobody asked for a resident for a while. If somebody did, it moves to the front.
+    fn is_idle(&mut self, at: u32) -> bool {
+        let resident = self.entries.get(at as usize).and_then(Option::as_ref);
+        if !resident.is_some_and(|entry| entry.take_turn()) {
+            return true;
+        }
+        self.leave(at);
+        self.enter(at, Queue::Resident);
+        false
     }
 
     /// A place for a new entry, in no line yet.
@@ -173,6 +188,11 @@ impl Shard {
         self.places.len() as u32 - 1
     }
 
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        count(&self.lines)
+    }
+
     /// Lets the entry go that is needed least; the octets that it had.
     pub(super) fn evict_any(&mut self) -> Option<u64> {
         self.evict(Whose::All)
@@ -183,10 +203,10 @@ impl Shard {
             let at = self.oldest(whose)?;
             let queue = self.places[at as usize].queue;
             let entry = self.entries[at as usize].as_ref()?;
-            // What was used moves to the front, at most as often as uses are counted.
+            // What was used moves to the front, a few times at most.
             let stays = match queue {
-                Queue::Probation => entry.forget_uses(),
-                Queue::Resident => entry.forget_use(),
+                Queue::Probation => entry.take_turns(),
+                Queue::Resident => entry.take_turn(),
             };
             if stays {
                 self.leave(at);
@@ -195,7 +215,7 @@ impl Shard {
             }
             if queue == Queue::Probation {
                 let hash = self.places[at as usize].hash;
-                let entries = count(&self.lines);
+                let entries = self.len();
                 self.ghosts.remember(hash, entries);
             }
             return self.remove_at(at).map(|entry| entry.octets());

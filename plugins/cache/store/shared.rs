@@ -5,9 +5,9 @@
 //! spaces together are bounded. A block that goes gives its room back.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use chain::memory::Memory;
+use chain::memory::{Holder, Memory};
 use wire::hash::mix;
 
 use super::super::entry::{Entry, Key};
@@ -54,14 +54,18 @@ impl Tally {
 
 impl Shared {
     /// An empty store, which takes no more than `memory` leaves to it.
-    pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Self {
-        Self {
+    pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
+        let shared = Arc::new(Self {
             shards: std::array::from_fn(|_| RwLock::new(Shard::new())),
             octets: AtomicI64::new(0),
             asked: AtomicU64::new(0),
             memory,
             numbers: Mutex::default(),
+        });
+        if let Some(memory) = &shared.memory {
+            memory.enter(Arc::downgrade(&shared) as Weak<dyn Holder>);
         }
+        shared
     }
 
     /// A new space for `capacity` entries.
@@ -124,6 +128,30 @@ impl Shared {
             // Two are never locked at once.
             drop(shard);
             shard = self.write((first + step) % SHARDS);
+        }
+        evicted
+    }
+}
+
+impl Holder for Shared {
+    fn held(&self) -> u64 {
+        self.octets()
+    }
+
+    fn let_go(&self) -> u64 {
+        let bound = self.bound();
+        let mut evicted = 0;
+        // From each shard the same share, so that no part of the names is hit harder.
+        let keep = bound as f64 / self.octets().max(1) as f64;
+        for index in 0..SHARDS {
+            let mut shard = self.write(index);
+            let mut left = (shard.len() as f64 * (1.0 - keep)).ceil() as usize;
+            while left > 0 && self.octets() > bound {
+                let Some(octets) = shard.evict_any() else { break };
+                self.add(-(octets as i64));
+                evicted += 1;
+                left -= 1;
+            }
         }
         evicted
     }

@@ -47,7 +47,7 @@ fn ask(space: &Space, number: u64) -> bool {
 }
 
 fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(None))
+    Shared::new(None)
 }
 
 /// Pseudo-random numbers, the same in every run.
@@ -169,8 +169,8 @@ fn a_block_that_goes_gives_its_room_back() {
 
 #[test]
 fn all_blocks_together_are_bounded() {
-    let memory = Arc::new(Memory::of_process(2 << 20));
-    let shared = Arc::new(Shared::new(Some(memory)));
+    let memory = Arc::new(Memory::new(2 << 20));
+    let shared = Shared::new(Some(memory));
     let (one, two) = (shared.space(CAPACITY), shared.space(CAPACITY));
     let mut gone = 0;
     for name in 0..CAPACITY {
@@ -187,8 +187,8 @@ fn all_blocks_together_are_bounded() {
 
 #[test]
 fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
-    let memory = Arc::new(Memory::of_process(8 << 20));
-    let shared = Arc::new(Shared::new(Some(memory)));
+    let memory = Arc::new(Memory::new(8 << 20));
+    let shared = Shared::new(Some(memory));
     let (used, scanned) = (shared.space(CAPACITY), shared.space(1_000_000));
     let mut dice = Dice(5);
     for name in 0..HOT {
@@ -203,4 +203,20 @@ fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
     let rate = f64::from(hits) / 200_000.0;
     assert!(rate > 0.99, "{rate}");
     assert!(shared.octets() <= 4 << 20);
+}
+
+#[test]
+fn entries_go_when_memory_gets_short() {
+    let memory = Arc::new(Memory::new(64 << 20));
+    let shared = Shared::new(Some(Arc::clone(&memory)));
+    let space = shared.space(CAPACITY);
+    (0..CAPACITY / 2).for_each(|name| assert!(!ask(&space, name)));
+    let used = (0..500).filter(|&name| ask(&space, name)).count();
+    assert_eq!((used, memory.held()), (500, shared.octets()));
+    memory.give_stores(shared.octets() / 4);
+    memory.let_go();
+    assert!(memory.held() <= memory.for_stores());
+    let left = (0..500).filter(|&name| space.peek(&Asked::new(name).key()).is_some()).count();
+    assert!(left > 490, "{left} of those that are in use");
+    assert!(space.len() > CAPACITY as usize / 9, "and no more went than had to");
 }

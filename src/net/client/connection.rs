@@ -31,9 +31,9 @@ const STALL: Duration = Duration::from_millis(100);
 /// CoreDNS's bound too.
 pub(super) const DIAL: Duration = Duration::from_secs(30);
 /// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two looks whether a connection is idle at the least, however soon it expires.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Messages with one id that are kept until they are looked at.
 const INBOX: usize = 8;
 /// What is read at once at most, but for long messages.
@@ -379,7 +379,7 @@ impl Drop for Farewell {
 pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket: TcpSocket) {
     let mut farewell =
         Farewell { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
-    let dialled = dial(socket, &connection);
+    let dialled = dial(socket, connection.ends.to, &connection.local);
     let ended = match &shared.options.session {
         None => match connection.wanted(dialled).await {
             Ok(mut stream) => connection.live(&mut stream, &shared).await,
@@ -404,11 +404,16 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
     farewell.error = ended.err();
 }
 
-async fn dial(socket: TcpSocket, connection: &Connection) -> io::Result<TcpStream> {
-    let stream = socket.connect(connection.ends.to).await?;
-    if let Ok(local) = stream.local_addr() {
+/// Connects, and notes in `local` where the connection is on our side.
+pub(super) async fn dial(
+    socket: TcpSocket,
+    to: SocketAddr,
+    local: &OnceLock<SocketAddr>,
+) -> io::Result<TcpStream> {
+    let stream = socket.connect(to).await?;
+    if let Ok(address) = stream.local_addr() {
         // A connection is dialled once.
-        let _ = connection.local.set(local);
+        let _ = local.set(address);
     }
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -458,11 +463,11 @@ impl Ticket {
         self.connection.local.get().copied()
     }
 
-    /// Whether the connection died of what may not be the fate of a new one: it was one, and
-    /// carried other queries too.
+    /// Whether the connection died of what may not be the fate of a new one: it was one, and was
+    /// there before this query, or carried others too.
     pub(super) fn deserves_another(&self) -> bool {
         let state = self.connection.state();
-        state.established && state.carried > 1
+        state.established && (!self.opener || state.carried > 1)
     }
 
     /// The reply came: the id is free.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Accept, Ends, INTEREST, Network, Source, connected, late};
+use super::{Accept, Ends, INTEREST, Network, Patience, Source, connected, late, simulated};
 use crate::random;
 use crate::udp::sys::connected::{Inbound, TOGETHER, send};
 use crate::udp::writable;
@@ -79,7 +79,7 @@ impl DatagramPool {
     /// `accept` says yes to; whatever else comes (forged, late) is ignored.
     ///
     /// # Errors
-    /// `TimedOut` after `timeout`; else what the system says, `ConnectionRefused` among it.
+    /// `TimedOut` after `wait`, and what `patience` adds to it; else what the system says, `ConnectionRefused` among it.
     #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
@@ -87,25 +87,34 @@ impl DatagramPool {
         source: impl Into<Source<'_>>,
         to: SocketAddr,
         message: &[u8],
-        timeout: Duration,
+        wait: Duration,
+        patience: Patience<'_>,
         into: &mut Vec<u8>,
         accept: Accept<'_>,
     ) -> io::Result<()> {
-        if let Network::Simulated(_) = network {
+        if let Network::Simulated(world) = network {
             self.watch.leaves(false);
             // Boxed, as all that is rare here: what waits for each query stays small.
-            return Box::pin(network.ask_udp(source, to, message, timeout, into, accept)).await;
+            let asking = simulated(&**world, to, message, wait, patience, into, accept);
+            return Box::pin(asking).await;
         }
         let source = source.into();
         let ends = Ends { source: source.address, to, worker: current_worker() };
-        let (ticket, reused) = self.enter(ends, message, Instant::now() + timeout)?;
+        let (ticket, reused) = self.enter(ends, message, Instant::now() + wait)?;
         self.watch.leaves(reused);
         source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
         loop {
-            let datagram = ticket.next().await?;
-            if accept(&datagram) {
-                *into = datagram;
-                return Ok(());
+            match ticket.next().await {
+                Ok(datagram) if accept(&datagram) => {
+                    *into = datagram;
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let more = patience().ok_or(error)?;
+                    ticket.wait_until(Instant::now() + more);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -134,7 +143,7 @@ impl DatagramPool {
         let port = Port::open(ends, &self.watch)?;
         let ticket = port
             .enter(message, deadline, Company::Welcome)
-            .ok_or(io::Error::from(io::ErrorKind::InvalidInput))?;
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         *filling = ports.len();
         ports.push(port);
         Ok((ticket, false))
@@ -426,6 +435,19 @@ impl Ticket {
             Poll::Pending
         })
         .await
+    }
+}
+
+impl Ticket {
+    /// Its time was up, and is not.
+    fn wait_until(&self, deadline: Instant) {
+        let mut state = self.port.state();
+        let Some(query) = state.find(self.id) else { return };
+        query.deadline = deadline;
+        if state.look_at.is_none_or(|at| deadline < at) {
+            state.look_at = Some(deadline);
+            state.wake();
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Hall {
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
         let counters = &self.worker.counters;
         let connections = &self.worker.connections;
-        if connections.len() >= self.worker.limits.tcp_connections {
+        if connections.len() >= self.worker.max_connections() {
             if !connections.evict() {
                 counters.tcp_refused.add(1);
                 return;

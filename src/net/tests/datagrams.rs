@@ -66,7 +66,8 @@ async fn ask(pool: &DatagramPool, to: SocketAddr, number: u32) -> io::Result<()>
     let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == message;
     let network = Network::Os;
-    pool.ask(&network, None, to, &message, 5 * SECOND, &mut into, &mut accept).await?;
+    pool.ask(&network, None, to, &message, 5 * SECOND, &mut || None, &mut into, &mut accept)
+        .await?;
     assert_eq!(into, message);
     Ok(())
 }
@@ -120,7 +121,9 @@ async fn what_is_not_the_reply_is_passed_over() {
         reply == b"idquestion"
     };
     let network = Network::Os;
-    pool.ask(&network, None, to, b"idquestion", SECOND, &mut into, &mut accept).await.unwrap();
+    pool.ask(&network, None, to, b"idquestion", SECOND, &mut || None, &mut into, &mut accept)
+        .await
+        .unwrap();
     assert_eq!((into.as_slice(), offered), (b"idquestion".as_slice(), 3));
     assert_eq!(counts.strays.load(Ordering::Relaxed), 3);
 }
@@ -137,8 +140,11 @@ async fn silence_ends_in_time_and_nothing_is_left() {
             let wait = Duration::from_millis(wait);
             let (mut into, message) = (Vec::new(), wait.as_millis().to_be_bytes());
             let network = Network::Os;
-            let asked =
-                pool.ask(&network, None, to, &message[14..], wait, &mut into, &mut |_| true).await;
+            let asked = pool
+                .ask(&network, None, to, &message[14..], wait, &mut || None, &mut into, &mut |_| {
+                    true
+                })
+                .await;
             (asked.unwrap_err().kind(), begun.elapsed() >= wait)
         });
     }
@@ -149,6 +155,29 @@ async fn silence_ends_in_time_and_nothing_is_left() {
     let metrics = tokio::runtime::Handle::current().metrics();
     while metrics.num_alive_tasks() > 0 {
         tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_patience_waits_on() {
+    let (to, _) = server(|query| {
+        thread::sleep(Duration::from_millis(150));
+        vec![query.to_vec()]
+    });
+    let (pool, _) = pool();
+    let (network, wait) = (Network::Os, Duration::from_millis(20));
+    for (more, kind) in [(2, Some(ErrorKind::TimedOut)), (1000, None)] {
+        let (mut into, mut asked) = (Vec::new(), 0);
+        let mut patience = || {
+            asked += 1;
+            (asked <= more).then_some(wait)
+        };
+        let begun = Instant::now();
+        let outcome = pool
+            .ask(&network, None, to, b"12345678", wait, &mut patience, &mut into, &mut |_| true)
+            .await;
+        assert_eq!(outcome.err().map(|error| error.kind()), kind);
+        assert!(asked >= 3 && begun.elapsed() >= wait * 3);
     }
 }
 
@@ -172,6 +201,8 @@ async fn large_replies_come_whole() {
     let (pool, _) = pool();
     let mut into = Vec::new();
     let network = Network::Os;
-    pool.ask(&network, None, to, b"1234567890", SECOND, &mut into, &mut |_| true).await.unwrap();
+    pool.ask(&network, None, to, b"1234567890", SECOND, &mut || None, &mut into, &mut |_| true)
+        .await
+        .unwrap();
     assert_eq!(into.len(), 65_500);
 }

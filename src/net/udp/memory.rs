@@ -1,7 +1,9 @@
+//! What the allocator and the system agree on: large pages, and memory that is given back.
+//!
 //! Large pages: every piece of memory is looked up in the processor's table of pages before it is
 //! read, and that table is short. With thousands of server blocks each query reads other pages.
 
-#![allow(unsafe_code, reason = "madvise has no safe binding for memory of the allocator")]
+#![allow(unsafe_code, reason = "madvise and malloc_trim have no safe binding")]
 
 use std::ops::Range;
 
@@ -29,6 +31,17 @@ pub fn use_large_pages() {
                 libc::madvise(start, len, libc::MADV_COLLAPSE);
             }
         }
+    }
+}
+
+/// Gives memory that the allocator keeps for later back to the system. Takes milliseconds if that is
+/// much, and who allocates meanwhile may wait for it. Does nothing where the allocator does so by
+/// itself.
+pub fn give_memory_back() {
+    // SAFETY: it takes no memory that is in use, and may be called at any time from any thread.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

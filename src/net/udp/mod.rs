@@ -3,7 +3,7 @@
 mod memory;
 pub(crate) mod sys;
 
-pub use memory::use_large_pages;
+pub use memory::{give_memory_back, use_large_pages};
 
 use std::future::poll_fn;
 use std::io;

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::client::Place;
 
-use super::super::config::{Own, Tls, tls};
-use super::super::policy::Kind as Policy;
+use super::super::config::{Own, Tls};
+use super::super::policy::Policy;
 use super::super::target::scoped;
 use super::super::to::{self, DNS_PORT, Target};
+use super::super::words::tls;
 
 /// RFC 9113 over TLS; the port of `grpc://` in keys of server blocks too.
 const GRPC_PORT: u16 = 443;

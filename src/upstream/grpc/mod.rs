@@ -23,7 +23,7 @@ use wire::{Failure, Query, Rcode, Reply};
 
 use super::exchange::{Taken, take};
 use super::message::Question;
-use super::policy::{MAX_UPSTREAMS, Policy};
+use super::policy::{MAX_UPSTREAMS, Turns};
 pub use config::GrpcConfig;
 use upstream::Upstream;
 
@@ -37,7 +37,7 @@ const QUERY: usize = usize::MAX;
 /// Upstreams of which each can answer what is asked.
 pub struct GrpcGroup {
     upstreams: Box<[Arc<Upstream>]>,
-    policy: Policy,
+    policy: Turns,
     network: Arc<Network>,
 }
 
@@ -108,7 +108,7 @@ impl GrpcGroup {
 
     /// The policy's order, with those last that did not answer lately.
     fn order(&self) -> [u8; MAX_UPSTREAMS] {
-        let mut order = self.policy.order(self.upstreams.len());
+        let mut order = self.policy.order_of(self.upstreams.len());
         let suspect = |index: &u8| self.upstreams[usize::from(*index)].is_suspect();
         order[..self.upstreams.len()].sort_by_key(suspect);
         order

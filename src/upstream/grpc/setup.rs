@@ -9,7 +9,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::client::{Network, Place};
 use net::tls::{Client, Session};
 
-use super::super::policy::Policy;
+use super::super::policy::Turns;
 use super::super::secure;
 use super::super::target;
 use super::GrpcGroup;
@@ -63,7 +63,7 @@ impl GrpcGroup {
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
         }
-        Ok(Self { upstreams: upstreams.into(), policy: Policy::new(config.policy), network })
+        Ok(Self { upstreams: upstreams.into(), policy: Turns::new(config.policy, None), network })
     }
 }
 
