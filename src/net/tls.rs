@@ -155,23 +155,6 @@ impl Client {
         Ok(Self { config: Arc::new(config), digest: bytes })
     }
 
-    /// The same client where it offers these protocols (ALPN, RFC 7301). Sessions are remembered
-    /// together.
-    #[must_use]
-    pub fn offering(&self, protocols: &[&str]) -> Self {
-        let mut config = (*self.config).clone();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let mut digest = Context::new(&SHA256);
-        digest.update(&self.digest);
-        for name in protocols {
-            digest.update(&[name.len() as u8]);
-            digest.update(name.as_bytes());
-        }
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.finish().as_ref());
-        Self { config: Arc::new(config), digest: bytes }
-    }
-
     /// Sessions with a server that must be called `name`: a host name, or an address.
     ///
     /// # Errors

@@ -118,6 +118,7 @@ impl GrpcClient {
     /// is called in requests: a host, perhaps with a port.
     pub fn new(place: Place, session: Option<Session>, authority: &str) -> Self {
         let scheme = if session.is_some() { "https" } else { "http" };
+        let session = session.map(|session| session.speaking(b"h2"));
         Self {
             connection: Http2::new(place, session),
             uri: format!("{scheme}://{authority}{PATH}"),
@@ -184,11 +185,6 @@ impl GrpcClient {
             .header(TIMEOUT, format!("{left}m"))
             .body(Full::new(body))
             .map_err(io::Error::other)
-    }
-
-    /// Whether it speaks through TLS.
-    pub fn is_encrypted(&self) -> bool {
-        self.connection.is_encrypted()
     }
 }
 

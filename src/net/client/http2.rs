@@ -126,10 +126,6 @@ impl Http2 {
         &self.shared.place
     }
 
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.shared.session.is_some()
-    }
-
     /// A hold on the connection; waits while it is being opened. With `instead` not on that one.
     ///
     /// Errors: it could not be opened, now or a moment ago.

@@ -129,7 +129,7 @@ fn client(
     if read.distrusts {
         setup.requests.warnings.push(secure::distrust(directive));
     }
-    Ok(read.client.map(|client| client.offering(&["h2"])))
+    Ok(read.client)
 }
 
 /// Sessions with the upstream at `place`. Without a name its certificate must be for the address.
