@@ -130,7 +130,8 @@ mod tests {
             if let Ok(template) = Template::parse(&text) {
                 let (bare, with) = (template.bare(), template.with("QUERY"));
                 prop_assert!(bare.starts_with('/') && with.starts_with('/'));
-                prop_assert!(!bare.contains(['{', '}', '#']) && !with.contains(['{', '}', '#']));
+                let odd = |text: &str| text.contains(|c: char| "{}#".contains(c));
+                prop_assert!(!odd(&bare) && !odd(&with));
                 prop_assert_eq!(with.matches("QUERY").count(), 1);
             }
         }
