@@ -122,6 +122,20 @@ fn expand(expression: &str) -> Result<Option<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_has_one_place_for_a_query(text in "[/a-z{}?&,.;+*:#%0-9]{0,20}") {
+            if let Ok(template) = Template::parse(&text) {
+                let (bare, with) = (template.bare(), template.with("QUERY"));
+                prop_assert!(bare.starts_with('/') && with.starts_with('/'));
+                let odd = |text: &str| text.contains(|c: char| "{}#".contains(c));
+                prop_assert!(!odd(&bare) && !odd(&with));
+                prop_assert_eq!(with.matches("QUERY").count(), 1);
+            }
+        }
+    }
 
     #[test]
     fn templates() {
