@@ -6,6 +6,14 @@ mod entry;
 #[path = "store.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod store;
+/// The one thing of it that entries ask for.
+mod subnet {
+    use wire::edns::ClientSubnet;
+
+    pub(super) fn source(query: &wire::Query) -> Option<ClientSubnet> {
+        ClientSubnet::find(query.options())
+    }
+}
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::hint::black_box;
@@ -15,7 +23,7 @@ use std::time::Instant;
 use quick_cache::{Equivalent, OptionsBuilder};
 use wire::{Class, Moment, Query, Reply, Rtype};
 
-use entry::{Entry, Extras, Facts, Key, Mixed};
+use entry::{Content, Entry, Extras, Facts, Key, Mixed};
 use store::{Shared, Space};
 
 const ENTRIES: usize = 10_000;
@@ -40,7 +48,7 @@ impl Asked {
 
     fn key(&self) -> Key<'_> {
         let Self { hash, name, qtype } = self;
-        Key { hash: *hash, name, qtype: *qtype, class: Class::IN, bits: 0 }
+        Key { hash: *hash, name, qtype: *qtype, class: Class::IN, bits: 0, subnet: None }
     }
 }
 
@@ -142,9 +150,8 @@ impl Maker {
     }
 
     fn make(&self, asked: &Asked, space: &Space) -> Arc<Entry> {
-        let (facts, extras) = (Facts::default(), Extras::default());
-        Entry::new(&asked.key(), Some(space), Moment(0), 60, facts, &self.reply, extras)
-            .expect("a small answer")
+        let content = Content::of(&self.reply, 60, Facts::default(), Extras::default());
+        Entry::new(&asked.key(), Some(space), Moment(0), content).expect("a small answer")
     }
 }
 

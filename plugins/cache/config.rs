@@ -77,6 +77,8 @@ pub(super) struct Config {
     /// How long failures live, in seconds; zero: not at all.
     pub(super) servfail: u32,
     pub(super) keepttl: bool,
+    /// Keep answers that are meant for some networks only, for so many networks each question.
+    pub(super) ecs: Option<u32>,
 }
 
 /// The capacity without an option.
@@ -90,6 +92,10 @@ const MIN_TTL: u32 = 5;
 /// the same bound for attempts to renew (RFC 8767 section 5).
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
+/// Networks that may have answers of their own to one question.
+const DEFAULT_NETWORKS: u32 = 64;
+const MAX_NETWORKS: u32 = 10_000;
+
 const OPTIONS: &[&str] = &[
     "success",
     "denial",
@@ -99,6 +105,7 @@ const OPTIONS: &[&str] = &[
     "servfail",
     "disable",
     "keepttl",
+    "ecs",
 ];
 
 impl Default for Limits {
@@ -124,6 +131,7 @@ impl Default for Config {
             prefer_positive: false,
             servfail: MIN_TTL,
             keepttl: false,
+            ecs: None,
         }
     }
 }
@@ -172,6 +180,7 @@ impl Config {
                 }
                 "servfail" => servfail(option).map(|seconds| config.servfail = seconds),
                 "disable" => config.disable(option),
+                "ecs" => ecs(option).map(|most| config.ecs = Some(most)),
                 "keepttl" => option.args().end().map(|()| config.keepttl = true),
                 _ => Err(directive.unknown_option(option, OPTIONS)),
             };
@@ -409,6 +418,20 @@ fn prefer(option: &Directive) -> Result<(), Diagnostic> {
     args.end()
 }
 
+/// `ecs [NETWORKS]`.
+fn ecs(option: &Directive) -> Result<u32, Diagnostic> {
+    let mut args = option.args();
+    let Some(token) = args.next() else { return Ok(DEFAULT_NETWORKS) };
+    args.end()?;
+    let networks = token.parse::<i64>("NETWORKS")?;
+    match u32::try_from(networks) {
+        Ok(networks @ 1..=MAX_NETWORKS) => Ok(networks),
+        _ => Err(Diagnostic::error(token.span, format!("`{networks}` is out of range"))
+            .label(format!("expected 1 to {MAX_NETWORKS}"))
+            .help("write for how many networks an answer of its own may be kept, or nothing")),
+    }
+}
+
 /// `servfail DURATION`, in whole seconds.
 fn servfail(option: &Directive) -> Result<u32, Diagnostic> {
     let mut args = option.args();
@@ -550,6 +573,10 @@ mod tests {
         assert!(problem("servfail 301s").contains("too long"));
         assert!(parse(&["cache", "keepttl"]).unwrap().keepttl);
         assert!(parse(&["cache", "keepttl x"]).is_err());
+        assert_eq!(parse(&["cache", "ecs"]).unwrap().ecs, Some(64));
+        assert_eq!(parse(&["cache", "ecs 8"]).unwrap().ecs, Some(8));
+        assert_eq!(problem("ecs 0"), "`0` is out of range");
+        assert!(parse(&["cache", "ecs 8 8"]).is_err());
         let config = parse(&["cache", "disable denial sub.example.org", "disable success"]);
         let config = config.unwrap();
         assert_eq!(config.success.disabled, ZoneSet::all());

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::{Class, Query, Rtype};
 
 use super::entry::{Key, Mixed};
+use super::subnet;
 
 /// Questions that may wait for the same answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
@@ -32,6 +33,21 @@ struct Ident {
     datagram: bool,
     /// Without RD an upstream may know nothing.
     recursion: bool,
+    /// Zero, or which of a few lanes the client's network is in. An answer may be meant for one
+    /// network, but a question that anybody may multiply by as many networks as there are would be
+    /// forged an answer to before long.
+    lane: u8,
+}
+
+/// Questions for the same name and type, from different networks, that go upstream at the same time.
+const LANES: u64 = 16;
+
+fn lane(query: &Query) -> u8 {
+    subnet::source(query).map_or(0, |asked| {
+        let octets = asked.source.octets().iter();
+        let hash = octets.fold(0, |hash, &octet| wire::hash::mix(hash, u64::from(octet)));
+        1 + (hash % LANES) as u8
+    })
 }
 
 impl Hash for Ident {
@@ -51,6 +67,7 @@ impl Ident {
             bits: key.bits,
             datagram: query.transport.is_datagram(),
             recursion: query.recursion_desired(),
+            lane: lane(query),
         }
     }
 }

@@ -13,6 +13,7 @@ mod counts;
 mod entry;
 mod flight;
 mod store;
+mod subnet;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,7 @@ use wire::{Moment, Opcode, Rcode};
 use ask::{Handed, Outcome, cached_failure};
 use config::{Config, Stale};
 use counts::Counts;
-use entry::{Entry, Key};
+use entry::Entry;
 use flight::Flights;
 use store::{Found, Shared, Store};
 
@@ -109,6 +110,7 @@ impl Cache {
         let ttl =
             if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
         entry.write(ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
     }
 
@@ -116,6 +118,7 @@ impl Cache {
     fn tell_stale(&self, entry: &Entry, stale: Stale, query: &mut Query, reply: &mut Reply) {
         self.counts(query).served_stale.inc(query.worker);
         entry.write(stale.ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
             let code = match entry.facts().rcode {
                 Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
@@ -164,7 +167,7 @@ impl ServeDns for Cache {
         }
         let counts = self.counts(query);
         counts.requests.inc(query.worker);
-        match self.store.find(&Key::of(query), query.now, &self.config) {
+        match self.find(query) {
             Found::Fresh(half, entry) => {
                 counts.hit(half, query);
                 let refresh = self.wants_prefetch(&entry, query.now);

@@ -13,12 +13,15 @@ use wire::{Moment, Rcode};
 
 use super::config::{Config, Half};
 use super::entry::{Entry, Key};
+use super::subnet::Lengths;
 pub(super) use shared::{Evicted, Shared, Space};
 
 /// Answers and denials of a block. Kept over a reload.
 pub(super) struct Store {
     success: Space,
     denial: Space,
+    /// Of what networks there may be answers of their own.
+    pub(super) lengths: Lengths,
 }
 
 /// What a look into the cache gave.
@@ -35,7 +38,11 @@ impl Store {
     /// Places in `shared` as many as the capacities say.
     pub(super) fn new(shared: &Arc<Shared>, config: &Config) -> Self {
         let space = |half: Half| shared.space(config.limits(half).capacity);
-        Self { success: space(Half::Success), denial: space(Half::Denial) }
+        Self {
+            success: space(Half::Success),
+            denial: space(Half::Denial),
+            lengths: Lengths::default(),
+        }
     }
 
     /// Where one half lies.

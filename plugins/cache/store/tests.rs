@@ -1,7 +1,7 @@
 //! The shared store by itself.
 
 use super::*;
-use crate::cache::entry::{Extras, Facts};
+use crate::cache::entry::{Content, Extras, Facts};
 use chain::memory::Memory;
 use wire::{Class, Query, Reply, Rtype};
 
@@ -17,7 +17,14 @@ impl Asked {
     }
 
     fn key(&self) -> Key<'_> {
-        Key { hash: self.hash, name: &self.name, qtype: Rtype::A, class: Class::IN, bits: 0 }
+        Key {
+            hash: self.hash,
+            name: &self.name,
+            qtype: Rtype::A,
+            class: Class::IN,
+            bits: 0,
+            subnet: None,
+        }
     }
 }
 
@@ -31,8 +38,8 @@ fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
         };
     }
     EMPTY.with(|reply| {
-        let (facts, extras) = (Facts::default(), Extras::default());
-        Entry::new(&asked.key(), Some(space), Moment(0), 300, facts, reply, extras).unwrap()
+        let content = Content::of(reply, 300, Facts::default(), Extras::default());
+        Entry::new(&asked.key(), Some(space), Moment(0), content).unwrap()
     })
 }
 
