@@ -43,6 +43,13 @@ impl<'a> Key<'a> {
         Self { hash, name: query.name(), qtype, class, bits, subnet: None }
     }
 
+    /// The key of this question, as [`Key::of`] a query that asks it.
+    pub(super) fn new(name: &'a [u8], qtype: Rtype, class: Class, bits: u8) -> Self {
+        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
+        let hash = hash::mix(hash::name(name), rest);
+        Self { hash, name, qtype, class, bits, subnet: None }
+    }
+
     /// The same question from this network.
     pub(super) fn within(self, subnet: Subnet) -> Self {
         let octets = subnet
@@ -138,7 +145,8 @@ struct Head {
     hash: u64,
     /// The space of the store that it was made for; none has the number zero.
     space: u32,
-    stored: Moment,
+    /// When it expires on the server's clock, in nanoseconds; before its start for what was on disk.
+    expires: i64,
     ttl: u32,
     qtype: Rtype,
     class: Class,
@@ -170,6 +178,8 @@ pub(super) struct Entry<Bytes: ?Sized = [u8]> {
 /// A renewal that has not come back after this long is lost: the server may drop background work,
 /// and another may begin. Longer than any upstream is waited for.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 /// A use counts for two turns in which the entry keeps its place; more turns are not saved up.
 const PER_USE: u8 = 2;
 const MAX_TURNS: u8 = 6;
@@ -185,13 +195,24 @@ impl Entry {
         now: Moment,
         content: Content<'_>,
     ) -> Option<Arc<Self>> {
+        Self::expiring(key, space, now, i64::from(content.ttl), content)
+    }
+
+    /// The same for one that has been an entry before: it has `left` seconds, or is past its time.
+    pub(super) fn expiring(
+        key: &Key<'_>,
+        space: Option<&Space>,
+        now: Moment,
+        left: i64,
+        content: Content<'_>,
+    ) -> Option<Arc<Self>> {
         let Content { ttl, facts, records, counts, plain_len, extras } = content;
         let some =
             extras.wildcard.is_some() || extras.last_good.is_some() || extras.subnet.is_some();
         let head = Head {
             hash: key.hash,
             space: space.map_or(0, Space::number),
-            stored: now,
+            expires: (now.0 as i64).saturating_add(left.saturating_mul(SECOND)),
             ttl,
             qtype: key.qtype,
             class: key.class,
@@ -287,7 +308,46 @@ impl Entry {
     /// Seconds left; zero or less: expired for so long.
     #[inline]
     pub(super) fn ttl(&self, now: Moment) -> i64 {
-        i64::from(self.head.ttl) - now.since(self.head.stored).as_secs() as i64
+        let left = self.head.expires.saturating_sub(now.0 as i64);
+        // Rounded up: the last second has begun.
+        if left > 0 { (left - 1) / SECOND + 1 } else { left / SECOND }
+    }
+
+    /// Whether it is an answer, and not a count of answers.
+    pub(super) fn is_answer(&self) -> bool {
+        self.head.bits & Key::COUNT == 0
+    }
+
+    /// Whether who asked wanted DNSSEC records.
+    pub(super) fn wants_dnssec(&self) -> bool {
+        self.head.bits & Key::DO != 0
+    }
+
+    /// Whether who asked does its own validation.
+    pub(super) fn checking_disabled(&self) -> bool {
+        self.head.bits & Key::CD != 0
+    }
+
+    /// How many records each section has.
+    pub(super) fn counts(&self) -> [u16; 3] {
+        self.head.counts
+    }
+
+    /// The records, for a message with its question.
+    #[inline]
+    pub(super) fn records(&self) -> &[u8] {
+        &self.bytes[usize::from(self.head.name_len)..self.head.used as usize]
+    }
+
+    /// The wildcard that the answer was made from.
+    pub(super) fn wildcard(&self) -> Option<&str> {
+        self.head.extras.as_ref()?.wildcard.as_deref()
+    }
+
+    /// Its records as a whole message.
+    pub(super) fn message(&self) -> Vec<u8> {
+        let key = (self.name(), self.head.qtype, self.head.class);
+        message(key, self.head.counts, self.records())
     }
 
     /// The octets it costs.
@@ -333,8 +393,7 @@ impl Entry {
     #[inline]
     pub(super) fn write(&self, ttl: u32, query: &mut Query, reply: &mut Reply) {
         let head = &self.head;
-        let records = &self.bytes[usize::from(head.name_len)..head.used as usize];
-        reply.load_trusted(records, head.counts, head.plain_len);
+        reply.load_trusted(self.records(), head.counts, head.plain_len);
         reply.set_rcode(head.facts.rcode);
         reply.set_authoritative(head.facts.authoritative);
         reply.recursion_available = head.facts.recursion_available;
@@ -414,6 +473,21 @@ impl Entry {
     pub(super) fn end_renewal(&self, now: Moment, pause: Duration) {
         self.head.renew_at.store(now.plus(pause).0, Ordering::Relaxed);
     }
+}
+
+/// A message of these records with this question.
+pub(super) fn message(
+    (name, qtype, class): (&[u8], Rtype, Class),
+    counts: [u16; 3],
+    records: &[u8],
+) -> Vec<u8> {
+    let mut message = vec![0, 0, 0x80, 0, 0, 1];
+    counts.iter().for_each(|count| message.extend_from_slice(&count.to_be_bytes()));
+    message.extend_from_slice(name);
+    message.extend_from_slice(&qtype.0.to_be_bytes());
+    message.extend_from_slice(&class.0.to_be_bytes());
+    message.extend_from_slice(records);
+    message
 }
 
 /// Puts an entry of up to `N` bytes into one allocation.

@@ -6,12 +6,14 @@
 //! It never stores a query's EDNS options, truncated replies, transfers or notifications, and never
 //! takes two questions for the same because their hashes are.
 
+mod admin;
 mod ask;
 mod classify;
 mod config;
 mod counts;
 mod entry;
 mod flight;
+mod snapshot;
 mod store;
 mod subnet;
 #[cfg(test)]
@@ -22,7 +24,7 @@ use std::sync::atomic::AtomicUsize;
 
 use chain::memory::Memory;
 use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
-use corefile::{Diagnostics, Directive};
+use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::edns::{ede, option};
 use wire::{Moment, Opcode, Rcode};
 
@@ -44,7 +46,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);
-        let cache = Cache::new(config, setup);
+        let cache = Cache::new(config, setup)?;
         setup.link(cache);
     }
     Ok(())
@@ -64,16 +66,30 @@ struct Cache {
 }
 
 impl Cache {
-    fn new(config: Config, setup: &mut Setup<'_>) -> Self {
+    fn new(config: Config, setup: &mut Setup<'_>) -> Result<Self, Diagnostic> {
         let memory = || setup.world.service::<Memory>();
         let shared = kept(setup, "cache", || Shared::new(memory()));
-        let store = kept(setup, identity(&config, setup), || Store::new(&shared, &config));
+        let store =
+            kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
+        if let Some(admin) = &config.admin {
+            admin::open(admin, &shared, setup)?;
+        }
+        if let Some(snapshot) = &config.snapshot {
+            let identity = identity(&config, setup);
+            let key =
+                format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.world.fingerprint);
+            let owner: Arc<String> = kept(setup, key, || identity.clone());
+            if *owner != identity {
+                return Err(snapshot::taken(snapshot));
+            }
+            snapshot::keep(snapshot, &config, &store, setup);
+        }
         let view = setup.view();
         counts::show_entries(setup.keys, &config.zones_label, view, &store);
         let servers =
             setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
         let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
-        Self {
+        Ok(Self {
             store,
             flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
             counts,
@@ -82,7 +98,7 @@ impl Cache {
             handed: setup.slot(),
             background: Arc::default(),
             config,
-        }
+        })
     }
 
     /// Whether this question can be answered from a cache. A plugin before this one that changes

@@ -1,5 +1,8 @@
 //! EDNS (RFC 6891): the OPT record of a query and the options in it.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use crate::record::Record;
 use crate::{Family, Malformed, Rtype};
 
@@ -118,6 +121,19 @@ pub struct Subnet {
 }
 
 impl Subnet {
+    /// The subnet with these octets, as many as `bits` need; `None` if they are not, or if bits behind
+    /// are set.
+    pub fn new(family: Family, bits: u8, octets: &[u8]) -> Option<Self> {
+        let most = if family == Family::V4 { 32 } else { 128 };
+        if bits > most || octets.len() != usize::from(bits).div_ceil(8) {
+            return None;
+        }
+        let mut address = [0; 16];
+        address[..octets.len()].copy_from_slice(octets);
+        let subnet = Self { family, bits, address };
+        (subnet.wider(bits) == subnet).then_some(subnet)
+    }
+
     /// The larger subnet with `bits` of these bits.
     #[must_use]
     pub fn wider(&self, bits: u8) -> Self {
@@ -146,6 +162,17 @@ impl Subnet {
     }
 }
 
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.address;
+        let address = match self.family {
+            Family::V4 => IpAddr::V4([a, b, c, d].into()),
+            Family::V6 => IpAddr::V6(self.address.into()),
+        };
+        write!(f, "{address}/{}", self.bits)
+    }
+}
+
 /// A client subnet option (RFC 7871 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSubnet {
@@ -170,13 +197,8 @@ impl ClientSubnet {
             (0, 2) => (Family::V6, 128),
             _ => return None,
         };
-        if bits > most || scope > most || octets.len() != usize::from(bits).div_ceil(8) {
-            return None;
-        }
-        let mut address = [0; 16];
-        address[..octets.len()].copy_from_slice(octets);
-        let source = Subnet { family, bits, address };
-        (source.wider(bits) == source).then_some(Self { source, scope })
+        let source = Subnet::new(family, bits, octets)?;
+        (scope <= most).then_some(Self { source, scope })
     }
 
     /// Writes the option's data to `room`; how much of that it takes.
@@ -224,6 +246,8 @@ mod tests {
         assert_eq!((asked.source.bits, asked.scope, asked.source.family), (24, 0, Family::V4));
         assert_eq!(asked.source.wider(20).octets(), [192, 0, 0]);
         assert_eq!(asked.source.wider(24), asked.source);
+        assert_eq!(asked.source.to_string(), "192.0.2.0/24");
+        assert_eq!(Subnet::new(Family::V6, 16, &[32, 1]).unwrap().to_string(), "2001::/16");
         assert_eq!(asked.source.wider(40), asked.source);
         assert!(asked.source.wider(16).covers(&asked.source));
         assert!(!asked.source.covers(&asked.source.wider(16)));
