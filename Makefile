@@ -1,6 +1,6 @@
 # What contributors and CI call. Nothing here is needed to build or run: that is `cargo` alone.
 
-FUZZ_TARGETS := query name corefile zonefile reply serve
+FUZZ_TARGETS := query name corefile zonefile reply serve resp
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 
@@ -41,8 +41,8 @@ need-cargo-fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
 # The programs that tests/interop compares with, and the packages that have them.
-PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound fstrm_capture:fstrm-bin \
-	dnstap-read:bind9-dnsutils
+PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound dnsdist:dnsdist fstrm_capture:fstrm-bin \
+	dnstap-read:bind9-dnsutils redis-server:redis-server
 
 need-peers:
 	@PATH="$$PATH:/usr/sbin"; for peer in $(PEERS); do \
@@ -51,5 +51,6 @@ need-peers:
 
 need-dnspython:
 	@command -v python3 >/dev/null || .ci/install python3 python3
-	@python3 -c 'import dns' 2>/dev/null || .ci/install dnspython python3-dnspython \
-		|| python3 -m pip install --quiet dnspython
+	@python3 -c 'import dns' 2>/dev/null || python3 -m pip install --quiet dnspython 2>/dev/null \
+		|| .ci/install dnspython python3-dnspython
+	@python3 -c 'import dns'

@@ -23,6 +23,7 @@ pub mod file;
 pub mod filter;
 pub mod forward;
 pub mod geoip;
+pub mod grpc;
 pub mod header;
 pub mod health;
 pub mod hosts;
@@ -40,6 +41,7 @@ pub mod pprof;
 pub mod prometheus;
 pub mod ready;
 pub mod records;
+pub mod redisc;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
@@ -89,6 +91,8 @@ pub const REGISTRY: Registry = &[
     Built(&autopath::PLUGIN),
     Built(&acl::PLUGIN),
     Built(&cache::PLUGIN),
+    // Not part of CoreDNS itself: asked when `cache` does not know, as its own README wants it.
+    Built(&redisc::PLUGIN),
     Built(&header::PLUGIN),
     Known("dnssec"),
     Known("tls"),
@@ -112,7 +116,7 @@ pub const REGISTRY: Registry = &[
     Known("etcd"),
     Built(&r#loop::PLUGIN),
     Built(&forward::PLUGIN),
-    Known("grpc"),
+    Built(&grpc::PLUGIN),
     Built(&erratic::PLUGIN),
     Built(&whoami::PLUGIN),
     Built(&on::PLUGIN),

@@ -185,7 +185,7 @@ fn a_template_that_is_always_the_same_allocates_nothing() {
 
 #[test]
 fn a_rewritten_cache_hit_allocates_nothing() {
-    let corefile = ". {\n errors\n prometheus localhost:0\n loadbalance\n minimal\n \
+    let corefile = ". {\n errors\n prometheus localhost:0\n loadbalance\n header {\n response set ra\n }\n minimal\n \
                     rewrite continue name suffix .corp.example .cluster.local answer auto\n \
                     rewrite name exact a.cluster.local b.cluster.local\n \
                     rewrite ttl suffix .net. 30\n cache\n forward . 192.0.2.53\n}\n";

@@ -63,7 +63,8 @@ impl Cache {
             match (found, self.config.stale) {
                 (Found::Fresh(_, entry), _) => return self.tell_fresh(&entry, query, reply),
                 (Found::Stale(_, entry), Some(stale)) => {
-                    self.verify(&entry, stale, query, reply, next).await;
+                    // Boxed, because it is rare: what waits for each miss stays small.
+                    Box::pin(self.verify(&entry, stale, query, reply, next)).await;
                     return Ok(Step::Done);
                 }
                 _ => {}

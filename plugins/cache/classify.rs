@@ -1,6 +1,9 @@
-//! What kind of answer a reply is, and for how long it may be kept. Pure: time is an argument.
+//! For how long the cache keeps a reply, and in which half. Pure: time is an argument.
 
-use wire::{Class, NameBuf, Query, Rcode, Record, Reply, Rtype, Section, name};
+use wire::answer::Answer;
+pub(super) use wire::answer::Kind;
+use wire::record::Malformed;
+use wire::{Query, Reply};
 
 use super::config::{Config, Half};
 
@@ -18,44 +21,8 @@ pub(super) struct Verdict {
     pub(super) uncompressed: bool,
 }
 
-/// Kinds of replies as CoreDNS tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Records, or nothing at all without a word about why.
-    Answer,
-    /// A referral.
-    Delegation,
-    /// The name exists, the type does not (RFC 2308 section 2.2).
-    NoData,
-    /// The name does not exist (RFC 2308 section 2.1).
-    NameError,
-    /// SERVFAIL or NOTIMP.
-    Failure,
-    /// Anything else: never kept.
-    Other,
-}
-
-/// The records do not hold what they promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
-
 /// CoreDNS's TTL for replies without any.
 const BARE_TTL: u32 = 5;
-/// Aliases followed before the answer counts as none; each step looks at all records.
-const MAX_ALIASES: usize = 16;
-
-/// Looks at everything once.
-#[derive(Default)]
-struct Sums {
-    min_ttl: Option<u32>,
-    answers: bool,
-    aliases: bool,
-    soa: bool,
-    referral: bool,
-    uncompressed: bool,
-    /// Seconds until the first signature expires; negative: one has, or is not valid yet.
-    signatures: Option<i64>,
-}
 
 /// Judges the reply to `query`; `unix` is the time for signatures.
 pub(super) fn judge(
@@ -64,206 +31,36 @@ pub(super) fn judge(
     unix: impl FnOnce() -> u64,
     config: &Config,
 ) -> Result<Verdict, Malformed> {
-    let mut sums = Sums::default();
-    let mut clock = Some(unix);
-    let mut now = 0;
-    let mut owner = NameBuf::new();
-    for record in reply.records() {
-        let record = record.map_err(|_| Malformed)?;
-        if record.rtype == Rtype::OPT {
-            continue;
-        }
-        sums.min_ttl = Some(sums.min_ttl.map_or(record.ttl, |least| least.min(record.ttl)));
-        match (record.section, record.rtype) {
-            (Section::Answer, rtype) => {
-                sums.answers = true;
-                sums.aliases |= rtype == Rtype::CNAME;
-                if !sums.uncompressed
-                    && query.labels() > 0
-                    && reply.bytes()[record.start] & 0xC0 != 0xC0
-                {
-                    record.owner(&mut owner).map_err(|_| Malformed)?;
-                    sums.uncompressed = name::eq(owner.as_wire(), query.name());
-                }
-            }
-            (Section::Authority, Rtype::SOA) => sums.soa = true,
-            (Section::Authority, Rtype::NS) => sums.referral = true,
-            _ => {}
-        }
-        if record.rtype == Rtype::RRSIG && query.wants_dnssec() {
-            if let Some(clock) = clock.take() {
-                now = clock();
-            }
-            let left = signature_left(&record, now)?;
-            sums.signatures = Some(sums.signatures.map_or(left, |least| least.min(left)));
-        }
-    }
-    let answering =
-        sums.answers && reply.rcode() == Rcode::NOERROR && { answers(query, reply, sums.aliases)? };
-    Ok(sums.verdict(query, reply, config, answering))
-}
-
-impl Sums {
-    fn verdict(&self, query: &Query, reply: &Reply, config: &Config, answering: bool) -> Verdict {
-        let kind = self.kind(reply.rcode(), answering);
-        let (half, limits) = match kind {
-            Kind::NameError | Kind::NoData => (Half::Denial, &config.denial),
-            Kind::Failure => (Half::Denial, &config.denial),
-            Kind::Answer | Kind::Delegation | Kind::Other => (Half::Success, &config.success),
-        };
-        let bare = match kind {
-            Kind::Answer | Kind::NoData | Kind::NameError => self.min_ttl.unwrap_or(BARE_TTL),
-            Kind::Delegation | Kind::Failure | Kind::Other => BARE_TTL,
-        };
-        let mut ttl = match kind {
-            Kind::Failure => config.servfail,
-            // The maximum wins over the minimum.
-            _ => bare.max(limits.min_ttl).min(limits.max_ttl),
-        };
-        if let Some(left) = self.signatures.filter(|&left| left > 0) {
-            // RFC 4035 section 5.3.3: no longer than the signatures are valid.
-            ttl = ttl.min(u32::try_from(left).unwrap_or(u32::MAX));
-        }
-        let bounded = match kind {
-            Kind::Other => false,
-            // "Negative responses without SOA records SHOULD NOT be cached" (RFC 2308 section 5).
-            Kind::NameError => self.soa,
-            Kind::Answer => !self.answers || answering,
-            Kind::NoData | Kind::Delegation | Kind::Failure => true,
-        };
-        let keep = bounded && ttl > 0 && !reply.truncated && !limits.disabled.contains(query);
-        Verdict {
-            kind,
-            ttl,
-            half: keep.then_some(half),
-            answering,
-            uncompressed: self.uncompressed,
-        }
-    }
-
-    fn kind(&self, rcode: Rcode, answering: bool) -> Kind {
-        if self.signatures.is_some_and(|left| left <= 0) {
-            return Kind::Other;
-        }
-        match rcode {
-            Rcode::NOERROR if self.answers && !answering && self.soa => Kind::NoData,
-            Rcode::NOERROR if self.answers => Kind::Answer,
-            Rcode::NOERROR if self.soa => Kind::NoData,
-            Rcode::NOERROR if self.referral => Kind::Delegation,
-            Rcode::NOERROR => Kind::Answer,
-            // With aliases the denial is of their target (RFC 2308 section 2.1), and holds for
-            // this question all the same.
-            Rcode::NXDOMAIN if !self.answers || self.aliases => Kind::NameError,
-            Rcode::SERVFAIL | Rcode::NOTIMP if !self.answers => Kind::Failure,
-            _ => Kind::Other,
-        }
-    }
-}
-
-/// Seconds until an RRSIG expires; zero or less if it is not valid now. Times of signatures wrap
-/// (RFC 4034 section 3.1.5).
-fn signature_left(record: &Record<'_>, unix: u64) -> Result<i64, Malformed> {
-    let rdata = record.rdata();
-    let word = |at: usize| {
-        let bytes = rdata.get(at..at + 4).and_then(|bytes| bytes.first_chunk::<4>());
-        bytes.map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Malformed)
+    let answer = Answer::of(query, reply, unix)?;
+    let (half, limits) = match answer.kind {
+        Kind::NameError | Kind::NoData => (Half::Denial, &config.denial),
+        Kind::Failure => (Half::Denial, &config.denial),
+        Kind::Answer | Kind::Delegation | Kind::Other => (Half::Success, &config.success),
     };
-    let now = unix as u32;
-    let left = word(8)?.wrapping_sub(now) as i32;
-    let begun = now.wrapping_sub(word(12)?) as i32;
-    Ok(if begun < 0 { -1 } else { i64::from(left) })
-}
-
-/// Whether the answer section has the type asked for at the name asked for, or at the end of the
-/// one chain of aliases that starts there (RFC 1034 section 3.6.2). A loop or a name with two
-/// targets has no end.
-fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malformed> {
-    let follow = aliases && !matches!(query.qtype(), Rtype::CNAME | Rtype::ANY);
-    let mut at = NameBuf::new();
-    at.set_folded(query.name());
-    let mut next = NameBuf::new();
-    if follow {
-        let mut steps = 0;
-        loop {
-            match target(query, reply, &at, &mut next)? {
-                Targets::None => break,
-                Targets::One if steps < MAX_ALIASES => std::mem::swap(&mut at, &mut next),
-                Targets::One | Targets::Several => return Ok(false),
-            }
-            steps += 1;
-        }
-    }
-    if query.qtype() == Rtype::CNAME {
-        return Ok(target(query, reply, &at, &mut next)? == Targets::One);
-    }
-    let mut owner = NameBuf::new();
-    for record in answer_records(query, reply) {
-        let record = record?;
-        if query.qtype() == Rtype::ANY || record.rtype == query.qtype() {
-            record.owner(&mut owner).map_err(|_| Malformed)?;
-            if name::eq(owner.as_wire(), at.as_wire()) {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// How many different targets a name has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Targets {
-    None,
-    One,
-    Several,
-}
-
-/// Where the CNAME of `of` points, into `to`.
-fn target(
-    query: &Query,
-    reply: &Reply,
-    of: &NameBuf,
-    to: &mut NameBuf,
-) -> Result<Targets, Malformed> {
-    let mut found = Targets::None;
-    let (mut owner, mut other) = (NameBuf::new(), NameBuf::new());
-    for record in answer_records(query, reply) {
-        let record = record?;
-        if record.rtype != Rtype::CNAME {
-            continue;
-        }
-        record.owner(&mut owner).map_err(|_| Malformed)?;
-        if !name::eq(owner.as_wire(), of.as_wire()) {
-            continue;
-        }
-        name::read(reply.bytes(), record.rdata_at, &mut other).map_err(|_| Malformed)?;
-        if found == Targets::One && !name::eq(to.as_wire(), other.as_wire()) {
-            return Ok(Targets::Several);
-        }
-        std::mem::swap(to, &mut other);
-        found = Targets::One;
-    }
-    Ok(found)
-}
-
-/// The records of the answer section whose class is the one asked for.
-fn answer_records<'a>(
-    query: &'a Query,
-    reply: &'a Reply,
-) -> impl Iterator<Item = Result<Record<'a>, Malformed>> {
-    let class = query.qclass();
-    reply
-        .records()
-        .take_while(|record| record.as_ref().is_ok_and(|record| record.section == Section::Answer))
-        .filter(move |record| {
-            record.as_ref().is_ok_and(|record| class == Class::ANY || record.class == class)
-        })
-        .map(|record| record.map_err(|_| Malformed))
+    let bare = match answer.kind {
+        Kind::Answer | Kind::NoData | Kind::NameError => answer.min_ttl.unwrap_or(BARE_TTL),
+        Kind::Delegation | Kind::Failure | Kind::Other => BARE_TTL,
+    };
+    let ttl = answer.signed_for(match answer.kind {
+        Kind::Failure => config.servfail,
+        // The maximum wins over the minimum.
+        _ => bare.max(limits.min_ttl).min(limits.max_ttl),
+    });
+    let keep =
+        answer.is_lasting() && ttl > 0 && !reply.truncated && !limits.disabled.contains(query);
+    Ok(Verdict {
+        kind: answer.kind,
+        ttl,
+        half: keep.then_some(half),
+        answering: answer.answering,
+        uncompressed: answer.uncompressed,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::Name;
+    use wire::{Class, Name, Rcode, Rtype, Section};
 
     /// A question and its reply: `record("an", owner, type, ttl, data)`.
     struct Case {

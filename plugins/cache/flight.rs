@@ -4,12 +4,14 @@
 //! connection, the task was dropped, a plugin panicked), the next one in line leads.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::future::poll_fn;
+use std::hash::BuildHasherDefault;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wire::{Class, Query, Rtype};
+use wire::{Class, Query, Rtype, hash};
 
 use super::entry::{Key, Mixed};
 use super::subnet;
@@ -22,10 +24,21 @@ pub(super) const MAX_WAITING: usize = 50_000;
 const SHARDS: usize = 32;
 
 /// What makes two questions one: the cache's key, and what an upstream would answer differently.
-#[derive(Clone, Debug, PartialEq, Eq)]
 struct Ident {
     hash: u64,
     name: Box<[u8]>,
+    rest: Rest,
+}
+
+impl Ident {
+    fn is(&self, key: &Key<'_>, rest: Rest) -> bool {
+        self.rest == rest && *self.name == *key.name
+    }
+}
+
+/// All of it but the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest {
     qtype: Rtype,
     class: Class,
     bits: u8,
@@ -45,23 +58,14 @@ const LANES: u64 = 16;
 fn lane(query: &Query) -> u8 {
     subnet::source(query).map_or(0, |asked| {
         let octets = asked.source.octets().iter();
-        let hash = octets.fold(0, |hash, &octet| wire::hash::mix(hash, u64::from(octet)));
-        1 + (hash % LANES) as u8
+        let mixed = octets.fold(0, |mixed, &octet| hash::mix(mixed, u64::from(octet)));
+        1 + (mixed % LANES) as u8
     })
 }
 
-impl Hash for Ident {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Ident {
-    fn of(query: &Query) -> Self {
-        let key = Key::of(query);
+impl Rest {
+    fn of(key: &Key<'_>, query: &Query) -> Self {
         Self {
-            hash: key.hash,
-            name: key.name.into(),
             qtype: key.qtype,
             class: key.class,
             bits: key.bits,
@@ -70,16 +74,51 @@ impl Ident {
             lane: lane(query),
         }
     }
+
+    fn hash(self, key: &Key<'_>) -> u64 {
+        let flags = u64::from(self.datagram) << 1 | u64::from(self.recursion);
+        hash::mix(key.hash, u64::from(self.lane) << 2 | flags)
+    }
 }
 
 /// One question under way, and in the end its outcome.
 struct Flight<T> {
-    /// One permit, held by the leader; closed when the outcome is there.
-    turn: Arc<Semaphore>,
-    outcome: OnceLock<T>,
+    ident: Ident,
+    state: Mutex<State<T>>,
 }
 
-type Shard<T> = Mutex<HashMap<Ident, (Arc<Flight<T>>, usize), BuildHasherDefault<Mixed>>>;
+struct State<T> {
+    members: usize,
+    /// Whether one of them asks.
+    led: bool,
+    outcome: Option<T>,
+    /// Those who wait, each at its place; places of those who left are used again.
+    waiting: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl<T> Flight<T> {
+    fn new(hash: u64, name: &[u8], rest: Rest) -> Arc<Self> {
+        let ident = Ident { hash, name: name.into(), rest };
+        let state =
+            State { members: 0, led: false, outcome: None, waiting: Vec::new(), free: Vec::new() };
+        Arc::new(Self { ident, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets all who wait look again.
+    fn wake_all(mut state: MutexGuard<'_, State<T>>) {
+        let waiting: Vec<Waker> = state.waiting.iter_mut().filter_map(Option::take).collect();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// By the hash of what makes them one. Two of one hash are a curiosity: the second is asked alone.
+type Shard<T> = Mutex<HashMap<u64, Arc<Flight<T>>, BuildHasherDefault<Mixed>>>;
 
 /// All questions under way.
 pub(super) struct Flights<T> {
@@ -93,13 +132,13 @@ pub(super) struct Flights<T> {
 pub(super) struct Member<T> {
     flights: Arc<Flights<T>>,
     flight: Arc<Flight<T>>,
-    ident: Ident,
+    /// Where it waits.
+    place: Option<usize>,
 }
 
-/// The one who asks. Dropped without an outcome, it hands over to the next in line.
+/// The one who asks. Dropped without an outcome, it hands over to the next.
 pub(super) struct Leader<T> {
     member: Member<T>,
-    _turn: OwnedSemaphorePermit,
 }
 
 /// What a member's wait came to.
@@ -110,7 +149,7 @@ pub(super) enum Turn<T> {
     Outcome(T),
 }
 
-impl<T: Clone> Flights<T> {
+impl<T> Flights<T> {
     /// None under way yet, within these bounds.
     pub(super) fn new(max_per_flight: usize, max_members: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -127,111 +166,135 @@ impl<T: Clone> Flights<T> {
             self.members.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let ident = Ident::of(query);
-        let mut shard = self.shard(&ident).lock().unwrap_or_else(PoisonError::into_inner);
-        let (flight, members) = shard.entry(ident.clone()).or_insert_with(|| {
-            let turn = Arc::new(Semaphore::new(1));
-            (Arc::new(Flight { turn, outcome: OnceLock::new() }), 0)
-        });
-        if *members >= self.max_per_flight {
+        let key = Key::of(query);
+        let rest = Rest::of(&key, query);
+        let hash = rest.hash(&key);
+        let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shard.entry(hash).or_insert_with(|| Flight::new(hash, key.name, rest));
+        let same = known.ident.is(&key, rest);
+        let flight = if same { Arc::clone(known) } else { Flight::new(hash, key.name, rest) };
+        let mut state = flight.state();
+        if state.members >= self.max_per_flight {
             self.members.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        *members += 1;
-        let flight = Arc::clone(flight);
+        state.members += 1;
+        drop(state);
         drop(shard);
-        Some(Member { flights: Arc::clone(self), flight, ident })
+        Some(Member { flights: Arc::clone(self), flight, place: None })
     }
-}
 
-impl<T> Flights<T> {
     /// Whether anybody asks the same as `query`.
     pub(super) fn is_under_way(&self, query: &Query) -> bool {
-        let ident = Ident::of(query);
-        let shard = self.shard(&ident).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.contains_key(&ident)
+        let key = Key::of(query);
+        let rest = Rest::of(&key, query);
+        let hash = rest.hash(&key);
+        let shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&hash).is_some_and(|known| known.ident.is(&key, rest))
     }
 
-    fn shard(&self, ident: &Ident) -> &Shard<T> {
-        &self.shards[(ident.hash >> 48) as usize % SHARDS]
+    fn shard(&self, hash: u64) -> &Shard<T> {
+        &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    /// Forgets the flight unless another of the same name has taken its place.
-    fn leave(&self, ident: &Ident, flight: &Arc<Flight<T>>, landed: bool) {
-        let mut shard = self.shard(ident).lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((known, members)) = shard.get_mut(ident) else {
-            return;
-        };
-        if !Arc::ptr_eq(known, flight) {
-            return;
-        }
-        if !landed {
-            *members -= 1;
-        }
-        if landed || *members == 0 {
-            shard.remove(ident);
+    /// Forgets the flight, unless another has its place, where `is_over` says so.
+    fn forget(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
+        let hash = flight.ident.hash;
+        let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
+        if is_over() && shard.get(&hash).is_some_and(|known| Arc::ptr_eq(known, flight)) {
+            shard.remove(&hash);
         }
     }
 }
 
 impl<T: Clone> Member<T> {
     /// Waits for the outcome, or for the turn to ask.
-    pub(super) async fn turn(self) -> Turn<T> {
-        match Arc::clone(&self.flight.turn).acquire_owned().await {
-            Ok(turn) => Turn::Lead(Leader { member: self, _turn: turn }),
-            Err(_) => self.landed(),
+    pub(super) async fn turn(mut self) -> Turn<T> {
+        match poll_fn(|context| self.poll_turn(context)).await {
+            Some(outcome) => Turn::Outcome(outcome),
+            None => Turn::Lead(Leader { member: self }),
         }
+    }
+
+    /// The outcome, or `None` for the turn.
+    fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
+        let mut state = self.flight.state();
+        if let Some(outcome) = &state.outcome {
+            return Poll::Ready(Some(outcome.clone()));
+        }
+        if !mem::replace(&mut state.led, true) {
+            return Poll::Ready(None);
+        }
+        let State { waiting, free, .. } = &mut *state;
+        let place = *self.place.get_or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                waiting.push(None);
+                waiting.len() - 1
+            })
+        });
+        waiting[place] = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// The turn to ask, if nobody else has it.
     pub(super) fn lead(self) -> Option<Leader<T>> {
-        let turn = Arc::clone(&self.flight.turn).try_acquire_owned().ok()?;
-        Some(Leader { member: self, _turn: turn })
-    }
-
-    fn landed(self) -> Turn<T> {
-        match self.flight.outcome.get() {
-            Some(outcome) => Turn::Outcome(outcome.clone()),
-            // Closed without an outcome does not happen: `tell` sets it first.
-            None => unreachable!("a flight that has landed has an outcome"),
-        }
+        let mut state = self.flight.state();
+        let taken = state.outcome.is_some() || mem::replace(&mut state.led, true);
+        drop(state);
+        (!taken).then_some(Leader { member: self })
     }
 }
 
 impl<T> Drop for Member<T> {
     fn drop(&mut self) {
         self.flights.members.fetch_sub(1, Ordering::Relaxed);
-        self.flights.leave(&self.ident, &self.flight, false);
+        let mut state = self.flight.state();
+        state.members -= 1;
+        if let Some(place) = self.place {
+            state.waiting[place] = None;
+            state.free.push(place);
+        }
+        // What has an outcome is forgotten already.
+        let last = state.members == 0 && state.outcome.is_none();
+        drop(state);
+        if last {
+            self.flights.forget(&self.flight, || self.flight.state().members == 0);
+        }
     }
 }
 
 impl<T> Leader<T> {
     /// Whether anybody else waits for the outcome.
     pub(super) fn is_awaited(&self) -> bool {
-        let Member { flights, ident, .. } = &self.member;
-        let shard = flights.shard(ident).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(ident).is_some_and(|(_, members)| *members > 1)
+        self.member.flight.state().members > 1
     }
 
     /// Another member of the same flight, to learn the outcome while this one asks elsewhere.
     pub(super) fn follower(&self) -> Member<T> {
-        let Member { flights, flight, ident } = &self.member;
+        let Member { flights, flight, .. } = &self.member;
         flights.members.fetch_add(1, Ordering::Relaxed);
-        let mut shard = flights.shard(ident).lock().unwrap_or_else(PoisonError::into_inner);
-        // It is there: the flight stays in the table until its leader has told.
-        if let Some((_, members)) = shard.get_mut(ident) {
-            *members += 1;
-        }
-        drop(shard);
-        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), ident: ident.clone() }
+        flight.state().members += 1;
+        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), place: None }
     }
 
     /// Tells all who wait; who comes later starts anew.
     pub(super) fn tell(self, outcome: T) {
-        let Member { flights, flight, ident } = &self.member;
-        let _ = flight.outcome.set(outcome);
-        flights.leave(ident, flight, true);
-        flight.turn.close();
+        let Member { flights, flight, .. } = &self.member;
+        flights.forget(flight, || true);
+        let mut state = flight.state();
+        state.outcome = Some(outcome);
+        Flight::wake_all(state);
+    }
+}
+
+impl<T> Drop for Leader<T> {
+    fn drop(&mut self) {
+        let mut state = self.member.flight.state();
+        if state.outcome.is_none() {
+            state.led = false;
+            // All look, one of them leads: whoever is woken alone may be gone before it looks.
+            Flight::wake_all(state);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
+use wire::Transport;
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ const MESSAGE: u64 = 1;
 /// What a message says, but for who says it. Times are nanoseconds since 1970.
 pub(super) struct Event<'a> {
     pub(super) kind: Kind,
-    /// Over a connection and not by datagrams.
-    pub(super) connected: bool,
+    /// How.
+    pub(super) transport: Transport,
     /// Who asked.
     pub(super) querier: Option<SocketAddr>,
     /// Who answers.
@@ -71,7 +72,7 @@ fn body(out: &mut Vec<u8>, event: &Event<'_>) {
     if let Some(end) = ends[0].or(ends[1]) {
         number(out, 2, if end.is_ipv4() { 1 } else { 2 });
     }
-    number(out, 3, if event.connected { 2 } else { 1 });
+    number(out, 3, protocol(event.transport));
     for (tag, end) in [(4, ends[0]), (5, ends[1])] {
         match end.map(|end| end.ip()) {
             Some(IpAddr::V4(ip)) => bytes(out, tag, &ip.octets()),
@@ -94,6 +95,18 @@ fn body(out: &mut Vec<u8>, event: &Event<'_>) {
     }
     if let Some(message) = event.message.filter(|_| !is_query) {
         bytes(out, 14, message);
+    }
+}
+
+/// `SocketProtocol`.
+fn protocol(transport: Transport) -> u64 {
+    match transport {
+        Transport::Udp => 1,
+        // It has no number for gRPC.
+        Transport::Tcp | Transport::Grpc => 2,
+        Transport::Tls => 3,
+        Transport::Https | Transport::Https3 => 4,
+        Transport::Quic => 7,
     }
 }
 
@@ -175,6 +188,9 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
 
+    /// UDP, TCP, DOT, DOH twice, DOQ; gRPC is TCP.
+    const SOCKET_PROTOCOLS: [i32; 7] = [1, 2, 3, 4, 4, 7, 2];
+
     proptest! {
         #[test]
         fn what_is_written_is_read_by_the_schema(
@@ -185,13 +201,16 @@ mod tests {
             kind in prop::sample::select(vec![
                 Kind::ClientQuery, Kind::ClientResponse, Kind::ForwarderQuery, Kind::ForwarderResponse,
             ]),
-            connected: bool,
+            transport in prop::sample::select(vec![
+                Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Https,
+                Transport::Https3, Transport::Quic, Transport::Grpc,
+            ]),
             asked: u64,
             answered: Option<u64>,
             message: Option<Vec<u8>>,
         ) {
             let event = Event {
-                kind, connected, querier, responder, asked, answered, message: message.as_deref(),
+                kind, transport, querier, responder, asked, answered, message: message.as_deref(),
             };
             let sender = Sender { identity: &identity, version: b"v", extra: extra.as_deref() };
             let mut out = Vec::new();
@@ -207,7 +226,7 @@ mod tests {
                     4 => 1,
                     _ => 2,
                 }),
-                socket_protocol: Some(if connected { 2 } else { 1 }),
+                socket_protocol: Some(SOCKET_PROTOCOLS[transport as usize]),
                 query_address: querier.map(octets),
                 response_address: responder.map(octets),
                 query_port: querier.map(|end| u32::from(end.port())),

@@ -108,7 +108,7 @@ impl ServeDns for Dnstap {
                 query,
                 Event {
                     kind: Said::ClientQuery,
-                    connected: query.transport.proto() == "tcp",
+                    transport: query.transport,
                     querier: Some(query.peer),
                     responder: Some(query.local),
                     asked: unix_nanos(query.received),
@@ -128,7 +128,7 @@ impl ServeDns for Dnstap {
             query,
             Event {
                 kind: Said::ClientResponse,
-                connected: query.transport.proto() == "tcp",
+                transport: query.transport,
                 querier: Some(query.peer),
                 responder: Some(query.local),
                 asked: unix_nanos(query.received),
@@ -150,7 +150,7 @@ impl Tap for Dnstap {
         }
         let event = Event {
             kind: Said::ForwarderQuery,
-            connected: exchange.connected,
+            transport: exchange.transport,
             querier: exchange.local,
             responder: Some(exchange.upstream),
             asked: unix_nanos(exchange.asked),

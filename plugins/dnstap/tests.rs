@@ -10,7 +10,7 @@ use chain::{Chain, Kept, Link, World};
 use corefile::NoFiles;
 use prost::Message;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
-use wire::{Name, Rcode, Rtype};
+use wire::{Name, Rcode, Rtype, Transport};
 
 use super::frames::reader;
 
@@ -130,7 +130,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
         &Exchange {
             upstream,
             local: None,
-            connected: true,
+            transport: Transport::Tls,
             question: b"asked",
             asked: now,
             reply: Some((b"came", now)),
@@ -181,7 +181,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
     let message = next(&mut stream).await.message.unwrap();
     assert_eq!(
         (message.kind, message.socket_family, message.socket_protocol),
-        (7, Some(2), Some(2))
+        (7, Some(2), Some(3))
     );
     assert_eq!((message.query_address, message.response_port), (None, Some(53)));
     assert_eq!(message.query_message.as_deref(), Some(&b"asked"[..]));

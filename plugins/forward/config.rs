@@ -1,467 +1,96 @@
-//! The directive as plain values. Nothing here looks at files or asks the network.
-
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+//! The directive as plain values: what is asked of upstreams is read where they are.
 
 use chain::{ZoneSet, zones};
-use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
+use corefile::{Args, Diagnostic, Diagnostics, Directive};
+use upstream::{rcode, some};
 use wire::{Name, Rcode};
 
-use super::policy::Kind as Policy;
-use super::to::{self, To};
-
-/// CoreDNS's bound on **TO** arguments.
-const MAX_TARGETS: usize = 15;
-
-/// The options, as `catena help forward` lists them.
-const OPTIONS: &[&str] = &[
-    "except",
-    "force_tcp",
-    "prefer_udp",
-    "expire",
-    "max_age",
-    "max_idle_conns",
-    "read_timeout",
-    "max_fails",
-    "max_connect_attempts",
-    "policy",
-    "health_check",
-    "max_concurrent",
-    "next",
-    "next_on_nodata",
-    "failfast_all_unhealthy_upstreams",
-    "failover",
-    "source_address",
-    "resolver",
-    "case_randomization",
-    "tls",
-    "tls_servername",
-    "doh_method",
-];
-
 /// One `forward` directive.
-#[derive(Clone, Debug)]
-pub(crate) struct Config {
+pub(super) struct Config {
     /// Which names are forwarded.
-    pub(crate) from: Name,
-    /// Which of them are not.
-    pub(crate) except: ZoneSet,
-    /// Whom to ask, as written.
-    pub(crate) to: Vec<To>,
-    /// Whom to ask where host names among them are.
-    pub(crate) resolvers: Vec<SocketAddr>,
-    /// In which order.
-    pub(crate) policy: Policy,
-    /// Over TCP, however the client asked.
-    pub(crate) force_tcp: bool,
-    /// Over UDP, however the client asked.
-    pub(crate) prefer_udp: bool,
-    /// How long an idle connection is kept.
-    pub(crate) expire: Duration,
-    /// How long a connection is used at all; zero: no bound.
-    pub(crate) max_age: Duration,
-    /// How many idle connections are kept for an upstream; zero: no bound.
-    pub(crate) max_idle_conns: usize,
-    /// How long an upstream may take.
-    pub(crate) read_timeout: Duration,
-    /// More failed health checks than this, and an upstream is down; zero: never.
-    pub(crate) max_fails: u32,
-    /// Failed attempts for one query; zero: no bound. `None`: two for each upstream.
-    pub(crate) max_connect_attempts: Option<u32>,
-    /// How upstreams are checked.
-    pub(crate) health: Health,
-    /// Queries under way at once; zero: no bound of its own.
-    pub(crate) max_concurrent: usize,
+    pub(super) from: Name,
+    /// Which of them are not, and what becomes of replies.
+    pub(super) own: Own,
+    /// Whom to ask, and how.
+    pub(super) upstreams: upstream::Config,
+}
+
+/// What only `forward` has.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Which names are not forwarded.
+    pub(super) except: ZoneSet,
+    /// The same as they are read.
+    excepted: Vec<Name>,
     /// With which answers the following `forward` is asked.
-    pub(crate) next: Vec<Rcode>,
+    pub(super) next: Vec<Rcode>,
     /// Whether it is asked for an answer without records.
-    pub(crate) next_on_nodata: bool,
-    /// With which answers the next upstream is asked.
-    pub(crate) failover: Vec<Rcode>,
-    /// Give up at once when all upstreams are down.
-    pub(crate) failfast: bool,
-    /// The address to ask from.
-    pub(crate) source: Option<IpAddr>,
-    /// Mix the case of the name asked for, and insist that it comes back so.
-    pub(crate) case_randomization: bool,
-    /// Whom to trust, and as whom to come, over TLS.
-    pub(crate) tls: Tls,
-    /// What the certificates of all upstreams must be for.
-    pub(crate) tls_servername: Option<Token>,
-}
-
-/// `tls`: the files it names.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tls {
-    /// Our certificate and its key.
-    pub(crate) identity: Option<(Token, Token)>,
-    /// The authorities to trust instead of the system's.
-    pub(crate) ca: Option<Token>,
-}
-
-/// `health_check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Health {
-    /// Between two checks of an upstream that failed the first.
-    pub(crate) interval: Duration,
-    /// RD of the check.
-    pub(crate) recursion: bool,
-    /// Whose NS records are asked for.
-    pub(crate) domain: Name,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            from: Name::root(),
-            except: ZoneSet::default(),
-            to: Vec::new(),
-            resolvers: Vec::new(),
-            policy: Policy::Random,
-            force_tcp: false,
-            prefer_udp: false,
-            expire: Duration::from_secs(10),
-            max_age: Duration::ZERO,
-            max_idle_conns: 0,
-            read_timeout: Duration::from_secs(2),
-            max_fails: 2,
-            max_connect_attempts: None,
-            health: Health {
-                interval: Duration::from_millis(500),
-                recursion: true,
-                domain: Name::root(),
-            },
-            max_concurrent: 0,
-            next: Vec::new(),
-            next_on_nodata: false,
-            failover: Vec::new(),
-            failfast: false,
-            source: None,
-            case_randomization: false,
-            tls: Tls::default(),
-            tls_servername: None,
-        }
-    }
-}
-
-/// What is being read, and what was found wrong with it.
-struct Reading {
-    config: Config,
-    problems: Diagnostics,
-    except: Vec<Name>,
+    pub(super) next_on_nodata: bool,
 }
 
 impl Config {
     /// Reads a directive; warnings go to `warnings`.
     ///
     /// Errors: everything that is wrong with it.
-    pub(crate) fn read(
+    pub(super) fn read(
         directive: &Directive,
         warnings: &mut Diagnostics,
     ) -> Result<Self, Diagnostics> {
-        let mut reading = Reading {
-            config: Self::default(),
-            problems: Diagnostics::default(),
-            except: Vec::new(),
-        };
-        if let Err(problem) = reading.arguments(directive, warnings) {
-            reading.problems.push(problem);
-        }
-        for option in directive.options() {
-            if let Err(problem) = reading.option(directive, option) {
-                reading.problems.push(problem);
-            }
-        }
-        reading.together(directive);
-        if reading.problems.has_errors() {
-            return Err(reading.problems);
-        }
-        let mut config = reading.config;
-        config.except = ZoneSet::new(reading.except);
-        Ok(config)
+        let mut own = Own::default();
+        let mut args = directive.args();
+        let mut zone = Name::root();
+        let to = from(&mut args, warnings).map(|from| {
+            zone = from;
+            args.remaining()
+        });
+        let upstreams = upstream::Config::read(directive, to, &mut own)?;
+        own.except = ZoneSet::new(std::mem::take(&mut own.excepted));
+        Ok(Self { from: zone, own, upstreams })
     }
 }
 
-impl Reading {
-    fn arguments(
-        &mut self,
-        directive: &Directive,
-        warnings: &mut Diagnostics,
-    ) -> Result<(), Diagnostic> {
-        let mut args = directive.args();
-        let from = args.required("FROM")?;
-        let zones = zones::parse(from)?;
-        if zones.len() > 1 {
-            warnings.push(
-                Diagnostic::warning(
-                    from.span,
-                    format!(
-                        "`{}` stands for {} zones and `forward` takes one",
-                        from.as_str(),
-                        zones.len()
-                    ),
-                )
-                .label("only the first of them is forwarded")
-                .help("write one `forward` for each zone"),
-            );
-        }
-        if let Some(zone) = zones.into_iter().next() {
-            self.config.from = zone;
-        }
-        let to = args.remaining();
-        let (Some(first), Some(last)) = (to.first(), to.last()) else {
-            return Err(Diagnostic::error(
-                directive.span,
-                "`forward` needs somebody to forward to",
-            )
-            .label("no TO given")
-            .help("add addresses, a file such as `/etc/resolv.conf`, or host names"));
-        };
-        if to.len() > MAX_TARGETS {
-            let mut span = first.span;
-            span.end = last.span.end;
-            return Err(Diagnostic::error(
-                span,
-                format!("more than {MAX_TARGETS} TOs configured: {}", to.len()),
-            )
-            .label("too many upstreams")
-            .help(format!("keep the nearest {MAX_TARGETS}")));
-        }
-        for token in to {
-            match to::read(token) {
-                Ok(to) => self.config.to.push(to),
-                Err(problem) => self.problems.push(problem),
+impl upstream::Own for Own {
+    const NAMES: &'static [&'static str] = &["except", "next", "next_on_nodata"];
+
+    fn read(&mut self, option: &Directive) -> Result<(), Diagnostic> {
+        let mut args = option.args();
+        match option.name.as_str() {
+            "except" => {
+                for token in some(option, &mut args, "a zone")? {
+                    self.excepted.extend(zones::parse(token)?);
+                }
+            }
+            "next" => {
+                for token in some(option, &mut args, "an RCODE")? {
+                    self.next.push(rcode(token)?);
+                }
+            }
+            _ => {
+                self.next_on_nodata = true;
+                args.end()?;
             }
         }
         Ok(())
     }
-
-    fn option(&mut self, directive: &Directive, option: &Directive) -> Result<(), Diagnostic> {
-        option.no_body()?;
-        let mut args = option.args();
-        let config = &mut self.config;
-        match option.name.as_str() {
-            "except" => {
-                for token in some(option, &mut args, "a zone")? {
-                    self.except.extend(zones::parse(token)?);
-                }
-                return Ok(());
-            }
-            "force_tcp" => config.force_tcp = true,
-            "prefer_udp" => config.prefer_udp = true,
-            "next_on_nodata" => config.next_on_nodata = true,
-            "failfast_all_unhealthy_upstreams" => config.failfast = true,
-            "case_randomization" => config.case_randomization = true,
-            "expire" => config.expire = args.value("DURATION")?,
-            "max_age" => config.max_age = args.value("DURATION")?,
-            "max_idle_conns" => config.max_idle_conns = args.value("INTEGER")?,
-            "read_timeout" => config.read_timeout = positive(args.required("DURATION")?)?,
-            "max_fails" => config.max_fails = args.value("INTEGER")?,
-            "max_connect_attempts" => config.max_connect_attempts = Some(args.value("INTEGER")?),
-            "max_concurrent" => config.max_concurrent = args.value("MAX")?,
-            "source_address" => config.source = Some(args.value("IP")?),
-            "policy" => config.policy = policy(args.required("POLICY")?)?,
-            "health_check" => {
-                config.health = health(&mut args, config.health.recursion)?;
-            }
-            "next" => {
-                for token in some(option, &mut args, "an RCODE")? {
-                    config.next.push(rcode(token)?);
-                }
-                return Ok(());
-            }
-            "failover" => {
-                for token in some(option, &mut args, "an RCODE")? {
-                    config.failover.push(failover(token)?);
-                }
-                return Ok(());
-            }
-            "resolver" => {
-                config.resolvers.clear();
-                for token in some(option, &mut args, "an address")? {
-                    config.resolvers.push(to::resolver(token)?);
-                }
-                return Ok(());
-            }
-            "tls" => config.tls = tls(&mut args),
-            "tls_servername" => {
-                let name = args.required("NAME")?;
-                to::server_name(name, name.as_str())?;
-                config.tls_servername = Some(name.clone());
-            }
-            "doh_method" => return Err(to::later(&option.name, "option `doh_method`")),
-            _ => return Err(directive.unknown_option(option, OPTIONS)),
-        }
-        args.end()
-    }
-
-    /// What only two values together get wrong.
-    fn together(&mut self, directive: &Directive) {
-        let named = |to: &&To| matches!(&to.tls, Some(Some(_)));
-        if let Some(general) = &self.config.tls_servername {
-            for to in self.config.to.iter().filter(named) {
-                self.problems.push(
-                    Diagnostic::error(
-                        to.token.span,
-                        format!(
-                            "`{}` names a server, and `tls_servername` another: `{}`",
-                            to.token.as_str(),
-                            general.as_str()
-                        ),
-                    )
-                    .label("this upstream has a name of its own")
-                    .help("write the name behind each upstream, or in `tls_servername` for all"),
-                );
-            }
-        }
-        let Config { max_age, expire, .. } = self.config;
-        if max_age > Duration::ZERO && max_age < expire {
-            let option = directive.options().iter().rfind(|one| one.name.as_str() == "max_age");
-            let span = option.map_or(directive.span, |option| option.span);
-            self.problems.push(
-                Diagnostic::error(
-                    span,
-                    format!("max_age ({max_age:?}) must not be less than expire ({expire:?})"),
-                )
-                .label("a connection would end before it expires")
-                .help("raise `max_age`, or lower `expire`"),
-            );
-        }
-    }
 }
 
-/// The arguments of an option that needs at least one.
-fn some<'a>(
-    option: &Directive,
-    args: &mut Args<'a>,
-    what: &str,
-) -> Result<&'a [Token], Diagnostic> {
-    let tokens = args.remaining();
-    if tokens.is_empty() {
-        let name = option.name.as_str();
-        return Err(Diagnostic::error(option.span, format!("`{name}` needs {what}"))
-            .label("no argument given")
-            .help(format!("add {what} behind `{name}`, or remove the option")));
+/// **FROM**: the first of the zones that it stands for.
+fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnostic> {
+    let from = args.required("FROM")?;
+    let zones = zones::parse(from)?;
+    if zones.len() > 1 {
+        warnings.push(
+            Diagnostic::warning(
+                from.span,
+                format!(
+                    "`{}` stands for {} zones and `forward` takes one",
+                    from.as_str(),
+                    zones.len()
+                ),
+            )
+            .label("only the first of them is forwarded")
+            .help("write one `forward` for each zone"),
+        );
     }
-    Ok(tokens)
-}
-
-/// As CoreDNS reads it: one argument is the CA, two are certificate and key, three are all.
-fn tls(args: &mut Args<'_>) -> Tls {
-    let mut words = Vec::new();
-    while words.len() < 3
-        && let Some(word) = args.next()
-    {
-        words.push(word.clone());
-    }
-    let mut words = words.into_iter();
-    let mut next = || words.next();
-    match (next(), next(), next()) {
-        (Some(certificate), Some(key), ca) => Tls { identity: Some((certificate, key)), ca },
-        (ca, _, _) => Tls { identity: None, ca },
-    }
-}
-
-fn positive(token: &Token) -> Result<Duration, Diagnostic> {
-    let duration: Duration = token.parse("DURATION")?;
-    if duration.is_zero() {
-        return Err(Diagnostic::error(token.span, "`read_timeout` must be positive")
-            .label("an upstream needs some time")
-            .help("write for example `2s`, the default"));
-    }
-    Ok(duration)
-}
-
-fn policy(token: &Token) -> Result<Policy, Diagnostic> {
-    match token.as_str() {
-        "random" => Ok(Policy::Random),
-        "round_robin" => Ok(Policy::RoundRobin),
-        "sequential" => Ok(Policy::Sequential),
-        other => Err(Diagnostic::error(token.span, format!("unknown policy `{other}`"))
-            .label("expected a policy")
-            .help(corefile::nearest(other, ["random", "round_robin", "sequential"]).map_or_else(
-                || "the policies are `random`, `round_robin` and `sequential`".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            ))),
-    }
-}
-
-/// The option replaces an earlier one as a whole, except that `no_rec` stays: as in CoreDNS.
-fn health(args: &mut Args<'_>, recursion: bool) -> Result<Health, Diagnostic> {
-    let interval = args.value("DURATION")?;
-    let mut health = Health { interval, recursion, domain: Name::root() };
-    while let Some(token) = args.next() {
-        match token.as_str() {
-            "no_rec" => health.recursion = false,
-            "domain" => {
-                let domain = args.required("FQDN")?;
-                let name = Name::from_text(domain.as_str()).map_err(|problem| {
-                    Diagnostic::error(
-                        domain.span,
-                        format!("invalid domain name `{}`: {problem}", domain.as_str()),
-                    )
-                    .label("expected a domain name")
-                    .help("write a name such as `example.org`")
-                })?;
-                health.domain = name.to_lower();
-            }
-            other => {
-                return Err(Diagnostic::error(
-                    token.span,
-                    format!("`health_check` has no argument `{other}`"),
-                )
-                .label("expected `no_rec` or `domain FQDN`")
-                .help("write `health_check DURATION [no_rec] [domain FQDN]`"));
-            }
-        }
-    }
-    Ok(health)
-}
-
-fn rcode(token: &Token) -> Result<Rcode, Diagnostic> {
-    // Names that CoreDNS's DNS library knows besides those of the registry.
-    let alias = match token.as_str().to_ascii_uppercase().as_str() {
-        "NOTIMPL" => Some(Rcode::NOTIMP),
-        "BADSIG" => Some(Rcode::BADVERS),
-        _ => None,
-    };
-    // Numbers such as `RCODE3` are no names.
-    let named = |rcode: &Rcode| {
-        rcode.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(token.as_str()))
-    };
-    let known = || Rcode::from_text(token.as_str()).filter(named);
-    alias.or_else(known).ok_or_else(|| {
-        Diagnostic::error(token.span, format!("`{}` is not a valid rcode", token.as_str()))
-            .label("expected the name of a response code")
-            .help("write for example `NXDOMAIN`, `SERVFAIL` or `REFUSED`")
-    })
-}
-
-fn failover(token: &Token) -> Result<Rcode, Diagnostic> {
-    let rcode = rcode(token)?;
-    if rcode == Rcode::NOERROR {
-        return Err(Diagnostic::error(token.span, "`NOERROR` cannot be used in `failover`")
-            .label("this is the answer that is wanted")
-            .help("for answers without records use `next_on_nodata`"));
-    }
-    Ok(rcode)
-}
-
-/// A token for tests.
-#[cfg(test)]
-pub(crate) fn token(text: &str) -> Token {
-    Token { text: text.to_owned(), span: corefile::Span::default(), quoted: false }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rcodes() {
-        assert_eq!(rcode(&token("nxdomain")).ok(), Some(Rcode::NXDOMAIN));
-        assert_eq!(rcode(&token("NOTIMPL")).ok(), Some(Rcode::NOTIMP));
-        assert!(rcode(&token("RCODE3")).is_err());
-        assert!(failover(&token("NoError")).is_err());
-    }
+    Ok(zones.into_iter().next().unwrap_or_else(Name::root))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wire::{Moment, Name, Query};
+use wire::{Moment, Name, Query, Transport};
 
 /// The roles a plugin takes; all are optional.
 #[derive(Default)]
@@ -36,8 +36,8 @@ pub struct Exchange<'a> {
     pub upstream: SocketAddr,
     /// Where it was asked from, if a socket came to be.
     pub local: Option<SocketAddr>,
-    /// Whether over a connection and not by datagrams.
-    pub connected: bool,
+    /// How.
+    pub transport: Transport,
     /// The message that was sent.
     pub question: &'a [u8],
     /// When.

@@ -28,8 +28,14 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
     let options =
         Options { registry, port: check.port, workers: 1, memory: run::memory(), watcher: None };
     let mut numbers = SiteNumbers::default();
-    let (corefile, result) =
-        server::prepare(&source, &corefile::OsLoader, &options, Kept::default(), &mut numbers);
+    let (corefile, result) = server::prepare(
+        &source,
+        &corefile::OsLoader,
+        &options,
+        Kept::default(),
+        &mut numbers,
+        None,
+    );
     let (mut findings, ok) = match result {
         Ok((_, warnings)) => (warnings, true),
         Err(mistakes) => (mistakes, false),

@@ -6,13 +6,14 @@
 mod anybody;
 mod server;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -21,12 +22,15 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
     SignatureScheme,
 };
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use anybody::Anybody;
 pub use server::Server;
+
+/// Sessions that are remembered for one server and protocol.
+const SESSIONS: usize = 32;
 
 /// The authorities whose certificates are believed.
 #[derive(Clone, Debug)]
@@ -151,6 +155,23 @@ impl Client {
         Ok(Self { config: Arc::new(config), digest: bytes })
     }
 
+    /// The same client where it offers these protocols (ALPN, RFC 7301). Sessions are remembered
+    /// together.
+    #[must_use]
+    pub fn offering(&self, protocols: &[&str]) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut digest = Context::new(&SHA256);
+        digest.update(&self.digest);
+        for name in protocols {
+            digest.update(&[name.len() as u8]);
+            digest.update(name.as_bytes());
+        }
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.finish().as_ref());
+        Self { config: Arc::new(config), digest: bytes }
+    }
+
     /// Sessions with a server that must be called `name`: a host name, or an address.
     ///
     /// # Errors
@@ -251,9 +272,31 @@ pub struct Session {
 
 impl Session {
     /// The client's side of a handshake.
-    pub(crate) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn handshake<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let connector = TlsConnector::from(Arc::clone(&self.client.config));
         connector.connect(self.name.clone(), stream).await
+    }
+
+    /// The same for what is called `protocol` (RFC 7301). What one says of itself to resume a session
+    /// is for that protocol only.
+    pub(crate) fn speaking(&self, protocol: &'static [u8]) -> Self {
+        let mut config = (*self.client.config).clone();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let client = Client { config: Arc::new(config), digest: self.client.digest };
+        Self { client, name: self.name.clone() }
+    }
+
+    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
+        &self.client.config
+    }
+
+    /// What the server must be called.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.name.to_str()
     }
 }
 

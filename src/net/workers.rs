@@ -101,6 +101,22 @@ pub fn current_worker() -> Option<usize> {
     CURRENT.get()
 }
 
+/// Where to run what belongs to one worker, its connections for instance.
+#[derive(Clone)]
+pub struct Runtimes(Arc<[Handle]>);
+
+impl Runtimes {
+    /// How many workers there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Runs `task` on the thread of `worker`, counted round and round.
+    pub fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
+        self.0[worker % self.0.len()].spawn(task);
+    }
+}
+
 struct Thread {
     runtime: Handle,
     stop: oneshot::Sender<Duration>,
@@ -133,6 +149,11 @@ impl Workers {
     /// The runtime of worker `n`, counted round and round.
     pub fn handle(&self, n: usize) -> &Handle {
         &self.threads[n % self.threads.len()].runtime
+    }
+
+    /// The runtimes of all, for those who have no listeners to open.
+    pub fn runtimes(&self) -> Runtimes {
+        Runtimes(self.threads.iter().map(|thread| thread.runtime.clone()).collect())
     }
 
     pub(crate) fn worker(&self, n: usize) -> &Arc<Worker> {

@@ -83,9 +83,9 @@ pub(crate) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 }
 
 /// A future whose panic is its error.
-pub(crate) struct Catch<F>(pub(crate) Pin<Box<F>>);
+pub(crate) struct Catch<'a, F>(pub(crate) Pin<&'a mut F>);
 
-impl<F: Future> Future for Catch<F> {
+impl<F: Future> Future for Catch<'_, F> {
     type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

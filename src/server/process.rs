@@ -99,6 +99,7 @@ pub(crate) fn prepare(
     options: &Options,
     kept: Kept,
     numbers: &mut SiteNumbers,
+    runtimes: Option<net::Runtimes>,
 ) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
@@ -114,6 +115,9 @@ pub(crate) fn prepare(
         .with(Arc::clone(&options.memory));
     if let Some(watcher) = &options.watcher {
         world = world.with(Arc::clone(watcher));
+    }
+    if let Some(runtimes) = runtimes {
+        world = world.with(Arc::new(runtimes));
     }
     world.fingerprint = fingerprint(&corefile);
     world.fatal = Arc::new(fatal);
@@ -187,8 +191,10 @@ impl Process {
     async fn load(&mut self) -> Result<(), Refused> {
         let kept = self.current.as_ref().map_or_else(Kept::default, |it| it.world.kept.successor());
         let mut numbers = std::mem::take(&mut self.numbers);
+        let runtimes = Some(self.workers.runtimes());
+        let loader = &corefile::OsLoader;
         let (corefile, result) =
-            prepare(&self.source, &corefile::OsLoader, &self.options, kept, &mut numbers);
+            prepare(&self.source, loader, &self.options, kept, &mut numbers, runtimes);
         self.numbers = numbers;
         let render = |problems: &Diagnostics| Refused {
             text: corefile::render(problems, &corefile.sources),

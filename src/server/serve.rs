@@ -1,6 +1,7 @@
 //! The one entry: every transport, bench, fuzz target and scenario runs queries through here.
 
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -188,7 +189,11 @@ impl Serving {
             let (query, reply) = (&mut *copy, &mut *Box::new(Reply::new()));
             reply.begin(query);
             let worker = query.worker;
-            if let Err(panic) = Catch(Box::pin(chain.refresh(at, query, reply))).await {
+            let renewed = {
+                let renewal = pin!(chain.refresh(at, query, reply));
+                Catch(renewal).await
+            };
+            if let Err(panic) = renewed {
                 running.0.panics.inc(worker);
                 panic.tell(stacktrace);
             }
@@ -263,8 +268,10 @@ impl Handler for Site {
             let waiting = slot.query.slot(WAITING).take();
             if let Some(Waiting { chain, place, stacktrace }) = waiting {
                 let Slot { query, reply, .. } = &mut *slot;
-                let rest = Arc::clone(&chain).resume(place, query, reply);
-                let resumed = Catch(Box::pin(rest)).await;
+                let resumed = {
+                    let rest = pin!(Arc::clone(&chain).resume(place, query, reply));
+                    Catch(rest).await
+                };
                 let Slot { query, reply, .. } = &mut *slot;
                 match resumed {
                     Ok(Ran::Refresh) => serving.refresh(&chain, query, stacktrace),

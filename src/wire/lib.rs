@@ -6,6 +6,7 @@
 //!
 //! It must never know: sockets, clocks, async, configuration, plugins.
 
+pub mod answer;
 pub mod codes;
 mod compress;
 pub mod edns;

@@ -4,6 +4,7 @@
 //! truncation and the bytes of failures are the business of the server's `finish` alone.
 
 mod append;
+mod belongs;
 mod readdress;
 
 use std::borrow::Cow;

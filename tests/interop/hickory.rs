@@ -71,7 +71,8 @@ impl Upstream {
     }
 }
 
-fn catalog() -> Catalog {
+/// The zone, signed.
+pub(crate) fn catalog() -> Catalog {
     let origin = Name::from_ascii("example.org.").unwrap();
     // A set that needs TCP even if the client offers what every server gives at most.
     let big = (0..30).map(|i| format!("big TXT \"{i:0>200}\"\n"));
@@ -93,7 +94,7 @@ fn catalog() -> Catalog {
 }
 
 /// One of each: types, aliases, wildcards, denials, with and without DNSSEC and EDNS.
-fn questions() -> Vec<Question> {
+pub(crate) fn questions() -> Vec<Question> {
     use RecordType::{A, AAAA, CAA, CNAME, DNSKEY, MX, NS, SOA, SRV, TXT};
     let asked = [
         ("www", A),
@@ -137,7 +138,7 @@ fn questions() -> Vec<Question> {
 
 /// Whether two replies say the same, as far as a forwarder may not change it. A cache counts TTLs
 /// down and takes away what is no longer authoritative.
-fn compare(question: &Question, direct: &Reply, through: &Reply) -> Result<(), String> {
+pub(crate) fn compare(question: &Question, direct: &Reply, through: &Reply) -> Result<(), String> {
     let same = |ours: &[Record], theirs: &[Record]| {
         let fits = |(ours, theirs): (&Record, &Record)| ours.same(theirs) && ours.ttl <= theirs.ttl;
         ours.len() == theirs.len() && ours.iter().zip(theirs).all(fits)

@@ -9,12 +9,15 @@ mod ask;
 mod authority;
 mod compare;
 mod dnstap;
+mod encrypted;
+mod grpc;
 mod hickory;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]
 mod kit;
 mod nameservers;
 mod peer;
+mod redisc;
 mod signing;
 mod tls;
 mod unbound;

@@ -1,6 +1,7 @@
 //! Questions out of text, replies into text.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use wire::edns::{Edns, Options};
 use wire::{Class, Message, Name, NameBuf, Opcode, Rcode, Rtype, Section, Transport};
@@ -12,6 +13,12 @@ pub(crate) struct Question {
     pub(crate) transport: Transport,
     pub(crate) port: u16,
     pub(crate) ordered: bool,
+    /// How often it is asked, one after the other.
+    pub(crate) times: usize,
+    /// How often at once.
+    pub(crate) together: usize,
+    /// How long the answer may take.
+    pub(crate) within: Option<Duration>,
 }
 
 /// Understands a question.
@@ -31,6 +38,9 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         transport: Transport::Udp,
         port: 53,
         ordered: false,
+        times: 1,
+        together: 1,
+        within: None,
     };
     for word in words {
         let word =
@@ -65,6 +75,9 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
             "from" => asked.peer.set_ip(value.parse().map_err(|_| bad())?),
             "port" => asked.port = value.parse().map_err(|_| bad())?,
             "ordered" => asked.ordered = true,
+            "times" => asked.times = value.parse().map_err(|_| bad())?,
+            "together" => asked.together = value.parse().map_err(|_| bad())?,
+            "within" => asked.within = Some(duration(value)?),
             _ => return Err(format!("unknown option `+{word}`")),
         }
     }
@@ -84,6 +97,20 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         message.extend_from_slice(&options);
     }
     Ok(asked)
+}
+
+/// Understands `100ms`, `2s`, `5m` or `1h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let number: f64 = text[..split].parse().map_err(|_| format!("`{text}` is not a duration"))?;
+    let unit = match &text[split..] {
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("`{text}` is not a duration")),
+    };
+    Ok(Duration::from_secs_f64(number * unit))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

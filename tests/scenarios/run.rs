@@ -1,16 +1,18 @@
 //! One scenario from start to end, on simulated time.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
 use net::client::Network;
 
-use crate::ask::{self, Shown};
+use crate::ask::{self, Question, Shown};
 use crate::markdown::{Scenario, Step};
 use crate::upstream::World;
 
@@ -174,6 +176,23 @@ impl State {
         lines: &Range<usize>,
         updates: &mut Updates,
     ) -> Result<(), String> {
+        let times = ask::question(text, 0)?.times;
+        for _ in 0..times {
+            if let Some(problem) = self.ask_once(text, expected, lines, updates).await? {
+                return Err(problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks, and tells what is not as expected.
+    async fn ask_once(
+        &mut self,
+        text: &str,
+        expected: &[String],
+        lines: &Range<usize>,
+        updates: &mut Updates,
+    ) -> Result<Option<String>, String> {
         self.id += 1;
         let question = ask::question(text, self.id)?;
         let ask = Ask {
@@ -182,26 +201,42 @@ impl State {
             transport: question.transport,
             port: question.port,
         };
-        let begin = tokio::time::Instant::now();
-        let bytes = self.sim.ask(&ask).await;
-        self.took = begin.elapsed();
+        let begun = tokio::time::Instant::now();
+        let replies = all((0..question.together).map(|_| self.sim.ask(&ask)).collect()).await;
+        self.took = begun.elapsed();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let shown = bytes.as_deref().map(|bytes| ask::show(&question, bytes)).transpose()?;
+        if question.within.is_some_and(|within| self.took > within) {
+            return Ok(Some(format!("    it took {:?}", self.took)));
+        }
+        for bytes in replies {
+            let problem = self.judge(&question, bytes.as_deref(), expected, lines, updates)?;
+            if problem.is_some() {
+                return Ok(problem);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is not as expected of a reply.
+    fn judge(
+        &self,
+        question: &Question,
+        bytes: Option<&[u8]>,
+        expected: &[String],
+        lines: &Range<usize>,
+        updates: &mut Updates,
+    ) -> Result<Option<String>, String> {
+        let shown = bytes.map(|bytes| ask::show(question, bytes)).transpose()?;
         let actual = long_form(shown.as_ref());
         let held = compare(expected, shown.as_ref(), question.ordered)?;
-        if held.is_none() {
-            return Ok(());
-        }
+        let Some(differs) = held else { return Ok(None) };
         if std::env::var_os("UPDATE").is_some() {
             updates.push((lines.clone(), actual));
-            return Ok(());
+            return Ok(None);
         }
         let want = expected.join("\n      ");
         let got = actual.join("\n      ");
-        Err(format!(
-            "    {}\n    expected\n      {want}\n    got\n      {got}",
-            held.unwrap_or_default()
-        ))
+        Ok(Some(format!("    {differs}\n    expected\n      {want}\n    got\n      {got}")))
     }
 
     async fn command(&mut self, text: &str) -> Result<(), String> {
@@ -209,13 +244,13 @@ impl State {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
         match word {
             "time" => {
-                let time = duration(rest.trim_start_matches('+'))?;
+                let time = ask::duration(rest.trim_start_matches('+'))?;
                 tokio::time::sleep(time).await;
                 self.settle().await;
                 Ok(())
             }
             "took" => {
-                let want = duration(rest)?;
+                let want = ask::duration(rest)?;
                 // Timers of simulated time go in whole milliseconds.
                 if self.took.abs_diff(want) <= Duration::from_millis(1) {
                     Ok(())
@@ -280,6 +315,28 @@ impl State {
     }
 }
 
+/// Waits for all of them at once.
+async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).map(Some).collect();
+    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
+    poll_fn(move |context| {
+        for (place, future) in done.iter_mut().zip(&mut waiting) {
+            if let Some(running) = future
+                && let Poll::Ready(value) = running.as_mut().poll(context)
+            {
+                *place = Some(value);
+                *future = None;
+            }
+        }
+        if waiting.iter().all(Option::is_none) {
+            Poll::Ready(done.iter_mut().filter_map(Option::take).collect())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
 fn metrics() -> BTreeMap<String, f64> {
     chain::metrics::text()
         .lines()
@@ -289,19 +346,6 @@ fn metrics() -> BTreeMap<String, f64> {
             Some((key.to_owned(), value.parse().ok()?))
         })
         .collect()
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-    let number: f64 = text[..split].parse().map_err(|_| format!("`{text}` is not a duration"))?;
-    let unit = match &text[split..] {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(format!("`{text}` is not a duration")),
-    };
-    Ok(Duration::from_secs_f64(number * unit))
 }
 
 fn long_form(shown: Option<&Shown>) -> Vec<String> {

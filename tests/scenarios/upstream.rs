@@ -5,8 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
+
+use crate::ask::duration;
+
+#[path = "redis.rs"]
+mod redis;
 
 /// All upstreams of a scenario, by address.
 #[derive(Default)]
@@ -14,18 +20,28 @@ pub(crate) struct World {
     upstreams: Mutex<HashMap<SocketAddr, Upstream>>,
 }
 
-#[derive(Default)]
 struct Upstream {
     records: Vec<OwnedRecord>,
     ways: Vec<(String, String)>,
     asked: usize,
+    /// Since when it is there.
+    since: Instant,
+    /// What it keeps, if it is a Redis.
+    redis: redis::Redis,
 }
 
 impl World {
-    /// Puts an upstream in place; one that was there keeps its count.
+    /// Puts an upstream in place; one that was there keeps its count, and what it has if it is a
+    /// Redis.
     pub(crate) fn set(&self, address: &str, text: &str) -> Result<(), String> {
         let address = parse_address(address)?;
-        let mut upstream = Upstream::default();
+        let mut upstream = Upstream {
+            records: Vec::new(),
+            ways: Vec::new(),
+            asked: 0,
+            since: Instant::now(),
+            redis: redis::Redis::default(),
+        };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             match line.strip_prefix('!') {
                 Some(way) => {
@@ -40,7 +56,10 @@ impl World {
             }
         }
         let mut all = self.upstreams.lock().unwrap();
-        upstream.asked = all.get(&address).map_or(0, |before| before.asked);
+        if let Some(before) = all.remove(&address) {
+            upstream.asked = before.asked;
+            upstream.redis = before.redis;
+        }
         all.insert(address, upstream);
         Ok(())
     }
@@ -72,11 +91,33 @@ impl net::client::Simulated for World {
 
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)> {
         self.with(to, |upstream| {
-            if upstream.way("refuse-tcp").is_some() || upstream.way("silent").is_some() {
+            if upstream.way("refuse-tcp").is_some()
+                || upstream.way("refuse").is_some()
+                || upstream.is_silent()
+            {
                 return None;
             }
             Some((upstream.delay(), upstream.answer(message)))
         })?
+    }
+
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        self.with(to, |upstream| {
+            if upstream.way("redis").is_none() || upstream.way("silent").is_some() {
+                return None;
+            }
+            let reply = match upstream.way("garbage") {
+                // What it has is not what was put there.
+                Some(_) if command.starts_with(b"*2\r\n$3\r\nGET") => redis::bulk(b"garbage"),
+                _ => upstream.redis.reply(command),
+            };
+            Some((upstream.delay(), reply))
+        })?
+    }
+
+    fn refuses(&self, to: SocketAddr) -> bool {
+        let all = self.upstreams.lock().unwrap();
+        all.get(&to).is_some_and(|upstream| upstream.way("refuse").is_some())
     }
 }
 
@@ -86,14 +127,18 @@ impl Upstream {
     }
 
     fn delay(&self) -> Duration {
-        let text = self.way("delay").unwrap_or("0ms");
-        let (digits, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(0));
-        let number: u64 = digits.parse().unwrap_or(0);
-        if unit == "s" { Duration::from_secs(number) } else { Duration::from_millis(number) }
+        self.way("delay").map_or(Duration::ZERO, |text| duration(text).expect("a duration"))
+    }
+
+    /// Whether it says nothing now; with `flap` every other while.
+    fn is_silent(&self) -> bool {
+        let flap = self.way("flap").map(|text| duration(text).expect("a duration"));
+        let odd = |each: Duration| self.since.elapsed().as_millis() / each.as_millis() % 2 == 1;
+        self.way("silent").is_some() || flap.is_some_and(odd)
     }
 
     fn datagrams(&self, message: &[u8]) -> Vec<(Duration, Vec<u8>)> {
-        if self.way("silent").is_some() {
+        if self.is_silent() {
             return Vec::new();
         }
         let delay = self.delay();
@@ -142,7 +187,10 @@ impl Upstream {
         let mut reply = Reply::new();
         reply.begin(&query);
         reply.recursion_available = true;
+        self.add("answer", Section::Answer, &mut reply);
         let rcode = self.fill(&query, &mut reply);
+        self.add("authority", Section::Authority, &mut reply);
+        self.add("additional", Section::Additional, &mut reply);
         reply.set_rcode(rcode);
         if let Some(rcode) = self.way("rcode") {
             reply.clear();
@@ -165,6 +213,15 @@ impl Upstream {
         }
         reply.seal(query.id(), flags);
         reply.bytes().to_vec()
+    }
+
+    /// Adds records whatever was asked.
+    fn add(&self, word: &str, section: Section, reply: &mut Reply) {
+        for (_, line) in self.ways.iter().filter(|(known, _)| known == word) {
+            let record = zone::master::record_from_line(line, &Name::root(), 3600)
+                .expect("a record in master file form");
+            push(reply, section, &record);
+        }
     }
 
     fn fill(&self, query: &Query, reply: &mut Reply) -> Rcode {

@@ -8,7 +8,7 @@
 use std::collections::hash_map::{Entry as Place, HashMap};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::late;
 use super::pool::{PoolOptions, Shared};
+use super::{Ends, late};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -29,25 +29,15 @@ const ABANDONED: usize = IN_FLIGHT / 2;
 const STALL: Duration = Duration::from_millis(100);
 /// How long connecting may take, the TLS handshake included, however long queries wait for it.
 /// CoreDNS's bound too.
-const DIAL: Duration = Duration::from_secs(30);
+pub(super) const DIAL: Duration = Duration::from_secs(30);
 /// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// Between two looks whether a connection is idle at the least, however soon it expires.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Messages with one id that are kept until they are looked at.
 const INBOX: usize = 8;
 /// What is read at once at most, but for long messages.
 const READ: usize = 4096;
-
-/// Between whom a connection is; one for another upstream, from another address or in another
-/// runtime is of no use to a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
-    pub(super) source: Option<IpAddr>,
-    pub(super) to: SocketAddr,
-    /// A connection lives in the runtime that opened it.
-    pub(super) worker: Option<usize>,
-}
 
 /// A connection as queries see it.
 pub(super) struct Connection {
@@ -117,21 +107,21 @@ enum Query {
 
 /// Why a connection ended: an error for each who waited.
 #[derive(Clone)]
-struct End {
+pub(super) struct End {
     number: Option<i32>,
     kind: io::ErrorKind,
     text: String,
 }
 
 impl End {
-    fn new(error: &io::Error) -> Self {
+    pub(super) fn new(error: &io::Error) -> Self {
         let (number, kind) = (error.raw_os_error(), error.kind());
         // What others say alone tells the kind apart from its text.
         let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
         Self { number, kind, text }
     }
 
-    fn error(&self) -> io::Error {
+    pub(super) fn error(&self) -> io::Error {
         match self.number {
             Some(number) => io::Error::from_raw_os_error(number),
             None if self.text.is_empty() => self.kind.into(),
@@ -389,7 +379,7 @@ impl Drop for Farewell {
 pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket: TcpSocket) {
     let mut farewell =
         Farewell { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
-    let dialled = dial(socket, &connection);
+    let dialled = dial(socket, connection.ends.to, &connection.local);
     let ended = match &shared.options.session {
         None => match connection.wanted(dialled).await {
             Ok(mut stream) => connection.live(&mut stream, &shared).await,
@@ -414,11 +404,16 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
     farewell.error = ended.err();
 }
 
-async fn dial(socket: TcpSocket, connection: &Connection) -> io::Result<TcpStream> {
-    let stream = socket.connect(connection.ends.to).await?;
-    if let Ok(local) = stream.local_addr() {
+/// Connects, and notes in `local` where the connection is on our side.
+pub(super) async fn dial(
+    socket: TcpSocket,
+    to: SocketAddr,
+    local: &OnceLock<SocketAddr>,
+) -> io::Result<TcpStream> {
+    let stream = socket.connect(to).await?;
+    if let Ok(address) = stream.local_addr() {
         // A connection is dialled once.
-        let _ = connection.local.set(local);
+        let _ = local.set(address);
     }
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -468,11 +463,11 @@ impl Ticket {
         self.connection.local.get().copied()
     }
 
-    /// Whether the connection died of what may not be the fate of a new one: it was one, and
-    /// carried other queries too.
+    /// Whether the connection died of what may not be the fate of a new one: it was one, and was
+    /// there before this query, or carried others too.
     pub(super) fn deserves_another(&self) -> bool {
         let state = self.connection.state();
-        state.established && state.carried > 1
+        state.established && (!self.opener || state.carried > 1)
     }
 
     /// The reply came: the id is free.

@@ -1,8 +1,22 @@
 //! The client side: asks upstreams, over the system's network or one that a test made up.
 
+mod carrier;
+mod carriers;
 mod connection;
+mod connections;
+mod datagrams;
+mod grpc;
+mod h3;
+mod http2;
+mod https;
 mod pool;
+mod quic;
+mod redis;
+pub mod resp;
+mod template;
+mod web;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -14,7 +28,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+pub use connections::{Carried, Connections, Over};
+pub use datagrams::{DatagramPool, Watch};
+pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
+pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
+pub use quic::QuicSession;
+pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
+pub use template::Template;
+pub use web::{Method, Resource};
 
 use crate::udp::sys;
 
@@ -25,6 +47,10 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 /// Says whether a message is the reply waited for.
 pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
 
+/// Asked when a query has waited for as long as it was to: for how long it goes on waiting; `None`:
+/// no longer.
+pub type Patience<'a> = &'a mut (dyn FnMut() -> Option<Duration> + Send);
+
 /// Upstreams that a test made up.
 pub trait Simulated: Send + Sync {
     /// The datagrams that come back for `message`, each after its delay; none: it was lost.
@@ -32,6 +58,18 @@ pub trait Simulated: Send + Sync {
 
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
+
+    /// Whether nobody listens there for datagrams.
+    fn refuses(&self, to: SocketAddr) -> bool {
+        let _ = to;
+        false
+    }
+
+    /// What a Redis says to a command; `None`: there is none.
+    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, command);
+        None
+    }
 }
 
 /// Where upstreams are.
@@ -69,6 +107,16 @@ impl Source<'_> {
     }
 }
 
+/// Between whom a socket is; one for another upstream, from another address or in another runtime
+/// is of no use to a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ends {
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    /// A socket lives in the runtime that opened it.
+    worker: Option<usize>,
+}
+
 impl Network {
     /// Sends `message` from a fresh port and waits for a reply that `accept` says yes to; whatever
     /// else comes (forged, late) is ignored.
@@ -96,21 +144,42 @@ impl Network {
                     .map_err(|_| late())?
             }
             Self::Simulated(world) => {
-                let start = Instant::now();
-                let mut datagrams = world.udp(to, message);
-                datagrams.sort_by_key(|(delay, _)| *delay);
-                for (delay, datagram) in datagrams {
-                    if start + delay > end {
-                        break;
-                    }
-                    tokio::time::sleep_until(start + delay).await;
-                    if accept(&datagram) {
-                        *into = datagram;
-                        return Ok(());
-                    }
+                simulated(&**world, to, message, timeout, &mut || None, into, accept).await
+            }
+        }
+    }
+}
+
+/// Asks an upstream that a test made up.
+async fn simulated(
+    world: &dyn Simulated,
+    to: SocketAddr,
+    message: &[u8],
+    wait: Duration,
+    patience: Patience<'_>,
+    into: &mut Vec<u8>,
+    accept: Accept<'_>,
+) -> io::Result<()> {
+    let start = Instant::now();
+    let mut end = start + wait;
+    let mut datagrams = world.udp(to, message);
+    if world.refuses(to) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    datagrams.sort_by_key(|(delay, _)| *delay);
+    let mut datagrams = datagrams.into_iter().peekable();
+    loop {
+        match datagrams.next_if(|(delay, _)| start + *delay <= end) {
+            Some((delay, datagram)) => {
+                tokio::time::sleep_until(start + delay).await;
+                if accept(&datagram) {
+                    *into = datagram;
+                    return Ok(());
                 }
+            }
+            None => {
                 tokio::time::sleep_until(end).await;
-                Err(late())
+                end += patience().ok_or_else(late)?;
             }
         }
     }
@@ -137,6 +206,57 @@ async fn receive(
 
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
+}
+
+/// An upstream is there, but what it gave is no reply. Found inside an [`io::Error`].
+#[derive(Debug)]
+pub struct Unfit(pub String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+fn unfit(why: Unfit) -> io::Error {
+    io::Error::other(why)
+}
+
+/// All connections to an upstream are full, and too many wait for a place. Found inside an
+/// [`io::Error`].
+#[derive(Debug)]
+pub struct Crowded;
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many queries wait for a place on a connection")
+    }
+}
+
+impl std::error::Error for Crowded {}
+
+/// Asks over a connection to an upstream that a test made up.
+async fn simulated_stream(
+    world: &dyn Simulated,
+    to: SocketAddr,
+    message: &[u8],
+    end: Instant,
+    into: &mut Vec<u8>,
+    accept: Accept<'_>,
+) -> io::Result<()> {
+    let Some((delay, reply)) = world.tcp(to, message) else {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    };
+    let comes = Instant::now() + delay;
+    tokio::time::sleep_until(comes.min(end)).await;
+    if comes <= end && accept(&reply) {
+        *into = reply;
+        return Ok(());
+    }
+    tokio::time::sleep_until(end).await;
+    Err(late())
 }
 
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses

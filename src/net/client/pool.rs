@@ -1,7 +1,7 @@
 //! Connections to one upstream, each with many queries on it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::{self, Connection, Ends, Ticket};
-use super::{Accept, Network, Source, late, socket};
+use super::connection::{self, Connection, Ticket};
+use super::{Accept, Ends, Network, Source, late, simulated_stream, socket};
 use crate::tls::Session;
 use crate::workers::current_worker;
 
@@ -123,6 +123,23 @@ impl StreamPool {
         self.len() == 0
     }
 
+    /// Opens a connection ahead of the first query, in the runtime this is called in, if there is
+    /// none.
+    pub(super) fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
+        let ends = Ends { source, to, worker: current_worker() };
+        let mut open = self.shared.open();
+        if open.len() >= CONNECTIONS || open.iter().any(|one| one.ends == ends && one.is_kept()) {
+            return;
+        }
+        // Without a socket the first query is told why.
+        let Ok(socket) = socket(source, to, Type::STREAM) else { return };
+        let connection = Arc::new(Connection::new(ends, false));
+        open.push(Arc::clone(&connection));
+        drop(open);
+        let socket = TcpSocket::from_std_stream(socket.into());
+        tokio::spawn(connection::run(connection, Arc::clone(&self.shared), socket));
+    }
+
     /// Closes all connections, each as soon as no query waits on it.
     pub fn clear(&self) {
         for one in self.shared.open().iter() {
@@ -150,17 +167,8 @@ impl StreamPool {
     ) -> io::Result<Reused> {
         let end = Instant::now() + timeout;
         if let Network::Simulated(world) = network {
-            let Some((delay, reply)) = world.tcp(to, message) else {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            };
-            let comes = Instant::now() + delay;
-            tokio::time::sleep_until(comes.min(end)).await;
-            if comes <= end && accept(&reply) {
-                *into = reply;
-                return Ok(Reused(false));
-            }
-            tokio::time::sleep_until(end).await;
-            return Err(late());
+            simulated_stream(&**world, to, message, end, into, accept).await?;
+            return Ok(Reused(false));
         }
         if !(2..=usize::from(u16::MAX)).contains(&message.len()) {
             return Err(io::ErrorKind::InvalidInput.into());

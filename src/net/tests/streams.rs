@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use net::client::{Network, PoolOptions, Reused, StreamPool};
+use net::client::{Connections, Network, Over, PoolOptions, Reused, StreamPool};
 use net::tls::{Client, Identity, Trust};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -340,6 +340,29 @@ async fn who_closes_in_mid_reply_fails_each_query_once() {
     let connections = seen.connections.load(Ordering::Relaxed);
     assert_eq!(connections, 1 + 4 + 2, "two shared one, and got one each");
     assert!(pool.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_is_opened_ahead_and_may_be_gone_when_it_is_needed() {
+    let certificate = Certificate::new(NAME);
+    let certificate_options = certificate.options();
+    let gone = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&gone);
+    // The first connection ends before it is used.
+    let script = move |stream: Boxed| {
+        let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+        async move { if first { Ok(()) } else { echo(stream).await } }
+    };
+    let (to, seen) = serve(Some(certificate.server(None)), script).await;
+    let session = certificate_options.session.unwrap();
+    let pool = Connections::new(&Over::Tls(session), PoolOptions::default());
+    pool.warm(None, to);
+    pool.warm(None, to);
+    let mut into = Vec::new();
+    let mut accept = |reply: &[u8]| reply == b"question";
+    let asked = pool.ask(&Network::Os, None, to, b"question", 20 * SECOND, &mut into, &mut accept);
+    asked.await.unwrap();
+    assert_eq!(seen.connections.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

@@ -243,7 +243,7 @@ fn add(all: Sent, more: Sent) -> Sent {
 }
 
 /// Waits until the socket takes more; `false` when it does not by `end`.
-async fn writable(socket: &UdpSocket, end: Instant) -> bool {
+pub(crate) async fn writable(socket: &UdpSocket, end: Instant) -> bool {
     let Ok(copy) = socket.try_clone() else {
         return false;
     };

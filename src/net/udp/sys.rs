@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "recvmmsg, sendmmsg and control messages have no safe binding")]
 
 mod address;
+pub(crate) mod connected;
 
 use std::io;
 use std::mem;

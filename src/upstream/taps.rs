@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chain::setup::Peers;
 use chain::{Chain, Exchange, Query};
@@ -26,20 +26,27 @@ impl Watchers {
         self.any.store(any, Ordering::Relaxed);
     }
 
-    /// Those who record what is asked for `query`.
+    /// The query, and those who record what is asked for it.
     pub(super) fn of<'a>(&self, query: &'a mut Query) -> Taps<'a> {
         let any = self.any.load(Ordering::Relaxed);
-        Taps { chain: if any { self.peers.chain() } else { None }, query }
+        let chain = if any { self.peers.chain() } else { None };
+        Taps { chain, query: Mutex::new(query) }
     }
 }
 
-/// Those who record what is asked for one query.
+/// One query, shared by all that are asked for it, and those who record that.
 pub(super) struct Taps<'a> {
     chain: Option<Arc<Chain>>,
-    query: &'a mut Query,
+    /// All who use it are one task, and no use of it waits: the lock is never contended.
+    query: Mutex<&'a mut Query>,
 }
 
 impl Taps<'_> {
+    /// Does something with the query.
+    pub(super) fn with<T>(&self, what: impl FnOnce(&mut Query) -> T) -> T {
+        what(&mut self.query.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The time, if anybody wants to know.
     pub(super) fn now(&self) -> Moment {
         self.chain.as_ref().map_or(Moment(0), |_| net::clock::now())
@@ -54,10 +61,10 @@ impl Taps<'_> {
     }
 
     /// Tells them.
-    pub(super) fn tell(&mut self, exchange: &Exchange<'_>) {
+    pub(super) fn tell(&self, exchange: &Exchange<'_>) {
         for link in self.chain.iter().flat_map(|chain| chain.links()) {
             if let Some(tap) = link.plugin.roles().tap {
-                tap.exchanged(self.query, exchange);
+                self.with(|query| tap.exchanged(query, exchange));
             }
         }
     }

@@ -20,8 +20,9 @@ thread_local! {
 
 /// `N` bytes that nobody can guess and that are handed out once.
 ///
-/// Errors: the system has no random numbers, so nothing may be asked.
-pub(crate) fn bytes<const N: usize>() -> io::Result<[u8; N]> {
+/// # Errors
+/// The system has no random numbers, so nothing may be asked.
+pub fn bytes<const N: usize>() -> io::Result<[u8; N]> {
     const { assert!(N <= STOCK) };
     SYSTEM.with_borrow_mut(|stock| {
         if stock.used + N > STOCK {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Token};
+use corefile::{Diagnostic, Diagnostics};
 use net::client::{Network, PoolOptions, StreamPool};
 use wire::record::Message;
 use wire::{Name, Rtype, Section};
@@ -15,8 +15,8 @@ use wire::{Name, Rtype, Section};
 use super::config::Config;
 use super::message::is_truncated;
 use super::policy::MAX_UPSTREAMS;
-use super::random;
-use super::to::{DNS_PORT, Target, To, nameserver};
+use super::to::{DNS_PORT, Scheme, Target, To, nameserver};
+use net::random;
 
 /// How long a resolver may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,8 +24,22 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Whom to ask, and how.
 pub(crate) struct Found {
     pub(crate) address: SocketAddr,
+    /// What is spoken.
+    pub(crate) scheme: Scheme,
     /// Over TLS; and the name that was written behind `%`.
     pub(crate) tls: Option<Option<String>>,
+    /// The name it was found by.
+    pub(crate) host: Option<String>,
+}
+
+impl Found {
+    /// Whether both are the same upstream. Plain DNS or TLS does not count, as in CoreDNS: an
+    /// address has one, the first.
+    fn is(&self, address: SocketAddr, scheme: &Scheme) -> bool {
+        let stream = |scheme: &Scheme| matches!(scheme, Scheme::Dns | Scheme::Tls);
+        self.address == address
+            && (self.scheme == *scheme || stream(&self.scheme) && stream(scheme))
+    }
 }
 
 /// The upstreams' addresses, each once, in the order they are written.
@@ -38,22 +52,22 @@ pub(crate) fn addresses(
 ) -> Result<Vec<Found>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut found: Vec<Found> = Vec::new();
-    // The protocol does not count, as in CoreDNS: an address has one, the first.
-    let mut add = |address: SocketAddr, tls: &Option<Option<String>>| {
-        if !found.iter().any(|one| one.address == address) {
-            found.push(Found { address, tls: tls.clone() });
+    let mut add = |address: SocketAddr, to: &To, host: Option<&str>| {
+        if !found.iter().any(|one| one.is(address, &to.scheme)) {
+            let (scheme, tls) = (to.scheme.clone(), to.tls.clone());
+            found.push(Found { address, scheme, tls, host: host.map(ToOwned::to_owned) });
         }
     };
     let mut last = None;
     for to in &config.to {
         match &to.target {
-            Target::Address(address, zone) => add(scoped(*address, zone.as_deref()), &to.tls),
+            Target::Address(address, zone) => add(scoped(*address, zone.as_deref()), to, None),
             Target::Word { text, host, port } => {
                 last = Some(&to.token);
-                let port = port.unwrap_or_else(|| to.default_port());
+                let port = port.unwrap_or_else(|| to.scheme.port());
                 match word(to, text, host, port, config, network, setup) {
                     Ok(addresses) => {
-                        addresses.into_iter().for_each(|address| add(address, &to.tls));
+                        addresses.into_iter().for_each(|address| add(address, to, Some(host)));
                     }
                     Err(problem) => problems.push(problem),
                 }
@@ -95,9 +109,11 @@ fn word(
     setup: &Setup<'_>,
 ) -> Result<Vec<SocketAddr>, Diagnostic> {
     let token = &to.token;
-    for path in [setup.path(token), setup.world.root.join(text)] {
-        match read(&path) {
-            Ok(_) if to.tls.is_some() => return Err(in_the_clear(token, text)),
+    // A URL is no file.
+    let paths = [setup.path(token), setup.world.root.join(text)];
+    for path in paths.iter().filter(|_| !to.scheme.is_web()) {
+        match read(path) {
+            Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),
             Ok(addresses) => return Ok(addresses),
             Err(error) if is_absent(&error) => {}
             Err(error) => {
@@ -137,13 +153,17 @@ fn word(
 }
 
 /// CoreDNS would ask the file's servers without TLS.
-fn in_the_clear(token: &Token, text: &str) -> Diagnostic {
-    Diagnostic::error(token.span, format!("`{text}` is a file, whose servers speak plain DNS"))
-        .label("`tls://` before a file would be a promise that is not kept")
-        .help("name the servers' addresses, as `tls://ADDRESS%NAME`, or remove `tls://`")
+fn in_the_clear(to: &To, text: &str) -> Diagnostic {
+    let word = to.scheme.word();
+    let what = format!("`{text}` is a file, whose servers speak plain DNS");
+    Diagnostic::error(to.token.span, what)
+        .label(format!("`{word}://` before a file would be a promise that is not kept"))
+        .help(format!(
+            "name the servers' addresses, as `{word}://ADDRESS%NAME`, or remove `{word}://`"
+        ))
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     // A host name is also a path, perhaps below what is no folder.
     matches!(
         error.kind(),
@@ -152,7 +172,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The servers of a file like resolv.conf: `nameserver` lines only, always port 53.
-fn read(path: &PathBuf) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn read(path: &PathBuf) -> io::Result<Vec<SocketAddr>> {
     let text = std::fs::read_to_string(path)?;
     Ok(servers(&text))
 }
@@ -169,7 +189,7 @@ fn servers(text: &str) -> Vec<SocketAddr> {
 }
 
 /// A link-local address needs its interface, by number or by name.
-fn scoped(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
+pub(crate) fn scoped(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
     let (SocketAddr::V6(v6), Some(zone)) = (address, zone) else { return address };
     let scope = zone.parse().ok().or_else(|| interface(zone));
     if scope.is_none() {

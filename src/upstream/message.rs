@@ -1,12 +1,14 @@
 //! What goes out to an upstream, and whether what comes back is the reply to it.
 
 use std::io;
+use std::ops::Range;
 
 use chain::metrics::Worker;
+use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Query, Rcode, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, Section, name};
 
-use super::random;
+use net::random;
 
 /// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
@@ -17,12 +19,16 @@ pub(crate) struct Question {
     /// The message; id and the name's case change from attempt to attempt.
     pub(crate) message: Vec<u8>,
     end: usize,
+    /// Where the EDNS options are, if they may be changed.
+    options: Option<Range<usize>>,
     /// The name in the client's case; empty unless the case may be mixed.
     client: Vec<u8>,
     /// Whether the case is mixed now.
     mixed: bool,
     /// Whether the client asked over a connection.
     pub(crate) connected: bool,
+    /// Whether the sections of the reply mean what they do in a reply to a query.
+    pub(crate) ordinary: bool,
     /// Who counts.
     pub(crate) worker: Worker,
 }
@@ -51,13 +57,16 @@ impl Question {
             let lowered = edns.udp_size.clamp(MIN_UDP_PAYLOAD, MAX_ADVERTISED);
             size.copy_from_slice(&lowered.to_be_bytes());
         }
+        let free = query.edns().filter(|_| query.tsig_at().is_none());
         let mixable = mix_case && query.tsig_at().is_none();
         Ok(Self {
             message,
             end,
+            options: free.map(|edns| edns.options_at..edns.end),
             client: if mixable { query.original_name().to_vec() } else { Vec::new() },
             mixed: false,
             connected: query.transport.proto() == "tcp",
+            ordinary: query.opcode() == Opcode::QUERY && !query.qtype().is_transfer(),
             worker: query.worker,
         })
     }
@@ -83,6 +92,32 @@ impl Question {
             }
         }
         Ok(())
+    }
+
+    /// Whether a whole zone is asked for.
+    pub(crate) fn is_transfer(&self) -> bool {
+        let qtype = self.message[..self.end].last_chunk::<4>();
+        qtype.is_some_and(|&[high, low, ..]| Rtype(u16::from_be_bytes([high, low])).is_transfer())
+    }
+
+    /// Takes edns-tcp-keepalive out: it is for this hop only, and over QUIC a reason to hang up (RFC
+    /// 9250 section 5.5.2). What is signed stays as it is.
+    pub(crate) fn drop_keepalive(&mut self) {
+        let Some(options) = &mut self.options else { return };
+        let mut at = options.start;
+        while at < options.end {
+            let Some(&[c1, c2, l1, l2]) = self.message[at..].first_chunk::<4>() else { return };
+            let end = at + 4 + usize::from(u16::from_be_bytes([l1, l2]));
+            if u16::from_be_bytes([c1, c2]) != option::TCP_KEEPALIVE {
+                at = end;
+                continue;
+            }
+            self.message.drain(at..end);
+            options.end -= end - at;
+            // Shorter than it was, so it fits.
+            let length = (options.end - options.start) as u16;
+            self.message[options.start - 2..options.start].copy_from_slice(&length.to_be_bytes());
+        }
     }
 
     /// Judges what came back.
@@ -281,6 +316,36 @@ mod tests {
         question.renew(false).unwrap();
         assert_eq!(&question.message[HEADER..question.end - 4], query.original_name());
         assert!(question.client_case().is_none());
+    }
+
+    #[test]
+    fn keepalive_is_taken_out_and_nothing_else() {
+        // Options 3 and 65001 with something in them, and keepalive between, before and behind.
+        let (nsid, local) = (&[0, 3, 0, 1, 7][..], &[0xFD, 0xE9, 0, 2, 8, 9][..]);
+        let (empty, full) = (&[0, 11, 0, 0][..], &[0, 11, 0, 2, 0, 100][..]);
+        let cases = [
+            (vec![empty], vec![]),
+            (vec![nsid, local], vec![nsid, local]),
+            (vec![full, nsid, empty, full, local, empty], vec![nsid, local]),
+            (vec![], vec![]),
+        ];
+        let with = |options: Vec<&[u8]>| {
+            let mut bytes = query("www.example.org.", true).bytes().to_vec();
+            bytes.truncate(bytes.len() - 4 - 6);
+            let options = options.concat();
+            bytes.extend_from_slice(&(options.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(&options);
+            let mut query = Query::new();
+            query.receive(&bytes).unwrap();
+            Question::new(&query, false).unwrap()
+        };
+        for (before, after) in cases {
+            let mut question = with(before);
+            question.drop_keepalive();
+            assert_eq!(question.message, with(after).message);
+            question.drop_keepalive();
+            assert!(!question.is_transfer());
+        }
     }
 
     proptest! {

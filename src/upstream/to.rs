@@ -1,25 +1,73 @@
-//! One **TO**, as written: an address, a file or a host; over plain DNS or TLS. Nothing here looks
-//! at files or asks the network.
+//! One **TO**, as written: an address, a file, a host or a URL. Nothing here looks at files or asks
+//! the network.
 
 use std::net::{IpAddr, SocketAddr};
 
 use corefile::{Diagnostic, Token};
+use net::client::Template;
 use net::tls;
 
 /// The port of plain DNS.
 pub(crate) const DNS_PORT: u16 = 53;
-/// RFC 7858 section 3.1.
+/// RFC 7858 section 3.1, and RFC 9250 section 8.1 for QUIC.
 pub(crate) const TLS_PORT: u16 = 853;
+/// RFC 9110 section 4.2.2.
+pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// One **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct To {
     /// As written.
     pub(crate) token: Token,
+    /// What is spoken.
+    pub(crate) scheme: Scheme,
     /// Over TLS; and the name behind `%`, which the server's certificate must be for.
     pub(crate) tls: Option<Option<String>>,
     /// Who it is.
     pub(crate) target: Target,
+}
+
+/// What stands before `://`, and behind the server's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// Nothing, or `dns`.
+    Dns,
+    Tls,
+    Quic,
+    Https(Template),
+    H3(Template),
+}
+
+impl Scheme {
+    /// The port if none is given.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Dns => DNS_PORT,
+            Self::Tls | Self::Quic => TLS_PORT,
+            Self::Https(_) | Self::H3(_) => HTTPS_PORT,
+        }
+    }
+
+    /// As it is written.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Https(_) => "https",
+            Self::H3(_) => "h3",
+        }
+    }
+
+    /// Whether it is HTTP.
+    pub(crate) fn is_web(&self) -> bool {
+        matches!(self, Self::Https(_) | Self::H3(_))
+    }
+
+    /// Whether it runs over QUIC.
+    pub(crate) fn is_quic(&self) -> bool {
+        matches!(self, Self::Quic | Self::H3(_))
+    }
 }
 
 /// Where a **TO** leads.
@@ -38,48 +86,56 @@ pub(crate) enum Target {
     },
 }
 
-impl To {
-    /// The port if none is given.
-    pub(crate) fn default_port(&self) -> u16 {
-        if self.tls.is_some() { TLS_PORT } else { DNS_PORT }
-    }
-}
-
 /// Reads one.
 pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
     let text = token.as_str();
     let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
     match scheme {
-        "dns" => Ok(To { token: token.clone(), tls: None, target: target(token, rest, DNS_PORT)? }),
-        "tls" => {
-            let (rest, name) = split_name(rest);
-            if let Some(name) = &name {
-                server_name(token, name)?;
-            }
-            let target = target(token, &rest, TLS_PORT)?;
-            Ok(To { token: token.clone(), tls: Some(name), target })
+        "dns" => {
+            let target = target(token, rest, DNS_PORT)?;
+            Ok(To { token: token.clone(), scheme: Scheme::Dns, tls: None, target })
         }
-        "https" if rest.contains('/') => Err(Diagnostic::error(
-            token.span,
-            format!("paths are not allowed in HTTPS upstream addresses: `{text}`"),
-        )
-        .label("the path is always `/dns-query`")
-        .help("remove the path")),
-        "https" => Err(later(token, "upstream protocol `https://`")),
+        "tls" => secured(token, rest, Scheme::Tls),
+        "quic" => secured(token, rest, Scheme::Quic),
+        "https" | "h3" => {
+            let (authority, path) =
+                rest.find(['/', '{', '?', '#']).map_or((rest, ""), |at| rest.split_at(at));
+            let template = template(token, path)?;
+            let web = if scheme == "h3" { Scheme::H3 } else { Scheme::Https };
+            secured(token, authority, web(template))
+        }
         _ => Err(Diagnostic::error(
             token.span,
             format!("`{scheme}` is not supported as a destination protocol in forward"),
         )
         .label("unknown protocol")
-        .help("write the address alone, or `dns://` or `tls://` before it")),
+        .help(
+            "write the address alone, or `dns://`, `tls://`, `https://`, `quic://` or `h3://` \
+             before it",
+        )),
     }
 }
 
-/// What CoreDNS has and this build does not.
-pub(crate) fn later(token: &Token, what: &str) -> Diagnostic {
-    Diagnostic::error(token.span, format!("{what} is known to CoreDNS, not in this build yet"))
-        .label("upstreams over HTTPS are not in this build yet")
-        .help("forward over TLS to an address such as `tls://9.9.9.9%dns.quad9.net`")
+/// Reads what stands behind the protocol, where that has TLS.
+fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<To, Diagnostic> {
+    let (rest, name) = split_name(rest);
+    if let Some(name) = &name {
+        server_name(token, name)?;
+    }
+    let target = target(token, &rest, scheme.port())?;
+    Ok(To { token: token.clone(), scheme, tls: Some(name), target })
+}
+
+/// What is asked for there; nothing said, what everybody has.
+fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
+    if path.is_empty() {
+        return Ok(Template::default());
+    }
+    Template::parse(path).map_err(|why| {
+        Diagnostic::error(token.span, format!("`{path}` is no path of a resolver: {why}"))
+            .label("expected a path, or a URI template with `dns`")
+            .help("write for example `https://dns.example.net/dns-query{?dns}`")
+    })
 }
 
 /// Refuses what cannot be in a certificate.
@@ -119,7 +175,7 @@ pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
 }
 
 /// Reads what stands behind the protocol.
-fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
+pub(crate) fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
     let text = token.as_str();
     let bad_port = |port: &str| {
         Diagnostic::error(token.span, format!("`{port}` is not a port"))
@@ -183,10 +239,15 @@ mod tests {
             }
             Target::Word { host, port, .. } => format!("word {host} {port:?}"),
         };
+        let path = match &to.scheme {
+            Scheme::Https(template) | Scheme::H3(template) => format!(" {}", template.with("Q")),
+            _ => String::new(),
+        };
+        let word = to.scheme.word();
         Some(match to.tls {
             None => target,
-            Some(None) => format!("tls {target}"),
-            Some(Some(name)) => format!("tls {target} as {name}"),
+            Some(None) => format!("{word} {target}{path}"),
+            Some(Some(name)) => format!("{word} {target}{path} as {name}"),
         })
     }
 
@@ -211,6 +272,20 @@ mod tests {
             ("tls://[2620:fe::9%dns.quad9.net]:853", "tls [2620:fe::9]:853 as dns.quad9.net"),
             ("tls://[2620:fe::9]:853%dns.quad9.net", "tls [2620:fe::9]:853 as dns.quad9.net"),
             ("tls://dns.quad9.net%dns.quad9.net", "tls word dns.quad9.net None as dns.quad9.net"),
+            ("quic://9.9.9.9", "quic 9.9.9.9:853"),
+            ("quic://9.9.9.9:8853%dns.quad9.net", "quic 9.9.9.9:8853 as dns.quad9.net"),
+            ("quic://dns.example", "quic word dns.example None"),
+            ("https://9.9.9.9", "https 9.9.9.9:443 /dns-query?dns=Q"),
+            ("https://9.9.9.9:8443", "https 9.9.9.9:8443 /dns-query?dns=Q"),
+            ("https://9.9.9.9%a.example", "https 9.9.9.9:443 /dns-query?dns=Q as a.example"),
+            ("https://9.9.9.9/", "https 9.9.9.9:443 /?dns=Q"),
+            ("https://9.9.9.9{?dns}", "https 9.9.9.9:443 /?dns=Q"),
+            ("https://9.9.9.9?a=b", "https 9.9.9.9:443 /?a=b&dns=Q"),
+            ("https://[::1]:8443/%7Eme{/dns}", "https [::1]:8443 /%7Eme/Q"),
+            ("https://[::1%a.example]:1/x", "https [::1]:1 /x?dns=Q as a.example"),
+            ("https://9.9.9.9%a.example:1/x", "https 9.9.9.9:1 /x?dns=Q as a.example"),
+            ("https://dns.example:444/x", "https word dns.example Some(444) /x?dns=Q"),
+            ("h3://dns.example/dns-query", "h3 word dns.example None /dns-query?dns=Q"),
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
@@ -224,21 +299,19 @@ mod tests {
             "tls://9.9.9.9%",
             "tls://9.9.9.9%not_a..name",
             "tls://9.9.9.9%name:x",
-            "https://9.9.9.9",
-            "https://9.9.9.9/dns-query",
+            "https://",
+            "https:///dns-query",
+            "https://9.9.9.9:x/dns-query",
+            "https://9.9.9.9/q{dns",
+            "h3://9.9.9.9/#dns",
+            "quic://9.9.9.9%",
             "grpc://127.0.0.1",
-            "quic://127.0.0.1",
+            "https3://127.0.0.1",
             "dns://",
         ];
         for text in refused {
             assert_eq!(shown(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_not_in_this_build_says_so() {
-        let problem = read(&token("https://9.9.9.9")).unwrap_err();
-        assert!(problem.message.contains("known to CoreDNS, not in this build yet"));
     }
 
     #[test]

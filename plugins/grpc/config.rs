@@ -1,0 +1,80 @@
+//! The directive as plain values: what is asked of upstreams is read where they are.
+
+use chain::{Fallthrough, ZoneSet, zones};
+use corefile::{Args, Diagnostic, Diagnostics, Directive};
+use upstream::{GrpcConfig, some};
+use wire::Name;
+
+/// A `grpc` directive.
+pub(super) struct Config {
+    /// Which names are asked here.
+    pub(super) from: Name,
+    /// Which of them are not, and what becomes of replies.
+    pub(super) own: Own,
+    /// Whom to ask, and how.
+    pub(super) upstreams: GrpcConfig,
+}
+
+/// What is the plugin's own.
+#[derive(Default)]
+pub(super) struct Own {
+    /// Which names are not asked here.
+    pub(super) except: ZoneSet,
+    /// The same as they are read.
+    excepted: Vec<Name>,
+    /// For which names the next plugin is asked when the upstreams do not know them.
+    pub(super) fallthrough: Fallthrough,
+}
+
+impl Config {
+    /// Reads a directive; warnings go to `warnings`.
+    ///
+    /// Errors: everything that is wrong with it.
+    pub(super) fn read(
+        directive: &Directive,
+        warnings: &mut Diagnostics,
+    ) -> Result<Self, Diagnostics> {
+        let mut own = Own::default();
+        let mut args = directive.args();
+        let mut zone = Name::root();
+        let to = from(&mut args, warnings).map(|from| {
+            zone = from;
+            args.remaining()
+        });
+        let upstreams = GrpcConfig::read(directive, to, &mut own)?;
+        own.except = ZoneSet::new(std::mem::take(&mut own.excepted));
+        Ok(Self { from: zone, own, upstreams })
+    }
+}
+
+impl upstream::Own for Own {
+    const NAMES: &'static [&'static str] = &["except", "fallthrough"];
+
+    fn read(&mut self, option: &Directive) -> Result<(), Diagnostic> {
+        let mut args = option.args();
+        if option.name.as_str() == "except" {
+            for token in some(option, &mut args, "a zone")? {
+                self.excepted.extend(zones::parse(token)?);
+            }
+        } else {
+            self.fallthrough = Fallthrough::from_args(args.remaining())?;
+        }
+        Ok(())
+    }
+}
+
+/// **FROM**: the first of the zones that it stands for.
+fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnostic> {
+    let from = args.required("FROM")?;
+    let zones = zones::parse(from)?;
+    if zones.len() > 1 {
+        let (word, count) = (from.as_str(), zones.len());
+        let message = format!("`{word}` stands for {count} zones and `grpc` takes one");
+        warnings.push(
+            Diagnostic::warning(from.span, message)
+                .label("only the first of them is asked for here")
+                .help("write a longer prefix, or a server block for each zone"),
+        );
+    }
+    Ok(zones.into_iter().next().unwrap_or_else(Name::root))
+}

@@ -1,0 +1,148 @@
+//! Answers as keys and values in Redis. Pure: time is an argument.
+//!
+//! A value says until when it holds, as a moment and not as a time to live: whoever writes late, or
+//! copies it, does not make it live longer. What is read is foreign: it is checked in full.
+
+use std::fmt::Write;
+
+use chain::Setup;
+use ring::digest::{Context, SHA256};
+use wire::answer::{Answer, Kind};
+use wire::name::Text;
+use wire::record::Malformed;
+use wire::{HEADER, Query, Rcode, Reply};
+
+/// The form of keys and values. Servers of other forms do not find each other's.
+const FORM: u8 = 1;
+/// Form, moment and lifetime in a value, before the message.
+const PREAMBLE: usize = 13;
+
+/// The key of a question: `catena:1:GROUP:BITS:CLASS:TYPE:NAME`, where BITS is 1 for DO and 2 for CD.
+/// It names the question in full; nothing is left to a hash.
+pub(super) fn key(group: &str, query: &Query) -> Vec<u8> {
+    let bits = u8::from(query.wants_dnssec()) | u8::from(query.checking_disabled()) << 1;
+    let mut key = String::with_capacity(64 + query.name().len());
+    // Writing to a string does not fail.
+    let _ = write!(
+        key,
+        "catena:{FORM}:{group}:{bits}:{}:{}:{}",
+        query.qclass().0,
+        query.qtype().0,
+        Text(query.name())
+    );
+    key.into_bytes()
+}
+
+/// What tells a server block from others whose answers may differ: its zones and ports, the
+/// addresses and the view it is for, as they are written. Servers with the same Corefile share.
+pub(super) fn group(setup: &Setup<'_>) -> String {
+    let mut digest = Context::new(&SHA256);
+    let mut add = |kind: &[u8], text: &[u8]| {
+        for bytes in [kind, text] {
+            digest.update(&(bytes.len() as u32).to_be_bytes());
+            digest.update(bytes);
+        }
+    };
+    let mut keys: Vec<(String, u16)> =
+        setup.keys.iter().map(|key| (key.zone.to_string(), key.port)).collect();
+    keys.sort();
+    for (zone, port) in keys {
+        add(b"key", format!("{zone} {port}").as_bytes());
+    }
+    for bind in &setup.settings.bind {
+        bind.addresses.iter().for_each(|(address, _)| add(b"bind", address.as_bytes()));
+        bind.except.iter().for_each(|(address, _)| add(b"except", address.as_bytes()));
+    }
+    if let Some(view) = &setup.settings.view {
+        add(b"view", view.identity.as_bytes());
+    }
+    let hash = digest.finish();
+    hash.as_ref()[..8].iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A value for `reply`, whose records all have the TTL `ttl`, `now` milliseconds after 1970.
+pub(super) fn value(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
+    let (records, counts) = reply.record_bytes();
+    let question = reply.question();
+    let mut value = Vec::with_capacity(PREAMBLE + HEADER + question.len() + records.len());
+    value.push(FORM);
+    value.extend_from_slice(&now.saturating_add(u64::from(ttl) * 1000).to_be_bytes());
+    value.extend_from_slice(&ttl.to_be_bytes());
+    // RFC 1034 section 6.2.1: cached data is not authoritative; the own data of a server is.
+    let authoritative = reply.authoritative() && !reply.foreign;
+    let flags = 0x8000
+        | u16::from(authoritative) << 10
+        | u16::from(reply.recursion_available) << 7
+        | u16::from(reply.authentic_data) << 5
+        | reply.rcode().0 & 15;
+    for word in [0, flags, 1, counts[0], counts[1], counts[2]] {
+        value.extend_from_slice(&word.to_be_bytes());
+    }
+    value.extend_from_slice(question);
+    value.extend_from_slice(records);
+    value
+}
+
+/// Loads what `value` says, `now` milliseconds after 1970, into `reply`, which has the question of
+/// `query`. Whether it did: what is past its time, or too near to it for a renewal, is as good as
+/// nothing. No answer is given for longer than `longest` seconds, whatever clocks say.
+///
+/// # Errors
+/// It is no value of ours, or no answer to this question; `reply` is as it was.
+pub(super) fn take(
+    value: &[u8],
+    now: u64,
+    longest: u32,
+    query: &Query,
+    reply: &mut Reply,
+) -> Result<bool, Malformed> {
+    let (&[FORM], rest) = value.split_first_chunk::<1>().ok_or(Malformed)? else {
+        return Err(Malformed);
+    };
+    let (&until, rest) = rest.split_first_chunk::<8>().ok_or(Malformed)?;
+    let (&lifetime, message) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
+    let lifetime = u32::from_be_bytes(lifetime).min(longest);
+    // To the nearest second: clocks agree on milliseconds, TTLs are seconds.
+    let left = u64::from_be_bytes(until).saturating_sub(now).saturating_add(500) / 1000;
+    let left = left.min(u64::from(lifetime)) as u32;
+    // Somebody renews what he has: an answer that is about as old is of no use to him.
+    if left == 0 || query.refresh && left <= lifetime / 2 {
+        return Ok(false);
+    }
+    if let Err(malformed) = load(message, now / 1000, query, reply) {
+        reply.clear();
+        return Err(malformed);
+    }
+    reply.edit_ttls(|_, _| left);
+    reply.authentic_data &= query.wants_dnssec() || query.authentic_data();
+    // Whether it is authoritative is said by who wrote it, one of us.
+    reply.foreign = !reply.authoritative();
+    Ok(true)
+}
+
+/// Loads a message if it is what may have been stored for this question.
+fn load(message: &[u8], unix: u64, query: &Query, reply: &mut Reply) -> Result<(), Malformed> {
+    let flags = message.get(2..4).and_then(|flags| flags.first_chunk()).ok_or(Malformed)?;
+    // QR is set; opcode, TC, RD, Z and CD are not.
+    if u16::from_be_bytes(*flags) & 0xFB50 != 0x8000 {
+        return Err(Malformed);
+    }
+    reply.load(message)?;
+    if reply.opt.own || !matches!(reply.rcode(), Rcode::NOERROR | Rcode::NXDOMAIN) {
+        return Err(Malformed);
+    }
+    if !reply.authoritative() {
+        // Nothing but that was written; but who else writes there?
+        reply.keep_what_belongs();
+    }
+    let answer = Answer::of(query, reply, || unix)?;
+    let is_answer = match answer.kind {
+        Kind::Answer => answer.answering,
+        Kind::NameError | Kind::NoData => answer.is_lasting(),
+        Kind::Delegation | Kind::Failure | Kind::Other => false,
+    };
+    if is_answer { Ok(()) } else { Err(Malformed) }
+}

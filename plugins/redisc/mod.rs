@@ -1,0 +1,222 @@
+//! `redisc`: a second-level cache in Redis, shared with other servers.
+//!
+//! It is asked when what is before it, *cache*, does not know the answer, and is told what the plugins
+//! behind it answer. A Redis that is slow or away costs a query at most some tens of milliseconds, and
+//! soon nothing. What comes from Redis is looked at like any reply before it is believed.
+
+mod config;
+mod entry;
+mod numbers;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::metrics::SHARED;
+use chain::{BoxFuture, Clock, Kind, Next, Query, Reply, ServeDns, Served, Setup, Step};
+use corefile::{Diagnostics, Directive};
+use net::client::{Lost, Network, RedisClient, RedisError, RedisOptions};
+use wire::answer::{Answer, Kind as Judged};
+use wire::{Moment, Opcode};
+
+use config::Config;
+use numbers::Numbers;
+
+/// The `redisc` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "redisc", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let zones = setup.zones();
+    for directive in uses {
+        let config = Config::read(directive, &zones)?;
+        setup.warn_outside(config::zones_of(directive));
+        let redis = client(&config, setup);
+        let servers =
+            setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
+        let numbers: Box<[Numbers]> = servers.map(Numbers::new).collect();
+        let lost = numbers
+            .iter()
+            .map(|numbers| {
+                let failed = numbers.set_errors.clone();
+                Arc::new(move || failed.inc(SHARED)) as Lost
+            })
+            .collect();
+        let group = config.prefix.clone().unwrap_or_else(|| entry::group(setup));
+        setup.link(Redisc { clock: setup.world.clock, redis, numbers, lost, group, config });
+    }
+    Ok(())
+}
+
+/// The connection to Redis, which outlives a reload that leaves it as it is.
+fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
+    let network = match setup.world.service::<Network>() {
+        Some(network) => network,
+        None => Arc::new(Network::Os),
+    };
+    let Config { endpoint: to, timeout, .. } = *config;
+    let workers = setup.world.workers;
+    let make = || {
+        let up = numbers::up(&to.to_string());
+        up.set(1.0);
+        let tell = move |trouble: Option<&RedisError>| match trouble {
+            Some(error) => {
+                up.set(0.0);
+                chain::warning!("plugin/redisc: Redis at {to} is left alone: {error}");
+            }
+            None => {
+                up.set(1.0);
+                chain::info!("plugin/redisc: Redis at {to} answers again");
+            }
+        };
+        let options = RedisOptions { to, timeout, workers, tell: Arc::new(tell) };
+        Ok::<_, Infallible>(RedisClient::new(network, options))
+    };
+    let Ok(client) = setup.world.kept.get(format!("redisc {to} {timeout:?} {workers}"), make);
+    client
+}
+
+/// The plugin.
+struct Redisc {
+    config: Config,
+    redis: Arc<RedisClient>,
+    /// One for each key of the block.
+    numbers: Box<[Numbers]>,
+    /// The same in the form that writes take along.
+    lost: Box<[Lost]>,
+    /// What keys begin with: whose answers may be shared.
+    group: String,
+    clock: Clock,
+}
+
+impl Redisc {
+    /// Whether this question can be answered from Redis. A plugin before this one that changes the
+    /// name begins the reply anew; if not, the reply's pointers would be wrong.
+    #[inline]
+    fn applies(&self, query: &Query, reply: &Reply) -> bool {
+        query.opcode() == Opcode::QUERY
+            && !query.qtype().is_transfer()
+            && query.tsig_at().is_none()
+            && reply.question_end() == query.question_end()
+            && self.config.zones.contains(query)
+    }
+
+    /// Which of the block's keys counts.
+    #[inline]
+    fn place(&self, query: &Query) -> usize {
+        usize::from(query.key).min(self.numbers.len() - 1)
+    }
+
+    /// Answers with what Redis has, if it has anything of use.
+    async fn look_up(&self, key: &[u8], query: &mut Query, reply: &mut Reply) -> bool {
+        let numbers = &self.numbers[self.place(query)];
+        let found = match self.redis.get(query.worker, key).await {
+            Ok(found) => found,
+            Err(_) => {
+                numbers.failures.inc(query.worker);
+                None
+            }
+        };
+        query.now = (self.clock.now)();
+        let taken = found.map(|value| {
+            entry::take(&value, millis(query.now), self.config.longest(), query, reply)
+        });
+        match taken {
+            Some(Ok(true)) => {
+                numbers.hits.inc(query.worker);
+                return true;
+            }
+            Some(Err(_)) => numbers.refused.inc(query.worker),
+            Some(Ok(false)) | None => {}
+        }
+        numbers.misses.inc(query.worker);
+        false
+    }
+
+    /// Gives Redis what the plugins behind answered, if it may be kept.
+    fn keep(&self, key: &[u8], query: &Query, reply: &mut Reply) {
+        let numbers = &self.numbers[self.place(query)];
+        if reply.is_silent() || reply.failure().is_some() || !reply.is_written() || reply.truncated
+        {
+            return;
+        }
+        let (clock, now) = (self.clock, query.now);
+        let Ok(answer) = Answer::of(query, reply, || (clock.unix)(now)) else {
+            numbers.drops.inc(query.worker);
+            return;
+        };
+        let ttl = self.lifetime(&answer);
+        if ttl == 0 {
+            return;
+        }
+        if answer.uncompressed {
+            // The first client's case must not reach the others: names become pointers to the
+            // question, which is each client's own.
+            reply.rearrange(|_, _| {});
+        }
+        // As the outside plugin does: one TTL for all records, here and in Redis.
+        reply.edit_ttls(|_, _| ttl);
+        let value = entry::value(reply, millis(now), ttl);
+        let lost = Arc::clone(&self.lost[self.place(query)]);
+        match self.redis.set(key, &value, Duration::from_secs(u64::from(ttl)), lost) {
+            Ok(()) => {}
+            Err(RedisError::Busy) => numbers.dropped.inc(query.worker),
+            Err(_) => numbers.set_errors.inc(query.worker),
+        }
+    }
+
+    /// For how many seconds an answer is kept; zero: it is not.
+    fn lifetime(&self, answer: &Answer) -> u32 {
+        let (ttl, most) = match answer.kind {
+            Judged::Answer if answer.answering => (answer.min_ttl, self.config.success),
+            // RFC 2308 section 5: MINIMUM bounds what the SOA record's TTL says.
+            Judged::NameError | Judged::NoData => (
+                answer.min_ttl.zip(answer.minimum).map(|(ttl, minimum)| ttl.min(minimum)),
+                self.config.denial,
+            ),
+            // Failures are this server's own, and what is empty or elsewhere has no TTL.
+            Judged::Answer | Judged::Delegation | Judged::Failure | Judged::Other => (None, 0),
+        };
+        if !answer.is_lasting() {
+            return 0;
+        }
+        answer.signed_for(ttl.unwrap_or(0).min(most))
+    }
+}
+
+/// The wall clock at `moment`, in milliseconds since 1970.
+fn millis(moment: Moment) -> u64 {
+    net::clock::unix_nanos(moment) / 1_000_000
+}
+
+impl ServeDns for Redisc {
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        if !self.applies(query, reply) {
+            return Ok(Step::Next);
+        }
+        if !self.redis.is_there() {
+            self.numbers[self.place(query)].misses.inc(query.worker);
+            return Ok(Step::Next);
+        }
+        Ok(Step::Wait)
+    }
+
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            let key = entry::key(&self.group, query);
+            if self.look_up(&key, query, reply).await {
+                return Ok(Step::Done);
+            }
+            next.run(query, reply).await;
+            self.keep(&key, query, reply);
+            Ok(Step::Done)
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! The metrics: those of the outside plugin by its names, and what it did not count.
+
+use chain::metrics::{self, Counter, Gauge};
+
+/// The counters of one listener.
+pub(super) struct Numbers {
+    pub(super) hits: Counter,
+    pub(super) misses: Counter,
+    /// Answers that are not in Redis because it was away, or refused them.
+    pub(super) set_errors: Counter,
+    /// Answers that are not in Redis because they are malformed.
+    pub(super) drops: Counter,
+    /// Answers that are not in Redis because too many waited.
+    pub(super) dropped: Counter,
+    /// Lookups that failed.
+    pub(super) failures: Counter,
+    /// Values that were not what they should be.
+    pub(super) refused: Counter,
+}
+
+impl Numbers {
+    /// The counters of the listener `server`; they count on if an earlier configuration had them.
+    pub(super) fn new(server: &str) -> Self {
+        let counter = |name, help| metrics::counter(name, help, &["server"], &[server]);
+        Self {
+            hits: counter("coredns_redisc_hits_total", "The count of cache hits."),
+            misses: counter("coredns_redisc_misses_total", "The count of cache misses."),
+            set_errors: counter(
+                "coredns_redisc_set_errors_total",
+                "The count of errors when adding entries to redis.",
+            ),
+            drops: counter(
+                "coredns_redisc_drops_total",
+                "The number responses that are not cached, because the reply is malformed.",
+            ),
+            dropped: counter(
+                "catena_redisc_writes_dropped_total",
+                "Answers that Redis was not given because too many waited to be written.",
+            ),
+            failures: counter(
+                "catena_redisc_lookup_failures_total",
+                "Lookups that Redis did not answer in time, or with an error.",
+            ),
+            refused: counter(
+                "catena_redisc_values_refused_total",
+                "Values from Redis that were no answer to the question.",
+            ),
+        }
+    }
+}
+
+/// Whether Redis at `endpoint` is asked now.
+pub(super) fn up(endpoint: &str) -> Gauge {
+    let help = "Whether Redis is asked: 0 while it is left alone after failures.";
+    metrics::gauge("catena_redisc_up", help, &["endpoint"], &[endpoint])
+}

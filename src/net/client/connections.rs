@@ -1,0 +1,195 @@
+//! Connections to an upstream, of whichever kind: one door for all that is not a datagram.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use wire::Transport;
+
+use super::carriers::{CarrierPool, Used};
+use super::quic::QuicSession;
+use super::web::Resource;
+use super::{Accept, Network, PoolOptions, Source, StreamPool, Unfit, h3, https, unfit};
+use crate::tls::Session;
+
+/// What is spoken with an upstream, and whom to expect there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// DNS over TCP (RFC 7766); over UDP too, where that is asked for.
+    Tcp,
+    /// DNS over TLS (RFC 7858).
+    Tls(Session),
+    /// DNS over HTTPS (RFC 8484) on HTTP/2.
+    Https(Session, Resource),
+    /// DNS over QUIC (RFC 9250).
+    Quic(QuicSession),
+    /// DNS over HTTPS on HTTP/3.
+    H3(QuicSession, Resource),
+}
+
+impl Over {
+    /// DNS over HTTPS on HTTP/2.
+    pub fn https(session: &Session, resource: Resource) -> Self {
+        Self::Https(session.speaking(https::ALPN), resource)
+    }
+
+    /// DNS over QUIC.
+    ///
+    /// # Errors
+    /// TLS cannot do what QUIC needs.
+    pub fn quic(session: &Session) -> Result<Self, String> {
+        QuicSession::dns(session).map(Self::Quic)
+    }
+
+    /// DNS over HTTPS on HTTP/3.
+    ///
+    /// # Errors
+    /// TLS cannot do what QUIC needs.
+    pub fn h3(session: &Session, resource: Resource) -> Result<Self, String> {
+        h3::session(session).map(|session| Self::H3(session, resource))
+    }
+
+    /// What it is to those who record it.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
+            Self::Https(..) => Transport::Https,
+            Self::Quic(_) => Transport::Quic,
+            Self::H3(..) => Transport::Https3,
+        }
+    }
+
+    /// The word for it in what operators read.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Https(..) => "https",
+            Self::Quic(_) => "quic",
+            Self::H3(..) => "h3",
+        }
+    }
+}
+
+/// How an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Over a connection that was not opened for the question.
+    pub reused: bool,
+    /// For how many seconds it lay in a cache of HTTP on the way (RFC 8484 section 5.1).
+    pub age: u32,
+}
+
+/// Connections to one upstream.
+pub struct Connections(Kind);
+
+enum Kind {
+    Streams(StreamPool),
+    Carriers(CarrierPool),
+}
+
+impl Connections {
+    /// Connections like that; the TLS of `options` is that of `over`.
+    pub fn new(over: &Over, options: PoolOptions) -> Self {
+        Self::with(over, options, Arc::new(Used::new()))
+    }
+
+    /// For one question over a connection of its own.
+    pub fn once(over: &Over) -> Self {
+        Self::new(over, PoolOptions::once(None))
+    }
+
+    /// The same, `count` times: none closes its last connection while others are used.
+    pub fn several(over: &Over, options: &PoolOptions, count: usize) -> Box<[Self]> {
+        let used = Arc::new(Used::new());
+        (0..count).map(|_| Self::with(over, options.clone(), Arc::clone(&used))).collect()
+    }
+
+    fn with(over: &Over, options: PoolOptions, used: Arc<Used>) -> Self {
+        let streams =
+            |session| Kind::Streams(StreamPool::new(PoolOptions { session, ..options.clone() }));
+        Self(match over {
+            Over::Tcp => streams(None),
+            Over::Tls(session) => streams(Some(session.clone())),
+            Over::Https(..) | Over::Quic(_) | Over::H3(..) => {
+                Kind::Carriers(CarrierPool::new(over.clone(), options, used))
+            }
+        })
+    }
+
+    /// Opens a connection ahead of the first question, in the runtime this is called in, if there
+    /// is none.
+    pub fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
+        match &self.0 {
+            Kind::Streams(pool) => pool.warm(source, to),
+            Kind::Carriers(pool) => pool.warm(source, to),
+        }
+    }
+
+    /// Sends `message`, which begins with an id, and waits for a reply that `accept` says yes to. If
+    /// the connection dies that served others too, the message is sent once more over a fresh one.
+    ///
+    /// # Errors
+    /// `TimedOut` after `timeout`, `UnexpectedEof` if the upstream hangs up, an [`Unfit`] inside if
+    /// it gave something that is no reply, [`super::Crowded`] inside if too many wait; else what the
+    /// system or TLS says.
+    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
+    pub async fn ask(
+        &self,
+        network: &Network,
+        source: impl Into<Source<'_>>,
+        to: SocketAddr,
+        message: &[u8],
+        timeout: Duration,
+        into: &mut Vec<u8>,
+        accept: Accept<'_>,
+    ) -> io::Result<Carried> {
+        let pool = match &self.0 {
+            Kind::Streams(pool) => {
+                let reused = pool.ask(network, source, to, message, timeout, into, accept).await?;
+                return Ok(Carried { reused: reused.0, age: 0 });
+            }
+            Kind::Carriers(pool) => pool,
+        };
+        let end = Instant::now() + timeout;
+        let (ours, framed) = framed(message)?;
+        if let Network::Simulated(world) = network {
+            let mut restored = |reply: &[u8]| accept(&with_id(reply, ours));
+            super::simulated_stream(&**world, to, &framed[2..], end, into, &mut restored).await?;
+            *into = with_id(into, ours);
+            return Ok(Carried { reused: false, age: 0 });
+        }
+        let (answer, reused) = pool.ask(source.into(), to, &framed, end).await?;
+        let reply = with_id(&answer.message, ours);
+        if !accept(&reply) {
+            // There is one answer on a stream; no better one follows.
+            return Err(unfit(Unfit("what came is no reply to the question".to_owned())));
+        }
+        *into = reply;
+        Ok(Carried { reused, age: answer.age })
+    }
+}
+
+/// The id of a message, and the message behind its length with zero for it (RFC 8484 section 4.1,
+/// RFC 9250 section 4.2.1).
+fn framed(message: &[u8]) -> io::Result<([u8; 2], Bytes)> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let length = u16::try_from(message.len()).map_err(|_| invalid())?;
+    let (&ours, rest) = message.split_first_chunk::<2>().ok_or_else(invalid)?;
+    Ok((ours, [&length.to_be_bytes(), &[0, 0][..], rest].concat().into()))
+}
+
+/// A reply with the id that was asked with, if it has none.
+fn with_id(reply: &[u8], ours: [u8; 2]) -> Vec<u8> {
+    let mut reply = reply.to_vec();
+    if let Some(id) = reply.first_chunk_mut::<2>()
+        && *id == [0, 0]
+    {
+        *id = ours;
+    }
+    reply
+}

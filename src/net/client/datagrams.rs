@@ -1,0 +1,465 @@
+//! Datagrams to one upstream: a few sockets, each with many queries on it.
+//!
+//! A socket for each query costs several times what the query does. So queries share sockets, and
+//! what a forger has to guess stays as large: each socket has a port that the system chose at
+//! random, lives for a few seconds and a bounded number of queries, and those that leave at the
+//! same time go by one that is chosen at random (RFC 5452 section 9.2). The socket is connected, so
+//! the system hands up nothing that others send.
+//!
+//! One task owns a socket: it sends what queries leave with it and gives each datagram that comes
+//! to whoever waits for its id. What a message means beyond its id it must never know.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Accept, Ends, INTEREST, Network, Patience, Source, connected, late, simulated};
+use crate::random;
+use crate::udp::sys::connected::{Inbound, TOGETHER, send};
+use crate::udp::writable;
+use crate::workers::current_worker;
+
+/// Sockets that new queries may go by.
+const PORTS: usize = 16;
+/// Queries that a socket carries, and so has under way at most.
+const CARRIES: usize = 128;
+/// For how long a socket gets new queries.
+const LIFE: Duration = Duration::from_secs(5);
+/// Datagrams with one id that are kept until they are looked at.
+const INBOX: usize = 8;
+/// How long a full send buffer is waited for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    // What was received is handed on before anything else is, so one is enough for a worker.
+    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
+}
+
+/// Sockets to one upstream, of one worker or of all.
+pub struct DatagramPool {
+    open: Mutex<Open>,
+    watch: Arc<dyn Watch>,
+}
+
+/// Whoever counts what goes by the sockets of a pool.
+pub trait Watch: Send + Sync {
+    /// A query leaves: by a socket that carried others, or by a fresh one.
+    fn leaves(&self, reused: bool);
+
+    /// A datagram came that nobody waits for.
+    fn stray(&self);
+}
+
+#[derive(Default)]
+struct Open {
+    /// Those that new queries may go by.
+    ports: Vec<Arc<Port>>,
+    /// Which of them those that leave now go by.
+    filling: usize,
+}
+
+impl DatagramPool {
+    /// No sockets yet.
+    pub fn new(watch: Arc<dyn Watch>) -> Self {
+        Self { open: Mutex::default(), watch }
+    }
+
+    /// Sends `message`, which begins with an id that cannot be guessed, and waits for a reply that
+    /// `accept` says yes to; whatever else comes (forged, late) is ignored.
+    ///
+    /// # Errors
+    /// `TimedOut` after `wait`, and what `patience` adds to it; else what the system says, `ConnectionRefused` among it.
+    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
+    pub async fn ask(
+        &self,
+        network: &Network,
+        source: impl Into<Source<'_>>,
+        to: SocketAddr,
+        message: &[u8],
+        wait: Duration,
+        patience: Patience<'_>,
+        into: &mut Vec<u8>,
+        accept: Accept<'_>,
+    ) -> io::Result<()> {
+        if let Network::Simulated(world) = network {
+            self.watch.leaves(false);
+            // Boxed, as all that is rare here: what waits for each query stays small.
+            let asking = simulated(&**world, to, message, wait, patience, into, accept);
+            return Box::pin(asking).await;
+        }
+        let source = source.into();
+        let ends = Ends { source: source.address, to, worker: current_worker() };
+        let (ticket, reused) = self.enter(ends, message, Instant::now() + wait)?;
+        self.watch.leaves(reused);
+        source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
+        loop {
+            match ticket.next().await {
+                Ok(datagram) if accept(&datagram) => {
+                    *into = datagram;
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    let more = patience().ok_or(error)?;
+                    ticket.wait_until(Instant::now() + more);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts a query on a socket; whether that carried others before.
+    fn enter(&self, ends: Ends, message: &[u8], deadline: Instant) -> io::Result<(Ticket, bool)> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Open { ports, filling } = &mut *open;
+        if let Some(port) = ports.get(*filling).filter(|port| port.ends == ends)
+            && let Some(ticket) = port.enter(message, deadline, Company::Needed)
+        {
+            return Ok((ticket, true));
+        }
+        while ports.len() >= PORTS {
+            let [byte] = random::bytes()?;
+            let chosen = usize::from(byte) % ports.len();
+            let port = Some(&ports[chosen]).filter(|port| port.ends == ends);
+            if let Some(ticket) =
+                port.and_then(|port| port.enter(message, deadline, Company::Welcome))
+            {
+                *filling = chosen;
+                return Ok((ticket, true));
+            }
+            ports.swap_remove(chosen).retire();
+        }
+        let port = Port::open(ends, &self.watch)?;
+        let ticket = port
+            .enter(message, deadline, Company::Welcome)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        *filling = ports.len();
+        ports.push(port);
+        Ok((ticket, false))
+    }
+}
+
+impl Drop for DatagramPool {
+    fn drop(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        open.ports.iter().for_each(|port| port.retire());
+    }
+}
+
+/// Whether a query must leave together with others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Needed,
+    Welcome,
+}
+
+/// One socket as queries see it.
+struct Port {
+    ends: Ends,
+    /// Its address and port on our side.
+    local: Option<SocketAddr>,
+    state: Mutex<State>,
+    watch: Arc<dyn Watch>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The ids of those who wait, and who they are, in the same order.
+    ids: Vec<u16>,
+    queries: Vec<Query>,
+    /// Messages to send.
+    out: Vec<Vec<u8>>,
+    carried: usize,
+    /// It gets no new queries, and ends after the last.
+    retired: bool,
+    /// When to look for queries whose time is up: never too late.
+    look_at: Option<Instant>,
+    /// Wakes the task.
+    task: Option<Waker>,
+}
+
+/// One who waits.
+struct Query {
+    deadline: Instant,
+    /// What came; nearly always one datagram.
+    first: Option<Vec<u8>>,
+    more: VecDeque<Vec<u8>>,
+    error: Option<io::Error>,
+    waker: Option<Waker>,
+}
+
+impl Query {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What the task of a socket has to do.
+enum Event<'a> {
+    /// There are messages to send.
+    Leave,
+    /// Something came, or went wrong.
+    Came(io::Result<AsyncFdReadyGuard<'a, UdpSocket>>),
+    /// It is time to look whose time is up.
+    Look,
+    /// All is done.
+    End,
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    fn find(&mut self, id: u16) -> Option<&mut Query> {
+        let at = self.ids.iter().position(|&known| known == id)?;
+        self.queries.get_mut(at)
+    }
+
+    /// All who wait are told.
+    fn fail(&mut self, error: &io::Error) {
+        self.retired = true;
+        for query in &mut self.queries {
+            let copy = match error.raw_os_error() {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => error.kind().into(),
+            };
+            query.error.get_or_insert(copy);
+            query.wake();
+        }
+    }
+}
+
+impl Port {
+    /// A fresh socket, and its task.
+    fn open(ends: Ends, watch: &Arc<dyn Watch>) -> io::Result<Arc<Self>> {
+        let socket = connected(ends.source, ends.to)?;
+        let port = Arc::new(Self {
+            ends,
+            local: socket.get_ref().local_addr().ok(),
+            state: Mutex::default(),
+            watch: Arc::clone(watch),
+        });
+        tokio::spawn(Arc::clone(&port).run(socket));
+        Ok(port)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a query on, if there is room for it.
+    fn enter(self: &Arc<Self>, message: &[u8], deadline: Instant, with: Company) -> Option<Ticket> {
+        let id = u16::from_be_bytes(*message.first_chunk()?);
+        let mut state = self.state();
+        let leaving = (1..TOGETHER).contains(&state.out.len());
+        let fits = !state.retired && state.carried < CARRIES && !state.ids.contains(&id);
+        if !fits || with == Company::Needed && !leaving {
+            return None;
+        }
+        state.carried += 1;
+        state.ids.push(id);
+        state.queries.push(Query {
+            deadline,
+            first: None,
+            more: VecDeque::new(),
+            error: None,
+            waker: None,
+        });
+        state.out.push(message.to_vec());
+        state.look_at = Some(state.look_at.map_or(deadline, |at| at.min(deadline)));
+        state.wake();
+        Some(Ticket { port: Arc::clone(self), id })
+    }
+
+    /// No more queries; it ends after those it has.
+    fn retire(&self) {
+        let mut state = self.state();
+        state.retired = true;
+        state.wake();
+    }
+
+    /// The task of the socket.
+    async fn run(self: Arc<Self>, socket: AsyncFd<UdpSocket>) {
+        let retires_at = Instant::now() + LIFE;
+        let mut alarm = pin!(sleep_until(retires_at));
+        let mut out = Vec::new();
+        loop {
+            let mut ready = pin!(socket.ready(INTEREST));
+            let event = poll_fn(|context| {
+                {
+                    let mut state = self.state();
+                    if !state.out.is_empty() {
+                        mem::swap(&mut state.out, &mut out);
+                        return Poll::Ready(Event::Leave);
+                    }
+                    if state.retired && state.ids.is_empty() {
+                        return Poll::Ready(Event::End);
+                    }
+                    let at = state.look_at.map_or(retires_at, |at| at.min(retires_at));
+                    if alarm.deadline() != at {
+                        alarm.as_mut().reset(at);
+                    }
+                    state.task = Some(context.waker().clone());
+                }
+                if let Poll::Ready(ready) = ready.as_mut().poll(context) {
+                    return Poll::Ready(Event::Came(ready));
+                }
+                alarm.as_mut().poll(context).map(|()| Event::Look)
+            })
+            .await;
+            let done = match event {
+                Event::Leave => send_all(&socket, &mut out).await,
+                Event::Came(Ok(ready)) => self.receive(ready),
+                Event::Came(Err(error)) => Err(error),
+                Event::Look => {
+                    self.look(retires_at);
+                    Ok(())
+                }
+                Event::End => return,
+            };
+            if let Err(error) = done {
+                self.state().fail(&error);
+            }
+        }
+    }
+
+    /// Gives what came to those who wait for it.
+    fn receive(&self, mut ready: AsyncFdReadyGuard<'_, UdpSocket>) -> io::Result<()> {
+        INBOUND.with_borrow_mut(|inbound| match inbound.receive(ready.get_inner().as_fd()) {
+            Ok(more) => {
+                if !more {
+                    ready.clear_ready();
+                }
+                inbound.datagrams().for_each(|datagram| self.deliver(datagram));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready.clear_ready();
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        })
+    }
+
+    fn deliver(&self, datagram: &[u8]) {
+        let id = datagram.first_chunk().map(|&id| u16::from_be_bytes(id));
+        let mut state = self.state();
+        match id.and_then(|id| state.find(id)) {
+            Some(query) if query.first.is_none() => {
+                query.first = Some(datagram.to_vec());
+                query.wake();
+            }
+            Some(query) if query.more.len() < INBOX => query.more.push_back(datagram.to_vec()),
+            _ => self.watch.stray(),
+        }
+    }
+
+    /// Tells those whose time is up, and retires when its own is.
+    fn look(&self, retires_at: Instant) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.retired |= retires_at <= now;
+        for query in state.queries.iter_mut().filter(|query| query.deadline <= now) {
+            query.error.get_or_insert_with(late);
+            query.wake();
+        }
+        let left = state.queries.iter().map(|query| query.deadline).filter(|&at| at > now);
+        state.look_at = left.min();
+    }
+}
+
+/// Sends all of `out`.
+async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    let mut sent = 0;
+    while sent < out.len() {
+        match send(socket.get_ref().as_fd(), &out[sent..]) {
+            Ok(more) => sent += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !writable(socket.get_ref(), Instant::now() + PATIENCE).await {
+                    out.clear();
+                    return Err(error);
+                }
+            }
+            Err(error) => {
+                out.clear();
+                return Err(error);
+            }
+        }
+    }
+    out.clear();
+    Ok(())
+}
+
+/// A query's place on a socket.
+struct Ticket {
+    port: Arc<Port>,
+    id: u16,
+}
+
+impl Ticket {
+    /// The next datagram with this query's id.
+    async fn next(&self) -> io::Result<Vec<u8>> {
+        poll_fn(|context| {
+            let mut state = self.port.state();
+            // It is there until the ticket is dropped.
+            let Some(query) = state.find(self.id) else { return Poll::Ready(Err(late())) };
+            if let Some(datagram) = query.first.take() {
+                query.first = query.more.pop_front();
+                return Poll::Ready(Ok(datagram));
+            }
+            if let Some(error) = query.error.take() {
+                return Poll::Ready(Err(error));
+            }
+            match &mut query.waker {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Ticket {
+    /// Its time was up, and is not.
+    fn wait_until(&self, deadline: Instant) {
+        let mut state = self.port.state();
+        let Some(query) = state.find(self.id) else { return };
+        query.deadline = deadline;
+        if state.look_at.is_none_or(|at| deadline < at) {
+            state.look_at = Some(deadline);
+            state.wake();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.port.state();
+        if let Some(at) = state.ids.iter().position(|&id| id == self.id) {
+            state.ids.swap_remove(at);
+            state.queries.swap_remove(at);
+        }
+        if state.retired && state.ids.is_empty() {
+            state.wake();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Datagrams to an upstream: many queries on a few sockets, against real ones that misbehave.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use net::client::{DatagramPool, Network, Watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How many queries came from each port.
+type Ports = Arc<Mutex<HashMap<u16, usize>>>;
+
+/// A server that sends the datagrams that `script` makes of a query.
+fn server(script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (SocketAddr, Ports) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (addr, ports) = (socket.local_addr().unwrap(), Ports::default());
+    let seen = Arc::clone(&ports);
+    thread::spawn(move || {
+        let mut buffer = vec![0; 70_000];
+        while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
+            *seen.lock().unwrap().entry(peer.port()).or_default() += 1;
+            for datagram in script(&buffer[..len]) {
+                socket.send_to(&datagram, peer).unwrap();
+            }
+        }
+    });
+    (addr, ports)
+}
+
+/// What a pool counted.
+#[derive(Default)]
+struct Counts {
+    fresh: AtomicUsize,
+    reused: AtomicUsize,
+    strays: AtomicUsize,
+}
+
+impl Watch for Counts {
+    fn leaves(&self, reused: bool) {
+        let count = if reused { &self.reused } else { &self.fresh };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    fn stray(&self) {
+        self.strays.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn pool() -> (Arc<DatagramPool>, Arc<Counts>) {
+    let counts = Arc::new(Counts::default());
+    (Arc::new(DatagramPool::new(Arc::clone(&counts) as _)), counts)
+}
+
+/// Asks with an id and a body of this number; the reply must be the same message.
+async fn ask(pool: &DatagramPool, to: SocketAddr, number: u32) -> io::Result<()> {
+    let id = (number as u16).wrapping_mul(25_173).to_be_bytes();
+    let message = [&id[..], &number.to_be_bytes()].concat();
+    let mut into = Vec::new();
+    let mut accept = |reply: &[u8]| reply == message;
+    let network = Network::Os;
+    pool.ask(&network, None, to, &message, 5 * SECOND, &mut || None, &mut into, &mut accept)
+        .await?;
+    assert_eq!(into, message);
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_query_gets_its_own_reply() {
+    let (to, ports) = server(|query| vec![query.to_vec()]);
+    let (pool, _) = pool();
+    // No more at once than the server's socket has room for.
+    for batch in 0..20 {
+        let mut asking = JoinSet::new();
+        for number in batch * 100..(batch + 1) * 100 {
+            let pool = Arc::clone(&pool);
+            asking.spawn(async move { ask(&pool, to, number).await });
+        }
+        for outcome in asking.join_all().await {
+            outcome.unwrap();
+        }
+    }
+    let ports = ports.lock().unwrap();
+    assert!(ports.values().all(|&queries| queries <= 128), "{ports:?}");
+    assert!((2_000 / 128..2_000).contains(&ports.len()), "shared, but not too much: {ports:?}");
+}
+
+#[tokio::test]
+async fn one_after_the_other_they_go_by_changing_ports() {
+    let (to, ports) = server(|query| vec![query.to_vec()]);
+    let (pool, counts) = pool();
+    for number in 0..3_000 {
+        ask(&pool, to, number).await.unwrap();
+    }
+    let ports = ports.lock().unwrap();
+    let (fresh, reused) = (&counts.fresh, &counts.reused);
+    assert_eq!(fresh.load(Ordering::Relaxed), ports.len());
+    assert_eq!(reused.load(Ordering::Relaxed), 3_000 - ports.len());
+    assert!(ports.len() >= 3_000 / 128, "{ports:?}");
+    assert!(ports.values().all(|&queries| queries <= 128), "{ports:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_the_reply_is_passed_over() {
+    let script = |query: &[u8]| {
+        let other = [&query[..2], b"forged"].concat();
+        vec![b"x".to_vec(), vec![], b"none".to_vec(), other.clone(), other, query.to_vec()]
+    };
+    let (to, _) = server(script);
+    let (pool, counts) = pool();
+    let (mut into, mut offered) = (Vec::new(), 0);
+    let mut accept = |reply: &[u8]| {
+        offered += 1;
+        reply == b"idquestion"
+    };
+    let network = Network::Os;
+    pool.ask(&network, None, to, b"idquestion", SECOND, &mut || None, &mut into, &mut accept)
+        .await
+        .unwrap();
+    assert_eq!((into.as_slice(), offered), (b"idquestion".as_slice(), 3));
+    assert_eq!(counts.strays.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn silence_ends_in_time_and_nothing_is_left() {
+    let (to, _) = server(|_| Vec::new());
+    let (pool, _) = pool();
+    let begun = Instant::now();
+    let mut asking = JoinSet::new();
+    for wait in [100, 50, 200] {
+        let pool = Arc::clone(&pool);
+        asking.spawn(async move {
+            let wait = Duration::from_millis(wait);
+            let (mut into, message) = (Vec::new(), wait.as_millis().to_be_bytes());
+            let network = Network::Os;
+            let asked = pool
+                .ask(&network, None, to, &message[14..], wait, &mut || None, &mut into, &mut |_| {
+                    true
+                })
+                .await;
+            (asked.unwrap_err().kind(), begun.elapsed() >= wait)
+        });
+    }
+    assert_eq!(asking.join_all().await, [(ErrorKind::TimedOut, true); 3]);
+    assert!(begun.elapsed() < SECOND);
+    drop(pool);
+    // The tasks of the sockets end by themselves: nothing else is left in this runtime.
+    let metrics = tokio::runtime::Handle::current().metrics();
+    while metrics.num_alive_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_has_patience_waits_on() {
+    let (to, _) = server(|query| {
+        thread::sleep(Duration::from_millis(150));
+        vec![query.to_vec()]
+    });
+    let (pool, _) = pool();
+    let (network, wait) = (Network::Os, Duration::from_millis(20));
+    for (more, kind) in [(2, Some(ErrorKind::TimedOut)), (1000, None)] {
+        let (mut into, mut asked) = (Vec::new(), 0);
+        let mut patience = || {
+            asked += 1;
+            (asked <= more).then_some(wait)
+        };
+        let begun = Instant::now();
+        let outcome = pool
+            .ask(&network, None, to, b"12345678", wait, &mut patience, &mut into, &mut |_| true)
+            .await;
+        assert_eq!(outcome.err().map(|error| error.kind()), kind);
+        assert!(asked >= 3 && begun.elapsed() >= wait * 3);
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_is_known_at_once_and_to_all() {
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (pool, _) = pool();
+    let begun = Instant::now();
+    let mut asking = JoinSet::new();
+    for number in 0..20 {
+        let pool = Arc::clone(&pool);
+        asking.spawn(async move { ask(&pool, gone, number).await.unwrap_err().kind() });
+    }
+    assert_eq!(asking.join_all().await, [ErrorKind::ConnectionRefused; 20]);
+    assert!(begun.elapsed() < SECOND);
+}
+
+#[tokio::test]
+async fn large_replies_come_whole() {
+    let (to, _) = server(|query| vec![query.repeat(65_500 / query.len())]);
+    let (pool, _) = pool();
+    let mut into = Vec::new();
+    let network = Network::Os;
+    pool.ask(&network, None, to, b"1234567890", SECOND, &mut || None, &mut into, &mut |_| true)
+        .await
+        .unwrap();
+    assert_eq!(into.len(), 65_500);
+}

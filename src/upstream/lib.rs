@@ -1,0 +1,170 @@
+//! Asks other servers, for the plugins that do: `forward` and those like it.
+//!
+//! A [`Group`] sends a query to one of its upstreams, to another one if that fails, and takes the
+//! first reply that answers the question. Which queries those are, and what becomes of the reply, is
+//! the plugin's business: this never keeps answers (`cache` does), never follows referrals, and never
+//! changes what an upstream said.
+//!
+//! It must never know: any plugin, zones, which queries are asked here.
+
+mod breaker;
+mod config;
+mod exchange;
+mod grpc;
+mod health;
+mod hedge;
+mod members;
+mod message;
+mod numbers;
+mod policy;
+mod pulse;
+mod run;
+mod secure;
+mod setup;
+mod taps;
+mod target;
+mod to;
+mod upstream;
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chain::metrics::{self, Counter};
+use chain::{Chain, standing};
+use net::client::Network;
+use wire::edns::ede;
+use wire::{Failure, Query, Rcode, Reply};
+
+pub use breaker::Breaker;
+pub use config::{Config, Own, Wanted, Who};
+pub use grpc::{GrpcConfig, GrpcGroup};
+pub use hedge::Hedge;
+pub use policy::Policy;
+pub use words::{rcode, some};
+
+use hedge::Tokens;
+use members::Member;
+use policy::Turns;
+use taps::Watchers;
+
+/// How long one query may take in all, unless a single upstream may take longer.
+const BUDGET: Duration = Duration::from_secs(5);
+/// Queries that wait for upstreams at once, in the whole process: each has a socket and a few
+/// kilobytes.
+const MAX_IN_FLIGHT: usize = 10_000;
+
+static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+
+/// Upstreams of which each can answer what is asked.
+pub struct Group {
+    members: ArcSwap<Box<[Member]>>,
+    policy: Turns,
+    network: Arc<Network>,
+    /// Under way here.
+    concurrent: AtomicUsize,
+    broken: Counter,
+    rejected: Counter,
+    overloaded: Counter,
+    unhedged: Counter,
+    /// Who may be asked twice, if anybody.
+    tokens: Option<Tokens>,
+    budget: Duration,
+    watchers: Watchers,
+    config: Config,
+}
+
+impl Group {
+    fn new(
+        config: Config,
+        members: Vec<Member>,
+        network: Arc<Network>,
+        watchers: Watchers,
+    ) -> Self {
+        // An operator who grants an upstream more than the budget means it.
+        let longest = members.iter().map(|one| one.read_timeout).max().unwrap_or_default();
+        Self {
+            members: ArcSwap::from_pointee(members.into()),
+            policy: Turns::new(config.policy, config.most_servers),
+            network,
+            concurrent: AtomicUsize::new(0),
+            broken: standing::forward_broken(),
+            rejected: standing::forward_rejects(),
+            overloaded: metrics::counter(
+                "catena_forward_overload_rejects_total",
+                "Queries refused because the process could not wait for more of them.",
+                &[],
+                &[],
+            ),
+            unhedged: metrics::counter(
+                "catena_forward_hedges_denied_total",
+                "Queries that were late and not asked twice, for too many were already.",
+                &[],
+                &[],
+            ),
+            tokens: config.hedge.map(Tokens::new),
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(longest)),
+            watchers,
+            config,
+        }
+    }
+
+    /// Asks until somebody answers; the reply is loaded into `reply`.
+    ///
+    /// # Errors
+    /// Nobody answered, or too many queries wait already.
+    pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
+        let _places = self.enter(query)?;
+        self.ask_around(query, reply).await
+    }
+
+    /// Looks who in the complete chain records what goes to upstreams.
+    pub fn complete(&self, chain: &Chain) {
+        self.watchers.look(chain);
+    }
+
+    /// Takes a place among the queries under way.
+    fn enter(&self, query: &Query) -> Result<(Place<'_>, Place<'static>), Failure> {
+        let all = Place::take(&IN_FLIGHT, MAX_IN_FLIGHT).ok_or_else(|| {
+            self.overloaded.inc(query.worker);
+            overload("too many queries wait for upstreams".to_owned())
+        })?;
+        let most = match self.config.max_concurrent {
+            0 => usize::MAX,
+            most => most,
+        };
+        let here = Place::take(&self.concurrent, most).ok_or_else(|| {
+            self.rejected.inc(query.worker);
+            overload(format!("concurrent queries exceeded maximum {most}"))
+        })?;
+        Ok((here, all))
+    }
+}
+
+/// REFUSED and not SERVFAIL: resolvers keep SERVFAIL for a while, this may pass at once.
+#[cold]
+fn overload(cause: String) -> Failure {
+    Failure { cause: Some(cause.into()), ..Failure::rcode(Rcode::REFUSED) }
+        .extended(ede::OTHER, "too many queries wait for upstreams")
+}
+
+/// One of a bounded number of places; free again when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(places: &'a AtomicUsize, most: usize) -> Option<Self> {
+        if places.fetch_add(1, Ordering::Relaxed) < most {
+            return Some(Self(places));
+        }
+        places.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

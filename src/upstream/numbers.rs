@@ -1,0 +1,194 @@
+//! What is counted of an upstream.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
+use net::client::{Over, Watch};
+use wire::Rcode;
+
+/// Rcodes whose histogram is found without a lock; others come from no known server.
+const COMMON_RCODES: usize = 24;
+
+/// An upstream's metrics.
+pub(crate) struct Numbers {
+    who: &'static str,
+    to: String,
+    durations: [OnceLock<Histogram>; COMMON_RCODES],
+    pub(crate) check_failures: Counter,
+    datagrams: Datagrams,
+    stream_misses: Counter,
+    stream_hits: Counter,
+    pub(crate) dropped: Counter,
+    crowded: Counter,
+    strange: Counter,
+    pub(crate) silences: Counter,
+    pub(crate) opened: Counter,
+    hedges: Counter,
+    stand_ins: Counter,
+}
+
+/// Counts datagrams.
+#[derive(Clone)]
+pub(crate) struct Datagrams {
+    worker: Worker,
+    fresh: Counter,
+    reused: Counter,
+    dropped: Counter,
+}
+
+impl Watch for Datagrams {
+    fn leaves(&self, reused: bool) {
+        if reused { self.reused.inc(self.worker) } else { self.fresh.inc(self.worker) }
+    }
+
+    fn stray(&self) {
+        self.dropped.inc(self.worker);
+    }
+}
+
+impl Numbers {
+    /// Those of the upstream `to` of a plugin.
+    pub(crate) fn new(who: &'static str, to: &str, over: &Over) -> Self {
+        let stream = match over {
+            Over::Tcp => "tcp",
+            // CoreDNS's words, the last two from its listeners: it does not count these.
+            Over::Tls(_) => "tcp-tls",
+            Over::Quic(_) => "quic",
+            Over::Https(..) => "https",
+            Over::H3(..) => "https3",
+        };
+        let cache = |name, help, proto| {
+            metrics::counter(name, help, &["proxy_name", "to", "proto"], &[who, to, proto])
+        };
+        let misses = |proto| {
+            cache(
+                "coredns_proxy_conn_cache_misses_total",
+                "Counter of connection cache misses per upstream and protocol.",
+                proto,
+            )
+        };
+        let hits = |proto| {
+            cache(
+                "coredns_proxy_conn_cache_hits_total",
+                "Counter of connection cache hits per upstream and protocol.",
+                proto,
+            )
+        };
+        let dropped = metrics::counter(
+            "catena_forward_replies_dropped_total",
+            "Messages from an upstream that were not the reply waited for.",
+            &["to"],
+            &[to],
+        );
+        let own = |name, help| metrics::counter(name, help, &["to"], &[to]);
+        Self {
+            who,
+            to: to.to_owned(),
+            durations: [const { OnceLock::new() }; COMMON_RCODES],
+            check_failures: metrics::counter(
+                "coredns_proxy_healthcheck_failures_total",
+                "Counter of the number of failed healthchecks.",
+                &["proxy_name", "to"],
+                &[who, to],
+            ),
+            datagrams: Datagrams {
+                worker: metrics::SHARED,
+                fresh: misses("udp"),
+                reused: hits("udp"),
+                dropped: dropped.clone(),
+            },
+            stream_misses: misses(stream),
+            stream_hits: hits(stream),
+            dropped,
+            crowded: own(
+                "catena_forward_connections_full_total",
+                "Queries that found all connections to an upstream full, and too many waiting.",
+            ),
+            strange: own(
+                "catena_forward_records_dropped_total",
+                "Records in replies of an upstream that did not belong to the question.",
+            ),
+            silences: own(
+                "catena_forward_silences_total",
+                "Times that an upstream was found silent before a query timed out.",
+            ),
+            opened: own(
+                "catena_forward_circuit_opened_total",
+                "Times that an upstream was passed over for what it answered.",
+            ),
+            hedges: own(
+                "catena_forward_hedges_total",
+                "Queries that an upstream was asked because another one was late.",
+            ),
+            stand_ins: own(
+                "catena_forward_stand_ins_total",
+                "Queries that an upstream was asked because another one fell silent.",
+            ),
+        }
+    }
+
+    /// A reply after `took`.
+    #[inline]
+    pub(crate) fn replied(&self, worker: Worker, rcode: Rcode, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        match self.durations.get(usize::from(rcode.0)) {
+            Some(known) => known.get_or_init(|| self.duration(rcode)).observe(worker, nanoseconds),
+            None => self.duration(rcode).observe(worker, nanoseconds),
+        }
+    }
+
+    #[cold]
+    fn duration(&self, rcode: Rcode) -> Histogram {
+        // An rcode without a name is a number here, as in CoreDNS.
+        let number = rcode.0.to_string();
+        metrics::histogram(
+            "coredns_proxy_request_duration_seconds",
+            "Histogram of the time each request took.",
+            &["proxy_name", "to", "rcode"],
+            &[self.who, &self.to, rcode.mnemonic().unwrap_or(&number)],
+            TIME_BUCKETS,
+            1e-9,
+        )
+    }
+
+    /// Counts the datagrams of `worker`.
+    pub(crate) fn datagrams(&self, worker: Worker) -> Arc<Datagrams> {
+        Arc::new(Datagrams { worker, ..self.datagrams.clone() })
+    }
+
+    /// A connection carried a query.
+    pub(crate) fn used_stream(&self, worker: Worker, reused: bool) {
+        if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
+    }
+
+    /// It was asked because another one was late.
+    #[cold]
+    pub(crate) fn hedged(&self, worker: Worker) {
+        self.hedges.inc(worker);
+    }
+
+    /// It was asked because another one fell silent.
+    #[cold]
+    pub(crate) fn stepped_in(&self, worker: Worker) {
+        self.stand_ins.inc(worker);
+    }
+
+    /// A query found no place on any connection.
+    #[cold]
+    pub(crate) fn crowded(&self, worker: Worker) {
+        self.crowded.inc(worker);
+    }
+
+    /// So many records of a reply did not belong to the question.
+    #[cold]
+    pub(crate) fn strange(&self, worker: Worker, records: usize) {
+        self.strange.add(worker, records as u64);
+    }
+
+    /// Something came that was not the reply.
+    #[cold]
+    pub(crate) fn dropped(&self, worker: Worker) {
+        self.dropped.inc(worker);
+    }
+}
