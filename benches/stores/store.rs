@@ -9,4 +9,4 @@ mod shared;
 #[path = "../../plugins/cache/store/table.rs"]
 mod table;
 
-pub(super) use shared::{Shared, Space};
+pub(super) use shared::{About, Shared, Space};

@@ -13,9 +13,10 @@ use wire::{Rcode, Rtype, Transport};
 use super::Cache;
 use super::classify::{self, Kind};
 use super::config::{Half, Stale};
-use super::entry::{Entry, Extras, Facts, Key};
+use super::entry::{Content, Entry, Extras, Facts, Key};
 use super::flight::{Leader, Member, Turn};
 use super::store::Found;
+use super::subnet;
 
 /// Verifications that go on after their client was answered.
 const MAX_BACKGROUND: usize = 1000;
@@ -58,7 +59,7 @@ impl Cache {
     ) -> Served {
         loop {
             // Somebody may have been faster since `on_query` looked.
-            let found = self.store.find(&Key::of(query), query.now, &self.config);
+            let found = self.find(query);
             match (found, self.config.stale) {
                 (Found::Fresh(_, entry), _) => return self.tell_fresh(&entry, query, reply),
                 (Found::Stale(_, entry), Some(stale)) => {
@@ -87,12 +88,30 @@ impl Cache {
                     leader.tell(asked.0);
                     return Ok(Step::Done);
                 }
-                Turn::Outcome(Outcome::Private) => query.now = (self.clock.now)(),
+                Turn::Outcome(outcome) if !outcome.is_for(query) => {
+                    query.now = (self.clock.now)();
+                }
                 Turn::Outcome(outcome) => {
                     self.counts(query).coalesced.inc(query.worker);
-                    return outcome.tell(query, reply);
+                    return self.tell(outcome, query, reply);
                 }
             }
+        }
+    }
+
+    /// Says to one who waited what another was told.
+    fn tell(&self, outcome: Outcome, query: &mut Query, reply: &mut Reply) -> Served {
+        match outcome {
+            Outcome::Answer { entry, .. } => {
+                entry.write(entry.lifetime(), query, reply);
+                self.tell_scope(entry.subnet(), query, reply);
+                Ok(Step::Done)
+            }
+            Outcome::Failed { rcode, extended, cause } => {
+                let cause = cause.map(|cause| cause.to_string().into());
+                Err(Failure { rcode, extended, cause })
+            }
+            Outcome::Silence | Outcome::Private => Ok(Step::Drop),
         }
     }
 
@@ -196,9 +215,13 @@ impl Cache {
         let Outcome::Answer { entry, renews: true } = outcome else {
             return false;
         };
+        if !entry.is_for(query) {
+            return false;
+        }
         self.counts(query).coalesced.inc(query.worker);
         reply.clear();
         entry.write(entry.lifetime(), query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
         true
     }
 
@@ -248,7 +271,7 @@ impl Cache {
         let purpose = if stale.is_some() { Purpose::Renew } else { Purpose::Prefetch };
         let (outcome, renews) = self.ask(query, reply, next, purpose, || leader.is_awaited()).await;
         if let Some(old) = old {
-            if let Some(new) = self.store.any(&Key::of(query)).filter(|_| renews) {
+            if let Some(new) = self.store.any(&old.key()).filter(|_| renews) {
                 new.inherit_hits(&old);
             }
             let failed = stale.filter(|_| !renews);
@@ -259,10 +282,9 @@ impl Cache {
 
     /// The entry that a client was answered with.
     fn entry_to_renew(&self, query: &Query) -> Option<Arc<Entry>> {
-        let key = Key::of(query);
-        match self.store.find(&key, query.now, &self.config) {
+        match self.find(query) {
             Found::Fresh(_, entry) | Found::Stale(_, entry) => Some(entry),
-            Found::Nothing => self.store.any(&key),
+            Found::Nothing => self.store.any(&Key::of(query)),
         }
     }
 
@@ -322,6 +344,7 @@ impl Cache {
         reply.edit_ttls(|_, _| verdict.ttl);
         // Another server's OPT record told us of an upstream; what a plugin of ours wrote has none.
         let foreign = reply.foreign;
+        let subnet = subnet::meant_for(query, reply);
         reply.opt.retain(|_| false);
         reply.opt.own = false;
         let facts = Facts {
@@ -333,23 +356,27 @@ impl Cache {
             truncated: reply.truncated,
             answering: verdict.answering,
             failure: false,
+            for_all: subnet.is_none() && subnet::source(query).is_some(),
         };
         let renews = self.renews(verdict.kind, &facts);
         let keep = purpose != Purpose::Renew || renews || self.config.prefer_positive;
         let half = verdict.half.filter(|_| keep);
+        let key = half.and_then(|_| self.key_for(query, subnet));
+        let half = half.filter(|_| key.is_some());
+        let key = key.unwrap_or_else(|| Key::of(query));
         let mut outcome = Outcome::Private;
         if half.is_some() || awaited() {
-            let extras = self.extras(half, verdict.answering, query);
+            let extras = Extras { subnet, ..self.extras(half, verdict.answering, &key, query) };
             let space = half.map(|half| self.store.half(half));
-            let key = Key::of(query);
-            let entry = Entry::new(&key, space, query.now, verdict.ttl, facts, reply, extras);
-            if let Some(entry) = entry {
+            let content = Content::of(reply, verdict.ttl, facts, extras);
+            if let Some(entry) = Entry::new(&key, space, query.now, content) {
                 if let Some(half) = half {
-                    self.keep(half, &entry, query);
+                    self.keep(half, &key, &entry, query);
                 }
                 outcome = Outcome::Answer { entry, renews };
             }
         }
+        self.tell_scope(subnet, query, reply);
         reply.authentic_data &= query.wants_dnssec() || query.authentic_data();
         (outcome, renews)
     }
@@ -365,16 +392,17 @@ impl Cache {
         kind != Kind::Other && matches!(facts.rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
     }
 
-    fn extras(&self, half: Option<Half>, answering: bool, query: &Query) -> Extras {
+    fn extras(&self, half: Option<Half>, answering: bool, key: &Key<'_>, query: &Query) -> Extras {
         let keeps_last = self.config.prefer_positive && half == Some(Half::Success) && !answering;
         Extras {
             wildcard: query.metadata("zone/wildcard").map(Into::into).filter(|_| half.is_some()),
-            last_good: if keeps_last { self.store.last_good(&Key::of(query)) } else { None },
+            last_good: if keeps_last { self.store.last_good(key) } else { None },
+            subnet: None,
         }
     }
 
-    fn keep(&self, half: Half, entry: &Arc<Entry>, query: &Query) {
-        let evicted = self.store.keep(half, &Key::of(query), entry, &self.config);
+    fn keep(&self, half: Half, key: &Key<'_>, entry: &Arc<Entry>, query: &Query) {
+        let evicted = self.store.keep(half, key, entry, &self.config);
         self.counts(query).evicted(half, query, evicted.own + evicted.any);
     }
 
@@ -394,12 +422,10 @@ impl Cache {
             && !self.config.denial.disabled.contains(query);
         if keeps {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
-            let extras = Extras::default();
-            let ttl = self.config.servfail;
-            let space = Some(self.store.half(Half::Denial));
-            let entry = Entry::new(&Key::of(query), space, query.now, ttl, facts, reply, extras);
-            if let Some(entry) = entry {
-                self.keep(Half::Denial, &entry, query);
+            let (key, space) = (Key::of(query), Some(self.store.half(Half::Denial)));
+            let content = Content::empty(self.config.servfail, Facts { for_all: true, ..facts });
+            if let Some(entry) = Entry::new(&key, space, query.now, content) {
+                self.keep(Half::Denial, &key, &entry, query);
             }
         }
         Outcome::Failed {
@@ -411,18 +437,12 @@ impl Cache {
 }
 
 impl Outcome {
-    /// Says the same to one who waited.
-    fn tell(self, query: &mut Query, reply: &mut Reply) -> Served {
+    /// Whether it is for this client, too.
+    fn is_for(&self, query: &Query) -> bool {
         match self {
-            Self::Answer { entry, .. } => {
-                entry.write(entry.lifetime(), query, reply);
-                Ok(Step::Done)
-            }
-            Self::Failed { rcode, extended, cause } => {
-                let cause = cause.map(|cause| cause.to_string().into());
-                Err(Failure { rcode, extended, cause })
-            }
-            Self::Silence | Self::Private => Ok(Step::Drop),
+            Self::Answer { entry, .. } => entry.is_for(query),
+            Self::Failed { .. } | Self::Silence => true,
+            Self::Private => false,
         }
     }
 }

@@ -6,6 +6,9 @@ use chain::ZoneSet;
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
 
+use super::admin::{self, Admin};
+use super::snapshot::Snapshot;
+
 /// Which half of the cache a directive speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
@@ -77,6 +80,10 @@ pub(super) struct Config {
     /// How long failures live, in seconds; zero: not at all.
     pub(super) servfail: u32,
     pub(super) keepttl: bool,
+    /// Keep answers that are meant for some networks only, for so many networks each question.
+    pub(super) ecs: Option<u32>,
+    pub(super) admin: Option<Admin>,
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 /// The capacity without an option.
@@ -90,6 +97,12 @@ const MIN_TTL: u32 = 5;
 /// the same bound for attempts to renew (RFC 8767 section 5).
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
+/// Networks that may have answers of their own to one question.
+const DEFAULT_NETWORKS: u32 = 64;
+const MAX_NETWORKS: u32 = 10_000;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 const OPTIONS: &[&str] = &[
     "success",
     "denial",
@@ -99,6 +112,9 @@ const OPTIONS: &[&str] = &[
     "servfail",
     "disable",
     "keepttl",
+    "ecs",
+    "admin",
+    "snapshot",
 ];
 
 impl Default for Limits {
@@ -124,6 +140,9 @@ impl Default for Config {
             prefer_positive: false,
             servfail: MIN_TTL,
             keepttl: false,
+            ecs: None,
+            admin: None,
+            snapshot: None,
         }
     }
 }
@@ -172,6 +191,9 @@ impl Config {
                 }
                 "servfail" => servfail(option).map(|seconds| config.servfail = seconds),
                 "disable" => config.disable(option),
+                "ecs" => ecs(option).map(|most| config.ecs = Some(most)),
+                "admin" => admin(option).map(|admin| config.admin = Some(admin)),
+                "snapshot" => snapshot(option).map(|snapshot| config.snapshot = Some(snapshot)),
                 "keepttl" => option.args().end().map(|()| config.keepttl = true),
                 _ => Err(directive.unknown_option(option, OPTIONS)),
             };
@@ -409,6 +431,46 @@ fn prefer(option: &Directive) -> Result<(), Diagnostic> {
     args.end()
 }
 
+/// `ecs [NETWORKS]`.
+fn ecs(option: &Directive) -> Result<u32, Diagnostic> {
+    let mut args = option.args();
+    let Some(token) = args.next() else { return Ok(DEFAULT_NETWORKS) };
+    args.end()?;
+    let networks = token.parse::<i64>("NETWORKS")?;
+    match u32::try_from(networks) {
+        Ok(networks @ 1..=MAX_NETWORKS) => Ok(networks),
+        _ => Err(Diagnostic::error(token.span, format!("`{networks}` is out of range"))
+            .label(format!("expected 1 to {MAX_NETWORKS}"))
+            .help("write for how many networks an answer of its own may be kept, or nothing")),
+    }
+}
+
+/// `admin [ADDRESS [TOKEN_FILE]]`.
+fn admin(option: &Directive) -> Result<Admin, Diagnostic> {
+    let mut args = option.args();
+    let address = args.next();
+    let token = args.next().cloned();
+    args.end()?;
+    let span = address.map_or(option.name.span, |address| address.span);
+    let address = address.map_or(admin::DEFAULT_ADDRESS, Token::as_str).to_owned();
+    Ok(Admin { address, span, token })
+}
+
+/// `snapshot FILE [INTERVAL]`.
+fn snapshot(option: &Directive) -> Result<Snapshot, Diagnostic> {
+    let mut args = option.args();
+    let file = args.required("FILE")?.clone();
+    let interval = args.peek().cloned();
+    let every = args.optional::<Duration>("INTERVAL")?.unwrap_or(5 * MINUTE);
+    args.end()?;
+    if let Some(token) = interval.filter(|_| every < MINUTE / 6) {
+        return Err(Diagnostic::error(token.span, format!("`{}` is too short", token.as_str()))
+            .label("expected at least ten seconds")
+            .help("what is cached is written when the server stops, too"));
+    }
+    Ok(Snapshot { file, interval: every })
+}
+
 /// `servfail DURATION`, in whole seconds.
 fn servfail(option: &Directive) -> Result<u32, Diagnostic> {
     let mut args = option.args();
@@ -418,145 +480,4 @@ fn servfail(option: &Directive) -> Result<u32, Diagnostic> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use corefile::Span;
-
-    fn directive(line: &str) -> Directive {
-        let token = |text: &str| Token { text: text.into(), span: Span::default(), quoted: false };
-        let mut words = line.split(' ').filter(|word| !word.is_empty()).map(token);
-        Directive {
-            name: words.next().unwrap(),
-            args: words.collect(),
-            body: None,
-            span: Span::default(),
-            end: Span::default(),
-        }
-    }
-
-    /// A `cache` line, then one line for each option.
-    fn parse(lines: &[&str]) -> Result<Config, Vec<String>> {
-        let mut cache = directive(lines[0]);
-        cache.body =
-            (lines.len() > 1).then(|| lines[1..].iter().map(|line| directive(line)).collect());
-        Config::parse(&cache, &[Name::root()], &mut Diagnostics::default())
-            .map_err(|problems| problems.0.into_iter().map(|problem| problem.message).collect())
-    }
-
-    fn problem(option: &str) -> String {
-        parse(&["cache", option]).unwrap_err().join("; ")
-    }
-
-    #[test]
-    fn defaults_are_those_of_coredns() {
-        let config = parse(&["cache"]).unwrap();
-        assert_eq!(config, Config::default());
-        assert_eq!((config.success.max_ttl, config.denial.max_ttl), (3600, 1800));
-        assert_eq!((config.success.min_ttl, config.servfail), (5, 5));
-    }
-
-    #[test]
-    fn the_first_argument_is_a_ttl_or_a_zone() {
-        let config = parse(&["cache 30 Example.org 10.0.0.0/24"]).unwrap();
-        assert_eq!((config.success.max_ttl, config.denial.max_ttl), (30, 30));
-        assert_eq!(config.zones_label, "example.org.,0.0.10.in-addr.arpa.");
-        assert_eq!(parse(&["cache x"]).unwrap().zones_label, "x.");
-        assert_eq!(parse(&["cache 0"]).unwrap_err(), ["the TTL `0` is zero or negative"]);
-        assert!(parse(&["cache -4"]).is_err());
-    }
-
-    #[test]
-    fn limits_of_each_half() {
-        let config = parse(&["cache 25 example.nl", "success 10", "denial 20000 15 2"]).unwrap();
-        assert_eq!((config.success.capacity, config.success.max_ttl), (1024, 25));
-        assert_eq!(config.denial.capacity, 20_000);
-        assert_eq!((config.denial.max_ttl, config.denial.min_ttl), (15, 2));
-        assert_eq!(problem("success 10 0"), "the TTL `0` is zero or negative");
-        assert_eq!(problem("denial 10 5 -1"), "the TTL `-1` is negative");
-        assert!(parse(&["cache", "success"]).is_err());
-        assert!(parse(&["cache", "success x"]).is_err());
-    }
-
-    #[test]
-    fn prefetch_has_three_arguments() {
-        let of = |line: &str| parse(&["cache", line]).unwrap().prefetch;
-        let minute = Duration::from_secs(60);
-        assert_eq!(of("prefetch 10"), Some(Prefetch { amount: 10, gap: minute, percent: 10 }));
-        assert_eq!(
-            of("prefetch 1 2m 20%"),
-            Some(Prefetch { amount: 1, gap: 2 * minute, percent: 20 })
-        );
-        assert_eq!(of("prefetch 0"), None);
-        assert_eq!(problem("prefetch -1"), "the amount `-1` is out of range");
-        for bad in ["prefetch 1 2m 20", "prefetch 1 2m 9%", "prefetch 1 2m 91%"] {
-            assert!(problem(bad).contains("percentage"), "{bad}");
-        }
-        assert!(parse(&["cache", "prefetch 1 2m 20% x"]).is_err());
-    }
-
-    #[test]
-    fn serve_stale_has_two_modes() {
-        let of = |line: &str| parse(&["cache", line]).unwrap().stale;
-        let plain = Stale { up_to: 3600, verify: None, ttl: 0, recheck: Duration::ZERO };
-        let thirty = Duration::from_secs(30);
-        assert_eq!(of("serve_stale"), Some(plain));
-        assert_eq!(of("serve_stale 2h"), Some(Stale { up_to: 7200, ..plain }));
-        assert_eq!(
-            of("serve_stale 1h IMMEDIATE 30s 30s"),
-            Some(Stale { ttl: 30, recheck: thirty, ..plain })
-        );
-        assert_eq!(
-            of("serve_stale 1h verify 100ms 30s 30s"),
-            Some(Stale {
-                verify: Some(Duration::from_millis(100)),
-                ttl: 30,
-                recheck: thirty,
-                ..plain
-            })
-        );
-        assert_eq!(
-            of("serve_stale 1h verify"),
-            Some(Stale { verify: Some(Duration::ZERO), ..plain })
-        );
-        assert!(problem("serve_stale 1h later").contains("`later`"));
-        assert!(problem("serve_stale 1h immediate 1500ms").contains("not a TTL"));
-        assert!(problem("serve_stale 1h immediate 1s 6m").contains("too long"));
-        assert!(parse(&["cache", "serve_stale 1h immediate 1s 1s 1s"]).is_err());
-        assert_eq!(of("serve_stale 0s"), None);
-        assert_eq!(of("serve_stale forever"), Some(Stale { up_to: u32::MAX, ..plain }));
-        assert_eq!(of("serve_stale rfc8767"), Some(RFC_8767));
-        let days = |up_to| Some(Stale { up_to, ..RFC_8767 });
-        assert_eq!(of("serve_stale 72h RFC8767"), days(72 * 3600));
-        assert_eq!(of("serve_stale forever rfc8767"), days(u32::MAX));
-        assert_eq!(of("serve_stale 0s rfc8767"), None);
-        assert_eq!(of("serve_stale 24h verify 1800ms 30s 30s"), Some(RFC_8767));
-        assert!(parse(&["cache", "serve_stale rfc8767 30s"]).is_err());
-    }
-
-    #[test]
-    fn the_policy_needs_serve_stale() {
-        assert!(problem("serve_stale_policy prefer_positive").contains("needs `serve_stale`"));
-        let policy = "serve_stale_policy Prefer_Positive";
-        assert!(parse(&["cache", "serve_stale", policy]).unwrap().prefer_positive);
-        let twice = parse(&["cache", "serve_stale", policy, policy]).unwrap_err();
-        assert_eq!(twice, ["`serve_stale_policy` is given twice"]);
-        assert!(parse(&["cache", "serve_stale", "serve_stale_policy x"]).is_err());
-    }
-
-    #[test]
-    fn the_other_options() {
-        assert_eq!(parse(&["cache", "servfail 0s"]).unwrap().servfail, 0);
-        assert_eq!(parse(&["cache", "servfail 5m"]).unwrap().servfail, 300);
-        assert!(problem("servfail 301s").contains("too long"));
-        assert!(parse(&["cache", "keepttl"]).unwrap().keepttl);
-        assert!(parse(&["cache", "keepttl x"]).is_err());
-        let config = parse(&["cache", "disable denial sub.example.org", "disable success"]);
-        let config = config.unwrap();
-        assert_eq!(config.success.disabled, ZoneSet::all());
-        assert_eq!(config.denial.disabled.iter().count(), 1);
-        assert!(problem("disable nothing").contains("`nothing`"));
-        assert!(problem("positive 0").contains("unknown option `positive`"));
-        let two = parse(&["cache 0", "positive 0", "prefetch -1"]).unwrap_err();
-        assert_eq!(two.len(), 3, "all problems at once");
-    }
-}
+mod tests;

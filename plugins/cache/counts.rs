@@ -19,6 +19,7 @@ pub(super) struct Counts {
     evictions: [Counter; 2],
     pub(super) coalesced: Counter,
     pub(super) refused: Counter,
+    pub(super) scopes_refused: Counter,
 }
 
 const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
@@ -61,6 +62,10 @@ impl Counts {
             refused: plain(
                 "catena_cache_coalesce_refused_total",
                 "The number of requests refused because too many waited for a reply already.",
+            ),
+            scopes_refused: plain(
+                "catena_cache_scopes_refused_total",
+                "The number of replies not kept because there were too many for other networks.",
             ),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use wire::edns::Subnet;
 use wire::{Class, Moment, Query, Rcode, Reply, Rtype, hash};
 
 use super::store::Space;
@@ -19,6 +20,8 @@ pub(super) struct Key<'a> {
     pub(super) class: Class,
     /// [`Key::DO`] and [`Key::CD`].
     pub(super) bits: u8,
+    /// The network that the answer is meant for, if not for all.
+    pub(super) subnet: Option<Subnet>,
 }
 
 impl<'a> Key<'a> {
@@ -26,6 +29,8 @@ impl<'a> Key<'a> {
     pub(super) const DO: u8 = 1;
     /// The client does its own validation (RFC 4035 section 4.7).
     pub(super) const CD: u8 = 2;
+    /// No answer, but for how many networks there are some.
+    const COUNT: u8 = 4;
 
     /// The key of this question.
     #[inline]
@@ -35,7 +40,29 @@ impl<'a> Key<'a> {
         let (qtype, class) = (query.qtype(), query.qclass());
         let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
         let hash = hash::mix(query.suffix_hash(0), rest);
-        Self { hash, name: query.name(), qtype, class, bits }
+        Self { hash, name: query.name(), qtype, class, bits, subnet: None }
+    }
+
+    /// The key of this question, as [`Key::of`] a query that asks it.
+    pub(super) fn new(name: &'a [u8], qtype: Rtype, class: Class, bits: u8) -> Self {
+        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
+        let hash = hash::mix(hash::name(name), rest);
+        Self { hash, name, qtype, class, bits, subnet: None }
+    }
+
+    /// The same question from this network.
+    pub(super) fn within(self, subnet: Subnet) -> Self {
+        let octets = subnet
+            .octets()
+            .iter()
+            .fold(u64::from(subnet.bits) << 8, |hash, &octet| hash::mix(hash, u64::from(octet)));
+        let hash = hash::mix(self.hash, octets | subnet.family as u64);
+        Self { hash, subnet: Some(subnet), ..self }
+    }
+
+    /// The count of networks for the same question.
+    pub(super) fn counting(self) -> Self {
+        Self { hash: hash::mix(self.hash, 1), bits: self.bits | Self::COUNT, ..self }
     }
 }
 
@@ -72,6 +99,8 @@ pub(super) struct Facts {
     pub(super) answering: bool,
     /// It is a failure of this server's own, to be told again as one (RFC 9520).
     pub(super) failure: bool,
+    /// The client's network was told to who answered, and made no difference.
+    pub(super) for_all: bool,
 }
 
 /// What few entries have.
@@ -81,6 +110,34 @@ pub(super) struct Extras {
     pub(super) wildcard: Option<Box<str>>,
     /// The answer before this one, which is none (`serve_stale_policy prefer_positive`).
     pub(super) last_good: Option<Arc<Entry>>,
+    /// The network that the answer is meant for.
+    pub(super) subnet: Option<Subnet>,
+}
+
+/// What an entry holds.
+pub(super) struct Content<'a> {
+    /// Its lifetime, which is the TTL of all records.
+    pub(super) ttl: u32,
+    pub(super) facts: Facts,
+    /// Records as [`Reply::record_bytes`] gives them, for a message with the key's name as question.
+    pub(super) records: &'a [u8],
+    pub(super) counts: [u16; 3],
+    pub(super) plain_len: u32,
+    pub(super) extras: Extras,
+}
+
+impl<'a> Content<'a> {
+    /// The records of `reply`, which all have the TTL `ttl`.
+    pub(super) fn of(reply: &'a Reply, ttl: u32, facts: Facts, extras: Extras) -> Self {
+        let (records, counts) = reply.record_bytes();
+        Self { ttl, facts, records, counts, plain_len: reply.plain_len(), extras }
+    }
+
+    /// No records.
+    pub(super) fn empty(ttl: u32, facts: Facts) -> Self {
+        let extras = Extras::default();
+        Self { ttl, facts, records: &[], counts: [0; 3], plain_len: 0, extras }
+    }
 }
 
 /// Everything about an entry that has a fixed length.
@@ -88,7 +145,8 @@ struct Head {
     hash: u64,
     /// The space of the store that it was made for; none has the number zero.
     space: u32,
-    stored: Moment,
+    /// When it expires on the server's clock, in nanoseconds; before its start for what was on disk.
+    expires: i64,
     ttl: u32,
     qtype: Rtype,
     class: Class,
@@ -120,6 +178,8 @@ pub(super) struct Entry<Bytes: ?Sized = [u8]> {
 /// A renewal that has not come back after this long is lost: the server may drop background work,
 /// and another may begin. Longer than any upstream is waited for.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 /// A use counts for two turns in which the entry keeps its place; more turns are not saved up.
 const PER_USE: u8 = 2;
 const MAX_TURNS: u8 = 6;
@@ -128,23 +188,31 @@ const MAX_TURNS: u8 = 6;
 const BESIDE: usize = 16 + 16 + 16 + 32 + 16;
 
 impl Entry {
-    /// Keeps the records of `reply`, which all have the TTL `ttl`. `space` is where it is to be kept.
+    /// Makes an entry; `space` is where it is to be kept.
     pub(super) fn new(
         key: &Key<'_>,
         space: Option<&Space>,
         now: Moment,
-        ttl: u32,
-        facts: Facts,
-        reply: &Reply,
-        extras: Extras,
+        content: Content<'_>,
     ) -> Option<Arc<Self>> {
-        let (records, counts) =
-            if facts.failure { (&[][..], [0; 3]) } else { reply.record_bytes() };
-        let some = extras.wildcard.is_some() || extras.last_good.is_some();
+        Self::expiring(key, space, now, i64::from(content.ttl), content)
+    }
+
+    /// The same for one that has been an entry before: it has `left` seconds, or is past its time.
+    pub(super) fn expiring(
+        key: &Key<'_>,
+        space: Option<&Space>,
+        now: Moment,
+        left: i64,
+        content: Content<'_>,
+    ) -> Option<Arc<Self>> {
+        let Content { ttl, facts, records, counts, plain_len, extras } = content;
+        let some =
+            extras.wildcard.is_some() || extras.last_good.is_some() || extras.subnet.is_some();
         let head = Head {
             hash: key.hash,
             space: space.map_or(0, Space::number),
-            stored: now,
+            expires: (now.0 as i64).saturating_add(left.saturating_mul(SECOND)),
             ttl,
             qtype: key.qtype,
             class: key.class,
@@ -152,7 +220,7 @@ impl Entry {
             name_len: key.name.len() as u8,
             counts,
             used: (key.name.len() + records.len()) as u32,
-            plain_len: reply.plain_len(),
+            plain_len,
             facts,
             turns: AtomicU8::new(0),
             denied: AtomicBool::new(false),
@@ -193,7 +261,14 @@ impl Entry {
             qtype: self.head.qtype,
             class: self.head.class,
             bits: self.head.bits,
+            subnet: self.subnet(),
         }
+    }
+
+    /// The network that it is meant for, if not for all.
+    #[inline]
+    pub(super) fn subnet(&self) -> Option<Subnet> {
+        self.head.extras.as_ref().and_then(|extras| extras.subnet)
     }
 
     /// Whether it is what `key` means in `space`. Compared in full.
@@ -206,6 +281,7 @@ impl Entry {
             && head.class == key.class
             && head.bits == key.bits
             && self.name() == key.name
+            && self.subnet() == key.subnet
     }
 
     /// The space that it was made for.
@@ -232,7 +308,46 @@ impl Entry {
     /// Seconds left; zero or less: expired for so long.
     #[inline]
     pub(super) fn ttl(&self, now: Moment) -> i64 {
-        i64::from(self.head.ttl) - now.since(self.head.stored).as_secs() as i64
+        let left = self.head.expires.saturating_sub(now.0 as i64);
+        // Rounded up: the last second has begun.
+        if left > 0 { (left - 1) / SECOND + 1 } else { left / SECOND }
+    }
+
+    /// Whether it is an answer, and not a count of answers.
+    pub(super) fn is_answer(&self) -> bool {
+        self.head.bits & Key::COUNT == 0
+    }
+
+    /// Whether who asked wanted DNSSEC records.
+    pub(super) fn wants_dnssec(&self) -> bool {
+        self.head.bits & Key::DO != 0
+    }
+
+    /// Whether who asked does its own validation.
+    pub(super) fn checking_disabled(&self) -> bool {
+        self.head.bits & Key::CD != 0
+    }
+
+    /// How many records each section has.
+    pub(super) fn counts(&self) -> [u16; 3] {
+        self.head.counts
+    }
+
+    /// The records, for a message with its question.
+    #[inline]
+    pub(super) fn records(&self) -> &[u8] {
+        &self.bytes[usize::from(self.head.name_len)..self.head.used as usize]
+    }
+
+    /// The wildcard that the answer was made from.
+    pub(super) fn wildcard(&self) -> Option<&str> {
+        self.head.extras.as_ref()?.wildcard.as_deref()
+    }
+
+    /// Its records as a whole message.
+    pub(super) fn message(&self) -> Vec<u8> {
+        let key = (self.name(), self.head.qtype, self.head.class);
+        message(key, self.head.counts, self.records())
     }
 
     /// The octets it costs.
@@ -266,13 +381,19 @@ impl Entry {
         self.head.turns.store(old.head.turns.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
+    /// Whether it is an answer for this client.
+    pub(super) fn is_for(&self, query: &Query) -> bool {
+        self.subnet().is_none_or(|subnet| {
+            super::subnet::source(query).is_some_and(|asked| subnet.covers(&asked.source))
+        })
+    }
+
     /// Writes it into `reply`, which has the same question, with `ttl` on every record. AD goes to
     /// who asked for it (RFC 6840 section 5.8).
     #[inline]
     pub(super) fn write(&self, ttl: u32, query: &mut Query, reply: &mut Reply) {
         let head = &self.head;
-        let records = &self.bytes[usize::from(head.name_len)..head.used as usize];
-        reply.load_trusted(records, head.counts, head.plain_len);
+        reply.load_trusted(self.records(), head.counts, head.plain_len);
         reply.set_rcode(head.facts.rcode);
         reply.set_authoritative(head.facts.authoritative);
         reply.recursion_available = head.facts.recursion_available;
@@ -302,6 +423,11 @@ impl Entry {
 
     pub(super) fn set_denied(&self) {
         self.head.denied.store(true, Ordering::Release);
+    }
+
+    /// Counts one more of what it is a count of; how many there were before.
+    pub(super) fn count(&self) -> u32 {
+        self.head.hits.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Counts a hit; how many there were without a gap of more than `gap` between two. Two workers
@@ -347,6 +473,21 @@ impl Entry {
     pub(super) fn end_renewal(&self, now: Moment, pause: Duration) {
         self.head.renew_at.store(now.plus(pause).0, Ordering::Relaxed);
     }
+}
+
+/// A message of these records with this question.
+pub(super) fn message(
+    (name, qtype, class): (&[u8], Rtype, Class),
+    counts: [u16; 3],
+    records: &[u8],
+) -> Vec<u8> {
+    let mut message = vec![0, 0, 0x80, 0, 0, 1];
+    counts.iter().for_each(|count| message.extend_from_slice(&count.to_be_bytes()));
+    message.extend_from_slice(name);
+    message.extend_from_slice(&qtype.0.to_be_bytes());
+    message.extend_from_slice(&class.0.to_be_bytes());
+    message.extend_from_slice(records);
+    message
 }
 
 /// Puts an entry of up to `N` bytes into one allocation.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use wire::{Class, Query, Rtype, hash};
 
 use super::entry::{Key, Mixed};
+use super::subnet;
 
 /// Questions that may wait for the same answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
@@ -45,6 +46,21 @@ struct Rest {
     datagram: bool,
     /// Without RD an upstream may know nothing.
     recursion: bool,
+    /// Zero, or which of a few lanes the client's network is in. An answer may be meant for one
+    /// network, but a question that anybody may multiply by as many networks as there are would be
+    /// forged an answer to before long.
+    lane: u8,
+}
+
+/// Questions for the same name and type, from different networks, that go upstream at the same time.
+const LANES: u64 = 16;
+
+fn lane(query: &Query) -> u8 {
+    subnet::source(query).map_or(0, |asked| {
+        let octets = asked.source.octets().iter();
+        let mixed = octets.fold(0, |mixed, &octet| hash::mix(mixed, u64::from(octet)));
+        1 + (mixed % LANES) as u8
+    })
 }
 
 impl Rest {
@@ -55,11 +71,13 @@ impl Rest {
             bits: key.bits,
             datagram: query.transport.is_datagram(),
             recursion: query.recursion_desired(),
+            lane: lane(query),
         }
     }
 
     fn hash(self, key: &Key<'_>) -> u64 {
-        hash::mix(key.hash, u64::from(self.datagram) << 1 | u64::from(self.recursion))
+        let flags = u64::from(self.datagram) << 1 | u64::from(self.recursion);
+        hash::mix(key.hash, u64::from(self.lane) << 2 | flags)
     }
 }
 

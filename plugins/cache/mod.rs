@@ -6,13 +6,16 @@
 //! It never stores a query's EDNS options, truncated replies, transfers or notifications, and never
 //! takes two questions for the same because their hashes are.
 
+mod admin;
 mod ask;
 mod classify;
 mod config;
 mod counts;
 mod entry;
 mod flight;
+mod snapshot;
 mod store;
+mod subnet;
 #[cfg(test)]
 mod tests;
 
@@ -21,14 +24,14 @@ use std::sync::atomic::AtomicUsize;
 
 use chain::memory::Memory;
 use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
-use corefile::{Diagnostics, Directive};
+use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::edns::{ede, option};
 use wire::{Moment, Opcode, Rcode};
 
 use ask::{Handed, Outcome, cached_failure};
 use config::{Config, Stale};
 use counts::Counts;
-use entry::{Entry, Key};
+use entry::Entry;
 use flight::Flights;
 use store::{Found, Shared, Store};
 
@@ -43,7 +46,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);
-        let cache = Cache::new(config, setup);
+        let cache = Cache::new(config, setup)?;
         setup.link(cache);
     }
     Ok(())
@@ -63,16 +66,30 @@ struct Cache {
 }
 
 impl Cache {
-    fn new(config: Config, setup: &mut Setup<'_>) -> Self {
+    fn new(config: Config, setup: &mut Setup<'_>) -> Result<Self, Diagnostic> {
         let memory = || setup.world.service::<Memory>();
         let shared = kept(setup, "cache", || Shared::new(memory()));
-        let store = kept(setup, identity(&config, setup), || Store::new(&shared, &config));
+        let store =
+            kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
+        if let Some(admin) = &config.admin {
+            admin::open(admin, &shared, setup)?;
+        }
+        if let Some(snapshot) = &config.snapshot {
+            let identity = identity(&config, setup);
+            let key =
+                format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.world.fingerprint);
+            let owner: Arc<String> = kept(setup, key, || identity.clone());
+            if *owner != identity {
+                return Err(snapshot::taken(snapshot));
+            }
+            snapshot::keep(snapshot, &config, &store, setup);
+        }
         let view = setup.view();
         counts::show_entries(setup.keys, &config.zones_label, view, &store);
         let servers =
             setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
         let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
-        Self {
+        Ok(Self {
             store,
             flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
             counts,
@@ -81,7 +98,7 @@ impl Cache {
             handed: setup.slot(),
             background: Arc::default(),
             config,
-        }
+        })
     }
 
     /// Whether this question can be answered from a cache. A plugin before this one that changes
@@ -109,6 +126,7 @@ impl Cache {
         let ttl =
             if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
         entry.write(ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
     }
 
@@ -116,6 +134,7 @@ impl Cache {
     fn tell_stale(&self, entry: &Entry, stale: Stale, query: &mut Query, reply: &mut Reply) {
         self.counts(query).served_stale.inc(query.worker);
         entry.write(stale.ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
             let code = match entry.facts().rcode {
                 Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
@@ -164,7 +183,7 @@ impl ServeDns for Cache {
         }
         let counts = self.counts(query);
         counts.requests.inc(query.worker);
-        match self.store.find(&Key::of(query), query.now, &self.config) {
+        match self.find(query) {
             Found::Fresh(half, entry) => {
                 counts.hit(half, query);
                 let refresh = self.wants_prefetch(&entry, query.now);

@@ -51,6 +51,8 @@ enum Say {
     Empty,
     /// Only this rcode.
     Code(Rcode),
+    /// An A record with the third octet of the client's network, and for that network alone.
+    Scoped,
     /// No upstream answers.
     Dead,
     /// Cut to fit, unless asked over a stream.
@@ -102,6 +104,14 @@ impl ServeDns for Source {
                 Say::Address(octet, ttl) => {
                     let data = [192, 0, 2, octet];
                     reply.push(Section::Answer, &name, Rtype::A, Class::IN, ttl, &data);
+                }
+                Say::Scoped => {
+                    let asked = query.options().find(|known| known.code == 8).unwrap();
+                    let mut told = asked.data.to_vec();
+                    told[3] = 24;
+                    let data = [192, 0, 2, told[6]];
+                    reply.opt.push(8, &told);
+                    reply.push(Section::Answer, &name, Rtype::A, Class::IN, 60, &data);
                 }
                 Say::NameError(ttl) => {
                     let data = [wire("ns."), wire("host."), vec![0; 20]].concat();

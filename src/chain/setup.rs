@@ -46,8 +46,16 @@ pub trait Resolve: Send + Sync + 'static {
 /// A request to one of the server's HTTP endpoints.
 #[derive(Clone, Debug, Default)]
 pub struct HttpRequest {
+    /// `GET`, `POST` and so on.
+    pub method: String,
     /// What follows the `?`.
     pub query: String,
+    /// The `Host` header.
+    pub host: String,
+    /// The `Origin` header: set by browsers.
+    pub origin: String,
+    /// The `Authorization` header.
+    pub authorization: String,
     /// The `Accept` header.
     pub accept: String,
     /// What the client sent; read only for an [`HttpHandler::Later`], and bounded.

@@ -10,6 +10,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Look at a Corefile without serving it.
     Check(CheckOptions),
+    /// Ask a running server about its caches.
+    Cache(CacheOptions),
     /// Tell the flags: `-help`, on stderr as Go programs do.
     Usage,
     /// Explain the program, or one plugin.
@@ -52,11 +54,66 @@ pub(crate) struct CheckOptions {
     pub(crate) port: u16,
 }
 
+/// What to do with what a server has cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheAction {
+    /// Name the entries.
+    List,
+    /// The same with their records.
+    Show,
+    /// Forget them.
+    Flush,
+}
+
+/// `catena cache`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CacheOptions {
+    /// `list`, `show` or `flush`.
+    pub(crate) action: CacheAction,
+    /// `name`, `suffix`, `type`, `limit` and `all`, as given.
+    pub(crate) filter: Vec<(&'static str, String)>,
+    /// `--server`.
+    pub(crate) server: String,
+    /// `--token-file`.
+    pub(crate) token_file: Option<String>,
+    /// `--json`.
+    pub(crate) json: bool,
+}
+
+impl CacheOptions {
+    /// What to ask the server for.
+    pub(crate) fn path(&self) -> String {
+        let action = match self.action {
+            CacheAction::List => "list",
+            CacheAction::Show => "show",
+            CacheAction::Flush => "flush",
+        };
+        let pairs = self.filter.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
+        format!("/cache/{action}?{}", pairs.collect::<Vec<_>>().join("&"))
+    }
+}
+
+/// Text for a URL.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._*".contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            let _ = write!(out, "%{octet:02X}");
+        }
+    }
+    out
+}
+
 /// Why the arguments cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// A flag that is not known, or lacks its value: exit 2 and the usage.
     Flag(String),
+    /// Mistakes of `catena cache`: exit 2 and its usage.
+    Cache(String),
     /// Words that are no flags: exit 1.
     Extra(Vec<String>),
 }
@@ -79,18 +136,34 @@ Usage of catena:
     \tShow version
 ";
 
+const CACHE_USAGE: &str = "\
+Usage of catena cache:
+  list [--name NAME] [--suffix ZONE] [--type TYPE] [--limit N]
+  show (--name NAME | --suffix ZONE) [--type TYPE] [--limit N]
+  flush (--name NAME | --suffix ZONE | --type TYPE | --all)
+and
+  --server ADDRESS
+    \tWhere `cache { admin }` listens (default \"127.0.0.1:8953\")
+  --token-file FILE
+    \tThe file with its token
+  --json
+    \tWhat the server says, as it says it
+";
+
 /// The usage, and what CoreDNS does not have.
 pub(crate) fn usage() -> String {
     format!(
         "{USAGE}\nOf CoreDNS after 1.14:\n  -log-format string\n    \tFormat of the log, text or json (default \"text\")\n\nCommands:\n  check [-conf FILE] [-p PORT] [--format text|json]\n    \tLook for \
          mistakes in a Corefile: exit 0 if it can be served, 1 if not\n  help [PLUGIN]\n    \tShow \
-         this text, or a plugin's manual\n"
+         this text, or a plugin's manual\n  cache list|show|flush [--name NAME] [--suffix ZONE] [--type \
+         TYPE]\n    \tWhat a running server has cached: `catena cache --help`\n"
     )
 }
 
 /// Understands the arguments.
 pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
     match argv.first().map(String::as_str) {
+        Some("cache") => return parse_cache(&argv[1..]),
         Some("check") => return parse_check(&argv[1..]),
         Some("help") => return Ok(Command::Help(argv.get(1).cloned())),
         _ => {}
@@ -118,6 +191,59 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
         () if plugins => Command::Plugins,
         () => Command::Run(run),
     })
+}
+
+fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
+    let wrong = |problem: String| Wrong::Cache(problem);
+    let action = match argv.first().map(String::as_str) {
+        Some("list") => CacheAction::List,
+        Some("show") => CacheAction::Show,
+        Some("flush") => CacheAction::Flush,
+        Some("-h" | "-help" | "--help") => return Err(wrong(String::new())),
+        Some(other) => return Err(wrong(format!("`{other}` is nothing that can be done"))),
+        None => return Err(wrong("say list, show or flush".to_owned())),
+    };
+    let mut cache = CacheOptions {
+        action,
+        filter: Vec::new(),
+        server: "127.0.0.1:8953".to_owned(),
+        token_file: None,
+        json: false,
+    };
+    let extra = flags(&argv[1..], |name, value| {
+        const FILTERS: [&str; 4] = ["name", "suffix", "type", "limit"];
+        if let Some(known) = FILTERS.into_iter().find(|known| *known == name) {
+            let text = value.text(name)?;
+            cache.filter.push((known, text));
+            return Ok(());
+        }
+        match name {
+            "all" if value.truth(name)? => cache.filter.push(("all", String::new())),
+            "all" => {}
+            "server" => cache.server = value.text(name)?,
+            "token-file" => cache.token_file = Some(value.text(name)?),
+            "json" => cache.json = value.truth(name)?,
+            _ => return Err(unknown(name)),
+        }
+        Ok(())
+    });
+    let extra = extra.map_err(|problem| match problem {
+        Wrong::Flag(problem) => Wrong::Cache(problem),
+        other => other,
+    })?;
+    if let Some(word) = extra.first() {
+        return Err(wrong(format!("`{word}` is too much: names stand behind --name or --suffix")));
+    }
+    let says = |keys: &[&str]| cache.filter.iter().any(|(key, _)| keys.contains(key));
+    match action {
+        CacheAction::Show if !says(&["name", "suffix"]) => {
+            Err(wrong("say what to show: --name or --suffix".to_owned()))
+        }
+        CacheAction::Flush if !says(&["name", "suffix", "type", "all"]) => {
+            Err(wrong("say what to forget: --name, --suffix, --type or --all".to_owned()))
+        }
+        _ => Ok(Command::Cache(cache)),
+    }
 }
 
 fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
@@ -217,6 +343,14 @@ pub(crate) fn refuse(wrong: &Wrong) -> ExitCode {
             eprint!("{problem}\n{USAGE}");
             ExitCode::from(2)
         }
+        Wrong::Cache(problem) if problem.is_empty() => {
+            eprint!("{CACHE_USAGE}");
+            ExitCode::SUCCESS
+        }
+        Wrong::Cache(problem) => {
+            eprint!("{problem}\n{CACHE_USAGE}");
+            ExitCode::from(2)
+        }
         Wrong::Extra(words) => {
             eprintln!("extra command line arguments: [{}]", words.join(" "));
             ExitCode::from(1)
@@ -268,6 +402,36 @@ mod tests {
         assert_eq!(parse_line("extra"), Err(Wrong::Extra(vec!["extra".into()])));
         assert!(parse_line("-p x").is_err());
         assert!(parse_line("-quiet=maybe").is_err());
+    }
+
+    #[test]
+    fn cache_says_what_to_do_with_what() {
+        let path = |line: &str| match parse_line(line) {
+            Ok(Command::Cache(options)) => (options.path(), options.server),
+            other => panic!("{line}: {other:?}"),
+        };
+        let usual = "127.0.0.1:8953".to_owned();
+        assert_eq!(path("cache list"), ("/cache/list?".to_owned(), usual.clone()));
+        assert_eq!(
+            path("cache show --name a\\.b.example. -type=A"),
+            ("/cache/show?name=a%5C.b.example.&type=A".to_owned(), usual.clone())
+        );
+        assert_eq!(
+            path("cache flush --all --server [::1]:9"),
+            ("/cache/flush?all=".to_owned(), "[::1]:9".to_owned())
+        );
+        for wrong in [
+            "cache",
+            "cache drop",
+            "cache flush",
+            "cache show --type A",
+            "cache list www",
+            "cache list --nam x",
+            "cache list --name",
+            "cache flush --all=false",
+        ] {
+            assert!(matches!(parse_line(wrong), Err(Wrong::Cache(_))), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line: what to do, done.
 
 mod args;
+mod cache;
 mod check;
 mod help;
 mod run;
@@ -19,6 +20,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let argv: Vec<String> = std::env::args().skip(1).collect();
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),
+        Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),
         Ok(Command::Help(topic)) => help::help(registry, topic.as_deref()),

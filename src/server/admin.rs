@@ -158,14 +158,17 @@ async fn answer(
     request: Request<Incoming>,
     busy: &AtomicBool,
 ) -> Response<Full<Bytes>> {
+    let header = |name| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
     let mut asked = HttpRequest {
+        method: request.method().to_string(),
         query: request.uri().query().unwrap_or_default().to_owned(),
-        accept: request
-            .headers()
-            .get(hyper::header::ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
+        accept: header(hyper::header::ACCEPT),
+        host: header(hyper::header::HOST),
+        origin: header(hyper::header::ORIGIN),
+        authorization: header(hyper::header::AUTHORIZATION),
         body: Vec::new(),
     };
     let reply = match handler {

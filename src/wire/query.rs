@@ -55,7 +55,7 @@ impl Transport {
 }
 
 /// The family of the client's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Family {
     /// IPv4.

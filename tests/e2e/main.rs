@@ -1,6 +1,7 @@
 //! The real program over real sockets: few tests, for what cannot be seen from inside.
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+mod cache;
 mod cli;
 mod commands;
 mod files;

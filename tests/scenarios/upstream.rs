@@ -204,9 +204,10 @@ impl Upstream {
             | reply.rcode().0;
         if query.edns().is_some() {
             // What the query's options are can then be seen in the reply.
-            let options = match self.way("echo") {
-                Some(_) => query.options().flat_map(|option| option_bytes(&option)).collect(),
-                None => Vec::new(),
+            let options = match (self.way("echo"), self.way("scope")) {
+                (Some(_), _) => query.options().flat_map(|option| option_bytes(&option)).collect(),
+                (None, Some(bits)) => scoped(&query, bits),
+                (None, None) => Vec::new(),
             };
             reply.push_opt(1232, 0, query.wants_dnssec(), &options);
         }
@@ -258,6 +259,18 @@ impl Upstream {
         }
         if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN }
     }
+}
+
+/// The client subnet option of the query, with the scope that the answer is meant for.
+fn scoped(query: &Query, bits: &str) -> Vec<u8> {
+    let subnets = query.options().filter(|option| option.code == 8);
+    subnets
+        .flat_map(|option| {
+            let mut bytes = option_bytes(&option);
+            bytes[4 + 3] = bits.parse().expect("a number of bits");
+            bytes
+        })
+        .collect()
 }
 
 fn option_bytes(option: &wire::EdnsOption<'_>) -> Vec<u8> {

@@ -8,17 +8,23 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::{Moment, Rcode};
 
 use super::config::{Config, Half};
 use super::entry::{Entry, Key};
-pub(super) use shared::{Evicted, Shared, Space};
+use super::subnet::Lengths;
+pub(super) use shared::{About, Evicted, Shared, Space};
 
 /// Answers and denials of a block. Kept over a reload.
 pub(super) struct Store {
     success: Space,
     denial: Space,
+    /// Of what networks there may be answers of their own.
+    pub(super) lengths: Lengths,
+    /// Nobody asked yet whether it is new.
+    new: AtomicBool,
 }
 
 /// What a look into the cache gave.
@@ -33,9 +39,27 @@ pub(super) enum Found {
 
 impl Store {
     /// Places in `shared` as many as the capacities say.
-    pub(super) fn new(shared: &Arc<Shared>, config: &Config) -> Self {
-        let space = |half: Half| shared.space(config.limits(half).capacity);
-        Self { success: space(Half::Success), denial: space(Half::Denial) }
+    pub(super) fn new(shared: &Arc<Shared>, config: &Config, view: &str) -> Self {
+        let space = |half: Half| {
+            let (zones, view) = (config.zones_label.clone(), view.to_owned());
+            shared.space(config.limits(half).capacity, About { half, zones, view })
+        };
+        Self {
+            success: space(Half::Success),
+            denial: space(Half::Denial),
+            lengths: Lengths::default(),
+            new: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether it is new, to the first who asks.
+    pub(super) fn is_new(&self) -> bool {
+        self.new.swap(false, Ordering::Relaxed)
+    }
+
+    /// Octets that its capacities stand for.
+    pub(super) fn asked(&self) -> u64 {
+        self.success.asked().saturating_add(self.denial.asked())
     }
 
     /// Where one half lies.

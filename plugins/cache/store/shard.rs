@@ -255,6 +255,18 @@ impl Shard {
         self.entries[at as usize].take()
     }
 
+    /// All entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().flatten()
+    }
+
+    /// Takes those out that `goes` says yes to.
+    pub(super) fn remove_where(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let goes = |at: &u32| self.entries[*at as usize].as_ref().is_some_and(|entry| goes(entry));
+        let gone: Vec<u32> = (0..self.entries.len() as u32).filter(goes).collect();
+        gone.into_iter().filter_map(|at| self.remove_at(at)).collect()
+    }
+
     /// Takes all entries of a space out; the octets they had.
     pub(super) fn clear(&mut self, space: u32) -> u64 {
         let mut octets = 0;

@@ -4,12 +4,14 @@
 //! what one block keeps no other ever sees. A space has places for so many entries; the octets of all
 //! spaces together are bounded. A block that goes gives its room back.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use chain::memory::{Holder, Memory};
 use wire::hash::mix;
 
+use super::super::config::Half;
 use super::super::entry::{Entry, Key};
 use super::shard::Shard;
 
@@ -34,6 +36,15 @@ pub(in crate::cache) struct Shared {
 struct Numbers {
     next: u32,
     free: Vec<u32>,
+    about: HashMap<u32, Arc<About>>,
+}
+
+/// What a person knows a space by.
+#[derive(Clone, Debug)]
+pub(in crate::cache) struct About {
+    pub(in crate::cache) half: Half,
+    pub(in crate::cache) zones: String,
+    pub(in crate::cache) view: String,
 }
 
 /// How many entries a space has.
@@ -69,12 +80,13 @@ impl Shared {
     }
 
     /// A new space for `capacity` entries.
-    pub(in crate::cache) fn space(self: &Arc<Self>, capacity: u64) -> Space {
+    pub(in crate::cache) fn space(self: &Arc<Self>, capacity: u64, about: About) -> Space {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let number = numbers.free.pop().unwrap_or_else(|| {
             numbers.next += 1;
             numbers.next
         });
+        numbers.about.insert(number, Arc::new(about));
         drop(numbers);
         let octets = capacity.saturating_mul(PLACE);
         self.asked.fetch_add(octets, Ordering::Relaxed);
@@ -91,6 +103,37 @@ impl Shared {
     fn bound(&self) -> u64 {
         let asked = self.asked.load(Ordering::Relaxed);
         self.memory.as_ref().map_or(asked, |memory| memory.for_stores().min(asked))
+    }
+
+    /// Shows entries of all blocks until `show` says no.
+    pub(in crate::cache) fn each(&self, mut show: impl FnMut(&Arc<Entry>, &About) -> bool) {
+        let about = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).about.clone();
+        for index in 0..SHARDS {
+            let part: Vec<Arc<Entry>> = self.part(index, |_| true);
+            let known = |entry: Arc<Entry>| Some((about.get(&entry.space())?, entry));
+            for (about, entry) in part.into_iter().filter_map(known) {
+                if !show(&entry, about) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The entries of one shard that `which` says yes to.
+    fn part(&self, index: usize, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let shard = self.shards[index].read().unwrap_or_else(PoisonError::into_inner);
+        shard.entries().filter(|entry| which(entry)).cloned().collect()
+    }
+
+    /// Forgets the entries of all blocks that `which` says yes to; how many answers that were.
+    pub(in crate::cache) fn forget(&self, which: impl Fn(&Entry) -> bool) -> usize {
+        let mut answers = 0;
+        for index in 0..SHARDS {
+            let gone = self.write(index).remove_where(&which);
+            self.add(-(gone.iter().map(|entry| entry.octets() as i64).sum::<i64>()));
+            answers += gone.iter().filter(|entry| entry.is_answer()).count();
+        }
+        answers
     }
 
     #[inline]
@@ -191,6 +234,21 @@ impl Space {
         self.tally.entries.load(Ordering::Relaxed)
     }
 
+    /// Octets that its places stand for.
+    pub(in crate::cache) fn asked(&self) -> u64 {
+        self.octets
+    }
+
+    /// In how many parts its entries are handed out.
+    pub(in crate::cache) const fn parts() -> usize {
+        SHARDS
+    }
+
+    /// The entries of one part.
+    pub(in crate::cache) fn part(&self, index: usize) -> Vec<Arc<Entry>> {
+        self.shared.part(index, |entry| entry.space() == self.number)
+    }
+
     #[inline]
     fn hash(&self, key: &Key<'_>) -> u64 {
         mix(key.hash, u64::from(self.number))
@@ -242,6 +300,7 @@ impl Drop for Space {
         }
         self.shared.asked.fetch_sub(self.octets, Ordering::Relaxed);
         let mut numbers = self.shared.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.about.remove(&self.number);
         numbers.free.push(self.number);
     }
 }

@@ -1,7 +1,7 @@
 //! The shared store by itself.
 
 use super::*;
-use crate::cache::entry::{Extras, Facts};
+use crate::cache::entry::{Content, Extras, Facts};
 use chain::memory::Memory;
 use wire::{Class, Query, Reply, Rtype};
 
@@ -17,7 +17,14 @@ impl Asked {
     }
 
     fn key(&self) -> Key<'_> {
-        Key { hash: self.hash, name: &self.name, qtype: Rtype::A, class: Class::IN, bits: 0 }
+        Key {
+            hash: self.hash,
+            name: &self.name,
+            qtype: Rtype::A,
+            class: Class::IN,
+            bits: 0,
+            subnet: None,
+        }
     }
 }
 
@@ -31,8 +38,8 @@ fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
         };
     }
     EMPTY.with(|reply| {
-        let (facts, extras) = (Facts::default(), Extras::default());
-        Entry::new(&asked.key(), Some(space), Moment(0), 300, facts, reply, extras).unwrap()
+        let content = Content::of(reply, 300, Facts::default(), Extras::default());
+        Entry::new(&asked.key(), Some(space), Moment(0), content).unwrap()
     })
 }
 
@@ -48,6 +55,11 @@ fn ask(space: &Space, number: u64) -> bool {
 
 fn shared() -> Arc<Shared> {
     Shared::new(None)
+}
+
+fn space(shared: &Arc<Shared>, capacity: u64) -> Space {
+    let about = About { half: Half::Success, zones: ".".into(), view: String::new() };
+    shared.space(capacity, about)
 }
 
 /// Pseudo-random numbers, the same in every run.
@@ -74,7 +86,7 @@ const CAPACITY: u64 = 9_984;
 /// names that nobody asks for twice.
 fn hit_rate(names: u64, scan: u64, zipf: bool) -> f64 {
     let shared = shared();
-    let space = shared.space(CAPACITY);
+    let space = space(&shared, CAPACITY);
     let mut dice = Dice(7);
     // Each was asked for once when the scan begins.
     let warm = (0..HOT).filter(|&name| ask(&space, name)).count();
@@ -104,7 +116,7 @@ fn a_scan_leaves_the_names_in_use_alone() {
 #[test]
 fn what_is_asked_for_again_is_learnt_during_a_scan() {
     let shared = shared();
-    let space = shared.space(CAPACITY);
+    let space = space(&shared, CAPACITY);
     let passing = (0..20_000).filter(|&name| ask(&space, 1_000_000 + name)).count();
     assert_eq!(passing, 0, "the cache is full of names that come once");
     let mut dice = Dice(1);
@@ -125,7 +137,7 @@ fn what_is_asked_for_again_is_learnt_during_a_scan() {
 #[test]
 fn blocks_never_see_each_others_entries() {
     let shared = shared();
-    let (one, two) = (shared.space(1024), shared.space(1024));
+    let (one, two) = (space(&shared, 1024), space(&shared, 1024));
     let asked = Asked::new(1);
     one.insert(entry(&asked, &one));
     assert!(one.get(&asked.key()).is_some());
@@ -139,7 +151,7 @@ fn blocks_never_see_each_others_entries() {
 #[test]
 fn a_block_has_its_capacity_and_no_more() {
     let shared = shared();
-    let (small, large) = (shared.space(1024), shared.space(10_000));
+    let (small, large) = (space(&shared, 1024), space(&shared, 10_000));
     for name in 0..20_000 {
         ask(&small, name);
         ask(&large, name);
@@ -152,7 +164,7 @@ fn a_block_has_its_capacity_and_no_more() {
 #[test]
 fn a_block_that_goes_gives_its_room_back() {
     let shared = shared();
-    let (stays, goes) = (shared.space(1024), shared.space(1024));
+    let (stays, goes) = (space(&shared, 1024), space(&shared, 1024));
     for name in 0..500 {
         ask(&stays, name);
         ask(&goes, name);
@@ -162,7 +174,7 @@ fn a_block_that_goes_gives_its_room_back() {
     drop(goes);
     assert_eq!(shared.octets() * 2, held);
     assert_eq!(stays.len(), 500);
-    let next = shared.space(1024);
+    let next = space(&shared, 1024);
     assert_eq!((next.number(), next.len()), (number, 0));
     assert!(next.get(&Asked::new(1).key()).is_none(), "nothing is left of the one before");
 }
@@ -171,7 +183,7 @@ fn a_block_that_goes_gives_its_room_back() {
 fn all_blocks_together_are_bounded() {
     let memory = Arc::new(Memory::new(2 << 20));
     let shared = Shared::new(Some(memory));
-    let (one, two) = (shared.space(CAPACITY), shared.space(CAPACITY));
+    let (one, two) = (space(&shared, CAPACITY), space(&shared, CAPACITY));
     let mut gone = 0;
     for name in 0..CAPACITY {
         gone += one.insert(entry(&Asked::new(name), &one)).any;
@@ -189,7 +201,7 @@ fn all_blocks_together_are_bounded() {
 fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
     let memory = Arc::new(Memory::new(8 << 20));
     let shared = Shared::new(Some(memory));
-    let (used, scanned) = (shared.space(CAPACITY), shared.space(1_000_000));
+    let (used, scanned) = (space(&shared, CAPACITY), space(&shared, 1_000_000));
     let mut dice = Dice(5);
     for name in 0..HOT {
         ask(&used, name);
@@ -209,7 +221,7 @@ fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
 fn entries_go_when_memory_gets_short() {
     let memory = Arc::new(Memory::new(64 << 20));
     let shared = Shared::new(Some(Arc::clone(&memory)));
-    let space = shared.space(CAPACITY);
+    let space = space(&shared, CAPACITY);
     (0..CAPACITY / 2).for_each(|name| assert!(!ask(&space, name)));
     let used = (0..500).filter(|&name| ask(&space, name)).count();
     assert_eq!((used, memory.held()), (500, shared.octets()));
@@ -219,4 +231,28 @@ fn entries_go_when_memory_gets_short() {
     let left = (0..500).filter(|&name| space.peek(&Asked::new(name).key()).is_some()).count();
     assert!(left > 490, "{left} of those that are in use");
     assert!(space.len() > CAPACITY as usize / 9, "and no more went than had to");
+}
+
+#[test]
+fn what_is_there_is_shown_and_forgotten() {
+    let shared = shared();
+    let (one, two) = (space(&shared, 1024), space(&shared, 1024));
+    for name in 0..300 {
+        ask(&one, name);
+        ask(&two, name);
+    }
+    let mut seen = 0;
+    shared.each(|_, about| {
+        seen += usize::from(about.zones == ".");
+        seen < 450
+    });
+    assert_eq!(seen, 450, "until it is enough");
+    let parts = (0..Space::parts()).map(|part| one.part(part).len());
+    assert_eq!(parts.sum::<usize>(), 300, "those of one block");
+    let asked = Asked::new(7);
+    assert_eq!(shared.forget(|entry| entry.key().name == asked.name), 2);
+    assert_eq!((one.len(), two.len()), (299, 299));
+    assert_eq!(shared.forget(|_| true), 598);
+    assert_eq!((shared.octets(), one.len()), (0, 0));
+    assert!(!ask(&one, 7) && ask(&one, 7), "and it goes on");
 }

@@ -152,3 +152,39 @@ async fn lookups_of_our_own_do_not_wait_for_others() {
     assert_eq!([&*one, &*two], ["NOERROR 1@300"; 2]);
     assert_eq!(block.asked(), 2, "or a loop of aliases would wait for itself");
 }
+
+/// A question from 10.0.N.0/24.
+fn question_within(third: u8) -> Query {
+    let mut bytes = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    bytes.extend(wire("a."));
+    bytes.extend([0, 1, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11]);
+    bytes.extend([0, 8, 0, 7, 0, 1, 24, 0, 10, 0, third]);
+    let mut query = Query::new();
+    query.receive(&bytes).unwrap();
+    query.now = time::now();
+    query
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_one_network_is_shared_within_it_only() {
+    for lines in [&["cache"][..], &["cache", "ecs"]] {
+        let block = block(lines);
+        block.says(Say::Scoped).delay(Duration::from_millis(20));
+        // More networks than may ask at the same time, each with three clients.
+        let all: Vec<_> = (0..120u8)
+            .map(|number| {
+                let (chain, third) = (Arc::clone(&block.chain), number / 3);
+                let query = question_within(third);
+                tokio::task::spawn(async move { (third, show(&serve(&chain, query).await.0)) })
+            })
+            .collect();
+        for one in all {
+            let (third, answer) = one.await.unwrap();
+            assert!(answer.starts_with(&format!("NOERROR {third}@60")), "{third}: {answer}");
+        }
+        assert!(block.asked() >= 40, "{}", block.asked());
+        if lines.len() > 1 {
+            assert_eq!(block.asked(), 40, "what is kept is not asked for again");
+        }
+    }
+}

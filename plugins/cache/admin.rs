@@ -1,0 +1,323 @@
+//! What is cached, shown and forgotten over HTTP: `/cache/list`, `/cache/show` and `/cache/flush`.
+//!
+//! They speak JSON, about the caches of all blocks, and `catena cache` is who asks. Without a token they
+//! are open on loopback addresses only, and never to pages in a browser there.
+
+use std::sync::Arc;
+
+use chain::{Clock, HttpReply, HttpRequest, Setup};
+use corefile::{Diagnostic, Span, Token};
+use serde_json::{Value, json};
+use wire::{Name, Rtype, name};
+
+use super::entry::Entry;
+use super::store::Shared;
+
+/// Where it listens unless the Corefile says something else.
+pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:8953";
+/// Entries that one reply has at most, and has unless more are asked for.
+const MOST: usize = 100_000;
+const USUAL: usize = 1_000;
+/// A shorter token can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// `admin [ADDRESS [TOKEN_FILE]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Admin {
+    pub(super) address: String,
+    pub(super) span: Span,
+    pub(super) token: Option<Token>,
+}
+
+/// Opens the endpoint.
+///
+/// # Errors
+/// The address is none, or not a loopback address and there is no token; the token's file cannot be
+/// read, or has none.
+pub(super) fn open(
+    admin: &Admin,
+    shared: &Arc<Shared>,
+    setup: &mut Setup<'_>,
+) -> Result<(), Diagnostic> {
+    let Admin { address, span, token } = admin;
+    let token = token.as_ref().map(|token| read_token(token, setup)).transpose()?;
+    let bound = Setup::http_address(address)
+        .map_err(|problem| Diagnostic::error(*span, format!("`{address}`: {problem}")))?;
+    if token.is_none() && !bound.ip().is_loopback() {
+        return Err(Diagnostic::error(*span, format!("`{address}` is open to others"))
+            .label("expected a loopback address, or a file with a token behind it")
+            .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
+    }
+    let door = Door { token, shared: Arc::clone(shared), clock: setup.world.clock };
+    type Does = fn(&Door, &Filter) -> Value;
+    let list: Does = |door, filter| door.list(filter, false);
+    let show: Does = |door, filter| door.list(filter, true);
+    let paths = [("/cache/list", "GET", list), ("/cache/show", "GET", show)];
+    for (path, method, does) in
+        paths.into_iter().chain([("/cache/flush", "POST", Door::flush as Does)])
+    {
+        let door = door.clone();
+        setup.http(address, Some(*span), path, move |request| door.answer(request, method, does));
+    }
+    Ok(())
+}
+
+/// The digest of the token in a file.
+fn read_token(file: &Token, setup: &Setup<'_>) -> Result<[u8; 32], Diagnostic> {
+    let path = setup.path(file);
+    let wrong = |problem: String| {
+        Diagnostic::error(file.span, problem).help(format!(
+            "write a token of at least {SHORTEST_TOKEN} characters to the file, for example with \
+             `head -c 24 /dev/urandom | base64`"
+        ))
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| wrong(format!("cannot read {}: {error}", path.display())))?;
+    match text.trim() {
+        token if token.len() >= SHORTEST_TOKEN => Ok(digest(token)),
+        _ => Err(wrong(format!("the token in {} is too short", path.display()))),
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    let mut octets = [0; 32];
+    octets.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref());
+    octets
+}
+
+/// Who answers.
+#[derive(Clone)]
+struct Door {
+    /// Compared by digest, so that the time it takes tells nothing.
+    token: Option<[u8; 32]>,
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+/// Which entries.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Filter {
+    name: Option<Name>,
+    suffix: Option<Name>,
+    rtype: Option<Rtype>,
+    all: bool,
+    limit: Option<usize>,
+}
+
+impl Door {
+    fn answer(
+        &self,
+        request: &HttpRequest,
+        method: &str,
+        does: fn(&Self, &Filter) -> Value,
+    ) -> HttpReply {
+        if let Some((status, problem)) = self.refuses(request) {
+            let reply = failure(status, problem);
+            return if status == 401 { reply.with("WWW-Authenticate", "Bearer") } else { reply };
+        }
+        if request.method != method {
+            return failure(405, &format!("use {method}"));
+        }
+        match Filter::parse(&request.query) {
+            Err(problem) => failure(400, &problem),
+            Ok(filter) if method == "POST" && filter.is_empty() => {
+                failure(400, "say what to forget: name, suffix, type, or all")
+            }
+            Ok(filter) => json_reply(200, &does(self, &filter)),
+        }
+    }
+
+    /// Why the request is not answered.
+    fn refuses(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
+        if let Some(token) = self.token {
+            let given = request.authorization.strip_prefix("Bearer ").map(str::trim);
+            return (given.map(digest) != Some(token))
+                .then_some((401, "the token is missing or wrong"));
+        }
+        // A page that a browser on this machine shows may send requests to loopback addresses, in its
+        // own name or in one that it made to lead there.
+        let host = request
+            .host
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let host = host.map_or(&*request.host, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let direct = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok();
+        (!direct || !request.origin.is_empty()).then_some((403, "not from a browser"))
+    }
+
+    fn list(&self, filter: &Filter, records: bool) -> Value {
+        let now = (self.clock.now)();
+        let limit = filter.limit.unwrap_or(USUAL).min(MOST);
+        let mut found = Vec::new();
+        let mut more = false;
+        self.shared.each(|entry, about| {
+            if !filter.takes(entry) || !entry.is_answer() {
+                return true;
+            }
+            more = found.len() >= limit;
+            if !more {
+                let ttl = entry.ttl(now);
+                let mut shown = json!({
+                    "name": name::Text(entry.key().name).to_string(),
+                    "type": entry.key().qtype.to_string(),
+                    "class": entry.key().class.to_string(),
+                    "do": entry.wants_dnssec(),
+                    "cd": entry.checking_disabled(),
+                    "kind": about.half.label(),
+                    "zones": about.zones,
+                    "view": about.view,
+                    "rcode": entry.facts().rcode.to_string(),
+                    "ttl": ttl,
+                    "stale": ttl <= 0,
+                    "octets": entry.octets(),
+                });
+                if let Some(subnet) = entry.subnet() {
+                    shown["network"] = subnet.to_string().into();
+                }
+                if records {
+                    shown["records"] = lines(entry, ttl.max(0)).into();
+                }
+                found.push(shown);
+            }
+            !more
+        });
+        json!({ "entries": found, "more": more })
+    }
+
+    fn flush(&self, filter: &Filter) -> Value {
+        json!({ "flushed": self.shared.forget(|entry| filter.takes(entry)) })
+    }
+}
+
+fn json_reply(status: u16, value: &Value) -> HttpReply {
+    HttpReply::new(status, "application/json", format!("{value}\n"))
+        .with("X-Content-Type-Options", "nosniff")
+}
+
+fn failure(status: u16, problem: &str) -> HttpReply {
+    json_reply(status, &json!({ "error": problem }))
+}
+
+/// The records of an entry as lines of a master file.
+fn lines(entry: &Entry, ttl: i64) -> Vec<String> {
+    let message = entry.message();
+    let Ok(message) = wire::Message::new(&message) else { return Vec::new() };
+    let line = |record: Result<wire::Record<'_>, wire::Malformed>| {
+        let record = record.ok()?;
+        let (mut owner, mut rdata) = (wire::NameBuf::new(), Vec::new());
+        record.owner(&mut owner).ok()?;
+        let (at, end) = (record.rdata_at, record.end);
+        wire::rdata::expand(record.rtype, record.message, at, end, &mut rdata).ok()?;
+        let text = zone::master::rdata_to_text(record.rtype, &rdata);
+        let owner = name::Text(owner.as_wire());
+        Some(format!("{owner} {ttl} {} {} {text}", record.class, record.rtype))
+    };
+    message.records().filter_map(line).collect()
+}
+
+impl Filter {
+    /// Reads `name=www.example.org&type=A`.
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut filter = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = decode(value).ok_or_else(|| format!("`{value}` cannot be read"))?;
+            let name = || {
+                let name = Name::from_text(&value);
+                name.map(|name| name.to_lower()).map_err(|_| format!("`{value}` is no name"))
+            };
+            match key {
+                "name" => filter.name = Some(name()?),
+                "suffix" => filter.suffix = Some(name()?),
+                "type" => {
+                    let rtype = Rtype::from_text(&value);
+                    filter.rtype = Some(rtype.ok_or_else(|| format!("`{value}` is no type"))?);
+                }
+                "limit" => {
+                    let limit = value.parse::<usize>();
+                    filter.limit = Some(limit.map_err(|_| format!("`{value}` is no number"))?);
+                }
+                "all" => filter.all = true,
+                _ => return Err(format!("`{key}` is not known: name, suffix, type, all, limit")),
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Whether nothing is said about what to take.
+    fn is_empty(&self) -> bool {
+        *self == Self { limit: self.limit, ..Self::default() }
+    }
+
+    fn takes(&self, entry: &Entry) -> bool {
+        let key = entry.key();
+        self.rtype.is_none_or(|rtype| key.qtype == rtype)
+            && self.name.as_ref().is_none_or(|name| key.name == name.as_wire())
+            && self.suffix.as_ref().is_none_or(|zone| name::is_under(key.name, zone.as_wire()))
+    }
+}
+
+/// Text from a URL.
+fn decode(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |octet: u8| char::from(octet).to_digit(16);
+                (digit(rest.next()?)? * 16 + digit(rest.next()?)?) as u8
+            }
+            octet => octet,
+        });
+    }
+    String::from_utf8(octets).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read() {
+        let filter = Filter::parse("name=WWW.example.org&type=aaaa&limit=7").unwrap();
+        assert_eq!(filter.name.unwrap().to_string(), "www.example.org.");
+        assert_eq!((filter.rtype, filter.limit), (Some(Rtype::AAAA), Some(7)));
+        assert_eq!(Filter::parse("suffix=a%5C.b.org").unwrap().suffix.unwrap().labels().count(), 2);
+        assert!(Filter::parse("limit=3").unwrap().is_empty());
+        assert!(!Filter::parse("all").unwrap().is_empty());
+        for wrong in ["nam=x", "type=X1", "name=a..b", "limit=-1", "name=%zz", "name=%4"] {
+            assert!(Filter::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_is_let_in() {
+        let clock = Clock { now: || wire::Moment(0), unix: |_| 0 };
+        let door = |token: Option<&str>| Door {
+            token: token.map(digest),
+            shared: Shared::new(None),
+            clock,
+        };
+        let request = |host: &str, origin: &str, authorization: &str| HttpRequest {
+            host: host.into(),
+            origin: origin.into(),
+            authorization: authorization.into(),
+            ..HttpRequest::default()
+        };
+        let open = door(None);
+        for host in ["127.0.0.1:8953", "localhost", "[::1]:8953", "[::1]"] {
+            assert_eq!(open.refuses(&request(host, "", "")), None, "{host}");
+        }
+        for (host, origin) in [("evil.example", ""), ("", ""), ("127.0.0.1", "http://evil.example")]
+        {
+            assert_eq!(open.refuses(&request(host, origin, "")).unwrap().0, 403, "{host}");
+        }
+        let locked = door(Some("0123456789abcdef"));
+        assert_eq!(locked.refuses(&request("x", "", "Bearer 0123456789abcdef")), None);
+        for wrong in ["", "Bearer", "Bearer 0123456789abcdeg", "0123456789abcdef"] {
+            assert_eq!(locked.refuses(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");
+        }
+    }
+}

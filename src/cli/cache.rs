@@ -1,0 +1,136 @@
+//! `catena cache`: what a running server has cached, and makes it forget.
+#![expect(clippy::print_stdout, reason = "the entries are what was asked for")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::{Request, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::args::{CacheAction, CacheOptions};
+
+/// A server that has not answered by then does not.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks and tells: exit 0 if there is something to tell, 1 if not or if the server cannot be asked.
+pub(crate) fn cache(options: &CacheOptions) -> ExitCode {
+    match ask(options) {
+        Ok(reply) => tell(options, &reply),
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(options: &CacheOptions, reply: &Value) -> ExitCode {
+    if options.json {
+        println!("{reply}");
+    }
+    if options.action == CacheAction::Flush {
+        if !options.json {
+            println!("{} entries forgotten", reply["flushed"]);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let none = Vec::new();
+    let entries = reply["entries"].as_array().unwrap_or(&none);
+    if !options.json {
+        for entry in entries {
+            println!("{}", line(entry));
+            let records = entry["records"].as_array().into_iter().flatten();
+            records.filter_map(Value::as_str).for_each(|record| println!("    {record}"));
+        }
+        if reply["more"] == true {
+            eprintln!("there are more: narrow it down, or ask for more with --limit");
+        }
+    }
+    if entries.is_empty() {
+        eprintln!("nothing is cached");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// One entry: `www.example.org. A NOERROR ttl=290 success zones=.`.
+fn line(entry: &Value) -> String {
+    let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let mut line = text("name");
+    if text("class") != "IN" {
+        line += &format!(" {}", text("class"));
+    }
+    line += &format!(" {} {} ttl={}", text("type"), text("rcode"), entry["ttl"]);
+    for flag in ["stale", "do", "cd"] {
+        if entry[flag] == true {
+            line += &format!(" {flag}");
+        }
+    }
+    if entry["network"].is_string() {
+        line += &format!(" network={}", text("network"));
+    }
+    line += &format!(" {} zones={}", text("kind"), text("zones"));
+    if !text("view").is_empty() {
+        line += &format!(" view={}", text("view"));
+    }
+    line
+}
+
+fn ask(options: &CacheOptions) -> Result<Value, String> {
+    let token = options.token_file.as_deref().map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.map(|text| text.trim().to_owned())
+            .map_err(|error| format!("cannot read {path}: {error}"))
+    });
+    let token = token.transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let server = &options.server;
+    let (status, body) = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, exchange(options, token)).await })
+        .map_err(|_| format!("{server} does not answer"))??;
+    let reply: Value = serde_json::from_slice(&body)
+        .map_err(|_| format!("{server} answers with status {status}, and not as a cache does"))?;
+    match reply["error"].as_str() {
+        None if status == 200 => Ok(reply),
+        None => Err(format!("{server} answers with status {status}")),
+        Some(problem) if status == 401 => Err(format!(
+            "{server}: {problem}\n  = help: name the file that has it with --token-file"
+        )),
+        Some(problem) => Err(format!("{server}: {problem}")),
+    }
+}
+
+async fn exchange(options: &CacheOptions, token: Option<String>) -> Result<(u16, Bytes), String> {
+    let server = &options.server;
+    let stream = TcpStream::connect(server).await.map_err(|error| {
+        format!(
+            "cannot reach {server}: {error}\n  = help: `cache {{ admin }}` in the Corefile opens the \
+             endpoint; --server says where it is"
+        )
+    })?;
+    let failed = |error: hyper::Error| format!("{server}: {error}");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // It ends with the sender, and its mistakes are the request's.
+    let driver = tokio::spawn(connection);
+    let method = if options.action == CacheAction::Flush { "POST" } else { "GET" };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(options.path())
+        .header(header::HOST, server)
+        .header(header::CONTENT_LENGTH, 0);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let reply = sender.send_request(request).await.map_err(failed)?;
+    let status = reply.status().as_u16();
+    let body = reply.into_body().collect().await.map_err(failed)?.to_bytes();
+    driver.abort();
+    Ok((status, body))
+}
