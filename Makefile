@@ -51,5 +51,6 @@ need-peers:
 
 need-dnspython:
 	@command -v python3 >/dev/null || .ci/install python3 python3
-	@python3 -c 'import dns' 2>/dev/null || .ci/install dnspython python3-dnspython \
-		|| python3 -m pip install --quiet dnspython
+	@python3 -c 'import dns' 2>/dev/null || python3 -m pip install --quiet dnspython 2>/dev/null \
+		|| .ci/install dnspython python3-dnspython
+	@python3 -c 'import dns'

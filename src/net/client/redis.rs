@@ -304,6 +304,9 @@ async fn simulated(
 /// Starts the task that looks whether it is back, unless there is one.
 #[cold]
 fn probe(network: &Arc<Network>, shared: &Arc<Shared>) {
+    if shared.probing.load(Ordering::Relaxed) {
+        return;
+    }
     // A caller outside any runtime cannot start it; the next one will.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     if shared.probing.swap(true, Ordering::Relaxed) {
