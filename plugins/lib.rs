@@ -7,6 +7,7 @@ use chain::Entry::{Built, Known};
 use chain::Registry;
 
 pub mod acl;
+pub mod alternate;
 pub mod any;
 pub mod autopath;
 pub mod bind;
@@ -19,6 +20,7 @@ pub mod dns64;
 pub mod dnstap;
 pub mod erratic;
 pub mod errors;
+pub mod fanout;
 pub mod file;
 pub mod filter;
 pub mod forward;
@@ -100,6 +102,8 @@ pub const REGISTRY: Registry = &[
     // it; above everything that answers.
     Built(&filter::PLUGIN),
     Built(&minimal::PLUGIN),
+    // Not part of CoreDNS itself: outside of all that answer, so it sees what any of them says.
+    Built(&alternate::PLUGIN),
     Built(&template::PLUGIN),
     Known("transfer"),
     Built(&hosts::PLUGIN),
@@ -115,6 +119,8 @@ pub const REGISTRY: Registry = &[
     Known("secondary"),
     Known("etcd"),
     Built(&r#loop::PLUGIN),
+    // Not part of CoreDNS itself.
+    Built(&fanout::PLUGIN),
     Built(&forward::PLUGIN),
     Built(&grpc::PLUGIN),
     Built(&erratic::PLUGIN),

@@ -273,8 +273,15 @@ const COREDNS_METRICS: [&str; 53] = [
 ];
 
 /// What outside plugins export whose directives are understood here.
-const OUTSIDE_METRICS: [&str; 4] =
-    ["redisc_drops_total", "redisc_hits_total", "redisc_misses_total", "redisc_set_errors_total"];
+const OUTSIDE_METRICS: [&str; 7] = [
+    "fanout_request_count_total",
+    "fanout_request_duration_seconds",
+    "fanout_response_rcode_count_total",
+    "redisc_drops_total",
+    "redisc_hits_total",
+    "redisc_misses_total",
+    "redisc_set_errors_total",
+];
 
 #[test]
 fn metrics_have_their_names() {

@@ -53,6 +53,7 @@ impl upstream::Own for Own {
     const NAMES: &'static [&'static str] = &["except", "next", "next_on_nodata"];
 
     fn read(&mut self, option: &Directive) -> Result<(), Diagnostic> {
+        option.no_body()?;
         let mut args = option.args();
         match option.name.as_str() {
             "except" => {

@@ -1,44 +1,34 @@
 //! Whom to ask and how, as plain values. Nothing here looks at files or asks the network.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
-use net::client::Method;
-use wire::{Name, Rcode};
+use wire::Rcode;
 
 use super::breaker::Breaker;
+use super::each::{self, Each, Place};
 use super::hedge::Hedge;
 use super::policy::Policy;
-use super::to::{self, To};
+use super::to::{self, Scheme, To};
 use super::words::{self, some};
 
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
 
-/// The options that every plugin with upstreams has.
+/// The options that every plugin with upstreams has, besides those that may stand for one upstream.
 const OPTIONS: &[&str] = &[
-    "force_tcp",
-    "prefer_udp",
-    "expire",
-    "max_age",
-    "max_idle_conns",
-    "read_timeout",
+    "to",
     "max_fails",
     "max_connect_attempts",
     "policy",
-    "health_check",
     "max_concurrent",
     "hedge",
     "circuit_breaker",
     "failfast_all_unhealthy_upstreams",
     "failover",
-    "source_address",
     "resolver",
     "case_randomization",
-    "tls",
-    "tls_servername",
-    "doh_method",
 ];
 
 /// The plugin whose upstreams they are.
@@ -96,7 +86,9 @@ pub struct Config {
     /// How long a query may take in all; `None`: the usual time.
     pub budget: Option<Duration>,
     /// Whom to ask, as written.
-    pub(crate) to: Vec<To>,
+    pub(crate) to: Vec<Place>,
+    /// How each of them is asked, where it says nothing else.
+    pub each: Each,
     /// Whom to ask where host names among them are.
     pub resolvers: Vec<SocketAddr>,
     /// In which order.
@@ -105,60 +97,20 @@ pub struct Config {
     pub hedge: Option<Hedge>,
     /// Which answers speak against an upstream, if any do.
     pub breaker: Option<Breaker>,
-    /// Over TCP, however the client asked.
-    pub force_tcp: bool,
-    /// Over UDP, however the client asked.
-    pub prefer_udp: bool,
-    /// How long an idle connection is kept.
-    pub expire: Duration,
-    /// How long a connection is used at all; zero: no bound.
-    pub max_age: Duration,
-    /// How many idle connections are kept for an upstream; zero: no bound.
-    pub max_idle_conns: usize,
-    /// How long an upstream may take.
-    pub read_timeout: Duration,
     /// More failed health checks than this, and an upstream is down; zero: never.
     pub max_fails: u32,
-    /// Failed attempts for one query; zero: no bound. `None`: two for each upstream.
+    /// Failed attempts for one query; zero: no bound. `None`: some for each upstream.
     pub max_connect_attempts: Option<u32>,
-    /// How upstreams are checked.
-    pub health: Health,
+    /// How many for each.
+    pub attempts_each: u32,
     /// Queries under way at once; zero: no bound of its own.
     pub max_concurrent: usize,
     /// With which answers the next upstream is asked.
     pub failover: Vec<Rcode>,
     /// Give up at once when all upstreams are down.
     pub failfast: bool,
-    /// The address to ask from.
-    pub source: Option<IpAddr>,
     /// Mix the case of the name asked for, and insist that it comes back so.
     pub case_randomization: bool,
-    /// Whom to trust, and as whom to come, over TLS.
-    pub tls: Tls,
-    /// What the certificates of all upstreams must be for.
-    pub tls_servername: Option<Token>,
-    /// How queries go over HTTPS.
-    pub doh_method: Method,
-}
-
-/// `tls`: the files it names.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// Our certificate and its key.
-    pub identity: Option<(Token, Token)>,
-    /// The authorities to trust instead of the system's.
-    pub ca: Option<Token>,
-}
-
-/// `health_check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Between two checks of an upstream that failed the first.
-    pub interval: Duration,
-    /// RD of the check.
-    pub recursion: bool,
-    /// Whose NS records are asked for.
-    pub domain: Name,
 }
 
 impl Default for Config {
@@ -169,31 +121,18 @@ impl Default for Config {
             most_servers: None,
             budget: None,
             to: Vec::new(),
+            each: Each::default(),
             resolvers: Vec::new(),
             policy: Policy::Random,
             hedge: None,
             breaker: None,
-            force_tcp: false,
-            prefer_udp: false,
-            expire: Duration::from_secs(10),
-            max_age: Duration::ZERO,
-            max_idle_conns: 0,
-            read_timeout: Duration::from_secs(2),
             max_fails: 2,
             max_connect_attempts: None,
-            health: Health {
-                interval: Duration::from_millis(500),
-                recursion: true,
-                domain: Name::root(),
-            },
+            attempts_each: 2,
             max_concurrent: 0,
             failover: Vec::new(),
             failfast: false,
-            source: None,
             case_randomization: false,
-            tls: Tls::default(),
-            tls_servername: None,
-            doh_method: Method::Post,
         }
     }
 }
@@ -217,6 +156,11 @@ pub trait Own {
 }
 
 impl Config {
+    /// What is usual, for the upstreams of `who`.
+    pub fn of(who: Who) -> Self {
+        Self { who, ..Self::default() }
+    }
+
     /// Reads the upstreams `to`, if there was nothing wrong before them, and the options of
     /// `directive`; those that only the plugin has go to `own`.
     ///
@@ -228,12 +172,15 @@ impl Config {
         own: &mut O,
     ) -> Result<Self, Diagnostics> {
         let mut reading = Reading { config: Self::default(), problems: Diagnostics::default() };
-        if let Err(problem) = to.and_then(|to| reading.targets(directive, to)) {
+        let blocks = || directive.options().iter().filter(|option| option.name.as_str() == "to");
+        let read = to.and_then(|to| reading.targets(directive, to, blocks().count()));
+        let line = read.unwrap_or_else(|problem| {
             reading.problems.push(problem);
-        }
-        for option in directive.options() {
+            Vec::new()
+        });
+        for option in directive.options().iter().filter(|option| option.name.as_str() != "to") {
             let read = if O::NAMES.contains(&option.name.as_str()) {
-                option.no_body().and_then(|()| own.read(option))
+                own.read(option)
             } else {
                 reading.option::<O>(directive, option)
             };
@@ -241,14 +188,62 @@ impl Config {
                 reading.problems.push(problem);
             }
         }
-        reading.together(directive);
-        if reading.problems.has_errors() { Err(reading.problems) } else { Ok(reading.config) }
+        reading.problems.extend(reading.config.each.check(directive));
+        // What stands for all counts wherever it is written.
+        reading.config.place(line);
+        for block in blocks() {
+            reading.block(block);
+        }
+        reading.finish(directive)
+    }
+
+    /// Puts these upstreams behind those there are, asked as `each` says.
+    pub fn ask(&mut self, directive: &Directive, to: &[Token]) -> Result<(), Diagnostics> {
+        let mut reading =
+            Reading { config: std::mem::take(self), problems: Diagnostics::default() };
+        match reading.targets(directive, to, 0) {
+            Ok(line) => reading.config.place(line),
+            Err(problem) => reading.problems.push(problem),
+        }
+        *self = reading.finish(directive)?;
+        Ok(())
+    }
+
+    /// How many upstreams are named.
+    pub fn count(&self) -> usize {
+        self.to.len()
+    }
+
+    /// Asks those that would be asked in the clear over TLS, on the ports that they have.
+    pub fn secure(&mut self) {
+        for place in self.to.iter_mut().filter(|place| place.to.scheme == Scheme::Dns) {
+            place.to.scheme = Scheme::Tls;
+            place.to.tls = Some(None);
+        }
+    }
+
+    /// Gives the upstreams these weights, in the order in which they are written.
+    pub fn weigh(&mut self, weights: impl IntoIterator<Item = u32>) {
+        for (place, weight) in self.to.iter_mut().zip(weights) {
+            place.each.weight = weight;
+        }
+    }
+
+    fn place(&mut self, line: Vec<To>) {
+        let each = &self.each;
+        self.to.extend(line.into_iter().map(|to| Place { to, each: each.clone() }));
     }
 }
 
 impl Reading {
-    fn targets(&mut self, directive: &Directive, to: &[Token]) -> Result<(), Diagnostic> {
-        let (Some(first), Some(last)) = (to.first(), to.last()) else {
+    /// Reads **TO** words; there are `blocks` more elsewhere.
+    fn targets(
+        &mut self,
+        directive: &Directive,
+        to: &[Token],
+        blocks: usize,
+    ) -> Result<Vec<To>, Diagnostic> {
+        if to.is_empty() && blocks == 0 {
             let name = directive.name.as_str();
             return Err(Diagnostic::error(
                 directive.span,
@@ -256,24 +251,37 @@ impl Reading {
             )
             .label("no TO given")
             .help("add addresses, a file such as `/etc/resolv.conf`, or host names"));
-        };
-        if to.len() > MAX_TARGETS {
-            let mut span = first.span;
-            span.end = last.span.end;
-            return Err(Diagnostic::error(
-                span,
-                format!("more than {MAX_TARGETS} TOs configured: {}", to.len()),
-            )
-            .label("too many upstreams")
-            .help(format!("keep the nearest {MAX_TARGETS}")));
         }
+        let mut read = Vec::with_capacity(to.len());
         for token in to {
             match to::read(token) {
-                Ok(to) => self.config.to.push(to),
+                Ok(to) => read.push(to),
                 Err(problem) => self.problems.push(problem),
             }
         }
-        Ok(())
+        Ok(read)
+    }
+
+    /// Reads `to TO... { ... }`.
+    fn block(&mut self, block: &Directive) {
+        let mut each = self.config.each.clone();
+        for option in block.options() {
+            if let Err(problem) = each.read_own(block, option) {
+                self.problems.push(problem);
+            }
+        }
+        if !block.options().is_empty() {
+            self.problems.extend(each.check(block));
+        }
+        let mut args = block.args();
+        match some(block, &mut args, "an upstream") {
+            Ok(to) => {
+                let to = self.targets(block, to, 0).unwrap_or_default();
+                let place = |to| Place { to, each: each.clone() };
+                self.config.to.extend(to.into_iter().map(place));
+            }
+            Err(problem) => self.problems.push(problem),
+        }
     }
 
     fn option<O: Own>(
@@ -284,25 +292,18 @@ impl Reading {
         option.no_body()?;
         let mut args = option.args();
         let config = &mut self.config;
+        if config.each.read(option, &mut args)? {
+            return Ok(());
+        }
         match option.name.as_str() {
-            "force_tcp" => config.force_tcp = true,
-            "prefer_udp" => config.prefer_udp = true,
             "failfast_all_unhealthy_upstreams" => config.failfast = true,
             "case_randomization" => config.case_randomization = true,
-            "expire" => config.expire = args.value("DURATION")?,
-            "max_age" => config.max_age = args.value("DURATION")?,
-            "max_idle_conns" => config.max_idle_conns = args.value("INTEGER")?,
-            "read_timeout" => config.read_timeout = words::positive(args.required("DURATION")?)?,
             "max_fails" => config.max_fails = args.value("INTEGER")?,
             "max_connect_attempts" => config.max_connect_attempts = Some(args.value("INTEGER")?),
             "max_concurrent" => config.max_concurrent = args.value("MAX")?,
-            "source_address" => config.source = Some(args.value("IP")?),
             "policy" => config.policy = words::policy(&mut args)?,
             "hedge" => config.hedge = Some(words::hedge(&mut args)?),
             "circuit_breaker" => config.breaker = Some(words::breaker(&mut args)?),
-            "health_check" => {
-                config.health = words::health(&mut args, config.health.recursion)?;
-            }
             "failover" => {
                 for token in some(option, &mut args, "an RCODE")? {
                     config.failover.push(words::failover(token, "failover")?);
@@ -316,53 +317,37 @@ impl Reading {
                 }
                 return Ok(());
             }
-            "tls" => config.tls = words::tls(&mut args),
-            "tls_servername" => {
-                let name = args.required("NAME")?;
-                to::server_name(name, name.as_str())?;
-                config.tls_servername = Some(name.clone());
+            "weight" => {
+                return Err(Diagnostic::error(option.span, "`weight` is for one upstream")
+                    .label("all of them together have none")
+                    .help("write `to TO { weight INTEGER }` over three lines"));
             }
-            "doh_method" => config.doh_method = words::doh_method(args.required("METHOD")?)?,
             _ => {
-                let known = [O::NAMES, OPTIONS].concat();
+                let all = each::OPTIONS.iter().filter(|name| **name != "weight").copied();
+                let known: Vec<&str> =
+                    [O::NAMES, OPTIONS].concat().into_iter().chain(all).collect();
                 return Err(directive.unknown_option(option, &known));
             }
         }
         args.end()
     }
 
-    /// What only two values together get wrong.
-    fn together(&mut self, directive: &Directive) {
-        let named = |to: &&To| matches!(&to.tls, Some(Some(_)));
-        if let Some(general) = &self.config.tls_servername {
-            for to in self.config.to.iter().filter(named) {
-                self.problems.push(
-                    Diagnostic::error(
-                        to.token.span,
-                        format!(
-                            "`{}` names a server, and `tls_servername` another: `{}`",
-                            to.token.as_str(),
-                            general.as_str()
-                        ),
-                    )
-                    .label("this upstream has a name of its own")
-                    .help("write the name behind each upstream, or in `tls_servername` for all"),
-                );
-            }
-        }
-        let Config { max_age, expire, .. } = self.config;
-        if max_age > Duration::ZERO && max_age < expire {
-            let option = directive.options().iter().rfind(|one| one.name.as_str() == "max_age");
-            let span = option.map_or(directive.span, |option| option.span);
+    fn finish(mut self, directive: &Directive) -> Result<Config, Diagnostics> {
+        let count = self.config.to.len();
+        if count > MAX_TARGETS
+            && let [first, .., last] = &*self.config.to
+        {
+            let mut span = first.to.token.span;
+            span.end = last.to.token.span.end;
+            let span = if directive.body.is_some() { directive.span } else { span };
             self.problems.push(
-                Diagnostic::error(
-                    span,
-                    format!("max_age ({max_age:?}) must not be less than expire ({expire:?})"),
-                )
-                .label("a connection would end before it expires")
-                .help("raise `max_age`, or lower `expire`"),
+                Diagnostic::error(span, format!("more than {MAX_TARGETS} TOs configured: {count}"))
+                    .label("too many upstreams")
+                    .help(format!("keep the nearest {MAX_TARGETS}")),
             );
         }
+        self.problems.extend(self.config.to.iter().filter_map(Place::check));
+        if self.problems.has_errors() { Err(self.problems) } else { Ok(self.config) }
     }
 }
 

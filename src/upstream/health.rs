@@ -22,6 +22,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interval: Duration) {
     let interval = interval.max(MIN_INTERVAL);
     loop {
+        let turn = upstream.checking.lock().await;
         // Since when all checks succeed.
         let mut good: Option<Instant> = None;
         // First, because trouble may be left over from the configuration before.
@@ -49,6 +50,7 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
             }
             tokio::time::sleep(interval).await;
         }
+        drop(turn);
         upstream.trouble.notified().await;
     }
 }

@@ -9,10 +9,12 @@
 
 mod breaker;
 mod config;
+mod each;
 mod exchange;
 mod grpc;
 mod health;
 mod hedge;
+mod lookup;
 mod members;
 mod message;
 mod numbers;
@@ -23,6 +25,7 @@ mod secure;
 mod setup;
 mod taps;
 mod target;
+mod tend;
 mod to;
 mod upstream;
 mod words;
@@ -31,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use chain::metrics::{self, Counter};
 use chain::{Chain, standing};
 use net::client::Network;
@@ -40,13 +42,14 @@ use wire::{Failure, Query, Rcode, Reply};
 
 pub use breaker::Breaker;
 pub use config::{Config, Own, Wanted, Who};
+pub use each::{Each, Health, Tls};
 pub use grpc::{GrpcConfig, GrpcGroup};
 pub use hedge::Hedge;
 pub use policy::Policy;
-pub use words::{rcode, some};
+pub use words::{rcode, server_name, some, tls};
 
 use hedge::Tokens;
-use members::Member;
+use members::Roster;
 use policy::Turns;
 use taps::Watchers;
 
@@ -60,7 +63,7 @@ static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
 /// Upstreams of which each can answer what is asked.
 pub struct Group {
-    members: ArcSwap<Box<[Member]>>,
+    roster: Arc<Roster>,
     policy: Turns,
     network: Arc<Network>,
     /// Under way here.
@@ -77,16 +80,8 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(
-        config: Config,
-        members: Vec<Member>,
-        network: Arc<Network>,
-        watchers: Watchers,
-    ) -> Self {
-        // An operator who grants an upstream more than the budget means it.
-        let longest = members.iter().map(|one| one.read_timeout).max().unwrap_or_default();
+    fn new(config: Config, roster: Arc<Roster>, network: Arc<Network>, watchers: Watchers) -> Self {
         Self {
-            members: ArcSwap::from_pointee(members.into()),
             policy: Turns::new(config.policy, config.most_servers),
             network,
             concurrent: AtomicUsize::new(0),
@@ -105,7 +100,9 @@ impl Group {
                 &[],
             ),
             tokens: config.hedge.map(Tokens::new),
-            budget: config.budget.unwrap_or_else(|| BUDGET.max(longest)),
+            // An operator who grants an upstream more than the budget means it.
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
+            roster,
             watchers,
             config,
         }

@@ -7,6 +7,8 @@ use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::client::{Over, Watch};
 use wire::Rcode;
 
+use super::config::Who;
+
 /// Rcodes whose histogram is found without a lock; others come from no known server.
 const COMMON_RCODES: usize = 24;
 
@@ -14,6 +16,8 @@ const COMMON_RCODES: usize = 24;
 pub(crate) struct Numbers {
     who: &'static str,
     to: String,
+    /// What the plugin of this name counts besides.
+    fanout: Option<Fanout>,
     durations: [OnceLock<Histogram>; COMMON_RCODES],
     pub(crate) check_failures: Counter,
     datagrams: Datagrams,
@@ -26,6 +30,57 @@ pub(crate) struct Numbers {
     pub(crate) opened: Counter,
     hedges: Counter,
     stand_ins: Counter,
+}
+
+/// The metrics of the outside plugin `fanout`, under its names.
+struct Fanout {
+    to: String,
+    requests: Counter,
+    durations: Histogram,
+    rcodes: [OnceLock<Counter>; COMMON_RCODES],
+}
+
+impl Fanout {
+    fn new(to: &str) -> Self {
+        Self {
+            to: to.to_owned(),
+            requests: metrics::counter(
+                "coredns_fanout_request_count_total",
+                "Counter of requests made per upstream.",
+                &["to"],
+                &[to],
+            ),
+            durations: metrics::histogram(
+                "coredns_fanout_request_duration_seconds",
+                "Histogram of the time each request took.",
+                &["to"],
+                &[to],
+                TIME_BUCKETS,
+                1e-9,
+            ),
+            rcodes: [const { OnceLock::new() }; COMMON_RCODES],
+        }
+    }
+
+    fn replied(&self, worker: Worker, rcode: Rcode, nanoseconds: u64) {
+        self.requests.inc(worker);
+        self.durations.observe(worker, nanoseconds);
+        match self.rcodes.get(usize::from(rcode.0)) {
+            Some(known) => known.get_or_init(|| self.rcode(rcode)).inc(worker),
+            None => self.rcode(rcode).inc(worker),
+        }
+    }
+
+    #[cold]
+    fn rcode(&self, rcode: Rcode) -> Counter {
+        let number = rcode.0.to_string();
+        metrics::counter(
+            "coredns_fanout_response_rcode_count_total",
+            "Counter of requests made per upstream.",
+            &["rcode", "to"],
+            &[rcode.mnemonic().unwrap_or(&number), &self.to],
+        )
+    }
 }
 
 /// Counts datagrams.
@@ -85,6 +140,7 @@ impl Numbers {
         Self {
             who,
             to: to.to_owned(),
+            fanout: (who == Who::Fanout.name()).then(|| Fanout::new(to)),
             durations: [const { OnceLock::new() }; COMMON_RCODES],
             check_failures: metrics::counter(
                 "coredns_proxy_healthcheck_failures_total",
@@ -132,6 +188,9 @@ impl Numbers {
     #[inline]
     pub(crate) fn replied(&self, worker: Worker, rcode: Rcode, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(fanout) = &self.fanout {
+            fanout.replied(worker, rcode, nanoseconds);
+        }
         match self.durations.get(usize::from(rcode.0)) {
             Some(known) => known.get_or_init(|| self.duration(rcode)).observe(worker, nanoseconds),
             None => self.duration(rcode).observe(worker, nanoseconds),

@@ -183,6 +183,11 @@ impl<'a> Walk<'a> {
         self.count
     }
 
+    /// How many of them have not answered.
+    pub(crate) fn left(&self) -> usize {
+        self.count - self.left_out.count_ones() as usize
+    }
+
     /// The next upstream to ask. `None`: all are down and were tried.
     pub(crate) fn next(&mut self) -> Option<&'a Member> {
         if !self.all_down {
@@ -227,6 +232,15 @@ impl<'a> Walk<'a> {
         Some(member)
     }
 
+    /// Whether any that might still answer is well.
+    pub(crate) fn any_well(&self) -> bool {
+        let mut all = self.order[..self.count].iter().map(|&index| usize::from(index));
+        all.any(|index| {
+            let state = self.members[index].upstream.state(self.max_fails);
+            self.left_out >> index & 1 == 0 && state == State::Well
+        })
+    }
+
     /// This one is not asked again.
     pub(crate) fn leave_out(&mut self, member: &Member) {
         if let Some(index) = self.members.iter().position(|one| std::ptr::eq(one, member)) {
@@ -267,6 +281,7 @@ mod tests {
             read_timeout: Duration::from_secs(2),
             force_tcp: false,
             prefer_udp: false,
+            check_every: Duration::from_millis(500),
         }
     }
 

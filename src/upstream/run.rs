@@ -97,7 +97,10 @@ impl Group {
         let mut question = Question::new(query, self.config.case_randomization)
             .map_err(|_| Failure::rcode(Rcode::FORMERR))?;
         let mut into = Vec::new();
-        let members = self.members.load_full();
+        let members = self.roster.now();
+        if members.is_empty() {
+            return Err(self.roster.nobody());
+        }
         let mut run = Run {
             walk: Walk::new(&members, &self.policy, self.config.max_fails),
             worker: query.worker,
@@ -112,12 +115,13 @@ impl Group {
             tokens.earn();
         }
         let count = run.walk.count();
-        let max_attempts = self.max_attempts(count);
         let taps = self.watchers.of(query);
         // A reply that is not wanted is better than none.
         let mut second_best = false;
         let mut begun = false;
-        while run.failed < max_attempts && (!begun || Instant::now() < run.end) {
+        while run.failed < self.max_attempts(run.walk.left())
+            && (!begun || Instant::now() < run.end)
+        {
             begun = true;
             if run.failed as usize >= 2 * count {
                 Box::pin(tokio::time::sleep(PAUSE)).await;
@@ -134,6 +138,8 @@ impl Group {
             match self.round(member, &mut run, &mut question, &mut into, reply, &taps).await {
                 Round::Answered => return Ok(()),
                 Round::Unwanted if run.unwanted >= count => return Ok(()),
+                // Those who fell silent are not waited for when others have said no.
+                Round::Unwanted if self.wants_positive() && !run.walk.any_well() => return Ok(()),
                 Round::Unwanted => second_best = true,
                 Round::Failed => {}
                 Round::Overloaded => break,
@@ -142,10 +148,13 @@ impl Group {
         if second_best { Ok(()) } else { Err(exchange::failure(run.trouble)) }
     }
 
-    /// Failed attempts that are made for one query.
+    /// Failed attempts that are made for one query, where so many might still answer.
     fn max_attempts(&self, count: usize) -> u32 {
         match self.config.max_connect_attempts {
-            None => u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(2),
+            None => {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                count.saturating_mul(self.config.attempts_each)
+            }
             Some(0) => u32::MAX,
             Some(attempts) => attempts,
         }
@@ -201,7 +210,8 @@ impl Group {
                         let gone = |one: &Member| one.upstream.seems_gone(self.config.max_fails);
                         let hopeless = (!first_waits || gone(first))
                             && others.iter().all(|other| gone(other.member));
-                        if run.will_do && hopeless {
+                        let said = run.will_do || self.wants_positive() && run.unwanted > 0;
+                        if said && hopeless {
                             break Round::Answered;
                         }
                         continue;
@@ -320,8 +330,8 @@ impl Group {
 
     /// Who is asked too because `late` is, where `waits` are under way.
     fn company<'a>(&self, late: &Member, waits: usize, run: &mut Run<'a>) -> Option<&'a Member> {
-        let most = self.max_attempts(run.walk.count()) as usize;
-        if waits >= run.width + COMPANY || run.failed as usize + waits >= most {
+        let most = self.max_attempts(run.walk.left()) as usize;
+        if waits >= run.width.saturating_add(COMPANY) || run.failed as usize + waits >= most {
             return None;
         }
         // The queries of one that is gone are those of the others now: that is no extra load.
@@ -362,10 +372,14 @@ impl Group {
         worth
     }
 
+    fn wants_positive(&self) -> bool {
+        self.config.wanted == Wanted::Positive
+    }
+
     /// Whether an answer is kept in place of the one that is.
     fn replaces(&self, worth: &Worth, run: &Run<'_>) -> bool {
         // Of unwanted ones CoreDNS gives the last, and its `fanout` the first.
-        matches!(worth, Worth::Taken) || run.unwanted == 1 || self.config.wanted != Wanted::Positive
+        matches!(worth, Worth::Taken) || run.unwanted == 1 || !self.wants_positive()
     }
 
     /// An attempt failed. `false`: that is not the upstream's fault.

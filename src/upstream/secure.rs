@@ -5,58 +5,93 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, Session, Trust};
 
-use super::config::{Config, Tls};
+use super::each::{Place, Tls};
 use super::target::Found;
 use super::to::{HTTPS_PORT, Scheme};
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
-/// session is known to all.
+/// session is known to all that trust the same.
+#[derive(Default)]
 pub(crate) struct Secure {
-    /// `None`: no upstream is asked over TLS, and no `tls` says how.
+    clients: Vec<(Tls, Read)>,
+}
+
+/// How an upstream is talked to, wherever it is.
+pub(crate) struct Speaker {
+    /// `None`: in the clear.
     client: Option<Client>,
-    /// Whether it trusts nobody.
-    distrusts: bool,
     /// `tls_servername`.
     name: Option<String>,
+    method: Method,
 }
 
 impl Secure {
-    /// Reads what `tls` names, else what the system has if an upstream needs it.
+    /// Reads what each `tls` names, else what the system has if an upstream needs it.
     ///
     /// Errors: a file cannot be read, or is not what it should be.
-    pub(crate) fn new(config: &Config, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
-        let name = config.tls_servername.as_ref().map(|token| token.as_str().to_owned());
-        let needed = config.to.iter().any(|to| to.tls.is_some());
-        let span = config.to.first().map_or_else(Default::default, |to| to.token.span);
-        let Read { client, distrusts } = client(&config.tls, needed, span, setup)?;
-        Ok(Self { client, distrusts, name })
+    pub(crate) fn new(places: &[Place], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let mut clients: Vec<(Tls, Read)> = Vec::new();
+        for (at, place) in places.iter().enumerate() {
+            let alike = |one: &Place| one.each.tls == place.each.tls;
+            if places[..at].iter().any(alike) {
+                continue;
+            }
+            let needed = places[at..].iter().any(|one| alike(one) && one.to.tls.is_some());
+            match client(&place.each.tls, needed, place.to.token.span, setup) {
+                Ok(read) => clients.push((place.each.tls.clone(), read)),
+                Err(more) => problems.extend(more),
+            }
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(Self { clients }) }
     }
 
+    /// How to talk to the upstream of `place`.
+    pub(crate) fn speaker(&self, place: &Place) -> Speaker {
+        let each = &place.each;
+        let read = self.clients.iter().find(|(tls, _)| *tls == each.tls);
+        Speaker {
+            client: read.and_then(|(_, read)| read.client.clone()),
+            name: each.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
+            method: each.doh_method,
+        }
+    }
+
+    /// What is well-formed and cannot work, or does nothing.
+    pub(crate) fn warning(&self, directive: &Directive, places: &[Place]) -> Option<Diagnostic> {
+        if self.clients.iter().any(|(_, read)| read.distrusts) {
+            return Some(distrust(directive));
+        }
+        if places.iter().any(|one| one.to.tls.is_some()) {
+            return None;
+        }
+        let is_tls = |one: &&Directive| matches!(one.name.as_str(), "tls" | "tls_servername");
+        let useless = directive.options().iter().find(is_tls)?;
+        let (name, plugin) = (useless.name.as_str(), directive.name.as_str());
+        Some(
+            Diagnostic::warning(useless.span, format!("`{name}` does nothing here"))
+                .label(format!("no upstream of this `{plugin}` is asked over TLS"))
+                .help("write `tls://`, `https://`, `quic://` or `h3://` before the upstreams' addresses"),
+        )
+    }
+}
+
+impl Speaker {
     /// How to talk to an upstream that was found. Without a name its certificate must be for the
     /// address, as in CoreDNS; the host of a URL, and of QUIC, is a name.
-    pub(crate) fn over(
-        &self,
-        found: &Found,
-        method: Method,
-        directive: &Directive,
-    ) -> Result<Over, Diagnostic> {
+    ///
+    /// Errors: no certificate can be for such a name.
+    pub(crate) fn over(&self, found: &Found) -> Result<Over, String> {
         let Some(name) = &found.tls else { return Ok(Over::Tcp) };
         let host = found.host.clone().filter(|_| found.scheme != Scheme::Tls);
         let host = host.map(|host| host.trim_end_matches('.').to_owned());
         let name = name.clone().or_else(|| self.name.clone()).or(host);
         let name = name.unwrap_or_else(|| found.address.ip().to_string());
-        self.speaking(&name, found, method).map_err(|why| {
-            Diagnostic::error(directive.span, format!("cannot use TLS: {why}"))
-                .label("with one of these upstreams")
-        })
-    }
-
-    fn speaking(&self, name: &str, found: &Found, method: Method) -> Result<Over, String> {
         let client = self.client.as_ref().ok_or_else(|| "nothing is known of it".to_owned())?;
-        let session: Session = client.session(name)?;
+        let session: Session = client.session(&name)?;
         // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
         let authority = || match (name.contains(':'), found.address.port()) {
-            (false, HTTPS_PORT) => name.to_owned(),
+            (false, HTTPS_PORT) => name.clone(),
             (false, port) => format!("{name}:{port}"),
             (true, HTTPS_PORT) => format!("[{name}]"),
             (true, port) => format!("[{name}]:{port}"),
@@ -65,31 +100,13 @@ impl Secure {
             Scheme::Dns | Scheme::Tls => Ok(Over::Tls(session)),
             Scheme::Quic => Over::quic(&session),
             Scheme::Https(template) => {
-                let resource = Resource::new(&authority(), template, method)?;
+                let resource = Resource::new(&authority(), template, self.method)?;
                 Ok(Over::https(&session, resource))
             }
             Scheme::H3(template) => {
-                Over::h3(&session, Resource::new(&authority(), template, method)?)
+                Over::h3(&session, Resource::new(&authority(), template, self.method)?)
             }
         }
-    }
-
-    /// What is well-formed and cannot work, or does nothing.
-    pub(crate) fn warning(&self, directive: &Directive, found: &[Found]) -> Option<Diagnostic> {
-        if self.distrusts {
-            return Some(distrust(directive));
-        }
-        if found.iter().any(|one| one.tls.is_some()) {
-            return None;
-        }
-        let is_tls = |one: &&Directive| matches!(one.name.as_str(), "tls" | "tls_servername");
-        let useless = directive.options().iter().find(is_tls)?;
-        let name = useless.name.as_str();
-        Some(
-            Diagnostic::warning(useless.span, format!("`{name}` does nothing here"))
-                .label("no upstream of this `forward` is asked over TLS")
-                .help("write `tls://`, `https://`, `quic://` or `h3://` before the upstreams' addresses"),
-        )
     }
 }
 

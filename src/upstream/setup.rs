@@ -7,23 +7,25 @@ use std::sync::atomic::Ordering;
 use chain::{Setup, metrics};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use net::Runtimes;
-use net::client::{Network, Over};
+use net::client::Network;
 
 use super::config::Config;
-use super::members::Member;
+use super::lookup::Resolver;
+use super::members::{Registry, Roster};
+use super::policy::Policy;
 use super::secure::Secure;
 use super::taps::Watchers;
-use super::target::Found;
+use super::target::{self, Moves, Sites};
+use super::tend::{self, Looker, Tending};
 use super::to::Scheme;
-use super::upstream::{Options, Upstream};
-use super::{Group, IN_FLIGHT, health, target};
+use super::{Group, IN_FLIGHT};
 
 impl Group {
-    /// The group that `directive` describes. Its files are read, its hosts are looked up, and its
-    /// upstreams are watched once the configuration serves.
+    /// The group that `directive` describes. Its files are read and its hosts looked up, now and as
+    /// long as the configuration serves; so long its upstreams are watched, too.
     ///
     /// # Errors
-    /// A file cannot be read, a host cannot be found.
+    /// A file cannot be read, an upstream can be nobody.
     pub fn set_up(
         config: Config,
         directive: &Directive,
@@ -40,53 +42,50 @@ impl Group {
             &[],
             || IN_FLIGHT.load(Ordering::Relaxed) as f64,
         );
-        let (found, secure) =
-            both(target::addresses(&config, &network, setup), Secure::new(&config, setup))?;
-        warn_of_unreachable(directive, &config, &found, setup);
-        warn_of_unfit(directive, &config, &found, setup);
-        if let Some(warning) = secure.warning(directive, &found) {
+        let make = || Ok::<_, Infallible>(Registry::default());
+        let Ok(registry) = setup.world.kept.get("upstreams", make);
+        let resolver = Resolver {
+            servers: config.resolvers.clone(),
+            source: config.each.source,
+            network: Arc::clone(&network),
+        };
+        // Mistakes of both are told at once.
+        let read = Secure::new(&config.to, setup);
+        let clear = Secure::default();
+        let secure = read.as_ref().unwrap_or(&clear);
+        let sites = target::sites(&config.to, secure, &resolver, &registry, setup);
+        let (secure, Sites { sites, moves }) = both(read, sites)?;
+        let workers = setup.world.workers;
+        let roster = Roster::new(&config, sites, Arc::clone(&registry), workers);
+        let roster = Arc::new(roster.map_err(|problem| {
+            Diagnostic::error(directive.span, problem).label("with one of these upstreams")
+        })?);
+        warn_of_unreachable(directive, &roster, setup);
+        warn_of_unfit(directive, &config, setup);
+        if let Some(warning) = secure.warning(directive, &config.to) {
             setup.requests.warnings.push(warning);
         }
-        let options = Options {
-            source: config.source,
-            expire: config.expire,
-            max_age: config.max_age,
-            max_idle_conns: config.max_idle_conns,
-            check_recursion: config.health.recursion,
-            check_domain: config.health.domain.clone(),
-            check_tcp: config.force_tcp,
-            over: Over::Tcp,
-            breaker: config.breaker.clone(),
-            percentile: config.hedge.map(|hedge| hedge.percentile),
+        let lookers = moves.into_iter().map(|(site, moves)| match moves {
+            Moves::Host { host, port, fresh } => {
+                Looker::Host { site, host, port, fresh, resolver: resolver.clone() }
+            }
+            Moves::File(path) => {
+                let looks = setup.looks([path.as_path()].into_iter());
+                Looker::File { site, path, looks }
+            }
+        });
+        let lookers: Vec<Looker> = lookers.collect();
+        let tending = Tending {
             who: config.who,
+            roster: Arc::clone(&roster),
+            registry,
+            network: Arc::clone(&network),
+            runtimes: setup.world.service::<Runtimes>(),
+            checks: config.max_fails > 0,
         };
-        let workers = setup.world.workers;
-        let mut members = Vec::with_capacity(found.len());
-        for found in found {
-            let over = secure.over(&found, config.doh_method, directive)?;
-            let (address, options) = (found.address, Options { over, ..options.clone() });
-            let key = format!("{} {address} {workers} {options:?}", config.who.name());
-            let make = || Ok::<_, Infallible>(Upstream::new(address, options.clone(), workers));
-            let Ok(upstream) = setup.world.kept.get(key, make);
-            if let Some(runtimes) = setup.world.service::<Runtimes>() {
-                let upstream = Arc::clone(&upstream);
-                setup.task(async move || upstream.warm(&runtimes));
-            }
-            if config.max_fails > 0 {
-                let (upstream, network) = (Arc::clone(&upstream), Arc::clone(&network));
-                let interval = config.health.interval;
-                setup.task(move || health::watch(upstream, network, interval));
-            }
-            members.push(Member {
-                upstream,
-                weight: 1,
-                read_timeout: config.read_timeout,
-                force_tcp: config.force_tcp,
-                prefer_udp: config.prefer_udp,
-            });
-        }
+        setup.task(move || tend::tend(tending, lookers));
         let watchers = Watchers::new(setup.peers());
-        Ok(Self::new(config, members, network, watchers))
+        Ok(Self::new(config, roster, network, watchers))
     }
 }
 
@@ -106,29 +105,25 @@ fn both<A, B>(
 }
 
 /// Upstreams that cannot be asked from `source_address`.
-fn warn_of_unreachable(
-    directive: &Directive,
-    config: &Config,
-    found: &[Found],
-    setup: &mut Setup<'_>,
-) {
-    let Some(source) = config.source else { return };
+fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup<'_>) {
     let is_source = |one: &&Directive| one.name.as_str() == "source_address";
     let option = directive.options().iter().rfind(is_source);
-    let span = option.map_or(directive.span, |option| option.span);
-    let addresses = found.iter().map(|one| one.address);
-    for odd in addresses.filter(|address| address.is_ipv4() != source.is_ipv4()) {
-        let message = format!("`{source}` cannot reach upstream {odd}");
-        setup.requests.warnings.push(
-            Diagnostic::warning(span, message)
-                .label("not the same version of IP")
-                .help("put the upstreams of each version into a directive of their own"),
-        );
-    }
+    roster.each(|site, found| {
+        let span = option.map_or(site.place.to.token.span, |option| option.span);
+        let (address, source) = (found.address, site.place.each.source);
+        if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
+            let message = format!("`{source}` cannot reach upstream {address}");
+            setup.requests.warnings.push(
+                Diagnostic::warning(span, message)
+                    .label("not the same version of IP")
+                    .help("give it another `source_address` in a block: `to TO { ... }`"),
+            );
+        }
+    });
 }
 
 /// Options that do nothing for what is spoken with these upstreams, or say the opposite.
-fn warn_of_unfit(directive: &Directive, config: &Config, found: &[Found], setup: &mut Setup<'_>) {
+fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) {
     let name = directive.name.as_str();
     let mut warn = |option: &str, message: String, label: String, help: &str| {
         let option = directive.options().iter().rfind(|one| one.name.as_str() == option);
@@ -137,22 +132,22 @@ fn warn_of_unfit(directive: &Directive, config: &Config, found: &[Found], setup:
             setup.requests.warnings.push(warning);
         }
     };
-    let quic = found.iter().find(|one| one.scheme.is_quic());
-    if let (true, Some(one)) = (config.force_tcp, quic) {
-        let (word, address) = (one.scheme.word(), one.address);
+    let places = &config.to;
+    let quic = places.iter().find(|one| one.to.scheme.is_quic());
+    if let (true, Some(one)) = (config.each.force_tcp, quic) {
         warn(
             "force_tcp",
-            format!("`force_tcp` does not hold for upstream {word}://{address}"),
+            format!("`force_tcp` does not hold for upstream {}", one.to.token.as_str()),
             "QUIC runs over UDP, always".to_owned(),
             "write `https://` or `tls://` where UDP does not get through",
         );
     }
     let for_plain = [
-        ("force_tcp", config.force_tcp && quic.is_none()),
-        ("prefer_udp", config.prefer_udp),
+        ("force_tcp", config.each.force_tcp && quic.is_none()),
+        ("prefer_udp", config.each.prefer_udp),
         ("case_randomization", config.case_randomization),
     ];
-    let plain = found.iter().any(|one| one.scheme == Scheme::Dns);
+    let plain = places.iter().any(|one| one.to.scheme == Scheme::Dns);
     for (option, _) in for_plain.into_iter().filter(|(_, chosen)| *chosen && !plain) {
         warn(
             option,
@@ -161,12 +156,28 @@ fn warn_of_unfit(directive: &Directive, config: &Config, found: &[Found], setup:
             "remove the option",
         );
     }
-    if !found.iter().any(|one| one.scheme.is_web()) {
+    if !places.iter().any(|one| one.to.scheme.is_web()) {
         warn(
             "doh_method",
             "`doh_method` does nothing here".to_owned(),
             format!("no upstream of this `{name}` is asked over HTTPS"),
             "write `https://` or `h3://` before the upstreams' addresses",
+        );
+    }
+    if config.policy == Policy::Weighted && places.iter().all(|one| one.each.weight == 1) {
+        warn(
+            "policy",
+            "`policy weighted` is `random` here".to_owned(),
+            "no upstream has a weight".to_owned(),
+            "write `to TO { weight INTEGER }` over three lines",
+        );
+    }
+    if config.policy != Policy::Weighted && places.iter().any(|one| one.each.weight != 1) {
+        warn(
+            "to",
+            "`weight` does nothing here".to_owned(),
+            format!("this `{name}` does not choose by weight"),
+            "add `policy weighted`",
         );
     }
 }

@@ -1,25 +1,25 @@
-//! From **TO** arguments to addresses: files are read and host names looked up, once, at set-up.
+//! From **TO** words to addresses, and to those who look whether these change: files are read and
+//! hosts looked up at set-up already.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::net::{SocketAddr, SocketAddrV6};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics};
-use net::client::{Network, PoolOptions, StreamPool};
-use wire::record::Message;
-use wire::{Name, Rtype, Section};
+use wire::Name;
 
-use super::config::Config;
-use super::message::is_truncated;
+use super::each::Place;
+use super::lookup::{Answer, Host, Resolver};
+use super::members::Registry;
 use super::policy::MAX_UPSTREAMS;
+use super::secure::{Secure, Speaker};
 use super::to::{DNS_PORT, Scheme, Target, To, nameserver};
-use net::random;
 
-/// How long a resolver may take for one question.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long set-up waits for all hosts together. Those that are not found by then are looked up
+/// while the server serves.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whom to ask, and how.
 pub(crate) struct Found {
@@ -35,86 +35,176 @@ pub(crate) struct Found {
 impl Found {
     /// Whether both are the same upstream. Plain DNS or TLS does not count, as in CoreDNS: an
     /// address has one, the first.
-    fn is(&self, address: SocketAddr, scheme: &Scheme) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         let stream = |scheme: &Scheme| matches!(scheme, Scheme::Dns | Scheme::Tls);
-        self.address == address
-            && (self.scheme == *scheme || stream(&self.scheme) && stream(scheme))
+        self.address == other.address
+            && (self.scheme == other.scheme || stream(&self.scheme) && stream(&other.scheme))
     }
 }
 
-/// The upstreams' addresses, each once, in the order they are written.
+/// One **TO**: how it is asked, and where it is now.
+pub(crate) struct Site {
+    pub(crate) place: Place,
+    pub(crate) speaker: Speaker,
+    /// In the order in which they are asked.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Why there are none.
+    pub(crate) problem: Option<String>,
+}
+
+/// How a site may come to be elsewhere.
+pub(crate) enum Moves {
+    /// Its file changes.
+    File(PathBuf),
+    /// Its host is found elsewhere; what is known of it holds for `fresh`.
+    Host { host: Host, port: u16, fresh: Duration },
+}
+
+impl Site {
+    /// Each address, with what is needed to ask it.
+    pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
+        let To { scheme, tls, target, .. } = &self.place.to;
+        let host = match target {
+            Target::Word { host, .. } => Some(host.clone()),
+            Target::Address(..) => None,
+        };
+        self.addresses.iter().map(move |&address| Found {
+            address,
+            scheme: scheme.clone(),
+            tls: tls.clone(),
+            host: host.clone(),
+        })
+    }
+}
+
+/// All sites of a group, and which of them may move, by their index.
+pub(crate) struct Sites {
+    pub(crate) sites: Vec<Site>,
+    pub(crate) moves: Vec<(usize, Moves)>,
+}
+
+/// A host that is being looked up.
+struct Asked {
+    index: usize,
+    host: Host,
+    port: u16,
+    answer: Answer,
+}
+
+/// Where a word leads.
+enum Led {
+    File(PathBuf, Vec<SocketAddr>),
+    Host(Host, u16),
+}
+
+/// Where the upstreams are.
 ///
-/// Errors: a host that cannot be found, a file that cannot be read, nobody to ask.
-pub(crate) fn addresses(
-    config: &Config,
-    network: &Arc<Network>,
-    setup: &Setup<'_>,
-) -> Result<Vec<Found>, Diagnostics> {
+/// Errors: a file that cannot be read, a word that can be nobody, nobody to ask.
+pub(crate) fn sites(
+    places: &[Place],
+    secure: &Secure,
+    resolver: &Resolver,
+    registry: &Registry,
+    setup: &mut Setup<'_>,
+) -> Result<Sites, Diagnostics> {
     let mut problems = Diagnostics::default();
-    let mut found: Vec<Found> = Vec::new();
-    let mut add = |address: SocketAddr, to: &To, host: Option<&str>| {
-        if !found.iter().any(|one| one.is(address, &to.scheme)) {
-            let (scheme, tls) = (to.scheme.clone(), to.tls.clone());
-            found.push(Found { address, scheme, tls, host: host.map(ToOwned::to_owned) });
-        }
-    };
-    let mut last = None;
-    for to in &config.to {
-        match &to.target {
-            Target::Address(address, zone) => add(scoped(*address, zone.as_deref()), to, None),
+    let (mut sites, mut moves) = (Vec::new(), Vec::new());
+    let mut asked = Vec::new();
+    for (index, place) in places.iter().enumerate() {
+        let mut addresses = Vec::new();
+        match &place.to.target {
+            Target::Address(address, zone) => addresses.push(scoped(*address, zone.as_deref())),
             Target::Word { text, host, port } => {
-                last = Some(&to.token);
-                let port = port.unwrap_or_else(|| to.scheme.port());
-                match word(to, text, host, port, config, network, setup) {
-                    Ok(addresses) => {
-                        addresses.into_iter().for_each(|address| add(address, to, Some(host)));
+                let port = port.unwrap_or_else(|| place.to.scheme.port());
+                match word(&place.to, text, host, port, setup) {
+                    Ok(Led::File(path, found)) => {
+                        addresses = found;
+                        moves.push((index, Moves::File(path)));
+                    }
+                    Ok(Led::Host(host, port)) => {
+                        let answer = resolver.begin(&host);
+                        asked.push(Asked { index, host, port, answer });
                     }
                     Err(problem) => problems.push(problem),
                 }
             }
         }
+        let (place, speaker) = (place.clone(), secure.speaker(place));
+        sites.push(Site { place, speaker, addresses, problem: None });
     }
     if problems.has_errors() {
         return Err(problems);
     }
-    match last {
-        Some(token) if found.is_empty() => {
-            return Err(Diagnostic::error(token.span, "no valid upstream addresses found")
+    let hosts = !asked.is_empty();
+    let mut patience = PATIENCE;
+    for Asked { index, host, port, answer } in asked {
+        let site = &mut sites[index];
+        // All are looked up at the same time: who waited for one has waited for all.
+        let found = answer.recv_timeout(patience).unwrap_or_else(|_| {
+            patience = Duration::ZERO;
+            Err("it takes too long".to_owned())
+        });
+        let found = match found {
+            Ok(found) => {
+                registry.remember(resolver, &host, &found.ips);
+                Ok((found.ips, found.ttl))
+            }
+            Err(error) => {
+                registry.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
+            }
+        };
+        let fresh = match found {
+            Ok((ips, ttl)) => {
+                site.addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                ttl
+            }
+            Err(error) => {
+                let problem = format!("failed to resolve `{}`: {error}", host.text);
+                setup.requests.warnings.push(
+                    Diagnostic::warning(site.place.to.token.span, problem.clone())
+                        .label("neither a file nor a host that can be found now")
+                        .help(
+                            "it is looked up again until it is found; name an address, or with \
+                               `resolver` a server that knows this host, if that is too late",
+                        ),
+                );
+                site.problem = Some(problem);
+                Duration::ZERO
+            }
+        };
+        moves.push((index, Moves::Host { host, port, fresh }));
+    }
+    let count: usize = sites.iter().map(|site| site.addresses.len()).sum();
+    if let Some(last) = places.last().map(|place| &place.to.token) {
+        if count == 0 && !hosts {
+            return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
                 .label("no `nameserver` line in this file")
                 .help("name an address, or a file that has `nameserver` lines")
                 .into());
         }
-        Some(token) if found.len() > MAX_UPSTREAMS => {
-            return Err(Diagnostic::error(
-                token.span,
-                format!("more than {MAX_UPSTREAMS} upstreams: {}", found.len()),
-            )
-            .label("together with this one")
-            .help("name fewer")
-            .into());
+        if count > MAX_UPSTREAMS {
+            setup.requests.warnings.push(
+                Diagnostic::warning(
+                    last.span,
+                    format!("more than {MAX_UPSTREAMS} upstreams: {count}"),
+                )
+                .label("together with this one")
+                .help(format!("only the first {MAX_UPSTREAMS} are asked")),
+            );
         }
-        _ => {}
     }
-    Ok(found)
+    Ok(Sites { sites, moves })
 }
 
 /// A file, or else a host.
-fn word(
-    to: &To,
-    text: &str,
-    host: &str,
-    port: u16,
-    config: &Config,
-    network: &Arc<Network>,
-    setup: &Setup<'_>,
-) -> Result<Vec<SocketAddr>, Diagnostic> {
+fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result<Led, Diagnostic> {
     let token = &to.token;
     // A URL is no file.
     let paths = [setup.path(token), setup.world.root.join(text)];
-    for path in paths.iter().filter(|_| !to.scheme.is_web()) {
-        match read(path) {
+    for path in paths.into_iter().filter(|_| !to.scheme.is_web()) {
+        match read(&path) {
             Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),
-            Ok(addresses) => return Ok(addresses),
+            Ok(addresses) => return Ok(Led::File(path, addresses)),
             Err(error) if is_absent(&error) => {}
             Err(error) => {
                 return Err(Diagnostic::error(
@@ -144,12 +234,7 @@ fn word(
     if name.labels().last().is_none_or(numeric) {
         return Err(bad("neither an address nor a host name", "check the digits of the address"));
     }
-    let ips = lookup(host, &name, &config.resolvers, config.source, network).map_err(|error| {
-        Diagnostic::error(token.span, format!("failed to resolve `{host}`: {error}"))
-            .label("neither a file nor a host that can be found")
-            .help("name an address, or with `resolver` a server that knows this host")
-    })?;
-    Ok(ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+    Ok(Led::Host(Host { text: host.to_owned(), name }, port))
 }
 
 /// CoreDNS would ask the file's servers without TLS.
@@ -204,125 +289,6 @@ fn interface(name: &str) -> Option<u32> {
     }
     let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
     index.trim().parse().ok()
-}
-
-/// The addresses of a host.
-fn lookup(
-    host: &str,
-    name: &Name,
-    resolvers: &[SocketAddr],
-    source: Option<IpAddr>,
-    network: &Arc<Network>,
-) -> Result<Vec<IpAddr>, String> {
-    if !resolvers.is_empty() {
-        return ask_all(name, resolvers, source, network);
-    }
-    if matches!(**network, Network::Simulated(_)) {
-        return Err("a simulation has no system resolver".to_owned());
-    }
-    // A name of several labels is meant as it stands: a search domain must not redirect DNS. The
-    // final dot says so to the system.
-    let mut absolute = host.to_owned();
-    if host.contains('.') && !host.ends_with('.') {
-        absolute.push('.');
-    }
-    let mut found = Vec::new();
-    for address in
-        (absolute.as_str(), DNS_PORT).to_socket_addrs().map_err(|error| error.to_string())?
-    {
-        if !found.contains(&address.ip()) {
-            found.push(address.ip());
-        }
-    }
-    if found.is_empty() { Err("it has no addresses".to_owned()) } else { Ok(found) }
-}
-
-/// Asks the resolvers in turn until one knows an address.
-///
-/// Set-up is no async code and may run inside a runtime: the questions get a thread of their own.
-fn ask_all(
-    name: &Name,
-    resolvers: &[SocketAddr],
-    source: Option<IpAddr>,
-    network: &Arc<Network>,
-) -> Result<Vec<IpAddr>, String> {
-    let (name, resolvers, network) = (name.clone(), resolvers.to_vec(), Arc::clone(network));
-    let questions = move || -> Result<Vec<IpAddr>, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
-        let mut last = "it has no addresses".to_owned();
-        for to in resolvers {
-            let source = source.filter(|source| source.is_ipv4() == to.is_ipv4());
-            let mut found = Vec::new();
-            for rtype in [Rtype::A, Rtype::AAAA] {
-                match runtime.block_on(ask(&network, source, to, &name, rtype)) {
-                    Ok(addresses) => found.extend(addresses),
-                    Err(error) => {
-                        last = format!("{to}: {error}");
-                        // Without the first answer the second is not worth another timeout.
-                        break;
-                    }
-                }
-            }
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        Err(last)
-    };
-    std::thread::Builder::new()
-        .name("catena-forward-lookup".to_owned())
-        .spawn(questions)
-        .map_err(|error| error.to_string())?
-        .join()
-        .map_err(|_| "the lookup panicked".to_owned())?
-}
-
-async fn ask(
-    network: &Network,
-    source: Option<IpAddr>,
-    to: SocketAddr,
-    name: &Name,
-    rtype: Rtype,
-) -> io::Result<Vec<IpAddr>> {
-    let id = random::bytes::<2>()?;
-    let mut message = vec![id[0], id[1], 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    message.extend_from_slice(name.as_wire());
-    message.extend_from_slice(&rtype.0.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    let question = message[12..].to_vec();
-    let mut accept = |reply: &[u8]| {
-        reply.get(..2) == Some(&id)
-            && reply[2..].first().is_some_and(|flags| flags & 0x80 != 0)
-            && reply.get(12..12 + question.len()).is_some_and(|echo| {
-                let fixed = question.len() - 4;
-                echo[fixed..] == question[fixed..]
-                    && echo[..fixed].eq_ignore_ascii_case(&question[..fixed])
-            })
-    };
-    let mut reply = Vec::new();
-    network.ask_udp(source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
-    if is_truncated(&reply) {
-        let once = StreamPool::new(PoolOptions::once(None));
-        once.ask(network, source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
-    }
-    let view = Message::new(&reply).map_err(|_| io::ErrorKind::InvalidData)?;
-    let answers = view
-        .records()
-        .filter_map(Result::ok)
-        .filter(|record| record.section == Section::Answer && record.rtype == rtype);
-    Ok(answers
-        .filter_map(|record| match (rtype, record.rdata()) {
-            (Rtype::A, bytes) => {
-                <[u8; 4]>::try_from(bytes).ok().map(|octets| Ipv4Addr::from(octets).into())
-            }
-            (_, bytes) => {
-                <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into())
-            }
-        })
-        .collect())
 }
 
 #[cfg(test)]

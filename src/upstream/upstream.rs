@@ -9,7 +9,7 @@ use chain::metrics::{self, Worker};
 use net::Runtimes;
 use net::client::{Connections, DatagramPool, Over, PoolOptions};
 use net::clock;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 
 use super::breaker::{Breaker, Circuit};
@@ -95,8 +95,10 @@ pub(crate) struct Upstream {
     /// How fast it answers, and whether it does.
     pub(crate) pulse: Pulse,
     circuit: Option<Circuit>,
-    /// Wakes the health check.
+    /// Wakes the health checks.
     pub(crate) trouble: Notify,
+    /// Whose turn it is to check, where several groups ask it.
+    pub(crate) checking: Mutex<()>,
     /// Its metrics.
     pub(crate) numbers: Numbers,
 }
@@ -131,6 +133,7 @@ impl Upstream {
             pulse: Pulse::new(options.percentile),
             circuit: options.breaker.clone().map(Circuit::new),
             trouble: Notify::new(),
+            checking: Mutex::const_new(()),
             numbers,
             options,
             name,
@@ -297,6 +300,8 @@ impl Upstream {
             let relapses = if again { relapses.saturating_add(1) } else { 0 };
             self.relapses.store(relapses, Ordering::Relaxed);
         }
+        // Those who wait, and whoever was about to.
+        self.trouble.notify_waiters();
         self.trouble.notify_one();
     }
 

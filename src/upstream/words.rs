@@ -7,9 +7,10 @@ use net::client::Method;
 use wire::{Name, Rcode};
 
 use super::breaker::Breaker;
-use super::config::{Health, Tls};
+use super::each::{Health, Tls};
 use super::hedge::Hedge;
 use super::policy::{MAX_UPSTREAMS, Policy};
+use super::to;
 
 /// The arguments of an option that needs at least one.
 ///
@@ -31,7 +32,7 @@ pub fn some<'a>(
 }
 
 /// As CoreDNS reads it: one argument is the CA, two are certificate and key, three are all.
-pub(crate) fn tls(args: &mut Args<'_>) -> Tls {
+pub fn tls(args: &mut Args<'_>) -> Tls {
     let mut words = Vec::new();
     while words.len() < 3
         && let Some(word) = args.next()
@@ -44,6 +45,16 @@ pub(crate) fn tls(args: &mut Args<'_>) -> Tls {
         (Some(certificate), Some(key), ca) => Tls { identity: Some((certificate, key)), ca },
         (ca, _, _) => Tls { identity: None, ca },
     }
+}
+
+/// The name of a server, as it stands in its certificate.
+///
+/// # Errors
+/// It can be in none.
+pub fn server_name(args: &mut Args<'_>) -> Result<Token, Diagnostic> {
+    let name = args.required("NAME")?;
+    to::server_name(name, name.as_str())?;
+    Ok(name.clone())
 }
 
 pub(crate) fn positive(token: &Token) -> Result<Duration, Diagnostic> {
@@ -67,12 +78,14 @@ pub(crate) fn doh_method(token: &Token) -> Result<Method, Diagnostic> {
 }
 
 pub(crate) fn policy(args: &mut Args<'_>) -> Result<Policy, Diagnostic> {
-    const POLICIES: [&str; 5] = ["random", "round_robin", "sequential", "fastest", "race"];
+    const POLICIES: [&str; 6] =
+        ["random", "round_robin", "sequential", "weighted", "fastest", "race"];
     let token = args.required("POLICY")?;
     Ok(match token.as_str() {
         "random" => Policy::Random,
         "round_robin" => Policy::RoundRobin,
         "sequential" => Policy::Sequential,
+        "weighted" => Policy::Weighted,
         "fastest" => Policy::Fastest,
         "race" => {
             let Some(count) = args.next() else { return Ok(Policy::Race(2)) };

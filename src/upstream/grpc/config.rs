@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::client::Place;
 
-use super::super::config::{Own, Tls};
+use super::super::config::Own;
+use super::super::each::Tls;
 use super::super::policy::Policy;
 use super::super::target::scoped;
 use super::super::to::{self, DNS_PORT, Target};

@@ -64,6 +64,19 @@ impl Query {
         }
     }
 
+    /// Makes this the question that `from` was when it came in, before any plugin changed it.
+    pub fn original_of(&mut self, from: &Self) {
+        let Some(first) = from.asides.first() else { return self.copy_of(from) };
+        let end = from.asides.get(1).map_or(from.aside.len(), |next| next.start);
+        self.buf.clear();
+        self.buf.extend_from_slice(&from.aside[first.start..end]);
+        self.inherit(from);
+        let parsed = self.parse();
+        debug_assert!(parsed.is_ok(), "what parsed once parses again");
+        self.depth = from.depth;
+        self.zone_at = first.zone_at;
+    }
+
     /// Gives the query another name (uncompressed); everything else stays. The reply must be begun
     /// anew, its question is another one now.
     ///

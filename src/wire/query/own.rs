@@ -40,7 +40,7 @@ impl Query {
         self.renewal = Some((at, copy));
     }
 
-    fn inherit(&mut self, from: &Self) {
+    pub(super) fn inherit(&mut self, from: &Self) {
         self.peer = from.peer;
         self.local = from.local;
         self.transport = from.transport;

@@ -1,0 +1,118 @@
+//! The directive as plain values: what is asked of upstreams is read where they are.
+
+use chain::zones;
+use corefile::{Args, Diagnostic, Diagnostics, Directive};
+use upstream::{Who, rcode};
+use wire::{Name, Rcode};
+
+/// Directives in each other's blocks.
+const MOST_DEEP: usize = 8;
+
+/// One `alternate` directive.
+pub(super) struct Config<'a> {
+    /// Where it is written.
+    pub(super) directive: &'a Directive,
+    /// Whether the question goes out as the client asked it.
+    pub(super) original: bool,
+    /// With which answers the upstreams are asked.
+    pub(super) rcodes: Vec<Rcode>,
+    /// For which names.
+    pub(super) from: Name,
+    /// Whom to ask, and how.
+    pub(super) upstreams: upstream::Config,
+    /// What becomes of their answers.
+    pub(super) inner: Vec<Self>,
+}
+
+impl<'a> Config<'a> {
+    /// Reads a directive that is inside `depth` others; warnings go to `warnings`.
+    ///
+    /// Errors: everything that is wrong with it.
+    pub(super) fn read(
+        directive: &'a Directive,
+        warnings: &mut Diagnostics,
+        depth: usize,
+    ) -> Result<Self, Diagnostics> {
+        if depth >= MOST_DEEP {
+            return Err(Diagnostic::error(
+                directive.span,
+                format!("`alternate` inside more than {MOST_DEEP} others"),
+            )
+            .label("this one")
+            .help("write them one after the other: each sees what the one before it was told")
+            .into());
+        }
+        let mut args = directive.args();
+        let (mut original, mut rcodes, mut from) = (false, Vec::new(), Name::root());
+        let to = head(&mut args, warnings).map(|head| {
+            (original, rcodes, from) = head;
+            args.remaining()
+        });
+        let mut own = Own;
+        let read = upstream::Config::read(directive, to, &mut own);
+        let mut problems = Diagnostics::default();
+        let mut inner = Vec::new();
+        let blocks = directive.options().iter().filter(|one| one.name.as_str() == "alternate");
+        for block in blocks {
+            match Self::read(block, warnings, depth + 1) {
+                Ok(config) => inner.push(config),
+                Err(more) => problems.extend(more),
+            }
+        }
+        match read {
+            Ok(mut upstreams) if !problems.has_errors() => {
+                upstreams.who = Who::Alternate;
+                Ok(Self { directive, original, rcodes, from, upstreams, inner })
+            }
+            Ok(_) => Err(problems),
+            Err(mut all) => {
+                all.extend(problems);
+                Err(all)
+            }
+        }
+    }
+}
+
+/// What only this plugin has: itself, which is read where the block is.
+struct Own;
+
+impl upstream::Own for Own {
+    const NAMES: &'static [&'static str] = &["alternate"];
+
+    fn read(&mut self, _: &Directive) -> Result<(), Diagnostic> {
+        Ok(())
+    }
+}
+
+/// `[original] RCODE[,RCODE...] FROM`.
+fn head(
+    args: &mut Args<'_>,
+    warnings: &mut Diagnostics,
+) -> Result<(bool, Vec<Rcode>, Name), Diagnostic> {
+    let original = args.peek().is_some_and(|word| word.as_str() == "original");
+    if original {
+        args.next();
+    }
+    let words = args.required("an RCODE")?;
+    let mut rcodes = Vec::new();
+    for word in words.as_str().split(',') {
+        let one = rcode(&corefile::Token { text: word.to_owned(), ..words.clone() })?;
+        if !rcodes.contains(&one) {
+            rcodes.push(one);
+        }
+    }
+    let from = args.required("FROM")?;
+    let zones = zones::parse(from)?;
+    if zones.len() > 1 {
+        let text = from.as_str();
+        warnings.push(
+            Diagnostic::warning(
+                from.span,
+                format!("`{text}` stands for {} zones and `alternate` takes one", zones.len()),
+            )
+            .label("only the first of them counts")
+            .help("write one `alternate` for each zone"),
+        );
+    }
+    Ok((original, rcodes, zones.into_iter().next().unwrap_or_else(Name::root)))
+}

@@ -1,0 +1,147 @@
+//! Asks other upstreams when the answer of the plugins behind is of a certain kind.
+//!
+//! It looks at the rcode of what is on its way out, and if that is one of those it is for puts the
+//! question to a group of upstreams, whose answer takes the place of the other. Whom to ask, and
+//! what happens when one does not answer, is the business of `src/upstream`.
+
+mod config;
+
+use chain::{BoxFuture, Chain, Kind, Roles, ServeDns, Setup, ZoneSet};
+use corefile::{Diagnostic, Diagnostics, Directive};
+use upstream::Group;
+use wire::{Query, Rcode, Reply};
+
+use config::Config;
+
+/// The plugin.
+pub static PLUGIN: Kind =
+    Kind { name: "alternate", doc: include_str!("README.md"), once: false, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    // As `forward` does, whose work it does too.
+    setup.settings.all_classes = true;
+    let mut problems = Diagnostics::default();
+    let mut rules = Vec::new();
+    for directive in uses {
+        let read = Config::read(directive, &mut setup.requests.warnings, 0);
+        match read.and_then(|config| Rule::new(config, setup)) {
+            Ok(rule) => rules.push(rule),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    // On its way out a reply meets the last link first: so the first of the directives does.
+    for rule in rules.into_iter().rev() {
+        setup.link(Alternate { rule });
+    }
+    Ok(())
+}
+
+/// One directive at work.
+struct Alternate {
+    rule: Rule,
+}
+
+/// Whom to ask, and when.
+struct Rule {
+    from: ZoneSet,
+    rcodes: Vec<Rcode>,
+    original: bool,
+    upstreams: Group,
+    /// What becomes of their answer.
+    inner: Vec<Self>,
+}
+
+impl Rule {
+    fn new(config: Config<'_>, setup: &mut Setup<'_>) -> Result<Self, Diagnostics> {
+        let Config { directive, original, rcodes, from, upstreams, inner } = config;
+        let mut problems = Diagnostics::default();
+        let group = Group::set_up(upstreams, directive, setup);
+        let mut rules = Vec::new();
+        for config in inner {
+            match Self::new(config, setup) {
+                Ok(rule) => rules.push(rule),
+                Err(more) => problems.extend(more),
+            }
+        }
+        match group {
+            Ok(upstreams) if !problems.has_errors() => {
+                let from = ZoneSet::new([from]);
+                Ok(Self { from, rcodes, original, upstreams, inner: rules })
+            }
+            Ok(_) => Err(problems),
+            Err(mut all) => {
+                all.extend(problems);
+                Err(all)
+            }
+        }
+    }
+
+    /// Whether it is for this reply.
+    fn is_for(&self, query: &Query, reply: &Reply) -> bool {
+        !reply.is_silent() && self.rcodes.contains(&reply.rcode()) && self.from.contains(query)
+    }
+
+    /// Puts another answer in the place of `reply`.
+    fn replace<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let asked = if self.original && query.asides() > 0 {
+                self.ask_original(query, reply).await
+            } else {
+                reply.clear();
+                self.upstreams.ask(query, reply).await
+            };
+            if let Err(failure) = asked {
+                reply.clear();
+                reply.fail(failure);
+            }
+            for rule in &self.inner {
+                if rule.is_for(query, reply) {
+                    rule.replace(query, reply).await;
+                }
+            }
+        })
+    }
+
+    /// Asks what the client asked, before other plugins changed it.
+    async fn ask_original(
+        &self,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Result<(), wire::Failure> {
+        let (mut asked, mut said) = (Box::new(Query::new()), Box::new(Reply::new()));
+        asked.original_of(query);
+        said.begin(&asked);
+        self.upstreams.ask(&mut asked, &mut said).await?;
+        // Those who changed the question change its answer back, and expect one to theirs.
+        said.readdress(query, |_| true);
+        *reply = *said;
+        Ok(())
+    }
+
+    fn complete(&self, chain: &Chain) {
+        self.upstreams.complete(chain);
+        self.inner.iter().for_each(|rule| rule.complete(chain));
+    }
+}
+
+impl ServeDns for Alternate {
+    fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
+        self.rule.is_for(query, reply)
+    }
+
+    fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        self.rule.replace(query, reply)
+    }
+
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        self.rule.complete(chain);
+        Ok(())
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { waits_on_reply: true, ..Roles::default() }
+    }
+}

@@ -1,0 +1,65 @@
+//! Puts each query to several upstreams at once.
+//!
+//! Takes the queries under one zone, except those under others, and gives the client the first good
+//! answer of a group of upstreams. Whom to ask, and what happens when one does not answer, is the
+//! business of `src/upstream`.
+
+mod config;
+
+use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use corefile::{Diagnostic, Diagnostics, Directive};
+use upstream::Group;
+use wire::{Query, Reply};
+
+use config::Config;
+
+/// The plugin.
+pub static PLUGIN: Kind =
+    Kind { name: "fanout", doc: include_str!("README.md"), once: true, answers: true, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    for directive in uses {
+        let Config { from, except, upstreams } = Config::read(directive, setup)?;
+        let upstreams = Group::set_up(upstreams, directive, setup)?;
+        setup.warn_outside(directive.args.get(..1).unwrap_or_default());
+        if except.is_empty() {
+            setup.ends([from.clone()]);
+        }
+        // As `forward` does, whose work it does.
+        setup.settings.all_classes = true;
+        setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
+    }
+    Ok(())
+}
+
+/// The directive at work.
+struct Fanout {
+    from: ZoneSet,
+    except: ZoneSet,
+    upstreams: Group,
+}
+
+impl ServeDns for Fanout {
+    fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        let excepted = || !self.except.is_empty() && self.except.contains(query);
+        let ours = self.from.contains(query) && !excepted();
+        Ok(if ours { Step::Wait } else { Step::Next })
+    }
+
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        _: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            self.upstreams.ask(query, reply).await?;
+            Ok(Step::Done)
+        })
+    }
+
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        self.upstreams.complete(chain);
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! What may differ from upstream to upstream: how one is asked, and how it is checked.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use corefile::{Args, Diagnostic, Directive, Token};
+use net::client::Method;
+use wire::Name;
+
+use super::to::To;
+use super::words;
+
+/// The options that may stand for one upstream; `weight` may only stand there.
+pub(crate) const OPTIONS: &[&str] = &[
+    "weight",
+    "force_tcp",
+    "prefer_udp",
+    "expire",
+    "max_age",
+    "max_idle_conns",
+    "read_timeout",
+    "health_check",
+    "source_address",
+    "tls",
+    "tls_servername",
+    "doh_method",
+];
+
+/// How an upstream is asked and checked.
+#[derive(Clone, Debug)]
+pub struct Each {
+    /// How many queries it gets, compared with others.
+    pub weight: u32,
+    /// Over TCP, however the client asked.
+    pub force_tcp: bool,
+    /// Over UDP, however the client asked.
+    pub prefer_udp: bool,
+    /// How long an idle connection is kept.
+    pub expire: Duration,
+    /// How long a connection is used at all; zero: no bound.
+    pub max_age: Duration,
+    /// How many idle connections are kept; zero: no bound.
+    pub max_idle_conns: usize,
+    /// How long it may take.
+    pub read_timeout: Duration,
+    /// How it is checked.
+    pub health: Health,
+    /// The address to ask from.
+    pub source: Option<IpAddr>,
+    /// Whom to trust, and as whom to come, over TLS.
+    pub tls: Tls,
+    /// What its certificate must be for.
+    pub tls_servername: Option<Token>,
+    /// How queries go over HTTPS.
+    pub doh_method: Method,
+}
+
+/// `tls`: the files it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Our certificate and its key.
+    pub identity: Option<(Token, Token)>,
+    /// The authorities to trust instead of the system's.
+    pub ca: Option<Token>,
+}
+
+/// `health_check`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Between two checks of an upstream that failed the first.
+    pub interval: Duration,
+    /// RD of the check.
+    pub recursion: bool,
+    /// Whose NS records are asked for.
+    pub domain: Name,
+}
+
+/// One **TO**, and how it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) to: To,
+    pub(crate) each: Each,
+}
+
+impl Default for Each {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            force_tcp: false,
+            prefer_udp: false,
+            expire: Duration::from_secs(10),
+            max_age: Duration::ZERO,
+            max_idle_conns: 0,
+            read_timeout: Duration::from_secs(2),
+            health: Health {
+                interval: Duration::from_millis(500),
+                recursion: true,
+                domain: Name::root(),
+            },
+            source: None,
+            tls: Tls::default(),
+            tls_servername: None,
+            doh_method: Method::Post,
+        }
+    }
+}
+
+impl Each {
+    /// Reads an option. `false`: it is none of these.
+    pub(crate) fn read(
+        &mut self,
+        option: &Directive,
+        args: &mut Args<'_>,
+    ) -> Result<bool, Diagnostic> {
+        match option.name.as_str() {
+            "force_tcp" => self.force_tcp = true,
+            "prefer_udp" => self.prefer_udp = true,
+            "expire" => self.expire = args.value("DURATION")?,
+            "max_age" => self.max_age = args.value("DURATION")?,
+            "max_idle_conns" => self.max_idle_conns = args.value("INTEGER")?,
+            "read_timeout" => self.read_timeout = words::positive(args.required("DURATION")?)?,
+            "health_check" => self.health = words::health(args, self.health.recursion)?,
+            "source_address" => self.source = Some(args.value("IP")?),
+            "tls" => self.tls = words::tls(args),
+            "tls_servername" => self.tls_servername = Some(words::server_name(args)?),
+            "doh_method" => self.doh_method = words::doh_method(args.required("METHOD")?)?,
+            _ => return Ok(false),
+        }
+        args.end()?;
+        Ok(true)
+    }
+
+    /// Reads an option in the block of one upstream.
+    pub(crate) fn read_own(
+        &mut self,
+        within: &Directive,
+        option: &Directive,
+    ) -> Result<(), Diagnostic> {
+        option.no_body()?;
+        let mut args = option.args();
+        if option.name.as_str() == "weight" {
+            let weight = args.required("INTEGER")?;
+            self.weight = weight.parse("INTEGER")?;
+            if !(1..=1000).contains(&self.weight) {
+                return Err(Diagnostic::error(
+                    weight.span,
+                    format!("`{}` is no weight", weight.as_str()),
+                )
+                .label("expected a number from 1 to 1000")
+                .help("an upstream with weight 2 gets twice as many queries as one with 1"));
+            }
+            return args.end();
+        }
+        if self.read(option, &mut args)? {
+            return Ok(());
+        }
+        let word = option.name.as_str();
+        let problem =
+            Diagnostic::error(option.name.span, format!("`{word}` is no option of one upstream"));
+        Err(match corefile::nearest(word, OPTIONS.iter().copied()) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem
+                .label(format!("in the block of `{}`", within.name.as_str()))
+                .help("move it out of this block if it is for all upstreams"),
+        }
+        .note(format!("options: {}", OPTIONS.join(", "))))
+    }
+
+    /// What only two values together get wrong.
+    pub(crate) fn check(&self, within: &Directive) -> Option<Diagnostic> {
+        let (max_age, expire) = (self.max_age, self.expire);
+        if max_age.is_zero() || max_age >= expire {
+            return None;
+        }
+        let option = within.options().iter().rfind(|one| one.name.as_str() == "max_age");
+        let option =
+            option.or_else(|| within.options().iter().rfind(|one| one.name.as_str() == "expire"));
+        let span = option.map_or(within.span, |option| option.span);
+        let problem = format!("max_age ({max_age:?}) must not be less than expire ({expire:?})");
+        Some(
+            Diagnostic::error(span, problem)
+                .label("a connection would end before it expires")
+                .help("raise `max_age`, or lower `expire`"),
+        )
+    }
+}
+
+impl Place {
+    /// A server may have one name only.
+    pub(crate) fn check(&self) -> Option<Diagnostic> {
+        let named = matches!(&self.to.tls, Some(Some(_)));
+        let general = self.each.tls_servername.as_ref().filter(|_| named)?;
+        let (token, general) = (&self.to.token, general.as_str());
+        let text = token.as_str();
+        let problem = format!("`{text}` names a server, and `tls_servername` another: `{general}`");
+        Some(
+            Diagnostic::error(token.span, problem)
+                .label("this upstream has a name of its own")
+                .help("write the name behind each upstream, or in `tls_servername` for all"),
+        )
+    }
+}
