@@ -4,10 +4,12 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
 
 use wire::{Class, Query, Reply, Rtype, Section};
 
-use crate::kit::{Scratch, Server, free_port, question, run, text};
+use crate::kit::{Answer, PATIENCE, Scratch, Server, free_port, question, run, text};
 
 /// An upstream that knows an address for every name, and counts.
 struct Upstream {
@@ -17,6 +19,12 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Self {
+        Self::held().0
+    }
+
+    /// One that answers nothing until the other half is dropped.
+    fn held() -> (Self, Sender<()>) {
+        let (hold, gate) = channel();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
         let asked = Arc::new(AtomicU64::new(0));
@@ -31,10 +39,11 @@ impl Upstream {
                 reply.push(Section::Answer, &name, Rtype::A, Class::IN, 300, &address);
                 reply.seal(query.id(), 0x8180);
                 count.fetch_add(1, Ordering::Relaxed);
+                let _ = gate.recv();
                 let _ = socket.send_to(reply.bytes(), peer);
             }
         });
-        Self { port, asked }
+        (Self { port, asked }, hold)
     }
 
     fn asked(&self) -> u64 {
@@ -53,6 +62,47 @@ fn command(scratch: &Scratch, port: u16, words: &[&str]) -> (Option<i32>, String
     let Output { status, stdout, stderr } =
         run(scratch.path(), &[&["cache"], words, &["--server", &server]].concat());
     (status.code(), text(&stdout), text(&stderr))
+}
+
+#[test]
+fn ten_thousand_clients_wait_for_one_answer() {
+    const CLIENTS: u32 = 100;
+    const EACH: u16 = 100;
+    let ((upstream, hold), http) = (Upstream::held(), free_port());
+    let corefile = format!(
+        ".:{{port}} {{\n  bind 127.0.0.1\n  prometheus 127.0.0.1:{http}\n  cache\n  \
+         forward . 127.0.0.1:{}\n}}\n",
+        upstream.port
+    );
+    let server = Server::start_under(&corefile, &[]);
+    let clients: Vec<UdpSocket> = (0..CLIENTS).map(|_| server.udp()).collect();
+    let missed = || {
+        let metrics = crate::cli::metrics(http);
+        let line = metrics.lines().find(|line| line.starts_with("coredns_cache_misses_total{"));
+        line.and_then(|line| line.rsplit_once(' ')).map_or(0.0, |(_, n)| n.parse::<f64>().unwrap())
+    };
+    let mut sent = 0;
+    for id in 0..EACH {
+        for client in &clients {
+            client.send(&question(id, "www.example.org", Rtype::A, &[])).unwrap();
+        }
+        sent += CLIENTS;
+        // No more at once than the server's socket holds. The first of all waits for nobody else.
+        let late = Instant::now() + PATIENCE;
+        while missed() < f64::from(sent) {
+            assert!(Instant::now() < late, "{} of {sent} came in", missed());
+        }
+    }
+    drop(hold);
+    let mut buffer = [0; 512];
+    for client in &clients {
+        for _ in 0..EACH {
+            let len = client.recv(&mut buffer).expect("every one is answered");
+            let answer = Answer(buffer[..len].to_vec());
+            assert_eq!((answer.rcode(), answer.answers()), (0, 1));
+        }
+    }
+    assert_eq!(upstream.asked(), 1);
 }
 
 #[test]
