@@ -13,15 +13,21 @@
 mod data;
 mod echo;
 mod load;
+mod matrix;
+mod outage;
+mod paced;
 mod peers;
+mod secure;
 mod server;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data::Set;
 use load::Shape;
-use peers::{Recipe, Work};
+use peers::{Over, Recipe, Work};
+use secure::Secure;
 use server::Server;
 use wire::Rtype;
 
@@ -95,6 +101,18 @@ fn main() {
     if wanted(&settings, "forward misses") {
         forwarding(&settings, "forward misses", 1_500_000, false);
     }
+    for (title, https) in [("forward DoT misses", false), ("forward DoH misses", true)] {
+        if wanted(&settings, title) {
+            secure_misses(&settings, title, https);
+        }
+    }
+    if wanted(&settings, "upstream matrix") {
+        matrix::run(&settings);
+    }
+    if wanted(&settings, "outage") {
+        let seconds = env("OUTAGE_SECONDS", "20").parse().unwrap();
+        outage::run(&settings, Duration::from_secs_f64(seconds));
+    }
 }
 
 fn wanted(settings: &Settings, work: &str) -> bool {
@@ -153,7 +171,7 @@ fn saturate(settings: &Settings, recipes: &[Recipe], probe: &[u8], set: &Set) ->
 
 fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
     let set = data::wildcard(&settings.dir, "wild.lab.", names);
-    let work = Work::Forward { to: UPSTREAM_PORT };
+    let work = Work::Forward { to: UPSTREAM_PORT, over: Over::Plain };
     let probe = data::query("probe.wild.lab.", Rtype::A);
     let upstream_work = Work::Authority { origin: set.origin, zone: &set.zone };
     let upstream =
@@ -180,6 +198,31 @@ fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
         let first = round * names / 8;
         let shape = Shape { sockets: 8, window: 16, ..Shape::saturating(settings.time) };
         Ok(measure(&server, &set.queries, first, shape))
+    });
+    report(title, &recipes, &results);
+}
+
+/// Misses whose upstream is asked over TLS or HTTPS, on connections that are open.
+fn secure_misses(settings: &Settings, title: &str, https: bool) {
+    let upstream = Secure::start(&settings.dir).unwrap();
+    let (to, authority) =
+        (if https { upstream.https_port } else { upstream.tls_port }, &*upstream.authority);
+    let over = if https { Over::Https { authority } } else { Over::Tls { authority } };
+    let work = Work::Forward { to, over };
+    let probe = data::query("probe.lab.", Rtype::A);
+    let mut recipes = vec![echo_recipe()];
+    recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
+    recipes.extend(peers::peers(&settings.dir, PORT, work));
+    let queries: Vec<Vec<u8>> =
+        (0..1_000_000).map(|i| data::query(&format!("u{i:07x}.lab."), Rtype::A)).collect();
+    let results = rounds(settings, &recipes, |recipe, _| {
+        let server =
+            Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
+        let shape = Shape { sockets: 8, window: 16, ..Shape::saturating(settings.time) };
+        // Connections open, and are used, before it counts.
+        let warm = Shape { time: settings.time / 4, ..shape };
+        let (_, first) = load::press(PORT, &queries, 0, warm);
+        Ok(measure(&server, &queries, first, shape))
     });
     report(title, &recipes, &results);
 }

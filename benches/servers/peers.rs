@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::secure::NAME;
 use super::server::{find, write};
 
 /// What is asked of a server.
@@ -10,7 +11,15 @@ pub(crate) enum Work<'a> {
     /// Answer for one zone.
     Authority { origin: &'a str, zone: &'a Path },
     /// Forward everything to this port of loopback and cache it.
-    Forward { to: u16 },
+    Forward { to: u16, over: Over<'a> },
+}
+
+/// How the upstream is asked, and whose certificate it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over<'a> {
+    Plain,
+    Tls { authority: &'a Path },
+    Https { authority: &'a Path },
 }
 
 /// A server ready to be started.
@@ -41,9 +50,20 @@ pub(crate) fn catena(
             chain.push_str(&format!("    file {}\n", zone.display()));
             origin
         }
-        Work::Forward { to } => {
+        Work::Forward { to, over } => {
+            let forward = match over {
+                Over::Plain => format!("127.0.0.1:{to}"),
+                Over::Tls { authority } => format!(
+                    "tls://127.0.0.1:{to} {{\n        tls {}\n        tls_servername {NAME}\n    }}",
+                    authority.display()
+                ),
+                Over::Https { authority } => format!(
+                    "https://127.0.0.1:{to} {{\n        tls {}\n        tls_servername {NAME}\n    }}",
+                    authority.display()
+                ),
+            };
             chain.push_str(&format!(
-                "    cache {{\n        success 200000\n    }}\n    forward . 127.0.0.1:{to}\n"
+                "    cache {{\n        success 200000\n    }}\n    forward . {forward}\n"
             ));
             "."
         }
@@ -182,13 +202,14 @@ fn named(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<Str
                 zone.display()
             ),
         ),
-        Work::Forward { to } => (
+        Work::Forward { to, over: Over::Plain } => (
             format!(
                 "recursion yes; allow-recursion {{ any; }}; forward only; forwarders port {to} {{ \
                  127.0.0.1; }}; dnssec-validation no;"
             ),
             String::new(),
         ),
+        Work::Forward { .. } => return None,
     };
     let conf = write(
         &dir.join("named.conf"),
@@ -203,7 +224,15 @@ fn named(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<Str
 }
 
 fn unbound(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<String>)> {
-    let Work::Forward { to } = work else { return None };
+    let Work::Forward { to, over } = work else { return None };
+    let (bundle, forward) = match over {
+        Over::Plain => (String::new(), format!("forward-addr: 127.0.0.1@{to}")),
+        Over::Tls { authority } => (
+            format!("  tls-cert-bundle: \"{}\"\n", authority.display()),
+            format!("forward-tls-upstream: yes\n  forward-addr: 127.0.0.1@{to}#{NAME}"),
+        ),
+        Over::Https { .. } => return None,
+    };
     let conf = write(
         &dir.join("unbound.conf"),
         &format!(
@@ -211,8 +240,8 @@ fn unbound(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<S
              \"\"\n  directory: \"{0}\"\n  pidfile: \"\"\n  use-syslog: no\n  do-daemonize: no\n  \
              do-not-query-localhost: no\n  access-control: 127.0.0.0/8 allow\n  module-config: \
              \"iterator\"\n  msg-cache-size: 128m\n  rrset-cache-size: 256m\n  local-zone: \"lab.\" \
-             nodefault\nremote-control:\n  control-enable: no\nforward-zone:\n  name: \".\"\n  \
-             forward-addr: 127.0.0.1@{to}\n",
+             nodefault\n{bundle}remote-control:\n  control-enable: no\nforward-zone:\n  name: \".\"\n  \
+             {forward}\n",
             dir.display()
         ),
     );
@@ -220,12 +249,23 @@ fn unbound(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<S
 }
 
 fn dnsdist(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<String>)> {
-    let Work::Forward { to } = work else { return None };
+    let Work::Forward { to, over } = work else { return None };
+    let secure = |authority: &Path, path: &str| {
+        format!(
+            ", tls=\"openssl\", subjectName=\"{NAME}\", caStore=\"{}\", validateCertificates=true{path}",
+            authority.display()
+        )
+    };
+    let over = match over {
+        Over::Plain => String::new(),
+        Over::Tls { authority } => secure(authority, ""),
+        Over::Https { authority } => secure(authority, ", dohPath=\"/dns-query\""),
+    };
     let conf = write(
         &dir.join("dnsdist.conf"),
         &format!(
             "setLocal(\"127.0.0.1:{port}\")\nnewServer({{address=\"127.0.0.1:{to}\", \
-             healthCheckMode=\"up\"}})\npc = newPacketCache(300000, {{maxTTL=86400}})\n\
+             healthCheckMode=\"up\"{over}}})\npc = newPacketCache(300000, {{maxTTL=86400}})\n\
              getPool(\"\"):setCache(pc)\nsetUDPMultipleMessagesVectorSize(64)\nsetSecurityPollSuffix(\"\")\n"
         ),
     );
@@ -235,10 +275,26 @@ fn dnsdist(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<S
 fn coredns(dir: &Path, port: u16, work: Work<'_>) -> Option<(&'static str, Vec<String>)> {
     let (zone, answers) = match work {
         Work::Authority { origin, zone } => (origin, format!("    file {}\n", zone.display())),
-        Work::Forward { to } => (
-            ".",
-            format!("    cache {{\n        success 200000\n    }}\n    forward . 127.0.0.1:{to}\n"),
-        ),
+        Work::Forward { to, over } => {
+            let (scheme, options) = match over {
+                Over::Plain => ("", String::new()),
+                Over::Tls { authority } => (
+                    "tls://",
+                    format!(
+                        " {{\n        tls {}\n        tls_servername {NAME}\n    }}",
+                        authority.display()
+                    ),
+                ),
+                Over::Https { .. } => return None,
+            };
+            (
+                ".",
+                format!(
+                    "    cache {{\n        success 200000\n    }}\n    forward . \
+                     {scheme}127.0.0.1:{to}{options}\n"
+                ),
+            )
+        }
     };
     let conf = write(
         &dir.join("Corefile.coredns"),

@@ -97,6 +97,16 @@ impl Server {
         (rss, pss)
     }
 
+    /// The most memory it ever had, in MiB.
+    pub(crate) fn peak(&self) -> f64 {
+        let of = |pid: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.split_whitespace().next()?.parse::<f64>().ok()
+        };
+        family(self.child.id()).into_iter().filter_map(of).sum::<f64>() / 1024.0
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
