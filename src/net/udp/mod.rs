@@ -1,8 +1,11 @@
 //! UDP: receive a batch, answer it in one call, send the replies in one call.
 
+mod allocator;
 mod memory;
 pub(crate) mod sys;
 
+pub use allocator::Allocator;
+pub(crate) use allocator::keep_at_hand;
 pub use memory::{give_memory_back, use_large_pages};
 
 use std::future::poll_fn;
