@@ -296,26 +296,21 @@ impl Chain {
     }
 }
 
-impl<'a> Next<'a> {
+impl Next<'_> {
     /// Asks the rest of the chain; the reply is complete when this resolves.
-    pub fn run<'b>(self, query: &'b mut Query, reply: &'b mut Reply) -> BoxFuture<'b, ()>
-    where
-        'a: 'b,
-    {
-        Box::pin(async move {
-            let (at, served) = self.chain.enter(self.at, query, reply);
-            match served {
-                Ok(Step::Wait) => self.chain.serve(at, query, reply).await,
-                served => {
-                    // The server starts a renewal, when `resume` tells.
-                    if matches!(served, Ok(Step::Refresh)) {
-                        query.renew_at(at);
-                    }
-                    self.chain.settle(at, served, reply);
+    pub async fn run(self, query: &mut Query, reply: &mut Reply) {
+        let (at, served) = self.chain.enter(self.at, query, reply);
+        match served {
+            Ok(Step::Wait) => self.chain.serve(at, query, reply).await,
+            served => {
+                // The server starts a renewal, when `resume` tells.
+                if matches!(served, Ok(Step::Refresh)) {
+                    query.renew_at(at);
                 }
+                self.chain.settle(at, served, reply);
             }
-            self.chain.leave_all(self.at, at, query, reply).await;
-        })
+        }
+        self.chain.leave_all(self.at, at, query, reply).await;
     }
 }
 

@@ -47,6 +47,7 @@ enum Datagram {
 #[derive(Clone, Copy)]
 pub(super) struct Attempt<'a, 'q> {
     pub(super) member: &'a Member,
+    pub(super) begun: Instant,
     /// No attempt goes on after that.
     pub(super) end: Instant,
     pub(super) taps: &'a Taps<'q>,
@@ -108,13 +109,12 @@ impl Group {
         into: &mut Vec<u8>,
         reply: &mut Reply,
     ) -> Result<Rcode, Trouble> {
-        let begun = Instant::now();
         let member = attempt.member;
         let upstream = &*member.upstream;
         let stream = upstream.options.over != Over::Tcp
             || member.force_tcp
             || !member.prefer_udp && question.connected;
-        let mut asked = false;
+        let (mut asked, mut since) = (false, attempt.begun);
         if stream {
             Box::pin(self.ask_stream(attempt, question, into, reply)).await?;
             asked = true;
@@ -123,10 +123,11 @@ impl Group {
             asked = Box::pin(self.ask_stream(attempt, question, into, reply)).await.is_ok();
             if !asked {
                 upstream.came(false);
+                since = Instant::now();
             }
         }
         if !asked {
-            let datagram = self.ask_udp(attempt, question, into, reply).await?;
+            let datagram = self.ask_udp(attempt, since, question, into, reply).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
                 upstream.came(true);
@@ -139,7 +140,7 @@ impl Group {
                 upstream.came(false);
             }
         }
-        let took = begun.elapsed();
+        let took = attempt.begun.elapsed();
         let rcode = reply.rcode();
         upstream.numbers.replied(question.worker, rcode, took);
         upstream.pulse.beat(took);
@@ -149,6 +150,7 @@ impl Group {
     async fn ask_udp(
         &self,
         attempt: Attempt<'_, '_>,
+        since: Instant,
         question: &mut Question,
         into: &mut Vec<u8>,
         reply: &mut Reply,
@@ -175,13 +177,13 @@ impl Group {
         };
         let to = upstream.address;
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
-        let deadline = attempt.deadline();
-        let left = || deadline.saturating_duration_since(Instant::now());
+        let deadline = attempt.deadline(since);
         let mut looks = self.looks(attempt);
-        let first = looks.as_ref().map_or(Duration::MAX, |looks| looks.next).min(left());
+        let first = looks.as_ref().and_then(|looks| since.checked_add(looks.next));
+        let first = first.unwrap_or(deadline).min(deadline);
         let mut patience = || {
             let looks = looks.as_mut()?;
-            let more = looks.next.min(left());
+            let more = looks.next.min(deadline.saturating_duration_since(Instant::now()));
             looks.look();
             (!more.is_zero()).then_some(more)
         };
@@ -261,7 +263,8 @@ impl Group {
         let to = upstream.address;
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
         let message = &question.message;
-        let timeout = attempt.deadline().saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let timeout = attempt.deadline(now).saturating_duration_since(now);
         let asking = upstream.connections(question.worker).ask(
             &self.network,
             source,
@@ -294,9 +297,9 @@ impl Group {
 }
 
 impl Attempt<'_, '_> {
-    /// When what is asked now is given up.
-    fn deadline(&self) -> Instant {
-        (Instant::now() + self.member.read_timeout).min(self.end)
+    /// When what is asked `now` is given up.
+    fn deadline(&self, now: Instant) -> Instant {
+        (now + self.member.read_timeout).min(self.end)
     }
 }
 

@@ -9,6 +9,7 @@
 //! task, no timer, no memory.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -39,6 +40,8 @@ const CONNECT: usize = usize::MAX;
 struct Run<'a> {
     walk: Walk<'a>,
     worker: Worker,
+    /// When this round began: one look at the clock for all who want to know.
+    begun: Instant,
     end: Instant,
     /// How many are asked at once.
     width: usize,
@@ -101,10 +104,12 @@ impl Group {
         if members.is_empty() {
             return Err(self.roster.nobody());
         }
+        let begun = Instant::now();
         let mut run = Run {
             walk: Walk::new(&members, &self.policy, self.config.max_fails),
             worker: query.worker,
-            end: Instant::now() + self.budget,
+            begun,
+            end: begun + self.budget,
             width: self.config.policy.width(),
             failed: 0,
             unwanted: 0,
@@ -118,13 +123,17 @@ impl Group {
         let taps = self.watchers.of(query);
         // A reply that is not wanted is better than none.
         let mut second_best = false;
-        let mut begun = false;
-        while run.failed < self.max_attempts(run.walk.left())
-            && (!begun || Instant::now() < run.end)
-        {
-            begun = true;
+        let mut is_first = true;
+        while run.failed < self.max_attempts(run.walk.left()) {
+            if !mem::replace(&mut is_first, false) {
+                run.begun = Instant::now();
+                if run.begun >= run.end {
+                    break;
+                }
+            }
             if run.failed as usize >= 2 * count {
                 Box::pin(tokio::time::sleep(PAUSE)).await;
+                run.begun = Instant::now();
             }
             let was_down = run.walk.all_down;
             let found = run.walk.next();
@@ -171,10 +180,10 @@ impl Group {
         reply: &mut Reply,
         taps: &'a Taps<'q>,
     ) -> Round {
-        let begun = Instant::now();
-        let wait = Wait::default();
+        let (begun, wait) = (run.begun, Wait::default());
         let company = run.walk.count() > 1;
-        let attempt = Attempt { member: first, end: run.end, taps, wait: company.then_some(&wait) };
+        let wakes = company.then_some(&wait);
+        let attempt = Attempt { member: first, begun, end: run.end, taps, wait: wakes };
         // What another than the first said, and who: it takes the place of what is in `reply`.
         let mut kept: Option<(Box<Reply>, &Member)> = None;
         self.begin(first, taps);
@@ -318,14 +327,14 @@ impl Group {
             Some((Question::new(query, self.config.case_randomization).ok()?, reply))
         })?;
         let wait = Arc::new(Wait::default());
-        let (seen, end) = (Arc::clone(&wait), run.end);
+        let (seen, begun, end) = (Arc::clone(&wait), Instant::now(), run.end);
         let future = Box::pin(async move {
-            let attempt = Attempt { member, end, taps, wait: Some(&seen) };
+            let attempt = Attempt { member, begun, end, taps, wait: Some(&seen) };
             let mut into = Vec::new();
             let rcode = self.exchange(attempt, &mut question, &mut into, &mut reply).await?;
             Ok((rcode, reply))
         });
-        Some(Other { member, begun: Instant::now(), wait, future })
+        Some(Other { member, begun, wait, future })
     }
 
     /// Who is asked too because `late` is, where `waits` are under way.

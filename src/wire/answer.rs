@@ -185,6 +185,9 @@ fn signature_left(record: &Record<'_>, unix: u64) -> Result<i64, Malformed> {
 /// targets has no end.
 fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malformed> {
     let follow = aliases && !matches!(query.qtype(), Rtype::CNAME | Rtype::ANY);
+    if !follow && query.qtype() != Rtype::CNAME && says_at_once(query, reply) {
+        return Ok(true);
+    }
     let mut at = NameBuf::new();
     at.set_folded(query.name());
     let mut next = NameBuf::new();
@@ -213,6 +216,16 @@ fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malforme
         }
     }
     Ok(false)
+}
+
+/// Whether a record asked for points to the question as its owner: then no name need be read.
+fn says_at_once(query: &Query, reply: &Reply) -> bool {
+    let asked = reply.question().split_last_chunk::<4>();
+    asked.is_some_and(|(asked, _)| name::eq(asked, query.name()))
+        && answer_records(query, reply).filter_map(Result::ok).any(|record| {
+            record.is_of_question()
+                && (query.qtype() == Rtype::ANY || record.rtype == query.qtype())
+        })
 }
 
 /// How many different targets a name has.

@@ -67,6 +67,19 @@ impl<'a> Record<'a> {
         name::read(self.message, self.start, into).map(drop)
     }
 
+    /// Whether its owner is written as a pointer to the question's name, as most are.
+    #[inline]
+    pub fn is_of_question(&self) -> bool {
+        self.owner_pointer() == Some(HEADER)
+    }
+
+    /// Where its owner points to, if it is nothing but a pointer.
+    #[inline]
+    pub(crate) fn owner_pointer(&self) -> Option<usize> {
+        let &[high, low] = self.message.get(self.start..)?.first_chunk()?;
+        (high >= 0xC0).then(|| usize::from(high & 0x3F) << 8 | usize::from(low))
+    }
+
     /// Reads the record that starts at `at`.
     pub fn read(message: &'a [u8], at: usize, section: Section) -> Result<Self, Malformed> {
         let fixed = name::skip(message, at)?;

@@ -432,7 +432,12 @@ impl Reply {
                 Rtype::OPT => return Err(Malformed),
                 Rtype::TSIG => odd = true,
                 _ => {
-                    record.owner(&mut name)?;
+                    let owner = if record.is_of_question() {
+                        end - HEADER - 4
+                    } else {
+                        record.owner(&mut name)?;
+                        name.as_wire().len()
+                    };
                     scratch.clear();
                     rdata::expand(
                         record.rtype,
@@ -441,7 +446,7 @@ impl Reply {
                         record.end,
                         &mut scratch,
                     )?;
-                    plain += (name.as_wire().len() + 10 + scratch.len()) as u32;
+                    plain += (owner + 10 + scratch.len()) as u32;
                     last = record.end;
                 }
             }

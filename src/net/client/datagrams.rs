@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Accept, Ends, INTEREST, Network, Patience, Source, connected, late, simulated};
 use crate::random;
-use crate::udp::sys::connected::{Inbound, TOGETHER, send};
+use crate::udp::sys::connected::{Inbound, Outbound, TOGETHER};
 use crate::udp::writable;
 use crate::workers::current_worker;
 
@@ -79,7 +79,7 @@ impl DatagramPool {
     /// `accept` says yes to; whatever else comes (forged, late) is ignored.
     ///
     /// # Errors
-    /// `TimedOut` after `wait`, and what `patience` adds to it; else what the system says, `ConnectionRefused` among it.
+    /// `TimedOut` at `until`, or when what `patience` adds to it is over; else what the system says, `ConnectionRefused` among it.
     #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
@@ -87,7 +87,7 @@ impl DatagramPool {
         source: impl Into<Source<'_>>,
         to: SocketAddr,
         message: &[u8],
-        wait: Duration,
+        until: Instant,
         patience: Patience<'_>,
         into: &mut Vec<u8>,
         accept: Accept<'_>,
@@ -95,12 +95,13 @@ impl DatagramPool {
         if let Network::Simulated(world) = network {
             self.watch.leaves(false);
             // Boxed, as all that is rare here: what waits for each query stays small.
+            let wait = until.saturating_duration_since(Instant::now());
             let asking = simulated(&**world, to, message, wait, patience, into, accept);
             return Box::pin(asking).await;
         }
         let source = source.into();
         let ends = Ends { source: source.address, to, worker: current_worker() };
-        let (ticket, reused) = self.enter(ends, message, Instant::now() + wait)?;
+        let (ticket, reused) = self.enter(ends, message, until)?;
         self.watch.leaves(reused);
         source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
         loop {
@@ -179,7 +180,7 @@ struct State {
     ids: Vec<u16>,
     queries: Vec<Query>,
     /// Messages to send.
-    out: Vec<Vec<u8>>,
+    out: Outbound,
     carried: usize,
     /// It gets no new queries, and ends after the last.
     retired: bool,
@@ -281,7 +282,7 @@ impl Port {
             error: None,
             waker: None,
         });
-        state.out.push(message.to_vec());
+        state.out.push(message);
         state.look_at = Some(state.look_at.map_or(deadline, |at| at.min(deadline)));
         state.wake();
         Some(Ticket { port: Arc::clone(self), id })
@@ -298,13 +299,13 @@ impl Port {
     async fn run(self: Arc<Self>, socket: AsyncFd<UdpSocket>) {
         let retires_at = Instant::now() + LIFE;
         let mut alarm = pin!(sleep_until(retires_at));
-        let mut out = Vec::new();
+        let mut out = Outbound::default();
         loop {
             let mut ready = pin!(socket.ready(INTEREST));
             let event = poll_fn(|context| {
                 {
                     let mut state = self.state();
-                    if !state.out.is_empty() {
+                    if !state.out.is_done() {
                         mem::swap(&mut state.out, &mut out);
                         return Poll::Ready(Event::Leave);
                     }
@@ -386,26 +387,21 @@ impl Port {
 }
 
 /// Sends all of `out`.
-async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Vec<Vec<u8>>) -> io::Result<()> {
-    let mut sent = 0;
-    while sent < out.len() {
-        match send(socket.get_ref().as_fd(), &out[sent..]) {
-            Ok(more) => sent += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Outbound) -> io::Result<()> {
+    let mut outcome = Ok(());
+    while outcome.is_ok() && !out.is_done() {
+        match out.send(socket.get_ref().as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !writable(socket.get_ref(), Instant::now() + PATIENCE).await {
-                    out.clear();
-                    return Err(error);
+                    outcome = Err(error);
                 }
             }
-            Err(error) => {
-                out.clear();
-                return Err(error);
-            }
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => outcome = Err(error),
+            _ => {}
         }
     }
     out.clear();
-    Ok(())
+    outcome
 }
 
 /// A query's place on a socket.

@@ -66,8 +66,17 @@ async fn ask(pool: &DatagramPool, to: SocketAddr, number: u32) -> io::Result<()>
     let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == message;
     let network = Network::Os;
-    pool.ask(&network, None, to, &message, 5 * SECOND, &mut || None, &mut into, &mut accept)
-        .await?;
+    pool.ask(
+        &network,
+        None,
+        to,
+        &message,
+        Instant::now() + 5 * SECOND,
+        &mut || None,
+        &mut into,
+        &mut accept,
+    )
+    .await?;
     assert_eq!(into, message);
     Ok(())
 }
@@ -121,9 +130,18 @@ async fn what_is_not_the_reply_is_passed_over() {
         reply == b"idquestion"
     };
     let network = Network::Os;
-    pool.ask(&network, None, to, b"idquestion", SECOND, &mut || None, &mut into, &mut accept)
-        .await
-        .unwrap();
+    pool.ask(
+        &network,
+        None,
+        to,
+        b"idquestion",
+        Instant::now() + SECOND,
+        &mut || None,
+        &mut into,
+        &mut accept,
+    )
+    .await
+    .unwrap();
     assert_eq!((into.as_slice(), offered), (b"idquestion".as_slice(), 3));
     assert_eq!(counts.strays.load(Ordering::Relaxed), 3);
 }
@@ -141,9 +159,16 @@ async fn silence_ends_in_time_and_nothing_is_left() {
             let (mut into, message) = (Vec::new(), wait.as_millis().to_be_bytes());
             let network = Network::Os;
             let asked = pool
-                .ask(&network, None, to, &message[14..], wait, &mut || None, &mut into, &mut |_| {
-                    true
-                })
+                .ask(
+                    &network,
+                    None,
+                    to,
+                    &message[14..],
+                    Instant::now() + wait,
+                    &mut || None,
+                    &mut into,
+                    &mut |_| true,
+                )
                 .await;
             (asked.unwrap_err().kind(), begun.elapsed() >= wait)
         });
@@ -174,7 +199,16 @@ async fn who_has_patience_waits_on() {
         };
         let begun = Instant::now();
         let outcome = pool
-            .ask(&network, None, to, b"12345678", wait, &mut patience, &mut into, &mut |_| true)
+            .ask(
+                &network,
+                None,
+                to,
+                b"12345678",
+                begun + wait,
+                &mut patience,
+                &mut into,
+                &mut |_| true,
+            )
             .await;
         assert_eq!(outcome.err().map(|error| error.kind()), kind);
         assert!(asked >= 3 && begun.elapsed() >= wait * 3);
@@ -201,8 +235,17 @@ async fn large_replies_come_whole() {
     let (pool, _) = pool();
     let mut into = Vec::new();
     let network = Network::Os;
-    pool.ask(&network, None, to, b"1234567890", SECOND, &mut || None, &mut into, &mut |_| true)
-        .await
-        .unwrap();
+    pool.ask(
+        &network,
+        None,
+        to,
+        b"1234567890",
+        Instant::now() + SECOND,
+        &mut || None,
+        &mut into,
+        &mut |_| true,
+    )
+    .await
+    .unwrap();
     assert_eq!(into.len(), 65_500);
 }

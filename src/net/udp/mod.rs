@@ -1,8 +1,12 @@
 //! UDP: receive a batch, answer it in one call, send the replies in one call.
 
+mod allocator;
 mod memory;
 pub(crate) mod sys;
+mod waiting;
 
+pub use allocator::Allocator;
+pub(crate) use allocator::keep_at_hand;
 pub use memory::{give_memory_back, use_large_pages};
 
 use std::future::poll_fn;
@@ -15,15 +19,15 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::handler::{self, Fate, Handler, Permit, Slot};
+use crate::handler::{self, Fate, Handler, Permit};
 use crate::signal::Signal;
 use crate::workers::{Worker, is_wildcard};
 use crate::{clock, pool};
 
 use sys::{BATCH, Batch, Late, Sent};
+use waiting::{Done, Waiting};
 
 /// How long a full send buffer is waited for before replies are dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -44,7 +48,7 @@ pub(crate) struct Socket {
     signal: Arc<Signal>,
     batch: Batch,
     late: Late,
-    waiting: JoinSet<Box<Slot>>,
+    waiting: Waiting,
     /// A turn was taken: others go first.
     gave_way: bool,
 }
@@ -75,7 +79,7 @@ impl Socket {
             signal,
             batch: Batch::new(with_arrival),
             late: Late::new(with_arrival, local.is_ipv6()),
-            waiting: JoinSet::new(),
+            waiting: Waiting::default(),
             gave_way: false,
         })
     }
@@ -132,18 +136,24 @@ impl Socket {
         }
     }
 
-    /// Collects queries that need wait no longer; whether there are replies to send.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> bool {
-        while !self.waiting.is_empty() && !self.late.is_full() {
-            match self.waiting.poll_join_next(cx) {
-                Poll::Ready(Some(Ok(slot))) => self.late.push(slot),
-                Poll::Ready(Some(Err(error))) => {
-                    self.worker.counters.panics.add(u64::from(error.is_panic()));
-                }
-                Poll::Ready(None) | Poll::Pending => break,
+    /// Goes on with queries that need wait no longer; whether there are replies to send.
+    fn poll_late(&mut self, cx: &Context<'_>) -> bool {
+        if !self.waiting.is_empty() {
+            self.waiting.look(cx);
+            while !self.late.is_full()
+                && let Some(done) = self.waiting.next()
+            {
+                self.finished(done);
             }
         }
         !self.late.is_empty()
+    }
+
+    fn finished(&mut self, done: Done) {
+        match done {
+            Ok(slot) => self.late.push(slot),
+            Err(_) => self.worker.counters.panics.add(1),
+        }
     }
 
     /// Answers the batch just received.
@@ -157,7 +167,12 @@ impl Socket {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
                         let waits = std::mem::replace(slot, pool::take());
-                        self.waiting.spawn(handler::resume(&*self.handler, permit, waits));
+                        let rest = self.handler.resume(waits);
+                        match self.waiting.enter(permit, rest) {
+                            Some(Ok(slot)) => self.late.push(slot),
+                            Some(Err(_)) => self.worker.counters.panics.add(1),
+                            None => {}
+                        }
                     }
                     None => handler::refuse(&*self.handler, &self.worker, slot),
                 }

@@ -24,8 +24,6 @@ const NAMES: usize = 32;
 const ZONES: usize = 8;
 /// How far additional records are followed: from a PTR to a SRV record and its addresses.
 const STEPS: usize = 3;
-/// Records that fit a message: none is shorter than eleven octets.
-const RECORDS: usize = crate::MAX_MESSAGE / 11 + 1;
 
 impl Reply {
     /// Drops the records that do not belong to the question, and says how many those were. What is
@@ -40,8 +38,7 @@ impl Reply {
         look.authorities();
         look.additionals();
         let kept = look.kept;
-        let total: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
-        let dropped = total - kept.count();
+        let dropped = self.total() - kept.count();
         if dropped > 0 {
             let mut index = 0;
             self.rearrange(|_, items| {
@@ -54,22 +51,42 @@ impl Reply {
         dropped
     }
 
-    /// Whether there is nothing but answers that point to the question as their owner.
+    /// How many records there are.
+    fn total(&self) -> usize {
+        self.counts.iter().map(|&count| usize::from(count)).sum()
+    }
+
+    /// Whether there is nothing but answers whose owner points to the question, and authorities
+    /// whose owner points to it or to an end of it.
     #[inline]
     fn is_plain(&self) -> bool {
-        const QUESTION: [u8; 2] = [0xC0, HEADER as u8];
-        self.counts[1] == 0
-            && self.counts[2] == 0
-            && self
-                .records()
-                .all(|record| record.is_ok_and(|one| self.buf[one.start..].starts_with(&QUESTION)))
+        self.counts[2] == 0
+            && self.records().all(|record| {
+                record.is_ok_and(|one| match one.section {
+                    Section::Answer => one.is_of_question(),
+                    _ => one.owner_pointer().is_some_and(|at| self.is_end_of_question(at)),
+                })
+            })
+    }
+
+    /// Whether a label of the question's name begins there, or its root.
+    fn is_end_of_question(&self, at: usize) -> bool {
+        let mut here = HEADER;
+        while here < at.min(self.question_end - 4) {
+            here += 1 + usize::from(self.buf[here]);
+        }
+        here == at && at < self.question_end - 4
     }
 }
 
 /// One bit for each record.
-struct Marks([u64; RECORDS.div_ceil(64)]);
+struct Marks(Vec<u64>);
 
 impl Marks {
+    fn of(records: usize) -> Self {
+        Self(vec![0; records.div_ceil(64)])
+    }
+
     fn set(&mut self, index: usize) {
         if let Some(word) = self.0.get_mut(index / 64) {
             *word |= 1 << (index % 64);
@@ -105,7 +122,7 @@ impl<'a> Look<'a> {
         asked.set_folded(&reply.buf[HEADER..reply.question_end - 4]);
         Self {
             reply,
-            kept: Marks([0; RECORDS.div_ceil(64)]),
+            kept: Marks::of(reply.total()),
             names: vec![asked],
             rewritten: Vec::new(),
             pointed: Vec::new(),

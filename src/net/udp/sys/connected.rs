@@ -64,27 +64,65 @@ impl Inbound {
     }
 }
 
-/// Sends the first of `messages`, as many as the system takes at once, and says how many those are.
-///
-/// # Errors
-/// `WouldBlock` if the send buffer is full; else what the system says of the socket, such as that
-/// an earlier datagram found nobody.
-pub(crate) fn send(fd: BorrowedFd<'_>, messages: &[Vec<u8>]) -> io::Result<usize> {
-    // SAFETY: null pointers and zero lengths are valid values of these C structs.
-    let mut iov: [libc::iovec; TOGETHER] = unsafe { mem::zeroed() };
-    // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; TOGETHER] = unsafe { mem::zeroed() };
-    for ((message, iov), header) in messages.iter().zip(&mut iov).zip(&mut headers) {
-        iov.iov_base = message.as_ptr().cast_mut().cast();
-        iov.iov_len = message.len();
-        header.msg_hdr.msg_iov = iov;
-        header.msg_hdr.msg_iovlen = 1;
+/// Datagrams to be sent, one behind the other.
+#[derive(Default)]
+pub(crate) struct Outbound {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+    /// How many of them were sent.
+    sent: usize,
+}
+
+impl Outbound {
+    /// How many there are, sent or not.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
     }
-    let count = messages.len().min(TOGETHER);
-    // SAFETY: the first `count` headers point to messages that are borrowed until the call
-    // returns; the system only reads them.
-    let sent = unsafe {
-        libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count as _, libc::MSG_DONTWAIT as _)
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+
+    /// Whether all were sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.sent == self.ends.len()
+    }
+
+    pub(crate) fn push(&mut self, message: &[u8]) {
+        self.bytes.extend_from_slice(message);
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.sent = 0;
+    }
+
+    /// Sends the first of those that were not sent, as many as the system takes at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the send buffer is full; else what the system says of the socket, such as
+    /// that an earlier datagram found nobody.
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        // SAFETY: null pointers and zero lengths are valid values of these C structs.
+        let mut iov: [libc::iovec; TOGETHER] = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut headers: [libc::mmsghdr; TOGETHER] = unsafe { mem::zeroed() };
+        let mut start = self.sent.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let mut count = 0;
+        for ((&end, iov), header) in self.ends[self.sent..].iter().zip(&mut iov).zip(&mut headers) {
+            let message = &self.bytes[start..end];
+            iov.iov_base = message.as_ptr().cast_mut().cast();
+            iov.iov_len = message.len();
+            header.msg_hdr.msg_iov = iov;
+            header.msg_hdr.msg_iovlen = 1;
+            start = end;
+            count += 1;
+        }
+        // SAFETY: the first `count` headers point to messages that are borrowed until the call
+        // returns; the system only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
+        };
+        self.sent += usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+        Ok(())
+    }
 }
