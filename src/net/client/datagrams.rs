@@ -390,14 +390,12 @@ impl Port {
 async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Outbound) -> io::Result<()> {
     let mut outcome = Ok(());
     while outcome.is_ok() && !out.is_done() {
-        match out.send(socket.get_ref().as_fd()) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if !writable(socket.get_ref(), Instant::now() + PATIENCE).await {
-                    outcome = Err(error);
-                }
-            }
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => outcome = Err(error),
-            _ => {}
+        let Err(error) = out.send(socket.get_ref().as_fd()) else { continue };
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock
+                if writable(socket.get_ref(), Instant::now() + PATIENCE).await => {}
+            _ => outcome = Err(error),
         }
     }
     out.clear();
