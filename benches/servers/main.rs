@@ -10,6 +10,7 @@
 )]
 #![allow(missing_docs, reason = "a program")]
 
+mod blocks;
 mod data;
 mod echo;
 mod load;
@@ -94,6 +95,9 @@ fn main() {
     }
     if wanted(&settings, "many rules") {
         many_rules(&settings, &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));
+    }
+    if wanted(&settings, "many blocks") {
+        blocks::run(&settings);
     }
     if wanted(&settings, "cache hits") {
         forwarding(&settings, "cache hits", 5_000, true);

@@ -7,6 +7,10 @@ use crate::handler::{Fate, Slot};
 /// How many slots a thread keeps; what comes back beyond that is freed.
 const KEPT: usize = 512;
 
+/// Memory of a slot that is kept. A few messages are as large as messages may be, and in time each slot
+/// would have had one.
+const LARGEST: usize = 16 << 10;
+
 /// Slots on their way; boxed, so that they move between stacks and tasks by pointer.
 pub(crate) type Slots = Vec<Box<Slot>>;
 
@@ -23,6 +27,9 @@ pub(crate) fn take() -> Box<Slot> {
 
 /// Gives a slot back.
 pub(crate) fn give(slot: Box<Slot>) {
+    if slot.query.room() + slot.reply.room() > LARGEST {
+        return;
+    }
     // The pool is gone when the thread is going: then the slot just goes too.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
@@ -30,4 +37,22 @@ pub(crate) fn give(slot: Box<Slot>) {
             pool.push(slot);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_had_a_large_message_is_not_kept() {
+        let mut slot = take();
+        slot.query.buffer_mut().extend_from_slice(&[0; 300]);
+        let at = std::ptr::from_ref(&*slot);
+        give(slot);
+        let mut slot = take();
+        assert!(std::ptr::eq(at, &*slot));
+        slot.query.buffer_mut().extend_from_slice(&[0; LARGEST]);
+        give(slot);
+        assert!(take().query.room() < LARGEST);
+    }
 }

@@ -192,6 +192,19 @@ impl Query {
         &mut self.buf
     }
 
+    /// Leaves the receive buffer, which has room for any message, to `next`, and keeps a copy of the
+    /// message that is as large as that.
+    pub fn leave_buffer_to(&mut self, next: &mut Self) {
+        next.buf.clear();
+        next.buf.extend_from_slice(&self.buf);
+        std::mem::swap(&mut self.buf, &mut next.buf);
+    }
+
+    /// How many octets the message may grow to before it needs more memory.
+    pub fn room(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Takes a copy of `message` and parses it.
     pub fn receive(&mut self, message: &[u8]) -> Result<(), Rejection> {
         self.buf.clear();

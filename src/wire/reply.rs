@@ -175,6 +175,11 @@ impl Reply {
         }
     }
 
+    /// How many octets it may grow to before it needs more memory.
+    pub fn room(&self) -> usize {
+        self.buf.capacity() + self.scratch.capacity() + self.expanded.capacity()
+    }
+
     /// Starts the reply to `query`: its question in its own case, and nothing else.
     #[inline]
     pub fn begin(&mut self, query: &Query) {

@@ -64,6 +64,20 @@ fn a_reply_leaves_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn who_waits_needs_no_more_memory_than_its_message() {
+    let workers = workers(1, Limits::default());
+    let (_listener, addr, echo) = listen(&workers, "127.0.0.1:0");
+    let socket = client(addr);
+    for id in 0..200 {
+        assert_eq!(exchange(&socket, &message(id, READY, &[7; 60_000])).len(), 60_013);
+        assert_eq!(exchange(&socket, &message(id, WAITS, &[0; 500]))[12], WAITS);
+    }
+    let room = echo.room.load(Ordering::Relaxed);
+    assert!((513..4096).contains(&room), "{room} octets");
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
 fn replies_overtake_those_that_wait() {
     let workers = workers(1, Limits::default());
     let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");

@@ -166,7 +166,8 @@ impl Socket {
             for slot in slots.iter_mut().filter(|slot| slot.fate == Fate::Wait) {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
-                        let waits = std::mem::replace(slot, pool::take());
+                        let mut waits = std::mem::replace(slot, pool::take());
+                        waits.query.leave_buffer_to(&mut slot.query);
                         let rest = self.handler.resume(waits);
                         match self.waiting.enter(permit, rest) {
                             Some(Ok(slot)) => self.late.push(slot),

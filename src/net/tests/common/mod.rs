@@ -32,6 +32,8 @@ pub const REFUSED: u8 = 5;
 pub struct Echo {
     pub served: AtomicU64,
     pub refused: AtomicU64,
+    /// The largest memory of a query that waits, in octets.
+    pub room: AtomicU64,
 }
 
 fn echo(slot: &mut Slot) {
@@ -60,6 +62,7 @@ impl Handler for Echo {
     }
 
     fn resume(&self, mut slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
+        self.room.fetch_max(slot.query.room() as u64, Ordering::Relaxed);
         Box::pin(async move {
             match slot.query.bytes()[12] {
                 NEVER => std::future::pending().await,

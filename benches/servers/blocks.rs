@@ -1,0 +1,58 @@
+//! What many server blocks cost: the same questions to one block with all the names, and to a block for
+//! each name.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wire::Rtype;
+
+use super::data::{self, Set};
+use super::peers::Recipe;
+use super::server::write;
+use super::{PORT, Settings, echo_recipe, median, report, saturate};
+
+const BLOCKS: usize = 2_000;
+const ORIGIN: &str = "blocks.lab.";
+const HEAD: &str = "@ 3600 SOA ns1.lab. host.lab. 1 3600 600 86400 3600\n@ 3600 NS ns1.lab.\n";
+
+pub(super) fn run(settings: &Settings) {
+    let dir = settings.dir.join("blocks");
+    std::fs::create_dir_all(&dir).expect("the bench directory is writable");
+    let name = |i: usize| format!("z{i}.{ORIGIN}");
+    let all = (0..BLOCKS).fold(String::from(HEAD), |mut zone, i| {
+        let _ = writeln!(zone, "www.{} 3600 A 192.0.2.1", name(i));
+        zone
+    });
+    let one = format!("{HEAD}www 3600 A 192.0.2.1\n");
+    let (all, one) = (write(&dir.join("all.zone"), &all), write(&dir.join("one.zone"), &one));
+    let block = |zone: &str, file: &str| {
+        format!(
+            "{zone}:{PORT} {{\n    bind 127.0.0.1\n    errors\n    prometheus 127.0.0.1:19153\n    \
+             file {file}\n}}\n"
+        )
+    };
+    let many: String = (0..BLOCKS).map(|i| block(&name(i), &one)).collect();
+    let recipes = [
+        echo_recipe(),
+        recipe(settings, &dir, "one block", &block(ORIGIN, &all)),
+        recipe(settings, &dir, "2,000 blocks", &many),
+    ];
+    let queries = (0..BLOCKS).map(|i| data::query(&format!("www.{}", name(i)), Rtype::A)).collect();
+    let set = Set { origin: ORIGIN, zone: all.into(), queries };
+    let results = saturate(settings, &recipes, &set.queries[0], &set);
+    report("many blocks", &recipes, &results);
+    let pairs = results[1].iter().zip(&results[2]);
+    let ratio = median(pairs.map(|(one, many)| many.cpu() / one.cpu()).collect());
+    println!("\n2,000 blocks: {ratio:.2} times the CPU time of one");
+}
+
+fn recipe(settings: &Settings, dir: &Path, name: &'static str, corefile: &str) -> Recipe {
+    let corefile =
+        write(&dir.join(format!("Corefile.{}", name.replace([' ', ','], "."))), corefile);
+    Recipe {
+        name,
+        program: settings.binary.clone(),
+        arguments: vec!["-conf".into(), corefile],
+        environment: vec![("GOMAXPROCS", "1")],
+    }
+}
