@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chain::{Failure, Next, Query, Reply, Served, Step};
+use chain::{Failure, Next, Query, Reply, Served, Step, in_step};
 use tokio::time::{Instant, timeout_at};
 use wire::edns::ede;
 use wire::{Rcode, Rtype, Transport};
@@ -302,6 +302,7 @@ impl Cache {
         let authentic = query.authentic_data();
         set_authentic(query, true);
         next.run(query, reply).await;
+        in_step().await;
         if purpose != Purpose::Miss && reply.truncated && query.transport.is_datagram() {
             // Nobody is there to ask again over a stream.
             let transport = std::mem::replace(&mut query.transport, Transport::Tcp);

@@ -32,7 +32,7 @@ use corefile::Diagnostic;
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
-pub use run::{Batch, Chain, Link, Next, Place, Ran};
+pub use run::{Batch, Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Settings, View};
 pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};

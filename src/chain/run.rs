@@ -1,6 +1,9 @@
 //! The driver of a chain: in, perhaps wait, out.
 
+use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
+use std::task::Poll;
 
 use wire::edns::ede;
 use wire::{Failure, Moment, Query, Reply};
@@ -312,6 +315,22 @@ impl Next<'_> {
         }
         self.chain.leave_all(self.at, at, query, reply).await;
     }
+}
+
+/// Lets the others of a batch take the step that this query just took, before it takes the next one.
+///
+/// What a query runs through when its answer comes is more than the processor keeps of a program at
+/// hand: each query would fetch all of it anew. In two steps each part is fetched once for a batch.
+pub async fn in_step() {
+    let mut stepped_aside = false;
+    poll_fn(|context| {
+        if mem::replace(&mut stepped_aside, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The deadline is past: whatever waited is dropped where it was. What plugins further in changed is

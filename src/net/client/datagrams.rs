@@ -388,18 +388,22 @@ impl Port {
 
 /// Sends all of `out`.
 async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Outbound) -> io::Result<()> {
-    let mut outcome = Ok(());
-    while outcome.is_ok() && !out.is_done() {
+    while !out.is_done() {
         let Err(error) = out.send(socket.get_ref().as_fd()) else { continue };
-        match error.kind() {
-            io::ErrorKind::Interrupted => {}
-            io::ErrorKind::WouldBlock
-                if writable(socket.get_ref(), Instant::now() + PATIENCE).await => {}
-            _ => outcome = Err(error),
+        let again = match error.kind() {
+            io::ErrorKind::Interrupted => true,
+            io::ErrorKind::WouldBlock => {
+                writable(socket.get_ref(), Instant::now() + PATIENCE).await
+            }
+            _ => false,
+        };
+        if !again {
+            out.clear();
+            return Err(error);
         }
     }
     out.clear();
-    outcome
+    Ok(())
 }
 
 /// A query's place on a socket.

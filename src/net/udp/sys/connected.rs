@@ -4,6 +4,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::MAX_MESSAGE;
 
@@ -106,23 +107,150 @@ impl Outbound {
         let mut iov: [libc::iovec; TOGETHER] = unsafe { mem::zeroed() };
         // SAFETY: as above.
         let mut headers: [libc::mmsghdr; TOGETHER] = unsafe { mem::zeroed() };
-        let mut start = self.sent.checked_sub(1).map_or(0, |last| self.ends[last]);
-        let mut count = 0;
-        for ((&end, iov), header) in self.ends[self.sent..].iter().zip(&mut iov).zip(&mut headers) {
-            let message = &self.bytes[start..end];
-            iov.iov_base = message.as_ptr().cast_mut().cast();
-            iov.iov_len = message.len();
-            header.msg_hdr.msg_iov = iov;
-            header.msg_hdr.msg_iovlen = 1;
-            start = end;
+        let mut cuts = [Cut::NONE; TOGETHER];
+        // How many messages each header has.
+        let mut runs = [0; TOGETHER];
+        let cutting = Cut::works();
+        let (mut next, mut count) = (self.sent, 0);
+        while next < self.ends.len() && count < TOGETHER {
+            let run = if cutting { self.run(next) } else { 1 };
+            let (start, end) = (self.start(next), self.ends[next + run - 1]);
+            let bytes = &self.bytes[start..end];
+            iov[count].iov_base = bytes.as_ptr().cast_mut().cast();
+            iov[count].iov_len = bytes.len();
+            let header = &mut headers[count].msg_hdr;
+            header.msg_iov = &raw mut iov[count];
+            header.msg_iovlen = 1;
+            if run > 1 {
+                cuts[count] = Cut::every(self.ends[next] - start);
+                header.msg_control = (&raw mut cuts[count]).cast();
+                header.msg_controllen = size_of::<Cut>() as _;
+            }
+            runs[count] = run;
+            next += run;
             count += 1;
         }
-        // SAFETY: the first `count` headers point to messages that are borrowed until the call
-        // returns; the system only reads them.
+        // SAFETY: the first `count` headers point to messages and control messages that stay where
+        // they are until the call returns; the system only reads them.
         let sent = unsafe {
-            libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
+            libc::sendmmsg(
+                fd.as_raw_fd(),
+                headers.as_mut_ptr(),
+                count as _,
+                libc::MSG_DONTWAIT as _,
+            )
         };
-        self.sent += usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+        match usize::try_from(sent) {
+            Ok(sent) => self.sent += runs[..sent].iter().sum::<usize>(),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if runs[0] == 1 || !Cut::is_refused(&error) {
+                    return Err(error);
+                }
+                Cut::fails();
+            }
+        }
         Ok(())
+    }
+
+    fn start(&self, message: usize) -> usize {
+        message.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    /// How many messages from this one on are of one length; the last may be shorter.
+    fn run(&self, first: usize) -> usize {
+        let length = |message: usize| self.ends[message] - self.start(message);
+        let whole = length(first);
+        if whole > Cut::MOST {
+            return 1;
+        }
+        let same = (first..self.ends.len().min(first + TOGETHER))
+            .take_while(|&message| length(message) == whole)
+            .count();
+        let last = first + same;
+        let shorter = same < TOGETHER && last < self.ends.len() && length(last) < whole;
+        same + usize::from(shorter)
+    }
+}
+
+/// A control message that has the system cut what is sent into datagrams of one length (UDP_SEGMENT).
+///
+/// Messages that leave together pay for the way through the system once. Names of one length are
+/// common where it counts: a flood of random names under one zone.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Cut {
+    header: libc::cmsghdr,
+    length: u16,
+}
+
+/// Whether the system once said that it does not cut.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+impl Cut {
+    /// Longer messages go alone: they may not fit the path.
+    const MOST: usize = 1200;
+    /// Linux's number; its kernels know it since 4.18.
+    const UDP_SEGMENT: libc::c_int = 103;
+    const NONE: Self = Self::every(0);
+
+    const fn every(length: usize) -> Self {
+        // SAFETY: zero is a valid value of every field.
+        let mut cut: Self = unsafe { mem::zeroed() };
+        cut.header.cmsg_level = libc::SOL_UDP;
+        cut.header.cmsg_type = Self::UDP_SEGMENT;
+        // SAFETY: it computes a length.
+        cut.header.cmsg_len = unsafe { libc::CMSG_LEN(size_of::<u16>() as libc::c_uint) } as _;
+        cut.length = length as u16;
+        cut
+    }
+
+    fn works() -> bool {
+        cfg!(target_os = "linux") && !REFUSED.load(Ordering::Relaxed)
+    }
+
+    fn fails() {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this is how systems and devices say that they cannot.
+    fn is_refused(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn messages_of_all_lengths_arrive_as_they_left() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        let alike = [40; TOGETHER + 3];
+        let lengths = [&[30, 30, 30, 20, 50, 1300, 1300, 7, 9, 9, 1200, 1200, 1][..], &alike];
+        let mut out = Outbound::default();
+        for (number, &length) in lengths.concat().iter().enumerate() {
+            out.push(&vec![number as u8; length]);
+        }
+        assert_eq!((out.run(0), out.run(1), out.run(3), out.run(4)), (4, 3, 1, 1));
+        assert_eq!((out.run(5), out.run(8), out.run(10), out.run(13)), (1, 2, 3, TOGETHER));
+        let mut calls = 0;
+        while !out.is_done() {
+            out.send(sender.as_fd()).unwrap();
+            calls += 1;
+        }
+        assert!(calls <= 2, "{calls}");
+        let mut buffer = [0; 2000];
+        for (number, &length) in lengths.concat().iter().enumerate() {
+            let received = receiver.recv(&mut buffer).unwrap();
+            assert_eq!(buffer[..received], vec![number as u8; length]);
+        }
+        out.clear();
+        assert!(out.is_done() && out.len() == 0);
     }
 }
