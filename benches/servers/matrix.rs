@@ -58,7 +58,7 @@ fn case(settings: &Settings, mood: Mood) -> Result<Tally, String> {
     let mut load = Load::new(vec![flow]);
     load.phase(WARM, || {});
     upstreams[1].set(mood);
-    load.phase(settings.time.max(Duration::from_secs(4)), || {});
+    load.phase(settings.time * 3, || {});
     load.finish(PATIENCE);
     drop(server);
     Ok(load.tallies.swap_remove(1).swap_remove(0))
