@@ -19,8 +19,11 @@ const CONNECTION: u64 = 16 << 10;
 /// Looks while much is used, and while little is.
 const OFTEN: Duration = Duration::from_millis(25);
 const SELDOM: Duration = Duration::from_millis(250);
-/// Memory is given back to the system, and shortage is logged, no more often than this.
+/// Memory is given back to the system no more often than this; the first while more than permitted is
+/// in use, until that does not help.
+const SHORT_PAUSE: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_secs(5);
+/// Shortage is logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 /// What the process takes for itself is the least in so long, up to twice that.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -45,10 +48,14 @@ struct Shares {
     connections: u64,
 }
 
+/// What may be used of `limit`: what is counted too low has a sixteenth.
+fn usable(limit: u64) -> u64 {
+    limit - limit / 16
+}
+
 /// Shares `limit` out, of which `base` is taken by what is neither cache nor query.
 fn share(limit: u64, base: u64, used: &Use) -> Shares {
-    // What is counted too low has a sixteenth.
-    let usable = limit - limit / 16;
+    let usable = usable(limit);
     let room = usable.saturating_sub(base);
     let connections = room / 2 / CONNECTION;
     let room = room.saturating_sub(used.connections * CONNECTION);
@@ -91,19 +98,30 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
     let began = Instant::now();
     let mut base = Base { now: u64::MAX, before: u64::MAX, since: began };
     let (mut given_back, mut logged) = (None::<Instant>, None::<Instant>);
+    let mut pause = SHORT_PAUSE;
     let due = |last: Option<Instant>, pause, now: Instant| {
         last.is_none_or(|last| now.duration_since(last) >= pause)
     };
     loop {
         let (now, limit) = (Instant::now(), memory.limit());
         let counts = stats.snapshot();
-        let used = Use {
+        let mut used = Use {
             resident: resident().unwrap_or(0),
             held: memory.held(),
             waiting: counts.waiting,
             connections: counts.tcp_open,
         };
         let base = base.of(&used, now);
+        let counted = base + used.held + used.waiting * QUERY + used.connections * CONNECTION;
+        let over = used.resident > usable(limit);
+        let wait = if over { pause } else { PAUSE };
+        if used.resident > counted + limit / 8 && due(given_back, wait, now) {
+            given_back = Some(now);
+            net::give_memory_back();
+            used.resident = resident().unwrap_or(used.resident);
+            let helped = used.resident <= usable(limit);
+            pause = if helped { SHORT_PAUSE } else { (pause * 2).min(PAUSE) };
+        }
         let shares = share(limit, base, &used);
         memory.give_stores(shares.stores);
         if used.held > shares.stores {
@@ -111,11 +129,6 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
         }
         let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
         room.give(shares.waiting, connections);
-        let counted = base + used.held + used.waiting * QUERY + used.connections * CONNECTION;
-        if used.resident > counted + limit / 8 && due(given_back, PAUSE, now) {
-            given_back = Some(now);
-            net::give_memory_back();
-        }
         if used.resident > limit && due(logged, LOG_PAUSE, now) {
             logged = Some(now);
             chain::warning!(
