@@ -198,11 +198,15 @@ impl Query {
         next.buf.clear();
         next.buf.extend_from_slice(&self.buf);
         std::mem::swap(&mut self.buf, &mut next.buf);
+        // A message that was changed has left that buffer already.
+        if self.spare.capacity() > next.buf.capacity() {
+            std::mem::swap(&mut self.spare, &mut next.buf);
+        }
     }
 
-    /// How many octets the message may grow to before it needs more memory.
+    /// How many octets messages may have before they need more memory.
     pub fn room(&self) -> usize {
-        self.buf.capacity()
+        self.buf.capacity() + self.spare.capacity() + self.aside.capacity()
     }
 
     /// Takes a copy of `message` and parses it.
@@ -495,6 +499,22 @@ pub(crate) mod tests {
         bytes.extend_from_slice(&qtype.0.to_be_bytes());
         bytes.extend_from_slice(&[0, 1]);
         bytes
+    }
+
+    #[test]
+    fn the_receive_buffer_is_left_to_the_next() {
+        for changed in [false, true] {
+            let mut query = Query::new();
+            query.buffer_mut().reserve(MAX_MESSAGE);
+            query.receive(&question("www.example.org.", Rtype::A)).unwrap();
+            if changed {
+                query.rename(b"\x03new\x07example\x03org\x00").unwrap();
+            }
+            let (name, mut next) = (query.name().to_vec(), Query::new());
+            query.leave_buffer_to(&mut next);
+            assert_eq!(query.name(), name);
+            assert!(query.room() < 512 && next.buf.capacity() >= MAX_MESSAGE, "{}", query.room());
+        }
     }
 
     #[test]
