@@ -25,8 +25,6 @@ use super::{Ends, h3, https, late, quic};
 pub(super) const STREAMS: usize = 100;
 /// No answer for so long although queries wait, and new queries may go elsewhere.
 const STALL: Duration = Duration::from_millis(500);
-/// Between two looks whether anybody is there.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// A connection as queries see it.
 pub(super) struct Carrier {
@@ -57,8 +55,6 @@ struct State {
     established: bool,
     /// It gets no new queries and ends after the last.
     retired: bool,
-    /// When it was first seen that it does not work.
-    broken: Option<Instant>,
     idle_since: Instant,
 }
 
@@ -101,7 +97,7 @@ impl Link {
         }
     }
 
-    /// What tells whether the other side is there at all, where TCP does not.
+    /// Datagrams that came, where this tells whether the other side is there at all.
     fn line(&self) -> Option<&quic::Line> {
         match self {
             Self::Https(_) => None,
@@ -180,7 +176,6 @@ impl Carrier {
             heard_at: begun,
             established: false,
             retired: false,
-            broken: None,
             idle_since: begun,
         };
         Self {
@@ -267,7 +262,6 @@ impl Carrier {
         let mut state = self.state();
         if !matches!(state.phase, Phase::Ended(_)) {
             state.phase = Phase::Ended(End::new(error));
-            state.broken.get_or_insert_with(Instant::now);
         }
         drop(state);
         self.ready.notify_waiters();
@@ -321,21 +315,13 @@ impl Carrier {
             while self.state().waiting == 0 {
                 self.busy.notified().await;
             }
-            let mut before = line.traffic();
-            // When something was sent, if nothing came since.
-            let mut sent = None;
-            while self.state().waiting > 0 {
-                tokio::time::sleep(GLANCE).await;
-                let traffic = line.traffic();
-                if traffic.received > before.received {
-                    sent = None;
-                } else if traffic.sent > before.sent {
-                    sent.get_or_insert_with(Instant::now);
-                }
-                if sent.is_some_and(|sent| sent.elapsed() >= line.patience()) {
-                    return;
-                }
-                before = traffic;
+            let (before, patience) = (line.datagrams(), line.patience());
+            tokio::time::sleep(patience).await;
+            let middle = line.datagrams();
+            tokio::time::sleep(patience).await;
+            let asked = middle.sent > before.sent;
+            if asked && line.datagrams().received == before.received && self.state().waiting > 0 {
+                return;
             }
         }
     }
@@ -455,15 +441,11 @@ impl Ticket {
         state.heard_at = Instant::now();
     }
 
-    /// The connection did not work, and gets no more queries. Since when, if that may not be the
-    /// fate of a new one: it was there before this query, or carried others too.
-    pub(super) fn broke(&self) -> Option<Instant> {
-        let mut state = self.carrier.state();
-        state.retired = true;
-        // The same for all who were on it, so that they share a new one.
-        let since = *state.broken.get_or_insert_with(Instant::now);
-        let blameless = !self.opener || state.carried > 1;
-        (state.established && blameless).then_some(since)
+    /// Whether the connection died of what may not be the fate of a new one: it was there before
+    /// this query, or carried others too.
+    pub(super) fn deserves_another(&self) -> bool {
+        let state = self.carrier.state();
+        state.established && (!self.opener || state.carried > 1)
     }
 
     /// Why the connection ended, if it did and knows better than the query.

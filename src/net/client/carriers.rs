@@ -205,10 +205,10 @@ impl CarrierPool {
                     ticket.answered();
                     return Ok((answer, !ticket.opener));
                 }
-                Ok(Err(Broken::Connection(error))) => match ticket.broke() {
-                    broke @ Some(_) if since.is_none() => since = broke,
-                    _ => return Err(ticket.end().unwrap_or(error)),
-                },
+                Ok(Err(Broken::Connection(_))) if since.is_none() && ticket.deserves_another() => {
+                    since = Some(Instant::now());
+                }
+                Ok(Err(Broken::Connection(error))) => return Err(ticket.end().unwrap_or(error)),
                 Ok(Err(Broken::Query(error))) => {
                     ticket.answered();
                     return Err(error);

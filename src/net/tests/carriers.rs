@@ -7,7 +7,7 @@ mod peer;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use net::client::{
@@ -182,24 +182,6 @@ async fn a_connection_that_died_is_replaced_and_its_queries_are_asked_again() {
     }
 }
 
-#[tokio::test]
-async fn those_whose_connection_died_share_a_new_one() {
-    const COUNT: usize = 50;
-    for kind in KINDS {
-        let came = AtomicUsize::new(0);
-        let peer = Peer::start(kind, move |asked| match came.fetch_add(1, Ordering::SeqCst) {
-            // The last of the first connection ends it for all.
-            number if number < COUNT => Does::Hold,
-            COUNT => Does::HangUp,
-            _ => echo(asked),
-        })
-        .await;
-        let pool = connections(kind);
-        ask_many(&pool, peer.address, COUNT + 1).await;
-        assert_eq!((peer.connections(), peer.asked()), (2, 2 * (COUNT + 1)), "{kind:?}");
-    }
-}
-
 /// The server is gone and another one is at its address: TCP says so, QUIC does not.
 #[tokio::test]
 async fn a_server_that_started_again_costs_no_timeout() {
@@ -209,9 +191,8 @@ async fn a_server_that_started_again_costs_no_timeout() {
         ask(&pool, peer.address, b"id query").await.unwrap();
         peer.restart().await;
         let begun = Instant::now();
-        let asked = ask(&pool, peer.address, b"id query").await;
-        let took = begun.elapsed();
-        assert!(asked.is_ok() && took < Duration::from_millis(1800), "{kind:?} {took:?} {asked:?}");
+        ask(&pool, peer.address, b"id query").await.unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(1800), "{kind:?} {:?}", begun.elapsed());
     }
 }
 
