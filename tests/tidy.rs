@@ -326,19 +326,13 @@ fn metrics(path: &str, text: &str) -> Vec<(usize, String)> {
     complaints
 }
 
-/// Longer files than allowed, each with a plan to split it: empty by the end of the foundation.
-const LONG_FILES: [&str; 1] = ["src/wire/reply.rs"];
 const MAX_LINES: usize = 600;
 
 #[test]
 fn files_are_short() {
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| !path.contains("/tests"));
-    let (excused, rest): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|(path, _)| LONG_FILES.contains(&path.as_str()));
-    none(each(rest, |_, text| long(text)));
-    let stale = excused.iter().filter(|(_, text)| long(text).is_empty());
-    none(stale.map(|(path, _)| format!("{path} is short now: take it off LONG_FILES")).collect());
+    none(each(all, |_, text| long(text)));
 }
 
 fn long(text: &str) -> Vec<(usize, String)> {
