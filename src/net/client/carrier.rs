@@ -97,7 +97,7 @@ impl Link {
         }
     }
 
-    /// Datagrams that came, where this tells whether the other side is there at all.
+    /// The connection itself, where what goes to and fro on it tells whether the other side is there at all.
     fn line(&self) -> Option<&quic::Line> {
         match self {
             Self::Https(_) => None,
@@ -315,13 +315,20 @@ impl Carrier {
             while self.state().waiting == 0 {
                 self.busy.notified().await;
             }
-            let (before, patience) = (line.datagrams(), line.patience());
-            tokio::time::sleep(patience).await;
-            let middle = line.datagrams();
-            tokio::time::sleep(patience).await;
-            let asked = middle.sent > before.sent;
-            if asked && line.datagrams().received == before.received && self.state().waiting > 0 {
-                return;
+            let mut last = line.traffic();
+            // Whether more was asked since something was heard, when that was looked at.
+            let mut unanswered = false;
+            while self.state().waiting > 0 {
+                tokio::time::sleep(line.patience()).await;
+                let now = line.traffic();
+                if now.heard != last.heard {
+                    last = now;
+                    unanswered = false;
+                } else if unanswered && self.state().waiting > 0 {
+                    return;
+                } else {
+                    unanswered = now.asked > last.asked;
+                }
             }
         }
     }

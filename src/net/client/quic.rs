@@ -103,10 +103,13 @@ pub(super) struct Line {
     pub(super) connection: quinn::Connection,
 }
 
-/// How many datagrams there were.
-pub(super) struct Datagrams {
-    pub(super) sent: u64,
-    pub(super) received: u64,
+/// How much went to and fro.
+pub(super) struct Traffic {
+    /// Frames that the other side has to acknowledge.
+    pub(super) asked: u64,
+    /// Frames that came. Of datagrams nobody knows who sent them: a server that started again
+    /// answers what it does not know with a reset, which to us is noise (RFC 9000 section 10.3).
+    pub(super) heard: u64,
 }
 
 /// Connects.
@@ -149,10 +152,14 @@ impl Line {
         self.endpoint.wait_idle().await;
     }
 
-    /// How much went to and fro.
-    pub(super) fn datagrams(&self) -> Datagrams {
+    /// How much there was until now. Whoever is there acknowledges what we send.
+    pub(super) fn traffic(&self) -> Traffic {
         let stats = self.connection.stats();
-        Datagrams { sent: stats.udp_tx.datagrams, received: stats.udp_rx.datagrams }
+        let (asked, heard) = (&stats.frame_tx, &stats.frame_rx);
+        Traffic {
+            asked: asked.stream + asked.ping + asked.immediate_ack + asked.crypto,
+            heard: heard.acks + heard.stream + heard.ping,
+        }
     }
 
     /// What is sent once is sent again within this time if nothing comes back.
