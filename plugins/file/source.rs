@@ -1,6 +1,7 @@
 //! One zone and the file it comes from: what serves now, and how it is renewed.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +16,18 @@ use super::load::{self, Loaded, Problem, Stamp};
 /// Stages of [`Source::prefetch`].
 pub(super) const PREFETCH_STAGES: u8 = 2 + Zone::PREFETCH_STAGES;
 
-/// A zone and its file. Lives through reloads of the Corefile.
+/// A zone and its file. Lives through reloads of the Corefile. What a query needs of it is one
+/// cache line.
+#[repr(C, align(64))]
 pub(super) struct Source {
     pub(super) origin: Name,
-    path: PathBuf,
     /// The version that answers; none before the file could be read.
     zone: ArcSwapOption<Zone>,
+    /// Where that version lies: a hint, and never followed.
+    head: AtomicPtr<Zone>,
+    /// Whether the last prefetch stage has nothing to do for it: a hint, too.
+    small: AtomicBool,
+    path: PathBuf,
     /// The files that it was read from, as they were then.
     stamps: Mutex<Vec<(PathBuf, Stamp)>>,
 }
@@ -28,7 +35,14 @@ pub(super) struct Source {
 impl Source {
     /// A zone that is not loaded yet.
     pub(super) fn new(origin: Name, path: PathBuf) -> Self {
-        Self { origin, path, zone: ArcSwapOption::empty(), stamps: Mutex::default() }
+        Self {
+            origin,
+            zone: ArcSwapOption::empty(),
+            head: AtomicPtr::default(),
+            small: AtomicBool::default(),
+            path,
+            stamps: Mutex::default(),
+        }
     }
 
     /// The version that answers now.
@@ -38,21 +52,31 @@ impl Source {
     }
 
     /// Starts to fetch the source, then the zone's head, then by `inside` what lies in the zone.
+    ///
+    /// Taking the current version is a fence, and fences between hints make them wait for each
+    /// other, so it is taken only where there is no way around it.
     #[inline]
     pub(super) fn prefetch(&self, stage: u8, inside: impl FnOnce(&Zone, u8)) {
-        if stage == 0 {
-            wire::prefetch::fetch_all(self);
-            return;
+        match stage {
+            0 => {
+                wire::prefetch::fetch(self);
+                return;
+            }
+            1 => {
+                wire::prefetch::fetch(&self.origin.as_wire()[0]);
+                Zone::prefetch_head(self.head.load(Ordering::Relaxed));
+                return;
+            }
+            2 => {}
+            _ if self.small.load(Ordering::Relaxed) => return,
+            _ => {}
         }
         let guard = self.zone.load();
         let Some(zone) = &*guard else { return };
-        if stage == 1 {
-            wire::prefetch::fetch(&self.origin.as_wire()[0]);
-            wire::prefetch::fetch_all(&**zone);
-        } else {
-            if stage == 2 {
-                zone.prefetch_apex();
-            }
+        if stage == 2 {
+            zone.prefetch_apex();
+        }
+        if !zone.is_small() {
             inside(zone, stage - 2);
         }
     }
@@ -88,7 +112,10 @@ impl Source {
         }
         let serial = zone.serial();
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
-        self.zone.store(Some(Arc::new(zone)));
+        let zone = Arc::new(zone);
+        self.head.store(Arc::as_ptr(&zone).cast_mut(), Ordering::Relaxed);
+        self.small.store(zone.is_small(), Ordering::Relaxed);
+        self.zone.store(Some(zone));
         Ok(serial)
     }
 

@@ -65,7 +65,7 @@ pub trait ServeDns: Send + Sync + 'static {
     /// A hint, called for a batch of queries before any is answered: start to fetch what
     /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads what the
     /// stage before asked for (the plugin itself, for stage 0) and asks for what that points to.
-    /// Called for at least [`Roles::prefetch_stages`] stages.
+    /// Called for [`Roles::prefetch_stages`] stages.
     fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let _ = (batch, stage);
     }

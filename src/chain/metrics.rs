@@ -59,10 +59,10 @@ impl Cells {
         Shard { lines: &self.lines[start..start + self.stride], shared }
     }
 
-    /// Starts to fetch the first lines of a worker's numbers: those that are counted most.
+    /// Starts to fetch the first `lines` cache lines of a worker's numbers, eight in each.
     #[inline]
-    pub fn prefetch(&self, worker: Worker) {
-        for line in self.shard(worker).lines.iter().take(2) {
+    pub fn prefetch(&self, worker: Worker, lines: usize) {
+        for line in self.shard(worker).lines.iter().take(lines) {
             wire::prefetch::fetch(line);
         }
     }

@@ -7,7 +7,8 @@ use wire::{Moment, Name, Query, Transport};
 /// The roles a plugin takes; all are optional.
 #[derive(Default)]
 pub struct Roles<'a> {
-    /// How many stages of [`crate::ServeDns::prefetch`] it wants; none if it has little to fetch.
+    /// How many stages of [`crate::ServeDns::prefetch`] it wants, four at most; none if it
+    /// has little to fetch.
     pub prefetch_stages: u8,
     /// It may have to wait on the way out: [`crate::ServeDns::must_wait`].
     pub waits_on_reply: bool,

@@ -20,18 +20,23 @@ pub struct Link {
 }
 
 /// The plugins of one server block, in registry order.
+///
+/// All that a query needs of it is one cache line: with thousands of blocks each further line is one
+/// more to wait for.
+#[repr(C, align(64))]
 pub struct Chain {
     links: Box<[Link]>,
-    clock: Clock,
-    /// Bit `n` is set if link `n` wants the prefetch stages.
-    prefetchers: u64,
-    /// How many stages they have.
-    stages: u8,
+    /// Bit `n` of number `s` is set if link `n` wants prefetch stage `s`.
+    prefetchers: [u64; MOST_STAGES],
     /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
     late: u64,
     /// Whether any link wants to see replies as they go out.
     sees_sent: bool,
+    clock: Clock,
 }
+
+/// As many prefetch stages as a plugin may have.
+const MOST_STAGES: usize = 4;
 
 /// As many queries as one batch has.
 const MOST: usize = 64;
@@ -89,14 +94,14 @@ impl Chain {
     pub fn new(links: Vec<Link>, clock: Clock) -> Self {
         let stages: Vec<u8> =
             links.iter().map(|link| link.plugin.roles().prefetch_stages).collect();
+        debug_assert!(stages.iter().all(|&wanted| usize::from(wanted) <= MOST_STAGES));
         // Bits of the first 64 links. Further ones go without prefetch.
         let bits = |is: &dyn Fn(usize) -> bool| {
             (0..links.len().min(64)).fold(0, |bits, at| bits | u64::from(is(at)) << at)
         };
         Self {
-            prefetchers: bits(&|at| stages[at] > 0),
+            prefetchers: std::array::from_fn(|stage| bits(&|at| usize::from(stages[at]) > stage)),
             late: bits(&|at| links[at].plugin.roles().waits_on_reply),
-            stages: stages.into_iter().max().unwrap_or(0),
             sees_sent: links.iter().any(|link| link.plugin.roles().sees_sent),
             links: links.into(),
             clock,
@@ -116,17 +121,23 @@ impl Chain {
     /// How many stages [`Chain::prefetch`] has.
     #[inline]
     pub fn prefetch_stages(&self) -> u8 {
-        self.stages
+        self.prefetchers.iter().take_while(|wanted| **wanted != 0).count() as u8
     }
 
     /// Lets the plugins that want it start to fetch what they will read for these queries. A stage
     /// reads what the one before it has asked for.
     pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
-        let mut left = self.prefetchers;
+        let mut left = self.prefetchers.get(usize::from(stage)).copied().unwrap_or(0);
         while left != 0 {
             self.links[left.trailing_zeros() as usize].plugin.prefetch(batch, stage);
             left &= left - 1;
         }
+    }
+
+    /// Starts to fetch what a query needs of the chain itself.
+    #[inline]
+    pub fn prefetch_head(&self) {
+        wire::prefetch::fetch(self);
     }
 
     /// Starts to fetch the list of plugins.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use chain::{Batch, Chain};
 use net::Slot;
 use wire::Query;
-use wire::prefetch::fetch_all;
 
 use super::router::{Router, Target};
 
@@ -44,10 +43,9 @@ pub(super) fn chains(slots: &[Box<Slot>], targets: &[Option<&Target>; MOST]) {
         return;
     }
     for target in targets.iter().flatten() {
-        fetch_all(&*target.chain);
+        target.chain.prefetch_head();
     }
-    let groups = Groups::new(slots, targets);
-    groups.each(|chain, _| chain.prefetch_links());
+    let groups = Groups::new(slots, targets, Chain::prefetch_links);
     groups.each(|chain, _| chain.prefetch_plugins());
     let mut stage = 0;
     let mut stages = 1;
@@ -70,7 +68,12 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn new(slots: &'a [Box<Slot>], targets: &[Option<&'a Target>; MOST]) -> Self {
+    /// Calls `found` for each chain before it looks at any query: what that asks for comes meanwhile.
+    fn new(
+        slots: &'a [Box<Slot>],
+        targets: &[Option<&'a Target>; MOST],
+        found: impl Fn(&Chain),
+    ) -> Self {
         // The group of each chain by a hash of its address, open addressing, never full.
         const ROOM: usize = MOST * 2;
         let mut known = [u8::MAX; ROOM];
@@ -101,7 +104,8 @@ impl<'a> Groups<'a> {
         }
         // From sizes to starts; filling moves each start to its end.
         let mut start = 0;
-        for (_, size) in chains.iter_mut().flatten() {
+        for (chain, size) in chains.iter_mut().flatten() {
+            found(chain);
             start += std::mem::replace(size, start);
         }
         let mut queries = [&slots[0].query; MOST];
@@ -144,7 +148,7 @@ mod tests {
         }
         let mut seen = 0u64;
         let mut last: Option<usize> = None;
-        Groups::new(&slots, &targets).each(|chain, batch| {
+        Groups::new(&slots, &targets, |_| {}).each(|chain, batch| {
             let group = chains.iter().position(|known| std::ptr::eq(&**known, chain)).unwrap();
             assert_ne!(last.replace(group), Some(group));
             assert!(batch.queries().count() > 0);

@@ -16,8 +16,9 @@ const MOST_LINES: usize = 6;
 pub fn fetch_all<T: ?Sized>(value: &T) {
     let place: *const T = value;
     let place = place.cast::<u8>();
-    for line in 0..size_of_val(value).div_ceil(LINE).min(MOST_LINES) {
-        hint(place.wrapping_add(line * LINE));
+    let before = place.addr() % LINE;
+    for line in 0..(before + size_of_val(value)).div_ceil(LINE).min(MOST_LINES) {
+        hint(place.wrapping_add(line * LINE).wrapping_sub(before));
     }
 }
 
@@ -25,6 +26,12 @@ pub fn fetch_all<T: ?Sized>(value: &T) {
 #[inline(always)]
 pub fn fetch<T>(value: &T) {
     let place: *const T = value;
+    hint(place.cast());
+}
+
+/// [`fetch`] of an address that may lead nowhere by now.
+#[inline(always)]
+pub fn fetch_address<T>(place: *const T) {
     hint(place.cast());
 }
 

@@ -14,27 +14,31 @@ pub use records::{Records, Rrset, Soa};
 pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
 
+use std::mem::offset_of;
+
 use wire::{Name, Query, Rtype, hash, name};
 
 use node::{HIDDEN, Node, Set};
 use table::Table;
 
 /// One version of a zone, ready to answer; never changes.
+#[repr(C, align(64))]
 pub struct Zone {
+    // What the usual answer reads comes first and shares two cache lines.
+    arena: Vec<u8>,
+    table: Table,
+    apex_labels: usize,
+    pub(crate) ns: Ready,
     apex: Name,
     pub(crate) apex_hash: u64,
     pub(crate) apex_at: u64,
-    apex_labels: usize,
+    pub(crate) soa: Ready,
     names: usize,
     records: usize,
-    arena: Vec<u8>,
-    table: Table,
-    serial: u32,
-    pub(crate) soa: Ready,
     pub(crate) soa_signatures: Ready,
-    pub(crate) ns: Ready,
     pub(crate) ns_signatures: Ready,
     pub(crate) chain: Chain,
+    serial: u32,
 }
 
 /// Records of the apex as they go into the authority section.
@@ -56,6 +60,9 @@ pub(crate) enum Chain {
     /// NSEC3: nodes with one, in the order of hashes.
     Nsec3(Nsec3Params, Vec<u32>),
 }
+
+/// So many octets are worth fetching whether the query needs all of them or not.
+const SMALL: usize = 512;
 
 /// How NSEC3 hashes are made (RFC 5155 section 4).
 pub(crate) struct Nsec3Params {
@@ -175,11 +182,30 @@ impl Zone {
         }
     }
 
-    /// Starts to fetch what every answer has: the zone's NS records.
+    /// Starts to fetch what the usual answer reads of the zone itself, which is where `zone` says or
+    /// was there a moment ago.
+    #[inline]
+    pub fn prefetch_head(zone: *const Self) {
+        wire::prefetch::fetch_address(zone);
+        let second = zone.wrapping_byte_add(offset_of!(Self, apex_hash));
+        wire::prefetch::fetch_address(second);
+    }
+
+    /// Starts to fetch what every answer has, the zone's NS records, and of a small zone everything.
     #[inline]
     pub fn prefetch_apex(&self) {
         wire::prefetch::fetch_all(&*self.ns.bytes);
         wire::prefetch::fetch_all(&*self.ns.fixes);
+        if self.is_small() {
+            wire::prefetch::fetch_all(&*self.arena);
+            self.table.prefetch_all();
+        }
+    }
+
+    /// Whether [`Zone::prefetch_apex`] leaves nothing for [`Zone::prefetch`].
+    #[inline]
+    pub fn is_small(&self) -> bool {
+        self.arena.len() + self.table.memory() <= SMALL
     }
 
     #[inline]

@@ -51,6 +51,12 @@ impl Table {
         hash as usize & (self.lines.len() - 1)
     }
 
+    /// Starts to fetch all lines, of a table that has few.
+    #[inline]
+    pub(crate) fn prefetch_all(&self) {
+        wire::prefetch::fetch_all(&*self.lines);
+    }
+
     /// Starts to fetch the line of a hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
