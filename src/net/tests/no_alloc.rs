@@ -1,93 +1,69 @@
-//! Receiving, answering at once and sending allocate nothing once warm.
+//! Receiving, answering at once and sending allocate nothing once warm, on any thread.
 
-#![allow(unsafe_code, reason = "a global allocator that counts is an unsafe trait")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use common::*;
 use net::Limits;
 
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// Only what a worker does counts: the test's own thread may allocate.
-fn count() {
-    if net::current_worker().is_some() {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: everything is the system allocator's doing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
+/// How often any thread allocated while `work` was done.
+fn allocations(mut work: impl FnMut()) -> u64 {
+    let before = dhat::HeapStats::get().total_blocks;
+    work();
+    dhat::HeapStats::get().total_blocks - before
+}
+
+/// One test, so that no other thread of the test allocates meanwhile.
 #[test]
-fn the_udp_path_allocates_nothing() {
+fn the_fast_path_allocates_nothing() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    assert!(allocations(|| drop(Box::new(1))) > 0, "the counter counts");
     let workers = workers(1, Limits::default());
     for bound in ["127.0.0.1:0", "[::]:0"] {
         let (_listener, mut addr, _) = listen(&workers, bound);
         if addr.ip().is_unspecified() {
             addr.set_ip("127.0.0.1".parse().unwrap());
         }
-        let socket = client(addr);
-        let mut buffer = [0; 256];
-        let mut ask = |rounds: u16, many: u16| {
-            for _ in 0..rounds {
-                for id in 0..many {
-                    socket.send(&message(id, READY, &[1; 40])).unwrap();
-                }
-                for _ in 0..many {
-                    socket.recv(&mut buffer).unwrap();
-                }
-            }
-        };
-        ask(50, 150);
-        ask(50, 1);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        ask(50, 150);
-        ask(200, 1);
-        assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "at {bound}");
+        let counted = over_udp(addr);
+        assert_eq!(counted, 0, "UDP at {bound}");
     }
-    assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "the counter counts");
+    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
+    assert_eq!(over_tcp(addr), 0, "TCP");
     workers.shutdown(Duration::ZERO);
 }
 
-#[test]
-fn the_tcp_path_allocates_nothing() {
-    use std::io::{Read, Write};
-    let workers = workers(1, Limits::default());
-    let (_listener, addr, _) = listen(&workers, "127.0.0.1:0");
-    let mut stream = std::net::TcpStream::connect(addr).unwrap();
+fn over_udp(addr: SocketAddr) -> u64 {
+    let socket = client(addr);
+    let messages: Vec<Vec<u8>> = (0..150).map(|id| message(id, READY, &[1; 40])).collect();
+    let mut buffer = [0; 256];
+    let mut ask = |rounds: u16, many: usize| {
+        for _ in 0..rounds {
+            for message in &messages[..many] {
+                socket.send(message).unwrap();
+            }
+            for _ in 0..many {
+                socket.recv(&mut buffer).unwrap();
+            }
+        }
+    };
+    ask(50, 150);
+    ask(50, 1);
+    allocations(|| {
+        ask(50, 150);
+        ask(200, 1);
+    })
+}
+
+fn over_tcp(addr: SocketAddr) -> u64 {
+    let mut stream = TcpStream::connect(addr).unwrap();
     let batch: Vec<u8> = (0..40).flat_map(|id| framed(&message(id, READY, &[1; 40]))).collect();
     let mut reply = vec![0; batch.len()];
     let mut ask = |rounds: usize| {
@@ -97,8 +73,5 @@ fn the_tcp_path_allocates_nothing() {
         }
     };
     ask(50);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    ask(100);
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
-    workers.shutdown(Duration::ZERO);
+    allocations(|| ask(100))
 }
