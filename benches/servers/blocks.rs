@@ -50,7 +50,7 @@ fn recipe(settings: &Settings, dir: &Path, name: &'static str, corefile: &str) -
     let corefile =
         write(&dir.join(format!("Corefile.{}", name.replace([' ', ','], "."))), corefile);
     Recipe {
-        name,
+        name: name.into(),
         program: settings.binary.clone(),
         arguments: vec!["-conf".into(), corefile],
         environment: vec![("GOMAXPROCS", "1")],

@@ -61,6 +61,8 @@ struct Settings {
     rounds: usize,
     time: Duration,
     binary: PathBuf,
+    /// Other builds, measured beside it.
+    against: Vec<PathBuf>,
     dir: PathBuf,
     only: String,
 }
@@ -77,6 +79,7 @@ fn main() {
         rounds: env("ROUNDS", "5").parse().unwrap(),
         time: Duration::from_secs_f64(env("SECONDS_EACH", "3").parse().unwrap()),
         binary: env("CATENA", root.join("target/release/catena").to_str().unwrap()).into(),
+        against: env("AGAINST", "").split_terminator(':').map(PathBuf::from).collect(),
         dir: root.join("bench-data"),
         only: env("ONLY", ""),
     };
@@ -137,6 +140,7 @@ fn authority(settings: &Settings, title: &str, set: &Set) {
     let probe = data::query(set.origin, Rtype::SOA);
     let mut recipes = vec![echo_recipe()];
     recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
+    add_other_builds(settings, &mut recipes);
     recipes.extend(peers::peers(&settings.dir, PORT, work));
     let results = saturate(settings, &recipes, &probe, set);
     report(title, &recipes, &results);
@@ -186,6 +190,7 @@ fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
     std::fs::create_dir_all(&own).unwrap();
     recipes.push(peers::catena(&settings.binary, &own, PORT, work, false));
     recipes.push(peers::catena(&settings.binary, &own, PORT, work, true));
+    add_other_builds(settings, &mut recipes);
     recipes.extend(peers::peers(&own, PORT, work));
     let results = rounds(settings, &recipes, |recipe, round| {
         let _upstream = Upstream::start(&upstream, &data::query("ns1.wild.lab.", Rtype::A))?;
@@ -216,6 +221,7 @@ fn secure_misses(settings: &Settings, title: &str, https: bool) {
     let probe = data::query("probe.lab.", Rtype::A);
     let mut recipes = vec![echo_recipe()];
     recipes.push(peers::catena(&settings.binary, &settings.dir, PORT, work, false));
+    add_other_builds(settings, &mut recipes);
     recipes.extend(peers::peers(&settings.dir, PORT, work));
     let queries: Vec<Vec<u8>> =
         (0..1_000_000).map(|i| data::query(&format!("u{i:07x}.lab."), Rtype::A)).collect();
@@ -265,10 +271,23 @@ impl Drop for Upstream {
 
 fn echo_recipe() -> Recipe {
     Recipe {
-        name: "echo",
+        name: "echo".into(),
         program: std::env::current_exe().unwrap(),
         arguments: vec!["echo".into(), PORT.to_string()],
         environment: Vec::new(),
+    }
+}
+
+/// Each recipe of ours again, with every other build.
+fn add_other_builds(settings: &Settings, recipes: &mut Vec<Recipe>) {
+    let ours: Vec<Recipe> =
+        recipes.iter().filter(|recipe| recipe.program == settings.binary).cloned().collect();
+    for program in &settings.against {
+        recipes.extend(ours.iter().cloned().map(|recipe| Recipe {
+            name: format!("{} ({})", recipe.name, program.display()),
+            program: program.clone(),
+            ..recipe
+        }));
     }
 }
 

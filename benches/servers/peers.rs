@@ -23,8 +23,9 @@ pub(crate) enum Over<'a> {
 }
 
 /// A server ready to be started.
+#[derive(Clone)]
 pub(crate) struct Recipe {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(&'static str, &'static str)>,
@@ -74,7 +75,7 @@ pub(crate) fn catena(
         &format!("{zone}:{port} {{\n{chain}}}\n"),
     );
     Recipe {
-        name,
+        name: name.into(),
         program: program.to_owned(),
         arguments: vec!["-conf".into(), corefile],
         environment: vec![("GOMAXPROCS", "1")],
@@ -129,7 +130,7 @@ pub(crate) fn with_rules(
                 ),
             );
             recipes.push(Recipe {
-                name,
+                name: name.into(),
                 program: program.to_owned(),
                 arguments: vec!["-conf".into(), corefile],
                 environment: vec![("GOMAXPROCS", "1")],
@@ -150,7 +151,7 @@ pub(crate) fn peers(dir: &Path, port: u16, work: Work<'_>) -> Vec<Recipe> {
             let (name, arguments) = peer(dir, port, work)?;
             let program = find(name)?;
             let environment = vec![("GOMAXPROCS", "1")];
-            Some(Recipe { name, program, arguments, environment })
+            Some(Recipe { name: name.into(), program, arguments, environment })
         })
         .collect()
 }
