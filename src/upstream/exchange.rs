@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::Exchange;
-use net::client::{Crowded, Over, Source, Unfit};
+use net::client::{Crowded, More, Over, Source, Unfit};
 use tokio::time::{Instant, Sleep};
 use wire::edns::ede;
 use wire::{Failure, Rcode, Reply, Transport};
@@ -23,6 +23,9 @@ use super::taps::Taps;
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
 /// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
 const GRACE: Duration = Duration::from_millis(100);
+/// A query to an upstream that seems to be gone is sent again after so long: it is answered soon after
+/// that is back, and not first when it would have been given up.
+const AGAIN: Duration = Duration::from_millis(500);
 /// The next upstream is asked too after no less than that.
 const HEDGE_LEAST: Duration = Duration::from_millis(10);
 
@@ -179,13 +182,23 @@ impl Group {
         let source = Source { address: upstream.options.source, tell: taps.wants(&local) };
         let deadline = attempt.deadline(since);
         let mut looks = self.looks(attempt);
-        let first = looks.as_ref().and_then(|looks| since.checked_add(looks.next));
-        let first = first.unwrap_or(deadline).min(deadline);
+        let first = looks.as_ref().map_or(AGAIN, |looks| looks.next);
+        let first = since.checked_add(first).unwrap_or(deadline).min(deadline);
+        let max_fails = self.config.max_fails;
+        let (mut gone, mut sent) = (upstream.seems_gone(max_fails), since);
         let mut patience = || {
-            let looks = looks.as_mut()?;
-            let more = looks.next.min(deadline.saturating_duration_since(Instant::now()));
-            looks.look();
-            (!more.is_zero()).then_some(more)
+            let now = Instant::now();
+            let wait = looks.as_ref().map_or(AGAIN, |looks| looks.next);
+            let wait = wait.min(deadline.saturating_duration_since(now));
+            if let Some(looks) = &mut looks {
+                looks.look();
+            }
+            gone |= upstream.seems_gone(max_fails);
+            let again = gone && now.saturating_duration_since(sent) >= AGAIN;
+            if again {
+                sent = now;
+            }
+            (!wait.is_zero()).then_some(More { wait, again })
         };
         let message = &question.message;
         let outcome = {

@@ -79,7 +79,8 @@ impl DatagramPool {
     /// `accept` says yes to; whatever else comes (forged, late) is ignored.
     ///
     /// # Errors
-    /// `TimedOut` at `until`, or when what `patience` adds to it is over; else what the system says, `ConnectionRefused` among it.
+    /// `TimedOut` at `until`, or when what `patience` adds to it is over; else what the system says,
+    /// `ConnectionRefused` among it.
     #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
@@ -113,7 +114,7 @@ impl DatagramPool {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let more = patience().ok_or(error)?;
-                    ticket.wait_until(Instant::now() + more);
+                    ticket.wait_until(Instant::now() + more.wait, more.again.then_some(message));
                 }
                 Err(error) => return Err(error),
             }
@@ -437,13 +438,19 @@ impl Ticket {
 }
 
 impl Ticket {
-    /// Its time was up, and is not.
-    fn wait_until(&self, deadline: Instant) {
+    /// Its time was up, and is not; `again` is sent.
+    fn wait_until(&self, deadline: Instant, again: Option<&[u8]>) {
         let mut state = self.port.state();
         let Some(query) = state.find(self.id) else { return };
         query.deadline = deadline;
-        if state.look_at.is_none_or(|at| deadline < at) {
+        let sooner = state.look_at.is_none_or(|at| deadline < at);
+        if sooner {
             state.look_at = Some(deadline);
+        }
+        if let Some(message) = again {
+            state.out.push(message);
+        }
+        if sooner || again.is_some() {
             state.wake();
         }
     }

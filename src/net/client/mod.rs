@@ -16,6 +16,7 @@ pub mod resp;
 mod template;
 mod web;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -47,9 +48,17 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 /// Says whether a message is the reply waited for.
 pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
 
-/// Asked when a query has waited for as long as it was to: for how long it goes on waiting; `None`:
-/// no longer.
-pub type Patience<'a> = &'a mut (dyn FnMut() -> Option<Duration> + Send);
+/// Asked when a query has waited for as long as it was to: what more is done; `None`: nothing.
+pub type Patience<'a> = &'a mut (dyn FnMut() -> Option<More> + Send);
+
+/// What is done for a query that has waited in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct More {
+    /// It waits for so long.
+    pub wait: Duration,
+    /// It is sent once more before.
+    pub again: bool,
+}
 
 /// Upstreams that a test made up.
 pub trait Simulated: Send + Sync {
@@ -162,14 +171,18 @@ async fn simulated(
 ) -> io::Result<()> {
     let start = Instant::now();
     let mut end = start + wait;
-    let mut datagrams = world.udp(to, message);
+    let ask = |passed: Duration| {
+        let datagrams = world.udp(to, message);
+        datagrams.into_iter().map(move |(delay, datagram)| (passed + delay, datagram))
+    };
+    // The next one last.
+    let mut datagrams: Vec<_> = ask(Duration::ZERO).collect();
     if world.refuses(to) {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    datagrams.sort_by_key(|(delay, _)| *delay);
-    let mut datagrams = datagrams.into_iter().peekable();
+    datagrams.sort_by_key(|(delay, _)| Reverse(*delay));
     loop {
-        match datagrams.next_if(|(delay, _)| start + *delay <= end) {
+        match datagrams.pop_if(|(delay, _)| start + *delay <= end) {
             Some((delay, datagram)) => {
                 tokio::time::sleep_until(start + delay).await;
                 if accept(&datagram) {
@@ -179,7 +192,12 @@ async fn simulated(
             }
             None => {
                 tokio::time::sleep_until(end).await;
-                end += patience().ok_or_else(late)?;
+                let more = patience().ok_or_else(late)?;
+                if more.again {
+                    datagrams.extend(ask(end - start));
+                    datagrams.sort_by_key(|(delay, _)| Reverse(*delay));
+                }
+                end += more.wait;
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{DatagramPool, Network, Watch};
+use net::client::{DatagramPool, More, Network, Watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 type Ports = Arc<Mutex<HashMap<u16, usize>>>;
 
 /// A server that sends the datagrams that `script` makes of a query.
-fn server(script: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (SocketAddr, Ports) {
+fn server(mut script: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> (SocketAddr, Ports) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (addr, ports) = (socket.local_addr().unwrap(), Ports::default());
     let seen = Arc::clone(&ports);
@@ -195,7 +195,7 @@ async fn who_has_patience_waits_on() {
         let (mut into, mut asked) = (Vec::new(), 0);
         let mut patience = || {
             asked += 1;
-            (asked <= more).then_some(wait)
+            (asked <= more).then_some(More { wait, again: false })
         };
         let begun = Instant::now();
         let outcome = pool
@@ -213,6 +213,36 @@ async fn who_has_patience_waits_on() {
         assert_eq!(outcome.err().map(|error| error.kind()), kind);
         assert!(asked >= 3 && begun.elapsed() >= wait * 3);
     }
+}
+
+#[tokio::test]
+async fn who_was_not_heard_is_sent_again() {
+    let mut heard = 0;
+    let (to, _) = server(move |query| {
+        heard += 1;
+        if heard < 3 { Vec::new() } else { vec![query.to_vec()] }
+    });
+    let (pool, _) = pool();
+    let wait = Duration::from_millis(10);
+    let (mut into, mut asked) = (Vec::new(), 0);
+    let mut patience = || {
+        asked += 1;
+        Some(More { wait, again: asked <= 2 })
+    };
+    pool.ask(
+        &Network::Os,
+        None,
+        to,
+        b"12345678",
+        Instant::now() + wait,
+        &mut patience,
+        &mut into,
+        &mut |_| true,
+    )
+    .await
+    .unwrap();
+    assert_eq!(into, b"12345678");
+    assert!(asked >= 2);
 }
 
 #[tokio::test]
