@@ -13,7 +13,7 @@ use chain::metrics::{self, Sample, Type, Value};
 use net::{Room, Stats, Waiting};
 
 /// What a waiting query takes, with its buffers, its task and the exchange with an upstream.
-const QUERY: u64 = 16 << 10;
+const QUERY: u64 = 12 << 10;
 /// What a connection takes: its task and buffers that are not shared.
 const CONNECTION: u64 = 16 << 10;
 /// Looks while much is used, and while little is.
