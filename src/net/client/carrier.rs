@@ -97,7 +97,8 @@ impl Link {
         }
     }
 
-    /// The connection itself, where what goes to and fro on it tells whether the other side is there at all.
+    /// The connection itself, where what goes to and fro on it tells whether the other side is there
+    /// at all.
     fn line(&self) -> Option<&quic::Line> {
         match self {
             Self::Https(_) => None,
