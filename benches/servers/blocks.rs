@@ -9,7 +9,7 @@ use wire::Rtype;
 use super::data::{self, Set};
 use super::peers::Recipe;
 use super::server::write;
-use super::{PORT, Settings, echo_recipe, median, report, saturate};
+use super::{PORT, Settings, add_other_builds, echo_recipe, median, report, saturate};
 
 const BLOCKS: usize = 2_000;
 const ORIGIN: &str = "blocks.lab.";
@@ -32,18 +32,22 @@ pub(super) fn run(settings: &Settings) {
         )
     };
     let many: String = (0..BLOCKS).map(|i| block(&name(i), &one)).collect();
-    let recipes = [
+    let mut recipes = vec![
         echo_recipe(),
         recipe(settings, &dir, "one block", &block(ORIGIN, &all)),
         recipe(settings, &dir, "2,000 blocks", &many),
     ];
+    add_other_builds(settings, &mut recipes);
     let queries = (0..BLOCKS).map(|i| data::query(&format!("www.{}", name(i)), Rtype::A)).collect();
     let set = Set { origin: ORIGIN, zone: all.into(), queries };
     let results = saturate(settings, &recipes, &set.queries[0], &set);
     report("many blocks", &recipes, &results);
-    let pairs = results[1].iter().zip(&results[2]);
-    let ratio = median(pairs.map(|(one, many)| many.cpu() / one.cpu()).collect());
-    println!("\n2,000 blocks: {ratio:.2} times the CPU time of one");
+    println!();
+    for one in (1..recipes.len()).step_by(2) {
+        let pairs = results[one].iter().zip(&results[one + 1]);
+        let ratio = median(pairs.map(|(one, many)| many.cpu() / one.cpu()).collect());
+        println!("{}: {ratio:.2} times the CPU time of one", recipes[one + 1].name);
+    }
 }
 
 fn recipe(settings: &Settings, dir: &Path, name: &'static str, corefile: &str) -> Recipe {
