@@ -29,6 +29,8 @@ pub(crate) struct Shape {
     pub(crate) time: Duration,
     pub(crate) sockets: usize,
     pub(crate) window: usize,
+    /// How many leave in one system call at most.
+    pub(crate) batch: usize,
     /// Queries per second; `None` as many as will go.
     pub(crate) rate: Option<f64>,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// Enough in flight that the server never waits.
     pub(crate) fn saturating(time: Duration) -> Self {
-        Self { time, sockets: 8, window: 24, rate: None }
+        Self { time, sockets: 8, window: 24, batch: BATCH, rate: None }
     }
 }
 
@@ -68,11 +70,11 @@ pub(crate) fn press(port: u16, queries: &[Vec<u8>], first: usize, shape: Shape) 
         let nanos = (now - start).as_nanos() as u64;
         let mut idle = true;
         for lane in &mut lanes {
-            let mut room = (shape.window - lane.in_flight).min(BATCH);
+            let mut room = (shape.window - lane.in_flight).min(shape.batch);
             if let Some(rate) = shape.rate {
                 let due = (nanos as f64 / 1e9 * rate) as u64;
                 room = room.min(due.saturating_sub(seen.sent) as usize);
-            } else if room < shape.window / 4 && lane.in_flight > 0 {
+            } else if room < shape.batch.min(shape.window / 4) && lane.in_flight > 0 {
                 room = 0;
             }
             if room > 0 {

@@ -103,10 +103,17 @@ fn main() {
         blocks::run(&settings);
     }
     if wanted(&settings, "cache hits") {
-        forwarding(&settings, "cache hits", 5_000, true);
+        forwarding(&settings, "cache hits", 5_000, None);
     }
+    // As many in flight as a busy forwarder sees.
+    let many = Shape { window: 16, ..Shape::saturating(settings.time) };
     if wanted(&settings, "forward misses") {
-        forwarding(&settings, "forward misses", 1_500_000, false);
+        forwarding(&settings, "forward misses", 1_500_000, Some(many));
+    }
+    // The same from clients that do not wait for each other, as those of dnsperf.
+    let single = Shape { sockets: 16, window: 12, batch: 1, ..many };
+    if wanted(&settings, "forward misses one by one") {
+        forwarding(&settings, "forward misses one by one", 1_500_000, Some(single));
     }
     for (title, https) in [("forward DoT misses", false), ("forward DoH misses", true)] {
         if wanted(&settings, title) {
@@ -177,7 +184,8 @@ fn saturate(settings: &Settings, recipes: &[Recipe], probe: &[u8], set: &Set) ->
     })
 }
 
-fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
+/// Names that were not asked for before in the shape of `misses`, or such that are cached.
+fn forwarding(settings: &Settings, title: &str, names: usize, misses: Option<Shape>) {
     let set = data::wildcard(&settings.dir, "wild.lab.", names);
     let work = Work::Forward { to: UPSTREAM_PORT, over: Over::Plain };
     let probe = data::query("probe.wild.lab.", Rtype::A);
@@ -196,16 +204,15 @@ fn forwarding(settings: &Settings, title: &str, names: usize, hits: bool) {
         let _upstream = Upstream::start(&upstream, &data::query("ns1.wild.lab.", Rtype::A))?;
         let server =
             Server::start(&recipe.program, &recipe.arguments, &recipe.environment, PORT, &probe)?;
-        if hits {
+        let Some(shape) = misses else {
             let gentle =
                 Shape { rate: Some(10_000.0), ..Shape::saturating(Duration::from_secs(1)) };
             load::press(PORT, &set.queries, 0, gentle);
             load::press(PORT, &set.queries, 0, Shape::saturating(settings.time / 4));
             return Ok(measure(&server, &set.queries, 0, Shape::saturating(settings.time)));
-        }
-        // Names that no round has asked before; as many in flight as a busy forwarder sees.
+        };
+        // Names that no round has asked before.
         let first = round * names / 8;
-        let shape = Shape { sockets: 8, window: 16, ..Shape::saturating(settings.time) };
         Ok(measure(&server, &set.queries, first, shape))
     });
     report(title, &recipes, &results);
