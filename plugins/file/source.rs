@@ -1,7 +1,6 @@
 //! One zone and the file it comes from: what serves now, and how it is renewed.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,26 +22,17 @@ pub(super) struct Source {
     pub(super) origin: Name,
     /// The version that answers; none before the file could be read.
     zone: ArcSwapOption<Zone>,
-    /// Where that version lies: a hint, and never followed.
-    head: AtomicPtr<Zone>,
-    /// Whether the last prefetch stage has nothing to do for it: a hint, too.
-    small: AtomicBool,
     path: PathBuf,
     /// The files that it was read from, as they were then.
     stamps: Mutex<Vec<(PathBuf, Stamp)>>,
 }
 
+const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
+
 impl Source {
     /// A zone that is not loaded yet.
     pub(super) fn new(origin: Name, path: PathBuf) -> Self {
-        Self {
-            origin,
-            zone: ArcSwapOption::empty(),
-            head: AtomicPtr::default(),
-            small: AtomicBool::default(),
-            path,
-            stamps: Mutex::default(),
-        }
+        Self { origin, zone: ArcSwapOption::empty(), path, stamps: Mutex::default() }
     }
 
     /// The version that answers now.
@@ -52,27 +42,19 @@ impl Source {
     }
 
     /// Starts to fetch the source, then the zone's head, then by `inside` what lies in the zone.
-    ///
-    /// Taking the current version is a fence, and fences between hints make them wait for each
-    /// other, so it is taken only where there is no way around it.
     #[inline]
     pub(super) fn prefetch(&self, stage: u8, inside: impl FnOnce(&Zone, u8)) {
-        match stage {
-            0 => {
-                wire::prefetch::fetch(self);
-                return;
-            }
-            1 => {
-                wire::prefetch::fetch(&self.origin.as_wire()[0]);
-                Zone::prefetch_head(self.head.load(Ordering::Relaxed));
-                return;
-            }
-            2 => {}
-            _ if self.small.load(Ordering::Relaxed) => return,
-            _ => {}
+        if stage == 0 {
+            wire::prefetch::fetch(self);
+            return;
         }
         let guard = self.zone.load();
         let Some(zone) = &*guard else { return };
+        if stage == 1 {
+            wire::prefetch::fetch(&self.origin.as_wire()[0]);
+            zone.prefetch_head();
+            return;
+        }
         if stage == 2 {
             zone.prefetch_apex();
         }
@@ -112,10 +94,7 @@ impl Source {
         }
         let serial = zone.serial();
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
-        let zone = Arc::new(zone);
-        self.head.store(Arc::as_ptr(&zone).cast_mut(), Ordering::Relaxed);
-        self.small.store(zone.is_small(), Ordering::Relaxed);
-        self.zone.store(Some(zone));
+        self.zone.store(Some(Arc::new(zone)));
         Ok(serial)
     }
 

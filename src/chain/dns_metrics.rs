@@ -202,6 +202,8 @@ pub struct DnsMetrics {
     labels: Box<Labels>,
 }
 
+const _: () = assert!(std::mem::offset_of!(DnsMetrics, unwritten) <= 64);
+
 impl DnsMetrics {
     /// The metrics of `zone` on the listener `server` (`dns://:53`), for the view `view`.
     pub fn new(server: &str, zone: &str, view: &str) -> Self {

@@ -35,6 +35,8 @@ pub struct Chain {
     clock: Clock,
 }
 
+const _: () = assert!(std::mem::offset_of!(Chain, clock) <= 64);
+
 /// As many prefetch stages as a plugin may have.
 const MOST_STAGES: usize = 4;
 

@@ -33,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) next: u32,
 }
 
+const _: () = assert!(size_of::<Target>() <= 64);
+
 impl Target {
     /// A block that is all that `chain` says, and nothing more.
     pub(crate) fn new(chain: Arc<Chain>, key: u16) -> Self {

@@ -29,12 +29,6 @@ pub fn fetch<T>(value: &T) {
     hint(place.cast());
 }
 
-/// [`fetch`] of an address that may lead nowhere by now.
-#[inline(always)]
-pub fn fetch_address<T>(place: *const T) {
-    hint(place.cast());
-}
-
 /// [`fetch`] of what is read for one query and then not for long: it shall not drive out of the
 /// caches what every query needs, the kernel's packets among it.
 #[inline(always)]

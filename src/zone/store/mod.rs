@@ -14,8 +14,6 @@ pub use records::{Records, Rrset, Soa};
 pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
 
-use std::mem::offset_of;
-
 use wire::{Name, Query, Rtype, hash, name};
 
 use node::{HIDDEN, Node, Set};
@@ -40,6 +38,9 @@ pub struct Zone {
     pub(crate) chain: Chain,
     serial: u32,
 }
+
+// All that `prefetch_head` asks for.
+const _: () = assert!(std::mem::offset_of!(Zone, apex_at) <= 128);
 
 /// Records of the apex as they go into the authority section.
 #[derive(Default)]
@@ -182,13 +183,11 @@ impl Zone {
         }
     }
 
-    /// Starts to fetch what the usual answer reads of the zone itself, which is where `zone` says or
-    /// was there a moment ago.
+    /// Starts to fetch what the usual answer reads of the zone itself.
     #[inline]
-    pub fn prefetch_head(zone: *const Self) {
-        wire::prefetch::fetch_address(zone);
-        let second = zone.wrapping_byte_add(offset_of!(Self, apex_hash));
-        wire::prefetch::fetch_address(second);
+    pub fn prefetch_head(&self) {
+        wire::prefetch::fetch(&self.arena);
+        wire::prefetch::fetch(&self.apex_hash);
     }
 
     /// Starts to fetch what every answer has, the zone's NS records, and of a small zone everything.
