@@ -76,9 +76,8 @@ impl ServeDns for Autopath {
 
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
         let Source::Plugin(plugin, span) = &self.source else { return Ok(()) };
-        let link = chain.links().iter().find(|link| link.name == plugin);
-        match link {
-            Some(link) if link.plugin.roles().search_path.is_none() => {
+        match chain.position(plugin) {
+            Some(place) if chain.plugins()[place].roles().search_path.is_none() => {
                 Err(not_a_path(plugin, *span))
             }
             // As in CoreDNS: without the plugin nothing is walked.
@@ -101,10 +100,9 @@ impl Autopath {
         let mut path = Vec::new();
         let Source::Plugin(plugin, _) = &self.source else { return path };
         let Some(chain) = self.peers.chain() else { return path };
-        let place =
-            *self.place.get_or_init(|| chain.links().iter().position(|link| link.name == plugin));
-        let link = place.and_then(|place| chain.links().get(place));
-        if let Some(source) = link.and_then(|link| link.plugin.roles().search_path) {
+        let place = *self.place.get_or_init(|| chain.position(plugin));
+        let found = place.and_then(|place| chain.plugins().get(place));
+        if let Some(source) = found.and_then(|plugin| plugin.roles().search_path) {
             source.search_path(query, &mut path);
         }
         path

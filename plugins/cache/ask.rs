@@ -228,8 +228,8 @@ impl Cache {
     /// Lets a copy of the query lead, whether or not this one stays.
     fn in_background(&self, leader: Leader<Outcome>, query: &Query) -> Result<(), Leader<Outcome>> {
         let here = |chain: &chain::Chain| {
-            chain.links().iter().position(|link| {
-                let plugin = std::ptr::from_ref(&*link.plugin).cast::<()>();
+            chain.plugins().iter().position(|plugin| {
+                let plugin = std::ptr::from_ref(&**plugin).cast::<()>();
                 std::ptr::eq(plugin, std::ptr::from_ref(self).cast::<()>())
             })
         };

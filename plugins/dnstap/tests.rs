@@ -123,7 +123,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
     let task = tokio::spawn(task());
     ask(&chain, b"the reply");
     let upstream: SocketAddr = "[2001:db8::53]:53".parse().unwrap();
-    let taps: Vec<_> = chain.links().iter().filter_map(|link| link.plugin.roles().tap).collect();
+    let taps: Vec<_> = chain.plugins().iter().filter_map(|plugin| plugin.roles().tap).collect();
     let now = net::clock::now();
     taps[0].exchanged(
         &query(),

@@ -9,7 +9,7 @@ mod pattern;
 use std::sync::Arc;
 
 use chain::log::Level;
-use chain::{Kind, Query, Reply, ServeDns, Setup};
+use chain::{Kind, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use wire::Failure;
 use wire::name::Text;
@@ -41,6 +41,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Errors {
+    fn roles(&self) -> Roles<'_> {
+        Roles { reads: 0, ..Roles::default() }
+    }
+
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         if let Some(failure) = reply.failure() {

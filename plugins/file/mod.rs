@@ -175,12 +175,15 @@ fn open(
     Ok((source, missing))
 }
 
-/// All zones of a block's `file` directives.
+const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
+
+/// All zones of a block's `file` directives. What the usual query reads of it is one cache line.
+#[repr(C, align(64))]
 struct File {
     zones: Zones,
-    fallthrough: Fallthrough,
     /// Whether anybody reads metadata.
     collects_metadata: bool,
+    fallthrough: Fallthrough,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
     peers: Peers,
     /// Whether no plugin follows in the chain; known once it is complete.
@@ -227,7 +230,8 @@ impl ServeDns for File {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
+        let reads = std::mem::offset_of!(Self, fallthrough);
+        Roles { reads, prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
     }
 
     /// Only for aliases that lead to another zone of this server.
@@ -321,9 +325,7 @@ impl File {
     fn not_mine(&self) -> Served {
         let is_last = self.is_last.get_or_init(|| {
             let chain = self.peers.chain();
-            chain.is_some_and(|chain| {
-                chain.links().last().is_some_and(|link| link.name == PLUGIN.name)
-            })
+            chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))
         });
         if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }
     }

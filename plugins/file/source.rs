@@ -51,7 +51,6 @@ impl Source {
         let guard = self.zone.load();
         let Some(zone) = &*guard else { return };
         if stage == 1 {
-            wire::prefetch::fetch(&self.origin.as_wire()[0]);
             zone.prefetch_head();
             return;
         }

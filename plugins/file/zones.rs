@@ -11,7 +11,7 @@ pub(super) enum Zones {
     /// Most blocks have one zone: found without a further pointer.
     One(Entry),
     /// Any number of them.
-    Many(Table),
+    Many(Box<Table>),
 }
 
 /// Zones by the hash of their names.
@@ -37,7 +37,7 @@ impl Zones {
             Some(only) if entries.is_empty() => Self::One(only),
             last => {
                 entries.extend(last);
-                Self::Many(Table::new(entries.into()))
+                Self::Many(Box::new(Table::new(entries.into())))
             }
         }
     }

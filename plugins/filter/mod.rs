@@ -79,7 +79,7 @@ impl ServeDns for Filter {
 
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
         // All directives of a block are one link.
-        if let Some(place) = chain.links().iter().position(|link| link.name == PLUGIN.name) {
+        if let Some(place) = chain.position(PLUGIN.name) {
             let _ = self.place.set(place);
         }
         Ok(())

@@ -88,7 +88,7 @@ impl ServeDns for Grpc {
     }
 
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
-        let last = chain.links().last().is_some_and(|link| link.name == PLUGIN.name);
+        let last = chain.names().last() == Some(&PLUGIN.name);
         self.followed.store(!last, Ordering::Relaxed);
         Ok(())
     }

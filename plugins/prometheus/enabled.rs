@@ -71,7 +71,7 @@ fn samples(out: &mut Vec<Sample>) {
             continue;
         };
         let metadata = block.metadata.then_some("metadata");
-        for name in metadata.into_iter().chain(chain.links().iter().map(|link| link.name)) {
+        for name in metadata.into_iter().chain(chain.names().iter().copied()) {
             for (server, zone) in &block.keys {
                 seen.insert([server.clone(), zone.clone(), block.view.clone(), name.to_owned()]);
             }

@@ -46,41 +46,56 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         std::future::pending::<()>().await;
     });
     let (keys, view) = (setup.keys.iter(), setup.view());
-    let keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), view)).collect();
-    let peers = setup.peers();
-    setup.link(Prometheus { keys, peers });
+    let mut keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), view));
+    if let Some(first) = keys.next() {
+        let (others, peers) = (keys.collect(), setup.peers());
+        setup.link(Prometheus { first, others, peers });
+    }
     Ok(())
 }
 
 /// Counts the replies of one server block.
+#[repr(C)]
 struct Prometheus {
-    /// In the order of the block's keys, which `query.key` is an index into.
-    keys: Box<[DnsMetrics]>,
+    /// Of the block's first key; many blocks have no other, and find theirs without a further pointer.
+    first: DnsMetrics,
+    /// Of its other keys in their order.
+    others: Box<[DnsMetrics]>,
     peers: Peers,
 }
 
 impl ServeDns for Prometheus {
-    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
+    fn prefetch(&self, batch: Batch<'_>, _: u8) {
         for query in batch.queries() {
-            if let Some(key) = self.keys.get(usize::from(query.key)) {
-                key.prefetch(query.worker, stage);
+            if let Some(key) = self.key(query) {
+                key.prefetch(query.worker);
             }
         }
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { prefetch_stages: 2, ..Roles::default() }
+        let reads = std::mem::offset_of!(Self, first) + DnsMetrics::READS;
+        Roles { reads, prefetch_stages: 1, ..Roles::default() }
     }
 
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
-        if let Some(key) = self.keys.get(usize::from(query.key)) {
+        if let Some(key) = self.key(query) {
             key.replied(query, reply, || self.next_plugin());
         }
     }
 }
 
 impl Prometheus {
+    /// The metrics of the key that the query came in by.
+    #[inline]
+    fn key(&self, query: &Query) -> Option<&DnsMetrics> {
+        match usize::from(query.key).checked_sub(1) {
+            None => Some(&self.first),
+            Some(other) => self.others.get(other),
+        }
+    }
+
     /// Who is named as the writer of replies: in CoreDNS always the plugin right behind this one,
     /// whichever wrote (its tracker sees only the outermost writer).
     #[cold]
@@ -88,8 +103,8 @@ impl Prometheus {
         let Some(chain) = self.peers.chain() else {
             return "";
         };
-        let mut links = chain.links().iter().skip_while(|link| link.name != PLUGIN.name).skip(1);
-        links.next().map_or("", |link| link.name)
+        let behind = chain.position(PLUGIN.name).and_then(|own| chain.names().get(own + 1));
+        behind.copied().unwrap_or_default()
     }
 }
 

@@ -86,8 +86,8 @@ impl Inner {
             return;
         };
         let mut were_ready = self.were_ready.lock().unwrap_or_else(PoisonError::into_inner);
-        for (index, link) in chain.links().iter().enumerate() {
-            let Some(role) = link.plugin.roles().ready else {
+        for (index, plugin) in chain.plugins().iter().enumerate() {
+            let Some(role) = plugin.roles().ready else {
                 continue;
             };
             if !self.again && were_ready.contains(&index) {
@@ -98,8 +98,9 @@ impl Inner {
                     were_ready.insert(index);
                 }
                 Err(why) => {
-                    chain::debug!("plugin/ready: {} is not ready: {why}", link.name);
-                    waiting.insert(link.name);
+                    let name = chain.names()[index];
+                    chain::debug!("plugin/ready: {name} is not ready: {why}");
+                    waiting.insert(name);
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wire::{Query, Rcode, Reply, Rtype, Transport};
@@ -79,26 +79,29 @@ const SIZES: usize = DURATION_SUM + 1;
 const SIZE_CELLS: usize = SIZE_BUCKETS.len() + 2;
 /// By protocol, family and type.
 const REQUESTS: usize = SIZES + 4 * SIZE_CELLS;
-const CELLS: usize = REQUESTS + 4 * (TYPES.len() + 1);
+/// Responses by rcode that the plugin behind wrote.
+const WRITTEN: usize = REQUESTS + 4 * (TYPES.len() + 1);
+const CELLS: usize = WRITTEN + RCODES + 1;
 
-/// What the usual query counts: over UDP and IPv4 for an address, short and answered at once.
+/// What the usual query counts: over UDP and IPv4 for an address, short and answered at once. The
+/// first eight are a cache line.
 const USUAL: [usize; 16] = [
-    DO,
     DURATION,
-    DURATION + 1,
     DURATION_SUM,
     SIZES + 1,
     SIZES + SIZE_CELLS - 1,
-    SIZES + 2 * SIZE_CELLS + 1,
     SIZES + 2 * SIZE_CELLS + 2,
-    SIZES + 2 * SIZE_CELLS + 3,
     SIZES + 3 * SIZE_CELLS - 1,
     REQUESTS,
+    WRITTEN,
+    DO,
+    DURATION + 1,
+    SIZES + 2 * SIZE_CELLS + 1,
+    SIZES + 2 * SIZE_CELLS + 3,
     REQUESTS + 1,
     REQUESTS + 9,
-    REQUESTS + 12,
     REQUESTS + 14,
-    SIZES,
+    WRITTEN + Rcode::NXDOMAIN.0 as usize,
 ];
 
 /// The cell of each number. What the usual query counts shares two cache lines: with thousands of
@@ -181,8 +184,17 @@ type Labels = [String; 3];
 /// The numbers of every (server, zone, view), and those of its responses by plugin.
 #[derive(Default)]
 struct All {
-    requests: Mutex<BTreeMap<Labels, Cells>>,
+    requests: Mutex<BTreeMap<Labels, Numbers>>,
     responses: Mutex<BTreeMap<(Labels, String), Cells>>,
+}
+
+/// The numbers of a (server, zone, view).
+#[derive(Clone)]
+struct Numbers {
+    cells: Cells,
+    /// The plugin whose responses are counted with the requests, the first that wrote any. There is
+    /// another only after a reload that put it there; that one's lie apart.
+    writer: Arc<OnceLock<String>>,
 }
 
 fn all() -> &'static All {
@@ -195,10 +207,12 @@ fn all() -> &'static All {
 #[repr(C, align(64))]
 pub struct DnsMetrics {
     requests: Cells,
-    /// Responses that plugins wrote; known with the first of them.
-    written: OnceLock<Cells>,
+    /// Where responses that plugins wrote are counted, known with the first of them: not with the
+    /// requests, if another plugin's are.
+    written: OnceLock<Option<Cells>>,
     /// Responses that no plugin wrote.
     unwritten: Cells,
+    writer: Arc<OnceLock<String>>,
     labels: Box<Labels>,
 }
 
@@ -210,26 +224,23 @@ impl DnsMetrics {
         static SOURCES: Once = Once::new();
         SOURCES.call_once(expose);
         let labels = [server, zone, view].map(ToOwned::to_owned);
-        let requests = {
+        let Numbers { cells: requests, writer } = {
             let mut known = all().requests.lock().unwrap_or_else(PoisonError::into_inner);
-            known.entry(labels.clone()).or_insert_with(|| Cells::new(CELLS)).clone()
+            let new = || Numbers { cells: Cells::new(CELLS), writer: Arc::default() };
+            known.entry(labels.clone()).or_insert_with(new).clone()
         };
         let unwritten = responses(&labels, "");
-        Self { labels: Box::new(labels), requests, unwritten, written: OnceLock::new() }
+        let labels = Box::new(labels);
+        Self { requests, written: OnceLock::new(), unwritten, writer, labels }
     }
 
-    /// Starts to fetch what a query of `worker` will count: where that is, then the numbers.
+    /// Bytes of the value that the usual query reads.
+    pub const READS: usize = std::mem::offset_of!(Self, unwritten);
+
+    /// Starts to fetch the numbers that a query of `worker` will count.
     #[inline]
-    pub fn prefetch(&self, worker: metrics::Worker, stage: u8) {
-        match stage {
-            0 => wire::prefetch::fetch(self),
-            1 => {
-                self.requests.prefetch(worker, USUAL.len().div_ceil(8));
-                // The usual rcodes are the first.
-                self.written.get().unwrap_or(&self.unwritten).prefetch(worker, 1);
-            }
-            _ => {}
-        }
+    pub fn prefetch(&self, worker: metrics::Worker) {
+        self.requests.prefetch(worker, USUAL.len().div_ceil(8));
     }
 
     /// Counts a query and the reply that the chain gave. `plugin` tells who gets the credit for
@@ -241,25 +252,35 @@ impl DnsMetrics {
     pub fn replied(&self, query: &Query, reply: &Reply, plugin: impl FnOnce() -> &'static str) {
         if reply.is_silent() || reply.failure().is_some() {
             let rcode = if reply.is_silent() { Rcode::NOERROR } else { reply.rcode() };
-            self.count(query, &self.unwritten, rcode, 0);
+            self.count(query, Some(&self.unwritten), rcode, 0);
             return;
         }
         // An OPT record of an upstream's or a plugin's own is part of what CoreDNS measures; the
         // one that the server adds is not.
         let options = reply.opt.as_wire().len() as u32;
         let opt = if reply.opt.own || options > 0 { BARE_OPT + options } else { 0 };
-        let written = self.written.get_or_init(|| responses(&self.labels, plugin()));
-        self.count(query, written, reply.rcode(), reply.plain_len() + opt);
+        let written = self.written.get_or_init(|| self.written_by(plugin()));
+        self.count(query, written.as_ref(), reply.rcode(), reply.plain_len() + opt);
+    }
+
+    /// Where the responses that `plugin` wrote are counted, if not with the requests.
+    #[cold]
+    fn written_by(&self, plugin: &str) -> Option<Cells> {
+        if plugin.is_empty() {
+            return Some(self.unwritten.clone());
+        }
+        let writer = self.writer.get_or_init(|| plugin.to_owned());
+        (writer != plugin).then(|| responses(&self.labels, plugin))
     }
 
     /// Counts a query that no chain got and that the server answered with `rcode`.
     pub fn refused(&self, query: &Query, rcode: Rcode) {
         let opt = if query.edns().is_some() { BARE_OPT } else { 0 };
-        self.count(query, &self.unwritten, rcode, query.question_end() as u32 + opt);
+        self.count(query, Some(&self.unwritten), rcode, query.question_end() as u32 + opt);
     }
 
     #[inline]
-    fn count(&self, query: &Query, responses: &Cells, rcode: Rcode, size: u32) {
+    fn count(&self, query: &Query, responses: Option<&Cells>, rcode: Rcode, size: u32) {
         let cells = self.requests.shard(query.worker);
         let add = |number, n| cells.add(place(number), n);
         if query.wants_dnssec() {
@@ -280,12 +301,16 @@ impl DnsMetrics {
             add(base + size_bucket(size), 1);
             add(base + SIZE_CELLS - 1, u64::from(size));
         }
-        responses.add(query.worker, usize::from(rcode.0).min(RCODES), 1);
+        let rcode = usize::from(rcode.0).min(RCODES);
+        match responses {
+            None => add(WRITTEN + rcode, 1),
+            Some(apart) => apart.add(query.worker, rcode, 1),
+        }
     }
 
     /// How many queries were counted.
     pub fn requests(&self) -> u64 {
-        (REQUESTS..CELLS).map(|cell| self.requests.sum(place(cell))).sum()
+        (REQUESTS..WRITTEN).map(|cell| self.requests.sum(place(cell))).sum()
     }
 
     /// How long they took together.
@@ -355,8 +380,8 @@ fn expose() {
 
 fn each(out: &mut Vec<Sample>, read: impl Fn(&Labels, &Cells, &mut Vec<Sample>)) {
     let known = all().requests.lock().unwrap_or_else(PoisonError::into_inner);
-    for (labels, cells) in known.iter() {
-        read(labels, cells, out);
+    for (labels, numbers) in known.iter() {
+        read(labels, &numbers.cells, out);
     }
 }
 
@@ -380,15 +405,25 @@ fn sizes(labels: &Labels, cells: &Cells, stretch: usize, out: &mut Vec<Sample>) 
 }
 
 fn response_counters(out: &mut Vec<Sample>) {
-    let known = all().responses.lock().unwrap_or_else(PoisonError::into_inner);
-    for ((labels, plugin), cells) in known.iter() {
+    let by_rcode = |labels: &Labels, plugin: &str, count: &dyn Fn(usize) -> u64, out: &mut _| {
         for code in 0..=RCODES {
             let rcode = match code {
                 RCODES => "other".to_owned(),
                 code => Rcode(code as u16).to_string(),
             };
-            push_count(out, labels, &[&rcode, plugin], cells.sum(code));
+            push_count(out, labels, &[&rcode, plugin], count(code));
         }
+    };
+    let known = all().requests.lock().unwrap_or_else(PoisonError::into_inner);
+    for (labels, Numbers { cells, writer }) in known.iter() {
+        if let Some(writer) = writer.get() {
+            by_rcode(labels, writer, &|code| cells.sum(place(WRITTEN + code)), out);
+        }
+    }
+    drop(known);
+    let known = all().responses.lock().unwrap_or_else(PoisonError::into_inner);
+    for ((labels, plugin), cells) in known.iter() {
+        by_rcode(labels, plugin, &|code| cells.sum(code), out);
     }
 }
 
@@ -465,6 +500,24 @@ mod tests {
         let name = Name::from_text("www.example.org.").unwrap();
         query.ask_on_behalf(&Query::new(), name.as_wire(), qtype, dnssec);
         query
+    }
+
+    #[test]
+    fn another_plugin_after_a_reload_gets_its_own_counts() {
+        let query = ask(Rtype::A, false);
+        let mut reply = Reply::new();
+        reply.begin(&query);
+        for (plugin, times) in [("file", 1), ("hosts", 2), ("file", 4)] {
+            let metrics = DnsMetrics::new("dns://:1", "turns.test.", "");
+            (0..times).for_each(|_| metrics.replied(&query, &reply, || plugin));
+        }
+        let text = metrics::text();
+        for (plugin, times) in [("file", 5), ("hosts", 2)] {
+            let labels = r#"rcode="NOERROR",server="dns://:1",view="",zone="turns.test.""#;
+            let line =
+                format!(r#"coredns_dns_responses_total{{plugin="{plugin}",{labels}}} {times}"#);
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
     }
 
     #[test]

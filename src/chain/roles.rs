@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use wire::{Moment, Name, Query, Transport};
 
 /// The roles a plugin takes; all are optional.
-#[derive(Default)]
 pub struct Roles<'a> {
+    /// Bytes from the plugin's start on that the usual query reads: what is worth fetching of the
+    /// plugin itself. All of it, unless it says otherwise.
+    pub reads: usize,
     /// How many stages of [`crate::ServeDns::prefetch`] it wants, four at most; none if it
     /// has little to fetch.
     pub prefetch_stages: u8,
@@ -22,6 +24,21 @@ pub struct Roles<'a> {
     pub search_path: Option<&'a dyn SearchPath>,
     /// It wants to see what others exchange with upstreams.
     pub tap: Option<&'a dyn Tap>,
+}
+
+impl Default for Roles<'_> {
+    fn default() -> Self {
+        Self {
+            reads: usize::MAX,
+            prefetch_stages: 0,
+            waits_on_reply: false,
+            sees_sent: false,
+            ready: None,
+            metadata: None,
+            search_path: None,
+            tap: None,
+        }
+    }
 }
 
 /// A plugin that records what goes to upstreams and what comes back.

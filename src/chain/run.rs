@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 
+use smallvec::SmallVec;
 use wire::edns::ede;
 use wire::{Failure, Moment, Query, Reply};
 
@@ -21,24 +22,33 @@ pub struct Link {
 
 /// The plugins of one server block, in registry order.
 ///
-/// All that a query needs of it is one cache line: with thousands of blocks each further line is one
-/// more to wait for.
+/// What a query needs of it lies side by side, the first plugins included: with thousands of blocks
+/// each further cache line is one more to wait for.
 #[repr(C, align(64))]
 pub struct Chain {
-    links: Box<[Link]>,
     /// Bit `n` of number `s` is set if link `n` wants prefetch stage `s`.
     prefetchers: [u64; MOST_STAGES],
     /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
     late: u64,
+    /// Four bits for each link: cache lines of the plugin itself that are worth a prefetch.
+    own_lines: u64,
     /// Whether any link wants to see replies as they go out.
     sees_sent: bool,
+    plugins: SmallVec<[Box<dyn ServeDns>; NEAR]>,
+    names: Box<[&'static str]>,
     clock: Clock,
 }
 
-const _: () = assert!(std::mem::offset_of!(Chain, clock) <= 64);
+const _: () = assert!(std::mem::offset_of!(Chain, names) <= 128);
 
 /// As many prefetch stages as a plugin may have.
 const MOST_STAGES: usize = 4;
+
+/// As many plugins lie in the chain itself if there are no more.
+const NEAR: usize = 4;
+
+/// Links whose plugins themselves are prefetched.
+const COUNTED: usize = 16;
 
 /// As many queries as one batch has.
 const MOST: usize = 64;
@@ -101,18 +111,34 @@ impl Chain {
         let bits = |is: &dyn Fn(usize) -> bool| {
             (0..links.len().min(64)).fold(0, |bits, at| bits | u64::from(is(at)) << at)
         };
+        let own_lines = links.iter().take(COUNTED).enumerate().fold(0, |lines, (at, link)| {
+            let size = size_of_val(&*link.plugin).min(link.plugin.roles().reads);
+            lines | (size.div_ceil(64).min(6) as u64) << (4 * at)
+        });
         Self {
             prefetchers: std::array::from_fn(|stage| bits(&|at| usize::from(stages[at]) > stage)),
             late: bits(&|at| links[at].plugin.roles().waits_on_reply),
+            own_lines,
             sees_sent: links.iter().any(|link| link.plugin.roles().sees_sent),
-            links: links.into(),
+            names: links.iter().map(|link| link.name).collect(),
+            plugins: links.into_iter().map(|link| link.plugin).collect(),
             clock,
         }
     }
 
     /// The plugins in order.
-    pub fn links(&self) -> &[Link] {
-        &self.links
+    pub fn plugins(&self) -> &[Box<dyn ServeDns>] {
+        &self.plugins
+    }
+
+    /// The first plugin that came from the directive `name`.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| *known == name)
+    }
+
+    /// The plugins' names: the directives that they came from.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
     }
 
     /// The chain behind link `at`, for a plugin there that asks it again on the way out.
@@ -131,7 +157,7 @@ impl Chain {
     pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let mut left = self.prefetchers.get(usize::from(stage)).copied().unwrap_or(0);
         while left != 0 {
-            self.links[left.trailing_zeros() as usize].plugin.prefetch(batch, stage);
+            self.plugins[left.trailing_zeros() as usize].prefetch(batch, stage);
             left &= left - 1;
         }
     }
@@ -140,19 +166,16 @@ impl Chain {
     #[inline]
     pub fn prefetch_head(&self) {
         wire::prefetch::fetch(self);
-    }
-
-    /// Starts to fetch the list of plugins.
-    #[inline]
-    pub fn prefetch_links(&self) {
-        wire::prefetch::fetch_all(&*self.links);
+        wire::prefetch::fetch(&self.plugins);
     }
 
     /// Starts to fetch the plugins themselves.
     #[inline]
     pub fn prefetch_plugins(&self) {
-        for link in &self.links {
-            wire::prefetch::fetch_all(&*link.plugin);
+        let mut lines = self.own_lines;
+        for plugin in &self.plugins {
+            wire::prefetch::fetch_lines(&**plugin, lines as usize & 0xF);
+            lines >>= 4;
         }
     }
 
@@ -201,7 +224,7 @@ impl Chain {
         query.refresh = true;
         let next = self.behind(at);
         // The outcome is the plugin's own business: it keeps the new answer or does not.
-        let _ = self.links[at].plugin.serve_dns(query, reply, next).await;
+        let _ = self.plugins[at].serve_dns(query, reply, next).await;
     }
 
     /// Whether any plugin wants to see replies as they go out.
@@ -212,9 +235,9 @@ impl Chain {
 
     /// Shows them the reply as it goes out.
     pub fn sent(&self, query: &Query, message: &[u8]) {
-        for link in &self.links {
-            if link.plugin.roles().sees_sent {
-                link.plugin.on_sent(query, message);
+        for plugin in &self.plugins {
+            if plugin.roles().sees_sent {
+                plugin.on_sent(query, message);
             }
         }
     }
@@ -222,8 +245,8 @@ impl Chain {
     /// Way in: the first link at or after `at` that does not say `Next`.
     #[inline]
     fn enter(&self, mut at: usize, query: &mut Query, reply: &mut Reply) -> (usize, Served) {
-        while let Some(link) = self.links.get(at) {
-            match link.plugin.on_query(query, reply) {
+        while let Some(plugin) = self.plugins.get(at) {
+            match plugin.on_query(query, reply) {
                 Ok(Step::Next) => at += 1,
                 served => return (at, served),
             }
@@ -242,11 +265,11 @@ impl Chain {
         }
     }
 
-    /// Way out: `on_reply` of `links[top..at]`, innermost first, up to one that must wait.
+    /// Way out: `on_reply` of `plugins[top..at]`, innermost first, up to one that must wait.
     #[inline]
     fn leave(&self, top: usize, at: usize, query: &mut Query, reply: &mut Reply) -> Option<usize> {
         for index in (top..at).rev() {
-            let plugin = &self.links[index].plugin;
+            let plugin = &self.plugins[index];
             if self.is_late(index) && plugin.must_wait(query, reply) {
                 return Some(index);
             }
@@ -259,7 +282,7 @@ impl Chain {
     fn is_late(&self, at: usize) -> bool {
         match at {
             0..64 => self.late >> at & 1 == 1,
-            _ => self.links[at].plugin.roles().waits_on_reply,
+            _ => self.plugins[at].roles().waits_on_reply,
         }
     }
 
@@ -275,7 +298,7 @@ impl Chain {
     async fn serve(&self, at: usize, query: &mut Query, reply: &mut Reply) {
         let next = self.behind(at);
         let (deadline, depth) = (query.deadline, query.asides());
-        let work = self.links[at].plugin.serve_dns(query, reply, next);
+        let work = self.plugins[at].serve_dns(query, reply, next);
         match self.within(deadline, work).await {
             Some(served) => self.settle(at, served, reply),
             None => cut_off(depth, query, reply),
@@ -286,10 +309,10 @@ impl Chain {
     /// Lets link `at`, which must wait on the way out, do its part before the query's deadline.
     async fn finish(&self, at: usize, query: &mut Query, reply: &mut Reply) {
         let (deadline, depth) = (query.deadline, query.asides());
-        let work = self.links[at].plugin.finish_reply(query, reply);
+        let work = self.plugins[at].finish_reply(query, reply);
         if self.within(deadline, work).await.is_none() {
             cut_off(depth, query, reply);
-            self.links[at].plugin.on_reply(query, reply);
+            self.plugins[at].on_reply(query, reply);
         }
         query.now = (self.clock.now)();
     }
@@ -307,7 +330,7 @@ impl Chain {
     /// Nobody answered: the words are CoreDNS's, log parsers know them.
     #[cold]
     fn fell_off(&self, at: usize) -> Failure {
-        let last = at.checked_sub(1).and_then(|at| self.links.get(at)).map_or("", |link| link.name);
+        let last = at.checked_sub(1).and_then(|at| self.names.get(at)).copied().unwrap_or_default();
         Failure::servfail(format!("plugin/{last}: no next plugin found"))
     }
 }

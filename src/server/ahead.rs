@@ -45,7 +45,7 @@ pub(super) fn chains(slots: &[Box<Slot>], targets: &[Option<&Target>; MOST]) {
     for target in targets.iter().flatten() {
         target.chain.prefetch_head();
     }
-    let groups = Groups::new(slots, targets, Chain::prefetch_links);
+    let groups = Groups::new(slots, targets);
     groups.each(|chain, _| chain.prefetch_plugins());
     let mut stage = 0;
     let mut stages = 1;
@@ -68,12 +68,7 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    /// Calls `found` for each chain before it looks at any query: what that asks for comes meanwhile.
-    fn new(
-        slots: &'a [Box<Slot>],
-        targets: &[Option<&'a Target>; MOST],
-        found: impl Fn(&Chain),
-    ) -> Self {
+    fn new(slots: &'a [Box<Slot>], targets: &[Option<&'a Target>; MOST]) -> Self {
         // The group of each chain by a hash of its address, open addressing, never full.
         const ROOM: usize = MOST * 2;
         let mut known = [u8::MAX; ROOM];
@@ -104,8 +99,7 @@ impl<'a> Groups<'a> {
         }
         // From sizes to starts; filling moves each start to its end.
         let mut start = 0;
-        for (chain, size) in chains.iter_mut().flatten() {
-            found(chain);
+        for (_, size) in chains.iter_mut().flatten() {
             start += std::mem::replace(size, start);
         }
         let mut queries = [&slots[0].query; MOST];
@@ -131,12 +125,12 @@ impl<'a> Groups<'a> {
 mod tests {
     use super::*;
     use chain::Clock;
-    use wire::Moment;
+    use wire::{Moment, Name};
 
     #[test]
     fn queries_are_grouped_by_chain() {
         let clock = Clock { now: || Moment(0), unix: |_| 0 };
-        let target = |chain: &Arc<Chain>| Target::new(Arc::clone(chain), 0);
+        let target = |chain: &Arc<Chain>| Target::new(Name::root(), Arc::clone(chain), 0);
         let chains: Vec<Arc<Chain>> =
             (0..5).map(|_| Arc::new(Chain::new(Vec::new(), clock))).collect();
         let of: Vec<Target> = (0..MOST).map(|at| target(&chains[at * at % 5])).collect();
@@ -148,7 +142,7 @@ mod tests {
         }
         let mut seen = 0u64;
         let mut last: Option<usize> = None;
-        Groups::new(&slots, &targets, |_| {}).each(|chain, batch| {
+        Groups::new(&slots, &targets).each(|chain, batch| {
             let group = chains.iter().position(|known| std::ptr::eq(&**known, chain)).unwrap();
             assert_ne!(last.replace(group), Some(group));
             assert!(batch.queries().count() > 0);

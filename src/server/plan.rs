@@ -15,7 +15,7 @@ use wire::Name;
 
 use super::config::{Config, SiteNumbers};
 use super::keys::{self, ZoneKey};
-use super::router::{Router, Target};
+use super::router::{Beforehand, Router, Target};
 
 /// A listener that a configuration wants.
 pub(crate) struct Wanted {
@@ -61,7 +61,7 @@ pub(crate) fn plan(
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut requests = Requests::default();
-    let mut sites: HashMap<SocketAddr, Vec<(Name, Target)>> = HashMap::new();
+    let mut sites: HashMap<SocketAddr, Vec<Target>> = HashMap::new();
     let mut order: Vec<(SocketAddr, Option<usize>)> = Vec::new();
     let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
     let mut summary = (None, false, Duration::ZERO);
@@ -89,14 +89,16 @@ pub(crate) fn plan(
         let links = chain::spans::watched(setup.links, settings.spans_from, world.clock);
         let chain = Arc::new(Chain::new(links, world.clock));
         peers.set(&chain);
-        let complete = chain.links().iter().map(|link| link.plugin.complete(&chain));
+        let complete = chain.plugins().iter().map(|plugin| plugin.complete(&chain));
         problems.extend(complete.filter_map(Result::err));
         let sockets = setup.settings.sockets;
         problems.extend(sockets.and_then(|asked| outdone(asked, &routed, &order)));
-        let metadata = setup.settings.metadata.clone().map(Arc::new);
+        let metadata = setup.settings.metadata.clone();
         let filter = setup.settings.view.map(|view| view.filter);
+        let viewed = filter.is_some();
+        let beforehand =
+            (viewed || metadata.is_some()).then(|| Arc::new(Beforehand { metadata, filter }));
         for (index, (key, listener)) in routed.iter().enumerate() {
-            let viewed = filter.is_some();
             if let Some(problem) = overlap(key, *listener, &claims, &zone_keys, viewed) {
                 problems.push(problem);
                 continue;
@@ -108,15 +110,14 @@ pub(crate) fn plan(
                 all_classes: setup.settings.all_classes,
                 debug: setup.settings.debug,
                 stacktrace: setup.settings.stacktrace,
-                metadata: metadata.clone(),
-                filter: filter.clone(),
-                ..Target::new(Arc::clone(&chain), index as u16)
+                beforehand: beforehand.clone(),
+                ..Target::new(key.zone.clone(), Arc::clone(&chain), index as u16)
             };
             let zones = sites.entry(*listener).or_insert_with(|| {
                 order.push((*listener, sockets.map(|(count, _)| count)));
                 Vec::new()
             });
-            zones.push((key.zone.clone(), target));
+            zones.push(target);
         }
     }
     let warnings = std::mem::take(&mut requests.warnings);
@@ -131,7 +132,7 @@ pub(crate) fn plan(
     let mut banner = Vec::new();
     for Wanted { address, number, .. } in &listeners {
         let zones = sites.remove(address).unwrap_or_default();
-        banner.extend(zones.iter().map(|(zone, _)| keys::banner(zone, *address)));
+        banner.extend(zones.iter().map(|target| keys::banner(&target.zone, *address)));
         routers[usize::from(*number)] = Arc::new(Router::new(&keys::server(*address), zones));
     }
     banner.sort();

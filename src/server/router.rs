@@ -13,6 +13,8 @@ use wire::{Name, Query, Rtype, hash, name};
 #[derive(Clone)]
 #[repr(align(64))]
 pub(crate) struct Target {
+    /// The zone.
+    pub(crate) zone: Name,
     /// The plugins.
     pub(crate) chain: Arc<Chain>,
     /// Index of the key in the block: which labels its metrics carry.
@@ -25,28 +27,34 @@ pub(crate) struct Target {
     pub(crate) debug: bool,
     /// Log the stack of a panic.
     pub(crate) stacktrace: bool,
-    /// Collect metadata for queries in these zones.
-    pub(crate) metadata: Option<Arc<chain::ZoneSet>>,
-    /// Takes some queries only.
-    pub(crate) filter: Option<Arc<dyn Filter>>,
+    /// What it wants to know of a query before its chain runs.
+    pub(crate) beforehand: Option<Arc<Beforehand>>,
     /// Index of the next block with this zone, or [`FREE`].
     pub(crate) next: u32,
 }
 
 const _: () = assert!(size_of::<Target>() <= 64);
 
+/// What a block does with a query before its chain runs.
+pub(crate) struct Beforehand {
+    /// Collect metadata for queries in these zones.
+    pub(crate) metadata: Option<chain::ZoneSet>,
+    /// Takes some queries only.
+    pub(crate) filter: Option<Arc<dyn Filter>>,
+}
+
 impl Target {
     /// A block that is all that `chain` says, and nothing more.
-    pub(crate) fn new(chain: Arc<Chain>, key: u16) -> Self {
+    pub(crate) fn new(zone: Name, chain: Arc<Chain>, key: u16) -> Self {
         Self {
-            empty: chain.links().is_empty(),
+            zone: zone.to_lower(),
+            empty: chain.plugins().is_empty(),
             chain,
             key,
             all_classes: false,
             debug: false,
             stacktrace: false,
-            metadata: None,
-            filter: None,
+            beforehand: None,
             next: FREE,
         }
     }
@@ -54,12 +62,13 @@ impl Target {
     /// Lets the plugins of the block tell what they know about the query.
     #[cold]
     pub(crate) fn collect_metadata(&self, query: &mut Query) {
-        if !self.metadata.as_ref().is_some_and(|zones| zones.contains(query)) {
+        let zones = self.beforehand.as_ref().and_then(|of| of.metadata.as_ref());
+        if !zones.is_some_and(|zones| zones.contains(query)) {
             return;
         }
         query.collect_metadata();
-        for link in self.chain.links() {
-            if let Some(source) = link.plugin.roles().metadata {
+        for plugin in self.chain.plugins() {
+            if let Some(source) = plugin.roles().metadata {
                 source.collect(query);
             }
         }
@@ -69,7 +78,11 @@ impl Target {
     fn takes(&self, query: &mut Query) -> bool {
         query.forget_metadata();
         self.collect_metadata(query);
-        self.filter.as_ref().is_none_or(|filter| filter.takes(query))
+        self.filter().is_none_or(|filter| filter.takes(query))
+    }
+
+    fn filter(&self) -> Option<&dyn Filter> {
+        self.beforehand.as_ref()?.filter.as_deref()
     }
 }
 
@@ -78,8 +91,6 @@ impl Target {
 pub(crate) struct Router {
     /// Open addressing over the hash of the zone name; a power of two, at most half full.
     slots: Box<[Slot]>,
-    /// The zones' names in wire form, one behind the other.
-    names: Box<[u8]>,
     targets: Box<[Target]>,
     /// Bit `n` is set if a zone has `n` labels: other depths need no look.
     depths: u128,
@@ -91,14 +102,21 @@ pub(crate) struct Router {
     pub(crate) dropped: Option<DnsMetrics>,
 }
 
-/// A zone in the table; four of them share a cache line.
+/// A zone in the table; eight of them share a cache line.
 #[derive(Clone, Copy)]
 struct Slot {
-    hash: u64,
-    /// Where its name starts.
-    name: u32,
+    /// The upper half of the hash of its name: the lower is where it lies.
+    tag: u32,
     /// Index of its target, or [`FREE`].
     target: u32,
+}
+
+impl Slot {
+    /// Whether it may be the zone of this hash.
+    #[inline]
+    fn fits(self, hash: u64) -> bool {
+        self.tag == (hash >> 32) as u32 && self.target != FREE
+    }
 }
 
 const FREE: u32 = u32::MAX;
@@ -111,23 +129,20 @@ const MOST_DEPTHS: u32 = 3;
 
 impl Router {
     /// The router for these zones, in the order of the Corefile, on the listener that metrics call `server`.
-    pub(crate) fn new(server: &str, zones: Vec<(Name, Target)>) -> Self {
-        let size = (zones.len() * 2).next_power_of_two().max(2);
-        let mut slots = vec![Slot { hash: 0, name: 0, target: FREE }; size].into_boxed_slice();
+    pub(crate) fn new(server: &str, mut targets: Vec<Target>) -> Self {
+        let size = (targets.len() * 2).next_power_of_two().max(2);
+        let mut slots = vec![Slot { tag: 0, target: FREE }; size].into_boxed_slice();
         let mut depths = 0;
-        let (mut names, mut targets) = (Vec::new(), Vec::with_capacity(zones.len()));
-        for (zone, target) in zones {
-            let hash = hash::name(zone.as_wire());
-            let name = zone.as_wire().to_ascii_lowercase();
-            let index = targets.len() as u32;
-            targets.push(target);
+        for index in 0..targets.len() {
+            let name = targets[index].zone.as_wire();
+            let hash = hash::name(name);
             let mut slot = hash as usize & (size - 1);
             let known = loop {
                 let found = &slots[slot];
                 if found.target == FREE {
                     break None;
                 }
-                if found.hash == hash && names[found.name as usize..].starts_with(&name) {
+                if found.fits(hash) && targets[found.target as usize].zone.as_wire() == name {
                     break Some(found.target);
                 }
                 slot = (slot + 1) & (size - 1);
@@ -139,20 +154,19 @@ impl Router {
                     while targets[last].next != FREE {
                         last = targets[last].next as usize;
                     }
-                    targets[last].next = index;
+                    targets[last].next = index as u32;
                 }
                 None => {
-                    slots[slot] = Slot { hash, name: names.len() as u32, target: index };
-                    depths |= 1u128 << name::label_count(&name);
-                    names.extend(name);
+                    slots[slot] = Slot { tag: (hash >> 32) as u32, target: index as u32 };
+                    depths |= 1u128 << name::label_count(name);
                 }
             }
         }
         let targets: Box<[Target]> = targets.into();
         let all_classes = targets.iter().any(|target| target.all_classes);
-        let views = targets.iter().any(|target| target.filter.is_some());
+        let views = targets.iter().any(|target| target.filter().is_some());
         let dropped = Some(DnsMetrics::new(server, DROPPED, ""));
-        Self { slots, names: names.into(), targets, depths, all_classes, views, dropped }
+        Self { slots, targets, depths, all_classes, views, dropped }
     }
 
     /// The block for a query and the label where its zone starts.
@@ -239,8 +253,7 @@ impl Router {
             let slot = &self.slots[hash as usize & (self.slots.len() - 1)];
             if stage == 0 {
                 fetch(slot);
-            } else if slot.hash == hash && slot.target != FREE {
-                fetch(&self.names[slot.name as usize]);
+            } else if slot.fits(hash) {
                 fetch(&self.targets[slot.target as usize]);
             }
         }
@@ -255,9 +268,11 @@ impl Router {
             if zone.target == FREE {
                 return None;
             }
-            // A name in wire form ends itself: no zone is a part of a longer one's bytes.
-            if zone.hash == hash && self.names[zone.name as usize..].starts_with(name) {
-                return Some(&self.targets[zone.target as usize]);
+            if zone.fits(hash) {
+                let target = &self.targets[zone.target as usize];
+                if target.zone.as_wire() == name {
+                    return Some(target);
+                }
             }
             slot = (slot + 1) & mask;
         }
@@ -294,15 +309,11 @@ mod tests {
 
     fn router(zones: &[&str]) -> Router {
         let chain = Arc::new(Chain::new(Vec::new(), Clock { now: || Moment(0), unix: |_| 0 }));
-        let target = |key| Target { empty: false, ..Target::new(Arc::clone(&chain), key) };
-        Router::new(
-            "dns://:53",
-            zones
-                .iter()
-                .enumerate()
-                .map(|(key, zone)| (Name::from_text(zone).unwrap(), target(key as u16)))
-                .collect(),
-        )
+        let target = |(key, zone): (usize, &&str)| {
+            let zone = Name::from_text(zone).unwrap();
+            Target { empty: false, ..Target::new(zone, Arc::clone(&chain), key as u16) }
+        };
+        Router::new("dns://:53", zones.iter().enumerate().map(target).collect())
     }
 
     fn route(router: &Router, text: &str, qtype: Rtype) -> Option<(u16, usize)> {

@@ -125,7 +125,7 @@ impl Serving {
     #[inline]
     fn run(&self, router: &Router, target: &Target, slot: &mut Slot) {
         let (query, reply) = (&mut slot.query, &mut slot.reply);
-        if target.metadata.is_some() && !router.views {
+        if target.beforehand.is_some() && !router.views {
             target.collect_metadata(query);
         }
         match panics::catch(|| target.chain.run(query, reply)) {

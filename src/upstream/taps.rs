@@ -22,7 +22,7 @@ impl Watchers {
 
     /// Looks for them.
     pub(super) fn look(&self, chain: &Chain) {
-        let any = chain.links().iter().any(|link| link.plugin.roles().tap.is_some());
+        let any = chain.plugins().iter().any(|plugin| plugin.roles().tap.is_some());
         self.any.store(any, Ordering::Relaxed);
     }
 
@@ -62,8 +62,8 @@ impl Taps<'_> {
 
     /// Tells them.
     pub(super) fn tell(&self, exchange: &Exchange<'_>) {
-        for link in self.chain.iter().flat_map(|chain| chain.links()) {
-            if let Some(tap) = link.plugin.roles().tap {
+        for plugin in self.chain.iter().flat_map(|chain| chain.plugins()) {
+            if let Some(tap) = plugin.roles().tap {
                 self.with(|query| tap.exchanged(query, exchange));
             }
         }

@@ -17,13 +17,38 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_LABEL: usize = 63;
 
 /// An owned name in wire form, with the case it was written in.
+///
+/// Most names of zones lie in the value itself: whoever has it at hand has the name at hand.
 #[derive(Clone)]
-pub struct Name(Box<[u8]>);
+pub struct Name(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// As many bytes as fit where the pointer to more would be.
+const SHORT: usize = 22;
+
+const _: () = assert!(size_of::<Name>() == 24);
 
 impl Name {
     /// The root name.
     pub fn root() -> Self {
-        Self(Box::new([0]))
+        Self::new(&[0])
+    }
+
+    /// The name that `wire` is.
+    fn new(wire: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        Self(match bytes.get_mut(..wire.len()) {
+            Some(short) => {
+                short.copy_from_slice(wire);
+                Repr::Short { len: wire.len() as u8, bytes }
+            }
+            None => Repr::Long(wire.into()),
+        })
     }
 
     /// Reads presentation form (RFC 1035 section 5.1, `\X` and `\DDD` escapes); the final dot is
@@ -37,57 +62,66 @@ impl Name {
     /// Takes an uncompressed wire name; `wire` must hold exactly one name.
     pub fn from_wire(wire: &[u8]) -> Result<Self, NameError> {
         match wire_len(wire) {
-            Some(len) if len == wire.len() => Ok(Self(wire.into())),
+            Some(len) if len == wire.len() => Ok(Self::new(wire)),
             _ => Err(NameError::Malformed),
         }
     }
 
     /// The wire form, root byte included.
+    #[inline]
     pub fn as_wire(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Repr::Long(bytes) => bytes,
+        }
     }
 
     /// The same name in lower case.
     pub fn to_lower(&self) -> Self {
-        Self(self.0.to_ascii_lowercase().into())
+        let mut lower = self.clone();
+        match &mut lower.0 {
+            Repr::Short { bytes, .. } => bytes.make_ascii_lowercase(),
+            Repr::Long(bytes) => bytes.make_ascii_lowercase(),
+        }
+        lower
     }
 
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
-        self.0.len() == 1
+        self.as_wire().len() == 1
     }
 
     /// The name without its first label; the root has none.
     pub fn parent(&self) -> Option<Self> {
-        parent(&self.0).map(|wire| Self(wire.into()))
+        parent(self.as_wire()).map(Self::new)
     }
 
     /// Whether this name is `other` or below it.
     pub fn is_under(&self, other: &Self) -> bool {
-        is_under(&self.0, &other.0)
+        is_under(self.as_wire(), other.as_wire())
     }
 
     /// The labels from the left, the root excluded.
     pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
-        labels(&self.0)
+        labels(self.as_wire())
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Text(&self.0), f)
+        fmt::Display::fmt(&Text(self.as_wire()), f)
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Text(&self.0), f)
+        fmt::Display::fmt(&Text(self.as_wire()), f)
     }
 }
 
 impl PartialEq for Name {
     fn eq(&self, other: &Self) -> bool {
-        eq(&self.0, &other.0)
+        eq(self.as_wire(), other.as_wire())
     }
 }
 
@@ -95,7 +129,7 @@ impl Eq for Name {}
 
 impl std::hash::Hash for Name {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u64(crate::hash::name(&self.0));
+        state.write_u64(crate::hash::name(self.as_wire()));
     }
 }
 
@@ -107,13 +141,13 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        canonical_cmp(&self.0, &other.0)
+        canonical_cmp(self.as_wire(), other.as_wire())
     }
 }
 
 impl AsRef<[u8]> for Name {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_wire()
     }
 }
 
@@ -249,7 +283,7 @@ impl NameBuf {
 
     /// An owned copy.
     pub fn to_name(&self) -> Name {
-        Name(self.as_wire().into())
+        Name::new(self.as_wire())
     }
 
     #[inline]
@@ -464,6 +498,19 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn short_and_long_names_are_alike() {
+        for len in 1..=40 {
+            let text = format!("{}.", "X".repeat(len));
+            let name = name(&text);
+            assert_eq!(name.as_wire().len(), len + 2);
+            assert_eq!(name.to_string(), text);
+            assert_eq!(name.to_lower().to_string(), text.to_ascii_lowercase());
+            assert_eq!(name, Name::from_wire(name.to_lower().as_wire()).unwrap());
+            assert_eq!(name.parent(), Some(Name::root()));
+        }
     }
 
     #[test]

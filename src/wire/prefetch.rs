@@ -15,9 +15,17 @@ const MOST_LINES: usize = 6;
 #[inline]
 pub fn fetch_all<T: ?Sized>(value: &T) {
     let place: *const T = value;
+    let before = place.cast::<u8>().addr() % LINE;
+    fetch_lines(value, (before + size_of_val(value)).div_ceil(LINE).min(MOST_LINES));
+}
+
+/// Starts to fetch the first cache lines of `value`, so many.
+#[inline(always)]
+pub fn fetch_lines<T: ?Sized>(value: &T, lines: usize) {
+    let place: *const T = value;
     let place = place.cast::<u8>();
     let before = place.addr() % LINE;
-    for line in 0..(before + size_of_val(value)).div_ceil(LINE).min(MOST_LINES) {
+    for line in 0..lines {
         hint(place.wrapping_add(line * LINE).wrapping_sub(before));
     }
 }

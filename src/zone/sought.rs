@@ -20,7 +20,7 @@ pub(crate) trait Sought {
     /// The labels from `index` on that stand before the apex.
     #[inline]
     fn relative(&self, zone: &Zone, index: usize) -> &[u8] {
-        let end = self.name().len() - zone.apex().as_wire().len();
+        let end = self.name().len() - zone.apex_len();
         &self.name()[self.label_at(index)..end]
     }
 }

@@ -6,7 +6,7 @@ use wire::{Class, Query, Rcode, Reply, Rtype, Section};
 
 use crate::sought::Sought;
 use crate::store::node::{FIXED, HIDDEN, Node, Set};
-use crate::store::{Chain, Ready, Zone, relative_hash, target};
+use crate::store::{ApexSet, Chain, Zone, relative_hash, target};
 
 /// Where the question's name starts in every message.
 const QNAME: usize = wire::HEADER;
@@ -43,7 +43,7 @@ pub(crate) struct Writer<'z, 'r> {
 impl<'z, 'r> Writer<'z, 'r> {
     #[inline]
     pub(crate) fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
-        let apex_len = zone.apex().as_wire().len();
+        let apex_len = zone.apex_len();
         Self {
             zone,
             reply,
@@ -154,20 +154,10 @@ impl<'z, 'r> Writer<'z, 'r> {
         Some(start)
     }
 
-    fn ready(&mut self, ready: &Ready) {
-        if ready.count == 0 {
-            return;
-        }
-        let start = self.reply.len();
-        self.reply.push_raw(Section::Authority, &ready.bytes, ready.count, ready.plain);
-        if self.reply.len() == start {
-            return;
-        }
-        let apex = pointer(self.apex_place);
-        let bytes = self.reply.tail_mut(ready.bytes.len());
-        for &fix in &ready.fixes {
-            let fix = usize::from(fix);
-            bytes[fix..fix + 2].copy_from_slice(&apex);
+    #[inline]
+    fn apex_set(&mut self, place: ApexSet) {
+        if let Some(set) = self.zone.at_apex(place) {
+            self.set_at(Section::Authority, set, self.apex_place, self.apex_len);
         }
     }
 
@@ -175,9 +165,9 @@ impl<'z, 'r> Writer<'z, 'r> {
     #[inline]
     pub(crate) fn apex_ns(&mut self, dnssec: bool) {
         let zone = self.zone;
-        self.ready(&zone.ns);
+        self.apex_set(zone.ns);
         if dnssec {
-            self.ready(&zone.ns_signatures);
+            self.apex_set(zone.ns_signatures);
             self.write_proofs();
         }
     }
@@ -185,9 +175,9 @@ impl<'z, 'r> Writer<'z, 'r> {
     /// The SOA, as every negative answer has it.
     pub(crate) fn soa(&mut self, dnssec: bool) {
         let zone = self.zone;
-        self.ready(&zone.soa);
+        self.apex_set(zone.soa);
         if dnssec {
-            self.ready(&zone.soa_signatures);
+            self.apex_set(zone.soa_signatures);
             self.write_proofs();
         }
     }

@@ -41,8 +41,8 @@ fn site(stacktrace: bool) -> Site {
     let clock = Clock { now: || Moment(7), unix: |_| 0 };
     let links = vec![Link { name: "fragile", plugin: Box::new(Fragile) }];
     let chain = Arc::new(Chain::new(links, clock));
-    let target = Target { stacktrace, ..Target::new(chain, 0) };
-    let router = Arc::new(Router::new("dns://:53", vec![(Name::root(), target)]));
+    let target = Target { stacktrace, ..Target::new(Name::root(), chain, 0) };
+    let router = Arc::new(Router::new("dns://:53", vec![target]));
     Site { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 }
 }
 

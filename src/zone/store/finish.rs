@@ -5,7 +5,7 @@ use wire::{Rtype, hash, name};
 
 use super::build::{Builder, FIRST, relative_hash};
 use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
-use super::{Chain, Nsec3Params, Ready, Zone, encode};
+use super::{ApexSet, Chain, Nsec3Params, Zone, encode};
 
 /// Makes one node of all nodes of the same name.
 pub(super) fn merge_late(builder: &mut Builder) {
@@ -55,27 +55,31 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
         let end = builder.arena.len() as u64;
         builder.rebuild_table(builder.table.used() + builder.table.used() / 4, end);
     }
-    builder.arena.shrink_to_fit();
     let top = Node::at(&builder.arena, apex);
     let (soa, soa_signatures) = top.find_signed(Rtype::SOA);
     let (ns, ns_signatures) = top.find_signed(Rtype::NS);
-    let apex_len = builder.apex.as_wire().len();
-    let ready = |set: Option<_>| set.map_or_else(Ready::default, |set| Ready::new(set, apex_len));
-    let (soa, soa_signatures) = (ready(soa), ready(soa_signatures));
-    let (ns, ns_signatures) = (ready(ns), ready(ns_signatures));
-    let serial = soa.bytes.len().checked_sub(20).and_then(|at| soa.bytes[at..].first_chunk::<4>());
-    let serial = serial.map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    let serial = soa.and_then(|set| set.records().next()).and_then(|record| {
+        let at = record.rdata.len().checked_sub(20)?;
+        Some(u32::from_be_bytes(*record.rdata[at..].first_chunk()?))
+    });
+    let place = |set: Option<_>| {
+        set.map_or_else(ApexSet::default, |set| ApexSet::new(set, apex + top.offset_of(set)))
+    };
+    let (soa, soa_signatures) = (place(soa), place(soa_signatures));
+    let (ns, ns_signatures) = (place(ns), place(ns_signatures));
     let chain = chain(&builder, apex, &survey)?;
+    let apex_name = builder.apex.as_wire();
     Ok(Zone {
-        apex_labels: name::label_count(builder.apex.as_wire()),
+        apex_len: apex_name.len() as u8,
+        apex_labels: name::label_count(apex_name) as u8,
         apex: builder.apex,
         apex_hash: builder.apex_hash,
         apex_at: apex,
         names: survey.names,
         records: builder.records,
-        arena: builder.arena,
+        arena: builder.arena.into_boxed_slice(),
         table: builder.table,
-        serial,
+        serial: serial.unwrap_or(0),
         soa,
         soa_signatures,
         ns,
@@ -261,19 +265,9 @@ fn in_order(
     Ok(order)
 }
 
-impl Ready {
-    /// Makes a block of a set at the apex.
-    fn new(set: node::Set<'_>, apex_len: usize) -> Self {
-        let mut fixes: Vec<u16> = set.fixes().map(|fix| fix as u16).collect();
-        let mut plain = set.bytes.len() + set.fix_count() * apex_len;
-        plain -= 2 * set.fix_count();
-        for record in set.records() {
-            plain = plain + apex_len - 2;
-            // Sets longer than a message are never sent.
-            if let Ok(start) = u16::try_from(record.start) {
-                fixes.push(start);
-            }
-        }
-        Self { bytes: set.bytes.into(), fixes: fixes.into(), count: set.count, plain: plain as u32 }
+impl ApexSet {
+    /// The place of a set that starts at `at`.
+    fn new(set: node::Set<'_>, at: u64) -> Self {
+        Self { at, len: set.bytes.len() as u32, count: set.count, fixes: set.fix_count() as u16 }
     }
 }

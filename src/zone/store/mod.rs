@@ -19,37 +19,36 @@ use wire::{Name, Query, Rtype, hash, name};
 use node::{HIDDEN, Node, Set};
 use table::Table;
 
-/// One version of a zone, ready to answer; never changes.
+/// One version of a zone, ready to answer; never changes. What the usual answer reads of it comes
+/// first and is one cache line.
 #[repr(C, align(64))]
 pub struct Zone {
-    // What the usual answer reads comes first and shares two cache lines.
-    arena: Vec<u8>,
+    arena: Box<[u8]>,
     table: Table,
-    apex_labels: usize,
-    pub(crate) ns: Ready,
+    pub(crate) ns: ApexSet,
+    apex_len: u8,
+    apex_labels: u8,
+    pub(crate) soa: ApexSet,
     apex: Name,
     pub(crate) apex_hash: u64,
     pub(crate) apex_at: u64,
-    pub(crate) soa: Ready,
     names: usize,
     records: usize,
-    pub(crate) soa_signatures: Ready,
-    pub(crate) ns_signatures: Ready,
+    pub(crate) soa_signatures: ApexSet,
+    pub(crate) ns_signatures: ApexSet,
     pub(crate) chain: Chain,
     serial: u32,
 }
 
-// All that `prefetch_head` asks for.
-const _: () = assert!(std::mem::offset_of!(Zone, apex_at) <= 128);
+const _: () = assert!(std::mem::offset_of!(Zone, soa) <= 64);
 
-/// Records of the apex as they go into the authority section.
-#[derive(Default)]
-pub(crate) struct Ready {
-    pub(crate) bytes: Box<[u8]>,
-    /// Where pointers to the apex are, the owners included.
-    pub(crate) fixes: Box<[u16]>,
-    pub(crate) count: u16,
-    pub(crate) plain: u32,
+/// Where a set of the apex lies in the arena: such go into the authority section of most answers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct ApexSet {
+    at: u64,
+    len: u32,
+    count: u16,
+    fixes: u16,
 }
 
 /// How the zone proves that something does not exist.
@@ -110,7 +109,13 @@ impl Zone {
     /// How many labels the apex has.
     #[inline]
     pub(crate) fn apex_labels(&self) -> usize {
-        self.apex_labels
+        usize::from(self.apex_labels)
+    }
+
+    /// How long the apex's name is in wire form.
+    #[inline]
+    pub(crate) fn apex_len(&self) -> usize {
+        usize::from(self.apex_len)
     }
 
     /// The serial number of the SOA.
@@ -134,7 +139,7 @@ impl Zone {
             Chain::None => 0,
             Chain::Nsec(order) | Chain::Nsec3(_, order) => order.capacity() * 4,
         };
-        self.arena.capacity() + self.table.memory() + order + size_of::<Self>()
+        self.arena.len() + self.table.memory() + order + size_of::<Self>()
     }
 
     /// Whether the zone is signed in a way that it can prove absence.
@@ -186,18 +191,17 @@ impl Zone {
     /// Starts to fetch what the usual answer reads of the zone itself.
     #[inline]
     pub fn prefetch_head(&self) {
-        wire::prefetch::fetch(&self.arena);
-        wire::prefetch::fetch(&self.apex_hash);
+        wire::prefetch::fetch(self);
     }
 
     /// Starts to fetch what every answer has, the zone's NS records, and of a small zone everything.
     #[inline]
     pub fn prefetch_apex(&self) {
-        wire::prefetch::fetch_all(&*self.ns.bytes);
-        wire::prefetch::fetch_all(&*self.ns.fixes);
         if self.is_small() {
             wire::prefetch::fetch_all(&*self.arena);
             self.table.prefetch_all();
+        } else if let Some(ns) = self.arena.get(self.ns.at as usize) {
+            wire::prefetch::fetch(ns);
         }
     }
 
@@ -243,6 +247,13 @@ impl Zone {
 
     pub(crate) fn arena(&self) -> &[u8] {
         &self.arena
+    }
+
+    /// A set of the apex, unless there is none.
+    #[inline]
+    pub(crate) fn at_apex(&self, place: ApexSet) -> Option<Set<'_>> {
+        let ApexSet { at, len, count, fixes } = place;
+        (count > 0).then(|| Set::at(&self.arena[at as usize..], len as usize, count, fixes))
     }
 
     pub(crate) fn apex_set(&self, rtype: Rtype) -> Option<Set<'_>> {

@@ -105,6 +105,11 @@ impl<'a> Node<'a> {
         (found, signatures)
     }
 
+    /// Where a set of this node starts, from the node's own start on.
+    pub(crate) fn offset_of(self, set: Set<'_>) -> u64 {
+        (set.bytes.as_ptr().addr() - self.bytes.as_ptr().addr()) as u64
+    }
+
     /// How many bytes the node takes in the arena.
     pub(crate) fn size(self) -> usize {
         let mut sets = self.sets();
@@ -143,6 +148,14 @@ impl<'a> Iterator for Sets<'a> {
 }
 
 impl<'a> Set<'a> {
+    /// The set of `count` records in `len` octets and `fixes` fix-ups that `bytes` begins with; its
+    /// type is not told.
+    #[inline]
+    pub(crate) fn at(bytes: &'a [u8], len: usize, count: u16, fixes: u16) -> Self {
+        let (bytes, rest) = bytes.split_at(len);
+        Self { rtype: Rtype(0), count, bytes, fixes: &rest[..usize::from(fixes) * 2] }
+    }
+
     /// Offsets in [`Set::bytes`] of the pointers to the apex.
     #[inline]
     pub(crate) fn fixes(self) -> impl Iterator<Item = usize> + 'a {

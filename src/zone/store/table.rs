@@ -13,15 +13,15 @@ struct Line([u64; SLOTS]);
 
 /// Lines by hash; what does not fit its line lies in the next one that has room.
 pub(crate) struct Table {
-    lines: Vec<Line>,
+    lines: Box<[Line]>,
     used: usize,
 }
 
 impl Table {
     /// A table that takes `names` names before it is full.
     pub(crate) fn with_room(names: usize) -> Self {
-        let lines = ((names + names / 3) / SLOTS + 1).next_power_of_two().max(2);
-        Self { lines: vec![Line([0; SLOTS]); lines], used: 0 }
+        let lines = ((names + names / 3) / SLOTS + 1).next_power_of_two();
+        Self { lines: vec![Line([0; SLOTS]); lines].into(), used: 0 }
     }
 
     fn slots(&self) -> usize {
@@ -43,7 +43,7 @@ impl Table {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.lines.capacity() * size_of::<Line>()
+        self.lines.len() * size_of::<Line>()
     }
 
     #[inline]
