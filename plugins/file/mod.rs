@@ -193,17 +193,12 @@ struct File {
 impl ServeDns for File {
     fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         if let Some(only) = self.zones.only() {
-            // One look at the current version for all: taking it is a fence, and fences between
-            // the hints would make them wait for each other.
-            only.prefetch(stage, |zone, stage| {
-                // A query for another zone costs a useless hint, which is less than finding out.
-                batch.queries().for_each(|query| zone.prefetch(query, stage));
-            });
-            return;
+            // A query for another zone costs a useless hint, which is less than finding out.
+            return only.prefetch(stage, batch.queries());
         }
         for query in batch.queries() {
             if let Some(source) = self.zones.find(query) {
-                source.prefetch(stage, |zone, stage| zone.prefetch(query, stage));
+                source.prefetch(stage, std::iter::once(query));
             }
         }
     }

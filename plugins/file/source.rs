@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use chain::watch::Looks;
-use wire::Name;
-use zone::Zone;
+use wire::{Name, Query};
+use zone::{Whereabouts, Zone};
 
 use super::config::Watch;
 use super::load::{self, Loaded, Problem, Stamp};
 
 /// Stages of [`Source::prefetch`].
-pub(super) const PREFETCH_STAGES: u8 = 2 + Zone::PREFETCH_STAGES;
+pub(super) const PREFETCH_STAGES: u8 = 3;
 
 /// A zone and its file. Lives through reloads of the Corefile. What a query needs of it is one
 /// cache line.
@@ -22,6 +22,7 @@ pub(super) struct Source {
     pub(super) origin: Name,
     /// The version that answers; none before the file could be read.
     zone: ArcSwapOption<Zone>,
+    whereabouts: Whereabouts,
     path: PathBuf,
     /// The files that it was read from, as they were then.
     stamps: Mutex<Vec<(PathBuf, Stamp)>>,
@@ -32,7 +33,13 @@ const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
 impl Source {
     /// A zone that is not loaded yet.
     pub(super) fn new(origin: Name, path: PathBuf) -> Self {
-        Self { origin, zone: ArcSwapOption::empty(), path, stamps: Mutex::default() }
+        Self {
+            origin,
+            zone: ArcSwapOption::empty(),
+            whereabouts: Whereabouts::default(),
+            path,
+            stamps: Mutex::default(),
+        }
     }
 
     /// The version that answers now.
@@ -41,24 +48,24 @@ impl Source {
         self.zone.load()
     }
 
-    /// Starts to fetch the source, then the zone's head, then by `inside` what lies in the zone.
+    /// Starts to fetch what answering these queries will read: the source, then the zone with the line
+    /// of its table that each name hashes to, then of a large zone the node that may be the name's.
     #[inline]
-    pub(super) fn prefetch(&self, stage: u8, inside: impl FnOnce(&Zone, u8)) {
-        if stage == 0 {
-            wire::prefetch::fetch(self);
-            return;
-        }
-        let guard = self.zone.load();
-        let Some(zone) = &*guard else { return };
-        if stage == 1 {
-            zone.prefetch_head();
-            return;
-        }
-        if stage == 2 {
-            zone.prefetch_apex();
-        }
-        if !zone.is_small() {
-            inside(zone, stage - 2);
+    pub(super) fn prefetch<'a>(&self, stage: u8, queries: impl Iterator<Item = &'a Query>) {
+        match stage {
+            0 => wire::prefetch::fetch(self),
+            1 => {
+                self.whereabouts.prefetch();
+                queries.for_each(|query| self.whereabouts.prefetch_slot(query));
+            }
+            _ if self.whereabouts.is_small() => {}
+            // One look at the current version for all: taking it is a fence, and fences between the
+            // hints would make them wait for each other.
+            _ => {
+                if let Some(zone) = &*self.zone.load() {
+                    queries.for_each(|query| zone.prefetch_node(query));
+                }
+            }
         }
     }
 
@@ -93,7 +100,9 @@ impl Source {
         }
         let serial = zone.serial();
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
-        self.zone.store(Some(Arc::new(zone)));
+        let zone = Arc::new(zone);
+        self.whereabouts.set(&zone);
+        self.zone.store(Some(zone));
         Ok(serial)
     }
 

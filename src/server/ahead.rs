@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
-use chain::{Batch, Chain};
+use chain::Batch;
 use net::Slot;
-use wire::Query;
 
 use super::router::{Router, Target};
 
@@ -42,117 +41,16 @@ pub(super) fn chains(slots: &[Box<Slot>], targets: &[Option<&Target>; MOST]) {
         (0..first.chain.prefetch_stages()).for_each(|stage| first.chain.prefetch(batch, stage));
         return;
     }
-    for target in targets.iter().flatten() {
-        target.chain.prefetch_head();
+    let each = || slots.iter().zip(targets).filter_map(|(slot, target)| Some((slot, (*target)?)));
+    each().for_each(|(_, target)| target.chain.prefetch_head());
+    let mut stages = 0;
+    for (_, target) in each() {
+        target.chain.prefetch_plugins();
+        stages = stages.max(target.chain.prefetch_stages());
     }
-    let groups = Groups::new(slots, targets);
-    groups.each(|chain, _| chain.prefetch_plugins());
-    let mut stage = 0;
-    let mut stages = 1;
-    while stage < stages {
-        groups.each(|chain, batch| {
-            stages = stages.max(chain.prefetch_stages());
-            chain.prefetch(batch, stage);
-        });
-        stage += 1;
-    }
-}
-
-/// The queries of a batch by chain.
-struct Groups<'a> {
-    /// Those of one chain follow each other.
-    queries: [&'a Query; MOST],
-    /// Each chain and where its queries end.
-    chains: [Option<(&'a Chain, usize)>; MOST],
-    count: usize,
-}
-
-impl<'a> Groups<'a> {
-    fn new(slots: &'a [Box<Slot>], targets: &[Option<&'a Target>; MOST]) -> Self {
-        // The group of each chain by a hash of its address, open addressing, never full.
-        const ROOM: usize = MOST * 2;
-        let mut known = [u8::MAX; ROOM];
-        let mut chains: [Option<(&Chain, usize)>; MOST] = [None; MOST];
-        let mut group_of = [u8::MAX; MOST];
-        let mut count = 0;
-        for (at, target) in targets.iter().enumerate() {
-            let Some(target) = target else { continue };
-            let chain: &Chain = &target.chain;
-            let address = std::ptr::from_ref(chain).addr() as u64;
-            let mut place = (wire::hash::mix(address, 1) >> 32) as usize % ROOM;
-            let group = loop {
-                match chains.get(usize::from(known[place])) {
-                    Some(Some((other, _))) if std::ptr::eq(*other, chain) => break known[place],
-                    Some(_) => place = (place + 1) % ROOM,
-                    None => {
-                        known[place] = count as u8;
-                        chains[count] = Some((chain, 0));
-                        count += 1;
-                        break known[place];
-                    }
-                }
-            };
-            group_of[at] = group;
-            if let Some((_, size)) = &mut chains[usize::from(group)] {
-                *size += 1;
-            }
+    for stage in 0..stages {
+        for (slot, target) in each() {
+            target.chain.prefetch(Batch::new(&[&slot.query]), stage);
         }
-        // From sizes to starts; filling moves each start to its end.
-        let mut start = 0;
-        for (_, size) in chains.iter_mut().flatten() {
-            start += std::mem::replace(size, start);
-        }
-        let mut queries = [&slots[0].query; MOST];
-        for (slot, group) in slots.iter().zip(group_of) {
-            if let Some(Some((_, end))) = chains.get_mut(usize::from(group)) {
-                queries[*end] = &slot.query;
-                *end += 1;
-            }
-        }
-        Self { queries, chains, count }
-    }
-
-    fn each(&self, mut act: impl FnMut(&Chain, Batch<'_>)) {
-        let mut start = 0;
-        for (chain, end) in self.chains[..self.count].iter().flatten() {
-            act(chain, Batch::new(&self.queries[start..*end]));
-            start = *end;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chain::Clock;
-    use wire::{Moment, Name};
-
-    #[test]
-    fn queries_are_grouped_by_chain() {
-        let clock = Clock { now: || Moment(0), unix: |_| 0 };
-        let target = |chain: &Arc<Chain>| Target::new(Name::root(), Arc::clone(chain), 0);
-        let chains: Vec<Arc<Chain>> =
-            (0..5).map(|_| Arc::new(Chain::new(Vec::new(), clock))).collect();
-        let of: Vec<Target> = (0..MOST).map(|at| target(&chains[at * at % 5])).collect();
-        let mut slots: Vec<Box<Slot>> = (0..MOST).map(|_| Box::default()).collect();
-        let mut targets = [None; MOST];
-        for (at, slot) in slots.iter_mut().enumerate() {
-            slot.query.key = at as u16;
-            targets[at] = (at % 7 != 3).then(|| &of[at]);
-        }
-        let mut seen = 0u64;
-        let mut last: Option<usize> = None;
-        Groups::new(&slots, &targets).each(|chain, batch| {
-            let group = chains.iter().position(|known| std::ptr::eq(&**known, chain)).unwrap();
-            assert_ne!(last.replace(group), Some(group));
-            assert!(batch.queries().count() > 0);
-            for query in batch.queries() {
-                let at = usize::from(query.key);
-                assert_eq!((at * at % 5, at % 7 != 3), (group, true));
-                assert_eq!(seen >> at & 1, 0, "each query once");
-                seen |= 1 << at;
-            }
-        });
-        assert_eq!(seen.count_ones() as usize, targets.iter().flatten().count());
     }
 }

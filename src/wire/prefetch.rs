@@ -30,6 +30,20 @@ pub fn fetch_lines<T: ?Sized>(value: &T, lines: usize) {
     }
 }
 
+/// Starts to fetch the cache lines from `place` on, so many. Nothing need be there.
+#[inline(always)]
+pub fn fetch_place<T>(place: *const T, lines: usize) {
+    for line in 0..lines {
+        hint(place.cast::<u8>().wrapping_add(line * LINE));
+    }
+}
+
+/// [`fetch_once`] of what may be at `place`. Nothing need be there.
+#[inline(always)]
+pub fn fetch_place_once<T>(place: *const T) {
+    hint_once(place.cast());
+}
+
 /// Starts to fetch the cache line that `value` begins in.
 #[inline(always)]
 pub fn fetch<T>(value: &T) {

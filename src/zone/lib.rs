@@ -17,4 +17,4 @@ mod write;
 
 pub use lookup::Outcome;
 pub use record::RecordRef;
-pub use store::{Builder, Zone};
+pub use store::{Builder, Whereabouts, Zone};

@@ -7,9 +7,11 @@ pub(crate) mod node;
 mod records;
 mod scratch;
 mod table;
+mod whereabouts;
 
 pub use build::Builder;
 pub use records::{Records, Rrset, Soa};
+pub use whereabouts::Whereabouts;
 
 pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
@@ -60,9 +62,6 @@ pub(crate) enum Chain {
     /// NSEC3: nodes with one, in the order of hashes.
     Nsec3(Nsec3Params, Vec<u32>),
 }
-
-/// So many octets are worth fetching whether the query needs all of them or not.
-const SMALL: usize = 512;
 
 /// How NSEC3 hashes are made (RFC 5155 section 4).
 pub(crate) struct Nsec3Params {
@@ -173,46 +172,10 @@ impl Zone {
         Records::new(self)
     }
 
-    /// Stages of [`Zone::prefetch`].
-    pub const PREFETCH_STAGES: u8 = 2;
-
-    /// Starts to fetch what answering the query will read: in stage 0 the line of the table that
-    /// its name hashes to, in stage 1 the node that may be the query's. A batch goes through a
-    /// stage with all its queries before the next, and then calls [`Zone::answer`] for each.
+    /// Starts to fetch the node that may be the query's, once [`Whereabouts::prefetch`] has asked for the line of
+    /// the table that tells which it is.
     #[inline]
-    pub fn prefetch(&self, query: &Query, stage: u8) {
-        match stage {
-            0 => self.table.prefetch(query.suffix_hash(0)),
-            1 => self.prefetch_node(query),
-            _ => {}
-        }
-    }
-
-    /// Starts to fetch what the usual answer reads of the zone itself.
-    #[inline]
-    pub fn prefetch_head(&self) {
-        wire::prefetch::fetch(self);
-    }
-
-    /// Starts to fetch what every answer has, the zone's NS records, and of a small zone everything.
-    #[inline]
-    pub fn prefetch_apex(&self) {
-        if self.is_small() {
-            wire::prefetch::fetch_all(&*self.arena);
-            self.table.prefetch_all();
-        } else if let Some(ns) = self.arena.get(self.ns.at as usize) {
-            wire::prefetch::fetch(ns);
-        }
-    }
-
-    /// Whether [`Zone::prefetch_apex`] leaves nothing for [`Zone::prefetch`].
-    #[inline]
-    pub fn is_small(&self) -> bool {
-        self.arena.len() + self.table.memory() <= SMALL
-    }
-
-    #[inline]
-    fn prefetch_node(&self, query: &Query) {
+    pub fn prefetch_node(&self, query: &Query) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
         wire::prefetch::fetch_once(&self.arena[at]);
         // A node of the usual size lies in one line or two.

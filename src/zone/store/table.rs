@@ -9,7 +9,7 @@ const SLOTS: usize = 8;
 /// One cache line; a zero slot is free, and behind a free slot all are free.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
-struct Line([u64; SLOTS]);
+pub(crate) struct Line([u64; SLOTS]);
 
 /// Lines by hash; what does not fit its line lies in the next one that has room.
 pub(crate) struct Table {
@@ -51,10 +51,9 @@ impl Table {
         hash as usize & (self.lines.len() - 1)
     }
 
-    /// Starts to fetch all lines, of a table that has few.
-    #[inline]
-    pub(crate) fn prefetch_all(&self) {
-        wire::prefetch::fetch_all(&*self.lines);
+    /// Where the lines are, and what leaves of a hash the number of its line.
+    pub(crate) fn place(&self) -> (*const Line, usize) {
+        (self.lines.as_ptr(), self.lines.len() - 1)
     }
 
     /// Starts to fetch the line of a hash.
