@@ -253,6 +253,7 @@ impl Process {
             lameduck: plan.lameduck,
             banner: plan.banner,
         });
+        net::forget_start();
         Ok(())
     }
 

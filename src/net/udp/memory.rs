@@ -34,6 +34,37 @@ pub fn use_large_pages() {
     }
 }
 
+/// Lets go of the program's code in memory: what serving needs of it comes back with the first queries,
+/// from the system's cache; what only starting needed, a few megabytes, does not. To be called where a
+/// configuration serves. A debugger must set its breakpoints again.
+pub fn forget_start() {
+    #[cfg(target_os = "linux")]
+    if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
+        for code in maps.lines().filter_map(code) {
+            // SAFETY: code is mapped from files, privately, and nobody writes to it: what is dropped is read
+            // from the same file again when it is needed next.
+            unsafe {
+                libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED);
+            }
+        }
+    }
+}
+
+/// The place of code that comes from a file, if this line of `/proc/self/maps` is about such.
+fn code(line: &str) -> Option<Range<usize>> {
+    // `564d9337d000-564d93382000 r-xp 00002000 fe:00 247026   /usr/bin/cat`
+    let mut words = line.split_whitespace();
+    let (addresses, access) = (words.next()?, words.next()?);
+    let file = words.nth(2)? != "0";
+    (access == "r-xp" && file).then(|| addresses_of(addresses))?
+}
+
+fn addresses_of(range: &str) -> Option<Range<usize>> {
+    let (start, end) = range.split_once('-')?;
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    Some(address(start)?..address(end)?)
+}
+
 /// Gives memory that the allocator keeps for later back to the system. Takes milliseconds if that is
 /// much, and who allocates meanwhile may wait for it. Does nothing where the allocator does so by
 /// itself.
@@ -48,10 +79,8 @@ pub fn give_memory_back() {
 /// The large pages that fit into the heap, if this line of `/proc/self/maps` is about it and it is large.
 fn large(line: &str) -> Option<Range<usize>> {
     // `55d0c0a00000-55d0c2800000 rw-p 00000000 00:00 0    [heap]`
-    let addresses = line.strip_suffix("[heap]")?.split(' ').next()?;
-    let (start, end) = addresses.split_once('-')?;
-    let address = |text| usize::from_str_radix(text, 16).ok();
-    let (start, end) = (address(start)?.next_multiple_of(PAGE), address(end)? / PAGE * PAGE);
+    let Range { start, end } = addresses_of(line.strip_suffix("[heap]")?.split(' ').next()?)?;
+    let (start, end) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
     (end.checked_sub(start)? >= LARGE).then_some(start..end)
 }
 
@@ -76,6 +105,24 @@ mod tests {
         ] {
             assert_eq!(large(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn only_code_of_files_is_let_go() {
+        for (line, expected) in [
+            (
+                "564d9337d000-564d93382000 r-xp 00002000 fe:00 247026       /usr/bin/cat",
+                Some(0x564d_9337_d000..0x564d_9338_2000),
+            ),
+            ("564d93382000-564d93385000 r--p 00007000 fe:00 247026       /usr/bin/cat", None),
+            ("7fff5d9f2000-7fff5d9f4000 r-xp 00000000 00:00 0            [vdso]", None),
+            ("7f1000000000-7f1002000000 rwxp 00002000 fe:00 247026       /tmp/strange", None),
+            ("", None),
+        ] {
+            assert_eq!(code(line), expected, "{line}");
+        }
+        forget_start();
+        assert_eq!(code(""), None, "and it goes on");
     }
 
     #[test]

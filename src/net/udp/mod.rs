@@ -7,7 +7,7 @@ mod waiting;
 
 pub use allocator::Allocator;
 pub(crate) use allocator::keep_at_hand;
-pub use memory::{give_memory_back, use_large_pages};
+pub use memory::{forget_start, give_memory_back, use_large_pages};
 
 use std::future::poll_fn;
 use std::io;
