@@ -34,9 +34,14 @@ pub(super) enum Outcome {
     Private,
 }
 
-/// Leadership handed to the copy of a query that goes on in the background.
+/// What goes with a query from one step to the next.
 #[derive(Default)]
-pub(super) struct Handed(Option<Leader<Outcome>>);
+pub(super) struct Handed {
+    /// `on_query` found nothing, and the store's [`news`](super::store::Store::news) was this before it looked.
+    pub(super) nothing_since: Option<u32>,
+    /// Leadership, handed to the copy of a query that goes on in the background.
+    leader: Option<Leader<Outcome>>,
+}
 
 /// Why the chain is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +62,11 @@ impl Cache {
         reply: &mut Reply,
         next: Next<'_>,
     ) -> Served {
+        let mut nothing_since = query.slot(self.handed).nothing_since.take();
         loop {
             // Somebody may have been faster since `on_query` looked.
-            let found = self.find(query);
+            let looked = nothing_since.take() == Some(self.store.news(&Key::of(query)));
+            let found = if looked { Found::Nothing } else { self.find(query) };
             match (found, self.config.stale) {
                 (Found::Fresh(_, entry), _) => return self.tell_fresh(&entry, query, reply),
                 (Found::Stale(_, entry), Some(stale)) => {
@@ -245,7 +252,7 @@ impl Cache {
         let (mut copy, mut reply) = (Query::new(), Reply::new());
         copy.copy_of(query);
         reply.begin(&copy);
-        copy.slot(self.handed).0 = Some(leader);
+        copy.slot(self.handed).leader = Some(leader);
         runtime.spawn(async move {
             let _permit = permit;
             chain.refresh(place, &mut copy, &mut reply).await;
@@ -255,7 +262,7 @@ impl Cache {
 
     /// In the background: renews what was answered from the cache a moment ago.
     pub(super) async fn renew(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
-        let handed = query.slot(self.handed).0.take();
+        let handed = query.slot(self.handed).leader.take();
         let verifies = handed.is_some();
         // If somebody asks already, their answer renews the entry.
         let leader = handed.or_else(|| self.flights.join(query).and_then(Member::lead));
@@ -302,6 +309,7 @@ impl Cache {
         let authentic = query.authentic_data();
         set_authentic(query, true);
         next.run(query, reply).await;
+        self.store.prepare(&Key::of(query));
         in_step().await;
         if purpose != Purpose::Miss && reply.truncated && query.transport.is_datagram() {
             // Nobody is there to ask again over a stream.

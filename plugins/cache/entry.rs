@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wire::edns::Subnet;
+use wire::prefetch::fetch;
 use wire::{Class, Moment, Query, Rcode, Reply, Rtype, hash};
 
 use super::store::Space;
@@ -364,6 +365,13 @@ impl Entry {
         }
     }
 
+    /// Starts to fetch what letting it go will touch.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        fetch(&self.head);
+        fetch(&self.head.turns);
+    }
+
     /// Takes a turn; whether there was one.
     pub(super) fn take_turn(&self) -> bool {
         let turns = self.head.turns.load(Ordering::Relaxed);
@@ -373,7 +381,10 @@ impl Entry {
 
     /// Takes all turns; whether there were any.
     pub(super) fn take_turns(&self) -> bool {
-        self.head.turns.swap(0, Ordering::Relaxed) > 0
+        // No swap, which would wait for all that was written before: a turn that comes between is one of many.
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        self.head.turns.store(0, Ordering::Relaxed);
+        turns > 0
     }
 
     /// It is asked for as often as `old`, whose place it takes.

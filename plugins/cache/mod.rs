@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use chain::memory::Memory;
-use chain::{BoxFuture, Clock, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{
+    Batch, BoxFuture, Clock, Kind, Next, Peers, Query, Reply, Roles, ServeDns, Served, Setup, Step,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::edns::{ede, option};
 use wire::{Moment, Opcode, Rcode};
@@ -31,7 +33,7 @@ use wire::{Moment, Opcode, Rcode};
 use ask::{Handed, Outcome, cached_failure};
 use config::{Config, Stale};
 use counts::Counts;
-use entry::Entry;
+use entry::{Entry, Key};
 use flight::Flights;
 use store::{Found, Shared, Store};
 
@@ -176,6 +178,14 @@ impl Cache {
 }
 
 impl ServeDns for Cache {
+    fn prefetch(&self, batch: Batch<'_>, _: u8) {
+        batch.queries().for_each(|query| self.store.prefetch(&Key::of(query)));
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { prefetch_stages: 1, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         if !self.applies(query, reply) {
@@ -183,6 +193,7 @@ impl ServeDns for Cache {
         }
         let counts = self.counts(query);
         counts.requests.inc(query.worker);
+        let news = self.store.news(&Key::of(query));
         match self.find(query) {
             Found::Fresh(half, entry) => {
                 counts.hit(half, query);
@@ -199,6 +210,8 @@ impl ServeDns for Cache {
             }
             Found::Nothing => {
                 counts.misses.inc(query.worker);
+                // Answers for a network lie in parts of their own.
+                query.slot(self.handed).nothing_since = self.config.ecs.is_none().then_some(news);
                 Ok(Step::Wait)
             }
         }

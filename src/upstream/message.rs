@@ -154,7 +154,7 @@ impl Question {
         }
         let (name, rest) = question.split_at(question.len() - 4);
         let (sent_name, sent_rest) = sent.split_at(sent.len() - 4);
-        if rest != sent_rest || !name.eq_ignore_ascii_case(sent_name) {
+        if rest != sent_rest || !name::eq(name, sent_name) {
             Verdict::Foreign
         } else if self.mixed {
             Verdict::OtherCase
@@ -204,7 +204,7 @@ pub(crate) fn restore_case(message: &mut [u8], client: &[u8]) {
         if let Some(len) = name::wire_len(&message[start..])
             && len <= client.len()
             && let tail = &client[client.len() - len..]
-            && message[start..start + len].eq_ignore_ascii_case(tail)
+            && name::eq(&message[start..start + len], tail)
         {
             message[start..start + len].copy_from_slice(tail);
         }

@@ -1,7 +1,11 @@
 //! Questions whose answers had to go a while ago: who is asked for again was no passer-by.
 
-/// Marks side by side, the latest first: one cache line.
-type Row = [u32; 8];
+use wire::prefetch::fetch;
+
+/// Marks side by side, the latest first, within one cache line.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+struct Row([u32; 8]);
 
 /// Rows to begin with.
 const SMALLEST: usize = 256;
@@ -18,10 +22,10 @@ impl Ghosts {
     pub(super) fn remember(&mut self, hash: u64, entries: usize) {
         if self.rows.len() * 2 < entries.max(SMALLEST * 2) {
             // What was remembered is lost, which costs a few misses each time the store has doubled.
-            self.rows = vec![[0; 8]; entries.div_ceil(2).next_power_of_two().max(SMALLEST)];
+            self.rows = vec![Row::default(); entries.div_ceil(2).next_power_of_two().max(SMALLEST)];
         }
         let (row, mark) = self.place(hash);
-        let row = &mut self.rows[row];
+        let Row(row) = &mut self.rows[row];
         row.copy_within(..7, 1);
         row[0] = mark;
     }
@@ -32,13 +36,21 @@ impl Ghosts {
             return false;
         }
         let (row, mark) = self.place(hash);
-        let found = self.rows[row].iter_mut().find(|known| **known == mark);
+        let found = self.rows[row].0.iter_mut().find(|known| **known == mark);
         found.map(|known| *known = 0).is_some()
+    }
+
+    /// Starts to fetch what a look for `hash` reads.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(row) = self.rows.get(self.place(hash).0) {
+            fetch(row);
+        }
     }
 
     fn place(&self, hash: u64) -> (usize, u32) {
         // Zero marks nothing.
-        (hash as usize & (self.rows.len() - 1), (hash >> 28) as u32 | 1)
+        (hash as usize & self.rows.len().wrapping_sub(1), (hash >> 28) as u32 | 1)
     }
 }
 

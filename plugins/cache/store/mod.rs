@@ -15,6 +15,8 @@ use wire::{Moment, Rcode};
 use super::config::{Config, Half};
 use super::entry::{Entry, Key};
 use super::subnet::Lengths;
+use shard::Change;
+use shared::Part;
 pub(super) use shared::{About, Evicted, Shared, Space};
 
 /// Answers and denials of a block. Kept over a reload.
@@ -75,20 +77,40 @@ impl Store {
         self.half(half).len()
     }
 
+    /// Starts to fetch what a look for `key` reads first: where answers are, most are found there.
+    #[inline]
+    pub(super) fn prefetch(&self, key: &Key<'_>) {
+        self.success.prefetch(key);
+    }
+
+    /// Starts to fetch what keeping an answer under `key` will read.
+    pub(super) fn prepare(&self, key: &Key<'_>) {
+        self.success.prepare(&self.success.part_of(key), key);
+        self.denial.prefetch(key);
+    }
+
+    /// As long as this number stays what it is, [`Store::find`] finds nothing where it found nothing.
+    #[inline]
+    pub(super) fn news(&self, key: &Key<'_>) -> u32 {
+        self.success.news(key)
+    }
+
     /// What answers `key`: a denial before an answer, but any answer before a failure.
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>, now: Moment, config: &Config) -> Found {
-        match self.success.get(key) {
+        let part = self.success.part_of(key);
+        match self.success.get_in(&part, key) {
             // The one look that most hits need: a fresh answer, and no denial after it.
             Some(entry) if !config.prefer_positive && !entry.is_denied() && entry.ttl(now) > 0 => {
                 Found::Fresh(Half::Success, entry)
             }
-            positive => self.choose(key, positive, now, config),
+            positive => self.choose(&part, key, positive, now, config),
         }
     }
 
     fn choose(
         &self,
+        part: &Part<'_>,
         key: &Key<'_>,
         positive: Option<Arc<Entry>>,
         now: Moment,
@@ -111,7 +133,7 @@ impl Store {
         {
             return found;
         }
-        if let Some(denial) = self.denial.get(key) {
+        if let Some(denial) = self.denial.get_in(part, key) {
             let failed = denial.facts().rcode == Rcode::SERVFAIL;
             if let Some(found) = usable(Half::Denial, denial) {
                 // A failure passes; what was known before is the better answer.
@@ -146,17 +168,16 @@ impl Store {
         if half == Half::Success && !replaces_denial {
             entry.set_denied();
         }
-        let evicted = self.half(half).insert(Arc::clone(entry));
-        match half {
+        self.half(half).insert_beside(Arc::clone(entry), |part| match half {
             // An answer is news about the name: it takes the place of the denial.
-            Half::Success if replaces_denial => self.denial.remove(key),
-            Half::Success => {}
+            Half::Success if replaces_denial => self.denial.remove_in(part, key),
+            Half::Success => Change::default(),
             Half::Denial => {
-                if let Some(positive) = self.success.peek(key) {
+                if let Some(positive) = self.success.peek_in(part, key) {
                     positive.set_denied();
                 }
+                Change::default()
             }
-        }
-        evicted
+        })
     }
 }

@@ -16,17 +16,19 @@ use std::sync::Arc;
 use super::super::entry::{Entry, Key, Mixed};
 use super::ghosts::Ghosts;
 use super::shared::Tally;
-use super::table::{NONE, Table};
+use super::table::{Cell, NONE, Table};
 
 /// A part of the store.
+#[repr(C)]
 pub(super) struct Shard {
+    // First, since a look that finds nothing reads no more of it.
     table: Table,
     /// Entries by place. A hit reads these and no others, so they lie close together.
     entries: Vec<Option<Arc<Entry>>>,
     places: Vec<Place>,
     free: Vec<u32>,
     lines: Lines,
-    spaces: HashMap<u32, Space, BuildHasherDefault<Mixed>>,
+    spaces: Spaces,
     ghosts: Ghosts,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Shard {
 #[derive(Clone, Copy)]
 struct Place {
     hash: u64,
+    /// Index of its space in [`Spaces::list`].
     space: u32,
     queue: Queue,
     /// Neighbours in the line of all, and in that of the space.
@@ -72,14 +75,59 @@ const EMPTY: Lines = [Line { newest: NONE, oldest: NONE, len: 0 }; 2];
 
 /// One half of one block's cache, as far as it lies here.
 struct Space {
+    number: u32,
     lines: Lines,
     tally: Arc<Tally>,
+}
+
+/// The spaces that have entries here.
+#[derive(Default)]
+struct Spaces {
+    list: Vec<Space>,
+    /// Indexes of those that have none any more.
+    free: Vec<u32>,
+    by_number: HashMap<u32, u32, BuildHasherDefault<Mixed>>,
+}
+
+impl Spaces {
+    fn find(&self, number: u32) -> Option<u32> {
+        self.by_number.get(&number).copied()
+    }
+
+    fn get(&self, index: u32) -> &Space {
+        &self.list[index as usize]
+    }
+
+    fn get_mut(&mut self, index: u32) -> &mut Space {
+        &mut self.list[index as usize]
+    }
+
+    /// The index of the space, which is about to have entries.
+    fn enter(&mut self, number: u32, tally: &Arc<Tally>) -> u32 {
+        *self.by_number.entry(number).or_insert_with(|| {
+            let space = Space { number, lines: EMPTY, tally: Arc::clone(tally) };
+            if let Some(index) = self.free.pop() {
+                self.list[index as usize] = space;
+                return index;
+            }
+            self.list.push(space);
+            self.list.len() as u32 - 1
+        })
+    }
+
+    /// It has no entries any more.
+    fn leave(&mut self, index: u32) {
+        let number = self.get(index).number;
+        self.by_number.remove(&number);
+        self.free.push(index);
+    }
 }
 
 /// Whose oldest entry has to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     All,
+    /// Of the space with this index.
     Space(u32),
 }
 
@@ -100,7 +148,7 @@ impl Shard {
             places: Vec::new(),
             free: Vec::new(),
             lines: EMPTY,
-            spaces: HashMap::default(),
+            spaces: Spaces::default(),
             ghosts: Ghosts::default(),
         }
     }
@@ -117,6 +165,37 @@ impl Shard {
         self.table.find(hash, |at| {
             self.entries[at as usize].as_ref().is_some_and(|entry| entry.is(key, space))
         })
+    }
+
+    /// Where the cells of its table are, and what leaves of a hash the number of its first cell.
+    #[inline]
+    pub(super) fn whereabouts(&self) -> (*const Cell, usize) {
+        self.table.whereabouts()
+    }
+
+    /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
+    /// included: all of that was last looked at long ago.
+    pub(super) fn prepare(&self, hash: u64, space: u32, quota: usize, is_tight: bool) {
+        self.table.prefetch(hash);
+        self.ghosts.prefetch(hash);
+        let is_full = |own: &Space| count(&own.lines) >= quota;
+        // The new one will be on probation by then.
+        let with_new = |&[probation, resident]: &Lines| {
+            oldest(&[Line { len: probation.len + 1, ..probation }, resident])
+        };
+        let own = self.spaces.find(space).map(|index| self.spaces.get(index));
+        let oldest = match own {
+            Some(own) if is_full(own) => with_new(&own.lines),
+            _ if is_tight => with_new(&self.lines),
+            _ => None,
+        };
+        let Some(at) = oldest else { return };
+        if let Some(Some(entry)) = self.entries.get(at as usize) {
+            entry.prefetch();
+            let hash = self.places[at as usize].hash;
+            self.table.prefetch(hash);
+            self.ghosts.prefetch(hash);
+        }
     }
 
     /// Keeps an entry, in the place of the one with its key if there is one. Of its space there are at
@@ -141,19 +220,19 @@ impl Shard {
             return change;
         }
         let known = self.ghosts.recall(hash);
-        let residents = self.spaces.get(&space).map_or(EMPTY[1], |own| own.lines[1]);
+        let space = self.spaces.enter(space, tally);
+        let residents = self.spaces.get(space).lines[1];
         let room = roomy && residents.len < quota - quota / 10;
         let queue = if room || known && self.is_idle(residents.oldest) {
             Queue::Resident
         } else {
             Queue::Probation
         };
-        let at = self.place(hash, space, entry, tally);
+        let at = self.place(hash, space, entry);
         self.enter(at, queue);
         tally.grow();
-        let places = &self.places;
-        self.table.insert(hash, at, |at| places[at as usize].hash);
-        while self.spaces.get(&space).is_some_and(|own| count(&own.lines) > quota) {
+        self.table.insert(hash, at);
+        while count(&self.spaces.get(space).lines) > quota {
             let Some(octets) = self.evict(Whose::Space(space)) else { break };
             change.octets -= octets as i64;
             change.evicted += 1;
@@ -173,10 +252,7 @@ impl Shard {
     }
 
     /// A place for a new entry, in no line yet.
-    fn place(&mut self, hash: u64, space: u32, entry: Arc<Entry>, tally: &Arc<Tally>) -> u32 {
-        self.spaces
-            .entry(space)
-            .or_insert_with(|| Space { lines: EMPTY, tally: Arc::clone(tally) });
+    fn place(&mut self, hash: u64, space: u32, entry: Arc<Entry>) -> u32 {
         let place = Place { hash, space, queue: Queue::Probation, all: ALONE, own: ALONE };
         if let Some(at) = self.free.pop() {
             self.entries[at as usize] = Some(entry);
@@ -222,16 +298,11 @@ impl Shard {
         }
     }
 
-    /// Who is next to go: the oldest on probation, unless less than a tenth are.
     fn oldest(&self, whose: Whose) -> Option<u32> {
-        let lines = match whose {
-            Whose::All => &self.lines,
-            Whose::Space(space) => &self.spaces.get(&space)?.lines,
-        };
-        let [probation, resident] = lines;
-        let on_probation = probation.len * 10 > count(lines) || resident.len == 0;
-        let line = if on_probation { probation } else { resident };
-        (line.oldest != NONE).then_some(line.oldest)
+        match whose {
+            Whose::All => oldest(&self.lines),
+            Whose::Space(space) => oldest(&self.spaces.get(space).lines),
+        }
     }
 
     /// Takes an entry out.
@@ -243,14 +314,12 @@ impl Shard {
     fn remove_at(&mut self, at: u32) -> Option<Arc<Entry>> {
         let Place { hash, space, .. } = self.places[at as usize];
         self.leave(at);
-        let places = &self.places;
-        self.table.remove(hash, at, |at| places[at as usize].hash);
+        self.table.remove(hash, at);
         self.free.push(at);
-        if let Some(own) = self.spaces.get(&space) {
-            own.tally.shrink();
-            if count(&own.lines) == 0 {
-                self.spaces.remove(&space);
-            }
+        let own = self.spaces.get(space);
+        own.tally.shrink();
+        if count(&own.lines) == 0 {
+            self.spaces.leave(space);
         }
         self.entries[at as usize].take()
     }
@@ -270,8 +339,9 @@ impl Shard {
     /// Takes all entries of a space out; the octets they had.
     pub(super) fn clear(&mut self, space: u32) -> u64 {
         let mut octets = 0;
-        while let Some(own) = self.spaces.get(&space) {
-            let at = own.lines.iter().map(|line| line.oldest).find(|&at| at != NONE);
+        while let Some(index) = self.spaces.find(space) {
+            let at =
+                self.spaces.get(index).lines.iter().map(|line| line.oldest).find(|&at| at != NONE);
             let Some(entry) = at.and_then(|at| self.remove_at(at)) else { break };
             octets += entry.octets();
         }
@@ -283,19 +353,25 @@ impl Shard {
         let space = self.places[at as usize].space;
         self.places[at as usize].queue = queue;
         push(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        if let Some(own) = self.spaces.get_mut(&space) {
-            push(&mut own.lines[queue as usize], &mut self.places, at, |place| &mut place.own);
-        }
+        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
+        push(own, &mut self.places, at, |place| &mut place.own);
     }
 
     /// Takes an entry out of both its lines.
     fn leave(&mut self, at: u32) {
         let Place { space, queue, .. } = self.places[at as usize];
         unlink(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        if let Some(own) = self.spaces.get_mut(&space) {
-            unlink(&mut own.lines[queue as usize], &mut self.places, at, |place| &mut place.own);
-        }
+        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
+        unlink(own, &mut self.places, at, |place| &mut place.own);
     }
+}
+
+/// Who is next to go: the oldest on probation, unless less than a tenth are.
+fn oldest(lines: &Lines) -> Option<u32> {
+    let [probation, resident] = lines;
+    let on_probation = probation.len * 10 > count(lines) || resident.len == 0;
+    let line = if on_probation { probation } else { resident };
+    (line.oldest != NONE).then_some(line.oldest)
 }
 
 fn count(lines: &Lines) -> usize {

@@ -5,15 +5,17 @@
 //! spaces together are bounded. A block that goes gives its room back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use chain::memory::{Holder, Memory};
 use wire::hash::mix;
+use wire::prefetch::{fetch_lines, fetch_place};
 
 use super::super::config::Half;
 use super::super::entry::{Entry, Key};
-use super::shard::Shard;
+use super::shard::{Change, Shard};
+use super::table::Cell;
 
 /// Parts, each with a lock of its own: workers rarely meet in one.
 const SHARDS: usize = 64;
@@ -22,13 +24,53 @@ const PLACE: u64 = 1024;
 
 /// The store.
 pub(in crate::cache) struct Shared {
-    shards: [RwLock<Shard>; SHARDS],
+    shards: [Alone<RwLock<Shard>>; SHARDS],
+    outlines: [Outline; SHARDS],
     /// Octets of all entries.
     octets: AtomicI64,
     /// Octets of all places of all spaces.
     asked: AtomicU64,
     memory: Option<Arc<Memory>>,
     numbers: Mutex<Numbers>,
+}
+
+/// On cache lines that it shares with nothing else.
+#[repr(align(64))]
+struct Alone<T>(T);
+
+/// What is known of a part without its lock.
+struct Outline {
+    /// Where the cells of its table are, and what leaves of a hash the number of its first cell: to fetch that.
+    /// Hints only, never followed.
+    cells: AtomicPtr<Cell>,
+    mask: AtomicUsize,
+    /// How often something was kept there.
+    news: AtomicU32,
+}
+
+impl Outline {
+    fn new((cells, mask): (*const Cell, usize)) -> Self {
+        Self {
+            cells: AtomicPtr::new(cells.cast_mut()),
+            mask: AtomicUsize::new(mask),
+            news: AtomicU32::new(0),
+        }
+    }
+
+    /// Something was kept. The part is still locked.
+    #[inline]
+    fn note(&self, (cells, mask): (*const Cell, usize)) {
+        self.cells.store(cells.cast_mut(), Ordering::Relaxed);
+        self.mask.store(mask, Ordering::Relaxed);
+        let news = self.news.load(Ordering::Relaxed);
+        self.news.store(news.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn prefetch(&self, hash: u64) {
+        let cell = hash as usize & self.mask.load(Ordering::Relaxed);
+        fetch_place(self.cells.load(Ordering::Relaxed).wrapping_add(cell), 1);
+    }
 }
 
 /// Numbers of spaces: those given back are used again.
@@ -66,8 +108,11 @@ impl Tally {
 impl Shared {
     /// An empty store, which takes no more than `memory` leaves to it.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
+        let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
+        let outlines = shards.each_ref().map(|shard| Outline::new(shard.whereabouts()));
         let shared = Arc::new(Self {
-            shards: std::array::from_fn(|_| RwLock::new(Shard::new())),
+            shards: shards.map(|shard| Alone(RwLock::new(shard))),
+            outlines,
             octets: AtomicI64::new(0),
             asked: AtomicU64::new(0),
             memory,
@@ -121,7 +166,7 @@ impl Shared {
 
     /// The entries of one shard that `which` says yes to.
     fn part(&self, index: usize, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let shard = self.shards[index].read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.shards[index].0.read().unwrap_or_else(PoisonError::into_inner);
         shard.entries().filter(|entry| which(entry)).cloned().collect()
     }
 
@@ -136,13 +181,8 @@ impl Shared {
         answers
     }
 
-    #[inline]
-    fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard> {
-        self.shards[index(hash)].read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn write(&self, index: usize) -> RwLockWriteGuard<'_, Shard> {
-        self.shards[index].write().unwrap_or_else(PoisonError::into_inner)
+        self.shards[index].0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, octets: i64) -> u64 {
@@ -200,9 +240,10 @@ impl Holder for Shared {
     }
 }
 
+/// The part for a key, the same in all spaces: both halves of a block look and change there under one lock.
 #[inline]
-fn index(hash: u64) -> usize {
-    (hash >> 58) as usize
+fn index(key: &Key<'_>) -> usize {
+    (key.hash >> 58) as usize
 }
 
 /// A half of a block's cache.
@@ -254,43 +295,89 @@ impl Space {
         mix(key.hash, u64::from(self.number))
     }
 
+    /// Starts to fetch what [`Space::get`] reads first.
+    #[inline]
+    pub(in crate::cache) fn prefetch(&self, key: &Key<'_>) {
+        // The lock, and where the table is.
+        fetch_lines(&self.shared.shards[index(key)], 1);
+        self.shared.outlines[index(key)].prefetch(self.hash(key));
+    }
+
+    /// A number that is another one as soon as anything was kept where entries under `key` lie.
+    #[inline]
+    pub(super) fn news(&self, key: &Key<'_>) -> u32 {
+        self.shared.outlines[index(key)].news.load(Ordering::Relaxed)
+    }
+
+    /// The part of the store that entries under `key` lie in, those of other spaces, too.
+    #[inline]
+    pub(super) fn part_of(&self, key: &Key<'_>) -> Part<'_> {
+        Part(self.shared.shards[index(key)].0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The entry under `key`, which counts as used.
     #[inline]
     pub(in crate::cache) fn get(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
-        let hash = self.hash(key);
-        let shard = self.shared.read(hash);
-        let entry = shard.get(hash, key, self.number)?;
-        entry.use_once();
-        Some(Arc::clone(entry))
+        self.get_in(&self.part_of(key), key)
     }
 
     /// The entry under `key`, which does not count as used.
     pub(in crate::cache) fn peek(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
-        let hash = self.hash(key);
-        self.shared.read(hash).get(hash, key, self.number).cloned()
+        self.part_of(key).0.get(self.hash(key), key, self.number).cloned()
+    }
+
+    /// [`Space::get`] in the part of `key`.
+    #[inline]
+    pub(super) fn get_in(&self, part: &Part<'_>, key: &Key<'_>) -> Option<Arc<Entry>> {
+        let entry = part.0.get(self.hash(key), key, self.number)?;
+        entry.use_once();
+        Some(Arc::clone(entry))
+    }
+
+    /// Starts to fetch what keeping an entry under `key`, in the part of that key, will read.
+    pub(super) fn prepare(&self, part: &Part<'_>, key: &Key<'_>) {
+        let is_tight = self.shared.octets() >= self.shared.bound() / 10 * 9;
+        part.0.prepare(self.hash(key), self.number, self.quota, is_tight);
     }
 
     /// Keeps an entry, which was made for this space.
     pub(in crate::cache) fn insert(&self, entry: Arc<Entry>) -> Evicted {
-        let hash = self.hash(&entry.key());
-        let mut shard = self.shared.write(index(hash));
+        self.insert_beside(entry, |_| Change::default())
+    }
+
+    /// The same; `beside` it something else changes in the part of its key.
+    pub(super) fn insert_beside(
+        &self,
+        entry: Arc<Entry>,
+        beside: impl FnOnce(&mut Shard) -> Change,
+    ) -> Evicted {
+        let key = entry.key();
+        let (hash, index) = (self.hash(&key), index(&key));
+        let mut shard = self.shared.write(index);
         let bound = self.shared.bound();
         let roomy = self.shared.octets() < bound / 10 * 9;
         let change = shard.insert(hash, entry, &self.tally, self.quota, roomy);
-        let octets = self.shared.add(change.octets);
-        let any = if octets > bound { self.shared.make_room(index(hash), shard, bound) } else { 0 };
+        let other = beside(&mut shard);
+        self.shared.outlines[index].note(shard.whereabouts());
+        let octets = self.shared.add(change.octets + other.octets);
+        let any = if octets > bound { self.shared.make_room(index, shard, bound) } else { 0 };
         Evicted { own: change.evicted, any }
     }
 
-    /// Forgets the entry under `key`.
-    pub(in crate::cache) fn remove(&self, key: &Key<'_>) {
-        let hash = self.hash(key);
-        let gone = self.shared.write(index(hash)).remove(hash, key, self.number);
-        if let Some(entry) = gone {
-            self.shared.add(-(entry.octets() as i64));
-        }
+    /// Forgets the entry under `key`, whose part this is.
+    pub(super) fn remove_in(&self, part: &mut Shard, key: &Key<'_>) -> Change {
+        let gone = part.remove(self.hash(key), key, self.number);
+        Change { octets: gone.map_or(0, |entry| -(entry.octets() as i64)), evicted: 0 }
+    }
+
+    /// The entry under `key`, whose part this is; it does not count as used.
+    pub(super) fn peek_in<'p>(&self, part: &'p Shard, key: &Key<'_>) -> Option<&'p Arc<Entry>> {
+        part.get(self.hash(key), key, self.number)
     }
 }
+
+/// A part of the store, locked for looks.
+pub(super) struct Part<'a>(RwLockReadGuard<'a, Shard>);
 
 impl Drop for Space {
     fn drop(&mut self) {

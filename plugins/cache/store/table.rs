@@ -2,12 +2,15 @@
 //!
 //! It knows neither keys nor entries: the caller compares in full.
 
+use wire::prefetch::fetch;
+
 /// No place.
 pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
-struct Cell {
-    /// Bits of the hash that did not choose the cell.
+pub(super) struct Cell {
+    /// The lower half of the hash, which also chose the cell: those that move know where they belong without
+    /// a look elsewhere.
     tag: u32,
     at: u32,
 }
@@ -32,11 +35,23 @@ impl Table {
         self.cells.len() - 1
     }
 
+    /// Where the cells are, and what leaves of a hash the number of its first cell.
+    #[inline]
+    pub(super) fn whereabouts(&self) -> (*const Cell, usize) {
+        (self.cells.as_ptr(), self.mask())
+    }
+
+    /// Starts to fetch what a look for `hash` reads first.
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        fetch(&self.cells[hash as usize & self.mask()]);
+    }
+
     /// The first place under `hash` that `is` says yes to.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let (mask, tag) = (self.mask(), tag(hash));
-        let mut index = hash as usize & mask;
+        let (mask, tag) = (self.mask(), hash as u32);
+        let mut index = tag as usize & mask;
         loop {
             let cell = self.cells[index & mask];
             if cell.at == NONE {
@@ -49,30 +64,28 @@ impl Table {
         }
     }
 
-    /// Adds a place that is not there yet. `hash_of` tells the hash of those that are.
-    pub(super) fn insert(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds a place that is not there yet.
+    pub(super) fn insert(&mut self, hash: u64, at: u32) {
         if (self.len + 1) * 4 > self.cells.len() * 3 {
             let larger = vec![EMPTY; self.cells.len() * 2];
             let old = std::mem::replace(&mut self.cells, larger);
-            for cell in old.into_iter().filter(|cell| cell.at != NONE) {
-                self.put(hash_of(cell.at), cell.at);
-            }
+            old.into_iter().filter(|cell| cell.at != NONE).for_each(|cell| self.put(cell));
         }
-        self.put(hash, at);
+        self.put(Cell { tag: hash as u32, at });
         self.len += 1;
     }
 
-    fn put(&mut self, hash: u64, at: u32) {
+    fn put(&mut self, cell: Cell) {
         let mask = self.mask();
-        let mut index = hash as usize & mask;
+        let mut index = cell.tag as usize & mask;
         while self.cells[index].at != NONE {
             index = (index + 1) & mask;
         }
-        self.cells[index] = Cell { tag: tag(hash), at };
+        self.cells[index] = cell;
     }
 
     /// Takes a place out. Those behind it move up, so that no look ends too early.
-    pub(super) fn remove(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
+    pub(super) fn remove(&mut self, hash: u64, at: u32) {
         let mask = self.mask();
         let mut hole = hash as usize & mask;
         while self.cells[hole].at != at {
@@ -89,7 +102,7 @@ impl Table {
             if cell.at == NONE {
                 break;
             }
-            let home = hash_of(cell.at) as usize & mask;
+            let home = cell.tag as usize & mask;
             // It may move to the hole unless its home lies behind that.
             if index.wrapping_sub(home) & mask >= index.wrapping_sub(hole) & mask {
                 self.cells[hole] = cell;
@@ -98,11 +111,6 @@ impl Table {
         }
         self.cells[hole] = EMPTY;
     }
-}
-
-#[inline]
-fn tag(hash: u64) -> u32 {
-    (hash >> 24) as u32
 }
 
 #[cfg(test)]
@@ -119,10 +127,10 @@ mod tests {
             let mut known = std::collections::BTreeSet::new();
             for (put, at) in steps {
                 if put && known.insert(at) {
-                    table.insert(hash_of(at), at, hash_of);
+                    table.insert(hash_of(at), at);
                 } else if !put {
                     known.remove(&at);
-                    table.remove(hash_of(at), at, hash_of);
+                    table.remove(hash_of(at), at);
                 }
                 for at in 0..64 {
                     let found = table.find(hash_of(at), |other| other == at);

@@ -144,7 +144,9 @@ fn blocks_never_see_each_others_entries() {
     assert!(two.get(&asked.key()).is_none());
     two.insert(entry(&asked, &two));
     assert_eq!((one.len(), two.len()), (1, 1));
-    one.remove(&asked.key());
+    two.insert_beside(entry(&asked, &two), |part| one.remove_in(part, &asked.key()));
+    assert_eq!((one.len(), two.len()), (0, 1));
+    assert_eq!(shared.octets(), two.get(&asked.key()).unwrap().octets());
     assert!(one.peek(&asked.key()).is_none() && two.peek(&asked.key()).is_some());
 }
 

@@ -22,6 +22,27 @@ async fn identical_misses_ask_once() {
     assert_eq!(block.asked(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_came_after_the_first_look_is_found() {
+    for (say, told) in
+        [(Say::Address(1, 300), "NOERROR 1@300"), (Say::NameError(30), "NXDOMAIN @30")]
+    {
+        let block = block(&["cache"]);
+        block.says(say);
+        let mut slow = question("a.", "");
+        let mut reply = Reply::new();
+        reply.begin(&slow);
+        let Ran::Wait(at) = block.chain.run(&mut slow, &mut reply) else { panic!("it is a miss") };
+        // Something else in the same store, and then the same.
+        for name in ["b.", "a."] {
+            assert_eq!(block.ask(name).await, told, "{say:?}");
+        }
+        let asked = block.asked();
+        Arc::clone(&block.chain).resume(at, &mut slow, &mut reply).await;
+        assert_eq!((&*show(&reply), block.asked()), (told, asked), "{say:?}");
+    }
+}
+
 /// As many clients as may ask for the same at the same moment; the first `gone` of them leave while
 /// they wait. How many of the others were answered, and how often the upstream was asked.
 async fn crowd(clients: usize, gone: usize) -> (usize, u64) {
