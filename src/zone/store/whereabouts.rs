@@ -18,7 +18,7 @@ const SMALL: usize = 512;
 pub struct Whereabouts {
     zone: AtomicPtr<Zone>,
     table: AtomicPtr<Line>,
-    /// One less than the lines of the table.
+    /// One less than the lines of the table; no table has more than fit here.
     mask: AtomicU32,
     /// In a small zone the NS records, which every answer has, and the nodes behind them; else the former.
     records: AtomicPtr<u8>,
@@ -35,7 +35,6 @@ impl Whereabouts {
         let ns = zone.ns.at.min(zone.arena.len() as u64) as usize;
         let records = &zone.arena[ns..];
         let wanted = if small { records.len() } else { 1 };
-        // Nobody is to be told a place without this one's extent for long, but it would do no harm.
         self.zone.store(std::ptr::from_ref(zone).cast_mut(), Relaxed);
         self.table.store(table.cast_mut(), Relaxed);
         self.mask.store(mask as u32, Relaxed);
