@@ -6,6 +6,7 @@
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
+pub mod ahead;
 pub mod dns_metrics;
 pub mod format;
 pub mod json;
@@ -29,10 +30,11 @@ use std::pin::Pin;
 
 use corefile::Diagnostic;
 
+pub use ahead::Batch;
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
-pub use run::{Batch, Chain, Link, Next, Place, Ran, in_step};
+pub use run::{Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Settings, View};
 pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use wire::edns::ede;
 use wire::{Failure, Moment, Query, Reply};
 
+use crate::ahead::{Ahead, Batch};
 use crate::setup::Clock;
 use crate::{BoxFuture, ServeDns, Served, Step};
 
@@ -26,12 +27,9 @@ pub struct Link {
 /// each further cache line is one more to wait for.
 #[repr(C, align(64))]
 pub struct Chain {
-    /// Bit `n` of number `s` is set if link `n` wants prefetch stage `s`.
-    prefetchers: [u64; MOST_STAGES],
+    ahead: Ahead,
     /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
     late: u64,
-    /// Four bits for each link: cache lines of the plugin itself that are worth a prefetch.
-    own_lines: u64,
     /// Whether any link wants to see replies as they go out.
     sees_sent: bool,
     plugins: SmallVec<[Box<dyn ServeDns>; NEAR]>,
@@ -41,37 +39,8 @@ pub struct Chain {
 
 const _: () = assert!(std::mem::offset_of!(Chain, names) <= 128);
 
-/// As many prefetch stages as a plugin may have.
-const MOST_STAGES: usize = 4;
-
 /// As many plugins lie in the chain itself if there are no more.
 const NEAR: usize = 4;
-
-/// Links whose plugins themselves are prefetched.
-const COUNTED: usize = 16;
-
-/// As many queries as one batch has.
-const MOST: usize = 64;
-
-/// Queries of one batch that go to the same chain.
-#[derive(Clone, Copy)]
-pub struct Batch<'a>(&'a [&'a Query]);
-
-impl<'a> Batch<'a> {
-    /// As many as one batch has.
-    pub const MOST: usize = MOST;
-
-    /// These queries.
-    pub fn new(queries: &'a [&'a Query]) -> Self {
-        Self(queries)
-    }
-
-    /// The queries.
-    #[inline]
-    pub fn queries(&self) -> impl Iterator<Item = &'a Query> {
-        self.0.iter().copied()
-    }
-}
 
 /// How far a query came at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,21 +73,14 @@ pub struct Next<'a> {
 impl Chain {
     /// A chain of these plugins.
     pub fn new(links: Vec<Link>, clock: Clock) -> Self {
-        let stages: Vec<u8> =
-            links.iter().map(|link| link.plugin.roles().prefetch_stages).collect();
-        debug_assert!(stages.iter().all(|&wanted| usize::from(wanted) <= MOST_STAGES));
-        // Bits of the first 64 links. Further ones go without prefetch.
-        let bits = |is: &dyn Fn(usize) -> bool| {
-            (0..links.len().min(64)).fold(0, |bits, at| bits | u64::from(is(at)) << at)
-        };
-        let own_lines = links.iter().take(COUNTED).enumerate().fold(0, |lines, (at, link)| {
-            let size = size_of_val(&*link.plugin).min(link.plugin.roles().reads);
-            lines | (size.div_ceil(64).min(6) as u64) << (4 * at)
-        });
+        // Bits of the first 64 links.
+        let late =
+            links.iter().take(64).enumerate().fold(0, |bits, (at, link)| {
+                bits | u64::from(link.plugin.roles().waits_on_reply) << at
+            });
         Self {
-            prefetchers: std::array::from_fn(|stage| bits(&|at| usize::from(stages[at]) > stage)),
-            late: bits(&|at| links[at].plugin.roles().waits_on_reply),
-            own_lines,
+            ahead: Ahead::of(&links),
+            late,
             sees_sent: links.iter().any(|link| link.plugin.roles().sees_sent),
             names: links.iter().map(|link| link.name).collect(),
             plugins: links.into_iter().map(|link| link.plugin).collect(),
@@ -149,17 +111,13 @@ impl Chain {
     /// How many stages [`Chain::prefetch`] has.
     #[inline]
     pub fn prefetch_stages(&self) -> u8 {
-        self.prefetchers.iter().take_while(|wanted| **wanted != 0).count() as u8
+        self.ahead.stages()
     }
 
     /// Lets the plugins that want it start to fetch what they will read for these queries. A stage
     /// reads what the one before it has asked for.
     pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
-        let mut left = self.prefetchers.get(usize::from(stage)).copied().unwrap_or(0);
-        while left != 0 {
-            self.plugins[left.trailing_zeros() as usize].prefetch(batch, stage);
-            left &= left - 1;
-        }
+        self.ahead.prefetch(&self.plugins, batch, stage);
     }
 
     /// Starts to fetch what a query needs of the chain itself.
@@ -172,11 +130,7 @@ impl Chain {
     /// Starts to fetch the plugins themselves.
     #[inline]
     pub fn prefetch_plugins(&self) {
-        let mut lines = self.own_lines;
-        for plugin in &self.plugins {
-            wire::prefetch::fetch_lines(&**plugin, lines as usize & 0xF);
-            lines >>= 4;
-        }
+        self.ahead.prefetch_plugins(&self.plugins);
     }
 
     /// Runs the query as far as it goes without waiting.

@@ -1,0 +1,115 @@
+//! What the plugins of a chain will read, asked for before the first query of a batch is answered.
+
+use wire::Query;
+
+use crate::{Link, ServeDns};
+
+/// As many queries as one batch has.
+const MOST: usize = 64;
+
+/// Queries of one batch that go to the same chain.
+#[derive(Clone, Copy)]
+pub struct Batch<'a>(&'a [&'a Query]);
+
+impl<'a> Batch<'a> {
+    /// As many as one batch has.
+    pub const MOST: usize = MOST;
+
+    /// These queries.
+    pub fn new(queries: &'a [&'a Query]) -> Self {
+        Self(queries)
+    }
+
+    /// The queries.
+    #[inline]
+    pub fn queries(&self) -> impl Iterator<Item = &'a Query> {
+        self.0.iter().copied()
+    }
+}
+
+/// As many stages as a plugin may have.
+const MOST_STAGES: usize = 4;
+
+/// Links whose plugins themselves are fetched.
+const COUNTED: usize = 16;
+
+/// What of a chain is worth fetching.
+pub(crate) struct Ahead {
+    /// Bit `n` of number `s` is set if link `n` wants stage `s`. Links behind the first 64 go without.
+    stages: [u64; MOST_STAGES],
+    /// Four bits for each link: cache lines of the plugin itself.
+    own_lines: u64,
+}
+
+impl Ahead {
+    pub(crate) fn of(links: &[Link]) -> Self {
+        let mut ahead = Self { stages: [0; MOST_STAGES], own_lines: 0 };
+        for (at, link) in links.iter().take(64).enumerate() {
+            let roles = link.plugin.roles();
+            debug_assert!(usize::from(roles.prefetch_stages) <= MOST_STAGES);
+            for stage in ahead.stages.iter_mut().take(roles.prefetch_stages.into()) {
+                *stage |= 1 << at;
+            }
+            if at < COUNTED {
+                let read = size_of_val(&*link.plugin).min(roles.reads);
+                ahead.own_lines |= (read.div_ceil(64).min(6) as u64) << (4 * at);
+            }
+        }
+        ahead
+    }
+
+    #[inline]
+    pub(crate) fn stages(&self) -> u8 {
+        self.stages.iter().take_while(|wanted| **wanted != 0).count() as u8
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, plugins: &[Box<dyn ServeDns>], batch: Batch<'_>, stage: u8) {
+        let mut left = self.stages.get(usize::from(stage)).copied().unwrap_or(0);
+        while left != 0 {
+            plugins[left.trailing_zeros() as usize].prefetch(batch, stage);
+            left &= left - 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn prefetch_plugins(&self, plugins: &[Box<dyn ServeDns>]) {
+        let mut lines = self.own_lines;
+        for plugin in plugins {
+            wire::prefetch::fetch_lines(&**plugin, lines as usize & 0xF);
+            lines >>= 4;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Roles;
+
+    struct Plugin {
+        stages: u8,
+        reads: usize,
+        _rest: [u8; 100],
+    }
+
+    impl ServeDns for Plugin {
+        fn roles(&self) -> Roles<'_> {
+            Roles { prefetch_stages: self.stages, reads: self.reads, ..Roles::default() }
+        }
+    }
+
+    #[test]
+    fn each_gets_what_it_asks_for() {
+        let link = |stages, reads| Link {
+            name: "test",
+            plugin: Box::new(Plugin { stages, reads, _rest: [0; 100] }),
+        };
+        let ahead = Ahead::of(&[link(0, usize::MAX), link(2, 0), link(1, 64), link(4, 65)]);
+        assert_eq!(ahead.stages, [0b1110, 0b1010, 0b1000, 0b1000]);
+        assert_eq!((ahead.stages(), ahead.own_lines), (4, 0x2102));
+        let many: Vec<Link> = (0..70).map(|_| link(1, 1)).collect();
+        assert_eq!(Ahead::of(&many).stages, [u64::MAX, 0, 0, 0]);
+        assert_eq!(Ahead::of(&many).own_lines, 0x1111_1111_1111_1111);
+    }
+}
