@@ -1,6 +1,7 @@
 //! What the plugins of a chain will read, asked for before the first query of a batch is answered.
 
 use wire::Query;
+use wire::prefetch::lines;
 
 use crate::{Link, ServeDns};
 
@@ -33,6 +34,9 @@ const MOST_STAGES: usize = 4;
 /// Links whose plugins themselves are fetched.
 const COUNTED: usize = 16;
 
+/// Most cache lines of one: what is larger is seldom read as a whole.
+const MOST_LINES: usize = 6;
+
 /// What of a chain is worth fetching.
 pub(crate) struct Ahead {
     /// Bit `n` of number `s` is set if link `n` wants stage `s`. Links behind the first 64 go without.
@@ -51,8 +55,10 @@ impl Ahead {
                 *stage |= 1 << at;
             }
             if at < COUNTED {
-                let read = size_of_val(&*link.plugin).min(roles.reads);
-                ahead.own_lines |= (read.div_ceil(64).min(6) as u64) << (4 * at);
+                let plugin = &*link.plugin;
+                let read = size_of_val(plugin).min(roles.reads);
+                let from = std::ptr::from_ref(plugin).addr();
+                ahead.own_lines |= (lines(from, read).min(MOST_LINES) as u64) << (4 * at);
             }
         }
         ahead
@@ -74,10 +80,10 @@ impl Ahead {
 
     #[inline]
     pub(crate) fn prefetch_plugins(&self, plugins: &[Box<dyn ServeDns>]) {
-        let mut lines = self.own_lines;
+        let mut left = self.own_lines;
         for plugin in plugins {
-            wire::prefetch::fetch_lines(&**plugin, lines as usize & 0xF);
-            lines >>= 4;
+            wire::prefetch::fetch_lines(&**plugin, left as usize & 0xF);
+            left >>= 4;
         }
     }
 }
@@ -87,6 +93,8 @@ mod tests {
     use super::*;
     use crate::Roles;
 
+    // It begins where a line does.
+    #[repr(align(64))]
     struct Plugin {
         stages: u8,
         reads: usize,

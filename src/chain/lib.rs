@@ -66,7 +66,8 @@ pub type Served = Result<Step, Failure>;
 pub trait ServeDns: Send + Sync + 'static {
     /// A hint, called for a batch of queries before any is answered: start to fetch what
     /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads what the
-    /// stage before asked for (the plugin itself, for stage 0) and asks for what that points to.
+    /// stage before asked for (for stage 0 the plugin itself, as far as [`Roles::reads`] says) and asks
+    /// for what that points to.
     /// Called for [`Roles::prefetch_stages`] stages.
     fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let _ = (batch, stage);

@@ -8,15 +8,9 @@
 /// Bytes of a cache line; where it is another size a hint more or less is given, no more.
 const LINE: usize = 64;
 
-/// Most lines that [`fetch_all`] asks for: what is larger is seldom read as a whole.
-const MOST_LINES: usize = 6;
-
-/// Starts to fetch all cache lines of `value`, up to six.
-#[inline]
-pub fn fetch_all<T: ?Sized>(value: &T) {
-    let place: *const T = value;
-    let before = place.cast::<u8>().addr() % LINE;
-    fetch_lines(value, (before + size_of_val(value)).div_ceil(LINE).min(MOST_LINES));
+/// How many cache lines `octets` from the address `from` on lie in.
+pub fn lines(from: usize, octets: usize) -> usize {
+    if octets == 0 { 0 } else { (from % LINE + octets).div_ceil(LINE) }
 }
 
 /// Starts to fetch the first cache lines of `value`, so many.

@@ -172,8 +172,8 @@ impl Zone {
         Records::new(self)
     }
 
-    /// Starts to fetch the node that may be the query's, once [`Whereabouts::prefetch`] has asked for the line of
-    /// the table that tells which it is.
+    /// Starts to fetch the node that may be the query's, once [`Whereabouts::prefetch_slot`] has asked for
+    /// the line of the table that tells which it is.
     #[inline]
     pub fn prefetch_node(&self, query: &Query) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use wire::Query;
-use wire::prefetch::{fetch_place, fetch_place_once};
+use wire::prefetch::{fetch_place, fetch_place_once, lines};
 
 use super::Zone;
 use super::table::Line;
@@ -39,8 +39,7 @@ impl Whereabouts {
         self.table.store(table.cast_mut(), Relaxed);
         self.mask.store(mask as u32, Relaxed);
         self.records.store(records.as_ptr().cast_mut(), Relaxed);
-        let before = records.as_ptr().addr() % 64;
-        self.lines.store((before + wanted).div_ceil(64) as u8, Relaxed);
+        self.lines.store(lines(records.as_ptr().addr(), wanted) as u8, Relaxed);
         self.small.store(u8::from(small), Relaxed);
     }
 
