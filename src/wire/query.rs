@@ -17,7 +17,9 @@ use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Record, Section};
 use crate::slots::{Slot, Slots};
-use crate::{Class, HEADER, MAX_MESSAGE, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, hash};
+use crate::{
+    Class, HEADER, MAX_MESSAGE, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, hash,
+};
 
 /// How a query came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +103,8 @@ pub struct Query {
     qclass: Class,
     question_end: usize,
     edns: Option<Edns>,
+    /// The largest UDP reply, whatever the client offers.
+    udp_cap: u16,
     tsig_at: Option<usize>,
     slots: Slots,
     metadata: Option<Metadata>,
@@ -163,6 +167,7 @@ impl Query {
             qclass: Class(0),
             question_end: HEADER,
             edns: None,
+            udp_cap: SAFE_UDP_PAYLOAD,
             tsig_at: None,
             slots: Slots::default(),
             metadata: None,
@@ -224,6 +229,7 @@ impl Query {
         self.spans = None;
         self.within = None;
         self.edns = None;
+        self.udp_cap = SAFE_UDP_PAYLOAD;
         self.tsig_at = None;
         self.zone_at = 0;
         self.depth = 0;
@@ -456,14 +462,26 @@ impl Query {
         self.edns.map_or(MIN_UDP_PAYLOAD, |edns| edns.udp_size.max(MIN_UDP_PAYLOAD))
     }
 
-    /// The largest reply the client can take.
+    /// The UDP payload size that the reply announces: the client's, up to the cap.
     #[inline]
-    pub fn reply_limit(&self) -> usize {
-        if self.transport.is_datagram() { usize::from(self.udp_size()) } else { MAX_MESSAGE }
+    pub fn announced_udp_size(&self) -> u16 {
+        self.udp_size().min(self.udp_cap)
     }
 
-    /// Lowers the UDP payload size that the rest of the chain, an upstream and the reply see.
+    /// The largest reply to this query, in octets.
+    #[inline]
+    pub fn reply_limit(&self) -> usize {
+        match self.transport.is_datagram() {
+            true => usize::from(self.announced_udp_size()),
+            false => MAX_MESSAGE,
+        }
+    }
+
+    /// Caps UDP replies at `size` octets instead of [`SAFE_UDP_PAYLOAD`], and lowers a larger offer of
+    /// the client, so that the rest of the chain and upstreams see the lower one.
+    #[inline]
     pub fn limit_udp_size(&mut self, size: u16) {
+        self.udp_cap = size;
         if let Some(edns) = &mut self.edns
             && edns.udp_size > size
         {
@@ -566,7 +584,7 @@ pub(crate) mod tests {
         let codes: Vec<u16> = query.options().map(|option| option.code).collect();
         assert_eq!(codes, [3, 0xFFFE]);
         query.limit_udp_size(1000);
-        assert_eq!(query.udp_size(), 1000);
+        assert_eq!((query.udp_size(), query.reply_limit()), (1000, 1000));
         let mut twice = bytes.clone();
         bytes[37] = 2; // the second option now ends behind its record
         assert!(query.receive(&bytes).is_err(), "an option that runs over");
