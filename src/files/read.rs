@@ -47,10 +47,8 @@ pub fn open(path: &Path, most: u64) -> io::Result<Reader> {
     // Opening a device can have effects of its own, so the path is looked at first; what was opened
     // counts.
     refuse_special(&std::fs::metadata(path)?)?;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let found = file.metadata()?;
     refuse_special(&found)?;
     if found.len() > most {

@@ -97,7 +97,7 @@ impl Drop for Fresh {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Removes fresh files of ours that a killed process left behind. Those of a process that is writing
@@ -115,7 +115,8 @@ fn remove_left_behind(path: &Path, ours: &Fresh) {
         }
         // Of the link itself, if it is one.
         let Ok(found) = entry.metadata() else { continue };
-        let age = found.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok());
+        let age =
+            found.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok());
         if found.is_file() && found.uid() == own.uid() && age.is_some_and(|age| age > LEFT_BEHIND) {
             let _ = fs::remove_file(entry.path());
         }

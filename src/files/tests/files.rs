@@ -16,7 +16,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("catena-files-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&path).expect("a folder");
         Self(path)
     }
 
@@ -25,9 +25,9 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
+        let entries = fs::read_dir(&self.0).expect("entries");
         let mut names: Vec<String> =
-            entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+            entries.flatten().filter_map(|it| it.file_name().into_string().ok()).collect();
         names.sort();
         names
     }
@@ -40,7 +40,7 @@ impl Drop for Folder {
 }
 
 fn problem(path: &Path) -> String {
-    files::read(path, 1 << 20).unwrap_err().to_string()
+    files::read(path, 1 << 20).expect_err("a refusal").to_string()
 }
 
 #[test]
