@@ -194,6 +194,31 @@ fn sockets(text: &str) -> Vec<(usize, String)> {
 }
 
 #[test]
+fn files_are_opened_in_files() {
+    // These read the kernel's own files.
+    let kernel = ["src/server/memory.rs", "plugins/pprof/threads.rs", "src/net/descriptors.rs"];
+    let mut all = sources(&PRODUCT);
+    all.retain(|(path, _)| {
+        !path.starts_with("src/files/")
+            && !path.contains("tests")
+            && !kernel.contains(&path.as_str())
+    });
+    none(each(all, |_, text| opened(product(text))));
+}
+
+/// Pipes, devices, links and files without end are known in one place.
+fn opened(text: &str) -> Vec<(usize, String)> {
+    let words = ["fs::read", "fs::read_to_string", "fs::write", "File::open", "File::create"];
+    let mut found = lines_with(text, &words.map(str::to_owned), "use the room `files`");
+    let lines: Vec<&str> = text.lines().collect();
+    found.retain(|(number, _)| {
+        let line = lines[number - 1];
+        !line.contains("\"/proc/") && !line.contains("\"/sys/")
+    });
+    found
+}
+
+#[test]
 fn time_is_an_argument_and_work_is_bounded() {
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| !path.contains("tests") && !path.contains("/benches/"));
@@ -552,6 +577,9 @@ mod fires {
     fn on_words_in_sources() {
         assert_eq!(sockets("\nlet s = UdpSocket::bind(a)?;")[0].0, 2);
         assert!(sockets("// a UdpSocket").is_empty());
+        assert_eq!(opened("let text = std::fs::read(path)?;").len(), 1);
+        assert_eq!(opened("let file = File::open(path)?;").len(), 1);
+        assert!(opened("fs::read_dir(path)?; fs::read(\"/proc/stat\")?;").is_empty());
         assert_eq!(clocks("src/zone/x.rs", "let now = Instant::now();").len(), 1);
         assert_eq!(clocks("plugins/x/mod.rs", "tokio::spawn(work());").len(), 1);
         assert_eq!(clocks("src/upstream/x.rs", "tokio::spawn(work());").len(), 1);

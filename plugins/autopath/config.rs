@@ -46,9 +46,12 @@ fn one(directive: &Directive, setup: &Setup<'_>) -> Result<(Source, ZoneSet), Di
     Ok((source, ZoneSet::from_args(zones, &setup.zones())?))
 }
 
+/// The largest file like resolv.conf.
+const MAX_FILE: u64 = 1 << 20;
+
 fn file(word: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
     let shown = word.as_str();
-    let text = std::fs::read_to_string(setup.path(word)).map_err(|error| {
+    let text = files::read_text(&setup.path(word), MAX_FILE).map_err(|error| {
         Diagnostic::error(word.span, format!("failed to parse `{shown}`: {error}"))
             .label("expected a file like /etc/resolv.conf")
             .help("name a file that can be read, or a plugin as in `@kubernetes`")

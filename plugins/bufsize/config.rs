@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostic, Diagnostics, Directive};
 
-/// The largest offer let through.
+/// The largest UDP reply, and the largest offer let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) size: u16,
@@ -11,7 +11,7 @@ pub(super) struct Config {
 impl Default for Config {
     /// What fits every path without fragments, see DNS flag day 2020.
     fn default() -> Self {
-        Self { size: 1232 }
+        Self { size: wire::SAFE_UDP_PAYLOAD }
     }
 }
 

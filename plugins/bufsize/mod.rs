@@ -1,4 +1,4 @@
-//! `bufsize`: lowers the UDP payload size that clients offer.
+//! `bufsize`: caps UDP replies, and lowers the UDP payload size that clients offer.
 //!
 //! It changes the query in place, so that upstreams and the end of the reply see the same. It never
 //! raises an offer, and makes none.

@@ -13,6 +13,9 @@ use wire::{Name, Rtype, name};
 use super::entry::Entry;
 use super::store::Shared;
 
+/// The largest file with a token.
+const MAX_TOKEN_FILE: u64 = 64 << 10;
+
 /// Where it listens unless the Corefile says something else.
 pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:8953";
 /// Entries that one reply has at most, and has unless more are asked for.
@@ -71,7 +74,7 @@ fn read_token(file: &Token, setup: &Setup<'_>) -> Result<[u8; 32], Diagnostic> {
              `head -c 24 /dev/urandom | base64`"
         ))
     };
-    let text = std::fs::read_to_string(&path)
+    let text = files::read_text(&path, MAX_TOKEN_FILE)
         .map_err(|error| wrong(format!("cannot read {}: {error}", path.display())))?;
     match text.trim() {
         token if token.len() >= SHORTEST_TOKEN => Ok(digest(token)),

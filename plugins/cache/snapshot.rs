@@ -4,8 +4,8 @@
 //! that is damaged, of another version or of another block is left alone, and the cache begins empty.
 //! Nothing of this is on the way of a query.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,8 +81,9 @@ pub(super) fn keep(
 impl Place {
     async fn read(&self) {
         let path = self.path.clone();
-        let most = self.store.asked();
-        let read = tokio::task::spawn_blocking(move || load(&path, most)).await;
+        // Nothing larger was written here.
+        let most = self.store.asked().saturating_add(1 << 20);
+        let read = tokio::task::spawn_blocking(move || files::read(&path, most)).await;
         let octets = match read {
             Ok(Ok(octets)) => octets,
             // There was none yet.
@@ -165,32 +166,14 @@ impl Place {
             }
         }
         let (path, octets) = (self.path.clone(), writer.finish());
-        let written = tokio::task::spawn_blocking(move || save(&path, &octets)).await;
+        let written =
+            tokio::task::spawn_blocking(move || files::replace(&path, &octets, files::PRIVATE))
+                .await;
         if let Ok(Err(error)) = written {
             let path = self.path.display();
             chain::warning!("plugin/cache: the snapshot {path} cannot be written: {error}");
         }
     }
-}
-
-/// Reads the file, unless it is larger than anything that was written here.
-fn load(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let len = std::fs::metadata(path)?.len();
-    if len > most.saturating_add(1 << 20) {
-        return Err(io::Error::other(format!("it has {len} octets, more than the cache may have")));
-    }
-    std::fs::read(path)
-}
-
-/// Writes a file beside it and puts that in its place: whoever reads finds the one or the other.
-fn save(path: &Path, octets: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let fresh = path.with_file_name(name);
-    let mut file = std::fs::File::create(&fresh)?;
-    file.write_all(octets)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)
 }
 
 fn digest(octets: &[u8]) -> ring::digest::Digest {

@@ -255,10 +255,13 @@ fn factor(token: &Token) -> Result<u32, Diagnostic> {
         .help("an upstream with 100 is chosen twice as often as one with 50"))
 }
 
+/// The largest file of zones.
+const MAX_FILE: u64 = 64 << 20;
+
 /// The zones of a file, one a line.
 fn file(token: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
     let path = token.as_str();
-    let text = std::fs::read_to_string(setup.path(token)).map_err(|error| {
+    let text = files::read_text(&setup.path(token), MAX_FILE).map_err(|error| {
         Diagnostic::error(token.span, format!("cannot read `{path}`: {error}"))
             .label("expected a file with a zone on each line")
             .help("check the path, or name the zones behind `except`")

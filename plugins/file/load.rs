@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use wire::{Name, Rtype, name};
 use zone::master::{self, Includes, Options, ZoneError};
 use zone::{Builder, Zone};
 
+/// The largest master file, and the largest it includes.
+const MAX_FILE: u64 = 64 << 30;
 /// The most records left out that are named.
 const MAX_NAMED: usize = 10;
 
@@ -56,7 +58,7 @@ pub(super) enum Problem {
 pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
     // The stamp is taken first: a change while reading is then seen as one at the next look.
     let stamp = Stamp::of(path).map_err(Problem::Open)?;
-    let mut source = File::open(path).map_err(Problem::Open)?;
+    let mut source = files::open(path, MAX_FILE).map_err(Problem::Open)?;
     let shown = path.display().to_string();
     let options = Options { file: &shown, ..Options::new(origin) };
     let includes = Files::new(path, &shown);
@@ -83,7 +85,7 @@ pub(super) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
     let found = Cell::new(None);
     let shown = path.display().to_string();
     let options = Options { file: &shown, ..Options::new(origin) };
-    let mut source = UntilFound { file: File::open(path)?, found: &found };
+    let mut source = UntilFound { file: files::open(path, MAX_FILE)?, found: &found };
     // Errors are for the real load to report; the text is cut off here in any case.
     let _ = master::read(&mut source, &options, &Files::new(path, &shown), &mut |record| {
         if record.rtype == Rtype::SOA && found.get().is_none() {
@@ -103,7 +105,7 @@ fn soa_serial(rdata: &[u8]) -> Option<u32> {
 
 /// A file that ends once the serial is found.
 struct UntilFound<'a> {
-    file: File,
+    file: files::Reader,
     found: &'a Cell<Option<u32>>,
 }
 
@@ -134,7 +136,7 @@ impl Includes for Files {
             places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
         let place = directory.join(path);
         let stamp = Stamp::of(&place)?;
-        let file = File::open(&place)?;
+        let file = files::open(&place, MAX_FILE)?;
         self.opened.borrow_mut().push((place.clone(), stamp));
         places.insert(path.to_owned(), place);
         Ok(Box::new(file))

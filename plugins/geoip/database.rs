@@ -1,11 +1,14 @@
 //! A MaxMind database: whether it is one that can be used, and what it says of an address.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::{fs, io};
 
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, path};
 use serde_json::{Number, Value};
+
+/// The largest database: the largest that are sold have half a GiB.
+const MAX_FILE: u64 = 4 << 30;
 
 /// What the records of a database are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,11 +145,7 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
         let text = error.to_string();
         text.split(" (os error").next().unwrap_or(&text).to_lowercase()
     };
-    // A pipe would never end.
-    match fs::metadata(file).map_err(plain)?.is_file() {
-        true => fs::read(file).map_err(plain),
-        false => Err("it is not a file".to_owned()),
-    }
+    files::read(file, MAX_FILE).map_err(plain)
 }
 
 fn value(label: &str, found: &Found<'_>) -> Result<String, MaxMindDbError> {

@@ -163,7 +163,7 @@ impl Config {
                 format!("unable to access hosts file `{}`: {error}", token.as_str()),
             )
             .label("this file cannot be read")
-            .help("check the permissions of the file and of the directories above it"),
+            .help("name a regular file, and check its permissions and those of the directories above it"),
             None => Diagnostic {
                 span: None,
                 ..Diagnostic::error(

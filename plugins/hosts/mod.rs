@@ -11,6 +11,7 @@ mod source;
 mod table;
 
 use std::convert::Infallible;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics, standing};
@@ -61,8 +62,16 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             Ok(found) if found.is_dir() => {
                 chain::warning!("plugin/hosts: Hosts file {path:?} is a directory");
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(_) => {
+                let unfit = |error: &io::Error| {
+                    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge)
+                };
+                // What can pass, permissions for example, is logged when the file is read.
+                if let Some(error) = files::open(&path, source::MAX_FILE).err().filter(unfit) {
+                    return Err(config.unreadable(&error).into());
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 chain::warning!("plugin/hosts: File does not exist: {}", path.display());
             }
             Err(error) => return Err(config.unreadable(&error).into()),

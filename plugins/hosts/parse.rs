@@ -8,6 +8,9 @@ use wire::{NameBuf, name};
 
 use super::table::Table;
 
+/// The longest line.
+const MAX_LINE: u64 = 1 << 20;
+
 /// Which names are taken, and what is noted about them.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
@@ -25,7 +28,7 @@ pub(super) struct Rules {
 pub(super) fn table(mut text: impl BufRead, rules: &Rules) -> io::Result<Table> {
     let mut table = Table::default();
     let mut line = Vec::new();
-    while text.read_until(b'\n', &mut line)? > 0 {
+    while files::read_line(&mut text, &mut line, MAX_LINE)? > 0 {
         if !add_line(&mut table, &line, rules) {
             return Err(io::Error::other("more names than a table holds"));
         }

@@ -1,6 +1,5 @@
 //! A hosts file: what was read from it last, and when it has to be read again.
 
-use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +10,9 @@ use chain::watch::Looks;
 
 use super::parse::{self, Rules};
 use super::table::Table;
+
+/// The largest hosts file: some twenty million names.
+pub(super) const MAX_FILE: u64 = 1 << 30;
 
 /// What tells whether a file is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +27,20 @@ pub(super) struct Source {
     rules: Rules,
     table: ArcSwap<Table>,
     stamp: Mutex<Option<Stamp>>,
+    /// The problem that was logged last, empty where there is none.
+    told: Mutex<String>,
 }
 
 impl Source {
     /// A file that is not read yet.
     pub(super) fn new(path: PathBuf, rules: Rules) -> Self {
-        Self { path, rules, table: ArcSwap::default(), stamp: Mutex::default() }
+        Self {
+            path,
+            rules,
+            table: ArcSwap::default(),
+            stamp: Mutex::default(),
+            told: Mutex::default(),
+        }
     }
 
     /// What the file says.
@@ -50,17 +60,30 @@ impl Source {
     /// changes nothing. Reads files: never on a worker.
     pub(super) fn renew(&self) -> bool {
         match self.read() {
-            Ok(read) => read,
+            Ok(read) => {
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                read
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
-                chain::debug!("plugin/hosts: {}: {error}", self.path.display());
+                self.tell(&error.to_string());
                 false
             }
         }
     }
 
+    /// Says why the file cannot be read, once and not at each look.
+    fn tell(&self, problem: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != problem {
+            problem.clone_into(&mut told);
+            let path = self.path.display();
+            chain::error!("plugin/hosts: {path}: {problem}: what was read before stays in force");
+        }
+    }
+
     fn read(&self) -> io::Result<bool> {
-        let file = File::open(&self.path)?;
+        let file = files::open(&self.path, MAX_FILE)?;
         let found = file.metadata()?;
         let stamp = Stamp { modified: found.modified()?, len: found.len() };
         if *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp) {

@@ -92,6 +92,9 @@ impl fmt::Display for Unread {
     }
 }
 
+/// The largest weight file.
+const MAX_FILE: u64 = 64 << 20;
+
 /// A weight file and what was read from it.
 pub(super) struct Source {
     path: PathBuf,
@@ -114,7 +117,7 @@ impl Source {
     ///
     /// Errors: the file cannot be read or is wrong; the weights before stay in force.
     pub(super) fn renew(&self) -> Result<(), Unread> {
-        let text = std::fs::read_to_string(&self.path).map_err(Unread::Open)?;
+        let text = files::read_text(&self.path, MAX_FILE).map_err(Unread::Open)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         // An unchanged mistake is told once.

@@ -1,6 +1,8 @@
 //! `catena cache`: what a running server has cached, and makes it forget.
 #![expect(clippy::print_stdout, reason = "the entries are what was asked for")]
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::args::{CacheAction, CacheOptions};
+
+/// The largest file with a token.
+const MAX_TOKEN_FILE: u64 = 64 << 10;
 
 /// A server that has not answered by then does not.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,11 +84,18 @@ fn line(entry: &Value) -> String {
     line
 }
 
+/// The token in a file, or from a pipe as in `--token-file <(command)`.
+fn read_token(path: &Path) -> io::Result<String> {
+    let text = match files::read_pipe(path, MAX_TOKEN_FILE)? {
+        Some(text) => text,
+        None => files::read_text(path, MAX_TOKEN_FILE)?,
+    };
+    Ok(text.trim().to_owned())
+}
+
 fn ask(options: &CacheOptions) -> Result<Value, String> {
     let token = options.token_file.as_deref().map(|path| {
-        let text = std::fs::read_to_string(path);
-        text.map(|text| text.trim().to_owned())
-            .map_err(|error| format!("cannot read {path}: {error}"))
+        read_token(path.as_ref()).map_err(|error| format!("cannot read {path}: {error}"))
     });
     let token = token.transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()

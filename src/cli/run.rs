@@ -1,8 +1,8 @@
 //! The main job: serve until told to stop.
 #![expect(clippy::print_stdout, reason = "the start banner goes to stdout, as CoreDNS's does")]
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,16 +125,14 @@ pub(crate) fn memory() -> Arc<Memory> {
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.
 pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, String> {
     if conf == Some("stdin") {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
+        let text = files::read_stream(io::stdin(), corefile::MAX_FILE)
             .map_err(|error| format!("loading Corefile from stdin: {error}"))?;
         return Ok(Source { name: "stdin".to_owned(), path: None, text });
     }
     let path = PathBuf::from(conf.unwrap_or("Corefile"));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Source { name: path.display().to_string(), path: Some(path), text }),
-        Err(error) if conf.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+    match read_corefile(&path) {
+        Ok((text, again)) => Ok(Source { name: path.display().to_string(), path: again, text }),
+        Err(error) if conf.is_none() && error.kind() == io::ErrorKind::NotFound => {
             Ok(Source { name: "builtin".to_owned(), path: None, text: String::new() })
         }
         Err(error) => {
@@ -143,8 +141,16 @@ pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, String> {
     }
 }
 
+/// The text, and the path where it can be read again: a pipe has nothing more, as stdin.
+fn read_corefile(path: &Path) -> io::Result<(String, Option<PathBuf>)> {
+    match files::read_pipe(path, corefile::MAX_FILE)? {
+        Some(text) => Ok((text, None)),
+        None => Ok((files::read_text(path, corefile::MAX_FILE)?, Some(path.to_owned()))),
+    }
+}
+
 /// The system's words without Rust's error number.
-fn plain(error: &std::io::Error) -> String {
+fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),
@@ -157,13 +163,23 @@ struct Pidfile(PathBuf);
 
 impl Drop for Pidfile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        // Another process may have taken the place of this one, and of its file.
+        if files::read_text(&self.0, MAX_PID).is_ok_and(|text| text == own_pid()) {
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
+}
+
+/// The largest pid file: a number and a line feed.
+const MAX_PID: u64 = 32;
+
+fn own_pid() -> String {
+    format!("{}\n", std::process::id())
 }
 
 fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     let Some(path) = path else { return Ok(None) };
-    std::fs::write(path, format!("{}\n", std::process::id()))
+    files::replace(path.as_ref(), own_pid().as_bytes(), files::PUBLIC)
         .map_err(|error| format!("cannot write the pid file {path}: {}", plain(&error)))?;
     Ok(Some(Pidfile(path.into())))
 }
@@ -202,7 +218,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn install() -> std::io::Result<Self> {
+    fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

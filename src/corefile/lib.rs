@@ -19,7 +19,7 @@ mod variables;
 
 pub use block::{Args, Corefile, Directive, ServerBlock, Token};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use loader::{Loader, MemoryLoader, NoFiles, OsLoader};
+pub use loader::{Loader, MAX_FILE, MemoryLoader, NoFiles, OsLoader};
 pub use parse::parse;
 pub use render::{render, render_json};
 pub use source::{FileId, Sources, Span};

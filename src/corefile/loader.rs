@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read: nobody writes such a Corefile by hand.
-const MAX_FILE: u64 = 16 << 20;
+/// The largest Corefile, and the largest file imported: nobody writes such a one by hand.
+pub const MAX_FILE: u64 = 16 << 20;
 
 /// Reads files and variables for the parser.
 pub trait Loader {
@@ -31,12 +31,7 @@ pub struct OsLoader;
 
 impl Loader for OsLoader {
     fn read(&self, path: &Path) -> io::Result<String> {
-        let size = std::fs::metadata(path)?.len();
-        if size > MAX_FILE {
-            return Err(io::Error::other(format!("{size} bytes are too many for a Corefile")));
-        }
-        let bytes = std::fs::read(path)?;
-        String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8 text"))
+        files::read_text(path, MAX_FILE)
     }
 
     fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
 use tokio::task::JoinSet;
 
-use crate::tls::{Client, Identity, Server, Trust};
+use crate::tls::{Client, Identity, MAX_PEM, Server, Trust};
 
 /// How long a handshake of TLS may take.
 const HANDSHAKE: Duration = Duration::from_secs(4);
@@ -80,7 +80,7 @@ impl Files {
         fn about(path: &Path, problem: impl fmt::Display) -> io::Error {
             io::Error::other(format!("{}: {problem}", path.display()))
         }
-        let read = |path: &Path| std::fs::read(path).map_err(|error| about(path, error));
+        let read = |path: &Path| files::read(path, MAX_PEM).map_err(|error| about(path, error));
         let (certificate, key) = (read(&self.certificate)?, read(&self.key)?);
         let in_certificate = |error: String| about(&self.certificate, error);
         let identity = Identity::from_pem(&certificate, &key).map_err(in_certificate)?;

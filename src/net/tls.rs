@@ -29,6 +29,9 @@ use tokio_rustls::client::TlsStream;
 use anybody::Anybody;
 pub use server::Server;
 
+/// The largest file of certificates or of a key; what a system trusts has a quarter of that.
+pub const MAX_PEM: u64 = 1 << 20;
+
 /// Sessions that are remembered for one server and protocol.
 const SESSIONS: usize = 32;
 

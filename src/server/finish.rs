@@ -35,7 +35,7 @@ pub(crate) fn finish(query: &Query, reply: &mut Reply) {
             }
             let opt_len = BARE_OPT + reply.opt.as_wire().len();
             reply.truncate_to(query.reply_limit().saturating_sub(opt_len));
-            reply.push_own_opt(query.udp_size(), rcode.extended_bits(), dnssec_ok);
+            reply.push_own_opt(query.announced_udp_size(), rcode.extended_bits(), dnssec_ok);
         }
         // RFC 6891 section 7: no OPT in the query, no OPT in the reply.
         None => reply.truncate_to(query.reply_limit()),
@@ -79,7 +79,7 @@ fn refuse_key(query: &Query, reply: &mut Reply) {
     reply.clear();
     reply.set_rcode(Rcode::NOTAUTH);
     if let Some(edns) = query.edns() {
-        reply.push_own_opt(query.udp_size(), 0, edns.dnssec_ok);
+        reply.push_own_opt(query.announced_udp_size(), 0, edns.dnssec_ok);
     }
     if let Some((key, rdata)) = bad_key(query) {
         reply.push(Section::Additional, key.as_wire(), Rtype::TSIG, Class::ANY, 0, &rdata);
@@ -131,4 +131,39 @@ pub(crate) fn reject(query: &Query, reply: &mut Reply, rcode: Rcode) {
     // Whatever it was, its RD comes back.
     reply.recursion_desired = Some(query.recursion_desired());
     reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{HEADER, Message};
+
+    /// The UDP payload size in the OPT record of the reply to a query that offers `offered`, in a block
+    /// whose cap is `cap`.
+    fn announced(offered: u16, cap: Option<u16>) -> u16 {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 41];
+        message.extend_from_slice(&offered.to_be_bytes());
+        message.extend_from_slice(&[0; 6]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        query.receive(&message).unwrap();
+        if let Some(cap) = cap {
+            query.limit_udp_size(cap);
+        }
+        reply.begin(&query);
+        finish(&query, &mut reply);
+        assert!(Message::new(reply.bytes()).is_ok());
+        let at = HEADER + 5 + 3;
+        u16::from_be_bytes([reply.bytes()[at], reply.bytes()[at + 1]])
+    }
+
+    #[test]
+    fn replies_announce_no_more_than_the_cap() {
+        assert_eq!(announced(65_535, None), 1232);
+        assert_eq!(announced(4096, None), 1232);
+        assert_eq!(announced(800, None), 800);
+        assert_eq!(announced(100, None), 512, "RFC 6891 section 6.2.3");
+        assert_eq!(announced(4096, Some(4096)), 4096);
+        assert_eq!(announced(65_535, Some(4096)), 4096);
+        assert_eq!(announced(4096, Some(600)), 600);
+    }
 }

@@ -357,7 +357,7 @@ impl Process {
         let Some(path) = &self.source.path else {
             return Err(Refused { text: "this configuration did not come from a file".to_owned() });
         };
-        let text = std::fs::read_to_string(path).map_err(|error| Refused {
+        let text = files::read_text(path, corefile::MAX_FILE).map_err(|error| Refused {
             text: format!("cannot read {}: {error}", path.display()),
         })?;
         let before = std::mem::replace(&mut self.source.text, text);
@@ -372,7 +372,7 @@ impl Process {
     /// served. A Corefile that does not parse counts as changed: the reload will say why.
     pub fn source_changed(&self) -> bool {
         let Some(path) = &self.source.path else { return false };
-        let Ok(text) = std::fs::read_to_string(path) else { return false };
+        let Ok(text) = files::read_text(path, corefile::MAX_FILE) else { return false };
         let (corefile, _) = corefile::parse(&self.source.name, &text, &corefile::OsLoader);
         fingerprint(&corefile) != self.fingerprint()
     }

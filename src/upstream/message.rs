@@ -6,13 +6,13 @@ use std::ops::Range;
 use chain::metrics::Worker;
 use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
 
 use net::random;
 
 /// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
-const MAX_ADVERTISED: u16 = 1232;
+const MAX_ADVERTISED: u16 = SAFE_UDP_PAYLOAD;
 
 /// A client's query as it is sent on.
 pub(crate) struct Question {

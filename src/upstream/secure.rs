@@ -3,7 +3,7 @@
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::client::{Method, Over, Resource};
-use net::tls::{Client, Identity, Session, Trust};
+use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 
 use super::each::{Place, Tls};
 use super::target::Found;
@@ -168,7 +168,7 @@ pub(crate) fn client(
 }
 
 fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {
-    std::fs::read(setup.path(token)).map_err(|error| {
+    files::read(&setup.path(token), MAX_PEM).map_err(|error| {
         Diagnostic::error(token.span, format!("cannot read `{}`: {error}", token.as_str()))
             .label("expected a PEM file")
             .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`")

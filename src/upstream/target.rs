@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chain::Setup;
@@ -256,10 +256,12 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// The largest file like resolv.conf.
+const MAX_FILE: u64 = 1 << 20;
+
 /// The servers of a file like resolv.conf: `nameserver` lines only, always port 53.
-pub(crate) fn read(path: &PathBuf) -> io::Result<Vec<SocketAddr>> {
-    let text = std::fs::read_to_string(path)?;
-    Ok(servers(&text))
+pub(crate) fn read(path: &Path) -> io::Result<Vec<SocketAddr>> {
+    Ok(servers(&files::read_text(path, MAX_FILE)?))
 }
 
 fn servers(text: &str) -> Vec<SocketAddr> {

@@ -34,3 +34,6 @@ pub const HEADER: usize = 12;
 pub const MAX_MESSAGE: usize = 65_535;
 /// UDP payload that every resolver accepts without EDNS (RFC 1035 section 4.2.1).
 pub const MIN_UDP_PAYLOAD: u16 = 512;
+/// UDP payload that nearly every path of the Internet carries without fragments (DNS flag day 2020,
+/// RFC 9715 appendix A).
+pub const SAFE_UDP_PAYLOAD: u16 = 1232;

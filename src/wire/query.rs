@@ -3,6 +3,7 @@
 mod change;
 mod metadata;
 mod own;
+mod size;
 mod spans;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,7 +18,7 @@ use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Record, Section};
 use crate::slots::{Slot, Slots};
-use crate::{Class, HEADER, MAX_MESSAGE, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, hash};
+use crate::{Class, HEADER, MAX_MESSAGE, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, hash};
 
 /// How a query came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +102,8 @@ pub struct Query {
     qclass: Class,
     question_end: usize,
     edns: Option<Edns>,
+    /// The largest UDP reply, whatever the client offers.
+    udp_cap: u16,
     tsig_at: Option<usize>,
     slots: Slots,
     metadata: Option<Metadata>,
@@ -163,6 +166,7 @@ impl Query {
             qclass: Class(0),
             question_end: HEADER,
             edns: None,
+            udp_cap: SAFE_UDP_PAYLOAD,
             tsig_at: None,
             slots: Slots::default(),
             metadata: None,
@@ -224,6 +228,7 @@ impl Query {
         self.spans = None;
         self.within = None;
         self.edns = None;
+        self.udp_cap = SAFE_UDP_PAYLOAD;
         self.tsig_at = None;
         self.zone_at = 0;
         self.depth = 0;
@@ -450,29 +455,6 @@ impl Query {
         self.tsig_at
     }
 
-    /// The UDP payload size that the client offers, at least 512.
-    #[inline]
-    pub fn udp_size(&self) -> u16 {
-        self.edns.map_or(MIN_UDP_PAYLOAD, |edns| edns.udp_size.max(MIN_UDP_PAYLOAD))
-    }
-
-    /// The largest reply the client can take.
-    #[inline]
-    pub fn reply_limit(&self) -> usize {
-        if self.transport.is_datagram() { usize::from(self.udp_size()) } else { MAX_MESSAGE }
-    }
-
-    /// Lowers the UDP payload size that the rest of the chain, an upstream and the reply see.
-    pub fn limit_udp_size(&mut self, size: u16) {
-        if let Some(edns) = &mut self.edns
-            && edns.udp_size > size
-        {
-            edns.udp_size = size;
-            let at = edns.at + 3;
-            self.buf[at..at + 2].copy_from_slice(&size.to_be_bytes());
-        }
-    }
-
     /// The family of the client's address; IPv4 inside IPv6 counts as IPv4.
     pub fn family(&self) -> Family {
         match self.peer.ip().to_canonical() {
@@ -566,7 +548,7 @@ pub(crate) mod tests {
         let codes: Vec<u16> = query.options().map(|option| option.code).collect();
         assert_eq!(codes, [3, 0xFFFE]);
         query.limit_udp_size(1000);
-        assert_eq!(query.udp_size(), 1000);
+        assert_eq!((query.udp_size(), query.reply_limit()), (1000, 1000));
         let mut twice = bytes.clone();
         bytes[37] = 2; // the second option now ends behind its record
         assert!(query.receive(&bytes).is_err(), "an option that runs over");

@@ -1,6 +1,7 @@
 //! The cache from outside: its endpoint, the command that asks it, and the file it leaves behind.
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -201,6 +202,8 @@ fn what_was_cached_is_there_after_a_restart() {
     let asked = upstream.asked();
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
+    let snapshot = std::fs::metadata(server.scratch.path().join("cache.bin")).unwrap();
+    assert_eq!(snapshot.mode() & 0o777, 0o600, "it says what clients asked for");
     let again = |change: fn(&mut Vec<u8>), corefile: &str| {
         let scratch = Scratch::new();
         let mut saved = std::fs::read(server.scratch.path().join("cache.bin")).unwrap();

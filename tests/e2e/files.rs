@@ -1,10 +1,12 @@
-//! Files that change are read again at once, long before the next regular look.
+//! Files that change are read again at once, long before the next regular look; files that are none
+//! are not read.
 
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use wire::Rtype;
 
-use crate::kit::{PATIENCE, Server, ZONE, question};
+use crate::kit::{CATENA, PATIENCE, Scratch, Server, ZONE, free_port, question, run, text};
 
 const SERVES: &str = "\
 example.org:{port} {
@@ -49,4 +51,46 @@ fn a_changed_file_is_read_at_once() {
     server.scratch.write("example.org.zone", "@ SOA ns hostmaster 3 7200 3600 (\n");
     server.scratch.write("example.org.zone", &ZONE.replace("1 7200", "4 7200"));
     wait_for(&server, "www.example.org", 1);
+}
+
+#[test]
+fn a_corefile_may_come_from_a_pipe_and_from_no_device() {
+    let (scratch, port) = (Scratch::new(), free_port());
+    scratch.write("example.org.zone", ZONE);
+    let pipe = scratch.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut server = Server::spawn(CATENA, scratch, port, &["-conf", "pipe"], &[]);
+    let corefile = SERVES.replace("{port}", &port.to_string());
+    // Opening it waits for the server, which waits for the text.
+    std::fs::write(&pipe, corefile.split("hosts.test").next().unwrap()).unwrap();
+    server.wait_for("\ncatena-");
+    server.assert_serves();
+    server.signal("HUP");
+    server.wait_for("this configuration did not come from a file");
+    server.assert_serves();
+
+    let refused = run(server.scratch.path(), &["-conf", "/dev/zero"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("open /dev/zero: it is not a regular file but a device"), "{said}");
+}
+
+#[test]
+fn a_planted_link_is_not_written_through() {
+    let (scratch, port) = (Scratch::new(), free_port());
+    scratch.write("example.org.zone", ZONE);
+    scratch.write("Corefile", &SERVES.replace("{port}", &port.to_string()));
+    scratch.write("names", "");
+    scratch.write("victim", "precious");
+    let path = |name: &str| scratch.path().join(name);
+    let (pid, victim) = (path("pid"), path("victim"));
+    symlink(&victim, &pid).unwrap();
+    let mut server = Server::start_in(scratch, port, &["-pidfile", "pid"]);
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(std::fs::read_to_string(&pid).unwrap(), format!("{}\n", server.id()));
+    // That of another process is left to it.
+    std::fs::write(&pid, "1\n").unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(std::fs::read_to_string(&pid).unwrap(), "1\n");
 }

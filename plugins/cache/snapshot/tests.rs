@@ -119,21 +119,6 @@ proptest! {
 }
 
 #[test]
-fn a_file_is_replaced_as_a_whole() {
-    let directory = std::env::temp_dir().join(format!("catena-snapshot-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("cache");
-    assert_eq!(load(&path, 0).unwrap_err().kind(), io::ErrorKind::NotFound);
-    save(&path, b"first").unwrap();
-    save(&path, b"second").unwrap();
-    assert_eq!(load(&path, 0).unwrap(), b"second");
-    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
-    save(&path, &vec![0; (1 << 20) + 11]).unwrap();
-    assert!(load(&path, 10).unwrap_err().to_string().contains("more than the cache may have"));
-    std::fs::remove_dir_all(&directory).unwrap();
-}
-
-#[test]
 fn expiry_is_a_time_of_day() {
     let shared = Shared::new(None);
     let config = Config::default();

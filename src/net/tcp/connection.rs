@@ -3,13 +3,16 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use wire::{HEADER, Transport};
@@ -31,9 +34,10 @@ const ENOUGH: usize = 64 << 10;
 const KEPT: usize = 256 << 10;
 /// Reads in a row before other tasks have their turn.
 const TURN: usize = 4;
-/// When closing, how often the runtime must have looked at its sockets before "nothing to read" is
-/// believed: it learns of a bounded number of sockets each time.
-const LOOKS: usize = 4;
+/// When the listener closes, how long the rest of a message is waited for whose beginning came.
+const REST: Duration = Duration::from_millis(200);
+/// How long a client may take to close its side after we closed ours.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Memory that the connections of a worker use in turn.
 #[derive(Default)]
@@ -47,8 +51,22 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// What carries a connection.
+pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin {
+    /// Reads what the system has, whatever the runtime knows of it: it hears of new octets when it
+    /// asks next, and what came before our FIN is to be answered.
+    fn read_now(&self, into: &mut [u8]) -> io::Result<usize>;
+}
+
+impl Carrier for TcpStream {
+    fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(self)).read(into)
+    }
+}
+
 /// One connection.
 pub(super) struct Connection<S> {
+    // Closed before the desk says that it is.
     stream: S,
     timer: Pin<Box<Sleep>>,
     timer_at: Instant,
@@ -79,8 +97,6 @@ struct Desk {
     blocked: Option<Instant>,
     /// The end of the grace, once closing.
     closing: Option<Instant>,
-    /// How often the socket had nothing since then.
-    looks: usize,
 }
 
 impl Drop for Desk {
@@ -89,7 +105,7 @@ impl Drop for Desk {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Carrier> Connection<S> {
     pub(super) fn new(
         stream: S,
         [peer, local]: [SocketAddr; 2],
@@ -119,7 +135,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             partial: None,
             blocked: None,
             closing: None,
-            looks: 0,
         };
         Self { stream, timer: Box::pin(tokio::time::sleep_until(timer_at)), timer_at, desk }
     }
@@ -128,13 +143,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn run(mut self) {
         let orderly = poll_fn(|cx| self.poll(cx)).await;
         if orderly {
-            let end = Instant::now() + self.desk.timeouts.write;
+            let end = Instant::now() + LINGER;
             // The client hears that this is the end; if not, it finds out.
-            let _ = tokio::time::timeout_at(
-                end,
-                poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)),
-            )
-            .await;
+            let _ = tokio::time::timeout_at(end, poll_fn(|cx| self.poll_end(cx))).await;
+        }
+    }
+
+    /// Closes our side, then drops what still comes until the client closes its own: a socket that is
+    /// closed with octets unread resets the connection, and answers on their way are lost with it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        let mut dropped = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
         }
     }
 
@@ -186,17 +213,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match self.poll_read(cx) {
                 Poll::Ready(true) => {}
                 Poll::Ready(false) => return Poll::Ready(false),
-                // Closing: what is in the socket's buffer is answered, and no more.
-                Poll::Pending if self.desk.closing.is_some() => {
-                    if self.desk.looks == LOOKS {
-                        self.desk.done_reading = true;
-                        continue;
+                // Closing: whatever comes before the last answer is written is answered, too. Then
+                // our FIN follows at once.
+                Poll::Pending if self.desk.closing.is_some() => match self.read_now() {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) => return Poll::Ready(false),
+                    Poll::Pending if self.desk.is_busy() || self.desk.partial.is_some() => {
+                        return Poll::Pending;
                     }
-                    self.desk.looks += 1;
-                    // Polled once, this wakes us after the runtime has looked at its sockets.
-                    let _ = pin!(tokio::task::yield_now()).poll(cx);
-                    return Poll::Pending;
-                }
+                    Poll::Pending => return Poll::Ready(true),
+                },
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -204,27 +230,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads what is there and answers what can be; `false` when the connection broke.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut scratch = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.read));
-        scratch.resize(READ, 0);
-        let mut buffer = ReadBuf::new(&mut scratch);
-        let result = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        let len = buffer.filled().len();
-        let result = match result {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(_)) => Poll::Ready(false),
-            Poll::Ready(Ok(())) => {
-                if len == 0 {
-                    // Half a message will not become a whole one.
-                    self.desk.done_reading = true;
-                    self.desk.partial = None;
-                } else {
-                    self.desk.read(&scratch[..len]);
-                }
-                Poll::Ready(true)
-            }
-        };
-        SCRATCH.with_borrow_mut(|shared| shared.read = scratch);
-        result
+        let stream = &mut self.stream;
+        self.desk.take_in(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = Pin::new(stream).poll_read(cx, &mut buffer);
+            read.map_ok(|()| buffer.filled().len())
+        })
+    }
+
+    /// The same without the runtime; pending when there is nothing.
+    fn read_now(&mut self) -> Poll<bool> {
+        let stream = &self.stream;
+        self.desk.take_in(|scratch| match stream.read_now(scratch) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            read => Poll::Ready(read),
+        })
     }
 
     /// Writes what is there; `false` when the connection broke.
@@ -263,6 +283,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let now = Instant::now();
             match deadline {
                 Some(deadline) if deadline <= now => {
+                    // A query that came this moment.
+                    if self.desk.is_idle() && self.read_now() == Poll::Ready(true) {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     if self.desk.closing.is_none() {
                         self.desk.worker.counters.tcp_timed_out.add(1);
                     }
@@ -285,6 +310,11 @@ impl Desk {
         self.is_blocked() || !self.waiting.is_empty()
     }
 
+    /// Whether nothing is asked and nothing is to be written.
+    fn is_idle(&self) -> bool {
+        !self.is_busy() && !self.done_reading && self.partial.is_none() && self.closing.is_none()
+    }
+
     fn is_full(&self) -> bool {
         self.waiting.len() >= self.worker.limits.tcp_pipeline
     }
@@ -299,7 +329,8 @@ impl Desk {
         } else if self.done_reading || self.is_full() {
             None
         } else if let Some(partial) = self.partial {
-            Some(partial + self.timeouts.read)
+            let rest = if self.closing.is_some() { REST } else { self.timeouts.read };
+            Some(partial + rest.min(self.timeouts.read))
         } else if !self.waiting.is_empty() {
             None
         } else if self.queries == 0 {
@@ -349,6 +380,28 @@ impl Desk {
             }
         }
         false
+    }
+
+    /// Lets `read` fill the worker's buffer and answers what can be of that; `false` when the
+    /// connection broke.
+    fn take_in(&mut self, read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>) -> Poll<bool> {
+        let mut scratch = SCRATCH.with_borrow_mut(|scratch| std::mem::take(&mut scratch.read));
+        scratch.resize(READ, 0);
+        let result = read(&mut scratch).map(|read| match read {
+            Err(_) => false,
+            Ok(0) => {
+                // Half a message will not become a whole one.
+                self.done_reading = true;
+                self.partial = None;
+                true
+            }
+            Ok(len) => {
+                self.read(&scratch[..len]);
+                true
+            }
+        });
+        SCRATCH.with_borrow_mut(|shared| shared.read = scratch);
+        result
     }
 
     /// Takes bytes just read: answers whole messages, keeps the rest.
@@ -418,7 +471,9 @@ impl Desk {
                 query.peer = self.peer;
                 query.local = self.local;
                 query.transport = self.transport;
-                query.keepalive = self.timeouts.keepalive();
+                // "… a TIMEOUT value of 0", and the client closes (RFC 7828 section 3.3.2).
+                let closing = self.closing.is_some();
+                query.keepalive = if closing { 0 } else { self.timeouts.keepalive() };
                 query.worker = self.worker.index;
                 query.received = now;
                 batch.push(slot);

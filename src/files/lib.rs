@@ -1,0 +1,14 @@
+//! Every file that the server reads or writes.
+//!
+//! Paths come from a configuration, and other users of the machine may be able to change what they lead
+//! to. So only regular files of a bounded size are read, opening never waits, and a file is written
+//! beside its place under a fresh name that nobody can have prepared, then renamed.
+//!
+//! It must never know: what is in a file. Files of the kernel (`/proc`, `/sys`) and sockets are not its
+//! business.
+
+mod read;
+mod write;
+
+pub use read::{Reader, open, read, read_line, read_pipe, read_stream, read_text};
+pub use write::{PRIVATE, PUBLIC, replace};
