@@ -44,6 +44,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if config.fallthrough == Fallthrough::NEVER {
         setup.ends(config.files.iter().flat_map(|file| file.origins.iter().cloned()));
     }
+    setup.owns(config.files.iter().flat_map(|file| &file.origins));
     let mut errors = Diagnostics::default();
     let mut all: Vec<Arc<Source>> = Vec::new();
     let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();

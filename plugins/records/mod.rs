@@ -40,6 +40,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         for option in directive.options().iter().filter(|line| config::is_option(line)) {
             setup.warn_outside(&option.args);
         }
+        setup.owns(&config.zones);
         if config.fallthrough == Fallthrough::NEVER {
             setup.ends(config.zones);
         }

@@ -38,7 +38,7 @@ pub use run::{Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Settings, View};
 pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
-pub use zones::{Fallthrough, ZoneSet};
+pub use zones::{Fallthrough, OwnZones, ZoneSet};
 
 /// A future of a plugin, boxed because plugins are trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -12,7 +12,7 @@ use wire::{Moment, Name, Query, Reply, Slot};
 
 use crate::run::Link;
 use crate::watch::{Looks, Watcher};
-use crate::{BoxFuture, Chain, Kept, ServeDns, Settings};
+use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
 
 /// The server's clock.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +149,8 @@ pub struct World {
     pub kept: Kept,
     /// Questions of our own. Set when the configuration is complete.
     pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    /// The zones that plugins are authoritative for.
+    pub own_zones: Arc<OwnZones>,
     /// What relative paths are relative to where no `root` says otherwise.
     pub root: PathBuf,
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
@@ -167,6 +169,7 @@ impl World {
             clock,
             kept,
             resolver: Arc::new(OnceLock::new()),
+            own_zones: Arc::default(),
             root: PathBuf::from("."),
             fingerprint: String::new(),
             fatal: Arc::new(log_fatal),
@@ -334,6 +337,12 @@ impl Setup<'_> {
     /// Who answers questions of our own.
     pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
         Arc::clone(&self.world.resolver)
+    }
+
+    /// Notes that the data of these zones is this server's own: what upstreams say of names in them does
+    /// not count.
+    pub fn owns<'n>(&self, zones: impl IntoIterator<Item = &'n Name>) {
+        zones.into_iter().for_each(|zone| self.world.own_zones.add(zone));
     }
 
     /// Serves `path` over HTTP on `address`.

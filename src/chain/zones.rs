@@ -1,9 +1,55 @@
 //! Zones as arguments: which names a plugin is for, and for which it lets the next one answer.
 
+use std::mem;
 use std::net::IpAddr;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
 use wire::{Name, Query, hash, name};
+
+/// The zones that this server is authoritative for: their data is its own, whatever others say.
+#[derive(Debug, Default)]
+pub struct OwnZones {
+    /// As plugins tell them, until the first question.
+    told: Mutex<Vec<Name>>,
+    /// The hashes of their names, in order.
+    hashes: OnceLock<Box<[u64]>>,
+}
+
+impl OwnZones {
+    /// Adds a zone; to be called while the configuration is built. The root does not count: it is
+    /// above all names, and a server that has a copy of it sends who asks elsewhere.
+    pub fn add(&self, zone: &Name) {
+        if !zone.is_root() {
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
+        }
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.hashes().is_empty()
+    }
+
+    /// Whether `wire`, any case, is in one of them.
+    pub fn contains(&self, wire: &[u8]) -> bool {
+        let hashes = self.hashes();
+        !hashes.is_empty()
+            && name::label_starts(wire)
+                .any(|(at, _)| hashes.binary_search(&hash::name(&wire[at..])).is_ok())
+    }
+
+    #[inline]
+    fn hashes(&self) -> &[u64] {
+        self.hashes.get_or_init(|| {
+            let told = mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut hashes: Vec<_> = told.iter().map(|zone| hash::name(zone.as_wire())).collect();
+            hashes.sort_unstable();
+            hashes.dedup();
+            hashes.into()
+        })
+    }
+}
 
 /// The zones a plugin answers for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

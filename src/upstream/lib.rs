@@ -2,10 +2,11 @@
 //!
 //! A [`Group`] sends a query to one of its upstreams, to another one if that fails, and takes the
 //! first reply that answers the question. Which queries those are, and what becomes of the reply, is
-//! the plugin's business: this never keeps answers (`cache` does), never follows referrals, and never
-//! changes what an upstream said.
+//! the plugin's business: this never keeps answers (`cache` does) and never follows referrals. What an
+//! upstream said is changed in two ways: records that do not belong to the question are left out, and
+//! data of zones that this server is authoritative for is replaced by its own.
 //!
-//! It must never know: any plugin, zones, which queries are asked here.
+//! It must never know: any plugin, what is in zones, which queries are asked here.
 
 mod breaker;
 mod config;
@@ -18,6 +19,7 @@ mod lookup;
 mod members;
 mod message;
 mod numbers;
+mod own;
 mod policy;
 mod pulse;
 mod run;
@@ -50,6 +52,7 @@ pub use words::{rcode, server_name, some, tls};
 
 use hedge::Tokens;
 use members::Roster;
+use own::OwnData;
 use policy::Turns;
 use taps::Watchers;
 
@@ -76,11 +79,18 @@ pub struct Group {
     tokens: Option<Tokens>,
     budget: Duration,
     watchers: Watchers,
+    own: OwnData,
     config: Config,
 }
 
 impl Group {
-    fn new(config: Config, roster: Arc<Roster>, network: Arc<Network>, watchers: Watchers) -> Self {
+    fn new(
+        config: Config,
+        roster: Arc<Roster>,
+        network: Arc<Network>,
+        watchers: Watchers,
+        own: OwnData,
+    ) -> Self {
         Self {
             policy: Turns::new(config.policy, config.most_servers),
             network,
@@ -104,6 +114,7 @@ impl Group {
             budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
             roster,
             watchers,
+            own,
             config,
         }
     }
@@ -113,8 +124,12 @@ impl Group {
     /// # Errors
     /// Nobody answered, or too many queries wait already.
     pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
-        let _places = self.enter(query)?;
-        self.ask_around(query, reply).await
+        {
+            let _places = self.enter(query)?;
+            self.ask_around(query, reply).await?;
+        }
+        self.own.settle(query, reply).await;
+        Ok(())
     }
 
     /// Looks who in the complete chain records what goes to upstreams.

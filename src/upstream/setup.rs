@@ -18,7 +18,7 @@ use super::taps::Watchers;
 use super::target::{self, Moves, Sites};
 use super::tend::{self, Looker, Tending};
 use super::to::Scheme;
-use super::{Group, IN_FLIGHT};
+use super::{Group, IN_FLIGHT, OwnData};
 
 impl Group {
     /// The group that `directive` describes. Its files are read and its hosts looked up, now and as
@@ -85,7 +85,7 @@ impl Group {
         };
         setup.task(move || tend::tend(tending, lookers));
         let watchers = Watchers::new(setup.peers());
-        Ok(Self::new(config, roster, network, watchers))
+        Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }
 }
 

@@ -121,7 +121,7 @@ impl Upstream {
             address,
             pools: Connections::several(&options.over, &options_of_pools, pools),
             datagrams: (0..workers.max(1))
-                .map(|worker| DatagramPool::new(numbers.datagrams(worker)))
+                .map(|worker| DatagramPool::new(numbers.datagrams(worker), workers))
                 .collect(),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),

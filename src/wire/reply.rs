@@ -3,6 +3,7 @@
 //! Plugins write records and set meaning (authoritative, rcode, failure); ids, echoed flags, OPT,
 //! truncation and the bytes of failures are the business of the server's `finish` alone.
 
+mod aliases;
 mod append;
 mod belongs;
 mod edit;
@@ -17,6 +18,7 @@ use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Message, Records, Section};
 use crate::{Class, HEADER, MAX_MESSAGE, Query, Rcode, Rtype, rdata};
 
+pub use aliases::AliasChain;
 pub use readdress::Draft;
 
 /// A plugin could not answer: what the client is told, and what the operator is.

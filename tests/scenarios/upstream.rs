@@ -220,7 +220,16 @@ impl Upstream {
         for (_, line) in self.ways.iter().filter(|(known, _)| known == word) {
             let record = zone::master::record_from_line(line, &Name::root(), 3600)
                 .expect("a record in master file form");
-            push(reply, section, &record);
+            let class = self.way("class").map(|text| Class::from_text(text).expect("a class"));
+            let ttl = self.way("ttl").map(|text| text.parse().expect("a number of seconds"));
+            reply.push(
+                section,
+                record.owner.as_wire(),
+                record.rtype,
+                class.unwrap_or(Class::IN),
+                ttl.unwrap_or(record.ttl),
+                &record.rdata,
+            );
         }
     }
 

@@ -1,55 +1,55 @@
-//! Datagrams to one upstream: a few sockets, each with many queries on it.
+//! Datagrams to one upstream: many sockets, each with few queries at a time.
 //!
-//! A socket for each query costs several times what the query does. So queries share sockets, and
-//! what a forger has to guess stays as large: each socket has a port that the system chose at
-//! random, lives for a few seconds and a bounded number of queries, and those that leave at the
-//! same time go by one that is chosen at random (RFC 5452 section 9.2). The socket is connected, so
-//! the system hands up nothing that others send.
+//! A socket for each query costs as much as the rest of it. So sockets are kept open and queries share
+//! them, in a way that leaves a forger the port to guess besides the id (RFC 5452 section 9.2):
 //!
-//! One task owns a socket: it sends what queries leave with it and gives each datagram that comes
-//! to whoever waits for its id. What a message means beyond its id it must never know.
+//! - The system chooses each port at random. As many sockets as permitted are opened, one at a time
+//!   as queries come, before a socket is used again.
+//! - A handful of queries that leave at the same time go by one socket, chosen at random among
+//!   those that were not used for the longest time. Who finds an open port has one of a thousand,
+//!   and one that was just used is not used again soon.
+//! - A socket lives for a few seconds.
+//!
+//! The sockets are connected, so the system hands up nothing that others send.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::{Accept, Ends, INTEREST, Network, Patience, Source, connected, late, simulated};
+use super::port::{Company, Port, Ticket};
+use super::{Accept, Ends, Network, Patience, Source, simulated};
 use crate::random;
-use crate::udp::sys::connected::{Inbound, Outbound, TOGETHER};
-use crate::udp::writable;
+use crate::udp::sys;
 use crate::workers::current_worker;
 
-/// Sockets that new queries may go by.
-const PORTS: usize = 16;
-/// Queries that a socket carries, and so has under way at most.
-const CARRIES: usize = 128;
-/// For how long a socket gets new queries.
-const LIFE: Duration = Duration::from_secs(5);
-/// Datagrams with one id that are kept until they are looked at.
-const INBOX: usize = 8;
-/// How long a full send buffer is waited for.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-thread_local! {
-    // What was received is handed on before anything else is, so one is enough for a worker.
-    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
-}
+/// Sockets to one upstream that a worker opens: so many ports have ten thousand queries in a row, where
+/// nine of them leave together at most.
+const PORTS: usize = 1100;
+/// The same for all workers together, however many there are.
+const PORTS_OF_ALL: usize = 16_384;
+/// A pool has so many, however many pools there are.
+const LEAST_PORTS: usize = 16;
+/// Sockets to all upstreams of the process, those of pools with no more than the least aside.
+const ALL_PORTS: usize = 16_384;
+/// The next socket is one of this share of all: those that were not used for the longest time.
+const CHOICE: usize = 8;
 
 /// Sockets to one upstream, of one worker or of all.
 pub struct DatagramPool {
+    pool: Arc<Pool>,
+}
+
+/// What a pool and its sockets share.
+pub(super) struct Pool {
     open: Mutex<Open>,
-    watch: Arc<dyn Watch>,
+    /// Sockets that are open at the same time.
+    most: usize,
+    pub(super) watch: Arc<dyn Watch>,
 }
 
 /// Whoever counts what goes by the sockets of a pool.
@@ -63,16 +63,41 @@ pub trait Watch: Send + Sync {
 
 #[derive(Default)]
 struct Open {
-    /// Those that new queries may go by.
-    ports: Vec<Arc<Port>>,
-    /// Which of them those that leave now go by.
-    filling: usize,
+    /// Those that new queries may go by; the one that was used last is the last.
+    ports: VecDeque<Arc<Port>>,
+    /// The one by which those that leave now go.
+    filling: Option<Arc<Port>>,
+    /// Sockets that ended since all of them were looked through.
+    ended: usize,
+}
+
+impl Open {
+    /// One of those that were not used for long. It is the last now.
+    fn draw(&mut self) -> io::Result<Option<Arc<Port>>> {
+        let choice = (self.ports.len() / CHOICE).max(self.ports.len().min(LEAST_PORTS));
+        if choice == 0 {
+            return Ok(None);
+        }
+        let chosen = usize::from(u16::from_le_bytes(random::bytes()?)) % choice;
+        self.ports.swap(0, chosen);
+        self.ports.rotate_left(1);
+        Ok(self.ports.back().map(Arc::clone))
+    }
+
+    /// Takes out this one, which is one of the last.
+    fn take_out(&mut self, port: &Arc<Port>) {
+        if let Some(at) = self.ports.iter().rposition(|one| Arc::ptr_eq(one, port)) {
+            self.ports.remove(at);
+        }
+        port.retire();
+    }
 }
 
 impl DatagramPool {
-    /// No sockets yet.
-    pub fn new(watch: Arc<dyn Watch>) -> Self {
-        Self { open: Mutex::default(), watch }
+    /// No sockets yet. There is such a pool for each of so many workers.
+    pub fn new(watch: Arc<dyn Watch>, workers: usize) -> Self {
+        let most = PORTS.min(PORTS_OF_ALL / workers.max(1)).max(LEAST_PORTS);
+        Self { pool: Arc::new(Pool { open: Mutex::default(), most, watch }) }
     }
 
     /// Sends `message`, which begins with an id that cannot be guessed, and waits for a reply that
@@ -94,7 +119,7 @@ impl DatagramPool {
         accept: Accept<'_>,
     ) -> io::Result<()> {
         if let Network::Simulated(world) = network {
-            self.watch.leaves(false);
+            self.pool.watch.leaves(false);
             // Boxed, as all that is rare here: what waits for each query stays small.
             let wait = until.saturating_duration_since(Instant::now());
             let asking = simulated(&**world, to, message, wait, patience, into, accept);
@@ -102,8 +127,8 @@ impl DatagramPool {
         }
         let source = source.into();
         let ends = Ends { source: source.address, to, worker: current_worker() };
-        let (ticket, reused) = self.enter(ends, message, until)?;
-        self.watch.leaves(reused);
+        let (ticket, reused) = self.pool.enter(ends, message, until)?;
+        self.pool.watch.leaves(reused);
         source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
         loop {
             match ticket.next().await {
@@ -120,351 +145,122 @@ impl DatagramPool {
             }
         }
     }
+}
+
+impl Pool {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Puts a query on a socket; whether that carried others before.
-    fn enter(&self, ends: Ends, message: &[u8], deadline: Instant) -> io::Result<(Ticket, bool)> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Open { ports, filling } = &mut *open;
-        if let Some(port) = ports.get(*filling).filter(|port| port.ends == ends)
+    fn enter(
+        self: &Arc<Self>,
+        ends: Ends,
+        message: &[u8],
+        deadline: Instant,
+    ) -> io::Result<(Ticket, bool)> {
+        let mut open = self.open();
+        if let Some(port) = open.filling.as_ref().filter(|port| port.ends == ends)
             && let Some(ticket) = port.enter(message, deadline, Company::Needed)
         {
             return Ok((ticket, true));
         }
-        while ports.len() >= PORTS {
-            let [byte] = random::bytes()?;
-            let chosen = usize::from(byte) % ports.len();
-            let port = Some(&ports[chosen]).filter(|port| port.ends == ends);
-            if let Some(ticket) =
-                port.and_then(|port| port.enter(message, deadline, Company::Welcome))
-            {
-                *filling = chosen;
+        if open.ports.len() < self.most
+            && let Some(place) = Descriptor::take(open.ports.len())
+        {
+            match self.fresh(&mut open, place, ends, message, deadline) {
+                // The system has no more of them than there are.
+                Err(_) if !open.ports.is_empty() => {}
+                outcome => return outcome,
+            }
+        }
+        while let Some(port) = open.draw()? {
+            let fits = port.ends == ends;
+            let company = Company::Welcome;
+            if let Some(ticket) = fits.then(|| port.enter(message, deadline, company)).flatten() {
+                open.filling = Some(port);
                 return Ok((ticket, true));
             }
-            ports.swap_remove(chosen).retire();
+            // Another takes its place; if there can be none, it goes on.
+            let place = Descriptor::take(open.ports.len());
+            if let Some(place) = place
+                && let Ok(entered) = self.fresh(&mut open, place, ends, message, deadline)
+            {
+                open.take_out(&port);
+                return Ok(entered);
+            }
+            let company = Company::Crowd;
+            if let Some(ticket) = fits.then(|| port.enter(message, deadline, company)).flatten() {
+                open.filling = None;
+                return Ok((ticket, true));
+            }
+            open.take_out(&port);
         }
-        let port = Port::open(ends, &self.watch)?;
+        // The first of a pool always has a place.
+        let place = Descriptor::take(0).ok_or(io::ErrorKind::QuotaExceeded)?;
+        self.fresh(&mut open, place, ends, message, deadline)
+    }
+
+    /// Puts a query on a socket that is opened for it.
+    fn fresh(
+        self: &Arc<Self>,
+        open: &mut Open,
+        place: Descriptor,
+        ends: Ends,
+        message: &[u8],
+        deadline: Instant,
+    ) -> io::Result<(Ticket, bool)> {
+        let port = Port::open(ends, self, place)?;
         let ticket = port
             .enter(message, deadline, Company::Welcome)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        *filling = ports.len();
-        ports.push(port);
+        open.filling = Some(Arc::clone(&port));
+        open.ports.push_back(port);
         Ok((ticket, false))
+    }
+
+    /// A socket has ended. What is left of those that did goes when they are half of all.
+    pub(super) fn ended(&self) {
+        let mut open = self.open();
+        open.ended += 1;
+        if open.ended * 2 > open.ports.len() {
+            open.ended = 0;
+            open.filling = None;
+            open.ports.retain(|port| !port.is_retired());
+            open.ports.shrink_to_fit();
+        }
     }
 }
 
 impl Drop for DatagramPool {
     fn drop(&mut self) {
-        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let open = mem::take(&mut *self.pool.open());
         open.ports.iter().for_each(|port| port.retire());
     }
 }
 
-/// Whether a query must leave together with others.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Company {
-    Needed,
-    Welcome,
-}
+/// The place of one socket among all that the process has to upstreams.
+pub(super) struct Descriptor;
 
-/// One socket as queries see it.
-struct Port {
-    ends: Ends,
-    /// Its address and port on our side.
-    local: Option<SocketAddr>,
-    state: Mutex<State>,
-    watch: Arc<dyn Watch>,
-}
+/// How many there are.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-#[derive(Default)]
-struct State {
-    /// The ids of those who wait, and who they are, in the same order.
-    ids: Vec<u16>,
-    queries: Vec<Query>,
-    /// Messages to send.
-    out: Outbound,
-    carried: usize,
-    /// It gets no new queries, and ends after the last.
-    retired: bool,
-    /// When to look for queries whose time is up: never too late.
-    look_at: Option<Instant>,
-    /// Wakes the task.
-    task: Option<Waker>,
-}
-
-/// One who waits.
-struct Query {
-    deadline: Instant,
-    /// What came; nearly always one datagram.
-    first: Option<Vec<u8>>,
-    more: VecDeque<Vec<u8>>,
-    error: Option<io::Error>,
-    waker: Option<Waker>,
-}
-
-impl Query {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+impl Descriptor {
+    /// A place, if there is one for a pool that has so many already. The rest of what the process may
+    /// open is for others: listeners, clients, connections to upstreams, files.
+    fn take(had: usize) -> Option<Self> {
+        static MOST: OnceLock<usize> = OnceLock::new();
+        let most =
+            *MOST.get_or_init(|| sys::most_descriptors().map_or(ALL_PORTS, |files| files / 4));
+        let place = (OPEN.load(Ordering::Relaxed) < most.min(ALL_PORTS) || had < LEAST_PORTS)
+            .then_some(Self)?;
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Some(place)
     }
 }
 
-/// What the task of a socket has to do.
-enum Event<'a> {
-    /// There are messages to send.
-    Leave,
-    /// Something came, or went wrong.
-    Came(io::Result<AsyncFdReadyGuard<'a, UdpSocket>>),
-    /// It is time to look whose time is up.
-    Look,
-    /// All is done.
-    End,
-}
-
-impl State {
-    fn wake(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.wake();
-        }
-    }
-
-    fn find(&mut self, id: u16) -> Option<&mut Query> {
-        let at = self.ids.iter().position(|&known| known == id)?;
-        self.queries.get_mut(at)
-    }
-
-    /// All who wait are told.
-    fn fail(&mut self, error: &io::Error) {
-        self.retired = true;
-        for query in &mut self.queries {
-            let copy = match error.raw_os_error() {
-                Some(number) => io::Error::from_raw_os_error(number),
-                None => error.kind().into(),
-            };
-            query.error.get_or_insert(copy);
-            query.wake();
-        }
-    }
-}
-
-impl Port {
-    /// A fresh socket, and its task.
-    fn open(ends: Ends, watch: &Arc<dyn Watch>) -> io::Result<Arc<Self>> {
-        let socket = connected(ends.source, ends.to)?;
-        let port = Arc::new(Self {
-            ends,
-            local: socket.get_ref().local_addr().ok(),
-            state: Mutex::default(),
-            watch: Arc::clone(watch),
-        });
-        tokio::spawn(Arc::clone(&port).run(socket));
-        Ok(port)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a query on, if there is room for it.
-    fn enter(self: &Arc<Self>, message: &[u8], deadline: Instant, with: Company) -> Option<Ticket> {
-        let id = u16::from_be_bytes(*message.first_chunk()?);
-        let mut state = self.state();
-        let leaving = (1..TOGETHER).contains(&state.out.len());
-        let fits = !state.retired && state.carried < CARRIES && !state.ids.contains(&id);
-        if !fits || with == Company::Needed && !leaving {
-            return None;
-        }
-        state.carried += 1;
-        state.ids.push(id);
-        state.queries.push(Query {
-            deadline,
-            first: None,
-            more: VecDeque::new(),
-            error: None,
-            waker: None,
-        });
-        state.out.push(message);
-        state.look_at = Some(state.look_at.map_or(deadline, |at| at.min(deadline)));
-        state.wake();
-        Some(Ticket { port: Arc::clone(self), id })
-    }
-
-    /// No more queries; it ends after those it has.
-    fn retire(&self) {
-        let mut state = self.state();
-        state.retired = true;
-        state.wake();
-    }
-
-    /// The task of the socket.
-    async fn run(self: Arc<Self>, socket: AsyncFd<UdpSocket>) {
-        let retires_at = Instant::now() + LIFE;
-        let mut alarm = pin!(sleep_until(retires_at));
-        let mut out = Outbound::default();
-        loop {
-            let mut ready = pin!(socket.ready(INTEREST));
-            let event = poll_fn(|context| {
-                {
-                    let mut state = self.state();
-                    if !state.out.is_done() {
-                        mem::swap(&mut state.out, &mut out);
-                        return Poll::Ready(Event::Leave);
-                    }
-                    if state.retired && state.ids.is_empty() {
-                        return Poll::Ready(Event::End);
-                    }
-                    let at = state.look_at.map_or(retires_at, |at| at.min(retires_at));
-                    if alarm.deadline() != at {
-                        alarm.as_mut().reset(at);
-                    }
-                    state.task = Some(context.waker().clone());
-                }
-                if let Poll::Ready(ready) = ready.as_mut().poll(context) {
-                    return Poll::Ready(Event::Came(ready));
-                }
-                alarm.as_mut().poll(context).map(|()| Event::Look)
-            })
-            .await;
-            let done = match event {
-                Event::Leave => send_all(&socket, &mut out).await,
-                Event::Came(Ok(ready)) => self.receive(ready),
-                Event::Came(Err(error)) => Err(error),
-                Event::Look => {
-                    self.look(retires_at);
-                    Ok(())
-                }
-                Event::End => return,
-            };
-            if let Err(error) = done {
-                self.state().fail(&error);
-            }
-        }
-    }
-
-    /// Gives what came to those who wait for it.
-    fn receive(&self, mut ready: AsyncFdReadyGuard<'_, UdpSocket>) -> io::Result<()> {
-        INBOUND.with_borrow_mut(|inbound| match inbound.receive(ready.get_inner().as_fd()) {
-            Ok(more) => {
-                if !more {
-                    ready.clear_ready();
-                }
-                inbound.datagrams().for_each(|datagram| self.deliver(datagram));
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready.clear_ready();
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(error),
-        })
-    }
-
-    fn deliver(&self, datagram: &[u8]) {
-        let id = datagram.first_chunk().map(|&id| u16::from_be_bytes(id));
-        let mut state = self.state();
-        match id.and_then(|id| state.find(id)) {
-            Some(query) if query.first.is_none() => {
-                query.first = Some(datagram.to_vec());
-                query.wake();
-            }
-            Some(query) if query.more.len() < INBOX => query.more.push_back(datagram.to_vec()),
-            _ => self.watch.stray(),
-        }
-    }
-
-    /// Tells those whose time is up, and retires when its own is.
-    fn look(&self, retires_at: Instant) {
-        let now = Instant::now();
-        let mut state = self.state();
-        state.retired |= retires_at <= now;
-        for query in state.queries.iter_mut().filter(|query| query.deadline <= now) {
-            query.error.get_or_insert_with(late);
-            query.wake();
-        }
-        let left = state.queries.iter().map(|query| query.deadline).filter(|&at| at > now);
-        state.look_at = left.min();
-    }
-}
-
-/// Sends all of `out`.
-async fn send_all(socket: &AsyncFd<UdpSocket>, out: &mut Outbound) -> io::Result<()> {
-    while !out.is_done() {
-        let Err(error) = out.send(socket.get_ref().as_fd()) else { continue };
-        let again = match error.kind() {
-            io::ErrorKind::Interrupted => true,
-            io::ErrorKind::WouldBlock => {
-                writable(socket.get_ref(), Instant::now() + PATIENCE).await
-            }
-            _ => false,
-        };
-        if !again {
-            out.clear();
-            return Err(error);
-        }
-    }
-    out.clear();
-    Ok(())
-}
-
-/// A query's place on a socket.
-struct Ticket {
-    port: Arc<Port>,
-    id: u16,
-}
-
-impl Ticket {
-    /// The next datagram with this query's id.
-    async fn next(&self) -> io::Result<Vec<u8>> {
-        poll_fn(|context| {
-            let mut state = self.port.state();
-            // It is there until the ticket is dropped.
-            let Some(query) = state.find(self.id) else { return Poll::Ready(Err(late())) };
-            if let Some(datagram) = query.first.take() {
-                query.first = query.more.pop_front();
-                return Poll::Ready(Ok(datagram));
-            }
-            if let Some(error) = query.error.take() {
-                return Poll::Ready(Err(error));
-            }
-            match &mut query.waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                none => *none = Some(context.waker().clone()),
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-impl Ticket {
-    /// Its time was up, and is not; `again` is sent.
-    fn wait_until(&self, deadline: Instant, again: Option<&[u8]>) {
-        let mut state = self.port.state();
-        let Some(query) = state.find(self.id) else { return };
-        query.deadline = deadline;
-        let sooner = state.look_at.is_none_or(|at| deadline < at);
-        if sooner {
-            state.look_at = Some(deadline);
-        }
-        if let Some(message) = again {
-            state.out.push(message);
-        }
-        if sooner || again.is_some() {
-            state.wake();
-        }
-    }
-}
-
-impl Drop for Ticket {
+impl Drop for Descriptor {
     fn drop(&mut self) {
-        let mut state = self.port.state();
-        if let Some(at) = state.ids.iter().position(|&id| id == self.id) {
-            state.ids.swap_remove(at);
-            state.queries.swap_remove(at);
-        }
-        if state.retired && state.ids.is_empty() {
-            state.wake();
-        }
+        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -10,6 +10,7 @@ mod h3;
 mod http2;
 mod https;
 mod pool;
+mod port;
 mod quic;
 mod redis;
 pub mod resp;

@@ -23,6 +23,7 @@ use wire::{Failure, Query, Rcode, Reply};
 
 use super::exchange::{Taken, take};
 use super::message::Question;
+use super::own::OwnData;
 use super::policy::{MAX_UPSTREAMS, Turns};
 pub use config::GrpcConfig;
 use upstream::Upstream;
@@ -39,6 +40,7 @@ pub struct GrpcGroup {
     upstreams: Box<[Arc<Upstream>]>,
     policy: Turns,
     network: Arc<Network>,
+    own: OwnData,
 }
 
 /// A question on its way to one upstream.
@@ -66,6 +68,12 @@ impl GrpcGroup {
     /// # Errors
     /// Nobody answered.
     pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
+        self.ask_around(query, reply).await?;
+        self.own.settle(query, reply).await;
+        Ok(())
+    }
+
+    async fn ask_around(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
         let end = Instant::now() + BUDGET;
         let malformed = |_| Failure::rcode(Rcode::FORMERR);
         let mut question = Question::new(query, false).map_err(malformed)?;

@@ -9,6 +9,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::client::{Network, Place};
 use net::tls::{Client, Session};
 
+use super::super::own::OwnData;
 use super::super::policy::Turns;
 use super::super::secure;
 use super::super::target;
@@ -63,7 +64,8 @@ impl GrpcGroup {
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
         }
-        Ok(Self { upstreams: upstreams.into(), policy: Turns::new(config.policy, None), network })
+        let policy = Turns::new(config.policy, None);
+        Ok(Self { upstreams: upstreams.into(), policy, network, own: OwnData::new(setup) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Puts the answer of one reply behind that of another.
+//! Puts what one reply says behind what another does.
 
 use super::Reply;
 use crate::name::{self, NameBuf};
@@ -9,13 +9,22 @@ impl Reply {
     /// Adds the answer section of `from`, unless that failed. Ends where a chain of aliases has come
     /// back to where it was: each record is sent once (RFC 2181 section 5).
     pub fn append_answer(&mut self, from: &Self) {
+        self.append(from, Section::Answer);
+    }
+
+    /// Adds the authority section of `from`, unless that failed.
+    pub fn append_authority(&mut self, from: &Self) {
+        self.append(from, Section::Authority);
+    }
+
+    fn append(&mut self, from: &Self, section: Section) {
         if from.failure().is_some() {
             return;
         }
         let mut owner = NameBuf::new();
         let mut expanded = Vec::new();
         let records = from.records().map_while(Result::ok);
-        for record in records.take_while(|record| record.section == Section::Answer) {
+        for record in records.filter(|record| record.section == section) {
             expanded.clear();
             let message = from.bytes();
             let whole =
@@ -25,7 +34,7 @@ impl Reply {
                     return;
                 }
                 let (rtype, class) = (record.rtype, record.class);
-                self.push(Section::Answer, owner.as_wire(), rtype, class, record.ttl, &expanded);
+                self.push(section, owner.as_wire(), rtype, class, record.ttl, &expanded);
             }
         }
     }

@@ -5,6 +5,8 @@
 //! One question has one answer here, so nothing is taken over into other answers anyway: this is for
 //! those who look at the whole reply, a client's cache among them.
 //!
+//! - Any section: records of the class asked for (every class if that is ANY). A TTL with the highest
+//!   bit set is zero (RFC 2181 section 8).
 //! - Answer: records of the name asked for, and of the names that aliases lead to from there.
 //! - Authority: records at or above such a name, and proofs of the zones that these, or signatures,
 //!   speak of.
@@ -14,7 +16,7 @@
 use super::Reply;
 use crate::name::{self, MAX_NAME, NameBuf};
 use crate::record::{Record, Section};
-use crate::{HEADER, Rtype, hash, rdata};
+use crate::{Class, HEADER, Rtype, hash, rdata};
 
 /// Aliases that are looked at; an answer with more is cut.
 const ALIASES: usize = 64;
@@ -32,6 +34,11 @@ impl Reply {
     pub fn keep_what_belongs(&mut self) -> usize {
         if self.is_plain() {
             return 0;
+        }
+        // RFC 2181 section 8: "Implementations should treat TTL values received with the most
+        // significant bit set as if the entire value received was zero."
+        if self.records().any(|record| record.is_ok_and(|one| is_negative(one.ttl))) {
+            self.edit_ttls(|_, ttl| if is_negative(ttl) { 0 } else { ttl });
         }
         let mut look = Look::new(self);
         look.answers();
@@ -57,16 +64,28 @@ impl Reply {
     }
 
     /// Whether there is nothing but answers whose owner points to the question, and authorities
-    /// whose owner points to it or to an end of it.
+    /// whose owner points to it or to an end of it, all of the class asked for and with a sound TTL.
     #[inline]
     fn is_plain(&self) -> bool {
+        let class = self.class();
         self.counts[2] == 0
             && self.records().all(|record| {
-                record.is_ok_and(|one| match one.section {
-                    Section::Answer => one.is_of_question(),
-                    _ => one.owner_pointer().is_some_and(|at| self.is_end_of_question(at)),
+                record.is_ok_and(|one| {
+                    one.class == class
+                        && !is_negative(one.ttl)
+                        && match one.section {
+                            Section::Answer => one.is_of_question(),
+                            _ => one.owner_pointer().is_some_and(|at| self.is_end_of_question(at)),
+                        }
                 })
             })
+    }
+
+    /// The class asked for.
+    #[inline]
+    fn class(&self) -> Class {
+        let question = self.buf[..self.question_end].last_chunk();
+        Class(question.map_or(0, |&class| u16::from_be_bytes(class)))
     }
 
     /// Whether a label of the question's name begins there, or its root.
@@ -77,6 +96,11 @@ impl Reply {
         }
         here == at && at < self.question_end - 4
     }
+}
+
+/// Whether its highest bit is set: a number of seconds has 31 bits.
+const fn is_negative(ttl: u32) -> bool {
+    ttl >> 31 == 1
 }
 
 /// One bit for each record.
@@ -131,10 +155,13 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The records of a section, numbered over all sections.
+    /// The records of a section that are of the class asked for, numbered over all sections.
     fn records(&self, section: Section) -> impl Iterator<Item = (usize, Record<'a>)> + use<'a> {
         let all = self.reply.records().map_while(Result::ok).enumerate();
-        all.filter(move |(_, record)| record.section == section)
+        let class = self.reply.class();
+        all.filter(move |(_, record)| {
+            record.section == section && (record.class == class || class == Class::ANY)
+        })
     }
 
     fn answers(&mut self) {
@@ -280,7 +307,7 @@ impl<'a> Look<'a> {
 }
 
 /// Where the alias `record` of `owner` leads from `name`.
-fn leads_to(name: &NameBuf, owner: &NameBuf, record: &Record<'_>) -> Option<NameBuf> {
+pub(super) fn leads_to(name: &NameBuf, owner: &NameBuf, record: &Record<'_>) -> Option<NameBuf> {
     let (name, owner) = (name.as_wire(), owner.as_wire());
     let mut target = NameBuf::new();
     let front = match record.rtype {
