@@ -22,10 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
         }
         Ok(())
     });
-    let (Ok(()), Ok(zone)) = (read, builder.finish()) else { return };
+    let (Ok(_), Ok(zone)) = (read, builder.finish()) else { return };
     for record in records {
         for owner in [record.owner.as_wire(), &[b"\x01x", record.owner.as_wire()].concat()] {
-            for qtype in [record.rtype, Rtype::A, Rtype::DS] {
+            for qtype in [record.rtype, Rtype::A, Rtype::DS, Rtype::ANY] {
                 ask(&zone, owner, qtype);
             }
         }

@@ -41,6 +41,8 @@ pub(super) struct Loaded {
     pub(super) stamps: Vec<(PathBuf, Stamp)>,
     /// Records that are not part of the zone: the first few, in words.
     pub(super) left_out: Vec<String>,
+    /// What was read, but not as it was written.
+    pub(super) warnings: Vec<ZoneError>,
 }
 
 /// Why there is no zone.
@@ -64,7 +66,7 @@ pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
     let includes = Files::new(path, &shown);
     let mut builder = Builder::new(origin, stamp.size);
     let mut left_out = Vec::new();
-    master::read(&mut source, &options, &includes, &mut |record| {
+    let warnings = master::read(&mut source, &options, &includes, &mut |record| {
         // CoreDNS takes what lies outside the zone without a word and never answers with it.
         if let Err(why) = builder.add(record)
             && left_out.len() < MAX_NAMED
@@ -77,7 +79,7 @@ pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
     let zone = builder.finish().map_err(Problem::Zone)?;
     let mut stamps = vec![(path.to_owned(), stamp)];
     stamps.append(&mut includes.opened.into_inner());
-    Ok(Loaded { zone, stamps, left_out })
+    Ok(Loaded { zone, stamps, left_out, warnings })
 }
 
 /// The serial of the first SOA record in the file; nothing behind it is read.

@@ -46,13 +46,15 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     setup.owns(config.files.iter().flat_map(|file| &file.origins));
     let mut errors = Diagnostics::default();
+    let mut warnings = Diagnostics::default();
     let mut all: Vec<Arc<Source>> = Vec::new();
     let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();
     for file in config.files {
         let path = setup.path(file.path);
         let mut missing = None;
         for origin in file.origins {
-            let source = match open(setup, &path, &origin, file.watch, file.path.span) {
+            let opened = open(setup, &path, &origin, file.watch, file.path.span, &mut warnings);
+            let source = match opened {
                 Ok((source, problem)) => {
                     missing = problem.or(missing);
                     source
@@ -89,6 +91,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() {
         return Err(errors);
     }
+    setup.requests.warnings.extend(warnings);
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let looks = setup.looks(sources.iter().map(|source| source.path()));
@@ -108,13 +111,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 /// The zone, loaded: the one that served before if its files did not change. Beside it what is
-/// wrong with a file that may come later.
+/// wrong with a file that may come later. `warnings` gets what is not read as it is written.
 fn open(
     setup: &Setup<'_>,
     path: &Path,
     origin: &Name,
     watch: Watch,
     span: Span,
+    warnings: &mut Diagnostics,
 ) -> Result<(Arc<Source>, Option<String>), Diagnostics> {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
@@ -134,7 +138,21 @@ fn open(
     let shown = path.display();
     let mut missing = None;
     match source.load() {
-        Ok(_) => {}
+        Ok((_, found)) => {
+            for warning in found {
+                let message = warning.to_string();
+                // One file may be read for many zones.
+                if !warnings.iter().any(|known| known.message == message) {
+                    let shown = Diagnostic::warning(span, message)
+                        .label("this file is served all the same")
+                        .note(format!("the line: {}", warning.excerpt.trim_end()));
+                    warnings.push(match warning.help {
+                        Some(help) => shown.help(help),
+                        None => shown,
+                    });
+                }
+            }
+        }
         Err(Problem::Open(error)) => {
             let why = load::words(&error);
             if watch.every.is_zero() {

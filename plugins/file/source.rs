@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use chain::watch::Looks;
 use wire::{Name, Query};
+use zone::master::ZoneError;
 use zone::{Whereabouts, Zone};
 
 use super::config::Watch;
@@ -92,9 +93,10 @@ impl Source {
         self.zone.load().is_some()
     }
 
-    /// Reads the file. What served before goes on if that fails.
-    pub(super) fn load(&self) -> Result<u32, Problem> {
-        let Loaded { zone, stamps, left_out } = load::load(&self.path, &self.origin)?;
+    /// Reads the file; returns the serial, and what was not read as it is written. What served before
+    /// goes on if that fails.
+    pub(super) fn load(&self) -> Result<(u32, Vec<ZoneError>), Problem> {
+        let Loaded { zone, stamps, left_out, warnings } = load::load(&self.path, &self.origin)?;
         for why in left_out {
             chain::warning!("plugin/file: {}: {why}; left out", self.path.display());
         }
@@ -103,7 +105,7 @@ impl Source {
         let zone = Arc::new(zone);
         self.whereabouts.set(&zone);
         self.zone.store(Some(zone));
-        Ok(serial)
+        Ok((serial, warnings))
     }
 
     /// Looks whether there is a new version and loads it. Reads files: never on a worker.
@@ -121,7 +123,10 @@ impl Source {
         }
         let zone = self.origin.to_string();
         match self.load() {
-            Ok(serial) => {
+            Ok((serial, warnings)) => {
+                for warning in warnings {
+                    chain::warning!("plugin/file: {warning}");
+                }
                 let path = self.path.display().to_string();
                 chain::info!(
                     "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} \

@@ -23,9 +23,6 @@ pub(super) struct Text {
 
 const OPTION: &str = "fallthrough";
 
-/// The most bytes that a string holds (RFC 1035 section 3.3).
-const MAX_STRING: usize = 255;
-
 /// The configuration of a block whose zones are `default`, and what is wrong with it so far: the
 /// records are not read yet.
 pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnostics) {
@@ -99,14 +96,13 @@ impl Text {
     fn push(&mut self, line: &Directive) {
         let mut words = Vec::with_capacity(1 + line.args.len());
         let mut column = 1;
-        let is_text = is_text(line);
         for token in std::iter::once(&line.name).chain(&line.args) {
             if !words.is_empty() {
                 self.text.push(' ');
             }
             words.push((column, token.span));
             let start = self.text.len();
-            push_word(token, is_text, &mut self.text);
+            push_word(token, &mut self.text);
             column += self.text[start..].chars().count() + 1;
         }
         self.text.push('\n');
@@ -114,31 +110,15 @@ impl Text {
     }
 }
 
-/// Whether the line is a record of strings, from what stands behind its owner: TTL and class may
-/// come before the type.
-fn is_text(line: &Directive) -> bool {
-    let mut words = line.args.iter().take(3).map(Token::as_str);
-    words.any(|word| word.eq_ignore_ascii_case("TXT") || word.eq_ignore_ascii_case("SPF"))
-}
-
-/// A word as it stands in a master file: the Corefile has taken the quotes off. In a record of
-/// strings a long one becomes several, as in CoreDNS's plugin: keys for mail are longer than a
-/// string may be.
-fn push_word(token: &Token, is_text: bool, text: &mut String) {
+/// A word as it stands in a master file: the Corefile has taken the quotes off.
+fn push_word(token: &Token, text: &mut String) {
     // The mark of RFC 3597, which must not be a string, is a comment in a Corefile without quotes.
     let quoted = token.quoted && token.as_str() != "\\#";
     let quote = if quoted { "\"" } else { "" };
     text.push_str(quote);
-    let mut bytes = 0;
     let mut rest = token.as_str();
     while let Some(letter) = rest.chars().next() {
         let (piece, after) = rest.split_at(escape_len(rest).unwrap_or_else(|| letter.len_utf8()));
-        let size = if piece.starts_with('\\') { 1 } else { piece.len() };
-        if is_text && bytes + size > MAX_STRING {
-            text.extend([quote, " ", quote]);
-            bytes = 0;
-        }
-        bytes += size;
         match letter {
             '"' if quoted => text.push_str("\\\""),
             // One line of the Corefile stays one line.
@@ -194,20 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn long_strings_are_cut_between_letters() {
-        let word = |text: &str, quoted, is_text| {
+    fn escapes_stay_what_they_are() {
+        let word = |text: &str, quoted| {
             let mut out = String::new();
-            push_word(&token(text, 0, quoted), is_text, &mut out);
+            push_word(&token(text, 0, quoted), &mut out);
             out
         };
-        let (long, most) = ("x".repeat(256), "x".repeat(255));
-        assert_eq!(word(&most, true, true), format!("\"{most}\""));
-        assert_eq!(word(&long, true, true), format!("\"{most}\" \"x\""));
-        assert_eq!(word(&long, false, true), format!("{most} x"));
-        assert_eq!(word(&long, true, false), format!("\"{long}\""));
-        let escaped = format!("{}\\059\\;é", "x".repeat(253));
-        assert_eq!(word(&escaped, true, true), format!("\"{}\\059\\;\" \"é\"", "x".repeat(253)));
-        assert_eq!(word("a\\\\", true, true), "\"a\\\\\"");
-        assert_eq!(word("\\#", true, true), "\\#");
+        assert_eq!(word("a\\059\\;é", true), "\"a\\059\\;é\"");
+        assert_eq!(word("a\\\"b\"", true), "\"a\\\"b\\\"\"");
+        assert_eq!(word("a\\\\", true), "\"a\\\\\"");
+        assert_eq!(word("\\#", true), "\\#");
     }
 }

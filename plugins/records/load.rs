@@ -26,24 +26,30 @@ pub(super) struct Entry {
     pub(super) has_apex: bool,
 }
 
-/// The zones, longest first.
+/// The zones, longest first; `warnings` gets what is not read as it is written.
 ///
 /// # Errors
 /// Everything that is wrong with the records, each at its word; `directive` is the place of the
 /// rest.
-pub(super) fn load(config: &Config, directive: Span) -> Result<Box<[Entry]>, Diagnostics> {
+pub(super) fn load(
+    config: &Config,
+    directive: Span,
+    warnings: &mut Diagnostics,
+) -> Result<Box<[Entry]>, Diagnostics> {
     let mut entries = Vec::with_capacity(config.zones.len());
     let mut errors = Diagnostics::default();
     for origin in &config.zones {
-        match one(config, origin, directive) {
-            Ok(entry) => entries.push(entry),
-            Err(found) => {
-                for new in found {
-                    // The same line may be wrong in many zones.
-                    if !has(&errors, &new) {
-                        errors.push(new);
-                    }
-                }
+        let (found, all) = match one(config, origin, directive) {
+            Ok((entry, found)) => {
+                entries.push(entry);
+                (found, &mut *warnings)
+            }
+            Err(found) => (found, &mut errors),
+        };
+        for new in found {
+            // The same line may be wrong in many zones.
+            if !has(all, &new) {
+                all.push(new);
             }
         }
     }
@@ -59,7 +65,12 @@ fn has(told: &Diagnostics, new: &Diagnostic) -> bool {
     told.iter().any(|old| old.span == new.span && old.message == new.message)
 }
 
-fn one(config: &Config, origin: &Name, directive: Span) -> Result<Entry, Vec<Diagnostic>> {
+/// One zone, and what is not read as it is written.
+fn one(
+    config: &Config,
+    origin: &Name,
+    directive: Span,
+) -> Result<(Entry, Vec<Diagnostic>), Vec<Diagnostic>> {
     let text = &config.text;
     let mut builder = Builder::new(origin, text.as_str().len() as u64);
     let (mut has_apex, mut has_soa) = (false, false);
@@ -79,9 +90,10 @@ fn one(config: &Config, origin: &Name, directive: Span) -> Result<Entry, Vec<Dia
         }
         builder.add(record)
     });
-    if let Err(wrong) = read {
-        return Err(wrong.into_iter().map(|error| show(error, text, directive)).collect());
-    }
+    let read = read.map_err(|wrong| {
+        wrong.into_iter().map(|error| show(error, text, directive)).collect::<Vec<_>>()
+    })?;
+    let warnings = read.into_iter().map(|warning| warn(warning, text, directive)).collect();
     if !has_soa {
         let rdata = soa(origin);
         let (class, ttl) = (Class::IN, NEGATIVE_TTL);
@@ -93,7 +105,8 @@ fn one(config: &Config, origin: &Name, directive: Span) -> Result<Entry, Vec<Dia
         wrong.into_iter().map(|why| unfit(why, text, origin, directive)).collect::<Vec<_>>()
     })?;
     let wire = origin.as_wire();
-    Ok(Entry { hash: hash::name(wire), labels: name::label_count(wire), zone, has_apex })
+    let entry = Entry { hash: hash::name(wire), labels: name::label_count(wire), zone, has_apex };
+    Ok((entry, warnings))
 }
 
 /// A record outside of one zone may be for another.
@@ -115,6 +128,16 @@ fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     shown.help(error.help.unwrap_or_else(|| {
         "write the record as in a master file, such as `www 3600 IN A 192.0.2.1`".to_owned()
     }))
+}
+
+/// What is read, but not as it is written, at the word in the Corefile.
+fn warn(warning: ZoneError, text: &Text, directive: Span) -> Diagnostic {
+    let place = text.place(warning.line, warning.column).unwrap_or(directive);
+    let shown = Diagnostic::warning(place, warning.message).label("this is served all the same");
+    match warning.help {
+        Some(help) => shown.help(help),
+        None => shown,
+    }
 }
 
 /// Records that do not go together: told at the first that has the name which the words start with.

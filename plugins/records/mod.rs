@@ -28,14 +28,15 @@ const MAX_DEPTH: u8 = 8;
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
         let (config, mut found) = config::parse(directive, &setup.zones());
-        let zones = match load::load(&config, directive.span) {
+        let mut warnings = Diagnostics::default();
+        let zones = match load::load(&config, directive.span, &mut warnings) {
             Ok(zones) if !found.has_errors() => zones,
             loaded => {
                 found.extend(loaded.err().into_iter().flatten());
                 return Err(found);
             }
         };
-        setup.requests.warnings.extend(found);
+        setup.requests.warnings.extend(found.into_iter().chain(warnings));
         setup.warn_outside(&directive.args);
         for option in directive.options().iter().filter(|line| config::is_option(line)) {
             setup.warn_outside(&option.args);

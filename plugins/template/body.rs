@@ -13,6 +13,7 @@ pub(super) struct Body {
     /// The text as Go writes it down: a label of the metrics.
     pub(super) source: String,
     made: Made,
+    adapted: Option<String>,
 }
 
 enum Made {
@@ -34,16 +35,23 @@ impl Body {
     pub(super) fn new(text: &str, section: Section) -> Result<Self, Error> {
         let program = Program::parse(text)?;
         let source = program.source();
+        let mut adapted = None;
         let made = match program.literal() {
             Some(text) => {
                 let mut record = None;
                 let read = first_record(text, &mut |found| record = Some(OwnedRecord::from(found)));
-                let missing = || read.err().unwrap_or_default();
-                Made::Once(record.ok_or_else(missing))
+                let why = match read {
+                    Ok(what) => {
+                        adapted = what;
+                        String::new()
+                    }
+                    Err(why) => why,
+                };
+                Made::Once(record.ok_or(why))
             }
             None => Made::ForEach(program),
         };
-        Ok(Self { section, source, made })
+        Ok(Self { section, source, made, adapted })
     }
 
     /// Why the text can never be a record.
@@ -52,6 +60,11 @@ impl Body {
             Made::Once(Err(why)) => Some(why),
             _ => None,
         }
+    }
+
+    /// What of a text that no query changes is not read as it is written.
+    pub(super) fn adapted(&self) -> Option<&str> {
+        self.adapted.as_deref()
     }
 
     /// Fields that the data has not, with their places.

@@ -260,6 +260,13 @@ fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<B
                 .help("write it as in a zone file: `name 60 IN A 192.0.2.1`"),
         );
     }
+    if let Some(what) = body.adapted() {
+        warnings.push(
+            Diagnostic::warning(token.span, what)
+                .label("the record is served all the same")
+                .help("write several strings: `\\\"…\\\" \\\"…\\\"`"),
+        );
+    }
     for (name, at) in body.unknown_fields() {
         let warning = Diagnostic::warning(place(token, at), format!("there is no field `.{name}`"))
             .label("queries that match get SERVFAIL");
@@ -285,11 +292,12 @@ fn place(token: &Token, at: usize) -> Span {
     Span { start, end: start + len, ..span }
 }
 
-/// The first record of a text, as a zone file would have it. Errors: there is none.
+/// The first record of a text, as a zone file would have it; returns what is not read as it is
+/// written. Errors: there is no record.
 pub(super) fn first_record(
     text: &str,
     take: &mut dyn FnMut(zone::RecordRef<'_>),
-) -> Result<(), String> {
+) -> Result<Option<String>, String> {
     let root = Name::root();
     let mut options = master::Options::new(&root);
     options.default_ttl = Some(master::FALLBACK_TTL);
@@ -303,11 +311,12 @@ pub(super) fn first_record(
         Ok(())
     });
     match read {
-        _ if any => Ok(()),
+        Ok(warnings) if any => Ok(warnings.into_iter().next().map(|warning| warning.message)),
+        _ if any => Ok(None),
         Err(errors) => {
             let first = errors.into_iter().next();
             Err(first.map_or_else(String::new, |error| error.message))
         }
-        Ok(()) => Err("there is no record".to_owned()),
+        Ok(_) => Err("there is no record".to_owned()),
     }
 }

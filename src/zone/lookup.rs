@@ -3,8 +3,9 @@
 //! [`Zone::answer`] looks the name up ([`Zone::find`]), and then one step for each thing that can
 //! be found writes what belongs into the reply. An alias leads back to the start with its target.
 //!
-//! A choice where servers differ: ANY is a type that no name has, as in CoreDNS (`any` answers it in
-//! the way of RFC 8482).
+//! Choices where servers differ: ANY is answered with all sets of the name, as named does; knotd and
+//! nsd pick one set (RFC 8482 section 4.1). The plugin `any` is for those who want less. Other meta
+//! types are types that no name has.
 
 use wire::name::NameBuf;
 use wire::{Class, Query, Rcode, Reply, Rtype, Section};
@@ -125,6 +126,8 @@ impl Zone {
 struct Job<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
+    /// Whether the query asks for signatures and the zone is signed. Without them a DS or NSEC record
+    /// proves nothing, and is left out unless it is asked for.
     dnssec: bool,
     /// The DNAME nodes whose records were written last, and where those lie in the message.
     dnames: [(u64, usize); 4],
@@ -138,7 +141,7 @@ impl<'z, 'r> Job<'z, 'r> {
         Self {
             zone,
             qtype: query.qtype(),
-            dnssec: query.wants_dnssec(),
+            dnssec: query.wants_dnssec() && zone.signed,
             dnames: [(0, 0); 4],
             growing: 0,
             out: Writer::new(zone, query, reply),
@@ -149,7 +152,7 @@ impl<'z, 'r> Job<'z, 'r> {
 
     /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
     fn remember_expansion(&mut self, query: &Query) {
-        if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
+        if !self.dnssec || query.labels() < self.zone.apex_labels() {
             return;
         }
         let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
@@ -289,12 +292,16 @@ impl<'z, 'r> Job<'z, 'r> {
         let qtype = self.qtype;
         let Some(set) = node.sets().find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
         else {
-            return self.write_no_data(name, at);
+            return match qtype {
+                Rtype::ANY if !node.is_empty() => self.write_any(at, name.name().len(), place),
+                _ => self.write_no_data(name, at),
+            };
         };
         if set.rtype != qtype {
             // What may stand beside a CNAME is answered when asked for, the rest is at its target.
             return match node.find(qtype) {
                 Some(_) => self.write_positive(at, name.name().len(), place),
+                None if qtype == Rtype::ANY => self.write_any(at, name.name().len(), place),
                 None if stands_beside_alias(qtype) => self.write_no_data(name, at),
                 None => self.write_alias(at, name.name().len(), place),
             };
@@ -309,7 +316,9 @@ impl<'z, 'r> Job<'z, 'r> {
         let there = self.qtype == Rtype::DNAME && self.dnames.iter().any(|&(node, _)| node == at);
         let named = if there { None } else { self.write_answer(at, owner_len, place) };
         // Asked for the apex NS, the answer has them already.
-        if !(self.qtype == Rtype::NS && at == self.zone.apex_at) {
+        if self.qtype == Rtype::NS && at == self.zone.apex_at {
+            self.out.write_proofs();
+        } else {
             self.out.apex_ns(self.dnssec);
         }
         if let Some((set, place)) = named {
@@ -329,9 +338,7 @@ impl<'z, 'r> Job<'z, 'r> {
         let node = self.zone.node(at);
         let owner = Owner::At(place, owner_len);
         if self.qtype == Rtype::RRSIG {
-            for set in node.sets().filter(|set| set.rtype == Rtype::RRSIG) {
-                self.out.set(Section::Answer, set, owner);
-            }
+            self.write_sets(at, owner);
             return None;
         }
         if !self.dnssec {
@@ -346,6 +353,36 @@ impl<'z, 'r> Job<'z, 'r> {
             self.out.set(Section::Answer, signatures, owner);
         }
         written.filter(|_| names_hosts(set.rtype)).map(|place| (set, place))
+    }
+
+    /// ANY: every set of the name. RFC 4035 section 3.1 wants signatures and NSEC records among them,
+    /// whether or not the query has DO. A CNAME is not followed: RFC 1034 section 4.3.2 step 3a does
+    /// so only "if QTYPE doesn't match CNAME". Addresses of hosts that the records name stay out, for
+    /// the reply is large without them.
+    #[cold]
+    fn write_any(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
+        self.write_sets(at, Owner::At(place, owner_len));
+        if at == self.zone.apex_at {
+            self.out.write_proofs();
+        } else {
+            self.out.apex_ns(self.dnssec);
+        }
+        Next::Done(Outcome::Answered)
+    }
+
+    /// All sets of a node for ANY, those of signatures for RRSIG.
+    #[cold]
+    fn write_sets(&mut self, at: u64, owner: Owner<'_>) {
+        // A chain of redirections may end at a DNAME that is in the answer with its signature.
+        let there = self.dnames.iter().any(|&(node, _)| node == at);
+        let all = self.qtype == Rtype::ANY;
+        for set in self.zone.node(at).sets() {
+            let again = there
+                && (set.rtype == Rtype::DNAME || self.dnssec && set.covers() == Some(Rtype::DNAME));
+            if (all || set.rtype == Rtype::RRSIG) && !again {
+                self.out.set(Section::Answer, set, owner);
+            }
+        }
     }
 
     /// A CNAME: itself, then its target.
@@ -390,6 +427,10 @@ impl<'z, 'r> Job<'z, 'r> {
         let node = self.zone.node(at);
         let owner_len = name.name().len();
         if node.find(self.qtype).is_none() {
+            if self.qtype == Rtype::ANY && !node.is_empty() {
+                self.out.remember_expansion(name, encloser, self.dnssec);
+                return self.write_any(at, owner_len, place);
+            }
             if node.find(Rtype::CNAME).is_some() && !stands_beside_alias(self.qtype) {
                 self.out.remember_expansion(name, encloser, self.dnssec);
                 return self.write_alias(at, owner_len, place);
@@ -415,12 +456,12 @@ impl<'z, 'r> Job<'z, 'r> {
         let written = self.out.set(Section::Authority, set, owner);
         if self.dnssec {
             match node.find_signed(Rtype::DS) {
-                (Some(ds), signatures) => {
+                (Some(ds), Some(signatures)) => {
                     self.out.set(Section::Authority, ds, owner);
-                    if let Some(signatures) = signatures {
-                        self.out.set(Section::Authority, signatures, owner);
-                    }
+                    self.out.set(Section::Authority, signatures, owner);
                 }
+                // A DS record that nobody signed proves nothing.
+                (Some(_), None) => {}
                 (None, _) => self.out.prove_insecure(name, at, label),
             }
         }

@@ -13,6 +13,8 @@ use crate::signing::{Denial, ZONE};
 fn unsigned_zone() {
     let servers = Servers::start(Denial::Unsigned);
     agree(&servers, questions());
+    // Who asks for signatures gets no DS record either that none of them covers.
+    agree(&servers, questions().into_iter().map(Question::dnssec).collect());
     truncate(&servers);
 }
 
@@ -49,22 +51,23 @@ fn names() -> BTreeSet<String> {
     names
 }
 
-/// Each name for many types, and names below it for a few. ANY is left out: each server has a
-/// policy of its own, and so have we (RFC 8482).
+/// Each name for many types, meta types among them, and names below it for a few.
 pub(crate) fn questions() -> Vec<Question> {
     use RecordType::{
-        A, AAAA, CNAME, DNSKEY, DS, MX, NS, NSEC, NSEC3PARAM, RRSIG, SOA, SRV, TXT, Unknown,
+        A, AAAA, ANY, CNAME, DNSKEY, DS, KEY, MX, NS, NSEC, NSEC3, NSEC3PARAM, RRSIG, SOA, SRV,
+        TXT, Unknown,
     };
     const DNAME: u16 = 39;
+    const MAILB: u16 = 253;
     let types = [A, AAAA, MX, TXT, NS, SOA, CNAME, DS, SRV, NSEC, DNSKEY, NSEC3PARAM, RRSIG]
         .into_iter()
-        .chain([RecordType::from(DNAME), Unknown(65_280)]);
+        .chain([ANY, KEY, NSEC3, RecordType::from(DNAME), Unknown(MAILB), Unknown(65_280)]);
     let mut questions = Vec::new();
     for name in names() {
         questions.extend(types.clone().map(|rtype| Question::new(&name, rtype)));
         for below in ["nx.", "*.", "a.b.c.", "HOST."] {
             let below = format!("{below}{name}");
-            questions.extend([A, MX, CNAME, DS].map(|rtype| Question::new(&below, rtype)));
+            questions.extend([A, MX, CNAME, DS, NS, ANY].map(|rtype| Question::new(&below, rtype)));
         }
     }
     assert!(questions.len() > 2000);

@@ -1,5 +1,7 @@
 //! What several servers say to one question: what counts, and who is alone with it.
 
+use hickory_server::proto::rr::RecordType;
+
 use crate::ask::{Question, Record, Reply};
 
 pub(crate) const ORIGIN: &str = "example.org.";
@@ -62,6 +64,28 @@ pub(crate) fn vote(
     ours: &Reply,
     others: &[(&str, &Reply)],
 ) -> Result<(), String> {
+    if question.rtype != RecordType::ANY {
+        return vote_on_all(question, ours, others);
+    }
+    // RFC 8482 section 4.1: knotd and nsd pick one set of the name, named gives all of them. Ours
+    // are those of named, and what the others picked is among them. Behind a DNAME named looks no
+    // further, against RFC 6672 section 3.2, and has no vote.
+    let redirected = ours.answer.iter().any(|record| record.rtype == "DNAME");
+    let others = others.iter().filter(|(name, _)| *name != "named" || !redirected);
+    for &(name, other) in others.clone() {
+        let missing = other.answer.iter().any(|record| !ours.answer.contains(record));
+        if missing || (name == "named" && other.answer != ours.answer) {
+            return vote_on_all(question, ours, &[(name, other)]);
+        }
+    }
+    let alike = |other: &Reply| Reply { answer: ours.answer.clone(), ..other.clone() };
+    let others: Vec<_> = others.map(|(name, reply)| (*name, alike(reply))).collect();
+    let others: Vec<_> = others.iter().map(|(name, reply)| (*name, reply)).collect();
+    vote_on_all(question, ours, &others)
+}
+
+/// The vote on whole replies.
+fn vote_on_all(question: &Question, ours: &Reply, others: &[(&str, &Reply)]) -> Result<(), String> {
     let agree = |reply: &Reply| others.iter().filter(|(_, other)| *other == reply).count();
     let most = others.iter().map(|(_, reply)| agree(reply)).max().unwrap_or_default();
     let excepted = EXCEPTIONS.iter().any(|exception| {

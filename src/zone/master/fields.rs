@@ -8,7 +8,7 @@ use super::lexer::{Lexer, Token};
 use super::number;
 use super::schema::{self, Kind};
 use super::show;
-use super::words::{push_name, push_string, unescape};
+use super::words::{push_name, push_string, push_strings, unescape};
 
 /// The tokens of one record's RDATA, and what relative names are relative to.
 pub(super) struct Fields<'l, 'a> {
@@ -58,7 +58,7 @@ impl<'a> Fields<'_, 'a> {
                 out.extend_from_slice(&(value as u16).to_be_bytes());
                 Ok(())
             }
-            Kind::Strs => self.strings(what, out),
+            Kind::Strs => self.strings(what, true, out),
             _ => self.rare_field(kind, what, out),
         }
     }
@@ -127,9 +127,20 @@ impl<'a> Fields<'_, 'a> {
                 let token = self.word(what)?;
                 counted(token, Decoder::base32(), what, out)?;
             }
-            Kind::Type => {
+            Kind::Decimal => {
+                let token = self.token(what)?;
+                let start = out.len();
+                push_string(token, out)?;
+                if !number::is_decimal(&out[start + 1..]) {
+                    return bad(token, what, "a decimal number such as `-32.6882`");
+                }
+            }
+            Kind::Type | Kind::Covered => {
                 let token = self.word(what)?;
                 let rtype = type_named(token)?;
+                if kind == Kind::Covered && schema::is_meta(rtype) {
+                    return fault(token.at, format!("no zone has records of type `{rtype}`"));
+                }
                 out.extend_from_slice(&rtype.0.to_be_bytes());
             }
             Kind::Algorithm | Kind::Scheme => out.push(self.mnemonic(kind, what)? as u8),
@@ -149,7 +160,8 @@ impl<'a> Fields<'_, 'a> {
             Kind::V4 => self.ipv4(what, out)?,
             Kind::V6 => self.ipv6(what, out)?,
             Kind::Name => self.name(what, out)?,
-            Kind::Strs => self.strings(what, out)?,
+            Kind::Strs => self.strings(what, true, out)?,
+            Kind::Items => self.strings(what, false, out)?,
             Kind::U16 | Kind::Opaque => {
                 return fault(self.lexer.at, "this type's data is written as `\\# length hex`");
             }
@@ -211,10 +223,16 @@ impl<'a> Fields<'_, 'a> {
         push_name(token, self.origin, out)
     }
 
-    fn strings(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    fn strings(&mut self, what: &'static str, split: bool, out: &mut Vec<u8>) -> Parse<()> {
         let mut token = self.token(what)?;
         loop {
-            push_string(token, out)?;
+            if split {
+                if let Some(length) = push_strings(token, out)? {
+                    self.lexer.split.get_or_insert((token.at, length));
+                }
+            } else {
+                push_string(token, out)?;
+            }
             match self.lexer.next()? {
                 Some(next) => token = next,
                 None => return Ok(()),
@@ -298,23 +316,18 @@ impl<'a> Fields<'_, 'a> {
         bad(token, what, &format!("{count} pairs of hex digits with `-` between"))
     }
 
-    /// Four groups of up to four hex digits with `:` between (RFC 6742).
+    /// Four groups of four hex digits with `:` between (RFC 6742 sections 2.1.2 and 2.3.2).
     fn locator(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b':').all(|group| {
             groups += 1;
-            let mut padded = *b"0000";
-            let fits = (1..=4).contains(&group.len());
-            if fits {
-                padded[4 - group.len()..].copy_from_slice(group);
-            }
-            fits && Decoder::hex().push(&padded, out).is_ok()
+            group.len() == 4 && Decoder::hex().push(group, out).is_ok()
         });
         if fits && groups == 4 {
             return Ok(());
         }
-        bad(token, what, "four groups of hex digits such as `14:4fff:ff20:ee64`")
+        bad(token, what, "four groups of four hex digits such as `0014:4fff:ff20:ee64`")
     }
 
     fn is_generic(&mut self) -> Parse<bool> {

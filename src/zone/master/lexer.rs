@@ -90,6 +90,8 @@ pub(super) struct Lexer<'a> {
     pub(super) long: bool,
     /// Where the first quoted string that runs over the end of a line starts.
     pub(super) long_quote: Option<usize>,
+    /// Place and length of the first string that was split.
+    pub(super) split: Option<(usize, usize)>,
 }
 
 impl<'a> Lexer<'a> {
@@ -105,6 +107,7 @@ impl<'a> Lexer<'a> {
             starved: false,
             long: false,
             long_quote: None,
+            split: None,
         }
     }
 

@@ -34,6 +34,8 @@ pub const FALLBACK_TTL: u32 = 3600;
 pub const INCLUDE_DEPTH: u32 = 10;
 /// After how many errors reading stops.
 pub const MAX_ERRORS: usize = 20;
+/// How many warnings of one reading are kept.
+pub const MAX_WARNINGS: usize = 20;
 
 /// How to read a master file.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,9 @@ impl Includes for NoIncludes {
 /// Reads a master file and hands each record to `each`, whose refusal becomes an error at that
 /// record. Memory stays flat however long the file is.
 ///
+/// Returns warnings, [`MAX_WARNINGS`] at most: what was read, but not as it was written.
+///
+/// # Errors
 /// All errors up to [`MAX_ERRORS`] are collected; records that stand after an error are still
 /// handed over, so the caller must throw away what it built when this returns `Err`.
 pub fn read(
@@ -81,7 +86,7 @@ pub fn read(
     options: &Options<'_>,
     includes: &dyn Includes,
     each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
-) -> Result<(), Vec<ZoneError>> {
+) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
     reader::read(source, options, includes, reader::BUFFER, each)
 }
 
@@ -90,7 +95,7 @@ pub fn parse_text(
     text: &str,
     options: &Options<'_>,
     each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
-) -> Result<(), Vec<ZoneError>> {
+) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
     // Room for all of it, and for seeing that it ends.
     let buffer = (text.len() + 1).min(reader::BUFFER);
     reader::read(&mut text.as_bytes(), options, &NoIncludes, buffer, each)
@@ -153,7 +158,7 @@ pub fn record_from_line(
         Ok(())
     });
     let first = match result {
-        Ok(()) => None,
+        Ok(_) => None,
         Err(errors) => errors.into_iter().next(),
     };
     match (first, found) {

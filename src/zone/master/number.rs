@@ -17,6 +17,17 @@ pub(super) fn decimal(raw: &[u8], max: u64) -> Option<u64> {
     (value <= max).then_some(value)
 }
 
+/// Whether this is a number with or without a sign and a fraction (RFC 1712 section 3: "the real
+/// number … encoded as a printable string").
+pub(super) fn is_decimal(raw: &[u8]) -> bool {
+    let digits = raw.strip_prefix(b"-").or_else(|| raw.strip_prefix(b"+")).unwrap_or(raw);
+    let all = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    match memchr::memchr(b'.', digits) {
+        Some(dot) => all(&digits[..dot]) && all(&digits[dot + 1..]) && digits.len() > 1,
+        None => all(digits) && !digits.is_empty(),
+    }
+}
+
 /// Seconds, or a sum of units such as `1w2d3h4m5s`.
 pub(super) fn ttl(raw: &[u8]) -> Option<u32> {
     if let Some(seconds) = decimal(raw, u64::from(u32::MAX)) {

@@ -8,8 +8,8 @@ use super::error::{Fault, Parse, ZoneError, fault, fault_help, quote};
 use super::fields::Fields;
 use super::lexer::{Lexer, Token};
 use super::schema;
-use super::words::{push_name, unescape};
-use super::{FALLBACK_TTL, Includes, MAX_ERRORS, Options, generate, number};
+use super::words::{MAX_STRING, push_name, unescape};
+use super::{FALLBACK_TTL, Includes, MAX_ERRORS, MAX_WARNINGS, Options, generate, number};
 use crate::RecordRef;
 
 /// The buffer of a file.
@@ -29,11 +29,12 @@ pub(super) fn read(
     includes: &dyn Includes,
     buffer: usize,
     each: Each<'_>,
-) -> Result<(), Vec<ZoneError>> {
+) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
     let mut shared = Shared {
         includes,
         each,
         errors: Vec::new(),
+        warnings: Vec::new(),
         rdata: Vec::with_capacity(buffer.min(1 << 16)),
         deepest: options.include_depth,
     };
@@ -49,7 +50,7 @@ pub(super) fn read(
         include: None,
     };
     file(source, &mut state, &mut shared, buffer);
-    if shared.errors.is_empty() { Ok(()) } else { Err(shared.errors) }
+    if shared.errors.is_empty() { Ok(shared.warnings) } else { Err(shared.errors) }
 }
 
 /// What all files of one reading share.
@@ -57,6 +58,7 @@ struct Shared<'r> {
     includes: &'r dyn Includes,
     each: Each<'r>,
     errors: Vec<ZoneError>,
+    warnings: Vec<ZoneError>,
     rdata: Vec<u8>,
     deepest: u32,
 }
@@ -64,6 +66,30 @@ struct Shared<'r> {
 impl Shared<'_> {
     fn is_full(&self) -> bool {
         self.errors.len() >= MAX_ERRORS
+    }
+
+    /// Says that a string of the entry `here`, which starts at byte `start`, was split.
+    #[cold]
+    fn warn_of_split(
+        &mut self,
+        (at, length): (usize, usize),
+        file: &str,
+        here: &[u8],
+        start: usize,
+        line: u32,
+    ) {
+        if self.warnings.len() < MAX_WARNINGS {
+            let fault = Fault {
+                at,
+                message: format!(
+                    "this string has {length} bytes and is split: it may hold {MAX_STRING}"
+                )
+                .into(),
+                help: Some("write several strings: `\"…\" \"…\"`; readers join them".into()),
+            };
+            let at = at.saturating_sub(start);
+            self.warnings.push(ZoneError::locate(file, here, line, at, fault));
+        }
     }
 }
 
@@ -125,6 +151,9 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
                 hint_long_quote(&mut fault, lexer.long_quote, here, start, line);
                 let at = fault.at.saturating_sub(start);
                 shared.errors.push(ZoneError::locate(&state.file, here, line, at, *fault));
+            }
+            if let Some(split) = lexer.split {
+                shared.warn_of_split(split, &state.file, here, start, line);
             }
             line = line.saturating_add(if lexer.long { newlines(here) } else { 1 });
             start = lexer.at;
@@ -404,6 +433,9 @@ impl State {
                 }),
                 None => Ok(()),
             };
+            if let Some((_, length)) = inner.split {
+                lexer.split.get_or_insert((first.at, length));
+            }
             if let Err(inner) = made {
                 let made = String::from_utf8_lossy(&line).into_owned();
                 let help = format!("with {value} the line is `{made}`");

@@ -20,8 +20,13 @@ pub(super) enum Kind {
     Str,
     /// A `<character-string>` that may be missing.
     OptStr,
-    /// One or more `<character-string>`s.
+    /// One or more `<character-string>`s that readers join: RFC 7208 section 3.3 for SPF, RFC 6376
+    /// section 3.6.2.2 for keys of DKIM. A longer text is split.
     Strs,
+    /// One or more `<character-string>`s, each of them an item of its own; none is split.
+    Items,
+    /// A `<character-string>` that is a decimal number.
+    Decimal,
     /// One string without a length, to the end of the RDATA.
     Text,
     /// Letters and digits with a length in one byte (CAA).
@@ -38,6 +43,8 @@ pub(super) enum Kind {
     Base32,
     /// A type, by name.
     Type,
+    /// A type that a zone can have records of.
+    Covered,
     /// DNSSEC algorithm, a number or a name.
     Algorithm,
     /// Certificate type (RFC 4398), a number or a name.
@@ -81,7 +88,7 @@ const DIGEST: &[Field] = &[
     (Kind::Hex, "digest"),
 ];
 const SIGNATURE: &[Field] = &[
-    (Kind::Type, "type covered"),
+    (Kind::Covered, "type covered"),
     (Kind::Algorithm, "algorithm"),
     (Kind::U8, "labels"),
     (Kind::U32, "original TTL"),
@@ -123,13 +130,9 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
             (Kind::U16, "port"),
             (Kind::Name, "target"),
         ],
-        Rtype::TXT
-        | Rtype::SPF
-        | Rtype::AVC
-        | Rtype::NINFO
-        | Rtype::RESINFO
-        | Rtype::WALLET
-        | Rtype::CLA => &[(Kind::Strs, "text")],
+        Rtype::TXT | Rtype::SPF | Rtype::AVC | Rtype::NINFO => &[(Kind::Strs, "text")],
+        // Pairs of key and value (RFC 9606 section 3), a currency and an address, protocols.
+        Rtype::RESINFO | Rtype::WALLET | Rtype::CLA => &[(Kind::Items, "text")],
         Rtype::SOA => &[
             (Kind::Name, "primary server"),
             (Kind::Name, "mailbox"),
@@ -146,9 +149,11 @@ pub(super) fn of(rtype: Rtype) -> Option<&'static [Field]> {
         Rtype::X25 => &[(Kind::Str, "PSDN address")],
         Rtype::UINFO => &[(Kind::Str, "text")],
         Rtype::ISDN => &[(Kind::Str, "ISDN address"), (Kind::OptStr, "subaddress")],
-        Rtype::GPOS => {
-            &[(Kind::Str, "longitude"), (Kind::Str, "latitude"), (Kind::Str, "altitude")]
-        }
+        Rtype::GPOS => &[
+            (Kind::Decimal, "longitude"),
+            (Kind::Decimal, "latitude"),
+            (Kind::Decimal, "altitude"),
+        ],
         Rtype::NSAP => &[(Kind::Nsap, "address")],
         Rtype::WKS => &[(Kind::V4, "address"), (Kind::Wks, "protocol")],
         Rtype::PX => {

@@ -108,7 +108,10 @@ impl<'a> Wire<'a> {
             Kind::Str => quoted(self.counted()?, out),
             Kind::OptStr if self.0.is_empty() => {}
             Kind::OptStr => quoted(self.counted()?, out),
-            Kind::Strs => {
+            Kind::Decimal => {
+                quoted(Some(self.counted()?).filter(|text| number::is_decimal(text))?, out);
+            }
+            Kind::Strs | Kind::Items => {
                 quoted(self.counted()?, out);
                 while !self.0.is_empty() {
                     out.push(' ');
@@ -133,6 +136,9 @@ impl<'a> Wire<'a> {
             },
             Kind::Base32 => base::base32(Some(self.counted()?).filter(|b| !b.is_empty())?, out),
             Kind::Type => put(out, Rtype(self.u16()?)),
+            Kind::Covered => {
+                put(out, Some(Rtype(self.u16()?)).filter(|&rtype| !schema::is_meta(rtype))?);
+            }
             Kind::CertType => self.mnemonic(kind, out)?,
             Kind::Scheme => self.mnemonic(kind, out)?,
             Kind::Bitmap => self.bitmap(out)?,

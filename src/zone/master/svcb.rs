@@ -29,14 +29,15 @@ const NAMES: [&str; 9] = [
     "ohttp",
 ];
 
+/// The key of that name. RFC 9460 section 2.1 has small letters, digits and `-` in names.
 fn key_named(raw: &[u8]) -> Option<u16> {
-    if let Some(at) = NAMES.iter().position(|name| raw.eq_ignore_ascii_case(name.as_bytes())) {
+    if let Some(at) = NAMES.iter().position(|name| raw == name.as_bytes()) {
         return u16::try_from(at).ok();
     }
     let (head, digits) = raw.split_at_checked(3)?;
     let plain = digits == b"0" || !digits.starts_with(b"0");
     let number = number::decimal(digits, u64::from(u16::MAX))?;
-    (head.eq_ignore_ascii_case(b"key") && plain).then_some(number as u16)
+    (head == b"key" && plain).then_some(number as u16)
 }
 
 fn key_name(key: u16) -> String {
@@ -60,16 +61,18 @@ impl Fields<'_, '_> {
                 None => (token.raw, None),
             };
             let Some(key) = key_named(name) else {
-                return fault_help(
-                    token.at,
-                    format!("`{}` is not a parameter", quote(name)),
-                    format!("known are {}, and `keyN` for any number N", NAMES.join(", ")),
-                );
+                let small = name.to_ascii_lowercase();
+                let help = match key_named(&small) {
+                    Some(_) => format!("write it in small letters: `{}`", quote(&small)),
+                    None => format!("known are {}, and `keyN` for any number N", NAMES.join(", ")),
+                };
+                let message = format!("`{}` is not a parameter", quote(name));
+                return fault_help(token.at, message, help);
             };
             if found.iter().any(|(other, _)| *other == key) {
                 return fault(token.at, format!("the parameter `{}` stands twice", key_name(key)));
             }
-            let generic = name.len() >= 4 && name[..3].eq_ignore_ascii_case(b"key");
+            let generic = name.starts_with(b"key");
             let value = read_value(key, generic, value, token)?;
             if key == MANDATORY {
                 mandatory = Some(token);
@@ -127,7 +130,7 @@ fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> 
         IPV4HINT => "a list of IPv4 addresses",
         ECH => "base 64",
         IPV6HINT => "a list of IPv6 addresses",
-        _ => "a path such as `/dns-query{?dns}`",
+        _ => "a path with the variable `dns`, such as `/dns-query{?dns}`",
     };
     bad(token, &format!("parameter `{name}`"), expected)
 }
@@ -168,10 +171,29 @@ fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
         }
         _ => {
             out.extend_from_slice(text);
-            // Written as `key7`, a path may be empty; by its name it may not.
-            key != DOHPATH || !text.is_empty()
+            // Written as `key7`, a path may be anything; by its name it may not.
+            key != DOHPATH || has_dns_variable(text)
         }
     }
+}
+
+/// RFC 9461 section 5: the URI template "MUST contain a "dns" variable". An expression is an operator,
+/// which may be missing, and names with modifiers, between braces (RFC 6570 section 2).
+fn has_dns_variable(template: &[u8]) -> bool {
+    template.split(|&byte| byte == b'{').skip(1).any(|rest| {
+        let Some(end) = memchr::memchr(b'}', rest) else {
+            return false;
+        };
+        let inside = &rest[..end];
+        let names = match inside {
+            [b'+' | b'#' | b'.' | b'/' | b';' | b'?' | b'&', names @ ..] => names,
+            names => names,
+        };
+        names.split(|&byte| byte == b',').any(|name| {
+            let end = name.iter().position(|byte| matches!(byte, b':' | b'*'));
+            &name[..end.unwrap_or(name.len())] == b"dns"
+        })
+    })
 }
 
 /// A comma-separated list with its own level of escapes (RFC 9460 appendix A.1).
@@ -272,7 +294,7 @@ pub(super) fn text(wire: &[u8], out: &mut String) -> Option<()> {
         }
         last = Some(key);
         out.push(' ');
-        if key == DOHPATH && value.is_empty() {
+        if key == DOHPATH && !has_dns_variable(value) {
             out.push_str("key7");
         } else {
             out.push_str(&key_name(key));

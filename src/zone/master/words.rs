@@ -20,14 +20,35 @@ pub(super) fn push_string(token: Token<'_>, out: &mut Vec<u8>) -> Parse<()> {
     match u8::try_from(length) {
         Ok(count) => out[start] = count,
         Err(_) => {
-            return fault_help(
-                token.at,
-                format!("this string has {length} bytes; a string holds up to 255"),
-                "split it into several strings: `\"…\" \"…\"`",
-            );
+            let message = format!("this string has {length} bytes; it may hold {MAX_STRING}");
+            return fault(token.at, message);
         }
     }
     Ok(())
+}
+
+/// The most bytes of a `<character-string>` (RFC 1035 section 3.3).
+pub(super) const MAX_STRING: usize = 255;
+
+/// The same, but what is too long becomes several strings; returns the length of one that does.
+#[inline]
+pub(super) fn push_strings(token: Token<'_>, out: &mut Vec<u8>) -> Parse<Option<usize>> {
+    if token.raw.len() <= MAX_STRING {
+        return push_string(token, out).map(|()| None);
+    }
+    push_long_string(token, out)
+}
+
+#[cold]
+fn push_long_string(token: Token<'_>, out: &mut Vec<u8>) -> Parse<Option<usize>> {
+    let mut whole = Vec::with_capacity(token.raw.len());
+    unescape(token, token.raw, &mut whole)?;
+    for piece in whole.chunks(MAX_STRING) {
+        out.push(piece.len() as u8);
+        out.extend_from_slice(piece);
+    }
+    // With escapes the text is longer than the string that it stands for.
+    Ok(Some(whole.len()).filter(|&length| length > MAX_STRING))
 }
 
 /// Adds the bytes that `raw`, a part of `token`, stands for.

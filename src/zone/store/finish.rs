@@ -67,7 +67,8 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
     };
     let (soa, soa_signatures) = (place(soa), place(soa_signatures));
     let (ns, ns_signatures) = (place(ns), place(ns_signatures));
-    let chain = chain(&builder, apex, &survey)?;
+    let signed = soa_signatures.count > 0;
+    let chain = if signed { chain(&builder, apex, &survey)? } else { Chain::None };
     let apex_name = builder.apex.as_wire();
     Ok(Zone {
         apex_len: apex_name.len() as u8,
@@ -80,6 +81,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> 
         arena: builder.arena.into_boxed_slice(),
         table: builder.table,
         serial: serial.unwrap_or(0),
+        signed,
         soa,
         soa_signatures,
         ns,

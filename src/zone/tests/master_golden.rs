@@ -64,8 +64,12 @@ fn show(zone: &Path, folder: &Path) -> String {
         }
         Ok(())
     });
-    for error in result.err().unwrap_or_default() {
-        writeln!(out, "error: {error}").unwrap();
+    let (kind, found) = match result {
+        Ok(warnings) => ("warning", warnings),
+        Err(errors) => ("error", errors),
+    };
+    for error in found {
+        writeln!(out, "{kind}: {error}").unwrap();
         let excerpt: String = error.excerpt.chars().take(90).collect();
         let caret = error.column.saturating_sub(1) as usize;
         if caret < 90 && error.line > 0 {

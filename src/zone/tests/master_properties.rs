@@ -114,7 +114,8 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
         ),
         (any::<[u32; 4]>(), any::<[u8; 2]>(), any::<[u16; 2]>(), name(), base64()).prop_map(
             |([ttl, from, to, _], [alg, labels], [covered, tag], signer, key)| {
-                let covered = Rtype(covered);
+                // Meta types have no records to sign.
+                let covered = Rtype(covered | 0x100);
                 (
                     Rtype::RRSIG,
                     format!("{covered} {alg} {labels} {ttl} {to} {from} {tag} {signer} {key}"),
@@ -137,7 +138,7 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
                 (
                     Rtype::HTTPS,
                     format!(
-                        "1 {target} port={port} alpn=h2,h3 dohpath=\"/{path}x\" ipv4hint={a},{a} \
+                        "1 {target} port={port} alpn=h2,h3 dohpath=\"/{path}{{?dns}}\" ipv4hint={a},{a} \
                          ipv6hint={b} ech={ech} key{}=\"a b\" mandatory=port,alpn",
                         key.max(9)
                     ),

@@ -163,6 +163,15 @@ impl Naive {
                 }
                 Step::Exact(at) | Step::Wild(at) => at,
             };
+            if qtype == Rtype::ANY && self.names.contains_key(&at) {
+                let types = self.names[&at].keys();
+                let repeated = |rtype| rtype == Rtype::DNAME && dnames.contains(&at);
+                for &rtype in types.filter(|&&rtype| !repeated(rtype)) {
+                    reply.answer.extend(self.records(&at, &name, rtype));
+                }
+                reply.authority = if at.is_empty() { Vec::new() } else { ns };
+                return reply;
+            }
             if self.has(&at, qtype) {
                 let repeated = qtype == Rtype::DNAME && dnames.contains(&at);
                 if !repeated {

@@ -329,10 +329,11 @@ NS example. 3600 IN NS ns2.example.
     check("example.", RFC_4035, &script);
 }
 
-/// The zone of RFC 5155 appendix A, without signatures.
+/// The zone of RFC 5155 appendix A, without signatures but that of the SOA record.
 const RFC_5155: &str = "$ORIGIN example.
 $TTL 3600
 @ SOA ns1 bugs.x.w 1 3600 300 3600000 3600
+@ RRSIG SOA 7 1 3600 20150420235959 20051021000000 40430 example. AAAA
 @ NS ns1
 @ NS ns2
 @ MX 1 xx
@@ -373,7 +374,8 @@ fn rfc_5155_appendix_b() {
         let (owner, rest) = found.split_once(' ').unwrap();
         format!("NS {owner}.example. 3600 IN {rest}")
     };
-    let soa = "NS example. 3600 IN SOA ns1.example. bugs.x.w.example. 1 3600 300 3600000 3600";
+    let soa = "NS example. 3600 IN SOA ns1.example. bugs.x.w.example. 1 3600 300 3600000 3600\n\
+        NS example. 3600 IN RRSIG SOA 7 1 3600 20150420235959 20051021000000 40430 example. AAAA";
     let [top, c0, ce, w, wild, ent, b4] =
         ["0p9m", "35mt", "b4um", "k8ud", "r53b", "ji6n", "q04j"].map(line);
     let script = format!(
