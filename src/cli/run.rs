@@ -35,7 +35,7 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
+            complain(&format!("cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -57,7 +57,7 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
     let watcher = match Watcher::new() {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(error) => {
-            chain::warning!("files are looked at from time to time only: {error}");
+            chain::warning!("cannot watch files: {error}; the server polls them instead");
             None
         }
     };
@@ -164,7 +164,7 @@ impl Drop for Pidfile {
 fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     let Some(path) = path else { return Ok(None) };
     std::fs::write(path, format!("{}\n", std::process::id()))
-        .map_err(|error| format!("cannot write the pid file {path}: {}", plain(&error)))?;
+        .map_err(|error| format!("cannot write the PID file {path}: {}", plain(&error)))?;
     Ok(Some(Pidfile(path.into())))
 }
 
