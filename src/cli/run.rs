@@ -164,7 +164,7 @@ impl Drop for Pidfile {
 fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     let Some(path) = path else { return Ok(None) };
     std::fs::write(path, format!("{}\n", std::process::id()))
-        .map_err(|error| format!("cannot write the PID file {path}: {}", plain(&error)))?;
+        .map_err(|error| format!("cannot write the pid file {path}: {}", plain(&error)))?;
     Ok(Some(Pidfile(path.into())))
 }
 
