@@ -67,7 +67,7 @@ impl Fields<'_, '_> {
                 );
             };
             if found.iter().any(|(other, _)| *other == key) {
-                return fault(token.at, format!("the parameter `{}` stands twice", key_name(key)));
+                return fault(token.at, format!("the parameter `{}` appears twice", key_name(key)));
             }
             let generic = name.len() >= 4 && name[..3].eq_ignore_ascii_case(b"key");
             let value = read_value(key, generic, value, token)?;
@@ -120,12 +120,12 @@ fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> 
         return Ok(value);
     }
     let expected = match key {
-        MANDATORY => "a list of parameters, each once, `mandatory` not among them",
+        MANDATORY => "a list of different parameters other than `mandatory`",
         ALPN => "a list of protocols such as `h2,h3`",
         NO_DEFAULT_ALPN | OHTTP => "the name of the parameter only: it takes no value",
         PORT => "a number from 0 to 65535",
         IPV4HINT => "a list of IPv4 addresses",
-        ECH => "base 64",
+        ECH => "base64",
         IPV6HINT => "a list of IPv6 addresses",
         _ => "a path such as `/dns-query{?dns}`",
     };
