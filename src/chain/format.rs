@@ -116,7 +116,7 @@ impl Format {
         if let Some(unknown) = self.unknown() {
             let title = format!("`{{{unknown}}}` is not a placeholder of `{plugin}`");
             let warning =
-                Diagnostic::warning(token.span, title).label("this is written as it stands");
+                Diagnostic::warning(token.span, title).label("this text is written unchanged");
             warnings.push(match corefile::nearest(unknown, Field::NAMES.iter().copied()) {
                 Some(near) => warning.help(format!("did you mean `{{{near}}}`?")),
                 None => warning.help("`catena help log` lists the placeholders"),
@@ -125,7 +125,7 @@ impl Format {
         if !has_metadata && self.0.iter().any(|piece| matches!(piece, Piece::Metadata(_))) {
             warnings.push(
                 Diagnostic::warning(token.span, "metadata is not collected in this block")
-                    .label("placeholders `{/...}` will read `-`")
+                    .label("placeholders `{/...}` expand to `-`")
                     .help("add the `metadata` plugin to the block"),
             );
         }

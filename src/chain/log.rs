@@ -71,7 +71,7 @@ fn buffer() -> &'static Buffer {
         empty: Condvar::new(),
         dropped: metrics::counter(
             "catena_log_dropped_lines_total",
-            "Log lines dropped because writing was slower than logging.",
+            "Log lines dropped because the output could not keep up.",
             &[],
             &[],
         ),

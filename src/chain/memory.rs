@@ -38,7 +38,7 @@ impl Memory {
             holders: Mutex::default(),
             evictions: metrics::counter(
                 "catena_memory_evictions_total",
-                "Entries of caches that had to go because memory was short.",
+                "Cache entries evicted because the memory limit was reached.",
                 &[],
                 &[],
             ),
@@ -118,10 +118,10 @@ pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
         "MiB" => 20,
         "GiB" => 30,
         "TiB" => 40,
-        unit => return Err(format!("`{unit}` is no unit: B, KiB, MiB, GiB or TiB")),
+        unit => return Err(format!("`{unit}` is not a unit: use B, KiB, MiB, GiB or TiB")),
     };
     let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
-    number.checked_mul(1 << shift).map(Some).ok_or_else(|| format!("`{text}` is too much"))
+    number.checked_mul(1 << shift).map(Some).ok_or_else(|| format!("`{text}` is too large"))
 }
 
 /// Octets as a person writes them.

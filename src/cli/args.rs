@@ -141,13 +141,13 @@ Usage of catena cache:
   list [--name NAME] [--suffix ZONE] [--type TYPE] [--limit N]
   show (--name NAME | --suffix ZONE) [--type TYPE] [--limit N]
   flush (--name NAME | --suffix ZONE | --type TYPE | --all)
-and
+Flags of all three:
   --server ADDRESS
-    \tWhere `cache { admin }` listens (default \"127.0.0.1:8953\")
+    \tAddress of the endpoint of `cache { admin }` (default \"127.0.0.1:8953\")
   --token-file FILE
-    \tThe file with its token
+    \tFile that contains the token of the endpoint
   --json
-    \tWhat the server says, as it says it
+    \tPrint the answer of the server as JSON
 ";
 
 /// The usage, and what CoreDNS does not have.
@@ -232,15 +232,15 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
         other => other,
     })?;
     if let Some(word) = extra.first() {
-        return Err(wrong(format!("`{word}` is too much: names stand behind --name or --suffix")));
+        return Err(wrong(format!("unexpected argument `{word}`: give a name with --name or --suffix")));
     }
     let says = |keys: &[&str]| cache.filter.iter().any(|(key, _)| keys.contains(key));
     match action {
         CacheAction::Show if !says(&["name", "suffix"]) => {
-            Err(wrong("say what to show: --name or --suffix".to_owned()))
+            Err(wrong("`show` needs --name or --suffix".to_owned()))
         }
         CacheAction::Flush if !says(&["name", "suffix", "type", "all"]) => {
-            Err(wrong("say what to forget: --name, --suffix, --type or --all".to_owned()))
+            Err(wrong("`flush` needs --name, --suffix, --type or --all".to_owned()))
         }
         _ => Ok(Command::Cache(cache)),
     }

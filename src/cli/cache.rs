@@ -101,18 +101,18 @@ fn ask(options: &CacheOptions) -> Result<Value, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
     let server = &options.server;
     let (status, body) = runtime
         .block_on(async { tokio::time::timeout(PATIENCE, exchange(options, token)).await })
-        .map_err(|_| format!("{server} does not answer"))??;
+        .map_err(|_| format!("{server}: no answer in time"))??;
     let reply: Value = serde_json::from_slice(&body)
-        .map_err(|_| format!("{server} answers with status {status}, and not as a cache does"))?;
+        .map_err(|_| format!("{server}: status {status}, and the body is not that of the `admin` endpoint of `cache`"))?;
     match reply["error"].as_str() {
         None if status == 200 => Ok(reply),
-        None => Err(format!("{server} answers with status {status}")),
+        None => Err(format!("{server}: status {status}")),
         Some(problem) if status == 401 => Err(format!(
-            "{server}: {problem}\n  = help: name the file that has it with --token-file"
+            "{server}: {problem}\n  = help: name the file that contains the token with --token-file"
         )),
         Some(problem) => Err(format!("{server}: {problem}")),
     }
@@ -123,7 +123,7 @@ async fn exchange(options: &CacheOptions, token: Option<String>) -> Result<(u16,
     let stream = TcpStream::connect(server).await.map_err(|error| {
         format!(
             "cannot reach {server}: {error}\n  = help: `cache {{ admin }}` in the Corefile opens the \
-             endpoint; --server says where it is"
+             endpoint; give its address with --server"
         )
     })?;
     let failed = |error: hyper::Error| format!("{server}: {error}");

@@ -35,7 +35,7 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start: {error}"));
+            complain(&format!("cannot start the runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -57,7 +57,7 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
     let watcher = match Watcher::new() {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(error) => {
-            chain::warning!("files are looked at from time to time only: {error}");
+            chain::warning!("cannot watch files: {error}; the server polls them instead");
             None
         }
     };

@@ -28,7 +28,7 @@ impl Token {
     /// What was expected, at the token.
     pub fn parse<T: FromToken>(&self, what: &str) -> Result<T, Diagnostic> {
         T::from_token(self).map_err(|expected| {
-            Diagnostic::error(self.span, format!("`{}` cannot be {what}", self.text))
+            Diagnostic::error(self.span, format!("invalid value `{}` for {what}", self.text))
                 .label(expected.clone())
                 .help(format!("give {what} as {}", expected.trim_start_matches("expected ")))
         })
@@ -128,7 +128,7 @@ impl Directive {
                 format!("`{}` does not take a block", self.name.text),
             )
             .label("a `{` follows this line")
-            .help("remove the braces and what is between them")),
+            .help("remove the braces and the lines between them")),
         }
     }
 
@@ -217,9 +217,9 @@ impl<'a> Args<'a> {
         let name = &self.directive.name.text;
         Err(Diagnostic::error(
             surplus.span,
-            format!("`{name}` takes no argument `{}`", surplus.text),
+            format!("`{name}` does not take the argument `{}`", surplus.text),
         )
         .label("one argument too many")
-        .help("remove it; an option starts a line of its own"))
+        .help("remove it; an option goes on a line of its own"))
     }
 }

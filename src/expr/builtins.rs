@@ -149,17 +149,18 @@ pub(crate) fn kind(
     let given = arguments.len();
     if given < least || given > most && !function.many {
         let wanted = match (least, most) {
-            _ if function.many => "at least 1".to_owned(),
-            (least, most) if least == most => least.to_string(),
-            (least, most) => format!("{least} to {most}"),
+            _ if function.many => "at least 1 argument".to_owned(),
+            (1, 1) => "1 argument".to_owned(),
+            (least, most) if least == most => format!("{least} arguments"),
+            (least, most) => format!("{least} to {most} arguments"),
         };
-        return Err((None, format!("`{name}` takes {wanted} arguments, and {given} are given")));
+        return Err((None, format!("`{name}` expects {wanted}, found {given}")));
     }
     for (index, argument) in arguments.iter().enumerate() {
         let set = function.takes[index.min(most - 1)];
         if !argument.may_be(set) {
             let wanted = describe(set);
-            let message = format!("`{name}` takes {wanted} here, and this is {argument}");
+            let message = format!("`{name}` expects {wanted} here, found {argument}");
             return Err((Some(index), message));
         }
     }
@@ -200,5 +201,5 @@ fn describe(set: Set) -> String {
 
 /// The error of a function whose argument turned out to have another type than it needs.
 pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, String> {
-    Err(format!("`{name}` cannot take {}", value.kind()))
+    Err(format!("`{name}` does not accept {}", value.kind()))
 }

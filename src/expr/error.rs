@@ -71,7 +71,7 @@ pub fn from_args(args: &[Token], scope: &Scope) -> Result<Expr, Diagnostic> {
             problem = problem.label(excerpt(&text, &error));
         }
         problem.help(error.help.unwrap_or_else(|| {
-            "the language is described on https://expr-lang.org/docs/language-definition".to_owned()
+            "see https://expr-lang.org/docs/language-definition for the language".to_owned()
         }))
     })
 }

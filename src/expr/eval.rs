@@ -106,7 +106,7 @@ impl<'v> Run<'v> {
                 Value::Int(number) => Value::Int(number.wrapping_neg()),
                 Value::Float(number) => Value::Float(-number),
                 other => {
-                    let message = format!("a sign takes a number, and this is {}", other.kind());
+                    let message = format!("a sign must precede a number, found {}", other.kind());
                     return Err(Halt::error(*spot, message));
                 }
             },
@@ -195,7 +195,7 @@ impl<'v> Run<'v> {
         match self.get(node)? {
             Value::Bool(bool) => Ok(bool),
             other => {
-                let message = format!("expected bool, and this is {}", other.kind());
+                let message = format!("expected bool, found {}", other.kind());
                 Err(Halt::error(spot, message))
             }
         }
@@ -256,7 +256,7 @@ impl<'v> Run<'v> {
             Ok(Some(value)) => Ok(value),
             Ok(None) if matches!(base.kind(), Type::Map(_)) => Ok(Value::Nil),
             Ok(None) => {
-                let message = format!("the index {key} is out of range ({} long)", base.weight());
+                let message = format!("index {key} is out of range for a length of {}", base.weight());
                 Err(Halt::error(member.spot, message))
             }
             Err(message) => Err(Halt::error(member.spot, message)),
@@ -277,7 +277,7 @@ impl<'v> Run<'v> {
         for (key, value) in pairs {
             let key = self.get(key)?;
             let Value::Text(key) = key else {
-                let message = format!("the key of a map is a string, and this is {}", key.kind());
+                let message = format!("a map key must be a string, found {}", key.kind());
                 return Err(Halt::error(spot, message));
             };
             map.insert(Key::Text(key), self.get(value)?);

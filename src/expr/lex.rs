@@ -106,7 +106,7 @@ impl<'a> Lexer<'a> {
             } else if self.rest().starts_with("/*") {
                 match self.rest().find("*/") {
                     Some(end) => self.at += end + 2,
-                    None => return self.fail(self.at, "a comment is not closed"),
+                    None => return self.fail(self.at, "unterminated comment"),
                 }
             } else {
                 return Ok(());
@@ -137,7 +137,7 @@ impl<'a> Lexer<'a> {
                 let rest = self.rest();
                 let sign = SIGNS.into_iter().find(|sign| rest.starts_with(sign));
                 let Some(sign) = sign.filter(|sign| !matches!(*sign, "&" | "$" | "@")) else {
-                    return self.fail(self.at, format!("`{letter}` has no meaning here"));
+                    return self.fail(self.at, format!("unexpected character `{letter}`"));
                 };
                 self.at += sign.len();
                 Ok(Kind::Sign(sign))
@@ -181,7 +181,7 @@ impl<'a> Lexer<'a> {
         let found = self.bytes_of(quote, bytes)?;
         match String::from_utf8(found) {
             Ok(text) => Ok(text),
-            Err(_) => self.fail(start, "the bytes of this string are not UTF-8"),
+            Err(_) => self.fail(start, "this string is not valid UTF-8"),
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> Lexer<'a> {
         let mut found = Vec::new();
         loop {
             let Some(letter) = self.peek().filter(|letter| *letter != '\n') else {
-                return self.fail(start, "a string is not closed");
+                return self.fail(start, "unterminated string");
             };
             self.at += letter.len_utf8();
             match letter {
@@ -259,8 +259,8 @@ impl<'a> Lexer<'a> {
 
     fn bad_escape<T>(&self, start: usize) -> Result<T, Error> {
         let text = &self.text[start..self.at];
-        Err(Error::at(Spot::between(start, self.at), format!("`{text}` is no escape"))
-            .help("a backslash in a string is written `\\\\`"))
+        Err(Error::at(Spot::between(start, self.at), format!("`{text}` is not a valid escape sequence"))
+            .help("write a backslash in a string as `\\\\`"))
     }
 
     /// Exactly `count` digits of this base.
@@ -281,7 +281,7 @@ impl<'a> Lexer<'a> {
         loop {
             text.push_str(self.run(|letter| letter != '`'));
             if !self.accept("`") {
-                return self.fail(start, "a string is not closed");
+                return self.fail(start, "unterminated string");
             }
             if !self.accept("`") {
                 return Ok(text);

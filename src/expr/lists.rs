@@ -19,7 +19,7 @@ fn list<'a, 'v>(
         Some(Value::List(items)) => Ok(items),
         other => {
             let kind = other.unwrap_or(&Value::Nil).kind();
-            Err(format!("`{name}` cannot take {kind}"))
+            Err(format!("`{name}` does not accept {kind}"))
         }
     }
 }
@@ -32,7 +32,7 @@ fn map<'a, 'v>(
         Some(Value::Map(map)) => Ok(map),
         other => {
             let kind = other.unwrap_or(&Value::Nil).kind();
-            Err(format!("`{name}` cannot take {kind}"))
+            Err(format!("`{name}` does not accept {kind}"))
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn fetch<'v>(
     base: &Value<'v>,
     key: &Value<'v>,
 ) -> std::result::Result<Option<Value<'v>>, String> {
-    let index = || whole(key).ok_or_else(|| format!("an index is int, and this is {}", key.kind()));
+    let index = || whole(key).ok_or_else(|| format!("an index must be int, found {}", key.kind()));
     Ok(match base {
         Value::List(items) => position(index()?, items.len()).and_then(|at| item(items, at)),
         Value::Bytes(bytes) => {
@@ -73,7 +73,7 @@ pub(crate) fn fetch<'v>(
                 Held::Shared(map) => map.get(&key).cloned(),
             })
         }
-        other => return Err(format!("{} has no elements", other.kind())),
+        other => return Err(format!("{} cannot be indexed", other.kind())),
     })
 }
 
@@ -87,13 +87,13 @@ pub(crate) fn slice<'v>(
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::List(items) => items.len(),
-        other => return Err(format!("{} cannot be cut with `[:]`", other.kind())),
+        other => return Err(format!("{} cannot be sliced with `[:]`", other.kind())),
     };
     let bound = |value: Option<&Value<'v>>, default: usize| match value.map(whole) {
         None => Ok(default),
         Some(Some(index)) if index < 0 => Ok(usize::try_from(index + len as i64).unwrap_or(0)),
         Some(Some(index)) => Ok(usize::try_from(index).unwrap_or(len)),
-        Some(None) => Err("`[:]` takes int".to_owned()),
+        Some(None) => Err("`[:]` expects int".to_owned()),
     };
     let to = bound(to, len)?.min(len);
     let from = bound(from, 0)?.min(to);
@@ -101,7 +101,7 @@ pub(crate) fn slice<'v>(
         Value::Text(text) if text.is_char_boundary(from) && text.is_char_boundary(to) => {
             Ok(strings::part(text, from, to))
         }
-        Value::Text(_) => Err("`[:]` would cut a letter in two".to_owned()),
+        Value::Text(_) => Err("`[:]` would split a UTF-8 character".to_owned()),
         Value::Bytes(Held::Lent(bytes)) => Ok(Value::Bytes(Held::Lent(&bytes[from..to]))),
         Value::Bytes(Held::Shared(bytes)) => Ok(Value::Bytes(Held::Shared(bytes[from..to].into()))),
         Value::List(Held::Lent(items)) => Ok(Value::List(Held::Lent(&items[from..to]))),
@@ -133,9 +133,9 @@ pub(crate) fn last<'v>(arguments: &[Value<'v>]) -> Result<'v> {
 pub(crate) fn take<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     list("take", arguments)?;
     match arguments {
-        [_, Value::Int(count)] if *count < 0 => Err(format!("`take` cannot take {count} elements")),
+        [_, Value::Int(count)] if *count < 0 => Err(format!("`take` expects a count of at least 0, found {count}")),
         [base, count] => slice(base, None, Some(count)),
-        _ => Err("`take` takes an array and how many".to_owned()),
+        _ => Err("`take` expects an array and a count".to_owned()),
     }
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn get<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     match arguments {
         [Value::Nil, _] => Ok(Value::Nil),
         [base, key] => Ok(fetch(base, key)?.unwrap_or(Value::Nil)),
-        _ => Err("`get` takes an array or a map, and an index".to_owned()),
+        _ => Err("`get` expects an array or a map, and an index".to_owned()),
     }
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn uniq<'v>(arguments: &[Value<'v>]) -> Result<'v> {
             all.push(item.clone());
         }
         if all.len() > MAX_UNIQUE {
-            return Err(format!("`uniq` found more than {MAX_UNIQUE} different elements"));
+            return Err(format!("`uniq` accepts at most {MAX_UNIQUE} different elements"));
         }
     }
     Ok(Value::list(all))
@@ -196,7 +196,7 @@ pub(crate) fn is_descending(order: Option<&Value<'_>>) -> std::result::Result<bo
         None => Ok(false),
         Some(Value::Text(text)) if **text == *"asc" => Ok(false),
         Some(Value::Text(text)) if **text == *"desc" => Ok(true),
-        Some(other) => Err(format!("the order is `asc` or `desc`, not `{other}`")),
+        Some(other) => Err(format!("the order must be `asc` or `desc`, found `{other}`")),
     }
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn sort_by<'v>(mut pairs: Vec<(Value<'v>, Value<'v>)>, descending: bo
     let all = |fits: fn(&Value<'v>) -> bool| pairs.iter().all(|(key, _)| fits(key));
     let exact = all(|key| matches!(key, Value::Int(_))) || all(|key| matches!(key, Value::Text(_)));
     if !exact && !all(|key| key.number().is_some()) {
-        return Err("only numbers, or only strings, have an order".to_owned());
+        return Err("cannot sort mixed types: all must be numbers, or all must be strings".to_owned());
     }
     pairs.sort_by(|(a, _), (b, _)| {
         // Whole numbers among others are compared as they are: an order is needed that is one.
@@ -244,13 +244,13 @@ pub(crate) fn from_pairs<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     let mut all = Map::new();
     for pair in list("fromPairs", arguments)?.iter() {
         let Value::List(pair) = pair else {
-            return Err(format!("a pair is an array of two, and this is {}", pair.kind()));
+            return Err(format!("a pair must be an array of two elements, found {}", pair.kind()));
         };
         let [key, value] = &**pair else {
-            return Err(format!("a pair is an array of two, and this one has {}", pair.len()));
+            return Err(format!("a pair must be an array of two elements, found an array of {}", pair.len()));
         };
         let key = Key::new(key.clone());
-        let key = key.ok_or("an array, a map or bytes cannot be the key of a map")?;
+        let key = key.ok_or("an array, a map or bytes cannot be a map key")?;
         all.insert(key, value.clone());
     }
     Ok(Value::map(all))

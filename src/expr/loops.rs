@@ -60,7 +60,7 @@ impl Parser<'_> {
         let name = kind.name();
         let begin = |_: &mut Self, over: &Made| {
             if !over.kind.may_be(LIST) {
-                let message = format!("`{name}` takes an array, and this is {}", over.kind);
+                let message = format!("`{name}` expects an array, found {}", over.kind);
                 return Err(Error::at(over.spot, message));
             }
             Ok(Frame {
@@ -74,14 +74,14 @@ impl Parser<'_> {
         let given = body.as_ref().map_or_else(|| element.clone(), |body| body.kind.clone());
         if kind.asks() && !given.may_be(BOOL) {
             let at = body.as_ref().map_or(spot, |body| body.spot);
-            let message = format!("the predicate of `{name}` must be bool, and this is {given}");
-            return Err(Error::at(at, message).help("compare it with something"));
+            let message = format!("the predicate of `{name}` must be bool, found {given}");
+            return Err(Error::at(at, message).help("use a comparison, such as `==` or `in`"));
         }
         if kind == LoopKind::SortBy
             && let Some(order) = &extra
             && !order.kind.may_be(TEXT)
         {
-            let message = format!("the order is a string, and this is {}", order.kind);
+            let message = format!("the order must be a string, found {}", order.kind);
             return Err(Error::at(order.spot, message).help("write `\"asc\"` or `\"desc\"`"));
         }
         let result = match kind {
@@ -107,7 +107,7 @@ impl<'v> Run<'v> {
         let over = self.get(&run.over)?;
         let Value::List(items) = over else {
             let message =
-                format!("`{}` takes an array, and this is {}", run.kind.name(), over.kind());
+                format!("`{}` expects an array, found {}", run.kind.name(), over.kind());
             return Err(Halt::error(run.spot, message));
         };
         match run.kind {
@@ -142,7 +142,7 @@ impl<'v> Run<'v> {
             let value = self.at(run, items, index, Value::Nil)?;
             let Value::Bool(yes) = value else {
                 let (name, kind) = (run.kind.name(), value.kind());
-                let message = format!("the predicate of `{name}` must be bool, and this is {kind}");
+                let message = format!("the predicate of `{name}` must be bool, found {kind}");
                 return Err(Halt::error(run.spot, message));
             };
             let element = || lists::item(items, index).unwrap_or(Value::Nil);
@@ -190,7 +190,7 @@ impl<'v> Run<'v> {
             None => match lists::item(items, 0) {
                 Some(first) => (first, 1),
                 None => {
-                    let message = "`reduce` of an empty array needs a first value";
+                    let message = "`reduce` of an empty array needs an initial value";
                     return Err(Halt::error(run.spot, message));
                 }
             },
@@ -206,7 +206,7 @@ impl<'v> Run<'v> {
         for index in 0..items.len() {
             let key = self.at(run, items, index, Value::Nil)?;
             let Some(key) = Key::new(key) else {
-                return Err(Halt::error(run.spot, "a group cannot be named by an array or a map"));
+                return Err(Halt::error(run.spot, "an array, a map or bytes cannot be a group key"));
             };
             groups.entry(key).or_default().extend(lists::item(items, index));
         }

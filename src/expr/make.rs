@@ -44,7 +44,7 @@ impl Parser<'_> {
         let height = above(&[&left, &right]);
         if op == Op::In && matches!(right.node, Node::Environment) {
             let Some(name) = left.text() else {
-                return Err(Error::at(left.spot, "what is looked for in `$env` must be a string"));
+                return Err(Error::at(left.spot, "the left side of `in $env` must be a string"));
             };
             let known = self.scope.names().any(|known| known == name);
             return self.made(Node::Const(Value::Bool(known)), Type::Bool, spot, 1);
@@ -55,7 +55,7 @@ impl Parser<'_> {
             (Op::Matches, Some(pattern)) => {
                 let pattern = ops::pattern(pattern).map_err(|message| {
                     Error::at(right.spot, message)
-                        .help("the syntax is RE2's: no look-around, no backreferences")
+                        .help("the syntax is RE2: look-around and backreferences are not supported")
                 })?;
                 Node::Matches(Box::new((left.node, pattern)), spot)
             }
@@ -76,8 +76,8 @@ impl Parser<'_> {
         for side in [&left, &right] {
             if !side.kind.may_be(BOOL) {
                 let word = if and { "and" } else { "or" };
-                let message = format!("`{word}` takes bool, and this is {}", side.kind);
-                return Err(Error::at(side.spot, message).help("compare it with something"));
+                let message = format!("`{word}` expects bool, found {}", side.kind);
+                return Err(Error::at(side.spot, message).help("use a comparison, such as `==` or `in`"));
             }
         }
         let mut height = above(&[&left, &right]);
@@ -101,9 +101,9 @@ impl Parser<'_> {
 
     pub(crate) fn not(&mut self, made: Made, spot: Spot) -> Built {
         if !made.kind.may_be(BOOL) {
-            let message = format!("`not` takes bool, and this is {}", made.kind);
+            let message = format!("`not` expects bool, found {}", made.kind);
             return Err(Error::at(made.spot, message)
-                .help("`not` binds tight: write `not (a == b)` or `a != b`"));
+                .help("`not` binds tightly: write `not (a == b)` or `a != b`"));
         }
         let height = above(&[&made]);
         self.made(Node::Not(Box::new(made.node), spot), Type::Bool, spot, height)
@@ -122,7 +122,7 @@ impl Parser<'_> {
     /// A sign may stand before numbers only.
     pub(crate) fn positive(&mut self, made: Made, spot: Spot) -> Built {
         if !made.kind.may_be(NUMBER) {
-            let message = format!("a sign takes a number, and this is {}", made.kind);
+            let message = format!("a sign must precede a number, found {}", made.kind);
             return Err(Error::at(spot, message));
         }
         Ok(made)
@@ -130,8 +130,8 @@ impl Parser<'_> {
 
     pub(crate) fn choose(&mut self, condition: Made, yes: Made, no: Made, spot: Spot) -> Built {
         if !condition.kind.may_be(BOOL) {
-            let message = format!("a condition is bool, and this is {}", condition.kind);
-            return Err(Error::at(condition.spot, message).help("compare it with something"));
+            let message = format!("a condition must be bool, found {}", condition.kind);
+            return Err(Error::at(condition.spot, message).help("use a comparison, such as `==` or `in`"));
         }
         let height = above(&[&condition, &yes, &no]);
         let kind = yes.kind.either(no.kind);
@@ -158,7 +158,7 @@ impl Parser<'_> {
         let parts = pairs.iter().flat_map(|(key, value)| [key, value]);
         let height = 1 + parts.map(|part| part.height).max().unwrap_or(0);
         if let Some((key, _)) = pairs.iter().find(|(key, _)| !key.kind.may_be(TEXT)) {
-            let message = format!("the key of a map is a string, and this is {}", key.kind);
+            let message = format!("a map key must be a string, found {}", key.kind);
             return Err(Error::at(key.spot, message).help("convert it with `string(…)`"));
         }
         let nodes = pairs.into_iter().map(|(key, value)| (key.node, value.node)).collect();
@@ -196,7 +196,7 @@ impl Parser<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let own: Vec<&str> = self.scope.names().collect();
-                    format!("a string stands in quotes; the names here are {}", own.join(", "))
+                    format!("put a string in quotes; the names available here are {}", own.join(", "))
                 }
             },
         )
@@ -211,8 +211,8 @@ impl Parser<'_> {
             ("index", Some((_, true, _))) => (Node::Index, Type::Int),
             ("acc", Some((.., true))) => (Node::Accumulator, Type::Any),
             _ => {
-                return Err(Error::at(spot, format!("`#{name}` is not known here"))
-                    .help("`#` is the element; `#index` is there in `map` and `reduce`, `#acc` in `reduce`"));
+                return Err(Error::at(spot, format!("`#{name}` is not available here"))
+                    .help("`#` is the element; `#index` exists in `map` and `reduce`, `#acc` in `reduce`"));
             }
         };
         self.made(node, kind, spot, 1)
@@ -298,7 +298,7 @@ impl Parser<'_> {
         }
         if called {
             return Err(Error::at(spot, format!("{} has no method `{name}`", base.kind))
-                .help(format!("functions take the value as an argument: `{name}(…)`")));
+                .help(format!("pass the value to a function as its argument: `{name}(…)`")));
         }
         if base.kind != Type::Any && !matches!(base.kind, Type::Map(_)) {
             return Err(Error::at(spot, format!("{} has no field `{name}`", base.kind)));
@@ -360,11 +360,11 @@ impl Parser<'_> {
         spot: Spot,
     ) -> Built {
         if !base.kind.may_be(TEXT | LIST | BYTES) {
-            return Err(Error::at(spot, format!("{} cannot be cut with `[:]`", base.kind)));
+            return Err(Error::at(spot, format!("{} cannot be sliced with `[:]`", base.kind)));
         }
         for bound in [&from, &to].into_iter().flatten() {
             if !bound.kind.may_be(INT) {
-                let message = format!("`[:]` takes int, and this is {}", bound.kind);
+                let message = format!("`[:]` expects int, found {}", bound.kind);
                 return Err(Error::at(bound.spot, message));
             }
         }
@@ -382,12 +382,12 @@ pub(crate) fn element(base: &Type, key: &Type) -> Result<Type, String> {
     match base {
         Type::Any => Ok(Type::Any),
         Type::List(_) | Type::Bytes if key.may_be(INT) => Ok(base.element()),
-        Type::List(_) | Type::Bytes => Err(format!("an index is int, and this is {key}")),
+        Type::List(_) | Type::Bytes => Err(format!("an index must be int, found {key}")),
         Type::Map(types) if *key == Type::Any || types.0 == Type::Any || types.0 == *key => {
             Ok(types.1.clone())
         }
-        Type::Map(types) => Err(format!("the keys of this map are {}, and this is {key}", types.0)),
-        _ => Err(format!("{base} has no elements")),
+        Type::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
+        _ => Err(format!("{base} cannot be indexed")),
     }
 }
 
@@ -400,17 +400,17 @@ fn check_arguments(
     if arguments.len() != parameters.len() {
         let (wanted, given) = (parameters.len(), arguments.len());
         let plural = if wanted == 1 { "" } else { "s" };
-        let message = format!("`{name}` takes {wanted} argument{plural}, and {given} are given");
+        let message = format!("`{name}` expects {wanted} argument{plural}, found {given}");
         return Err(Error::at(spot, message));
     }
     for (argument, wanted) in arguments.iter().zip(parameters) {
         let fits = *wanted == Type::Any || argument.kind == Type::Any || argument.kind == *wanted;
         if !fits {
-            let message = format!("`{name}` takes {wanted} here, and this is {}", argument.kind);
+            let message = format!("`{name}` expects {wanted} here, found {}", argument.kind);
             return Err(Error::at(argument.spot, message).help(match wanted {
                 Type::Text => "convert it with `string(…)`, or put it in quotes",
                 Type::Int => "convert it with `int(…)`",
-                _ => "give it a value of this type",
+                _ => "pass a value of this type",
             }));
         }
     }
@@ -424,7 +424,7 @@ fn mismatch(op: Op, left: &Made, right: &Made, spot: Spot, message: String) -> E
         return error.help("put the number in quotes, or convert the string with `int(…)`");
     }
     if op == Op::In && right.kind.is(TEXT) {
-        return error.help("for a part of a string write `contains`");
+        return error.help("use `contains` to search for a substring");
     }
     error
 }

@@ -66,7 +66,7 @@ fn numbers<'v>(
         match value {
             Value::List(items) => numbers(name, items, each)?,
             Value::Int(_) | Value::Float(_) => each(value),
-            other => return Err(format!("`{name}` cannot take {}", other.kind())),
+            other => return Err(format!("`{name}` does not accept {}", other.kind())),
         }
     }
     Ok(())
@@ -119,7 +119,7 @@ pub(crate) fn median<'v>(arguments: &[Value<'v>]) -> Result<'v> {
 fn bits<'v>(name: &str, arguments: &[Value<'v>], make: fn(i64, i64) -> i64) -> Result<'v> {
     match arguments {
         [Value::Int(a), Value::Int(b)] => Ok(Value::Int(make(*a, *b))),
-        _ => Err(format!("`{name}` takes two int")),
+        _ => Err(format!("`{name}` expects two ints")),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn kind(op: Op, left: &Type, right: &Type) -> Result<Type, String> {
         }
         Op::In => contained(left, right).then_some(Type::Bool),
     };
-    found.ok_or_else(|| format!("`{}` cannot take {left} and {right}", op.sign()))
+    found.ok_or_else(|| format!("`{}` does not accept {left} and {right}", op.sign()))
 }
 
 fn contained(left: &Type, right: &Type) -> bool {
@@ -72,7 +72,7 @@ pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
         other => {
             let told = other.to_string();
             let reason = told.lines().rev().find_map(|line| line.strip_prefix("error: "));
-            format!("this is not a regular expression: {}", reason.unwrap_or(&told))
+            format!("invalid regular expression: {}", reason.unwrap_or(&told))
         }
     })
 }
@@ -80,7 +80,7 @@ pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
 /// What the operator makes of two values; arrays and texts that it makes are counted by `Run`.
 pub(crate) fn apply<'v>(op: Op, left: Value<'v>, right: Value<'v>) -> Result<Value<'v>, String> {
     let wrong = |left: &Value<'v>, right: &Value<'v>| {
-        Err(format!("`{}` cannot take {} and {}", op.sign(), left.kind(), right.kind()))
+        Err(format!("`{}` does not accept {} and {}", op.sign(), left.kind(), right.kind()))
     };
     let order = |fits: fn(Ordering) -> bool| match (&left, &right) {
         (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_))
@@ -108,7 +108,7 @@ pub(crate) fn apply<'v>(op: Op, left: Value<'v>, right: Value<'v>) -> Result<Val
         Op::Divide => floats(&left, &right, |a, b| a / b).map_or_else(|| wrong(&left, &right), Ok),
         Op::Power => floats(&left, &right, f64::powf).map_or_else(|| wrong(&left, &right), Ok),
         Op::Modulo => match (&left, &right) {
-            (Value::Int(_), Value::Int(0)) => Err("a division by zero".to_owned()),
+            (Value::Int(_), Value::Int(0)) => Err("division by zero".to_owned()),
             (Value::Int(a), Value::Int(b)) => Ok(Value::Int(a.wrapping_rem(*b))),
             _ => wrong(&left, &right),
         },
@@ -185,7 +185,7 @@ fn is_in<'v>(left: &Value<'v>, right: &Value<'v>) -> Result<Value<'v>, String> {
         Value::List(items) => items.iter().any(|item| item == left),
         Value::Bytes(bytes) => bytes.iter().any(|byte| Value::Int((*byte).into()) == *left),
         Value::Map(map) => Key::new(left.clone()).is_some_and(|key| map.contains_key(&key)),
-        _ => return Err(format!("`in` cannot take {} and {}", left.kind(), right.kind())),
+        _ => return Err(format!("`in` does not accept {} and {}", left.kind(), right.kind())),
     };
     Ok(Value::Bool(found))
 }
@@ -199,15 +199,15 @@ pub(crate) fn matches<'v>(value: &Value<'_>, pattern: &Regex) -> Result<Value<'v
         Value::Bytes(bytes) => {
             Ok(Value::Bool(std::str::from_utf8(bytes).is_ok_and(|text| pattern.is_match(text))))
         }
-        other => Err(format!("`matches` cannot take {}", other.kind())),
+        other => Err(format!("`matches` does not accept {}", other.kind())),
     }
 }
 
 /// Whether the text is an address of the network.
 pub(crate) fn within<'v>(value: &Value<'_>, network: &Network) -> Result<Value<'v>, String> {
     let Value::Text(text) = value else {
-        return Err(format!("`incidr` takes a string, and this is {}", value.kind()));
+        return Err(format!("`incidr` expects a string, found {}", value.kind()));
     };
-    let address: IpAddr = text.parse().map_err(|_| format!("`{}` is no IP address", &**text))?;
+    let address: IpAddr = text.parse().map_err(|_| format!("`{}` is not an IP address", &**text))?;
     Ok(Value::Bool(network.has(address)))
 }

@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
         if text.len() > MAX_TEXT {
             let spot = Spot::between(0, 1);
             let message = format!("the expression is longer than {MAX_TEXT} bytes");
-            return Err(Error::at(spot, message).help("split it into several"));
+            return Err(Error::at(spot, message).help("split it into several expressions"));
         }
         Ok(Self {
             lexemes: lex::lexemes(text)?,
@@ -133,7 +133,7 @@ impl<'a> Parser<'a> {
 
     fn unexpected(&self) -> Error {
         let message = match &self.current().kind {
-            Kind::End => "the expression ends too early".to_owned(),
+            Kind::End => "unexpected end of the expression".to_owned(),
             Kind::Name(name) => format!("unexpected name `{name}`"),
             Kind::Number(number) => format!("unexpected number `{number}`"),
             Kind::Text(_) | Kind::Bytes(_) => "unexpected string".to_owned(),
@@ -218,8 +218,8 @@ impl<'a> Parser<'a> {
             };
             self.advance();
             if before == "??" && sign != "??" && sign != "|" {
-                let message = format!("`??` and `{sign}` are mixed");
-                return Err(Error::at(spot, message).help("put one of them in parentheses"));
+                let message = format!("`??` and `{sign}` cannot be mixed");
+                return Err(Error::at(spot, message).help("put the inner operation in parentheses"));
             }
             before = sign;
             left = if sign == "|" {
@@ -274,7 +274,7 @@ impl<'a> Parser<'a> {
         let value = self.expression(0)?;
         self.expect(";")?;
         if self.scope.is_taken(&name) || self.locals.iter().any(|(known, _)| *known == name) {
-            return Err(Error::at(spot, format!("`{name}` is declared already"))
+            return Err(Error::at(spot, format!("`{name}` is already declared"))
                 .help("give the variable another name"));
         }
         self.locals.push((name, value.kind.clone()));
@@ -345,8 +345,8 @@ impl<'a> Parser<'a> {
                 let made = self.pointer(&name, spot)?;
                 self.postfix(made)
             }
-            Some("#") => Err(Error::at(spot, "`#` stands outside of a predicate")
-                .help("it is an element inside of `all(…)`, `filter(…)` and their like")),
+            Some("#") => Err(Error::at(spot, "`#` is used outside a predicate")
+                .help("`#` is the current element inside `all(…)`, `filter(…)` and similar functions")),
             // `.name` is `#.name`.
             Some(".") if !self.frames.is_empty() => {
                 let made = self.pointer("", spot)?;
@@ -449,8 +449,8 @@ impl<'a> Parser<'a> {
                 }
                 Kind::Sign("(") => self.expression(0)?,
                 _ => {
-                    let help = "it is a name, a string, a number or something in parentheses";
-                    return Err(Error::at(at, "this cannot be the key of a map").help(help));
+                    let help = "use a name, a string, a number or an expression in parentheses";
+                    return Err(Error::at(at, "this cannot be a map key").help(help));
                 }
             };
             self.expect(":")?;
@@ -495,7 +495,7 @@ impl<'a> Parser<'a> {
             self.expect("]")?;
         }
         if matches!(made.node, Node::Environment) && !self.asked_whether_in(made.spot) {
-            return Err(Error::at(made.spot, "`$env` is not a value of its own")
+            return Err(Error::at(made.spot, "`$env` cannot be used by itself")
                 .help("write `$env.name`, or `\"name\" in $env`"));
         }
         Ok(made)
@@ -561,8 +561,8 @@ impl<'a> Parser<'a> {
         } else {
             let made = self.expression(0)?;
             if self.is(";") {
-                let error = Error::at(self.spot(), "a predicate of several parts needs braces");
-                return Err(error.help("write `{ … }` round it"));
+                let error = Error::at(self.spot(), "a predicate of several expressions needs braces");
+                return Err(error.help("enclose it in `{ … }`"));
             }
             made
         };
@@ -578,7 +578,7 @@ impl<'a> Parser<'a> {
 
 fn number(text: &str, spot: Spot) -> Result<Value<'static>, Error> {
     let plain = text.replace('_', "").to_ascii_lowercase();
-    let wrong = || Error::at(spot, format!("`{text}` is not a number, or too large"));
+    let wrong = || Error::at(spot, format!("`{text}` is not a number or is too large"));
     let whole = |digits: &str, base| i64::from_str_radix(digits, base).map(Value::Int).ok();
     let bases = [("0x", 16), ("0b", 2), ("0o", 8)];
     let based = bases.iter().find_map(|(lead, base)| Some((plain.strip_prefix(lead)?, *base)));

@@ -102,7 +102,7 @@ impl Environment for QueryEnvironment<'_> {
     fn call<'v>(&'v self, function: usize, arguments: &[Value<'v>]) -> Result<Value<'v>, String> {
         let query = self.query;
         let Some((_, asked, _)) = FUNCTIONS.get(function) else {
-            return Err("there is no such function".to_owned());
+            return Err("unknown function".to_owned());
         };
         Ok(match asked {
             Asked::BufferSize => Value::Int(i64::from(match query.transport.proto() {
@@ -141,7 +141,7 @@ impl Environment for QueryEnvironment<'_> {
             },
             Asked::Metadata => match arguments {
                 [Value::Text(label)] => Value::lent(query.metadata(label).unwrap_or_default()),
-                _ => return Err("`metadata` takes a string".to_owned()),
+                _ => return Err("`metadata` expects a string".to_owned()),
             },
         })
     }

@@ -21,8 +21,8 @@ fn text<'a, 'v>(
 ) -> std::result::Result<&'a Held_<'v>, String> {
     match arguments.get(index) {
         Some(Value::Text(text)) => Ok(text),
-        Some(other) => Err(format!("`{name}` cannot take {}", other.kind())),
-        None => Err(format!("`{name}` lacks an argument")),
+        Some(other) => Err(format!("`{name}` does not accept {}", other.kind())),
+        None => Err(format!("`{name}` is missing an argument")),
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn repeat<'v>(arguments: &[Value<'v>]) -> Result<'v> {
         Some(Ok(count)) => {
             bounded(subject.len().saturating_mul(count).max(count), || subject.repeat(count))
         }
-        _ => Err("`repeat` takes how often, from 0 on".to_owned()),
+        _ => Err("`repeat` expects a count of at least 0".to_owned()),
     }
 }
 
@@ -220,7 +220,7 @@ fn write_json(
         Value::Int(number) => out.push_str(&number.to_string()),
         Value::Float(number) => {
             let Some(text) = json_float(*number) else {
-                return Err(format!("JSON has no number {value}"));
+                return Err(format!("JSON cannot represent the number {value}"));
             };
             out.push_str(&text);
         }
@@ -244,7 +244,7 @@ fn write_json(
                 out.push_str(if index > 0 { "," } else { "" });
                 line(out, depth + 1);
                 let Key::Text(key) = key else {
-                    return Err("a key of a map in JSON must be a string".to_owned());
+                    return Err("a map key in JSON must be a string".to_owned());
                 };
                 json_text(out, key);
                 out.push_str(": ");
@@ -294,7 +294,7 @@ fn json_text(out: &mut String, text: &str) {
 
 pub(crate) fn from_json<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     let json = serde_json::from_str(text("fromJSON", arguments, 0)?)
-        .map_err(|problem| format!("this is not JSON: {problem}"))?;
+        .map_err(|problem| format!("invalid JSON: {problem}"))?;
     Ok(json_value(json))
 }
 
@@ -335,10 +335,10 @@ fn encode(bytes: &[u8]) -> String {
 
 pub(crate) fn from_base64<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     let subject = text("fromBase64", arguments, 0)?;
-    let bytes = decode(subject).ok_or("this is not Base64")?;
+    let bytes = decode(subject).ok_or("invalid Base64")?;
     String::from_utf8(bytes)
         .map(Value::text)
-        .map_err(|_| "what the Base64 stands for is not a string".to_owned())
+        .map_err(|_| "the decoded Base64 is not valid UTF-8".to_owned())
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {

@@ -37,8 +37,8 @@ fn parse_key(token: &Token, default_port: u16) -> Result<Vec<ZoneKey>, Diagnosti
     let rest = match text.split_once("://") {
         Some(("dns", rest)) => rest,
         Some((scheme, _)) if SCHEMES.contains(&scheme) => {
-            return Err(bad(format!("`{scheme}://` is known to CoreDNS, not in this build"))
-                .label("only plain DNS is served by this build")
+            return Err(bad(format!("this build does not support `{scheme}://`"))
+                .label("this build serves plain DNS only")
                 .help("serve the zone over `dns://`, or keep CoreDNS for this listener"));
         }
         Some((scheme, _)) => {

@@ -44,14 +44,14 @@ fn order(block: &ServerBlock, registry: Registry, findings: &mut Diagnostics) {
                 Diagnostic::warning(
                     directive.name.span,
                     format!(
-                        "`{}` is asked before `{}`, though it is written after it",
+                        "`{}` runs before `{}`, although it is written after it",
                         directive.name.as_str(),
                         earlier.name.as_str()
                     ),
                 )
                 .label("the order of plugins is fixed")
                 .help(format!(
-                    "write `{}` first, so that the file reads as it runs",
+                    "write `{}` first to match the order in which they run",
                     directive.name.as_str()
                 )),
             );

@@ -132,8 +132,8 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
         if used.resident > limit && due(logged, LOG_PAUSE, now) {
             logged = Some(now);
             chain::warning!(
-                "memory is short: {} of {} are in use, {} by caches and {} without queries: new \
-                 queries that must wait are refused",
+                "memory limit reached: {} of {} in use, {} of it by caches and {} by zones and the \
+                 server itself; new queries that must wait are refused",
                 memory::show(used.resident),
                 memory::show(limit),
                 memory::show(used.held),
@@ -151,13 +151,13 @@ fn show(memory: &Arc<Memory>, stats: &Stats) {
         let memory = Arc::clone(memory);
         metrics::gauge_fn(name, help, &[], &[], move || read(&memory) as f64);
     };
-    gauge("catena_memory_limit_bytes", "What the process may use.", Memory::limit);
-    gauge("catena_memory_stores_bytes", "What caches hold.", Memory::held);
-    gauge("catena_memory_stores_limit_bytes", "What caches may hold now.", Memory::for_stores);
+    gauge("catena_memory_limit_bytes", "Memory limit of the process, in bytes.", Memory::limit);
+    gauge("catena_memory_stores_bytes", "Memory that the caches hold, in bytes.", Memory::held);
+    gauge("catena_memory_stores_limit_bytes", "Memory limit of the caches at present, in bytes.", Memory::for_stores);
     let stats = stats.clone();
     metrics::source(
         "catena_memory_refused_total",
-        "Queries refused because memory was short.",
+        "Queries refused because the memory limit was reached.",
         &[],
         Type::Counter,
         move |samples| {

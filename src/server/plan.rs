@@ -195,7 +195,7 @@ fn set_up(
                     ),
                 )
                 .label("used a second time here")
-                .help("remove one of the two, or move it to a server block of its own"),
+                .help("remove one of the two, or move one to another server block"),
             );
             continue;
         }
@@ -221,9 +221,9 @@ fn set_up(
 fn contradicts((limit, span): (u64, Span), known: &mut Option<(u64, Span)>) -> Option<Diagnostic> {
     let (other, _) = *known.get_or_insert((limit, span));
     (other != limit).then(|| {
-        Diagnostic::error(span, "`memory` says two different things")
-            .label(format!("another server block says {}", chain::memory::show(other)))
-            .help("it is for the whole process: keep one of them")
+        Diagnostic::error(span, "conflicting values of `memory`")
+            .label(format!("another server block sets {}", chain::memory::show(other)))
+            .help("`memory` applies to the whole process: keep one of the values")
     })
 }
 
@@ -240,8 +240,8 @@ fn outdone(
     let (address, _) = order.iter().find(other)?;
     Some(
         Diagnostic::warning(span, "`multisocket` has no effect here")
-            .label(format!("an earlier server block decides about {}", keys::server(*address)))
-            .help("write it in the first server block on this address"),
+            .label(format!("an earlier server block sets the number of sockets of {}", keys::server(*address)))
+            .help("move it to the first server block on this address"),
     )
 }
 
@@ -259,17 +259,17 @@ fn unreached(
     let used = uses.first()?;
     let name = used.name.as_str();
     Some(
-        Diagnostic::warning(used.name.span, format!("`{name}` is never asked"))
-            .label(format!("`{before}`, which comes before it, keeps every query of this block"))
+        Diagnostic::warning(used.name.span, format!("`{name}` is never reached"))
+            .label(format!("`{before}` runs before it and passes on no query of this block"))
             .help(format!(
-                "remove it, or let `{before}` hand on what it does not know (`catena help {before}`)"
+                "remove it, or let `{before}` pass queries on (see `catena help {before}`)"
             )),
     )
 }
 
 fn not_built(used: &Directive, name: &str) -> Diagnostic {
-    Diagnostic::error(used.name.span, format!("`{name}` is known to CoreDNS, not in this build"))
-        .label("this plugin is not built yet")
+    Diagnostic::error(used.name.span, format!("plugin `{name}` is not in this build"))
+        .label("CoreDNS has this plugin, this build does not")
         .help("remove the directive, or keep CoreDNS for this server block")
 }
 
@@ -288,7 +288,7 @@ fn unknown_directives(
             problems.push(
                 Diagnostic::error(
                     directive.name.span,
-                    format!("a `{scheme}://` listener inside a server block is not in this build"),
+                    format!("this build does not support a `{scheme}://` listener inside a server block"),
                 )
                 .help("write the listener as a key of the server block"),
             );
@@ -299,7 +299,7 @@ fn unknown_directives(
                 .label("no plugin has this name");
         let help = match corefile::nearest(name, registry.iter().map(Entry::name)) {
             _ if !braces && directive.body.is_some() => {
-                "a file without braces is one server block: put the one above in braces".to_owned()
+                "a file without braces is a single server block: enclose the block above in braces".to_owned()
             }
             Some(near) => format!("did you mean `{near}`?"),
             None => "`catena -plugins` lists the plugins of this build".to_owned(),
@@ -395,9 +395,9 @@ fn overlap(
                     span,
                     format!("cannot serve dns://{zone}:{port}{on} - it is already defined"),
                 )
-                .label("served by an earlier server block too")
+                .label("an earlier server block serves it already")
                 .help(
-                    "merge the two server blocks, or give one another port, `bind` address or `view`",
+                    "merge the two server blocks, or give one a different port, `bind` address or `view`",
                 ),
             );
         }

@@ -292,8 +292,8 @@ impl Process {
         while self.startups.try_join_next().is_some() {}
         if self.startups.len() >= MAX_STARTUPS {
             chain::error!(
-                "the startup hooks of {MAX_STARTUPS} configurations before this one still run: \
-                 those of this one are left out"
+                "the startup hooks of {MAX_STARTUPS} earlier configurations are still running: \
+                 the hooks of this configuration are skipped"
             );
         } else if !hooks.is_empty() {
             self.startups.spawn(async move {
@@ -442,14 +442,14 @@ fn busy(address: SocketAddr, error: &io::Error) -> String {
     };
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another program listens there: stop it, or choose another port"
+            "another program listens on this address: stop it, or choose another port"
         }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
         }
         _ if error.raw_os_error() == Some(EMFILE) => {
-            "the process may not open so many files: raise its limit (`ulimit -n`, LimitNOFILE), or \
-             have fewer sockets with `multisocket`"
+            "the limit on open files is reached: raise it (`ulimit -n`, LimitNOFILE), or open \
+             fewer sockets with `multisocket`"
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
         _ => "see the error of the system above",

@@ -56,13 +56,13 @@ impl Serving {
                 panics: standing::panics(),
                 refused: metrics::counter(
                     "catena_waiting_refused_total",
-                    "Queries refused because too many were waiting.",
+                    "Queries refused because too many queries were waiting.",
                     &[],
                     &[],
                 ),
                 refreshes_skipped: metrics::counter(
                     "catena_refreshes_skipped_total",
-                    "Background renewals left out because too many were under way.",
+                    "Background refreshes skipped because too many were in flight.",
                     &[],
                     &[],
                 ),
@@ -310,7 +310,7 @@ impl Resolve for Serving {
         Box::pin(async move {
             reply.begin(query);
             if query.depth > MAX_DEPTH {
-                reply.fail(Failure::servfail("too many lookups inside each other"));
+                reply.fail(Failure::servfail("too many nested lookups"));
                 return;
             }
             let config = self.config.load_full();

@@ -247,7 +247,7 @@ impl Reading {
             let name = directive.name.as_str();
             return Err(Diagnostic::error(
                 directive.span,
-                format!("`{name}` needs somebody to forward to"),
+                format!("`{name}` needs at least one upstream"),
             )
             .label("no TO given")
             .help("add addresses, a file such as `/etc/resolv.conf`, or host names"));
@@ -318,8 +318,8 @@ impl Reading {
                 return Ok(());
             }
             "weight" => {
-                return Err(Diagnostic::error(option.span, "`weight` is for one upstream")
-                    .label("all of them together have none")
+                return Err(Diagnostic::error(option.span, "`weight` is an option of a single upstream")
+                    .label("it cannot be set for all upstreams")
                     .help("write `to TO { weight INTEGER }` over three lines"));
             }
             _ => {
@@ -343,7 +343,7 @@ impl Reading {
             self.problems.push(
                 Diagnostic::error(span, format!("more than {MAX_TARGETS} TOs configured: {count}"))
                     .label("too many upstreams")
-                    .help(format!("keep the nearest {MAX_TARGETS}")),
+                    .help(format!("keep at most {MAX_TARGETS}")),
             );
         }
         self.problems.extend(self.config.to.iter().filter_map(Place::check));

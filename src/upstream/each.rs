@@ -144,10 +144,10 @@ impl Each {
             if !(1..=1000).contains(&self.weight) {
                 return Err(Diagnostic::error(
                     weight.span,
-                    format!("`{}` is no weight", weight.as_str()),
+                    format!("`{}` is not a valid weight", weight.as_str()),
                 )
                 .label("expected a number from 1 to 1000")
-                .help("an upstream with weight 2 gets twice as many queries as one with 1"));
+                .help("an upstream with weight 2 gets twice as many queries as one with weight 1"));
             }
             return args.end();
         }
@@ -156,12 +156,12 @@ impl Each {
         }
         let word = option.name.as_str();
         let problem =
-            Diagnostic::error(option.name.span, format!("`{word}` is no option of one upstream"));
+            Diagnostic::error(option.name.span, format!("`{word}` is not an option of a single upstream"));
         Err(match corefile::nearest(word, OPTIONS.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem
                 .label(format!("in the block of `{}`", within.name.as_str()))
-                .help("move it out of this block if it is for all upstreams"),
+                .help("move it out of this block if it applies to all upstreams"),
         }
         .note(format!("options: {}", OPTIONS.join(", "))))
     }
@@ -179,7 +179,7 @@ impl Each {
         let problem = format!("max_age ({max_age:?}) must not be less than expire ({expire:?})");
         Some(
             Diagnostic::error(span, problem)
-                .label("a connection would end before it expires")
+                .label("connections would be closed before they expire")
                 .help("raise `max_age`, or lower `expire`"),
         )
     }
@@ -192,11 +192,11 @@ impl Place {
         let general = self.each.tls_servername.as_ref().filter(|_| named)?;
         let (token, general) = (&self.to.token, general.as_str());
         let text = token.as_str();
-        let problem = format!("`{text}` names a server, and `tls_servername` another: `{general}`");
+        let problem = format!("`{text}` and `tls_servername {general}` give different server names");
         Some(
             Diagnostic::error(token.span, problem)
-                .label("this upstream has a name of its own")
-                .help("write the name behind each upstream, or in `tls_servername` for all"),
+                .label("this upstream has its own server name")
+                .help("write the name after each upstream, or only in `tls_servername`"),
         )
     }
 }

@@ -99,13 +99,13 @@ impl Group {
             rejected: standing::forward_rejects(),
             overloaded: metrics::counter(
                 "catena_forward_overload_rejects_total",
-                "Queries refused because the process could not wait for more of them.",
+                "Queries refused because too many queries were waiting for upstreams.",
                 &[],
                 &[],
             ),
             unhedged: metrics::counter(
                 "catena_forward_hedges_denied_total",
-                "Queries that were late and not asked twice, for too many were already.",
+                "Late queries that were not hedged because too many hedges had been sent.",
                 &[],
                 &[],
             ),

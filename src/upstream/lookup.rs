@@ -53,7 +53,7 @@ impl Resolver {
         if self.servers.is_empty() {
             return self.ask_system(&host.text).await;
         }
-        let mut last = "it has no addresses".to_owned();
+        let mut last = "the name has no addresses".to_owned();
         for &to in &self.servers {
             let source = self.source.filter(|source| source.is_ipv4() == to.is_ipv4());
             let mut found = Addresses { ips: Vec::new(), ttl: Duration::MAX };
@@ -99,7 +99,7 @@ impl Resolver {
         let ips = asked.await.map_err(|error| error.to_string())?;
         let ips = ips.map_err(|error| error.to_string())?;
         if ips.is_empty() {
-            return Err("it has no addresses".to_owned());
+            return Err("the name has no addresses".to_owned());
         }
         Ok(Addresses { ips, ttl: SYSTEM_TTL })
     }

@@ -132,7 +132,7 @@ impl Numbers {
         };
         let dropped = metrics::counter(
             "catena_forward_replies_dropped_total",
-            "Messages from an upstream that were not the reply waited for.",
+            "Messages from an upstream that were not the expected reply.",
             &["to"],
             &[to],
         );
@@ -159,27 +159,27 @@ impl Numbers {
             dropped,
             crowded: own(
                 "catena_forward_connections_full_total",
-                "Queries that found all connections to an upstream full, and too many waiting.",
+                "Queries not sent because all connections to an upstream were full and too many queries waited.",
             ),
             strange: own(
                 "catena_forward_records_dropped_total",
-                "Records in replies of an upstream that did not belong to the question.",
+                "Records dropped from upstream replies because they were unrelated to the question.",
             ),
             silences: own(
                 "catena_forward_silences_total",
-                "Times that an upstream was found silent before a query timed out.",
+                "Times an upstream was detected as silent before a query timed out.",
             ),
             opened: own(
                 "catena_forward_circuit_opened_total",
-                "Times that an upstream was passed over for what it answered.",
+                "Times the circuit breaker of an upstream opened because of its answers.",
             ),
             hedges: own(
                 "catena_forward_hedges_total",
-                "Queries that an upstream was asked because another one was late.",
+                "Hedged queries: sent to an upstream because another one was late.",
             ),
             stand_ins: own(
                 "catena_forward_stand_ins_total",
-                "Queries that an upstream was asked because another one fell silent.",
+                "Queries sent to an upstream because another one fell silent.",
             ),
         }
     }

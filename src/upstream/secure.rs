@@ -69,8 +69,8 @@ impl Secure {
         let useless = directive.options().iter().find(is_tls)?;
         let (name, plugin) = (useless.name.as_str(), directive.name.as_str());
         Some(
-            Diagnostic::warning(useless.span, format!("`{name}` does nothing here"))
-                .label(format!("no upstream of this `{plugin}` is asked over TLS"))
+            Diagnostic::warning(useless.span, format!("`{name}` has no effect here"))
+                .label(format!("no upstream of this `{plugin}` uses TLS"))
                 .help("write `tls://`, `https://`, `quic://` or `h3://` before the upstreams' addresses"),
         )
     }
@@ -87,7 +87,7 @@ impl Speaker {
         let host = host.map(|host| host.trim_end_matches('.').to_owned());
         let name = name.clone().or_else(|| self.name.clone()).or(host);
         let name = name.unwrap_or_else(|| found.address.ip().to_string());
-        let client = self.client.as_ref().ok_or_else(|| "nothing is known of it".to_owned())?;
+        let client = self.client.as_ref().ok_or_else(|| "there is no TLS configuration for it".to_owned())?;
         let session: Session = client.session(&name)?;
         // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
         let authority = || match (name.contains(':'), found.address.port()) {
@@ -112,9 +112,9 @@ impl Speaker {
 
 /// TLS with nobody to trust.
 pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
-    let warning = "this system has no certificates of authorities to trust";
+    let warning = "this system has no trusted CA certificates";
     Diagnostic::warning(directive.span, warning)
-        .label("no upstream over TLS can be believed")
+        .label("no certificate of an upstream can be verified")
         .help("install the package `ca-certificates`, or name a file with `tls CA`")
 }
 
@@ -177,6 +177,6 @@ fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {
 
 fn unfit(token: &Token, why: &str) -> Diagnostic {
     Diagnostic::error(token.span, format!("cannot use `{}`: {why}", token.as_str()))
-        .label("of no use for TLS")
+        .label("not usable for TLS")
         .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`, all of them PEM files")
 }

@@ -37,7 +37,7 @@ impl Group {
         };
         metrics::gauge_fn(
             "catena_forward_in_flight",
-            "Queries that wait for an upstream.",
+            "Queries waiting for an upstream.",
             &[],
             &[],
             || IN_FLIGHT.load(Ordering::Relaxed) as f64,
@@ -115,8 +115,8 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
             let message = format!("`{source}` cannot reach upstream {address}");
             setup.requests.warnings.push(
                 Diagnostic::warning(span, message)
-                    .label("not the same version of IP")
-                    .help("give it another `source_address` in a block: `to TO { ... }`"),
+                    .label("the IP versions differ")
+                    .help("set another `source_address` for it in a block: `to TO { ... }`"),
             );
         }
     });
@@ -137,9 +137,9 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
     if let (true, Some(one)) = (config.each.force_tcp, quic) {
         warn(
             "force_tcp",
-            format!("`force_tcp` does not hold for upstream {}", one.to.token.as_str()),
-            "QUIC runs over UDP, always".to_owned(),
-            "write `https://` or `tls://` where UDP does not get through",
+            format!("`force_tcp` does not apply to upstream {}", one.to.token.as_str()),
+            "QUIC always runs over UDP".to_owned(),
+            "use `https://` or `tls://` where UDP is blocked",
         );
     }
     let for_plain = [
@@ -151,23 +151,23 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
     for (option, _) in for_plain.into_iter().filter(|(_, chosen)| *chosen && !plain) {
         warn(
             option,
-            format!("`{option}` does nothing here"),
-            format!("no upstream of this `{name}` is asked in plain DNS"),
+            format!("`{option}` has no effect here"),
+            format!("no upstream of this `{name}` uses plain DNS"),
             "remove the option",
         );
     }
     if !places.iter().any(|one| one.to.scheme.is_web()) {
         warn(
             "doh_method",
-            "`doh_method` does nothing here".to_owned(),
-            format!("no upstream of this `{name}` is asked over HTTPS"),
+            "`doh_method` has no effect here".to_owned(),
+            format!("no upstream of this `{name}` uses HTTPS"),
             "write `https://` or `h3://` before the upstreams' addresses",
         );
     }
     if config.policy == Policy::Weighted && places.iter().all(|one| one.each.weight == 1) {
         warn(
             "policy",
-            "`policy weighted` is `random` here".to_owned(),
+            "`policy weighted` acts as `random` here".to_owned(),
             "no upstream has a weight".to_owned(),
             "write `to TO { weight INTEGER }` over three lines",
         );
@@ -175,8 +175,8 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
     if config.policy != Policy::Weighted && places.iter().any(|one| one.each.weight != 1) {
         warn(
             "to",
-            "`weight` does nothing here".to_owned(),
-            format!("this `{name}` does not choose by weight"),
+            "`weight` has no effect here".to_owned(),
+            format!("the policy of this `{name}` ignores weights"),
             "add `policy weighted`",
         );
     }

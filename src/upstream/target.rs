@@ -142,7 +142,7 @@ pub(crate) fn sites(
         // All are looked up at the same time: who waited for one has waited for all.
         let found = answer.recv_timeout(patience).unwrap_or_else(|_| {
             patience = Duration::ZERO;
-            Err("it takes too long".to_owned())
+            Err("the lookup timed out".to_owned())
         });
         let found = match found {
             Ok(found) => {
@@ -162,10 +162,10 @@ pub(crate) fn sites(
                 let problem = format!("failed to resolve `{}`: {error}", host.text);
                 setup.requests.warnings.push(
                     Diagnostic::warning(site.place.to.token.span, problem.clone())
-                        .label("neither a file nor a host that can be found now")
+                        .label("neither a file nor a host name that resolves at present")
                         .help(
-                            "it is looked up again until it is found; name an address, or with \
-                               `resolver` a server that knows this host, if that is too late",
+                            "the lookup is repeated until it succeeds; to avoid this, give an address, \
+                               or set `resolver` to a server that knows this host",
                         ),
                 );
                 site.problem = Some(problem);
@@ -179,7 +179,7 @@ pub(crate) fn sites(
         if count == 0 && !hosts {
             return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
                 .label("no `nameserver` line in this file")
-                .help("name an address, or a file that has `nameserver` lines")
+                .help("give an address, or a file with `nameserver` lines")
                 .into());
         }
         if count > MAX_UPSTREAMS {
@@ -189,7 +189,7 @@ pub(crate) fn sites(
                     format!("more than {MAX_UPSTREAMS} upstreams: {count}"),
                 )
                 .label("together with this one")
-                .help(format!("only the first {MAX_UPSTREAMS} are asked")),
+                .help(format!("only the first {MAX_UPSTREAMS} are used")),
             );
         }
     }
@@ -212,7 +212,7 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
                     format!("cannot read `{text}`: {error}"),
                 )
                 .label("expected a file like /etc/resolv.conf")
-                .help("make the file readable, or name the upstreams' addresses"));
+                .help("make the file readable, or give the upstreams' addresses"));
             }
         }
     }
@@ -224,7 +224,7 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
     if text.contains('/') {
         return Err(bad(
             "there is no such file",
-            "check the path, or name the upstreams' addresses",
+            "check the path, or give the upstreams' addresses",
         ));
     }
     let name = Name::from_text(host)
@@ -240,11 +240,11 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
 /// CoreDNS would ask the file's servers without TLS.
 fn in_the_clear(to: &To, text: &str) -> Diagnostic {
     let word = to.scheme.word();
-    let what = format!("`{text}` is a file, whose servers speak plain DNS");
+    let what = format!("`{text}` is a file, and its servers are queried over plain DNS");
     Diagnostic::error(to.token.span, what)
-        .label(format!("`{word}://` before a file would be a promise that is not kept"))
+        .label(format!("`{word}://` would not apply to the servers in a file"))
         .help(format!(
-            "name the servers' addresses, as `{word}://ADDRESS%NAME`, or remove `{word}://`"
+            "give the servers' addresses as `{word}://ADDRESS%NAME`, or remove `{word}://`"
         ))
 }
 

@@ -120,7 +120,7 @@ async fn follow_host(
                     found.ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
                 let shown = show(&addresses);
                 if tending.roster.moved(site, addresses) {
-                    chain::info!("plugin/{who}: {} is at {shown} now", host.text);
+                    chain::info!("plugin/{who}: {} now resolves to {shown}", host.text);
                 }
             }
             Err(error) => {
@@ -158,7 +158,7 @@ async fn follow_file(tending: &Tending, site: usize, path: PathBuf, looks: &Look
         // Once, and not at each look.
         if !std::mem::replace(&mut told, true) {
             let path = path.display();
-            chain::warning!("plugin/{who}: {path}: {problem}: its upstreams stay as they are");
+            chain::warning!("plugin/{who}: {path}: {problem}; the previous upstreams stay in use");
         }
     }
 }

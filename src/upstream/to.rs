@@ -132,7 +132,7 @@ fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
         return Ok(Template::default());
     }
     Template::parse(path).map_err(|why| {
-        Diagnostic::error(token.span, format!("`{path}` is no path of a resolver: {why}"))
+        Diagnostic::error(token.span, format!("`{path}` is not a valid path of a resolver: {why}"))
             .label("expected a path, or a URI template with `dns`")
             .help("write for example `https://dns.example.net/dns-query{?dns}`")
     })
@@ -141,7 +141,7 @@ fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
 /// Refuses what cannot be in a certificate.
 pub(crate) fn server_name(token: &Token, name: &str) -> Result<(), Diagnostic> {
     tls::check_name(name).map_err(|problem| {
-        Diagnostic::error(token.span, format!("`{name}` is no server name: {problem}"))
+        Diagnostic::error(token.span, format!("`{name}` is not a valid server name: {problem}"))
             .label("expected the host name, or the address, in the server's certificate")
             .help("write a name such as `dns.quad9.net`")
     })
@@ -180,7 +180,7 @@ pub(crate) fn target(token: &Token, rest: &str, default: u16) -> Result<Target, 
     let bad_port = |port: &str| {
         Diagnostic::error(token.span, format!("`{port}` is not a port"))
             .label("expected a number from 1 to 65535")
-            .help(format!("port {default} is the default and may be left out"))
+            .help(format!("port {default} is the default and can be omitted"))
     };
     let (host, port) = split_port(rest);
     if host.is_empty() {

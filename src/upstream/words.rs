@@ -26,7 +26,7 @@ pub fn some<'a>(
         let name = option.name.as_str();
         return Err(Diagnostic::error(option.span, format!("`{name}` needs {what}"))
             .label("no argument given")
-            .help(format!("add {what} behind `{name}`, or remove the option")));
+            .help(format!("add {what} after `{name}`, or remove the option")));
     }
     Ok(tokens)
 }
@@ -61,7 +61,7 @@ pub(crate) fn positive(token: &Token) -> Result<Duration, Diagnostic> {
     let duration: Duration = token.parse("DURATION")?;
     if duration.is_zero() {
         return Err(Diagnostic::error(token.span, "`read_timeout` must be positive")
-            .label("an upstream needs some time")
+            .label("an upstream needs time to answer")
             .help("write for example `2s`, the default"));
     }
     Ok(duration)
@@ -72,8 +72,8 @@ pub(crate) fn doh_method(token: &Token) -> Result<Method, Diagnostic> {
         "POST" => Ok(Method::Post),
         "GET" => Ok(Method::Get),
         _ => Err(Diagnostic::error(token.span, "doh_method must be either POST or GET")
-            .label("expected a method of HTTP")
-            .help("write `POST`, the default, or `GET`, whose answers caches on the way may keep")),
+            .label("expected an HTTP method")
+            .help("write `POST` (the default), or `GET`, whose answers HTTP caches may store")),
     }
 }
 
@@ -92,9 +92,9 @@ pub(crate) fn policy(args: &mut Args<'_>) -> Result<Policy, Diagnostic> {
             match count.parse("COUNT")? {
                 width if (2..=MAX_UPSTREAMS).contains(&width) => Policy::Race(width),
                 width => {
-                    return Err(Diagnostic::error(count.span, format!("`{width}` is no race"))
+                    return Err(Diagnostic::error(count.span, format!("`race {width}` is not possible"))
                         .label(format!("expected a number from 2 to {MAX_UPSTREAMS}"))
-                        .help("write how many upstreams are asked at once, or nothing for two"));
+                        .help("give the number of upstreams to query at once (default 2)"));
                 }
             }
         }
@@ -131,7 +131,7 @@ pub(crate) fn hedge(args: &mut Args<'_>) -> Result<Hedge, Diagnostic> {
             _ => {
                 return Err(Diagnostic::error(
                     token.span,
-                    format!("`hedge` cannot wait for `{text}`"),
+                    format!("`hedge` does not take the argument `{text}`"),
                 )
                 .label("expected `p50` to `p99`, or a share of the queries such as `10%`")
                 .help("write `hedge`, or for example `hedge p90 5%`"));
@@ -147,7 +147,7 @@ pub(crate) fn breaker(args: &mut Args<'_>) -> Result<Breaker, Diagnostic> {
     let mut named = Vec::new();
     while let Some(token) = args.next() {
         let wrong = |why: &str| {
-            Diagnostic::error(token.span, format!("`circuit_breaker` cannot be like that: {why}"))
+            Diagnostic::error(token.span, format!("invalid `circuit_breaker`: {why}"))
                 .label("in this argument")
                 .help("the defaults are `ratio 50% window 10s queries 10 hold 1s`")
         };
@@ -155,26 +155,26 @@ pub(crate) fn breaker(args: &mut Args<'_>) -> Result<Breaker, Diagnostic> {
             "ratio" => {
                 breaker.ratio = args.value::<corefile::Percent>("PERCENT%")?.0;
                 if breaker.ratio == 0 {
-                    return Err(wrong("it would never close"));
+                    return Err(wrong("with this ratio it would never close"));
                 }
             }
             "window" => {
                 breaker.window = args.value("DURATION")?;
                 if breaker.window.is_zero() {
-                    return Err(wrong("a window of no time has no answers in it"));
+                    return Err(wrong("the window must be longer than 0"));
                 }
             }
             "queries" => {
                 breaker.queries = args.value("INTEGER")?;
                 if !(1..=10_000).contains(&breaker.queries) {
-                    return Err(wrong("it takes from 1 to 10000 answers"));
+                    return Err(wrong("`queries` must be a number from 1 to 10000"));
                 }
             }
             "hold" => {
                 breaker.hold = args.value("DURATION")?;
                 let bounds = Duration::from_millis(100)..=Duration::from_secs(3600);
                 if !bounds.contains(&breaker.hold) {
-                    return Err(wrong("it stays open for 100ms to an hour at first"));
+                    return Err(wrong("`hold` must be from 100ms to 1h"));
                 }
             }
             _ => named.push(failover(token, "circuit_breaker")?),
@@ -208,7 +208,7 @@ pub(crate) fn health(args: &mut Args<'_>, recursion: bool) -> Result<Health, Dia
             other => {
                 return Err(Diagnostic::error(
                     token.span,
-                    format!("`health_check` has no argument `{other}`"),
+                    format!("`health_check` does not take the argument `{other}`"),
                 )
                 .label("expected `no_rec` or `domain FQDN`")
                 .help("write `health_check DURATION [no_rec] [domain FQDN]`"));
@@ -248,8 +248,8 @@ pub(crate) fn failover(token: &Token, option: &str) -> Result<Rcode, Diagnostic>
             token.span,
             format!("`NOERROR` cannot be used in `{option}`"),
         )
-        .label("this is the answer that is wanted")
-        .help("for answers without records use `next_on_nodata`"));
+        .label("this is the rcode of a successful answer")
+        .help("use `next_on_nodata` for answers without records"));
     }
     Ok(rcode)
 }

@@ -58,10 +58,10 @@ pub enum RedisError {
 impl fmt::Display for RedisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away => f.write_str("it is left alone for a while"),
-            Self::Busy => f.write_str("too many commands wait"),
+            Self::Away => f.write_str("not tried again yet after a failure"),
+            Self::Busy => f.write_str("too many commands are waiting"),
             Self::Network(error) if error.kind() == io::ErrorKind::TimedOut => {
-                f.write_str("it does not answer in time")
+                f.write_str("no answer in time")
             }
             Self::Network(error) => error.fmt(f),
             Self::Refused(said) => f.write_str(said),
@@ -273,7 +273,7 @@ fn encode(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn odd() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it sent what is no reply of Redis")
+    io::Error::new(io::ErrorKind::InvalidData, "the answer is not a Redis reply")
 }
 
 fn refused(said: &[u8]) -> RedisError {

@@ -39,7 +39,7 @@ impl Template {
             push(here, literal)?;
             if let Some(found) = expand(expression)? {
                 if prefix.is_some() {
-                    return Err(format!("`{VARIABLE}` has two places"));
+                    return Err(format!("`{VARIABLE}` appears twice"));
                 }
                 prefix = Some(found);
             }
@@ -72,8 +72,8 @@ impl Template {
 fn push(into: &mut String, literal: &str) -> Result<(), String> {
     let odd = literal.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}#".contains(c));
     match odd {
-        Some('#') => Err("`#` begins what no server gets to see".to_owned()),
-        Some(c) => Err(format!("`{c}` cannot stand in a path")),
+        Some('#') => Err("`#` begins a fragment, which is not sent to the server".to_owned()),
+        Some(c) => Err(format!("`{c}` is not allowed in a path")),
         None => {
             into.push_str(literal);
             Ok(())
@@ -95,15 +95,15 @@ fn expand(expression: &str) -> Result<Option<String>, String> {
         Some(';') => (";", true),
         Some('?') => ("?", true),
         Some('&') => ("&", true),
-        Some('#') => return Err(wrong("is for what no server gets to see")),
-        Some(_) => return Err(wrong("begins with an operator that nobody knows")),
+        Some('#') => return Err(wrong("is a fragment, which is not sent to the server")),
+        Some(_) => return Err(wrong("begins with an unknown operator")),
     };
     let mut found = None;
     for variable in list.split(',') {
         let name = variable.strip_suffix('*').unwrap_or(variable);
         let known = |c: char| c.is_ascii_alphanumeric() || "_.%".contains(c);
         if name.split_once(':').is_some_and(|(name, _)| name == VARIABLE) {
-            return Err(wrong("would cut the query short"));
+            return Err(wrong("would truncate the query"));
         }
         let bare = name.split_once(':').map_or(name, |(name, _)| name);
         if bare.is_empty() || !bare.chars().all(known) {
@@ -111,7 +111,7 @@ fn expand(expression: &str) -> Result<Option<String>, String> {
         }
         if bare == VARIABLE {
             if found.is_some() {
-                return Err(format!("`{VARIABLE}` has two places"));
+                return Err(format!("`{VARIABLE}` appears twice"));
             }
             found = Some(if named { format!("{first}{VARIABLE}=") } else { first.to_owned() });
         }
@@ -167,17 +167,17 @@ mod tests {
     fn what_is_no_template() {
         let cases = [
             ("/q{?dns", "`{` without `}`"),
-            ("/q}", "`}` cannot stand in a path"),
-            ("/q{?dns}{&dns}", "`dns` has two places"),
-            ("/q{?dns,dns}", "`dns` has two places"),
-            ("/q{#dns}", "`{#dns}` is for what no server gets to see"),
-            ("/q#part", "`#` begins what no server gets to see"),
-            ("/q{=dns}", "`{=dns}` begins with an operator that nobody knows"),
-            ("/q{?dns:3}", "`{?dns:3}` would cut the query short"),
+            ("/q}", "`}` is not allowed in a path"),
+            ("/q{?dns}{&dns}", "`dns` appears twice"),
+            ("/q{?dns,dns}", "`dns` appears twice"),
+            ("/q{#dns}", "`{#dns}` is a fragment, which is not sent to the server"),
+            ("/q#part", "`#` begins a fragment, which is not sent to the server"),
+            ("/q{=dns}", "`{=dns}` begins with an unknown operator"),
+            ("/q{?dns:3}", "`{?dns:3}` would truncate the query"),
             ("/q{}", "`{}` has a variable without a name"),
             ("/q{?a,}", "`{?a,}` has a variable without a name"),
             ("/q{?ü}", "`{?ü}` has a variable without a name"),
-            ("/ü", "`ü` cannot stand in a path"),
+            ("/ü", "`ü` is not allowed in a path"),
         ];
         for (text, problem) in cases {
             assert_eq!(Template::parse(text).unwrap_err(), problem, "{text}");

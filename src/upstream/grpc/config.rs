@@ -103,7 +103,7 @@ impl GrpcConfig {
 
 fn nobody(directive: &Directive) -> Diagnostic {
     let name = directive.name.as_str();
-    Diagnostic::error(directive.span, format!("`{name}` needs somebody to ask"))
+    Diagnostic::error(directive.span, format!("`{name}` needs at least one upstream"))
         .label("no TO given")
         .help("add addresses, `unix://` and a path, or a file such as `/etc/resolv.conf`")
 }
@@ -118,7 +118,7 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
                     token.span,
                     format!("`{}` is not the path of a unix socket", token.as_str()),
                 )
-                .label("expected an absolute path behind `unix://`")
+                .label("expected an absolute path after `unix://`")
                 .help("write for example `unix:///run/dns.sock`"));
             }
             return Ok(To::Place(Place::Unix(PathBuf::from(rest))));

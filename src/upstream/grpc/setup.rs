@@ -91,7 +91,7 @@ fn places(config: &GrpcConfig, setup: &Setup<'_>) -> Result<Vec<Place>, Diagnost
                 format!("more than {MAX_UPSTREAMS} TOs configured: {}", places.len()),
             )
             .label("too many upstreams")
-            .help(format!("keep the nearest {MAX_UPSTREAMS}")),
+            .help(format!("keep at most {MAX_UPSTREAMS}")),
         );
     }
     if problems.has_errors() { Err(problems) } else { Ok(places) }
@@ -105,7 +105,7 @@ fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Vec<SocketAdd
             Ok(servers) if servers.is_empty() => {
                 return Err(Diagnostic::error(token.span, "no nameservers found")
                     .label("no `nameserver` line in this file")
-                    .help("name an address, or a file that has `nameserver` lines"));
+                    .help("give an address, or a file with `nameserver` lines"));
             }
             Ok(servers) => return Ok(servers),
             Err(error) => problem = Some(error),
@@ -114,7 +114,7 @@ fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Vec<SocketAdd
     let why = problem.map_or_else(String::new, |error| format!(": {error}"));
     Err(Diagnostic::error(token.span, format!("not an IP address or file: `{text}`{why}"))
         .label("expected an address, `unix://` and a path, or a file like /etc/resolv.conf")
-        .help("host names are not looked up here: write the address"))
+        .help("host names are not resolved here: write the address"))
 }
 
 /// How we are over TLS, if it is asked for.

@@ -149,13 +149,13 @@ impl Numbers {
             responses: [const { OnceLock::new() }; COMMON_RCODES],
             dropped: metrics::counter(
                 "catena_grpc_replies_dropped_total",
-                "Messages from an upstream that were not the reply waited for.",
+                "Messages from an upstream that were not the expected reply.",
                 &["to"],
                 &[to],
             ),
             strange: metrics::counter(
                 "catena_grpc_records_dropped_total",
-                "Records in replies of an upstream that did not belong to the question.",
+                "Records dropped from upstream replies because they were unrelated to the question.",
                 &["to"],
                 &[to],
             ),

@@ -34,7 +34,7 @@ impl<'a> Fields<'_, 'a> {
         let Some(fields) = schema::of(rtype) else {
             return fault_help(
                 at,
-                format!("type `{rtype}` has no text form of its own"),
+                format!("type `{rtype}` has no presentation format of its own"),
                 "write its data as `\\# length hex-digits` (RFC 3597)",
             );
         };
@@ -42,7 +42,7 @@ impl<'a> Fields<'_, 'a> {
             self.field(kind, what, out)?;
         }
         if out.len() > usize::from(u16::MAX) {
-            return fault(at, "the data of this record is longer than 65535 bytes");
+            return fault(at, "the RDATA of this record is longer than 65535 bytes");
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl<'a> Fields<'_, 'a> {
             Kind::Strs => self.strings(what, true, out)?,
             Kind::Items => self.strings(what, false, out)?,
             Kind::U16 | Kind::Opaque => {
-                return fault(self.lexer.at, "this type's data is written as `\\# length hex`");
+                return fault(self.lexer.at, "the RDATA of this type must be written as `\\# length hex`");
             }
         }
         Ok(())
@@ -260,7 +260,7 @@ impl<'a> Fields<'_, 'a> {
             }
         }
         if !decoder.is_whole() || out.len() == start {
-            return fault(token.at, format!("the {what} is cut short: digits are missing"));
+            return fault(token.at, format!("the {what} is incomplete: digits are missing"));
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ impl<'a> Fields<'_, 'a> {
         if fits && groups == count {
             return Ok(());
         }
-        bad(token, what, &format!("{count} pairs of hex digits with `-` between"))
+        bad(token, what, &format!("{count} pairs of hex digits, separated by `-`"))
     }
 
     /// Four groups of four hex digits with `:` between (RFC 6742 sections 2.1.2 and 2.3.2).
@@ -368,7 +368,7 @@ impl<'a> Fields<'_, 'a> {
         if schema::of(rtype).is_some() && show::text(rtype, out).is_none() {
             return fault(
                 at,
-                format!("these bytes are not the data of a record of type `{rtype}`"),
+                format!("these bytes are not valid RDATA of type `{rtype}`"),
             );
         }
         Ok(())
@@ -419,7 +419,7 @@ fn counted(token: Token<'_>, mut decoder: Decoder, what: &str, out: &mut Vec<u8>
     let length = out.len() - start - 1;
     match u8::try_from(length) {
         Ok(count) if count > 0 && decoder.is_whole() => out[start] = count,
-        _ => return bad(token, what, "1 to 255 bytes, all their digits given"),
+        _ => return bad(token, what, "1 to 255 bytes with all their digits"),
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(super) fn range(token: Token<'_>) -> Parse<impl Iterator<Item = u32> + use<>
         fault_help(
             token.at,
             format!("`{}` is not a range", quote(token.raw)),
-            "write `start-stop` or `start-stop/step` with start not above stop",
+            "write `start-stop` or `start-stop/step`, where start is at most stop",
         )
     };
     let (span, step) = match memchr::memchr(b'/', token.raw) {
@@ -36,7 +36,7 @@ pub(super) fn range(token: Token<'_>) -> Parse<impl Iterator<Item = u32> + use<>
         return fault_help(
             token.at,
             format!("`$GENERATE` would make {count} records"),
-            format!("it may make up to {MAX_RECORDS}: split the range"),
+            format!("the limit is {MAX_RECORDS}: split the range"),
         );
     }
     Ok((0..count).map(move |at| (start + at * step) as u32))
@@ -67,7 +67,7 @@ pub(super) fn expand(template: &[u8], base: usize, value: u32, out: &mut Vec<u8>
                     let wrong = quote(&template[at..at + end + 3]);
                     return fault_help(
                         base + at,
-                        format!("`{wrong}` is not a number to generate"),
+                        format!("`{wrong}` is not a valid substitution"),
                         "write `${offset,width,base}` with base d, o, x, X, n or N, and width up \
                          to 255; the sum must not be negative",
                     );

@@ -282,7 +282,7 @@ impl<'a> Lexer<'a> {
             return fault_help(
                 open,
                 "`\"` is never closed",
-                "a `\"` within a quoted string is written `\\\"`",
+                "write a `\"` inside a quoted string as `\\\"`",
             );
         };
         self.at = end + 1;

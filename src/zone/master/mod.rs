@@ -152,7 +152,7 @@ pub fn record_from_line(
     let mut found = None;
     let result = parse_text(text, &options, &mut |record| {
         if found.is_some() {
-            return Err("only one record may stand here".into());
+            return Err("only one record is allowed here".into());
         }
         found = Some(OwnedRecord::from(record));
         Ok(())
@@ -164,7 +164,7 @@ pub fn record_from_line(
     match (first, found) {
         (Some(error), _) => Err(error),
         (None, Some(record)) => Ok(record),
-        (None, None) => Err(ZoneError::new(options.file, 1, 1, "a record is missing", text)),
+        (None, None) => Err(ZoneError::new(options.file, 1, 1, "expected a record", text)),
     }
 }
 

@@ -261,8 +261,8 @@ impl State {
                 return fault_help(
                     first.at,
                     "this record has no owner",
-                    "a line that starts with a blank belongs to the owner before it, and there is \
-                     none yet",
+                    "a line that starts with a blank takes the owner name of the record before it, \
+                     and there is none",
                 );
             }
             return self.record(Some(first), lexer, shared);
@@ -277,7 +277,7 @@ impl State {
 
     fn owner(&mut self, token: Token<'_>) -> Parse<()> {
         if token.quoted {
-            return fault(token.at, "an owner must not be quoted");
+            return fault(token.at, "an owner name must not be quoted");
         }
         self.owner.clear();
         let result = push_name(token, self.origin.as_wire(), &mut self.owner);
@@ -304,7 +304,7 @@ impl State {
                 return fault(lexer.at, "the type is missing");
             };
             if word.quoted {
-                return fault(word.at, "the type is missing: a quoted string cannot stand here");
+                return fault(word.at, "expected the record type, found a quoted string");
             }
             if word.raw.first().is_some_and(u8::is_ascii_digit) && ttl.is_none() {
                 ttl = Some(read_ttl(word)?);
@@ -314,7 +314,7 @@ impl State {
                 if schema::is_meta(rtype) {
                     return fault(
                         word.at,
-                        format!("`{rtype}` is for questions and messages, not for zones"),
+                        format!("`{rtype}` is a type for queries and messages, not for zones"),
                     );
                 }
                 break rtype;
@@ -401,8 +401,8 @@ impl State {
             return fault_help(
                 word.at,
                 format!("`{}` is not a directive", quote(word.raw)),
-                "known are `$ORIGIN`, `$TTL`, `$INCLUDE` and `$GENERATE`; an owner that starts \
-                 with `$` is written `\\$`",
+                "the directives are `$ORIGIN`, `$TTL`, `$INCLUDE` and `$GENERATE`; write an owner \
+                 name that starts with `$` as `\\$`",
             );
         }
         Ok(())
@@ -414,7 +414,7 @@ impl State {
         };
         let range = generate::range(token)?;
         let Some(first) = lexer.next()? else {
-            return fault(lexer.at, "the owner to generate is missing");
+            return fault(lexer.at, "the owner name of `$GENERATE` is missing");
         };
         // What follows is read again for each number, so go to its end first.
         while lexer.next()?.is_some() {}

@@ -57,7 +57,7 @@ impl Fields<'_, '_> {
             digits.split(|&byte| byte == b'.').all(|group| decoder.push(group, out).is_ok())
         });
         if !fits || !decoder.is_whole() || out.len() == start {
-            return bad(token, what, "`0x` and pairs of hex digits; dots may stand between");
+            return bad(token, what, "`0x` and pairs of hex digits, optionally separated by dots");
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Fields<'_, '_> {
                 return bad(
                     token,
                     "prefix",
-                    "`1:192.0.2.0/24` or `2:2001:db8::/32`, `!` before it",
+                    "`1:192.0.2.0/24` or `2:2001:db8::/32`, optionally after a `!`",
                 );
             }
         }
@@ -207,7 +207,7 @@ impl Fields<'_, '_> {
                 if token.raw == b"." {
                     return Ok(());
                 }
-                bad(token, what, "`.`, because the type before it is 0")
+                bad(token, what, "`.`, because the preceding type is 0")
             }
         }
     }
@@ -229,7 +229,7 @@ impl Fields<'_, '_> {
         push_digits(token, &mut decoder, "public key", out)?;
         match u16::try_from(out.len() - start) {
             Ok(length) if decoder.is_whole() => out[2..4].copy_from_slice(&length.to_be_bytes()),
-            _ => return bad(token, "public key", "base 64 without a space in it"),
+            _ => return bad(token, "public key", "base64 without spaces"),
         }
         while let Some(token) = self.lexer.next()? {
             if token.quoted {

@@ -70,7 +70,7 @@ impl Fields<'_, '_> {
                 return fault_help(token.at, message, help);
             };
             if found.iter().any(|(other, _)| *other == key) {
-                return fault(token.at, format!("the parameter `{}` stands twice", key_name(key)));
+                return fault(token.at, format!("the parameter `{}` appears twice", key_name(key)));
             }
             let generic = name.starts_with(b"key");
             let value = read_value(key, generic, value, token)?;
@@ -123,12 +123,12 @@ fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> 
         return Ok(value);
     }
     let expected = match key {
-        MANDATORY => "a list of parameters, each once, `mandatory` not among them",
+        MANDATORY => "a list of different parameters other than `mandatory`",
         ALPN => "a list of protocols such as `h2,h3`",
         NO_DEFAULT_ALPN | OHTTP => "the name of the parameter only: it takes no value",
         PORT => "a number from 0 to 65535",
         IPV4HINT => "a list of IPv4 addresses",
-        ECH => "base 64",
+        ECH => "base64",
         IPV6HINT => "a list of IPv6 addresses",
         _ => "a path with the variable `dns`, such as `/dns-query{?dns}`",
     };

@@ -68,8 +68,8 @@ pub(super) fn unescape(token: Token<'_>, raw: &[u8], out: &mut Vec<u8>) -> Parse
 fn bad_escape<T>(token: Token<'_>) -> Parse<T> {
     fault_help(
         token.at,
-        format!("`{}` holds a bad escape", quote(token.raw)),
-        "after `\\` stands one character, or exactly three digits up to 255",
+        format!("`{}` contains an invalid escape sequence", quote(token.raw)),
+        "write one character after `\\`, or exactly three digits up to 255",
     )
 }
 
@@ -93,7 +93,7 @@ pub(super) fn push_name(token: Token<'_>, origin: &[u8], out: &mut Vec<u8>) -> P
     match raw {
         b"." => out.push(0),
         b"@" => out.extend_from_slice(origin),
-        [] => return fault(token.at, "a name is missing between the quotes"),
+        [] => return fault(token.at, "the quoted name is empty"),
         [b'$', ..] => return dollar(token),
         _ => {
             let start = out.len();
@@ -209,7 +209,7 @@ fn long_name(token: Token<'_>) -> Parse<()> {
 fn dollar(token: Token<'_>) -> Parse<()> {
     fault_help(
         token.at,
-        format!("a name cannot start with `$` as `{}` does", quote(token.raw)),
-        "directives stand at the start of a line; a `$` that is meant is written `\\$`",
+        format!("a name cannot start with `$`: `{}`", quote(token.raw)),
+        "directives go at the start of a line; write a literal `$` as `\\$`",
     )
 }
