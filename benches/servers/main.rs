@@ -138,7 +138,7 @@ fn pin_to_load_core() {
     let mut cores = CpuSet::new();
     cores.set(1).unwrap();
     if sched_setaffinity(nix::unistd::Pid::from_raw(0), &cores).is_err() {
-        println!("warning: there is one core only; server and load share it");
+        println!("warning: there is only one core, which server and load share");
     }
 }
 
@@ -308,7 +308,7 @@ fn rounds(
         for (recipe, results) in recipes.iter().zip(&mut results) {
             match run(recipe, round) {
                 Ok(figures) => results.push(figures),
-                Err(problem) => println!("{} left out of round {round}: {problem}", recipe.name),
+                Err(problem) => println!("{} skipped in round {round}: {problem}", recipe.name),
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings) {
         for ((title, mood), results) in CASES.iter().zip(&mut results) {
             match case(settings, *mood) {
                 Ok(tally) => results.push(tally),
-                Err(problem) => println!("{title} left out of round {round}: {problem}"),
+                Err(problem) => println!("{title} skipped in round {round}: {problem}"),
             }
         }
     }
@@ -67,8 +67,8 @@ fn case(settings: &Settings, mood: Mood) -> Result<Tally, String> {
 fn report(settings: &Settings, results: &[Vec<Tally>]) {
     println!("\n## upstream matrix\n");
     println!(
-        "One of three upstreams, while {RATE} new names come each second; {} rounds. SERVFAIL, other \
-         failures and lost are of all rounds together.\n",
+        "One of three upstreams fails, with {RATE} new names a second; {} rounds. SERVFAIL, other \
+         failures and lost are totals of all rounds.\n",
         settings.rounds
     );
     println!(

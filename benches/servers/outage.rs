@@ -1,6 +1,6 @@
 //! `outage`: the only upstream falls silent under a flood of new names, and comes back.
 //!
-//! What is cached, and what is old, must be answered as if nothing were wrong; memory must stay below
+//! Cached names, and expired ones, must be answered as if nothing were wrong; memory must stay below
 //! its bound; and new names must be answered soon after the upstream is back.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{PORT, Settings};
 
 /// New names a second.
 const FLOOD: f64 = 20_000.0;
-/// Questions a second for names that are cached, and as many for old ones.
+/// Queries a second for names that are cached, and as many for expired ones.
 const KEPT: f64 = 1_000.0;
 /// Names of either kind.
 const NAMES: u64 = 2_000;
@@ -22,14 +22,14 @@ const AFTER: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The flows, in this order.
-const FLOWS: [&str; 3] = ["new", "cached", "old"];
+const FLOWS: [&str; 3] = ["new", "cached", "expired"];
 /// The phases, in this order.
 const PHASES: [&str; 4] = ["filling", "before", "outage", "after"];
 
 pub(crate) fn run(settings: &Settings, length: Duration) {
     match outage(settings, length) {
         Ok((load, peak)) => report(&load, peak, length),
-        Err(problem) => println!("outage left out: {problem}"),
+        Err(problem) => println!("outage skipped: {problem}"),
     }
 }
 
@@ -75,8 +75,8 @@ fn outage(settings: &Settings, length: Duration) -> Result<(Load, [f64; 2]), Str
 fn report(load: &Load, [outage, whole]: [f64; 2], length: Duration) {
     println!("\n## outage\n");
     println!(
-        "The upstream is silent for {:.0} s; {FLOOD} new names a second, {KEPT} questions for cached \
-         and for old names each.\n",
+        "The upstream is silent for {:.0} s. {FLOOD} queries a second for new names, {KEPT} for cached \
+         and {KEPT} for expired names.\n",
         length.as_secs_f64()
     );
     println!(
@@ -99,9 +99,9 @@ fn report(load: &Load, [outage, whole]: [f64; 2], length: Duration) {
     let after = &load.tallies[3][0];
     let time = |time: Option<Duration>| time.map_or(f64::NAN, |time| time.as_secs_f64());
     println!(
-        "\nResident: {outage:.1} MiB at most from the outage on, {whole:.1} MiB at most in all, of \
-         {MEMORY_MIB} MiB.\nFirst new name answered {:.3} s after the upstream was back; the last one \
-         that was not answered was asked after {:.3} s.",
+        "\nPeak resident memory: {outage:.1} MiB from the outage on, {whole:.1} MiB over the whole run, of \
+         {MEMORY_MIB} MiB.\nThe first new name was answered {:.3} s after the upstream was back; the last query \
+         without an answer was sent after {:.3} s.",
         time(after.first_good),
         after.last_bad.map_or(0.0, |time| time.as_secs_f64()),
     );

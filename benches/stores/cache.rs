@@ -235,12 +235,12 @@ fn orders(names: u64) -> Vec<(&'static str, Order)> {
     vec![
         ("5,000 uniform, scan 1:1", scanned(names, 1, false, true)),
         ("5,000 uniform, scan 10:1", scanned(names, 10, false, true)),
-        ("5,000 uniform, scan 10:1, begun cold", scanned(names, 10, false, false)),
+        ("5,000 uniform, scan 10:1, full of other names at the start", scanned(names, 10, false, false)),
         ("5,000 zipf, scan 1:1", scanned(names, 1, true, true)),
         ("5,000 zipf, scan 10:1", scanned(names, 10, true, true)),
         ("zipf of 1,000,000", Box::new((0..names).map(move |_| (dice.zipf(1_000_000), true)))),
-        ("20,000 round and round", Box::new((0..names).map(|number| (number % 20_000, true)))),
-        ("11,000 round and round", Box::new((0..names).map(|number| (number % 11_000, true)))),
+        ("20,000 in a cycle", Box::new((0..names).map(|number| (number % 20_000, true)))),
+        ("11,000 in a cycle", Box::new((0..names).map(|number| (number % 11_000, true)))),
     ]
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn run() {
     }
     let names = std::env::var("NAMES").ok().and_then(|names| names.parse().ok());
     let names = names.unwrap_or(1_000_000);
-    println!("hits in per cent, {names} questions or scanned names:");
+    println!("hits in per cent, {names} queries or scanned names:");
     for (at, (title, _)) in orders(names).iter().enumerate() {
         let order = || orders(names).swap_remove(at).1;
         let shared = Shared::new(None);

@@ -163,10 +163,10 @@ fn where_to(directive: &Directive, warnings: &mut Diagnostics) -> Result<(Form, 
         errors.push(
             Diagnostic::error(
                 surplus.span,
-                format!("`trace` takes no argument `{}`", surplus.as_str()),
+                format!("`trace` does not take the argument `{}`", surplus.as_str()),
             )
             .label("one argument too many")
-            .help("remove it; an option starts a line of its own"),
+            .help("remove it; an option goes on a line of its own"),
         );
     }
     let endpoint = endpoint.filter(|endpoint| !endpoint.as_str().is_empty());
