@@ -145,7 +145,7 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     // A pipe would never end.
     match fs::metadata(file).map_err(plain)?.is_file() {
         true => fs::read(file).map_err(plain),
-        false => Err("it is not a file".to_owned()),
+        false => Err("not a regular file".to_owned()),
     }
 }
 

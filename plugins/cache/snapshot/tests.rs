@@ -129,7 +129,7 @@ fn a_file_is_replaced_as_a_whole() {
     assert_eq!(load(&path, 0).unwrap(), b"second");
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
     save(&path, &vec![0; (1 << 20) + 11]).unwrap();
-    assert!(load(&path, 10).unwrap_err().to_string().contains("more than the cache may have"));
+    assert!(load(&path, 10).unwrap_err().to_string().contains("exceeds the capacity of the cache"));
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
