@@ -89,8 +89,8 @@ fn policy(line: &Directive) -> Result<Policy, Diagnostic> {
                 section.span,
                 format!("no token specified in `{shown}`"),
             )
-            .label("nothing follows this")
-            .help("write what it is for, or `*` for everything"));
+            .label("a value is missing after this")
+            .help("add one or more values, or `*` for all"));
         }
         // As in CoreDNS what stands behind a `*` does not count.
         let all = values.iter().any(|value| value.as_str() == "*");
@@ -117,7 +117,7 @@ fn unexpected(word: &Token, known: &[&str]) -> Diagnostic {
         .label(format!("expected {}", known_text.join(" or ")));
     match corefile::nearest(shown, known.iter().copied()) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => problem.help("write each rule as `block type A net 10.0.0.0/8`"),
+        None => problem.help("write each rule in the form `block type A net 10.0.0.0/8`"),
     }
 }
 
@@ -125,9 +125,9 @@ fn rtype(word: &Token) -> Result<Rtype, Diagnostic> {
     // CoreDNS knows types in capitals only; a number is no type there.
     let named = word.as_str().bytes().all(|byte| !byte.is_ascii_lowercase());
     Rtype::from_text(word.as_str()).filter(|_| named).ok_or_else(|| {
-        Diagnostic::error(word.span, format!("`{}` is not a type", word.as_str()))
-            .label("expected the name of a type in capitals")
-            .help("write `A`, `AAAA` or another type, or `*` for all")
+        Diagnostic::error(word.span, format!("`{}` is not a record type", word.as_str()))
+            .label("expected a record type in upper case")
+            .help("write a type such as `A` or `AAAA`, or `*` for all types")
     })
 }
 
@@ -146,6 +146,6 @@ fn net(word: &Token) -> Result<Cidr, Diagnostic> {
     read().ok_or_else(|| {
         Diagnostic::error(word.span, format!("`{text}` is not a network"))
             .label("expected an address, or a network in CIDR notation")
-            .help("write it as `192.0.2.1` or `10.0.0.0/8`, or `*` for all")
+            .help("write for example `192.0.2.1` or `10.0.0.0/8`, or `*` for all addresses")
     })
 }

@@ -36,10 +36,10 @@ impl<'a> Config<'a> {
         if depth >= MOST_DEEP {
             return Err(Diagnostic::error(
                 directive.span,
-                format!("`alternate` inside more than {MOST_DEEP} others"),
+                format!("`alternate` is nested more than {MOST_DEEP} levels deep"),
             )
-            .label("this one")
-            .help("write them one after the other: each sees what the one before it was told")
+            .label("one level too deep")
+            .help("write them one after the other: each checks the answer of the one before")
             .into());
         }
         let mut args = directive.args();
@@ -108,9 +108,9 @@ fn head(
         warnings.push(
             Diagnostic::warning(
                 from.span,
-                format!("`{text}` stands for {} zones and `alternate` takes one", zones.len()),
+                format!("`{text}` expands to {} zones, but `alternate` takes one", zones.len()),
             )
-            .label("only the first of them counts")
+            .label("only the first zone is used")
             .help("write one `alternate` for each zone"),
         );
     }

@@ -36,7 +36,7 @@ fn one(directive: &Directive, setup: &Setup<'_>) -> Result<(Source, ZoneSet), Di
     directive.no_body()?;
     let Some((last, zones)) = directive.args.split_last() else {
         return Err(Diagnostic::error(directive.name.span, "`autopath` needs a search path")
-            .label("no resolv.conf and no plugin stands here")
+            .label("the file or the plugin is missing after this")
             .help("write `autopath /etc/resolv.conf` or `autopath @kubernetes`"));
     };
     let source = match last.as_str().strip_prefix('@') {
@@ -53,12 +53,12 @@ fn file(word: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
     let shown = word.as_str();
     let text = files::read_text(&setup.path(word), MAX_FILE).map_err(|error| {
         Diagnostic::error(word.span, format!("failed to parse `{shown}`: {error}"))
-            .label("expected a file like /etc/resolv.conf")
-            .help("name a file that can be read, or a plugin as in `@kubernetes`")
+            .label("expected a file in the format of resolv.conf(5)")
+            .help("give a readable file, or a plugin such as `@kubernetes`")
     })?;
     search(&text).map_err(|bad| {
         Diagnostic::error(word.span, format!("`{bad}` in {shown} is not a domain name"))
-            .label("its search path cannot be used")
+            .label("the search path of this file is invalid")
             .help("correct the `search` line of the file")
     })
 }

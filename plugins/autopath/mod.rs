@@ -87,11 +87,9 @@ impl ServeDns for Autopath {
 }
 
 fn not_a_path(plugin: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(span, format!("`{plugin}` does not know search paths"))
-        .label("no search path comes from this plugin")
-        .help(
-            "name a plugin that does, such as `@kubernetes`, or a file such as `/etc/resolv.conf`",
-        )
+    Diagnostic::error(span, format!("plugin `{plugin}` does not provide a search path"))
+        .label("expected a plugin that provides a search path")
+        .help("use another plugin, such as `@kubernetes`, or a file such as `/etc/resolv.conf`")
 }
 
 impl Autopath {

@@ -23,8 +23,8 @@ fn one(directive: &Directive, errors: &mut Diagnostics) -> Bind {
                 directive.name.span,
                 "at least one address or interface name is expected",
             )
-            .label("binds to nothing")
-            .help("name addresses or interfaces, as in `bind 127.0.0.1 eth0`"),
+            .label("no address or interface follows this")
+            .help("add addresses or interfaces, as in `bind 127.0.0.1 eth0`"),
         );
     }
     let mut bind = Bind { addresses: places(addresses, errors), except: Vec::new() };
@@ -40,8 +40,8 @@ fn one(directive: &Directive, errors: &mut Diagnostics) -> Bind {
                     option.name.span,
                     "at least one address or interface must be given to `except`",
                 )
-                .label("leaves out nothing")
-                .help("name the addresses or interfaces to leave out, as in `except 127.0.0.1`"),
+                .label("no address or interface follows this")
+                .help("add the addresses or interfaces to exclude, as in `except 127.0.0.1`"),
             );
         }
         bind.except.extend(places(except, errors));
@@ -75,18 +75,22 @@ fn place(text: &str) -> Result<(), String> {
     }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         let (ip, port) = (socket.ip(), socket.port());
-        return Err(format!("write `{ip}` here and the port into the zone, as in `.:{port}`"));
+        return Err(format!("write `{ip}` here, and the port after the zone, as in `.:{port}`"));
     }
     if let Some((address, _)) = text.split_once('/')
         && address.parse::<IpAddr>().is_ok()
     {
-        return Err(format!("an address range is no place to listen on; write `{address}`"));
+        return Err(format!("the server cannot listen on an address range; write `{address}`"));
     }
     let fits = !text.is_empty()
         && text.len() <= MAX_INTERFACE
         && !text.contains(|letter: char| letter == '/' || letter.is_whitespace())
         && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if fits { Ok(()) } else { Err("see `ip addr` for the addresses and interfaces".into()) }
+    if fits {
+        Ok(())
+    } else {
+        Err("`ip addr` lists the addresses and interfaces of this host".into())
+    }
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ fn parse_one(directive: &Directive) -> Result<Config, Diagnostic> {
         Ok(size @ 512..=4096) => Ok(Config { size }),
         _ => {
             Err(Diagnostic::error(token.span, format!("`{}` is not a buffer size", token.as_str()))
-                .label("expected octets from 512 to 4096")
-                .help("write `bufsize 1232`, or leave the size out for the same"))
+                .label("expected a number of octets from 512 to 4096")
+                .help("write `bufsize 1232`, or omit the size: 1232 is the default"))
         }
     }
 }

@@ -47,9 +47,12 @@ pub(super) fn open(
     let bound = Setup::http_address(address)
         .map_err(|problem| Diagnostic::error(*span, format!("`{address}`: {problem}")))?;
     if token.is_none() && !bound.ip().is_loopback() {
-        return Err(Diagnostic::error(*span, format!("`{address}` is open to others"))
-            .label("expected a loopback address, or a file with a token behind it")
-            .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
+        return Err(Diagnostic::error(
+            *span,
+            format!("`{address}` is reachable from other hosts and has no token"),
+        )
+        .label("expected a loopback address, or a token file after the address")
+        .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
     let door = Door { token, shared: Arc::clone(shared), clock: setup.world.clock };
     type Does = fn(&Door, &Filter) -> Value;
@@ -119,12 +122,12 @@ impl Door {
             return if status == 401 { reply.with("WWW-Authenticate", "Bearer") } else { reply };
         }
         if request.method != method {
-            return failure(405, &format!("use {method}"));
+            return failure(405, &format!("this path accepts only {method}"));
         }
         match Filter::parse(&request.query) {
             Err(problem) => failure(400, &problem),
             Ok(filter) if method == "POST" && filter.is_empty() => {
-                failure(400, "say what to forget: name, suffix, type, or all")
+                failure(400, "select the entries to delete: name, suffix, type or all")
             }
             Ok(filter) => json_reply(200, &does(self, &filter)),
         }
@@ -146,7 +149,8 @@ impl Door {
         let host = host.map_or(&*request.host, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let direct = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok();
-        (!direct || !request.origin.is_empty()).then_some((403, "not from a browser"))
+        (!direct || !request.origin.is_empty())
+            .then_some((403, "requests from web pages are not accepted"))
     }
 
     fn list(&self, filter: &Filter, records: bool) -> Value {
@@ -225,24 +229,31 @@ impl Filter {
         let mut filter = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value).ok_or_else(|| format!("`{value}` cannot be read"))?;
+            let value =
+                decode(value).ok_or_else(|| format!("`{value}` is not percent-encoded UTF-8"))?;
             let name = || {
                 let name = Name::from_text(&value);
-                name.map(|name| name.to_lower()).map_err(|_| format!("`{value}` is no name"))
+                name.map(|name| name.to_lower())
+                    .map_err(|_| format!("`{value}` is not a domain name"))
             };
             match key {
                 "name" => filter.name = Some(name()?),
                 "suffix" => filter.suffix = Some(name()?),
                 "type" => {
                     let rtype = Rtype::from_text(&value);
-                    filter.rtype = Some(rtype.ok_or_else(|| format!("`{value}` is no type"))?);
+                    filter.rtype =
+                        Some(rtype.ok_or_else(|| format!("`{value}` is not a record type"))?);
                 }
                 "limit" => {
                     let limit = value.parse::<usize>();
-                    filter.limit = Some(limit.map_err(|_| format!("`{value}` is no number"))?);
+                    filter.limit = Some(limit.map_err(|_| format!("`{value}` is not a number"))?);
                 }
                 "all" => filter.all = true,
-                _ => return Err(format!("`{key}` is not known: name, suffix, type, all, limit")),
+                _ => {
+                    return Err(format!(
+                        "unknown parameter `{key}`: expected name, suffix, type, all or limit"
+                    ));
+                }
             }
         }
         Ok(filter)

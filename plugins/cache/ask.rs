@@ -86,7 +86,7 @@ impl Cache {
                 self.counts(query).refused.inc(query.worker);
                 // Not SERVFAIL: clients and resolvers remember that.
                 return Err(Failure::rcode(Rcode::REFUSED)
-                    .extended(ede::OTHER, "too many wait for this answer"));
+                    .extended(ede::OTHER, "too many queries wait for this answer"));
             };
             match member.turn().await {
                 Turn::Lead(leader) => {
@@ -460,7 +460,7 @@ impl Outcome {
 #[cold]
 pub(super) fn cached_failure() -> Failure {
     Failure::rcode(Rcode::SERVFAIL)
-        .extended(ede::CACHED_ERROR, "an attempt failed a short while ago")
+        .extended(ede::CACHED_ERROR, "a recent attempt to resolve this query failed")
 }
 
 /// Sets AD in the query as an upstream will see it.

@@ -181,10 +181,11 @@ impl Config {
                     stale_given = true;
                     stale(option).map(|stale| config.stale = stale)
                 }
-                "serve_stale_policy" if policy.is_some() => {
-                    Err(Diagnostic::error(option.name.span, "`serve_stale_policy` is given twice")
-                        .help("keep one of them"))
-                }
+                "serve_stale_policy" if policy.is_some() => Err(Diagnostic::error(
+                    option.name.span,
+                    "`serve_stale_policy` is specified twice",
+                )
+                .help("keep one of them")),
                 "serve_stale_policy" => {
                     policy = Some(option.name.span);
                     prefer(option).map(|()| config.prefer_positive = true)
@@ -243,7 +244,7 @@ impl Config {
             "success" => self.success.disabled = zones,
             "denial" => self.denial.disabled = zones,
             other => {
-                return Err(Diagnostic::error(half.span, format!("there is no cache `{other}`"))
+                return Err(Diagnostic::error(half.span, format!("unknown cache `{other}`"))
                     .label("expected `success` or `denial`")
                     .help("write `disable success` or `disable denial`, then the zones"));
             }
@@ -264,8 +265,8 @@ fn limits(
     if capacity < 0 {
         warnings.push(
             Diagnostic::warning(token.span, format!("the capacity `{capacity}` is negative"))
-                .label(format!("the smallest capacity, {MIN_CAPACITY}, is used"))
-                .help("write the number of entries to keep"),
+                .label(format!("the minimum capacity of {MIN_CAPACITY} is used instead"))
+                .help("write the maximum number of entries"),
         );
     }
     limits.capacity = u64::try_from(capacity).unwrap_or(0).max(MIN_CAPACITY);
@@ -302,7 +303,7 @@ fn seconds(token: &Token, least: u32) -> Result<u32, Diagnostic> {
         let problem = if least == 0 { "negative" } else { "zero or negative" };
         return Err(Diagnostic::error(token.span, format!("the TTL `{text}` is {problem}"))
             .label(format!("expected {least} or more"))
-            .help("to keep nothing, use the option `disable`"));
+            .help("to disable caching, use the option `disable`"));
     }
     Ok(u32::try_from(value).unwrap_or(u32::MAX).min(i32::MAX as u32))
 }
@@ -318,7 +319,7 @@ fn prefetch(option: &Directive) -> Result<Option<Prefetch>, Diagnostic> {
             format!("the amount `{amount}` is out of range"),
         )
         .label("expected 0 or more")
-        .help("write how many hits make an entry popular, for example `prefetch 10`"));
+        .help("write the number of hits that makes an entry popular, for example `prefetch 10`"));
     };
     let gap = args.optional::<Duration>("DURATION")?.unwrap_or(Duration::from_secs(60));
     let percent = args.next().map_or(Ok(10), percent)?;
@@ -331,7 +332,7 @@ fn percent(token: &Token) -> Result<u32, Diagnostic> {
     let value = text.strip_suffix('%').and_then(|digits| digits.parse::<u32>().ok());
     match value {
         Some(value @ 10..=90) => Ok(value),
-        _ => Err(Diagnostic::error(token.span, format!("`{text}` is not a usable percentage"))
+        _ => Err(Diagnostic::error(token.span, format!("`{text}` is not a valid percentage"))
             .label("expected a whole percentage from 10% to 90%")
             .help("write it with the percent sign, for example `20%`")),
     }
@@ -376,7 +377,7 @@ fn stale(option: &Directive) -> Result<Option<Stale>, Diagnostic> {
         Some(other) => {
             return Err(Diagnostic::error(
                 mode.map_or(option.span, |mode| mode.span),
-                format!("`{other}` is no way to serve stale entries"),
+                format!("unknown mode `{other}` of `serve_stale`"),
             )
             .label("expected `immediate`, `verify` or `rfc8767`")
             .help("write `serve_stale rfc8767`, or for example `serve_stale 1h verify`"));
@@ -411,7 +412,7 @@ fn bounded(token: &Token, what: &str) -> Result<Duration, Diagnostic> {
     if value > FIVE_MINUTES {
         return Err(Diagnostic::error(token.span, format!("`{}` is too long", token.as_str()))
             .label("expected at most five minutes")
-            .help("failures must not be remembered for longer than `5m` (RFC 2308 section 7.1)"));
+            .help("failures must not be cached for longer than `5m` (RFC 2308 section 7.1)"));
     }
     Ok(value)
 }
@@ -423,10 +424,10 @@ fn prefer(option: &Directive) -> Result<(), Diagnostic> {
     if !policy.as_str().eq_ignore_ascii_case("prefer_positive") {
         return Err(Diagnostic::error(
             policy.span,
-            format!("there is no policy `{}`", policy.as_str()),
+            format!("unknown policy `{}`", policy.as_str()),
         )
         .label("expected `prefer_positive`")
-        .help("remove the option for the default policy"));
+        .help("remove the option to use the default policy"));
     }
     args.end()
 }
@@ -441,7 +442,7 @@ fn ecs(option: &Directive) -> Result<u32, Diagnostic> {
         Ok(networks @ 1..=MAX_NETWORKS) => Ok(networks),
         _ => Err(Diagnostic::error(token.span, format!("`{networks}` is out of range"))
             .label(format!("expected 1 to {MAX_NETWORKS}"))
-            .help("write for how many networks an answer of its own may be kept, or nothing")),
+            .help("write how many networks can have an answer of their own, or omit the number")),
     }
 }
 
@@ -466,7 +467,7 @@ fn snapshot(option: &Directive) -> Result<Snapshot, Diagnostic> {
     if let Some(token) = interval.filter(|_| every < MINUTE / 6) {
         return Err(Diagnostic::error(token.span, format!("`{}` is too short", token.as_str()))
             .label("expected at least ten seconds")
-            .help("what is cached is written when the server stops, too"));
+            .help("write `10s` or more; the server also writes the snapshot when it stops"));
     }
     Ok(Snapshot { file, interval: every })
 }

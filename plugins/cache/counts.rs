@@ -57,15 +57,15 @@ impl Counts {
             evictions: by_type("coredns_cache_evictions_total", "The count of cache evictions."),
             coalesced: plain(
                 "catena_cache_coalesced_total",
-                "The number of requests answered with the reply to the same question of another.",
+                "The number of requests answered with the reply to an identical query in flight.",
             ),
             refused: plain(
                 "catena_cache_coalesce_refused_total",
-                "The number of requests refused because too many waited for a reply already.",
+                "The number of requests refused because too many already waited for a reply.",
             ),
             scopes_refused: plain(
                 "catena_cache_scopes_refused_total",
-                "The number of replies not kept because there were too many for other networks.",
+                "The number of replies not cached because too many networks already had one.",
             ),
         }
     }

@@ -45,9 +45,9 @@ struct Place {
 
 /// Another block has the same file.
 pub(super) fn taken(snapshot: &Snapshot) -> Diagnostic {
-    Diagnostic::error(snapshot.file.span, "two server blocks have the same snapshot")
+    Diagnostic::error(snapshot.file.span, "two server blocks use the same snapshot file")
         .label("another block writes to this file")
-        .help("name a file for each")
+        .help("give each block a file of its own")
 }
 
 /// Reads the snapshot when the configuration serves, and writes it from time to time and at the end.
@@ -93,7 +93,8 @@ impl Place {
         };
         let saved = match Saved::new(&octets) {
             Ok(saved) if saved.zones != self.zones || saved.view != self.view => {
-                let of = format!("it is of the block for {} {}", saved.zones, saved.view);
+                let of =
+                    format!("it belongs to the server block for {} {}", saved.zones, saved.view);
                 return self.warn(of.trim_end());
             }
             Ok(saved) => saved,
@@ -117,14 +118,15 @@ impl Place {
             tokio::task::yield_now().await;
         }
         if left_out > 0 {
-            self.warn(&format!("{left_out} entries cannot be read"));
+            let path = self.path.display();
+            chain::warning!("plugin/cache: snapshot {path}: skipped {left_out} unreadable entries");
         }
-        chain::info!("plugin/cache: {taken} entries from {}", self.path.display());
+        chain::info!("plugin/cache: loaded {taken} entries from snapshot {}", self.path.display());
     }
 
     fn warn(&self, problem: &str) {
         let path = self.path.display();
-        chain::warning!("plugin/cache: the snapshot {path} is not used: {problem}");
+        chain::warning!("plugin/cache: snapshot {path} is ignored: {problem}");
     }
 
     /// Keeps one entry if it is of use still; `None` if it is none.
@@ -171,7 +173,7 @@ impl Place {
                 .await;
         if let Ok(Err(error)) = written {
             let path = self.path.display();
-            chain::warning!("plugin/cache: the snapshot {path} cannot be written: {error}");
+            chain::warning!("plugin/cache: cannot write snapshot {path}: {error}");
         }
     }
 }
@@ -279,19 +281,19 @@ struct Saved<'a> {
 impl<'a> Saved<'a> {
     fn new(octets: &'a [u8]) -> Result<Self, &'static str> {
         if !octets.starts_with(MAGIC) {
-            return Err("it is no snapshot of this version");
+            return Err("it is not a snapshot of this version");
         }
         let split = octets.len().checked_sub(DIGEST).filter(|&at| at >= MAGIC.len());
-        let (body, told) = split.map(|at| octets.split_at(at)).ok_or("it is cut off")?;
+        let (body, told) = split.map(|at| octets.split_at(at)).ok_or("it is truncated")?;
         if digest(body).as_ref() != told {
-            return Err("it is damaged");
+            return Err("its checksum does not match");
         }
         let mut rest = Cursor(&body[MAGIC.len()..]);
         let head = |rest: &mut Cursor<'a>| {
             rest.array::<8>()?;
             Some((rest.text()?, rest.text()?))
         };
-        let (zones, view) = head(&mut rest).ok_or("it is damaged")?;
+        let (zones, view) = head(&mut rest).ok_or("its header is corrupt")?;
         Ok(Self { zones, view, rest })
     }
 

@@ -74,7 +74,7 @@ fn prefix(word: &Token) -> Result<Prefix, Diagnostic> {
     };
     read().ok_or_else(|| {
         Diagnostic::error(word.span, format!("`{}` is not a prefix for dns64", word.as_str()))
-            .label("expected an IPv6 network with 32, 40, 48, 56, 64 or 96 bits")
-            .help("write it as `64:ff9b::/96`")
+            .label("expected an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits")
+            .help("write for example `64:ff9b::/96`")
     })
 }

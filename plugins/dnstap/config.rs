@@ -66,16 +66,16 @@ pub(super) fn parse(
     let mode = if listens {
         if is_tls && options.tls.is_none() {
             warnings.push(
-                Diagnostic::warning(socket.span, "nobody can connect here")
+                Diagnostic::warning(socket.span, "no reader can connect to this listener")
                     .label("TLS needs a certificate and its key")
                     .help("add `tls CERT KEY` to the block of this directive"),
             );
         }
         if let Some(token) = write_buffer_at {
             warnings.push(
-                Diagnostic::warning(token.span, "a listener has no write buffer to set")
+                Diagnostic::warning(token.span, "a listener has no write buffer")
                     .label("no effect")
-                    .help("write `1`"),
+                    .help("write `1` in its place"),
             );
         }
         let optional = options.skip_verify.is_some();
@@ -130,7 +130,7 @@ fn options<'a>(
                 Ok(())
             }
             "tls" if listens => files(&mut args).map(|tls| read.tls = Some((&option.name, tls))),
-            "tls" => Err(Diagnostic::error(option.name.span, "`tls` is for listeners")
+            "tls" => Err(Diagnostic::error(option.name.span, "`tls` applies only to listeners")
                 .label("this directive connects to the reader")
                 .help("write `tls://` before the address of SOCKET, and remove this option")),
             _ => {
@@ -160,13 +160,13 @@ fn files(args: &mut corefile::Args<'_>) -> Result<Files, Diagnostic> {
 fn endpoint(token: &Token) -> Result<Endpoint, Diagnostic> {
     let text = token.as_str();
     let wrong = |label: &str| {
-        Diagnostic::error(token.span, format!("`{text}` is not a socket"))
+        Diagnostic::error(token.span, format!("`{text}` is not a socket address"))
             .label(label)
             .help("write a path, `tcp://HOST:PORT` or `tls://HOST:PORT`")
     };
     let (scheme, rest) = text.split_once("://").unwrap_or(("unix", text));
     if rest.is_empty() {
-        return Err(wrong("there is nothing to connect to"));
+        return Err(wrong("the path or the host is missing"));
     }
     match scheme {
         "unix" => Ok(Endpoint::Unix(PathBuf::from(rest))),
@@ -189,11 +189,11 @@ fn number(token: Option<&Token>, what: &str, most: usize, errors: &mut Diagnosti
     match token.as_str().parse() {
         Ok(number) if (1..=most).contains(&number) => number,
         _ => {
-            let title = format!("`{}` is not a size of the {what}", token.as_str());
+            let title = format!("`{}` is not a valid size of the {what}", token.as_str());
             errors.push(
                 Diagnostic::error(token.span, title)
                     .label(format!("expected a whole number from 1 to {most}"))
-                    .help("the write buffer is in MiB, the queue in units of 10,000 messages"),
+                    .help("the write buffer is in MiB, the queue in multiples of 10,000 messages"),
             );
             1
         }
@@ -208,6 +208,6 @@ fn not_full(word: &Token) -> Diagnostic {
 
 fn no_tls(token: &Token, option: &str, socket: &Token) -> Diagnostic {
     Diagnostic::warning(token.span, format!("`{option}` has no effect here"))
-        .label(format!("`{}` is not a socket of TLS", socket.as_str()))
+        .label(format!("`{}` is not a TLS socket", socket.as_str()))
         .help("write `tls://` before the address, or remove the option")
 }

@@ -30,7 +30,7 @@ pub(super) async fn begin(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) ->
     stream.write_all(&control(Control::Ready, true)).await?;
     let accept = read(stream, Control::Accept).await?;
     if !accepts(&accept) {
-        return Err(io::Error::other("the reader does not want dnstap"));
+        return Err(io::Error::other("the reader does not accept dnstap as content type"));
     }
     stream.write_all(&control(Control::Start, true)).await
 }
@@ -74,7 +74,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), wanted: Control) -> io::Res
     stream.read_exact(&mut body).await?;
     let fields = body.split_off(4);
     if body != (wanted as u32).to_be_bytes() {
-        return Err(io::Error::other("the reader sent another control frame than is due"));
+        return Err(io::Error::other("the reader sent an unexpected control frame"));
     }
     Ok(fields)
 }

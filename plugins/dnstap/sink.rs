@@ -101,7 +101,7 @@ impl Sink {
             untold: AtomicU64::new(0),
             dropped: counter(
                 "catena_dnstap_messages_dropped_total",
-                "Messages that no reader got: too many waited, or a reader went away.",
+                "Messages dropped: the queue was full, or a reader was too slow or disconnected.",
             ),
             sent: counter("catena_dnstap_messages_sent_total", "Messages written to a reader."),
             ended: Notify::new(),
@@ -271,7 +271,7 @@ async fn write_batch(
 /// Waits until the reader goes away: it has nothing to say before the end.
 async fn gone(read: &mut ReadHalf<Stream>) -> io::Error {
     match read.read_u8().await {
-        Ok(_) => io::Error::other("the reader said something out of turn"),
+        Ok(_) => io::Error::other("the reader sent unexpected data"),
         Err(error) => error,
     }
 }
@@ -279,7 +279,9 @@ async fn gone(read: &mut ReadHalf<Stream>) -> io::Error {
 async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match timeout(PATIENCE, work).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the reader takes too long")),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the reader did not respond in time"))
+        }
     }
 }
 

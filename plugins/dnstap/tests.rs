@@ -310,9 +310,9 @@ async fn arguments_are_those_of_coredns() {
     }
     for (odd, expected) in [
         ("dnstap a.sock {\nskipverify\n}", "`skipverify` has no effect here"),
-        ("dnstap listen tls://:6000", "nobody can connect here"),
+        ("dnstap listen tls://:6000", "no reader can connect to this listener"),
         ("dnstap listen tcp://:6000 {\ntls a b\n}", "`tls` has no effect here"),
-        ("dnstap listen a.sock full 2", "no write buffer to set"),
+        ("dnstap listen a.sock full 2", "a listener has no write buffer"),
         ("dnstap a.sock {\nextra {/forward/upstream}\n}", "metadata is not collected"),
         ("dnstap a.sock {\nextra {nmae}\n}", "did you mean `{name}`?"),
     ] {
@@ -332,7 +332,7 @@ async fn arguments_are_those_of_coredns() {
         ("dnstap a.sock {\nidentity\n}", "IDENTITY"),
         ("dnstap a.sock {\nversion 1 2\n}", "`2`"),
         ("dnstap a.sock {\nidentitiy a\n}", "did you mean `identity`?"),
-        ("dnstap tls://a:1 {\ntls a b\n}", "`tls` is for listeners"),
+        ("dnstap tls://a:1 {\ntls a b\n}", "`tls` applies only to listeners"),
         ("dnstap listen tls://a:1 {\ntls a\n}", "KEY"),
     ] {
         let Err(shown) = chain_in(&world(), bad) else { panic!("accepted: {bad}") };

@@ -38,8 +38,8 @@ pub(super) fn parse(
             let message = format!("`{}` has no effect", word.as_str());
             warnings.push(
                 Diagnostic::warning(word.span, message)
-                    .label("CoreDNS passes over words here")
-                    .help("remove it; `erratic` is for all zones of its block"),
+                    .label("CoreDNS ignores arguments here")
+                    .help("remove it; `erratic` applies to all zones of its server block"),
             );
         }
         for option in directive.options() {

@@ -88,7 +88,7 @@ impl Ready for Erratic {
     fn ready(&self) -> Result<(), String> {
         match self.queries.load(Ordering::Relaxed) {
             3..5 => Ok(()),
-            count => Err(format!("ready after 3 and before 5 queries, had {count}")),
+            count => Err(format!("ready after 3 and before 5 queries; received {count}")),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
         match args.next() {
             Some(file) if file.as_str() != "stdout" => errors.push(
                 Diagnostic::error(file.span, format!("invalid log file: `{}`", file.as_str()))
-                    .label("errors are written to standard output")
+                    .label("errors are logged only to standard output")
                     .help("write `errors` or `errors stdout`"),
             ),
             _ => errors.extend(args.end().err()),
@@ -77,7 +77,7 @@ fn consolidate(option: &Directive) -> Result<Consolidate, Diagnostic> {
                     arg.span,
                     "log level must come before show_first in consolidate",
                 )
-                .label("this stands behind `show_first`")
+                .label("this follows `show_first`")
                 .help(format!("write `{} show_first`", arg.as_str())));
             }
             (_, Some(found)) => level = Some(found),
@@ -116,7 +116,7 @@ fn regex(token: &Token) -> Result<Regex, Diagnostic> {
         let message = format!("regex pattern too long: {} > {MAX_PATTERN}", text.len());
         return Err(Diagnostic::error(token.span, message)
             .label("this pattern is too long")
-            .help("split it over several `consolidate` options"));
+            .help("split it into several `consolidate` options"));
     }
     Regex::new(text).map_err(|error| {
         Diagnostic::error(token.span, format!("`{text}` is not a regular expression"))

@@ -124,7 +124,7 @@ impl Reading {
                 let time: Duration = timeout.parse("DURATION")?;
                 if time.is_zero() {
                     return Err(Diagnostic::error(timeout.span, "`timeout` must be positive")
-                        .label("nobody can answer in no time")
+                        .label("expected a duration longer than zero")
                         .help("write for example `30s`, the default"));
                 }
                 self.upstreams.budget = Some(time);
@@ -179,7 +179,7 @@ impl Reading {
                         format!("{} load factors for {count} upstreams", factors.len()),
                     )
                     .label("load-factor params count must be the same as the number of hosts")
-                    .help("write one number for each upstream, in their order"),
+                    .help("write one load factor for each upstream, in the order of the upstreams"),
                 );
             }
         }
@@ -230,7 +230,7 @@ fn workers(args: &mut Args<'_>) -> Result<usize, Diagnostic> {
         2..=MOST_WORKERS => Ok(workers),
         _ => wrong(
             format!("worker count more then max value: {MOST_WORKERS}"),
-            "remove the option to ask all at once",
+            "remove the option to query all upstreams at once",
         ),
     }
 }
@@ -250,7 +250,7 @@ fn factor(token: &Token) -> Result<u32, Diagnostic> {
     if (1..=100).contains(&factor) {
         return Ok(factor);
     }
-    Err(Diagnostic::error(token.span, format!("`{factor}` is no load factor"))
+    Err(Diagnostic::error(token.span, format!("`{factor}` is not a valid load factor"))
         .label("expected a number from 1 to 100")
         .help("an upstream with 100 is chosen twice as often as one with 50"))
 }
@@ -264,7 +264,7 @@ fn file(token: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
     let text = files::read_text(&setup.path(token), MAX_FILE).map_err(|error| {
         Diagnostic::error(token.span, format!("cannot read `{path}`: {error}"))
             .label("expected a file with a zone on each line")
-            .help("check the path, or name the zones behind `except`")
+            .help("check the path, or list the zones after `except`")
     })?;
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -102,9 +102,9 @@ fn one(
         }
         "fallthrough" => config.fallthrough = Fallthrough::from_args(args.remaining())?,
         "upstream" => warnings.push(
-            Diagnostic::warning(option.name.span, "`upstream` does nothing any more")
+            Diagnostic::warning(option.name.span, "`upstream` has no effect")
                 .label("ignored")
-                .help("drop it: aliases that leave the zone are resolved by this server anyway"),
+                .help("remove it: the server itself resolves CNAME targets outside the zone"),
         ),
         _ => return Err(directive.unknown_option(option, OPTIONS)),
     }

@@ -67,10 +67,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             };
             // As in CoreDNS the file that is named last has the zone.
             if let Some(at) = all.iter().position(|known| known.origin == origin) {
-                let message = format!("zone `{origin}` was given a file before");
+                let message = format!("zone `{origin}` already has a file");
                 let warning = Diagnostic::warning(file.path.span, message)
                     .label("this file replaces it")
-                    .help("drop one of the two, or name its zones");
+                    .help("remove one of the two, or list the zones of each");
                 setup.requests.warnings.push(warning);
                 let before = all.remove(at);
                 for (_, sources) in &mut watched {
@@ -157,8 +157,8 @@ fn open(
             let why = load::words(&error);
             if watch.every.is_zero() {
                 return Err(Diagnostic::error(span, format!("cannot open `{shown}`: {why}"))
-                    .label("no zone can be read from here")
-                    .help("check the path and `root`, or let the file come later with `reload`")
+                    .label("no zone can be loaded from this file")
+                    .help("check the path and `root`, or enable `reload` to wait for the file")
                     .into());
             }
             missing = Some(format!("open {shown}: {why}"));
@@ -172,8 +172,8 @@ fn open(
         Err(Problem::Text(wrong)) => {
             let errors = wrong.into_iter().map(|error| {
                 let mut shown = Diagnostic::error(span, error.to_string())
-                    .label(format!("zone `{origin}` cannot be read from this file"))
-                    .note(format!("the line: {}", error.excerpt.trim_end()));
+                    .label(format!("zone `{origin}` cannot be loaded from this file"))
+                    .note(format!("the line is: {}", error.excerpt.trim_end()));
                 if let Some(help) = error.help {
                     shown = shown.help(help);
                 }
@@ -185,7 +185,7 @@ fn open(
             let errors = wrong.into_iter().map(|error| {
                 Diagnostic::error(span, format!("{shown}: {error}"))
                     .label(format!("not a zone file for `{origin}`"))
-                    .help("a zone needs one SOA record at its name; is this the right file?")
+                    .help("a zone needs one SOA record at its apex; is this the right file?")
             });
             return Err(Diagnostics(errors.collect()));
         }
@@ -314,7 +314,7 @@ impl File {
     #[cold]
     fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
         if query.depth >= MAX_DEPTH {
-            return Err(Failure::servfail("too many aliases from zone to zone"));
+            return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
         let resolver = self.resolver.get().and_then(Weak::upgrade);
         if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {

@@ -98,7 +98,7 @@ impl Source {
     pub(super) fn load(&self) -> Result<(u32, Vec<ZoneError>), Problem> {
         let Loaded { zone, stamps, left_out, warnings } = load::load(&self.path, &self.origin)?;
         for why in left_out {
-            chain::warning!("plugin/file: {}: {why}; left out", self.path.display());
+            chain::warning!("plugin/file: {}: {why}; the record is ignored", self.path.display());
         }
         let serial = zone.serial();
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;

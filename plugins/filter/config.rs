@@ -51,11 +51,11 @@ pub(super) fn parse(uses: &[&Directive], default: &[Name]) -> Result<Vec<Rule>, 
         }
         let before = rules.iter().flat_map(|rule| rule.zones.iter());
         if let Some(twice) = before.into_iter().find(|zone| rule.zones.iter().any(|z| z == *zone)) {
-            let message = format!("zone `{twice}` has a filter already");
+            let message = format!("zone `{twice}` already has a `filter`");
             errors.push(
                 Diagnostic::error(directive.span, message)
-                    .label("this is the second")
-                    .help("write the options of both into one block"),
+                    .label("this is the second `filter` for the zone")
+                    .help("merge the options of both into one block"),
             );
         }
         let mut wrong = false;
@@ -92,7 +92,7 @@ fn mode(word: Option<&Token>, condition: &str) -> Result<Mode, Diagnostic> {
         Some(word) => {
             Err(Diagnostic::error(word.span, format!("`{}` is not a condition", word.as_str()))
                 .label(format!("expected `{condition}` or nothing"))
-                .help(format!("write `{condition}`, or leave it out to filter in any case")))
+                .help(format!("write `{condition}`, or omit it to filter unconditionally")))
         }
     }
 }
@@ -101,8 +101,8 @@ fn mode(word: Option<&Token>, condition: &str) -> Result<Mode, Diagnostic> {
 fn together(directive: &Directive, rule: &Rule) -> Option<Diagnostic> {
     match (rule.aaaa, rule.a) {
         (None, None) => Some(
-            Diagnostic::error(directive.span, "`filter` is told no type to filter")
-                .label("neither `aaaa` nor `a` in its block")
+            Diagnostic::error(directive.span, "`filter` has no type to filter")
+                .label("its block has neither `aaaa` nor `a`")
                 .help("add a block with the line `aaaa` or `a`"),
         ),
         (Some(Mode::OnlyWithOther), Some(_)) | (Some(_), Some(Mode::OnlyWithOther)) => {
@@ -113,7 +113,7 @@ fn together(directive: &Directive, rule: &Rule) -> Option<Diagnostic> {
             Some(
                 Diagnostic::error(
                     place.map_or(directive.span, |line| line.span),
-                    "the addresses that the condition asks for are filtered too",
+                    "`filter` also removes the addresses that the condition requires",
                 )
                 .label("a name would lose its addresses of both families")
                 .help("filter one type only, or both without a condition"),

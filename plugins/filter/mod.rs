@@ -55,7 +55,7 @@ impl Counts {
             filtered: TYPES.map(|rtype| {
                 metrics::counter(
                     "catena_filter_filtered_replies_total",
-                    "Replies that addresses of a type were left out of.",
+                    "Replies from which addresses of this type were removed.",
                     labels,
                     &of(rtype),
                 )
@@ -63,7 +63,7 @@ impl Counts {
             signed: TYPES.map(|rtype| {
                 metrics::counter(
                     "catena_filter_signed_replies_total",
-                    "Replies that kept addresses of a type because they are signed.",
+                    "Replies that kept addresses of this type because they are signed (DNSSEC).",
                     labels,
                     &of(rtype),
                 )

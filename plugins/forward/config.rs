@@ -84,12 +84,12 @@ fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnos
             Diagnostic::warning(
                 from.span,
                 format!(
-                    "`{}` stands for {} zones and `forward` takes one",
+                    "`{}` expands to {} zones, but `forward` takes one",
                     from.as_str(),
                     zones.len()
                 ),
             )
-            .label("only the first of them is forwarded")
+            .label("only the first zone is forwarded")
             .help("write one `forward` for each zone"),
         );
     }

@@ -36,11 +36,11 @@ fn set_up_one(
         let name = if own.next.is_empty() { "next_on_nodata" } else { "next" };
         let option = directive.options().iter().rfind(|one| one.name.as_str() == name);
         let span = option.map_or(directive.span, |option| option.span);
-        let message = format!("`{name}` without a `forward` behind this one does nothing");
+        let message = format!("`{name}` has no effect without another `forward` after this one");
         setup.requests.warnings.push(
             Diagnostic::warning(span, message)
                 .label("no following `forward` in this server block")
-                .help("add the `forward` that is to be asked next"),
+                .help("add the `forward` to try next, or remove the option"),
         );
     }
     setup.link(Forward::new(from, own, group, followed));

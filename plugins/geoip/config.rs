@@ -16,13 +16,13 @@ pub(super) fn parse<'a>(uses: &[&'a Directive]) -> Result<Option<Config<'a>>, Di
     let mut errors = Diagnostics::default();
     for &directive in uses {
         let mut args = directive.args();
-        let path = args.required("the file of a database");
+        let path = args.required("a database file");
         errors.extend(args.end().err());
         let edns_subnet = options(directive, &mut errors);
         match path {
             Ok(path) if config.is_some() => errors.push(
                 Diagnostic::error(path.span, "configuring multiple databases is not supported")
-                    .label("the block has a database already")
+                    .label("the server block already has a database")
                     .help("remove one of the two, or move it to a server block of its own"),
             ),
             Ok(path) => config = Some(Config { path, edns_subnet }),

@@ -27,14 +27,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let open = || Database::open(&file);
     let database = setup.world.kept.get(identity(&file), open).map_err(|problem| {
         Diagnostic::error(config.path.span, problem)
-            .label("this is no database that can be used")
-            .help("give the path of a MaxMind database (.mmdb) of places or of networks (ASN)")
-            .note("a relative path is relative to `root`; `catena help geoip` lists the types")
+            .label("this is not a usable database")
+            .help("give the path of a MaxMind database (.mmdb) of locations or ASNs")
+            .note("a relative path is relative to `root`; `catena help geoip` lists its types")
     })?;
     if setup.settings.metadata.is_none() {
         setup.requests.warnings.push(
             Diagnostic::warning(config.path.span, "metadata is not collected in this block")
-                .label("nobody can ask for what this database says")
+                .label("no plugin can read the values of this database")
                 .help("add the `metadata` plugin to the block"),
         );
     }

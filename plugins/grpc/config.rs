@@ -69,11 +69,11 @@ fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnos
     let zones = zones::parse(from)?;
     if zones.len() > 1 {
         let (word, count) = (from.as_str(), zones.len());
-        let message = format!("`{word}` stands for {count} zones and `grpc` takes one");
+        let message = format!("`{word}` expands to {count} zones, but `grpc` takes one");
         warnings.push(
             Diagnostic::warning(from.span, message)
-                .label("only the first of them is asked for here")
-                .help("write a longer prefix, or a server block for each zone"),
+                .label("only the first zone is forwarded")
+                .help("write a longer prefix, or one server block for each zone"),
         );
     }
     Ok(zones.into_iter().next().unwrap_or_else(Name::root))

@@ -47,8 +47,8 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Flags, Flags), Diagnostics> 
     first.ok_or_else(|| {
         let span = uses.first().map_or_else(Default::default, |directive| directive.name.span);
         Diagnostic::error(span, "`header` has no rule")
-            .label("nothing would be changed")
-            .help("write a rule into its block, such as `response set ra`")
+            .label("the directive has no effect")
+            .help("add a rule to its block, such as `response set ra`")
             .into()
     })
 }
@@ -87,5 +87,5 @@ fn unknown(word: &Token, what: &str, known: &[&str]) -> Diagnostic {
     let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
     Diagnostic::error(word.span, format!("unknown {what} `{}`", word.as_str()))
         .label(format!("expected {}", known.join(" or ")))
-        .help("write each rule as `response set ra`")
+        .help("write each rule in the form `response set ra`")
 }

@@ -61,7 +61,7 @@ impl Probe {
                     continue;
                 }
                 Ok(Err(problem)) => problem.to_string(),
-                Err(_) => format!("no answer within {PATIENCE:?}"),
+                Err(_) => format!("no reply within {PATIENCE:?}"),
             };
             self.failures.inc(SHARED);
             chain::warning!("plugin/health: Local health request to {url:?} failed: {problem}");
@@ -79,7 +79,7 @@ async fn ask(address: SocketAddr) -> io::Result<()> {
     if start.starts_with(b"HTTP/1.") {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the reply is not HTTP"))
     }
 }
 

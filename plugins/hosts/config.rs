@@ -109,7 +109,7 @@ pub(super) fn parse(
                         "fallthrough_unsupported requires fallthrough",
                     )
                     .label("this extends `fallthrough`")
-                    .help("add `fallthrough`, or remove this"),
+                    .help("add `fallthrough`, or remove this option"),
                 );
             }
         }
@@ -138,7 +138,7 @@ fn reload(option: &Directive) -> Result<Duration, Diagnostic> {
 fn unknown(directive: &Directive, option: &Directive) -> Diagnostic {
     let error = directive.unknown_option(option, &OPTIONS);
     if parse::address(option.name.as_str().as_bytes()).is_some() {
-        return error.help("lines of a hosts file stand before `fallthrough`");
+        return error.help("write the lines of a hosts file before `fallthrough`");
     }
     error
 }
@@ -147,7 +147,7 @@ fn unknown(directive: &Directive, option: &Directive) -> Diagnostic {
 fn no_address(option: &Directive) -> Diagnostic {
     let word = option.name.as_str();
     let warning = Diagnostic::warning(option.name.span, format!("`{word}` is not an address"))
-        .label("this line is left out");
+        .label("this line is ignored");
     match corefile::nearest(word, OPTIONS) {
         Some(near) => warning.help(format!("did you mean `{near}`?")),
         None => warning.help("write an address and its names, as in a hosts file"),
@@ -163,7 +163,7 @@ impl Config {
                 format!("unable to access hosts file `{}`: {error}", token.as_str()),
             )
             .label("this file cannot be read")
-            .help("name a regular file, and check its permissions and those of the directories above it"),
+            .help("name a regular file, and check its permissions and those of its parent directories"),
             None => Diagnostic {
                 span: None,
                 ..Diagnostic::error(

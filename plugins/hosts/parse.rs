@@ -30,7 +30,7 @@ pub(super) fn table(mut text: impl BufRead, rules: &Rules) -> io::Result<Table> 
     let mut line = Vec::new();
     while files::read_line(&mut text, &mut line, MAX_LINE)? > 0 {
         if !add_line(&mut table, &line, rules) {
-            return Err(io::Error::other("more names than a table holds"));
+            return Err(io::Error::other("the file has more names than the table can hold"));
         }
         line.clear();
     }

@@ -60,7 +60,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
                 }
                 ("reload", Policy::Shuffle) => errors.push(
                     Diagnostic::error(option.name.span, "unknown property `reload` of this policy")
-                        .label("only `weighted` has a file to read again")
+                        .label("only `weighted` has a file to reload")
                         .help("remove `reload`, or use `loadbalance weighted FILE`"),
                 ),
                 _ => errors.push(directive.unknown_option(option, &["prefer", "reload"])),
@@ -89,7 +89,7 @@ fn policy(directive: &Directive) -> Result<Policy, Diagnostic> {
             let known = ["round_robin", "random", "weighted"];
             return Err(match corefile::nearest(other, known) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help("leave the policy out for `round_robin`"),
+                None => error.help("omit the policy to use `round_robin`"),
             });
         }
     };

@@ -47,7 +47,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 Err(problem) => {
                     return Err(Diagnostic::error(file.span, problem.to_string())
                         .label("this file cannot be used")
-                        .help("`catena help loadbalance` shows what a weight file looks like")
+                        .help("`catena help loadbalance` describes the format of a weight file")
                         .into());
                 }
             }

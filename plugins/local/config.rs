@@ -27,7 +27,7 @@ fn one(option: &Directive) -> Result<bool, Diagnostic> {
     if name != "localhost_prefix" {
         return Err(Diagnostic::error(option.name.span, format!("unknown property '{name}'"))
             .label("not an option of `local`")
-            .help("the only option is `localhost_prefix on` or `localhost_prefix off`"));
+            .help("the only option is `localhost_prefix`, with the value `on` or `off`"));
     }
     let mut args = option.args();
     let word = args.required("`on` or `off`")?;
@@ -40,6 +40,6 @@ fn one(option: &Directive) -> Result<bool, Diagnostic> {
             format!("localhost_prefix expects `on` or `off`, got `{other}`"),
         )
         .label("expected `on` or `off`")
-        .help("write `localhost_prefix off` to leave such names to other plugins")),
+        .help("write `localhost_prefix off` to pass such names to the next plugin")),
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn parse(
                         format!("`{}` is not a name: {problem}", token.as_str()),
                     )
                     .label("expected a domain name")
-                    .help("write `log [NAMES...] [FORMAT]`; a FORMAT holds placeholders in braces"),
+                    .help(
+                        "write `log [NAMES...] [FORMAT]`; a FORMAT contains placeholders in braces",
+                    ),
                 ),
             }
         }
@@ -92,13 +94,13 @@ fn unknown_class(token: &Token) -> Diagnostic {
         .label("expected `all`, `success`, `denial` or `error`");
     match corefile::nearest(token.as_str(), known) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => error.help("leave `class` out to log everything"),
+        None => error.help("omit `class` to log all replies"),
     }
 }
 
 fn lonely_format(token: &Token) -> Diagnostic {
     let text = token.as_str();
-    Diagnostic::warning(token.span, format!("`{text}` is taken as a name, not as a format"))
-        .label("the only argument is a name, as in CoreDNS")
-        .help(format!("write `log . \"{text}\"` to log everything in this format"))
+    Diagnostic::warning(token.span, format!("`{text}` is interpreted as a name, not as a format"))
+        .label("a single argument is a name, as in CoreDNS")
+        .help(format!("write `log . \"{text}\"` to log all queries in this format"))
 }

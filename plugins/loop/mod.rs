@@ -69,8 +69,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         random().ok_or_else(|| {
             let span =
                 uses.first().map_or_else(corefile::Span::default, |directive| directive.span);
-            Diagnostic::error(span, "the system has no random numbers for the probe of `loop`")
-                .label("needs them")
+            Diagnostic::error(span, "the system provides no random numbers for the probe of `loop`")
+                .label("the probe has a random name")
                 .help("make /dev/urandom readable")
         })
     };

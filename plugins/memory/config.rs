@@ -24,9 +24,9 @@ pub(super) fn parse(directive: &Directive) -> Result<u64, Diagnostic> {
     match parse_limit(text) {
         Ok(Some(limit @ LEAST..)) => Ok(limit),
         Ok(Some(_)) => {
-            Err(wrong(format!("`{text}` is too little")).label("expected at least 16MiB"))
+            Err(wrong(format!("`{text}` is too small")).label("expected at least 16MiB"))
         }
-        Ok(None) => Err(wrong(format!("`{text}` is no size"))),
+        Ok(None) => Err(wrong(format!("`{text}` is not a size"))),
         Err(problem) => Err(wrong(problem)),
     }
 }
@@ -53,8 +53,8 @@ mod tests {
     fn a_size_and_nothing_else() {
         assert_eq!(parse("memory 128MiB"), Ok(128 << 20));
         assert_eq!(parse("memory 16777216"), Ok(16 << 20));
-        assert_eq!(parse("memory 15MiB").unwrap_err(), "`15MiB` is too little");
-        assert_eq!(parse("memory off").unwrap_err(), "`off` is no size");
+        assert_eq!(parse("memory 15MiB").unwrap_err(), "`15MiB` is too small");
+        assert_eq!(parse("memory off").unwrap_err(), "`off` is not a size");
         assert!(parse("memory 128MB").unwrap_err().contains("`MB` is no unit"));
         for wrong in ["memory", "memory 1GiB 2GiB"] {
             assert!(parse(wrong).is_err(), "{wrong}");

@@ -29,7 +29,7 @@ fn number(token: &Token) -> Result<usize, Diagnostic> {
     let wrong = |message: String| {
         Diagnostic::error(token.span, message)
             .label(format!("expected a whole number from 1 to {MOST}"))
-            .help("leave it out for one socket per worker")
+            .help("omit the number to open one socket per worker")
     };
     let text = token.as_str();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

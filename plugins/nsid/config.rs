@@ -19,7 +19,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Box<[u8]>, Diagnostics> {
             errors.push(
                 Diagnostic::error(directive.span, format!("more than {MAX_DATA} octets of NSID"))
                     .label("this is too long")
-                    .help("a short name is enough to tell servers apart"),
+                    .help("use a short name that identifies the server"),
             );
         }
     }

@@ -63,9 +63,9 @@ fn event(directive: &Directive, warnings: &mut Diagnostics) -> Result<Event, Dia
     };
     if event == Event::Certrenew {
         warnings.push(
-            Diagnostic::warning(token.span, "`certrenew` never happens")
-                .label("nothing in this server renews certificates")
-                .help("let the program that renews them run the command"),
+            Diagnostic::warning(token.span, "the event `certrenew` never occurs")
+                .label("this server does not renew certificates")
+                .help("run the command from the program that renews the certificates"),
         );
     }
     Ok(event)
@@ -79,8 +79,8 @@ fn command(directive: &Directive) -> Result<Command, Diagnostic> {
     let text = words.join(" ");
     let mut words = split(&text).map_err(|problem| {
         Diagnostic::error(first.span, format!("error parsing command: {problem}"))
-            .label("quotes and backslashes in it are read as a shell reads them")
-            .help("close the quotes; a backslash before a quote makes it an ordinary character")
+            .label("quotes and backslashes have the same meaning as in a shell")
+            .help("close the quotes, or escape a literal quote with a backslash")
     })?;
     let background = words.len() > 1 && words.last().is_some_and(|word| word == "&");
     if background {

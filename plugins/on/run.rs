@@ -75,7 +75,9 @@ fn start(command: &Command, id: u64) -> io::Result<()> {
     let mut running = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
     while running.try_join_next().is_some() {}
     if running.len() >= MAX_BACKGROUND {
-        return Err(io::Error::other(format!("{MAX_BACKGROUND} commands run in the background")));
+        return Err(io::Error::other(format!(
+            "{MAX_BACKGROUND} commands already run in the background"
+        )));
     }
     // Its output outlives the server as it does, so it goes where the server's goes.
     let mut child = process(command).spawn()?;
@@ -116,7 +118,7 @@ async fn wait(command: &Command, id: u64, patience: Duration) -> io::Result<()> 
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(io::Error::other(status.to_string())),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::other(format!("killed, it took longer than {patience:?}"))),
+        Err(_) => Err(io::Error::other(format!("killed because it ran longer than {patience:?}"))),
     }
 }
 
@@ -148,7 +150,7 @@ async fn log_output(pipe: Option<impl AsyncRead + Unpin>, id: u64, budget: &Atom
         if left > 0 && left <= len {
             line.end();
             chain::warning!(
-                "plugin/on: command with ID {id}: the rest of its output is not logged"
+                "plugin/on: command with ID {id}: too much output, the rest is not logged"
             );
         }
     }
@@ -234,7 +236,7 @@ mod tests {
         let mark = std::env::temp_dir().join(format!("catena-on-{}", std::process::id()));
         let script = format!("sh -c 'echo $$ >{}; sleep 600'; true", mark.display());
         let killed = outcome(&shell(&script), Duration::from_millis(300)).await;
-        assert_eq!(killed, Err("killed, it took longer than 300ms".to_owned()));
+        assert_eq!(killed, Err("killed because it ran longer than 300ms".to_owned()));
         let inner: i32 = std::fs::read_to_string(&mark).unwrap().trim().parse().unwrap();
         std::fs::remove_file(&mark).unwrap();
         // Gone, or a zombie whose parent was killed before it; `init` looks after it then.

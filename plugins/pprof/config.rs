@@ -48,7 +48,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
                 Err(error) => errors.push(error),
                 Ok(()) => config.warnings.push(
                     Diagnostic::warning(option.name.span, "`block` has no effect here")
-                        .label("only Go's runtime counts what its goroutines wait for")
+                        .label("only Go's runtime records where goroutines block")
                         .help("remove it; `perf sched` and `offcputime` show where threads wait"),
                 ),
             }

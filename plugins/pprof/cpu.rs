@@ -22,7 +22,7 @@ const LONGEST: u64 = 600;
 pub(super) async fn answer(query: String) -> HttpReply {
     let seconds = seconds(&query);
     if seconds > LONGEST {
-        return refusal(400, format!("at most {LONGEST} seconds are sampled at once"));
+        return refusal(400, format!("a CPU profile covers at most {LONGEST} seconds"));
     }
     // The first start reads where the tables for walking the stack lie.
     let guard = match spawn_blocking(start).await {
@@ -36,8 +36,8 @@ pub(super) async fn answer(query: String) -> HttpReply {
         Ok(Ok(profile)) => HttpReply::new(200, "application/octet-stream", profile)
             .with("Content-Disposition", "attachment; filename=\"profile\"")
             .with("X-Content-Type-Options", "nosniff"),
-        Ok(Err(error)) => refusal(500, format!("the samples cannot be read: {error}")),
-        Err(_) => refusal(500, "the samples cannot be read"),
+        Ok(Err(error)) => refusal(500, format!("cannot read the samples: {error}")),
+        Err(_) => refusal(500, "cannot read the samples"),
     }
 }
 
@@ -69,8 +69,8 @@ fn sampler(frequency: i32) -> Result<ProfilerGuard<'static>, HttpReply> {
         error => refusal(
             500,
             format!(
-                "Could not enable CPU profiling: {error} (samples that do not fit into memory go \
-                 to a file in the directory for temporary files, which must be writable)"
+                "Could not enable CPU profiling: {error} (the temporary directory must be \
+                 writable: samples that do not fit into memory are written there)"
             ),
         ),
     })

@@ -18,10 +18,10 @@ pub static PLUGIN: Kind =
 /// What there is, in the words of the index.
 const PAGES: [(&str, &str); 5] = [
     ("cmdline", "the command line of the process"),
-    ("goroutine", "the threads, and what each does (there are no goroutines)"),
-    ("profile", "where the processor's time goes; `seconds` tells for how long to look (30)"),
-    ("symbol", "the names of addresses"),
-    ("threadcreate", "the threads, and what each does"),
+    ("goroutine", "the state of each thread (there are no goroutines)"),
+    ("profile", "CPU profile; `seconds` sets the duration (default 30)"),
+    ("symbol", "the function names of addresses"),
+    ("threadcreate", "the state of each thread"),
 ];
 
 /// What only Go's runtime has, and what to use for it.
@@ -39,8 +39,8 @@ const ABSENT: [(&str, &str); 5] = [
     (
         "/debug/pprof/heap",
         "no heap profile: the allocator keeps none.\n\
-         Use `heaptrack --pid PID`; how much memory is in use is the metric \
-         process_resident_memory_bytes.\n",
+         Use `heaptrack --pid PID`; the metric process_resident_memory_bytes \
+         shows the memory in use.\n",
     ),
     (
         "/debug/pprof/mutex",
@@ -49,7 +49,7 @@ const ABSENT: [(&str, &str); 5] = [
     ),
     (
         "/debug/pprof/trace",
-        "no execution trace: there is no scheduler of goroutines.\n\
+        "no execution trace: there is no goroutine scheduler.\n\
          Use `perf trace -p PID` or `perf sched record -p PID`.\n",
     ),
 ];
@@ -89,7 +89,7 @@ fn index() -> HttpReply {
     for (name, what) in PAGES {
         page += &format!("<li><a href=\"{name}?debug=1\">{name}</a>: {what}</li>\n");
     }
-    page += "</ul>\n<p>Not here, each page says what to use: ";
+    page += "</ul>\n<p>Not available; each page names an alternative: ";
     let names = ABSENT.map(|(path, _)| {
         let name = path.rsplit('/').next().unwrap_or_default();
         format!("<a href=\"{name}\">{name}</a>")
@@ -111,7 +111,7 @@ async fn symbol(request: HttpRequest) -> HttpReply {
     let asked = if request.body.is_empty() { request.query.into_bytes() } else { request.body };
     // The tables of names are read from the binary at the first question: not on this thread.
     let found = tokio::task::spawn_blocking(move || symbols::answer(&asked)).await;
-    found.map_or_else(|_| HttpReply::text(500, "symbols cannot be read\n"), text)
+    found.map_or_else(|_| HttpReply::text(500, "cannot read the symbols\n"), text)
 }
 
 #[cfg(test)]

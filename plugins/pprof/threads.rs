@@ -10,7 +10,7 @@ const TICKS: f64 = 100.0;
 /// One line for each thread: number, name, state, processor time, where in the kernel it waits.
 pub(super) fn list() -> String {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-        return "threads: not known, there is no /proc here\n".to_owned();
+        return "threads: unknown, /proc is not available\n".to_owned();
     };
     let mut lines: Vec<(u32, String)> = tasks
         .flatten()

@@ -53,10 +53,10 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
                 "tls" => errors.push(
                     Diagnostic::error(
                         option.name.span,
-                        "`tls` of `prometheus` is not in this build",
+                        "this build does not support `tls` of `prometheus`",
                     )
                     .label("metrics are served in clear text only")
-                    .help("serve on `localhost:9153` behind a proxy that speaks TLS"),
+                    .help("serve on `localhost:9153` behind a proxy that terminates TLS"),
                 ),
                 _ => errors.push(directive.unknown_option(option, &["runtime_metrics", "tls"])),
             }

@@ -56,7 +56,7 @@ pub(super) fn expose_runtime(workers: usize) {
     gauge("catena_threads", "Threads of the process.", || status("Threads:"));
     metrics::source(
         "catena_context_switches_total",
-        "Times that the main thread gave up or was taken off its processor.",
+        "Context switches of the main thread, voluntary and nonvoluntary.",
         &["kind"],
         Type::Counter,
         |out| {
@@ -66,7 +66,7 @@ pub(super) fn expose_runtime(workers: usize) {
     );
     metrics::source(
         "catena_page_faults_total",
-        "Page faults without and with a read from disk.",
+        "Page faults, minor (without a read from disk) and major (with one).",
         &["kind"],
         Type::Counter,
         |out| {

@@ -57,7 +57,7 @@ pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnos
         found.push(
             Diagnostic::warning(directive.span, "`records` has no records")
                 .label(effect)
-                .help("write one record a line, such as `www 3600 IN A 192.0.2.1`"),
+                .help("write one record per line, such as `www 3600 IN A 192.0.2.1`"),
         );
     }
     (config, found)

@@ -117,16 +117,16 @@ fn belongs(zones: &[Name], record: RecordRef<'_>) -> Result<(), String> {
     let owner = name::Text(record.owner);
     match zones {
         [zone] => Err(format!("`{owner}` is not in zone `{zone}`")),
-        _ => Err(format!("`{owner}` is in none of the zones of this `records`")),
+        _ => Err(format!("`{owner}` is not in any zone of this `records`")),
     }
 }
 
 /// A mistake of the text, at the word in the Corefile.
 fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     let place = text.place(error.line, error.column).unwrap_or(directive);
-    let shown = Diagnostic::error(place, error.message).label("this record cannot be read");
+    let shown = Diagnostic::error(place, error.message).label("this record is invalid");
     shown.help(error.help.unwrap_or_else(|| {
-        "write the record as in a master file, such as `www 3600 IN A 192.0.2.1`".to_owned()
+        "write the record as in a zone file, such as `www 3600 IN A 192.0.2.1`".to_owned()
     }))
 }
 
@@ -149,8 +149,8 @@ fn unfit(why: String, text: &Text, origin: &Name, directive: Span) -> Diagnostic
         record.owner.to_lower().to_string().eq(owner).then_some(span)
     });
     Diagnostic::error(place.unwrap_or(directive), why)
-        .label("these records cannot be served together")
-        .help("remove those that do not fit")
+        .label("these records conflict")
+        .help("remove the records that conflict")
 }
 
 /// The RDATA of a SOA record for a zone that has none.

@@ -91,7 +91,7 @@ impl ServeDns for Records {
         Box::pin(async move {
             let resolver = self.resolver.get().and_then(Weak::upgrade);
             let (Some(entry), Some(resolver)) = (self.find(query), resolver) else {
-                return Err(Failure::servfail("the configuration is gone"));
+                return Err(Failure::servfail("the configuration was unloaded"));
             };
             reply.clear();
             // Zones do not change: this is the same answer again.
@@ -140,7 +140,7 @@ impl Records {
     #[cold]
     fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
         if query.depth >= MAX_DEPTH {
-            return Err(Failure::servfail("too many aliases from zone to zone"));
+            return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
         let resolver = self.resolver.get().and_then(Weak::upgrade);
         if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {

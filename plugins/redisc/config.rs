@@ -108,7 +108,7 @@ fn lifetime(token: &Token) -> Result<u32, Diagnostic> {
             format!("cache TTL can not be zero or negative: {seconds}"),
         )
         .label("expected 1 or more")
-        .help("to keep nothing in Redis, remove `redisc`"));
+        .help("to cache nothing in Redis, remove `redisc`"));
     }
     Ok(u32::try_from(seconds).unwrap_or(u32::MAX).min(i32::MAX as u32))
 }
@@ -131,7 +131,7 @@ fn timeout(token: &Token) -> Result<Duration, Diagnostic> {
             token.span,
             "`timeout` must be positive, and at most one second",
         )
-        .label("queries wait so long for a Redis that does not answer")
+        .label("a query waits this long for a Redis that does not respond")
         .help("write for example `50ms`, the default"));
     }
     Ok(timeout)
@@ -141,7 +141,7 @@ fn prefix(token: &Token) -> Result<String, Diagnostic> {
     let text = token.as_str();
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     if text.is_empty() || text.len() > LONGEST_PREFIX || !text.bytes().all(fits) {
-        return Err(Diagnostic::error(token.span, format!("`{text}` cannot begin keys"))
+        return Err(Diagnostic::error(token.span, format!("`{text}` is not a valid key prefix"))
             .label(format!("expected up to {LONGEST_PREFIX} printable characters without `:`"))
             .help("write for example `prefix cluster-1`"));
     }

@@ -64,11 +64,13 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
         let tell = move |trouble: Option<&RedisError>| match trouble {
             Some(error) => {
                 up.set(0.0);
-                chain::warning!("plugin/redisc: Redis at {to} is left alone: {error}");
+                chain::warning!(
+                    "plugin/redisc: Redis at {to} is down, lookups are suspended: {error}"
+                );
             }
             None => {
                 up.set(1.0);
-                chain::info!("plugin/redisc: Redis at {to} answers again");
+                chain::info!("plugin/redisc: Redis at {to} is up again");
             }
         };
         let options = RedisOptions { to, timeout, workers, tell: Arc::new(tell) };

@@ -35,15 +35,15 @@ impl Numbers {
             ),
             dropped: counter(
                 "catena_redisc_writes_dropped_total",
-                "Answers that Redis was not given because too many waited to be written.",
+                "Answers not written to Redis because too many were waiting to be written.",
             ),
             failures: counter(
                 "catena_redisc_lookup_failures_total",
-                "Lookups that Redis did not answer in time, or with an error.",
+                "Lookups that timed out or that Redis answered with an error.",
             ),
             refused: counter(
                 "catena_redisc_values_refused_total",
-                "Values from Redis that were no answer to the question.",
+                "Values from Redis that were not an answer to the question.",
             ),
         }
     }
@@ -51,6 +51,6 @@ impl Numbers {
 
 /// Whether Redis at `endpoint` is asked now.
 pub(super) fn up(endpoint: &str) -> Gauge {
-    let help = "Whether Redis is asked: 0 while it is left alone after failures.";
+    let help = "Whether Redis is in use: 1, or 0 while lookups are suspended after failures.";
     metrics::gauge("catena_redisc_up", help, &["endpoint"], &[endpoint])
 }

@@ -37,9 +37,9 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     };
     for surplus in more {
         warnings.push(
-            Diagnostic::warning(surplus.span, "`reload` stands here more than once")
-                .label("not used")
-                .help("only the first `reload` of a server block counts; drop the others"),
+            Diagnostic::warning(surplus.span, "`reload` is specified more than once")
+                .label("ignored")
+                .help("only the first `reload` of a server block takes effect; remove the others"),
         );
     }
     let config = one(directive)?;
@@ -56,7 +56,7 @@ fn one(directive: &Directive) -> Result<Config, Diagnostics> {
             Ok(_) => errors.push(
                 Diagnostic::error(token.span, "interval value must be greater or equal to 2s")
                     .label("too short")
-                    .help("look every `2s` or less often"),
+                    .help("use an interval of at least `2s`"),
             ),
             Err(error) => errors.push(error),
         }

@@ -171,10 +171,10 @@ fn parse_one(directive: &Directive) -> Result<Rule, Diagnostic> {
         "cname" => cname(&mut words)?,
         "answer" => {
             return Err(Diagnostic::error(kind.span, "`answer` is a part of a `name` rule")
-                .label("no `name` stands before it")
+                .label("no `name` precedes it")
                 .help("write `name suffix FROM TO answer auto`"));
         }
-        _ => return Err(words.unknown(kind, "field of `rewrite`", FIELDS)),
+        _ => return Err(words.unknown(kind, "`rewrite` field", FIELDS)),
     };
     words.end()?;
     Ok(Rule { go_on, field })
@@ -224,8 +224,8 @@ fn way(words: &mut Words<'_>, fewest: usize) -> Result<Way, Diagnostic> {
     if words.left() <= fewest {
         return Ok(Way::Exact);
     }
-    let word = words.required("how to match")?;
-    Way::from_word(word).ok_or_else(|| words.unknown(word, "way to match", MATCHES))
+    let word = words.required("a match type")?;
+    Way::from_word(word).ok_or_else(|| words.unknown(word, "match type", MATCHES))
 }
 
 /// Reads `pattern`, which stands in `token`.
@@ -233,10 +233,10 @@ fn regex(token: &Token, pattern: &str, any_case: bool) -> Result<Regex, Diagnost
     if pattern.len() > MAX_PATTERN {
         return Err(Diagnostic::error(
             token.span,
-            format!("the expression is longer than {MAX_PATTERN} characters"),
+            format!("the regular expression is longer than {MAX_PATTERN} characters"),
         )
         .label("too long")
-        .help("split it over several rules"));
+        .help("split it into several rules"));
     }
     compile(pattern, any_case).map_err(|problem| {
         Diagnostic::error(token.span, format!("`{pattern}` is not a regular expression"))
@@ -251,16 +251,16 @@ fn regex_and_template(
     any_case: bool,
 ) -> Result<(Regex, Template), Diagnostic> {
     let from = words.required("a regular expression")?;
-    let to = words.required("what takes its place")?;
+    let to = words.required("a replacement")?;
     let pattern = regex(from, from.as_str(), any_case)?;
     let groups = pattern.captures_len() - 1;
     if groups_named(to.as_str()) > groups {
         return Err(Diagnostic::error(
             to.span,
-            format!("`{}` names more groups than the expression has", to.as_str()),
+            format!("`{}` refers to more groups than the expression has", to.as_str()),
         )
-        .label(format!("`{}` has {groups} groups in parentheses", from.as_str()))
-        .help("put what the groups stand for in parentheses"));
+        .label(format!("`{}` has {groups} capture groups", from.as_str()))
+        .help("enclose each group of the expression in parentheses"));
     }
     let template = Template::new(&normal(to.as_str()), &pattern);
     Ok((pattern, template))
@@ -274,7 +274,7 @@ fn name(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
         (Match::Regex(pattern), Replacement::Template(template))
     } else {
         let matches = way.read(words.required("a name to match")?)?;
-        (matches, Replacement::Text(normal(words.required("a name to put in its place")?.as_str())))
+        (matches, Replacement::Text(normal(words.required("a replacement name")?.as_str())))
     };
     let mut rule = NameRule { auto: way == Way::Exact, matches, to, answers: Vec::new() };
     if words.peek().is_some() {
@@ -300,7 +300,7 @@ fn answers(words: &mut Words<'_>, rule: &mut NameRule) -> Result<bool, Diagnosti
     while let Some(word) = words.next() {
         let kind = match word.as_str() {
             "answer" => words.required("`auto`, `name` or `value`")?,
-            _ if first => return Err(words.unknown(word, "option of a `name` rule", &["answer"])),
+            _ if first => return Err(words.unknown(word, "`name` option", &["answer"])),
             _ => word,
         };
         first = false;
@@ -323,14 +323,14 @@ fn answers(words: &mut Words<'_>, rule: &mut NameRule) -> Result<bool, Diagnosti
                 let (pattern, template) = regex_and_template(words, true)?;
                 rule.answers.push(Answer::Value(pattern, template));
             }
-            _ => return Err(words.unknown(kind, "kind of `answer`", &["auto", "name", "value"])),
+            _ => return Err(words.unknown(kind, "`answer` type", &["auto", "name", "value"])),
         }
     }
     match auto {
         Some(word) if names => {
             Err(Diagnostic::error(word.span, "`answer auto` and `answer name` exclude each other")
                 .label("both change the owner names of the answer")
-                .help("keep one of them; `answer value` goes with both"))
+                .help("keep one of them; `answer value` can be combined with both"))
         }
         auto => Ok(auto.is_some()),
     }
@@ -343,8 +343,8 @@ fn ttl(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
     let word = words.required("a TTL")?;
     let (least, most) = ttl_range(word.as_str()).ok_or_else(|| {
         Diagnostic::error(word.span, format!("`{}` is not a TTL", word.as_str()))
-            .label("expected seconds, or a range of them")
-            .help("write `30`, or `30-300`, or one end of a range as `30-` or `-300`")
+            .label("expected seconds, or a range of seconds")
+            .help("write `30`, `30-300`, or an open range such as `30-` or `-300`")
     })?;
     Ok(Field::Ttl { matches, least, most })
 }
@@ -390,7 +390,7 @@ fn rcode_from_text(text: &str) -> Option<Rcode> {
 fn cname(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
     let way = way(words, 2)?;
     let from = words.required("a target to match")?;
-    let to = words.required("a target to put in its place")?;
+    let to = words.required("a replacement target")?;
     let (text, target) = (from.text.to_ascii_lowercase(), to.text.to_ascii_lowercase());
     if text.is_empty() || target.is_empty() {
         let empty = if text.is_empty() { from } else { to };

@@ -34,9 +34,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let waits = rules.iter().any(|rule| matches!(rule.field, Field::Cname { .. }));
     let rules = Rules::new(rules).map_err(|why| {
         let span = uses.first().map_or_else(Default::default, |directive| directive.name.span);
-        Diagnostic::error(span, "the expressions of this block cannot be used together")
+        Diagnostic::error(span, "the regular expressions of this server block cannot be combined")
             .label(why)
-            .help("make them shorter, or fewer")
+            .help("shorten them, or use fewer")
     })?;
     let plugin = Rewrite { rules, waits, state: setup.slot(), resolver: setup.resolver() };
     setup.link(plugin);

@@ -24,14 +24,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         if problem.kind() != ErrorKind::NotFound {
             let message = format!("unable to access root path `{shown}`: {problem}");
             return Err(Diagnostic::error(span, message)
-                .label("cannot be read")
-                .help("name a directory that the server may enter")
+                .label("this directory is not accessible")
+                .help("give a directory that the server can access")
                 .into());
         }
         // The directory may appear later; the plugins that need a file in it say so themselves.
         let warning = Diagnostic::warning(span, format!("root path does not exist: `{shown}`"))
             .label("no such directory")
-            .help("make the directory, or name another one");
+            .help("create the directory, or give another one");
         setup.requests.warnings.push(warning);
     }
     setup.settings.root = path;

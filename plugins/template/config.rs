@@ -79,7 +79,7 @@ fn head(directive: &Directive, default: &[Name]) -> Result<Stanza, Diagnostic> {
     let qtype = Rtype::from_text(qtype.as_str()).ok_or_else(|| {
         Diagnostic::error(qtype.span, format!("invalid query type `{}`", qtype.as_str()))
             .label("expected a type such as `A`, `PTR` or `ANY`")
-            .help("`ANY` stands for all types; zones follow behind the type")
+            .help("`ANY` matches all types; zones follow the type")
     })?;
     let zones = ZoneSet::from_args(args.remaining(), default)?;
     Ok(Stanza {
@@ -137,9 +137,9 @@ fn read(
         }),
         ("upstream", _) => {
             warnings.push(
-                Diagnostic::warning(option.name.span, "`upstream` does nothing any more")
+                Diagnostic::warning(option.name.span, "`upstream` has no effect")
                     .label("ignored")
-                    .help("drop it: what an alias leads to is asked of this server anyway"),
+                    .help("remove it: the server itself resolves CNAME targets"),
             );
             Ok(())
         }
@@ -167,7 +167,7 @@ fn rcode(option: &Directive) -> Result<Rcode, Diagnostic> {
         let known = Rcode::KNOWN.iter().filter_map(|rcode| rcode.mnemonic());
         match corefile::nearest(&word.as_str().to_uppercase(), known) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error.help("without this option it is `NOERROR`"),
+            None => error.help("the default is `NOERROR`"),
         }
     })
 }
@@ -180,7 +180,7 @@ fn extended(option: &Directive) -> Result<Vec<u8>, Diagnostic> {
     match args.next() {
         None => Ok([&code.to_be_bytes(), text.as_bytes()].concat()),
         Some(surplus) => Err(Diagnostic::error(surplus.span, "the text must be one argument")
-            .label("this is another one")
+            .label("this is a second argument")
             .help(format!("put the text in quotes: `ederror {code} \"…\"`"))),
     }
 }
@@ -199,7 +199,7 @@ fn variable(option: &Directive, conditions: &mut Conditions) -> Result<(), Diagn
     }
     if conditions.is_reserved(text) {
         return Err(Diagnostic::error(name.span, format!("variable name `{text}` is reserved"))
-            .label("this means something in expressions already")
+            .label("this name already has a meaning in expressions")
             .help("choose another name"));
     }
     args.required("an expression")?;
@@ -220,9 +220,9 @@ fn condition(
         let span = option.args.last().map_or(option.span, |last| option.args[0].span.to(last.span));
         let kind = expr.kind();
         warnings.push(
-            Diagnostic::warning(span, format!("a condition must be bool, and this is {kind}"))
+            Diagnostic::warning(span, format!("a condition must be bool, but this is {kind}"))
                 .label("this is never true")
-                .help("compare it with something: `type() == 'A'`"),
+                .help("compare it with a value: `type() == 'A'`"),
         );
     }
     Ok(expr)
@@ -234,7 +234,7 @@ fn regex(token: &Token) -> Result<Pattern, Diagnostic> {
         let message = format!("regex pattern too long: {} > {}", text.len(), pattern::MAX_LEN);
         return Err(Diagnostic::error(token.span, message)
             .label("this pattern is too long")
-            .help("split it over several `match` options: the first that matches counts"));
+            .help("split it into several `match` options: the first match is used"));
     }
     Pattern::new(text).map_err(|error| {
         Diagnostic::error(token.span, format!("could not parse regex: `{text}`"))
@@ -246,8 +246,8 @@ fn regex(token: &Token) -> Result<Pattern, Diagnostic> {
 
 fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<Body, Diagnostic> {
     let body = Body::new(token.as_str(), section).map_err(|error| {
-        let shown = Diagnostic::error(place(token, error.at), error.message)
-            .label("the template goes wrong here");
+        let shown =
+            Diagnostic::error(place(token, error.at), error.message).label("error in the template");
         match error.hint {
             Some(hint) => shown.help(hint),
             None => shown.help("the syntax is that of Go's text/template"),
@@ -256,7 +256,7 @@ fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<B
     if let Some(why) = body.broken() {
         warnings.push(
             Diagnostic::warning(token.span, format!("this is not a record: {why}"))
-                .label("queries that match get SERVFAIL")
+                .label("matching queries get SERVFAIL")
                 .help("write it as in a zone file: `name 60 IN A 192.0.2.1`"),
         );
     }
@@ -268,8 +268,8 @@ fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<B
         );
     }
     for (name, at) in body.unknown_fields() {
-        let warning = Diagnostic::warning(place(token, at), format!("there is no field `.{name}`"))
-            .label("queries that match get SERVFAIL");
+        let warning = Diagnostic::warning(place(token, at), format!("unknown field `.{name}`"))
+            .label("matching queries get SERVFAIL");
         warnings.push(match corefile::nearest(name, super::data::FIELDS.iter().copied()) {
             Some(near) => warning.help(format!("did you mean `.{near}`?")),
             None => warning.help(format!("fields: .{}", super::data::FIELDS.join(", ."))),
@@ -304,7 +304,7 @@ pub(super) fn first_record(
     let mut any = false;
     let read = master::parse_text(text, &options, &mut |record| {
         if any {
-            return Err("a second record".to_owned());
+            return Err("more than one record".to_owned());
         }
         any = true;
         take(record);
@@ -317,6 +317,6 @@ pub(super) fn first_record(
             let first = errors.into_iter().next();
             Err(first.map_or_else(String::new, |error| error.message))
         }
-        Ok(_) => Err("there is no record".to_owned()),
+        Ok(_) => Err("no record found".to_owned()),
     }
 }

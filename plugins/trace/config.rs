@@ -116,7 +116,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     {
         warnings.push(
             Diagnostic::warning(span, "`datadog_analytics_rate` has no effect here")
-                .label("spans do not go to a Datadog agent")
+                .label("spans are not sent to a Datadog agent")
                 .help("remove it, or write `trace datadog ENDPOINT`"),
         );
     }
@@ -141,11 +141,12 @@ fn where_to(directive: &Directive, warnings: &mut Diagnostics) -> Result<(Form, 
             // CoreDNS takes a single argument for a host, whatever it is.
             if let Some((name, ..)) = FORMS.iter().find(|(name, ..)| endpoint.as_str() == *name) {
                 warnings.push(
-                    Diagnostic::warning(endpoint.span, format!("`{name}` is taken for a host"))
-                        .label("a single argument is where Zipkin is, as in CoreDNS")
-                        .help(format!(
-                            "for the type of the endpoint, write `trace {name} ENDPOINT`"
-                        )),
+                    Diagnostic::warning(
+                        endpoint.span,
+                        format!("`{name}` is interpreted as a host"),
+                    )
+                    .label("a single argument is the Zipkin endpoint, as in CoreDNS")
+                    .help(format!("to select the endpoint type, write `trace {name} ENDPOINT`")),
                 );
             }
             (Some(&FORMS[0]), Some(endpoint))
@@ -195,7 +196,7 @@ fn unknown_form(form: &Token) -> Diagnostic {
             .note(format!("types: {}", names.join(", ")));
     match corefile::nearest(&word.to_lowercase(), names) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => error.help("use one of the types below, or leave it away for `zipkin`"),
+        None => error.help("use one of these types, or omit the type to use `zipkin`"),
     }
 }
 
@@ -210,7 +211,7 @@ fn url(form: &(&str, Form, &str, &str), endpoint: &Token) -> Result<Url, Diagnos
         Some(_) => text.to_owned(),
     };
     let wrong = |problem: String| {
-        Diagnostic::error(endpoint.span, format!("`{text}` is not an endpoint to send spans to"))
+        Diagnostic::error(endpoint.span, format!("`{text}` is not a valid tracing endpoint"))
             .label(problem)
             .help(format!("write a host and a port, as in `trace {name} {usual}`, or a URL"))
     };
@@ -227,9 +228,9 @@ fn switch(args: &mut Args<'_>) -> Result<bool, Diagnostic> {
     match token.as_str() {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(Diagnostic::error(token.span, format!("`{other}` is neither yes nor no"))
+        other => Err(Diagnostic::error(token.span, format!("`{other}` is not a boolean"))
             .label("expected `true` or `false`")
-            .help("write `true` or `false`, or nothing for `true`")),
+            .help("write `true` or `false`, or omit the value for `true`")),
     }
 }
 
@@ -241,12 +242,12 @@ fn rate(args: &mut Args<'_>) -> Result<f64, Diagnostic> {
     }
     Err(Diagnostic::error(token.span, "datadog analytics rate must be between 0 and 1")
         .label("expected a number from 0 to 1")
-        .help("write the share of traces to be analysed, as in `0.1`"))
+        .help("write the fraction of traces to analyze, as in `0.1`"))
 }
 
 fn nothing_to_share(option: &Directive) -> Diagnostic {
     Diagnostic::warning(option.name.span, "`client_server` has no effect here")
-        .label("only a query over HTTPS can carry the span of its client")
+        .label("only a query over HTTPS can carry the trace context of its client")
         .help("remove it: this build has no listener for DNS over HTTPS")
 }
 

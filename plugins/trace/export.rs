@@ -85,7 +85,7 @@ impl Exporter {
         let client = match client() {
             Ok(client) => client,
             Err(error) => {
-                chain::error!("plugin/trace: spans cannot be sent: {error}");
+                chain::error!("plugin/trace: cannot send spans: {error}");
                 return;
             }
         };

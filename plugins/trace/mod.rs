@@ -42,9 +42,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let counter = |name, help| metrics::counter(name, help, &[], &[]);
     let dropped = counter(
         "catena_trace_spans_dropped_total",
-        "Spans that no collector got: too many waited, or it refused them.",
+        "Spans dropped because the backlog was full or the collector refused them.",
     );
-    let sent = counter("catena_trace_spans_sent_total", "Spans that a collector took.");
+    let sent = counter("catena_trace_spans_sent_total", "Spans that a collector accepted.");
     let (every, form) = (config.every, config.form);
     let exporter = Exporter::new(config, local(setup), sent, dropped.clone());
     setup.finishing_task(move || exporter.run(finished));

@@ -53,9 +53,9 @@ fn condition(option: &Directive, scope: &Scope) -> Result<Expr, Diagnostic> {
             let first = option.args[0].span;
             let last = option.args.last().map_or(first, |word| word.span);
             let span = corefile::Span { end: last.end.max(first.end), ..first };
-            Err(Diagnostic::error(span, format!("the condition must be bool, and this is {other}"))
+            Err(Diagnostic::error(span, format!("the condition must be bool, but this is {other}"))
                 .label("this is never true")
-                .help("compare it with something: `client_ip() == '192.0.2.1'`"))
+                .help("compare it with a value: `client_ip() == '192.0.2.1'`"))
         }
     }
 }

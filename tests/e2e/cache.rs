@@ -149,7 +149,7 @@ fn what_is_cached_is_listed_shown_and_forgotten() {
 
     let (code, _, err) = catena(&["list", "--type", "NOSUCH"]);
     assert_eq!(code, Some(1));
-    assert!(err.contains("`NOSUCH` is no type"), "{err}");
+    assert!(err.contains("`NOSUCH` is not a record type"), "{err}");
     let (code, _, err) = catena(&["flush"]);
     assert_eq!(code, Some(2));
     assert!(err.contains("say what to forget") && err.contains("Usage of catena cache"), "{err}");
@@ -214,17 +214,17 @@ fn what_was_cached_is_there_after_a_restart() {
         Server::spawn(crate::kit::CATENA, scratch, port, &[], &[])
     };
     let mut warm = again(|_| {}, &corefile);
-    warm.wait_for("plugin/cache: 2 entries from ");
+    warm.wait_for("plugin/cache: loaded 2 entries from snapshot ");
     ask(&warm, "www.example.org");
     ask(&warm, "www.example.net");
     assert_eq!(upstream.asked(), asked, "nothing was asked for again");
     let mut cold = again(|saved| *saved.last_mut().unwrap() ^= 1, &corefile);
-    cold.wait_for("cache.bin is not used: it is damaged");
+    cold.wait_for("cache.bin is ignored: its checksum does not match");
     ask(&cold, "www.example.org");
     assert_eq!(upstream.asked(), asked + 1);
     let other = corefile.replace("cache {", "cache example.org {");
     let mut foreign = again(|_| {}, &other);
-    foreign.wait_for("cache.bin is not used: it is of the block for .");
+    foreign.wait_for("cache.bin is ignored: it belongs to the server block for .");
     let mut old = again(|saved| saved[14] = b'0', &corefile);
-    old.wait_for("cache.bin is not used: it is no snapshot of this version");
+    old.wait_for("cache.bin is ignored: it is not a snapshot of this version");
 }

@@ -81,7 +81,7 @@ fn the_server_serves_while_a_command_runs() {
 #[test]
 fn an_event_that_never_happens_is_warned_of() {
     let mut server = Server::start(&corefile(&["on certrenew sh -c 'echo renewed >>seen'"]));
-    server.wait_for("`certrenew` never happens");
+    server.wait_for("the event `certrenew` never occurs");
     server.assert_serves();
     assert_eq!(seen(&server), "");
 }

@@ -175,7 +175,7 @@ fn no_query_waits_for_a_redis_that_dies_or_stops() {
     let server = server(port, "192.0.2.1", 300);
     let client = Client::new(server.port);
     let said = |words: &str| server.said().matches(words).count();
-    let (away, back) = ("is left alone", "answers again");
+    let (away, back) = ("lookups are suspended", "is up again");
     let asked = keep_asking(&client, "well", || redis.size() > 0);
     assert!(asked > 0 && said(away) == 0, "{}", server.said());
 

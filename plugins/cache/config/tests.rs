@@ -108,7 +108,7 @@ fn the_policy_needs_serve_stale() {
     let policy = "serve_stale_policy Prefer_Positive";
     assert!(parse(&["cache", "serve_stale", policy]).unwrap().prefer_positive);
     let twice = parse(&["cache", "serve_stale", policy, policy]).unwrap_err();
-    assert_eq!(twice, ["`serve_stale_policy` is given twice"]);
+    assert_eq!(twice, ["`serve_stale_policy` is specified twice"]);
     assert!(parse(&["cache", "serve_stale", "serve_stale_policy x"]).is_err());
 }
 

@@ -69,27 +69,27 @@ pub(super) fn parse(words: &mut Words<'_>) -> Result<EdnsRule, Diagnostic> {
         "unset" => Action::Unset,
         _ => {
             let actions = ["set", "append", "replace", "unset"];
-            return Err(words.unknown(word, "action on an option", &actions));
+            return Err(words.unknown(word, "EDNS0 action", &actions));
         }
     };
     let unset = action == Action::Unset;
     let revert = !unset && words.take_last("revert");
     let option = match kind.text.to_ascii_lowercase().as_str() {
         "local" => {
-            let code = words.required("the code of an option")?;
-            let code = number(code, "the code of an option", u64::from(u16::MAX))? as u16;
+            let code = words.required("an option code")?;
+            let code = number(code, "an option code", u64::from(u16::MAX))? as u16;
             let data = if unset { Data::Bytes(Vec::new()) } else { data(words)? };
             EdnsOption::Local(code, data)
         }
         "nsid" => EdnsOption::Nsid,
         "subnet" if unset => EdnsOption::Subnet(0, 0),
         "subnet" => {
-            let v4 = words.required("how many bits of an IPv4 address")?;
-            let v6 = words.required("how many bits of an IPv6 address")?;
-            let v4 = number(v4, "a number of bits of an IPv4 address", 32)? as u8;
-            EdnsOption::Subnet(v4, number(v6, "a number of bits of an IPv6 address", 128)? as u8)
+            let v4 = words.required("the IPv4 prefix length")?;
+            let v6 = words.required("the IPv6 prefix length")?;
+            let v4 = number(v4, "an IPv4 prefix length", 32)? as u8;
+            EdnsOption::Subnet(v4, number(v6, "an IPv6 prefix length", 128)? as u8)
         }
-        _ => return Err(words.unknown(kind, "kind of option", &["local", "nsid", "subnet"])),
+        _ => return Err(words.unknown(kind, "EDNS0 option", &["local", "nsid", "subnet"])),
     };
     Ok(EdnsRule { action, option, revert })
 }
@@ -121,7 +121,7 @@ fn data(words: &mut Words<'_>) -> Result<Data, Diagnostic> {
     hex(digits).map(Data::Bytes).ok_or_else(|| {
         Diagnostic::error(word.span, format!("`{text}` is not hexadecimal"))
             .label("expected pairs of hexadecimal digits after `0x`")
-            .help("write each octet with two digits, `0x61626364`, or leave `0x` out for text")
+            .help("write each octet as two digits, as in `0x61626364`, or omit `0x` for text")
     })
 }
 
@@ -164,8 +164,8 @@ fn number(word: &Token, what: &str, most: u64) -> Result<u64, Diagnostic> {
     u64::from_str_radix(digits, base).ok().filter(|&number| plain && number <= most).ok_or_else(
         || {
             Diagnostic::error(word.span, format!("`{}` is not {what}", word.as_str()))
-                .label(format!("expected a number up to {most}"))
-                .help("write it in decimal, or in hexadecimal with `0x` before it")
+                .label(format!("expected a number from 0 to {most}"))
+                .help("write it in decimal, or in hexadecimal with the prefix `0x`")
         },
     )
 }

@@ -58,7 +58,7 @@ impl<'a> Words<'a> {
         read(word.as_str()).ok_or_else(|| {
             Diagnostic::error(word.span, format!("`{}` is not {what}", word.as_str()))
                 .label(format!("expected {what}"))
-                .help(format!("write the name of {what}, such as those in `catena help rewrite`"))
+                .help(format!("write the name of {what}; `catena help rewrite` has examples"))
         })
     }
 
@@ -67,16 +67,16 @@ impl<'a> Words<'a> {
         let Some(surplus) = self.next() else { return Ok(()) };
         Err(Diagnostic::error(
             surplus.span,
-            format!("`{}` is one word too many for this rule", surplus.as_str()),
+            format!("unexpected `{}` at the end of the rule", surplus.as_str()),
         )
-        .label("the rule ends before this")
-        .help("remove it; each rule is a `rewrite` of its own"))
+        .label("the rule is complete before this")
+        .help("remove it; write each rule as a `rewrite` of its own"))
     }
 
     /// The error for a word that is none of `known`.
     pub(super) fn unknown(&self, word: &Token, what: &str, known: &[&str]) -> Diagnostic {
         let text = word.as_str();
-        let problem = Diagnostic::error(word.span, format!("`{text}` is not a {what}"))
+        let problem = Diagnostic::error(word.span, format!("unknown {what} `{text}`"))
             .label(format!("expected {}", known.join(", ")));
         match corefile::nearest(text, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),

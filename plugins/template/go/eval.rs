@@ -95,9 +95,9 @@ impl<'a> Walk<'a, '_> {
         match value {
             Value::None => self.out.push_str("<no value>"),
             value => {
-                value.check_shown().or_else(|kind| {
-                    fail(at, format!("a value of type {kind} cannot be written"))
-                })?;
+                value
+                    .check_shown()
+                    .or_else(|kind| fail(at, format!("can't print a value of type {kind}")))?;
                 print::plain(self.out, value);
             }
         }
@@ -111,7 +111,7 @@ impl<'a> Walk<'a, '_> {
                 self.steps = left;
                 Ok(())
             }
-            None => fail(at, format!("this takes more than {MAX_STEPS} steps")),
+            None => fail(at, format!("the template takes more than {MAX_STEPS} steps")),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Walk<'a, '_> {
             _ => None,
         };
         if number.is_some() && branch.pipe.variables.len() > 1 {
-            return fail(branch.at, "`range` over a number has one variable only");
+            return fail(branch.at, "`range` over a number permits only one variable");
         }
         let mut any = false;
         match (&value, number) {
@@ -230,7 +230,7 @@ impl<'a> Walk<'a, '_> {
             return fail(at, format!("template {name:?} not defined"));
         };
         if self.depth == MAX_DEPTH {
-            return fail(at, format!("templates invoke each other more than {MAX_DEPTH} deep"));
+            return fail(at, format!("templates are nested more than {MAX_DEPTH} levels deep"));
         }
         self.step(at)?;
         let dot = match pipe {

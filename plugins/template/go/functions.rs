@@ -128,7 +128,7 @@ impl Function {
             (Self::UrlQuery, values) => joined(values).map(|text| owned(escape::url_query(&text))),
             (Self::Call, [Value::None, ..]) => Err("call of nil".to_owned()),
             (Self::Call, [value, ..]) => Err(format!("non-function of type {}", value.type_name())),
-            _ => Err("these arguments do not fit".to_owned()),
+            _ => Err("the arguments do not match".to_owned()),
         }
     }
 }
@@ -140,7 +140,7 @@ fn owned<'a>(text: String) -> Value<'a> {
 /// What `write` makes of the values.
 fn written<'a>(values: &[Value<'a>], write: impl FnOnce(&mut String, &[Value<'a>])) -> Outcome<'a> {
     for value in values {
-        value.check_shown().map_err(|kind| format!("a value of type {kind} cannot be written"))?;
+        value.check_shown().map_err(|kind| format!("can't print a value of type {kind}"))?;
     }
     let mut out = String::new();
     write(&mut out, values);
@@ -192,7 +192,7 @@ fn equals(a: &Value<'_>, b: &Value<'_>) -> Result<bool, String> {
         (Value::Text(a), Value::Text(b)) => a == b,
         (Value::Object(a), Value::Object(b)) => std::ptr::addr_eq(*a, *b),
         (Value::List(_) | Value::Map(_), Value::List(_) | Value::Map(_)) => {
-            return Err(format!("values of type {} cannot be compared", b.type_name()));
+            return Err(format!("can't compare values of type {}", b.type_name()));
         }
         _ => match (integer(a), integer(b)) {
             (Some(a), Some(b)) => a == b,
@@ -306,7 +306,7 @@ fn slice<'a>(item: &Value<'a>, indexes: &[Value<'a>]) -> Outcome<'a> {
     Ok(match item {
         Value::List(list) => Value::List(List { items: list.items[range].into(), of: list.of }),
         Value::Text(text) => {
-            let whole = || "the slice cuts a character in two".to_owned();
+            let whole = || "the slice splits a UTF-8 character".to_owned();
             match text {
                 Cow::Borrowed(text) => Value::text(text.get(range).ok_or_else(whole)?),
                 Cow::Owned(text) => owned(text.get(range).ok_or_else(whole)?.to_owned()),

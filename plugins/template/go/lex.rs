@@ -204,7 +204,7 @@ impl<'t> Lexer<'t> {
                 }
                 ')' => {
                     if parens.pop().is_none() {
-                        return Self::wrong(start, "this `)` has no `(` before it");
+                        return Self::wrong(start, "this `)` has no matching `(`");
                     }
                     self.push(Kind::RightParen, start);
                 }
@@ -213,7 +213,7 @@ impl<'t> Lexer<'t> {
                 _ => {
                     return Self::wrong(
                         start,
-                        format!("the character {next:?} cannot stand in an action"),
+                        format!("unexpected character {next:?} in an action"),
                     );
                 }
             }

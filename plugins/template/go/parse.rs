@@ -94,7 +94,7 @@ impl<'t> Parser<'t> {
     fn deeper(&mut self, at: usize) -> Result<(), Error> {
         self.nesting += 1;
         if self.nesting > MAX_NESTING {
-            return fail(at, format!("this is nested more than {MAX_NESTING} deep"));
+            return fail(at, format!("this is nested more than {MAX_NESTING} levels deep"));
         }
         Ok(())
     }
@@ -149,7 +149,7 @@ impl<'t> Parser<'t> {
                 }
             }
         }
-        fail(open, "there is no `end` for this")
+        fail(open, "this has no matching `end`")
     }
 
     fn piece(&mut self) -> Result<Piece, Error> {
@@ -202,7 +202,7 @@ impl<'t> Parser<'t> {
                 self.body(at, name.clone())?;
                 Node::Template { at, name, pipe: Some(pipe) }
             }
-            Keyword::Define => return fail(at, "`define` cannot stand inside another action"),
+            Keyword::Define => return fail(at, "`define` is not allowed inside another action"),
         };
         Ok(Piece::Node(node))
     }
@@ -239,7 +239,7 @@ impl<'t> Parser<'t> {
             Kind::Keyword(Keyword::If) if keyword == Keyword::If => Node::If,
             Kind::Keyword(Keyword::With) if keyword == Keyword::With => Node::With,
             Kind::Keyword(Keyword::If | Keyword::With) => {
-                return fail(next.at, "`else` and this do not belong together: write `{{else}}`");
+                return fail(next.at, "this cannot follow `else` here: write `{{else}}`");
             }
             _ => {
                 let (list, end) = self.list(open)?;
@@ -290,7 +290,7 @@ impl<'t> Parser<'t> {
                 first.term,
                 Term::Bool(_) | Term::Dot | Term::Nil | Term::Number(_) | Term::Text { .. }
             ) {
-                return fail(first.at, "what stands behind `|` must be a function or a method");
+                return fail(first.at, "expected a function or a method after `|`");
             }
         }
         Ok(pipe)
@@ -335,7 +335,7 @@ impl<'t> Parser<'t> {
 
     fn unknown_variable<T>(&self, variable: Word<'_>) -> Result<T, Error> {
         let name = variable.text;
-        fail(variable.at, format!("the variable `{name}` is not declared with `{name} := …`"))
+        fail(variable.at, format!("undeclared variable `{name}`: declare it with `{name} := …`"))
     }
 
     fn command(&mut self) -> Result<Command, Error> {
@@ -353,7 +353,7 @@ impl<'t> Parser<'t> {
                     self.take();
                     let behind = self.peek_word();
                     if !starts_operand(behind.kind) {
-                        return fail(next.at, "nothing follows this `|`");
+                        return fail(next.at, "a command is missing after this `|`");
                     }
                     break;
                 }
@@ -406,7 +406,7 @@ impl<'t> Parser<'t> {
                 let mut runes = value.chars();
                 match (runes.next(), runes.next()) {
                     (Some(rune), None) => Term::Number(Number::rune(word.text, rune)),
-                    _ => return fail(at, format!("`{}` is not one character", word.text)),
+                    _ => return fail(at, format!("`{}` is not a single character", word.text)),
                 }
             }
             Kind::Quoted | Kind::Raw => {
@@ -455,7 +455,7 @@ fn unexpected<T>(word: Word<'_>, what: &str) -> Result<T, Error> {
         Kind::End => return fail(word.at, "the text ends inside an action"),
         _ => word.text,
     };
-    fail(word.at, format!("`{shown}` cannot stand here in {what}"))
+    fail(word.at, format!("unexpected `{shown}` in {what}"))
 }
 
 fn unknown_function<T>(word: Word<'_>) -> Result<T, Error> {
@@ -465,5 +465,5 @@ fn unknown_function<T>(word: Word<'_>) -> Result<T, Error> {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("fields start with a dot: `.{name}`"),
     };
-    Err(Error::new(word.at, format!("there is no function `{name}`")).hint(hint))
+    Err(Error::new(word.at, format!("unknown function `{name}`")).hint(hint))
 }

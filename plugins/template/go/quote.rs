@@ -20,7 +20,7 @@ pub(super) fn meaning(literal: &str) -> Result<String, String> {
         }
         rest = escape(rest, quote, &mut bytes)?;
     }
-    String::from_utf8(bytes).map_err(|_| "the escapes do not make UTF-8 text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "the escape sequences do not form valid UTF-8".to_owned())
 }
 
 /// Reads what follows a backslash, and returns what is behind it.
@@ -43,7 +43,7 @@ fn escape<'t>(text: &'t str, quote: char, bytes: &mut Vec<u8>) -> Result<&'t str
                 'u' => (rest, 4, 16),
                 'U' => (rest, 8, 16),
                 '0'..='7' => (text, 3, 8),
-                _ => return Err(format!("`\\{kind}` is no escape of Go")),
+                _ => return Err(format!("`\\{kind}` is not an escape sequence of Go")),
             };
             let digits = from.get(..len).filter(|d| d.chars().all(|d| d.is_digit(base)));
             let number = digits.and_then(|digits| u32::from_str_radix(digits, base).ok());
@@ -56,7 +56,7 @@ fn escape<'t>(text: &'t str, quote: char, bytes: &mut Vec<u8>) -> Result<&'t str
             };
             return match whole {
                 Some(()) => Ok(&from[len..]),
-                None => Err(format!("`\\{kind}` needs {len} digits that make a character")),
+                None => Err(format!("`\\{kind}` needs {len} digits that form a valid character")),
             };
         }
     };

@@ -122,20 +122,20 @@ fn unescape(text: &str) -> String {
 #[test]
 fn everything_is_bounded() {
     let message = |body: &str| evaluate(body).unwrap_err().message;
-    assert_eq!(message("{{ range 100000 }}{{ end }}"), "this takes more than 20000 steps");
+    assert_eq!(message("{{ range 100000 }}{{ end }}"), "the template takes more than 20000 steps");
     let doubling = r#"{{ $x := "ab" }}{{ range 20 }}{{ $x = print $x $x }}{{ end }}{{ $x }}"#;
     let long = "error calling print: the text is longer than 65536 bytes";
     assert_eq!(message(doubling), long);
     let forever = r#"{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}"#;
-    assert_eq!(message(forever), "templates invoke each other more than 50 deep");
+    assert_eq!(message(forever), "templates are nested more than 50 levels deep");
     let writes = r#"{{ range 10000 }}{{ printf "%100d" 1 }}{{ end }}"#;
     assert_eq!(message(writes), "the text is longer than 65536 bytes");
     let wide = r#"{{ printf "%999999d" 1 | len }}"#;
     assert_eq!(message(wide), "error calling printf: the text is longer than 65536 bytes");
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(200), ")".repeat(200));
-    assert_eq!(message(&deep), "this is nested more than 100 deep");
+    assert_eq!(message(&deep), "this is nested more than 100 levels deep");
     let deep = "{{ if 1 }}".repeat(200);
-    assert_eq!(message(&deep), "this is nested more than 100 deep");
+    assert_eq!(message(&deep), "this is nested more than 100 levels deep");
 }
 
 #[test]
