@@ -1,7 +1,7 @@
 //! `autopath [ZONES...] FILE` or `autopath [ZONES...] @PLUGIN`.
 
 use chain::{Setup, ZoneSet};
-use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Place, Span, Token};
 use wire::Name;
 
 /// Where search paths come from.
@@ -57,9 +57,20 @@ fn file(word: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
             .help("give a readable file, or a plugin such as `@kubernetes`")
     })?;
     search(&text).map_err(|bad| {
-        Diagnostic::error(word.span, format!("`{bad}` in {shown} is not a domain name"))
-            .label("the search path of this file is invalid")
-            .help("correct the `search` line of the file")
+        let error =
+            Diagnostic::error(word.span, format!("`{bad}` in {shown} is not a domain name"))
+                .label("the search path of this file is invalid")
+                .help("correct the `search` line of the file");
+        let file = setup.path(word).display().to_string();
+        let is_bad = |line: &str| line.split_whitespace().skip(1).any(|word| word == bad);
+        // The last line that has it is the one that counts.
+        match text.lines().enumerate().filter(|(_, line)| is_bad(line)).last() {
+            Some((index, line)) => {
+                let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+                error.at(Place::word(file, number, line, &bad))
+            }
+            None => error.at(Place::file(file)),
+        }
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chain::{Setup, ZoneSet, zones};
-use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
+use corefile::{Args, Diagnostic, Diagnostics, Directive, Place, Token};
 use upstream::{Policy, Wanted, Who, server_name, some, tls};
 use wire::Name;
 
@@ -267,14 +267,16 @@ fn file(token: &Token, setup: &Setup<'_>) -> Result<Vec<Name>, Diagnostic> {
             .help("check the path, or list the zones after `except`")
     })?;
     let mut found = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim();
+    for (index, text) in text.lines().enumerate() {
+        let line = text.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         found.extend(zones::from_text(line).map_err(|problem| {
-            Diagnostic::error(token.span, format!("{path}:{}: `{line}`: {problem}", index + 1))
-                .label("in this file")
+            let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            Diagnostic::error(token.span, format!("`{line}`: {problem}"))
+                .at(Place::line(setup.path(token).display().to_string(), number, text))
+                .label("named here")
                 .help("write one zone on each line")
         })?);
     }

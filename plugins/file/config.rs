@@ -21,6 +21,17 @@ pub(super) struct File<'a> {
     /// The zones that are read from it.
     pub(super) origins: Vec<Name>,
     pub(super) watch: Watch,
+    pub(super) on_error: OnError,
+}
+
+/// What a zone file with mistakes does to a configuration that is to be served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OnError {
+    /// It stops it.
+    #[default]
+    Stop,
+    /// Its zone is not served, all others are.
+    Skip,
 }
 
 /// How a file is looked at again.
@@ -38,7 +49,7 @@ impl Default for Watch {
     }
 }
 
-const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "fallthrough", "upstream"];
+const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "on_error", "fallthrough", "upstream"];
 
 /// The configuration of a block, whose zones are `default`, and warnings about it.
 ///
@@ -56,13 +67,16 @@ pub(super) fn parse<'a>(
         let mut args = directive.args();
         let path = args.required("DBFILE");
         let origins = origins(args.remaining(), default, &mut errors);
+        let mut on_error = OnError::default();
         for option in directive.options() {
-            if let Err(error) = one(option, directive, &mut config, &mut watch, &mut warnings) {
-                errors.push(error);
-            }
+            let read = match option.name.as_str() {
+                "on_error" => self::on_error(option).map(|found| on_error = found),
+                _ => one(option, directive, &mut config, &mut watch, &mut warnings),
+            };
+            errors.extend(read.err());
         }
         match path {
-            Ok(path) => config.files.push(File { path, origins, watch }),
+            Ok(path) => config.files.push(File { path, origins, watch, on_error }),
             Err(error) => errors.push(error),
         }
     }
@@ -81,6 +95,25 @@ fn origins(args: &[Token], default: &[Name], errors: &mut Diagnostics) -> Vec<Na
         }
     }
     origins
+}
+
+fn on_error(option: &Directive) -> Result<OnError, Diagnostic> {
+    let mut args = option.args();
+    let word = args.required("`skip` or `stop`")?;
+    args.end()?;
+    option.no_body()?;
+    match word.as_str() {
+        "skip" => Ok(OnError::Skip),
+        "stop" => Ok(OnError::Stop),
+        other => {
+            Err(Diagnostic::error(word.span, format!("`{other}` is neither `skip` nor `stop`"))
+                .label("expected `skip` or `stop`")
+                .help(
+                    "`on_error skip` serves everything but this zone if its file has mistakes; \
+                 `on_error stop` serves nothing then",
+                ))
+        }
+    }
 }
 
 fn one(

@@ -2,47 +2,32 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use chain::versions::{Stamp, Versions};
 use wire::{Name, Rtype, name};
-use zone::master::{self, Includes, Options, ZoneError};
+use zone::master::{self, Includes, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};
 
-/// The largest master file, and the largest it includes.
+/// The largest master file, and the largest that it includes.
 const MAX_FILE: u64 = 64 << 30;
-/// The most records left out that are named.
-const MAX_NAMED: usize = 10;
-
-/// What tells one version of a file from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    modified: Option<SystemTime>,
-    size: u64,
-    /// A file that was replaced, not written to, has another number.
-    inode: u64,
-}
-
-impl Stamp {
-    /// That of the file as it is now.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let data = fs::metadata(path)?;
-        Ok(Self { modified: data.modified().ok(), size: data.len(), inode: data.ino() })
-    }
-}
 
 /// A zone, and what it was read from.
 pub(super) struct Loaded {
     pub(super) zone: Zone,
     /// The master file first, then what it includes.
-    pub(super) stamps: Vec<(PathBuf, Stamp)>,
-    /// Records that are not part of the zone: the first few, in words.
-    pub(super) left_out: Vec<String>,
-    /// What was read, but not as it was written.
-    pub(super) warnings: Vec<ZoneError>,
+    pub(super) versions: Versions,
+    pub(super) warnings: Warnings,
+}
+
+/// Records that are left out or served otherwise than they are written.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    /// The first few.
+    pub(super) shown: Vec<ZoneError>,
+    /// How many there are.
+    pub(super) count: usize,
 }
 
 /// Why there is no zone.
@@ -50,36 +35,60 @@ pub(super) struct Loaded {
 pub(super) enum Problem {
     /// The file cannot be opened.
     Open(io::Error),
-    /// The text is wrong.
+    /// The text is wrong, or its records do not make a zone.
     Text(Vec<ZoneError>),
-    /// The records do not make a zone.
-    Zone(Vec<String>),
+}
+
+/// What a reading that failed was about.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) problem: Problem,
+    /// The files as they were, those that could not be opened included.
+    pub(super) versions: Versions,
 }
 
 /// Reads the zone `origin` from the file.
-pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
+pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
     // The stamp is taken first: a change while reading is then seen as one at the next look.
-    let stamp = Stamp::of(path).map_err(Problem::Open)?;
-    let mut source = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+    let stamp = Stamp::of(path);
     let shown = path.display().to_string();
-    let options = Options { file: &shown, ..Options::new(origin) };
     let includes = Files::new(path, &shown);
-    let mut builder = Builder::new(origin, stamp.size);
-    let mut left_out = Vec::new();
-    let warnings = master::read(&mut source, &options, &includes, &mut |record| {
-        // CoreDNS takes what lies outside the zone without a word and never answers with it.
-        if let Err(why) = builder.add(record)
-            && left_out.len() < MAX_NAMED
-        {
-            left_out.push(why);
+    includes.opened.borrow_mut().add(path, stamp.as_ref().ok().copied());
+    let options = Options { file: &shown, ..Options::new(origin) };
+    let read = stamp
+        .map_err(Problem::Open)
+        .and_then(|stamp| zone(path, stamp.size(), &options, &includes));
+    let versions = includes.opened.into_inner();
+    match read {
+        Ok((zone, warnings)) => Ok(Loaded { zone, versions, warnings }),
+        Err(problem) => Err(Failed { problem, versions }),
+    }
+}
+
+fn zone(
+    path: &Path,
+    size: u64,
+    options: &Options<'_>,
+    includes: &Files,
+) -> Result<(Zone, Warnings), Problem> {
+    let mut source = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+    let mut builder = Builder::new(options.origin, size);
+    // CoreDNS takes what lies outside the zone without a word and never answers with it.
+    let findings = master::read_through(&mut source, options, includes, &mut |record| {
+        builder.add(record).map_err(Refusal::LeftOut)
+    });
+    if !findings.errors.is_empty() {
+        return Err(Problem::Text(findings.errors));
+    }
+    let warnings = Warnings { shown: findings.warnings, count: findings.warned };
+    match builder.finish() {
+        Ok(zone) => Ok((zone, warnings)),
+        Err(unfit) => {
+            let mut again = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+            let places = includes.again();
+            Err(Problem::Text(zone::locate(&unfit, &mut again, options, &places)))
         }
-        Ok(())
-    })
-    .map_err(Problem::Text)?;
-    let zone = builder.finish().map_err(Problem::Zone)?;
-    let mut stamps = vec![(path.to_owned(), stamp)];
-    stamps.append(&mut includes.opened.into_inner());
-    Ok(Loaded { zone, stamps, left_out, warnings })
+    }
 }
 
 /// The serial of the first SOA record in the file; nothing behind it is read.
@@ -119,9 +128,9 @@ impl Read for UntilFound<'_> {
 
 /// Opens included files: relative to the file that names them, as in CoreDNS.
 struct Files {
-    /// Where each file lies that was opened, by its name as it was written.
+    /// Where each file lies that was named, by what it is called in errors.
     places: RefCell<HashMap<String, PathBuf>>,
-    opened: RefCell<Vec<(PathBuf, Stamp)>>,
+    opened: RefCell<Versions>,
 }
 
 impl Files {
@@ -129,19 +138,34 @@ impl Files {
         let places = HashMap::from([(shown.to_owned(), path.to_owned())]);
         Self { places: RefCell::new(places), opened: RefCell::default() }
     }
+
+    /// For another reading of the same file.
+    fn again(&self) -> Self {
+        Self { places: self.places.clone(), opened: RefCell::default() }
+    }
+
+    fn place(&self, path: &str, from: &str) -> PathBuf {
+        let places = self.places.borrow();
+        let directory =
+            places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
+        directory.join(path)
+    }
 }
 
 impl Includes for Files {
     fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>> {
-        let mut places = self.places.borrow_mut();
-        let directory =
-            places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
-        let place = directory.join(path);
-        let stamp = Stamp::of(&place)?;
+        let place = self.place(path, from);
+        let stamp = Stamp::of(&place);
+        // A file that is not there is a version, too: the zone is read again when it comes.
+        self.opened.borrow_mut().add(&place, stamp.as_ref().ok().copied());
+        stamp?;
         let file = files::open(&place, MAX_FILE)?;
-        self.opened.borrow_mut().push((place.clone(), stamp));
-        places.insert(path.to_owned(), place);
+        self.places.borrow_mut().insert(place.display().to_string(), place);
         Ok(Box::new(file))
+    }
+
+    fn name(&self, path: &str, from: &str) -> String {
+        self.place(path, from).display().to_string()
     }
 }
 

@@ -6,6 +6,7 @@
 mod chase;
 mod config;
 mod load;
+mod report;
 mod source;
 mod zones;
 
@@ -14,17 +15,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Reply, Resolve, Roles,
+    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Ready, Reply, Resolve, Roles,
     ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
-use wire::edns::ede;
 use wire::name::NameBuf;
 use wire::{Class, Name, Opcode, Rcode, Section};
 use zone::{Outcome, Zone};
 
-use config::Watch;
-use load::Problem;
+use config::{OnError, Watch};
+use load::{Problem, Warnings};
 use source::Source;
 use zones::Zones;
 
@@ -46,33 +46,32 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     setup.owns(config.files.iter().flat_map(|file| &file.origins));
     let mut errors = Diagnostics::default();
-    let mut warnings = Diagnostics::default();
     let mut all: Vec<Arc<Source>> = Vec::new();
+    let mut skipping: Vec<Arc<Source>> = Vec::new();
     let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();
     for file in config.files {
         let path = setup.path(file.path);
-        let mut missing = None;
-        for origin in file.origins {
-            let opened = open(setup, &path, &origin, file.watch, file.path.span, &mut warnings);
-            let source = match opened {
-                Ok((source, problem)) => {
-                    missing = problem.or(missing);
-                    source
-                }
-                Err(problems) => {
-                    // One file may be read for many zones: its mistakes are told once.
-                    errors.extend(problems);
-                    break;
-                }
-            };
+        let mut findings = Findings::default();
+        for origin in &file.origins {
+            let (source, found) = open(setup, &path, origin, file.on_error);
+            let warnings = &mut setup.requests.warnings;
+            if let Err(wrong) = findings.take(found, &file, (origin, &source), warnings) {
+                // One file may be read for many zones: its mistakes are reported once.
+                errors.extend(wrong);
+                break;
+            }
+            if file.on_error == OnError::Skip {
+                skipping.push(Arc::clone(&source));
+            }
             // As in CoreDNS the file that is named last has the zone.
-            if let Some(at) = all.iter().position(|known| known.origin == origin) {
-                let message = format!("zone `{origin}` already has a file");
+            if let Some(at) = all.iter().position(|known| known.origin == *origin) {
+                let message = format!("zone `{origin}` was given a file before");
                 let warning = Diagnostic::warning(file.path.span, message)
                     .label("this file replaces it")
                     .help("remove one of the two, or list the zones of each");
                 setup.requests.warnings.push(warning);
                 let before = all.remove(at);
+                skipping.retain(|known| !Arc::ptr_eq(known, &before));
                 for (_, sources) in &mut watched {
                     sources.retain(|known| !Arc::ptr_eq(known, &before));
                 }
@@ -83,9 +82,12 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 None => watched.push((file.watch, vec![source])),
             }
         }
-        if let Some(open) = missing {
-            let every = corefile::show_duration(file.watch.every);
-            chain::warning!("plugin/file: Failed to open {open:?}: trying again in {every}");
+        if let Some(open) = findings.missing {
+            let when = match file.watch.every {
+                every if every.is_zero() => "at the next reload of the Corefile".to_owned(),
+                every => format!("in {}", corefile::show_duration(every)),
+            };
+            chain::warning!("plugin/file: Failed to open {open:?}: trying again {when}");
         }
     }
     if errors.has_errors() {
@@ -100,6 +102,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let plugin = File {
         zones: Zones::new(all),
+        skipping: skipping.into(),
         fallthrough: config.fallthrough,
         collects_metadata: setup.settings.metadata.is_some(),
         resolver: setup.resolver(),
@@ -110,16 +113,58 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// The zone, loaded: the one that served before if its files did not change. Beside it what is
-/// wrong with a file that may come later. `warnings` gets what is not read as it is written.
+/// What was found out about one file, which may be read for several zones.
+#[derive(Default)]
+struct Findings {
+    /// Why it cannot be opened, if it may come later.
+    missing: Option<String>,
+    /// Whether its mistakes have been reported.
+    reported: bool,
+}
+
+impl Findings {
+    /// Takes what reading the file for one zone came to; what is no error becomes a warning.
+    ///
+    /// Errors: what keeps the configuration from being served.
+    fn take(
+        &mut self,
+        found: Result<Warnings, Problem>,
+        file: &config::File<'_>,
+        (origin, source): (&Name, &Source),
+        warnings: &mut Diagnostics,
+    ) -> Result<(), Diagnostics> {
+        let span = file.path.span;
+        let stops = file.on_error == OnError::Stop;
+        match found {
+            Ok(found) => warnings.extend(report::warnings(found, origin, span)),
+            Err(Problem::Open(error)) => {
+                let (path, why) = (source.path(), load::words(&error));
+                if stops && file.watch.every.is_zero() {
+                    return Err(cannot_open(path, &why, span).into());
+                }
+                self.missing = Some(format!("open {}: {why}", path.display()));
+            }
+            Err(Problem::Text(wrong)) if stops => {
+                return Err(Diagnostics(report::errors(wrong, origin, span).collect()));
+            }
+            Err(Problem::Text(wrong)) => {
+                if !std::mem::replace(&mut self.reported, true) {
+                    warnings.extend(report::skipped(wrong, origin, span, source.is_loaded()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The zone: the one that served before if its files did not change, else what is read now, and what
+/// was found then.
 fn open(
     setup: &Setup<'_>,
     path: &Path,
     origin: &Name,
-    watch: Watch,
-    span: Span,
-    warnings: &mut Diagnostics,
-) -> Result<(Arc<Source>, Option<String>), Diagnostics> {
+    on_error: OnError,
+) -> (Arc<Source>, Result<Warnings, Problem>) {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
     let place: Arc<Place> =
@@ -131,67 +176,30 @@ fn open(
     if let Some(known) = &*place
         && known.is_current()
     {
-        return Ok((Arc::clone(known), None));
+        return (Arc::clone(known), Ok(Warnings::default()));
     }
     // Another object, so that what serves now stays as it is should this configuration fail.
     let source = Arc::new(Source::new(origin.clone(), path.to_owned()));
-    let shown = path.display();
-    let mut missing = None;
-    match source.load() {
-        Ok((_, found)) => {
-            for warning in found {
-                let message = warning.to_string();
-                // One file may be read for many zones.
-                if !warnings.iter().any(|known| known.message == message) {
-                    let shown = Diagnostic::warning(span, message)
-                        .label("this file is served all the same")
-                        .note(format!("the line: {}", warning.excerpt.trim_end()));
-                    warnings.push(match warning.help {
-                        Some(help) => shown.help(help),
-                        None => shown,
-                    });
-                }
-            }
+    let failed = match source.load() {
+        Ok(fresh) => {
+            *place = Some(Arc::clone(&source));
+            return (source, Ok(fresh.warnings));
         }
-        Err(Problem::Open(error)) => {
-            let why = load::words(&error);
-            if watch.every.is_zero() {
-                return Err(Diagnostic::error(span, format!("cannot open `{shown}`: {why}"))
-                    .label("no zone can be loaded from this file")
-                    .help("check the path and `root`, or enable `reload` to wait for the file")
-                    .into());
-            }
-            missing = Some(format!("open {shown}: {why}"));
-            // A file that is gone for the moment does not take its zone with it.
-            if let Some(known) = &*place
-                && known.is_loaded()
-            {
-                return Ok((Arc::clone(known), missing));
-            }
-        }
-        Err(Problem::Text(wrong)) => {
-            let errors = wrong.into_iter().map(|error| {
-                let mut shown = Diagnostic::error(span, error.to_string())
-                    .label(format!("zone `{origin}` cannot be loaded from this file"))
-                    .note(format!("the line is: {}", error.excerpt.trim_end()));
-                if let Some(help) = error.help {
-                    shown = shown.help(help);
-                }
-                shown
-            });
-            return Err(Diagnostics(errors.collect()));
-        }
-        Err(Problem::Zone(wrong)) => {
-            let errors = wrong.into_iter().map(|error| {
-                Diagnostic::error(span, format!("{shown}: {error}"))
-                    .label(format!("not a zone file for `{origin}`"))
-                    .help("a zone needs one SOA record at its apex; is this the right file?")
-            });
-            return Err(Diagnostics(errors.collect()));
-        }
+        Err(failed) => failed,
+    };
+    if matches!(failed.problem, Problem::Text(_)) && on_error == OnError::Stop {
+        return (source, Err(failed.problem));
     }
-    *place = Some(Arc::clone(&source));
-    Ok((source, missing))
+    // A file that is gone or wrong for the moment does not take its zone with it.
+    let stays = Arc::clone(place.get_or_insert(source));
+    stays.failed(&failed);
+    (stays, Err(failed.problem))
+}
+
+fn cannot_open(path: &Path, why: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("cannot open `{}`: {why}", path.display()))
+        .label("no zone can be read from here")
+        .help("check the path and `root`, or let the file come later with `reload`")
 }
 
 const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
@@ -207,6 +215,16 @@ struct File {
     peers: Peers,
     /// Whether no plugin follows in the chain; known once it is complete.
     is_last: OnceLock<bool>,
+    /// Zones that are served without, if their files have mistakes: readiness tells of them.
+    skipping: Box<[Arc<Source>]>,
+}
+
+impl Ready for File {
+    fn ready(&self) -> Result<(), String> {
+        let missing = self.skipping.iter().filter(|source| !source.is_loaded());
+        let names: Vec<String> = missing.map(|source| source.origin.to_string()).collect();
+        if names.is_empty() { Ok(()) } else { Err(format!("not loaded: {}", names.join(" "))) }
+    }
 }
 
 impl ServeDns for File {
@@ -235,7 +253,7 @@ impl ServeDns for File {
         }
         let guard = source.zone();
         let Some(zone) = &*guard else {
-            return Err(not_loaded());
+            return Err(source.failure());
         };
         match zone.answer(query, reply) {
             Outcome::External { target } => self.leave(zone, query, reply, target.as_wire()),
@@ -245,7 +263,8 @@ impl ServeDns for File {
 
     fn roles(&self) -> Roles<'_> {
         let reads = std::mem::offset_of!(Self, fallthrough);
-        Roles { reads, prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
+        let ready = (!self.skipping.is_empty()).then_some(self as &dyn Ready);
+        Roles { reads, ready, prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
     }
 
     /// Only for aliases that lead to another zone of this server.
@@ -261,7 +280,7 @@ impl ServeDns for File {
                 return self.not_mine();
             };
             let Some(zone) = source.zone_to_keep() else {
-                return Err(not_loaded());
+                return Err(source.failure());
             };
             // The zone may be another version by now, and its answer another one.
             let step = match zone.answer(query, reply) {
@@ -358,11 +377,6 @@ fn refuse(query: &Query, source: &Source) -> Served {
         return Ok(Step::Drop);
     }
     Err(Failure::rcode(Rcode::REFUSED))
-}
-
-#[cold]
-fn not_loaded() -> Failure {
-    Failure::rcode(Rcode::SERVFAIL).extended(ede::NOT_READY, "the zone is not loaded")
 }
 
 #[cold]

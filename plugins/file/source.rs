@@ -1,17 +1,23 @@
 //! One zone and the file it comes from: what serves now, and how it is renewed.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use chain::metrics;
+use chain::versions::{Stamp, Versions};
 use chain::watch::Looks;
-use wire::{Name, Query};
-use zone::master::ZoneError;
+use tokio::time::Instant;
+use wire::{Failure, Name, Query, Rcode};
 use zone::{Whereabouts, Zone};
 
 use super::config::Watch;
-use super::load::{self, Loaded, Problem, Stamp};
+use super::load::{self, Failed, Loaded, Problem, Warnings};
+use super::report;
+
+/// Zones whose file cannot be loaded as it is.
+const FAILED: &str = "catena_file_zone_failed";
 
 /// Stages of [`Source::prefetch`].
 pub(super) const PREFETCH_STAGES: u8 = 3;
@@ -25,8 +31,25 @@ pub(super) struct Source {
     zone: ArcSwapOption<Zone>,
     whereabouts: Whereabouts,
     path: PathBuf,
-    /// The files that it was read from, as they were then.
-    stamps: Mutex<Vec<(PathBuf, Stamp)>>,
+    files: Mutex<Files>,
+    /// Why the last version of the file was not loaded, for clients: code and text.
+    trouble: ArcSwapOption<(u16, String)>,
+}
+
+/// What is known of the files of a zone.
+#[derive(Default)]
+struct Files {
+    /// Those that the version which serves was read from, as they were then.
+    served: Versions,
+    /// Those that were looked at last, whatever came of it: as long as they stay as they were there is
+    /// nothing to read, and nothing to tell.
+    seen: Versions,
+}
+
+/// A new version of a zone.
+pub(super) struct Fresh {
+    serial: u32,
+    pub(super) warnings: Warnings,
 }
 
 const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
@@ -39,7 +62,8 @@ impl Source {
             zone: ArcSwapOption::empty(),
             whereabouts: Whereabouts::default(),
             path,
-            stamps: Mutex::default(),
+            files: Mutex::default(),
+            trouble: ArcSwapOption::empty(),
         }
     }
 
@@ -80,12 +104,13 @@ impl Source {
         &self.path
     }
 
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the zone is loaded and no file that it was read from has changed.
     pub(super) fn is_current(&self) -> bool {
-        let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        let same =
-            |(path, stamp): &(PathBuf, Stamp)| Stamp::of(path).is_ok_and(|now| now == *stamp);
-        !stamps.is_empty() && stamps.iter().all(same)
+        self.files().served.are_current()
     }
 
     /// Whether there is a zone to answer from.
@@ -93,87 +118,163 @@ impl Source {
         self.zone.load().is_some()
     }
 
-    /// Reads the file; returns the serial, and what was not read as it is written. What served before
-    /// goes on if that fails.
-    pub(super) fn load(&self) -> Result<(u32, Vec<ZoneError>), Problem> {
-        let Loaded { zone, stamps, left_out, warnings } = load::load(&self.path, &self.origin)?;
-        for why in left_out {
-            chain::warning!("plugin/file: {}: {why}; the record is ignored", self.path.display());
-        }
+    /// Why there is no zone to answer from.
+    #[cold]
+    pub(super) fn failure(&self) -> Failure {
+        let trouble = self.trouble.load_full();
+        let (code, text) = trouble.map_or_else(
+            || (wire::edns::ede::NOT_READY, "the zone is not loaded".to_owned()),
+            |trouble| (*trouble).clone(),
+        );
+        Failure::rcode(Rcode::SERVFAIL).extended(code, text)
+    }
+
+    /// Reads the file. What served before goes on if that fails; whoever keeps this then says so with
+    /// [`Source::failed`].
+    pub(super) fn load(&self) -> Result<Fresh, Failed> {
+        let Loaded { zone, versions, warnings } = load::load(&self.path, &self.origin)?;
         let serial = zone.serial();
-        *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
+        // As in CoreDNS an included file alone makes no new version.
+        let seen = versions.clone().first_only();
+        *self.files() = Files { served: versions, seen };
         let zone = Arc::new(zone);
         self.whereabouts.set(&zone);
         self.zone.store(Some(zone));
-        Ok((serial, warnings))
+        self.mended();
+        Ok(Fresh { serial, warnings })
     }
 
-    /// Looks whether there is a new version and loads it. Reads files: never on a worker.
-    pub(super) fn renew(&self, by_mtime: bool) {
-        match self.is_changed(by_mtime) {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(error) => {
-                let (zone, path) = (self.origin.to_string(), self.path.display().to_string());
-                let verb = if by_mtime { "stat" } else { "open" };
-                let why = load::words(&error);
-                chain::error!("plugin/file: Failed to {verb} zone {zone:?} in {path:?}: {why}");
-                return;
-            }
+    /// Keeps in mind that the files cannot be loaded as they are.
+    pub(super) fn failed(&self, failed: &Failed) {
+        self.files().seen = failed.versions.clone();
+        self.trouble.store(Some(Arc::new(report::extended(&failed.problem))));
+        let (zone, file) = self.labels();
+        let serving = if self.is_loaded() { "before" } else { "none" };
+        self.forget();
+        metrics::gauge(
+            FAILED,
+            "1 for each zone whose file cannot be loaded, and what answers: the version before or none.",
+            &["zone", "file", "serving"],
+            &[&zone, &file, serving],
+        )
+        .set(1.0);
+        let help = "Versions of zone files that could not be loaded.";
+        metrics::counter("catena_file_load_failures_total", help, &[], &[]).inc(metrics::SHARED);
+    }
+
+    fn mended(&self) {
+        if self.trouble.swap(None).is_some() {
+            self.forget();
         }
-        let zone = self.origin.to_string();
-        match self.load() {
-            Ok((serial, warnings)) => {
-                for warning in warnings {
-                    chain::warning!("plugin/file: {warning}");
-                }
-                let path = self.path.display().to_string();
-                chain::info!(
-                    "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} \
-                     SOA serial"
-                );
-            }
-            Err(Problem::Open(error)) => {
-                let path = self.path.display().to_string();
-                let why = load::words(&error);
-                chain::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
-            }
-            Err(Problem::Text(errors)) => {
-                for error in errors {
-                    chain::error!("plugin/file: Parsing zone {zone:?}: {error}");
-                }
-            }
-            Err(Problem::Zone(errors)) => {
-                for error in errors {
-                    let path = self.path.display();
-                    chain::error!("plugin/file: Parsing zone {zone:?}: {path}: {error}");
-                }
-            }
+    }
+
+    fn forget(&self) {
+        let (zone, file) = self.labels();
+        metrics::forget(FAILED, |labels| labels.starts_with(&[zone.clone(), file.clone()]));
+    }
+
+    fn labels(&self) -> (String, String) {
+        (self.origin.to_string(), self.path.display().to_string())
+    }
+
+    /// Looks whether there is a new version and loads it: `None` if there is nothing new. A version
+    /// that cannot be loaded is new once. Reads files: never on a worker.
+    pub(super) fn renew(&self, by_mtime: bool) -> Option<Result<Fresh, Problem>> {
+        if self.files().seen.are_current() {
+            return None;
         }
+        let versions = Versions::of(&self.path);
+        let loaded = match self.is_changed(by_mtime, versions.first()) {
+            Ok(true) => self.load(),
+            Ok(false) => {
+                self.files().seen = versions;
+                self.mended();
+                return None;
+            }
+            Err(error) => Err(Failed { problem: Problem::Open(error), versions }),
+        };
+        Some(loaded.map_err(|failed| {
+            self.failed(&failed);
+            failed.problem
+        }))
     }
 
     /// Whether the file holds another version than the one that serves: another time, older ones
     /// included (a ConfigMap that was rolled back), or any other serial.
-    fn is_changed(&self, by_mtime: bool) -> std::io::Result<bool> {
+    fn is_changed(&self, by_mtime: bool, now: Option<Stamp>) -> std::io::Result<bool> {
         if by_mtime {
-            let now = Stamp::of(&self.path)?;
-            let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-            return Ok(stamps.first().is_none_or(|(_, stamp)| *stamp != now));
+            return match now {
+                Some(_) => Ok(self.files().served.first() != now),
+                None => Stamp::of(&self.path).map(|_| true),
+            };
         }
         let found = load::serial(&self.path, &self.origin)?;
         Ok(self.zone.load().as_ref().is_none_or(|zone| found != Some(zone.serial())))
     }
+
+    fn log(&self, fresh: &Fresh) {
+        let (zone, path) = (self.origin.to_string(), self.path.display().to_string());
+        let serial = fresh.serial;
+        chain::info!(
+            "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} SOA serial"
+        );
+        report::log_warnings(&fresh.warnings);
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.mended();
+    }
+}
+
+/// When the mistakes of one zone were told last, and those that wait for their turn.
+#[derive(Default)]
+struct Reports {
+    last: Option<Instant>,
+    waiting: Option<Problem>,
+}
+
+impl Reports {
+    /// Takes what a look found, and tells it: mistakes of one version once, and those of a file that
+    /// is written again and again at most once in `every`.
+    fn tell(&mut self, source: &Source, found: Option<Result<Fresh, Problem>>, every: Duration) {
+        match found {
+            Some(Ok(fresh)) => {
+                source.log(&fresh);
+                *self = Self::default();
+            }
+            Some(Err(problem)) => self.waiting = Some(problem),
+            None => {}
+        }
+        if self.wait(every).is_zero()
+            && let Some(problem) = self.waiting.take()
+        {
+            report::log(&problem, &source.origin, &source.path);
+            self.last = Some(Instant::now());
+        }
+    }
+
+    /// Until what waits may be told.
+    fn wait(&self, every: Duration) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| every.saturating_sub(last.elapsed()))
+    }
 }
 
 /// Looks at the files again and again, one at a time, until the configuration is replaced.
-pub(super) async fn watch(sources: Vec<Arc<Source>>, looks: Looks, watch: Watch) {
-    let Watch { every, by_mtime } = watch;
+pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Watch) {
+    let by_mtime = watch.by_mtime;
+    let every = watch.every.max(Duration::from_millis(1));
+    let mut reports: Vec<Reports> = sources.iter().map(|_| Reports::default()).collect();
     loop {
-        looks.next(every.max(Duration::from_millis(1))).await;
-        for source in &sources {
-            let source = Arc::clone(source);
+        let waiting = reports.iter().filter(|reports| reports.waiting.is_some());
+        let next = waiting.map(|reports| reports.wait(every)).min().unwrap_or(every);
+        looks.next(next.clamp(Duration::from_millis(1), every)).await;
+        for (source, reports) in sources.iter().zip(&mut reports) {
+            let looked = Arc::clone(source);
             // A load that panics has told so and is tried again with the next look.
-            let _ = tokio::task::spawn_blocking(move || source.renew(by_mtime)).await;
+            let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
+            reports.tell(source, found.ok().flatten(), every);
         }
     }
 }

@@ -317,18 +317,7 @@ fn an_unchanged_zone_is_handed_over() {
         let mut block = BlockSetup::default();
         let setup = block.plugin("file", &keys, world);
         let path = ["db", "db2"].map(|file| files.0.join(file));
-        [0, 1].map(|at| {
-            open(
-                &setup,
-                &path[at],
-                &origins[at],
-                Watch::default(),
-                Span::default(),
-                &mut Diagnostics::default(),
-            )
-            .unwrap()
-            .0
-        })
+        [0, 1].map(|at| open(&setup, &path[at], &origins[at], OnError::Stop).0)
     };
     let before = open_all(&world);
     let next = World::new(1, CLOCK, world.kept.successor());
@@ -357,4 +346,26 @@ fn mistakes_in_a_zone_file_point_at_the_place() {
     assert_eq!(wrong("file db example.org", &["reload", "nonsense", "reload 1x"]).len(), 3);
     let none: [Directive; 0] = [];
     assert!(block(&world, &files.0, &none).is_ok());
+}
+
+#[tokio::test]
+async fn readiness_tells_of_zones_that_were_skipped() {
+    let files = Scratch::new();
+    files.write("db", "@ 300 SOA ns hostmaster 1 7200 3600 1209600 60\n@ 300 CNAME ns\n");
+    let world = world();
+    let ready = |block: &BlockSetup| {
+        let roles = block.links[0].plugin.roles();
+        roles.ready.map(|role| role.ready().map_err(|why| why.to_string()))
+    };
+    let uses = [directive("file db example.org", &["on_error skip"])];
+    let skipping = block(&world, &files.0, &uses).unwrap();
+    assert_eq!(skipping.requests.warnings.0.len(), 1);
+    assert_eq!(ready(&skipping), Some(Err("not loaded: example.org.".to_owned())));
+    assert!(block(&world, &files.0, &[directive("file db example.org", &[])]).is_err());
+    files.write("db", ZONE);
+    let mended = block(&world, &files.0, &uses).unwrap();
+    assert_eq!(ready(&mended), Some(Ok(())));
+    // As in CoreDNS a file that may come later is nothing to wait for.
+    let later = block(&world, &files.0, &[directive("file none example.org", &[])]).unwrap();
+    assert_eq!(ready(&later), None);
 }

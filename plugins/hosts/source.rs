@@ -2,10 +2,11 @@
 
 use std::io::{self, BufReader};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
+use chain::versions::Stamp;
 use chain::watch::Looks;
 
 use super::parse::{self, Rules};
@@ -14,33 +15,27 @@ use super::table::Table;
 /// The largest hosts file: some twenty million names.
 pub(super) const MAX_FILE: u64 = 1 << 30;
 
-/// What tells whether a file is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    len: u64,
-}
-
 /// A hosts file. Lives through reloads of the Corefile.
 pub(super) struct Source {
     path: PathBuf,
     rules: Rules,
     table: ArcSwap<Table>,
-    stamp: Mutex<Option<Stamp>>,
-    /// The problem that was logged last, empty where there is none.
-    told: Mutex<String>,
+    seen: Mutex<Seen>,
+}
+
+/// The versions of the file.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The one that the table is made from.
+    read: Option<Stamp>,
+    /// The one that was looked at last, whether it could be read or not.
+    last: Option<Stamp>,
 }
 
 impl Source {
     /// A file that is not read yet.
     pub(super) fn new(path: PathBuf, rules: Rules) -> Self {
-        Self {
-            path,
-            rules,
-            table: ArcSwap::default(),
-            stamp: Mutex::default(),
-            told: Mutex::default(),
-        }
+        Self { path, rules, table: ArcSwap::default(), seen: Mutex::default() }
     }
 
     /// What the file says.
@@ -51,56 +46,55 @@ impl Source {
 
     /// When the file that was read last had been changed, in seconds since 1970.
     pub(super) fn modified(&self) -> Option<f64> {
-        let stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = stamp.as_ref()?.modified.duration_since(UNIX_EPOCH).ok()?;
-        Some(since.as_secs_f64())
+        let modified = self.seen().read?.modified()?;
+        modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file if it changed; `true` if it did. A file that cannot be read, or is gone,
-    /// changes nothing. Reads files: never on a worker.
+    /// changes nothing, and is told of once. Reads files: never on a worker.
     pub(super) fn renew(&self) -> bool {
-        match self.read() {
-            Ok(read) => {
-                self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                read
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        // Also that a file is not there is something to see once.
+        let now = Stamp::of(&self.path);
+        let before = std::mem::replace(&mut self.seen().last, now.as_ref().ok().copied());
+        match now {
+            Ok(now) if before == Some(now) => false,
+            Ok(now) => match self.read() {
+                Ok(()) => {
+                    self.seen().read = Some(now);
+                    true
+                }
+                Err(error) => {
+                    let path = self.path.display();
+                    chain::error!("plugin/hosts: {path}: {error}: its entries stay as they are");
+                    false
+                }
+            },
             Err(error) => {
-                self.tell(&error.to_string());
+                if before.is_some() {
+                    chain::debug!("plugin/hosts: {}: {error}", self.path.display());
+                }
                 false
             }
         }
     }
 
-    /// Says why the file cannot be read, once and not at each look.
-    fn tell(&self, problem: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != problem {
-            problem.clone_into(&mut told);
-            let path = self.path.display();
-            chain::error!("plugin/hosts: {path}: {problem}: what was read before stays in force");
-        }
-    }
-
-    fn read(&self) -> io::Result<bool> {
+    fn read(&self) -> io::Result<()> {
         let file = files::open(&self.path, MAX_FILE)?;
-        let found = file.metadata()?;
-        let stamp = Stamp { modified: found.modified()?, len: found.len() };
-        if *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) == Some(stamp) {
-            return Ok(false);
-        }
         let table = parse::table(BufReader::with_capacity(1 << 16, file), &self.rules)?;
         chain::debug!("plugin/hosts: Parsed hosts file into {} entries", table.entries());
         self.table.store(Arc::new(table));
-        *self.stamp.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
-        Ok(true)
+        Ok(())
     }
 }
 
 /// Looks at the file again and again until the configuration is replaced.
 pub(super) async fn watch(
     source: Arc<Source>,
-    looks: Looks,
+    mut looks: Looks,
     every: Duration,
     changed: impl Fn(&Source),
 ) {

@@ -45,10 +45,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                      {reload:?}"
                 ),
                 Err(problem) => {
-                    return Err(Diagnostic::error(file.span, problem.to_string())
+                    let error = Diagnostic::error(file.span, problem.to_string())
                         .label("this file cannot be used")
-                        .help("`catena help loadbalance` describes the format of a weight file")
-                        .into());
+                        .help("`catena help loadbalance` shows what a weight file looks like");
+                    return Err(problem.place().into_iter().fold(error, Diagnostic::at).into());
                 }
             }
             if !reload.is_zero() {

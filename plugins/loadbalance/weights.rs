@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chain::versions::Versions;
+use corefile::Place;
 use wire::{Name, NameBuf};
 
 /// The weight of an address that the file does not name.
@@ -32,46 +32,64 @@ impl Weights {
 
     /// Reads the text of a weight file: a name on a line of its own, then lines of an address and
     /// its weight.
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Wrong> {
         let mut weights = Self::default();
         let mut current: Option<Box<[u8]>> = None;
-        for line in text.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (Some(word), None, None) => {
-                    let name =
-                        Name::from_text(word).ok().filter(|_| word.parse::<IpAddr>().is_err());
-                    let name = name.ok_or_else(|| {
-                        format!(
-                            "wrong domain name:\"{word}\" in weight file (Maybe a missing weight \
-                             value?)"
-                        )
-                    })?;
-                    let name: Box<[u8]> = name.to_lower().as_wire().into();
-                    weights.0.entry(name.clone()).or_default();
-                    current = Some(name);
-                }
-                (Some(word), Some(value), None) => {
-                    let address = word
-                        .parse::<IpAddr>()
-                        .map_err(|_| format!("wrong IP address:\"{word}\" in weight file"))?;
-                    let weight =
-                        value.parse::<u8>().ok().filter(|weight| *weight > 0).ok_or_else(|| {
-                            format!("wrong weight value:\"{value}\" in weight file")
-                        })?;
-                    let name = current.as_ref().ok_or("missing domain name in weight file")?;
-                    if let Some(addresses) = weights.0.get_mut(name) {
-                        addresses.push((address.to_canonical(), weight));
-                    }
-                }
-                _ => return Err(format!("could not parse weight line:\"{line}\" in weight file")),
-            }
+        for (index, line) in text.lines().enumerate() {
+            weights.add(line.trim(), &mut current).map_err(|problem| Wrong {
+                problem,
+                line: u32::try_from(index + 1).unwrap_or(u32::MAX),
+                text: line.to_owned(),
+            })?;
         }
         Ok(weights)
     }
+
+    /// Takes one line; `current` is the name that it is for.
+    fn add(&mut self, line: &str, current: &mut Option<Box<[u8]>>) -> Result<(), String> {
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(());
+        }
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (Some(word), None, None) => {
+                let name = Name::from_text(word).ok().filter(|_| word.parse::<IpAddr>().is_err());
+                let name = name.ok_or_else(|| {
+                    format!(
+                        "wrong domain name:\"{word}\" in weight file (Maybe a missing weight \
+                         value?)"
+                    )
+                })?;
+                let name: Box<[u8]> = name.to_lower().as_wire().into();
+                self.0.entry(name.clone()).or_default();
+                *current = Some(name);
+            }
+            (Some(word), Some(value), None) => {
+                let address = word
+                    .parse::<IpAddr>()
+                    .map_err(|_| format!("wrong IP address:\"{word}\" in weight file"))?;
+                let weight = value
+                    .parse::<u8>()
+                    .ok()
+                    .filter(|weight| *weight > 0)
+                    .ok_or_else(|| format!("wrong weight value:\"{value}\" in weight file"))?;
+                let name = current.as_ref().ok_or("missing domain name in weight file")?;
+                if let Some(addresses) = self.0.get_mut(name) {
+                    addresses.push((address.to_canonical(), weight));
+                }
+            }
+            _ => return Err(format!("could not parse weight line:\"{line}\" in weight file")),
+        }
+        Ok(())
+    }
+}
+
+/// A line that is wrong.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    problem: String,
+    line: u32,
+    text: String,
 }
 
 /// Why a weight file was not taken over.
@@ -79,15 +97,25 @@ impl Weights {
 pub(super) enum Unread {
     /// It cannot be read.
     Open(io::Error),
-    /// It is wrong.
-    Text(String),
+    /// A line of this file is wrong.
+    Text(PathBuf, Wrong),
+}
+
+impl Unread {
+    /// Where in the file it is wrong.
+    pub(super) fn place(&self) -> Option<Place> {
+        let Self::Text(path, Wrong { line, text, .. }) = self else { return None };
+        Some(Place::line(path.display().to_string(), *line, text))
+    }
 }
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => write!(f, "weight file open error: {error}"),
-            Self::Text(problem) => f.write_str(problem),
+            Self::Text(path, Wrong { problem, line, .. }) => {
+                write!(f, "{problem} {}:{line}", path.display())
+            }
         }
     }
 }
@@ -99,13 +127,13 @@ const MAX_FILE: u64 = 64 << 20;
 pub(super) struct Source {
     path: PathBuf,
     weights: ArcSwap<Weights>,
-    /// Hash of the text that was read last, right or wrong.
-    seen: AtomicU64,
+    /// The version that was looked at last, right or wrong, or not there.
+    seen: Mutex<Versions>,
 }
 
 impl Source {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, weights: ArcSwap::default(), seen: AtomicU64::new(0) }
+        Self { path, weights: ArcSwap::default(), seen: Mutex::default() }
     }
 
     /// The weights in force.
@@ -113,19 +141,19 @@ impl Source {
         self.weights.load()
     }
 
-    /// Reads the file if its text is another one. Reads a file: never on a worker.
+    /// Reads the file if it is another version. Reads a file: never on a worker.
     ///
-    /// Errors: the file cannot be read or is wrong; the weights before stay in force.
+    /// Errors: this version cannot be read or is wrong, which is said once; the weights before stay in
+    /// force.
     pub(super) fn renew(&self) -> Result<(), Unread> {
-        let text = files::read_text(&self.path, MAX_FILE).map_err(Unread::Open)?;
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        // An unchanged mistake is told once.
-        if self.seen.swap(hasher.finish(), Ordering::Relaxed) == hasher.finish() {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.are_current() {
             return Ok(());
         }
-        let weights = Weights::parse(&text)
-            .map_err(|problem| Unread::Text(format!("{problem} {}", self.path.display())))?;
+        *seen = Versions::of(&self.path);
+        let text = files::read_text(&self.path, MAX_FILE).map_err(Unread::Open)?;
+        let weights =
+            Weights::parse(&text).map_err(|wrong| Unread::Text(self.path.clone(), wrong))?;
         self.weights.store(Arc::new(weights));
         let path = self.path.display();
         chain::info!("plugin/loadbalance: Successfully reloaded weight file {path}");
@@ -171,7 +199,8 @@ mod tests {
             ("a.\n192.0.2.1 1 2\n", "could not parse weight line"),
         ] {
             let error = Weights::parse(text).unwrap_err();
-            assert!(error.starts_with(problem), "{error}");
+            assert!(error.problem.starts_with(problem), "{error:?}");
+            assert_eq!(error.line as usize, text.lines().count());
         }
     }
 }

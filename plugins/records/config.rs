@@ -80,12 +80,6 @@ impl Text {
         &self.text
     }
 
-    /// The lines one by one, each with the place of its first word.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, Span)> {
-        let places = self.words.iter().filter_map(|words| words.first());
-        self.text.lines().zip(places.map(|(_, span)| *span))
-    }
-
     /// Where the word was written that stands at this line and column, both from 1.
     pub(super) fn place(&self, line: u32, column: u32) -> Option<Span> {
         let words = self.words.get((line as usize).checked_sub(1)?)?;

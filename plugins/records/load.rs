@@ -102,7 +102,9 @@ fn one(
         builder.add(record).map_err(|why| vec![Diagnostic::error(directive, why)])?;
     }
     let zone = builder.finish().map_err(|wrong| {
-        wrong.into_iter().map(|why| unfit(why, text, origin, directive)).collect::<Vec<_>>()
+        let mut source = text.as_str().as_bytes();
+        let wrong = zone::locate(&wrong, &mut source, &options, &master::NoIncludes);
+        wrong.into_iter().map(|error| unfit(error, text, directive)).collect::<Vec<_>>()
     })?;
     let wire = origin.as_wire();
     let entry = Entry { hash: hash::name(wire), labels: name::label_count(wire), zone, has_apex };
@@ -130,27 +132,25 @@ fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     }))
 }
 
-/// What is read, but not as it is written, at the word in the Corefile.
+/// A warning of the reader, at the word in the Corefile.
 fn warn(warning: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     let place = text.place(warning.line, warning.column).unwrap_or(directive);
-    let shown = Diagnostic::warning(place, warning.message).label("this is served all the same");
+    let shown = Diagnostic::warning(place, warning.message).label(warning.label);
     match warning.help {
         Some(help) => shown.help(help),
         None => shown,
     }
 }
 
-/// Records that do not go together: told at the first that has the name which the words start with.
-fn unfit(why: String, text: &Text, origin: &Name, directive: Span) -> Diagnostic {
-    let owner = why.split_once(": ").map_or("", |(owner, _)| owner);
-    let mut lines = text.lines();
-    let place = lines.find_map(|(line, span)| {
-        let record = master::record_from_line(line, origin, 0).ok()?;
-        record.owner.to_lower().to_string().eq(owner).then_some(span)
-    });
-    Diagnostic::error(place.unwrap_or(directive), why)
-        .label("these records conflict")
-        .help("remove the records that conflict")
+/// Records that do not go together, at the one that is too many.
+fn unfit(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
+    let place = text.place(error.line, error.column).unwrap_or(directive);
+    let shown = Diagnostic::error(place, error.message)
+        .label(error.label)
+        .help(error.help.unwrap_or_else(|| "remove the records that do not fit".to_owned()));
+    error.related.iter().fold(shown, |shown, other| {
+        shown.note(format!("{}: `{}`", other.label, other.excerpt.trim_end()))
+    })
 }
 
 /// The RDATA of a SOA record for a zone that has none.

@@ -22,6 +22,7 @@ pub mod settings;
 pub mod setup;
 pub mod spans;
 pub mod standing;
+pub mod versions;
 pub mod watch;
 pub mod zones;
 

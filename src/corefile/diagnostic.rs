@@ -1,6 +1,6 @@
 //! What is wrong, where, and what to do about it. Knows no colours and no terminal.
 
-use crate::Span;
+use crate::{Sources, Span};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,79 @@ impl Severity {
     }
 }
 
+/// A place in a file that the Corefile names: a zone, a hosts file, a certificate. Such files are not
+/// kept, so the line comes with the place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it can be opened.
+    pub file: String,
+    /// The line, from 1; 0 when the file as a whole is meant.
+    pub line: u32,
+    /// The column in characters, from 1; 0 when the line as a whole is meant.
+    pub column: u32,
+    /// How many characters are meant.
+    pub length: u32,
+    /// The text of the line, or what is shown of a long one; empty if it cannot be shown.
+    pub text: String,
+    /// Said at the place itself.
+    pub label: String,
+}
+
+impl Place {
+    /// The whole of a file.
+    pub fn file(file: impl Into<String>) -> Self {
+        Self { file: file.into(), ..Self::default() }
+    }
+
+    /// A line of a file: all of it from its first word on.
+    pub fn line(file: impl Into<String>, line: u32, text: &str) -> Self {
+        let shown = text.trim_end();
+        let blanks = shown.chars().take_while(|letter| letter.is_whitespace()).count();
+        let letters = shown.chars().count() - blanks;
+        Self {
+            file: file.into(),
+            line,
+            column: u32::try_from(blanks + 1).unwrap_or(u32::MAX),
+            length: u32::try_from(letters).unwrap_or(u32::MAX),
+            text: shown.to_owned(),
+            label: String::new(),
+        }
+    }
+
+    /// The first `word` of a line of a file, or the line if it has none such.
+    pub fn word(file: impl Into<String>, line: u32, text: &str, word: &str) -> Self {
+        let whole = Self::line(file, line, text);
+        let Some(before) = text.find(word).and_then(|at| text.get(..at)) else { return whole };
+        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        Self { column: count(before).saturating_add(1), length: count(word), ..whole }
+    }
+
+    /// Says something at the place.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+}
+
+/// Where something is, as editors count: lines and columns from 1, columns in characters. What is
+/// not known is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// The first line.
+    pub line: Option<usize>,
+    /// The first column.
+    pub column: Option<usize>,
+    /// The last line.
+    pub end_line: Option<usize>,
+    /// The column behind the last one.
+    pub end_column: Option<usize>,
+    /// What is said there.
+    pub label: &'a str,
+}
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -28,10 +101,12 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong: lower case, no final period, backticks round user text.
     pub message: String,
-    /// Where.
+    /// Where in the Corefile. If there are `places` this is the directive that names their file.
     pub span: Option<Span>,
-    /// Said at the place itself.
+    /// Said at the place in the Corefile.
     pub label: String,
+    /// Where in files that the Corefile names: the mistake first, then what it has to do with.
+    pub places: Vec<Place>,
     /// What to do.
     pub help: Option<String>,
     /// What else is worth knowing.
@@ -46,6 +121,7 @@ impl Diagnostic {
             message: message.into(),
             span: Some(span),
             label: String::new(),
+            places: Vec::new(),
             help: None,
             notes: Vec::new(),
         }
@@ -63,6 +139,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a place in a file that the Corefile names. The first one is where the mistake is.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.places.push(place);
+        self
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -75,6 +158,40 @@ impl Diagnostic {
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
+    }
+
+    /// Where the mistake is, and behind that the other places: those in the same or other files
+    /// that it has to do with, and last the directive that names the file.
+    pub fn locations<'a>(&'a self, sources: &'a Sources) -> Vec<Location<'a>> {
+        let mut all: Vec<Location<'a>> = self.places.iter().map(Location::from).collect();
+        all.extend(self.span.map(|span| {
+            let (line, column) = sources.position(span.file, span.start);
+            let (end_line, end_column) = sources.position(span.file, span.end);
+            Location {
+                file: sources.name(span.file),
+                line: Some(line),
+                column: Some(column),
+                end_line: Some(end_line),
+                end_column: Some(end_column),
+                label: &self.label,
+            }
+        }));
+        all
+    }
+}
+
+impl<'a> From<&'a Place> for Location<'a> {
+    fn from(place: &'a Place) -> Self {
+        let known = |number: u32| (number > 0).then_some(number as usize);
+        let column = known(place.column);
+        Self {
+            file: &place.file,
+            line: known(place.line),
+            column,
+            end_line: known(place.line),
+            end_column: column.map(|column| column + place.length as usize),
+            label: &place.label,
+        }
     }
 }
 

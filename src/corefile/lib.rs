@@ -18,7 +18,7 @@ mod value;
 mod variables;
 
 pub use block::{Args, Corefile, Directive, ServerBlock, Token};
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Diagnostics, Location, Place, Severity};
 pub use loader::{Loader, MAX_FILE, MemoryLoader, NoFiles, OsLoader};
 pub use parse::parse;
 pub use render::{render, render_json};

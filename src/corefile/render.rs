@@ -1,9 +1,11 @@
 //! Diagnostics for people, as rustc prints them, and for programs.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use serde_json::json;
+use std::ops::Range;
 
-use crate::{Diagnostic, Diagnostics, Severity, Sources};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use crate::{Diagnostic, Diagnostics, Location, Place, Severity, Sources};
 
 /// Most characters of a variable's value that are shown.
 const MAX_VALUE: usize = 200;
@@ -24,22 +26,20 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(one_line(&finding.message));
-    let mut group = match finding.span.filter(|span| !sources.text(span.file).is_empty()) {
-        Some(span) => {
-            let text = sources.text(span.file);
-            let start = boundary(text, span.start as usize);
-            // A caret needs something to point at, also at the end of the file.
-            let end = boundary(text, (span.end as usize).max(start + 1));
-            let mut annotation = AnnotationKind::Primary.span(start..end.max(start));
-            if !finding.label.is_empty() {
-                annotation = annotation.label(one_line(&finding.label));
-            }
-            let snippet =
-                Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
-            title.element(snippet)
-        }
-        None => annotate_snippets::Group::with_title(title),
-    };
+    let mut group = Group::with_title(title);
+    let mut kind = AnnotationKind::Primary;
+    for place in &finding.places {
+        group = show_place(group, place, kind);
+        kind = AnnotationKind::Context;
+    }
+    if let Some(span) = finding.span.filter(|span| !sources.text(span.file).is_empty()) {
+        let text = sources.text(span.file);
+        let start = boundary(text, span.start as usize);
+        let end = boundary(text, (span.end as usize).max(start + 1));
+        let annotation = annotation(kind, start..end.max(start), &finding.label);
+        let snippet = Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
+        group = group.element(snippet);
+    }
     for note in notes(finding, sources) {
         group = group.element(Level::NOTE.message(one_line(&note)));
     }
@@ -47,6 +47,37 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         group = group.element(Level::HELP.message(one_line(help)));
     }
     Renderer::plain().render(&[group]) + "\n"
+}
+
+/// Adds a place in a file that the Corefile names: with its line, if that is known.
+fn show_place<'a>(group: Group<'a>, place: &'a Place, kind: AnnotationKind) -> Group<'a> {
+    let file = one_line(&place.file);
+    if place.line == 0 {
+        return group.element(Origin::path(file));
+    }
+    let line = place.line as usize;
+    let column = (place.column as usize).max(1);
+    let shown = place.text.chars().count();
+    if place.text.is_empty() || column > shown + 1 {
+        return group.element(Origin::path(file).line(line).char_column(column));
+    }
+    let start = character(&place.text, column - 1);
+    // A caret needs something to point at, also at the end of the line.
+    let length = if place.column == 0 { shown } else { place.length as usize };
+    let end = character(&place.text, column - 1 + length.max(1));
+    let annotation = annotation(kind, start..end, &place.label);
+    let snippet = Snippet::source(&place.text).line_start(line).path(file).annotation(annotation);
+    group.element(snippet)
+}
+
+fn annotation(kind: AnnotationKind, range: Range<usize>, label: &str) -> Annotation<'_> {
+    let annotation = kind.span(range);
+    if label.is_empty() { annotation } else { annotation.label(one_line(label)) }
+}
+
+/// Where the character with this number, from 0, starts.
+fn character(text: &str, number: usize) -> usize {
+    text.char_indices().nth(number).map_or(text.len(), |(at, _)| at)
 }
 
 /// The finding's notes, and what the variables at its place stand for: who reads the line does not
@@ -79,30 +110,43 @@ fn boundary(text: &str, at: usize) -> usize {
     at
 }
 
-/// All findings as one JSON array.
+/// All findings as one JSON array. The members of the place are those of the mistake itself, be it
+/// in a Corefile or in a file that one names; `related` has the other places.
 pub fn render_json(findings: &Diagnostics, sources: &Sources) -> String {
-    let all: Vec<serde_json::Value> = findings
+    let all: Vec<Value> = findings
         .in_order()
         .into_iter()
         .map(|finding| {
-            let place = finding.span.map(|span| {
-                let start = sources.position(span.file, span.start);
-                let end = sources.position(span.file, span.end);
-                (sources.name(span.file), start, end)
-            });
+            let locations = finding.locations(sources);
+            let (first, related) = match locations.split_first() {
+                Some((first, related)) => (Some(first), related),
+                None => (None, &[][..]),
+            };
             json!({
                 "severity": finding.severity.word(),
                 "message": finding.message,
-                "file": place.map(|(file, ..)| file),
-                "line": place.map(|(_, (line, _), _)| line),
-                "column": place.map(|(_, (_, column), _)| column),
-                "end_line": place.map(|(.., (line, _))| line),
-                "end_column": place.map(|(.., (_, column))| column),
-                "label": finding.label,
+                "file": first.map(|place| place.file),
+                "line": first.and_then(|place| place.line),
+                "column": first.and_then(|place| place.column),
+                "end_line": first.and_then(|place| place.end_line),
+                "end_column": first.and_then(|place| place.end_column),
+                "label": first.map_or(&*finding.label, |place| place.label),
+                "related": related.iter().map(related_place).collect::<Vec<_>>(),
                 "help": finding.help,
                 "notes": notes(finding, sources),
             })
         })
         .collect();
     serde_json::to_string_pretty(&all).unwrap_or_default()
+}
+
+fn related_place(place: &Location<'_>) -> Value {
+    json!({
+        "file": place.file,
+        "line": place.line,
+        "column": place.column,
+        "end_line": place.end_line,
+        "end_column": place.end_column,
+        "label": place.label,
+    })
 }

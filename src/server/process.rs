@@ -79,6 +79,8 @@ pub struct Process {
     keeper: JoinSet<()>,
     current: Option<Current>,
     reload_failed: metrics::Counter,
+    /// What was told of the configuration that was refused last, unless one was served since.
+    refused: Option<String>,
 }
 
 /// What of the current plan is still needed once it is served.
@@ -177,6 +179,7 @@ impl Process {
             keeper: JoinSet::new(),
             current: None,
             reload_failed: standing::reload_failures(),
+            refused: None,
             options,
             source,
         };
@@ -341,8 +344,14 @@ impl Process {
         }
         chain::info!("Reloading");
         match self.try_reload().await {
-            Ok(()) => chain::info!("Reloading complete"),
+            Ok(()) => {
+                self.refused = None;
+                chain::info!("Reloading complete");
+            }
+            // Nobody asked, and nothing is other than it was at the look before.
+            Err(refused) if cause.is_none() && self.refused.as_ref() == Some(&refused.text) => {}
             Err(refused) => {
+                self.refused = Some(refused.text.clone());
                 self.reload_failed.inc(metrics::SHARED);
                 for line in refused.text.lines().filter(|line| !line.is_empty()) {
                     chain::error!("Restart failed: {line}");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chain::versions::Versions;
 use chain::watch::Looks;
 use net::client::Network;
 use net::{Runtimes, random};
@@ -92,7 +93,7 @@ async fn look(tending: Arc<Tending>, looker: Looker) {
         Looker::Host { site, host, port, fresh, resolver } => {
             follow_host(&tending, site, &host, port, fresh, &resolver).await;
         }
-        Looker::File { site, path, looks } => follow_file(&tending, site, path, &looks).await,
+        Looker::File { site, path, looks } => follow_file(&tending, site, path, looks).await,
     }
 }
 
@@ -135,14 +136,23 @@ async fn follow_host(
 }
 
 /// Reads a file whenever it may have changed.
-async fn follow_file(tending: &Tending, site: usize, path: PathBuf, looks: &Looks) {
+async fn follow_file(tending: &Tending, site: usize, path: PathBuf, mut looks: Looks) {
     let who = tending.who.name();
     let mut told = false;
+    // What was read at set-up is read once more, in case it changed since.
+    let mut seen = Versions::default();
     loop {
         looks.next(LOOK).await;
-        let file = path.clone();
-        let read = tokio::task::spawn_blocking(move || target::read(&file)).await;
-        let Ok(read) = read else { continue };
+        let (file, before) = (path.clone(), seen.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            if before.are_current() {
+                return None;
+            }
+            // The version is looked at first: a change while reading is another one.
+            Some((Versions::of(&file), target::read(&file)))
+        });
+        let Ok(Some((version, read))) = read.await else { continue };
+        seen = version;
         let problem = match read {
             Ok(addresses) if addresses.is_empty() => "it has no `nameserver` line".to_owned(),
             Ok(addresses) => {

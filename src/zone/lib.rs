@@ -8,6 +8,7 @@
 //! argument.
 
 mod denial;
+mod locate;
 pub mod lookup;
 pub mod master;
 pub mod record;
@@ -15,6 +16,7 @@ mod sought;
 pub mod store;
 mod write;
 
+pub use locate::locate;
 pub use lookup::Outcome;
 pub use record::RecordRef;
-pub use store::{Builder, Whereabouts, Zone};
+pub use store::{Builder, Conflict, Unfit, Whereabouts, Zone};

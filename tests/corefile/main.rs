@@ -62,6 +62,19 @@ fn corefiles_are_read_as_expected() {
     assert!(wrong.is_empty(), "not as expected (UPDATE=1 rewrites):\n{}", wrong.join("\n"));
 }
 
+/// Editors and pipelines mark the file that has the mistake, and know the directive that names it.
+#[test]
+fn places_for_programs_are_as_expected() {
+    let file = folder().join("zone-wrong.corefile");
+    let got = text(&check(&file, &["--format", "json"]).stdout);
+    let expected = file.with_extension("json");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&expected, &got).unwrap();
+    }
+    let known = std::fs::read_to_string(&expected).unwrap_or_default();
+    assert_eq!(got, known, "not as expected (UPDATE=1 rewrites)");
+}
+
 /// A plugin that is not built yet is the only mistake that may be told.
 #[test]
 fn the_corefiles_of_clusters_load() {

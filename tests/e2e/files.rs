@@ -93,4 +93,30 @@ fn a_planted_link_is_not_written_through() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     assert_eq!(std::fs::read_to_string(&pid).unwrap(), "1\n");
+/// A log that is written beside a broken zone makes nobody read the zone again, or tell of it.
+#[test]
+fn a_broken_file_is_told_once_however_busy_its_directory_is() {
+    let server = Server::start(SERVES);
+    wait_for(&server, "www.example.org", 1);
+    let mistakes = || server.said().matches("plugin/file: Parsing zone").count();
+    let broken = ZONE.replace("1 7200", "2 7200").replace("192.0.2.80", "192.0.2.800");
+    server.scratch.write("example.org.zone", &broken);
+    let deadline = Instant::now() + PATIENCE;
+    while mistakes() == 0 {
+        assert!(Instant::now() < deadline, "{}", server.said());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(server.said().contains("example.org.zone:5:"), "{}", server.said());
+    // For longer than a notice needs, which used to be ten a second.
+    for line in 0..60 {
+        server.scratch.write("busy.log", &"a line\n".repeat(line));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Written again as it is: another version, whose mistakes wait for the next regular look.
+    server.scratch.write("example.org.zone", &broken);
+    server
+        .scratch
+        .write("example.org.zone", &ZONE.replace("1 7200", "3 7200").replace("www ", "new "));
+    wait_for(&server, "new.example.org", 1);
+    assert_eq!(mistakes(), 1, "{}", server.said());
 }

@@ -3,25 +3,38 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::lexer;
+
 /// What is wrong with a master file, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneError {
-    /// The file, as it was named in the options or by `$INCLUDE`.
+    /// The file, as it was named in the options or by [`super::Includes::name`].
     pub file: String,
     /// The line, from 1; 0 when the file as a whole is meant.
     pub line: u32,
     /// The column in characters, from 1; 0 when the line as a whole is meant.
     pub column: u32,
+    /// How many characters from the column on are meant: those of the word, or of the record on its
+    /// first line.
+    pub length: u32,
     /// What is wrong.
     pub message: String,
+    /// What is wrong with this place in particular; empty if the message says it.
+    pub label: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// The source line, cut after 500 bytes.
+    /// The source line; a long one is cut some way behind the column.
     pub excerpt: String,
+    /// Other records that have a part in it; each says in its label which.
+    pub related: Vec<ZoneError>,
 }
 
 /// The longest source line that an error quotes in full.
-pub(super) const MAX_EXCERPT: usize = 500;
+const MAX_EXCERPT: usize = 500;
+/// What is quoted behind the column where the line is longer than that.
+const BEHIND: usize = 100;
+/// The most of a line that is quoted: what stands further behind is told by its column only.
+const MOST_EXCERPT: usize = 1 << 16;
 
 impl ZoneError {
     pub(super) fn new(file: &str, line: u32, column: u32, message: &str, source: &str) -> Self {
@@ -30,14 +43,15 @@ impl ZoneError {
             line,
             column,
             message: message.into(),
-            help: None,
             excerpt: source.lines().next().unwrap_or_default().chars().take(MAX_EXCERPT).collect(),
+            ..Self::default()
         }
     }
 
     /// An error at byte `at` of `text`, which starts with line `line`.
     pub(super) fn locate(file: &str, text: &[u8], line: u32, at: usize, fault: Fault) -> Self {
-        let at = at.min(text.len());
+        let whole = fault.extent != Extent::Word;
+        let at = if whole { first_word(text) } else { at.min(text.len()) };
         let before = &text[..at];
         let start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
         let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |newline| at + newline);
@@ -46,21 +60,37 @@ impl ZoneError {
             source = stripped;
         }
         let newlines = memchr::memchr_iter(b'\n', &before[..start]).count();
-        let column = String::from_utf8_lossy(&text[start..at]).chars().count() + 1;
+        let meant = if whole { lexer::record_end(text, at) } else { lexer::word_end(text, at) };
+        let meant = &text[at..meant.clamp(at, end)];
+        let characters = |bytes: &[u8]| {
+            u32::try_from(String::from_utf8_lossy(bytes).chars().count()).unwrap_or(u32::MAX)
+        };
+        let shown = MAX_EXCERPT.max(at - start + BEHIND).min(MOST_EXCERPT).min(source.len());
         Self {
             file: file.into(),
             line: line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX)),
-            column: u32::try_from(column).unwrap_or(u32::MAX),
+            column: characters(&text[start..at]).saturating_add(1),
+            length: characters(meant).max(1),
             message: fault.message.into(),
             help: fault.help,
-            excerpt: String::from_utf8_lossy(&source[..source.len().min(MAX_EXCERPT)]).into_owned(),
+            excerpt: String::from_utf8_lossy(&source[..shown]).into_owned(),
+            ..Self::default()
         }
     }
 }
 
+/// Where the entry's first word starts.
+fn first_word(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len())
+}
+
 impl fmt::Display for ZoneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        match (self.line, self.column) {
+            (0, _) => write!(f, "{}: {}", self.file, self.message),
+            (line, 0) => write!(f, "{}:{line}: {}", self.file, self.message),
+            (line, column) => write!(f, "{}:{line}:{column}: {}", self.file, self.message),
+        }
     }
 }
 
@@ -72,6 +102,18 @@ pub(super) struct Fault {
     pub(super) at: usize,
     pub(super) message: Cow<'static, str>,
     pub(super) help: Option<String>,
+    pub(super) extent: Extent,
+}
+
+/// What of the text a fault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// The word at its place.
+    Word,
+    /// The record, which its receiver refused.
+    Record,
+    /// The record, which its receiver leaves out.
+    LeftOut,
 }
 
 /// The result of reading a piece of text; the fault is boxed so that success stays small.
@@ -79,7 +121,7 @@ pub(super) type Parse<T> = Result<T, Box<Fault>>;
 
 #[cold]
 pub(super) fn fault<T>(at: usize, message: impl Into<Cow<'static, str>>) -> Parse<T> {
-    Err(Box::new(Fault { at, message: message.into(), help: None }))
+    Err(Box::new(Fault { at, message: message.into(), help: None, extent: Extent::Word }))
 }
 
 #[cold]
@@ -88,7 +130,8 @@ pub(super) fn fault_help<T>(
     message: impl Into<Cow<'static, str>>,
     help: impl Into<String>,
 ) -> Parse<T> {
-    Err(Box::new(Fault { at, message: message.into(), help: Some(help.into()) }))
+    let help = Some(help.into());
+    Err(Box::new(Fault { at, message: message.into(), help, extent: Extent::Word }))
 }
 
 /// User text for a message: readable, and not longer than a line.

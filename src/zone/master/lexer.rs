@@ -63,6 +63,34 @@ fn special(word: u64) -> u64 {
     (below | parens | equals(word, b';') | equals(word, b'\\')) & (ONES << 7)
 }
 
+/// Where the word or quoted string that starts at `at` ends; one behind `at` if none starts there.
+#[cold]
+pub(super) fn word_end(text: &[u8], at: usize) -> usize {
+    let mut lexer = Lexer::new(text, at, true);
+    let blank =
+        matches!(text.get(at), None | Some(b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' | b';'));
+    match lexer.next_slow(false) {
+        Ok(true) if !blank => lexer.at,
+        // A string that is never closed is meant by its quote.
+        _ => (at + 1).min(text.len()),
+    }
+}
+
+/// Where the last word on the first line of the entry that starts at `at` ends.
+#[cold]
+pub(super) fn record_end(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    let line_end = memchr::memchr(b'\n', rest).map_or(text.len(), |newline| at + newline);
+    let mut lexer = Lexer::new(text, at, true);
+    let mut end = at;
+    while let Ok(true) = lexer.next_slow(false)
+        && lexer.found.at < line_end
+    {
+        end = lexer.at;
+    }
+    end.min(line_end)
+}
+
 /// A word or a quoted string; escapes are still in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token<'a> {

@@ -32,10 +32,10 @@ use crate::RecordRef;
 pub const FALLBACK_TTL: u32 = 3600;
 /// How deep `$INCLUDE` may nest unless [`Options::include_depth`] says otherwise.
 pub const INCLUDE_DEPTH: u32 = 10;
-/// After how many errors reading stops.
+/// After how many errors reading stops unless [`Options::max_errors`] says otherwise.
 pub const MAX_ERRORS: usize = 20;
-/// How many warnings of one reading are kept.
-pub const MAX_WARNINGS: usize = 20;
+/// How many warnings have a place; more are counted.
+pub const MAX_WARNINGS: usize = 10;
 
 /// How to read a master file.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +48,20 @@ pub struct Options<'a> {
     pub file: &'a str,
     /// How deep `$INCLUDE` may nest.
     pub include_depth: u32,
+    /// After how many errors reading stops.
+    pub max_errors: usize,
 }
 
 impl<'a> Options<'a> {
     /// The usual options for a text without a file.
     pub fn new(origin: &'a Name) -> Self {
-        Self { origin, default_ttl: None, file: "<text>", include_depth: INCLUDE_DEPTH }
+        Self {
+            origin,
+            default_ttl: None,
+            file: "<text>",
+            include_depth: INCLUDE_DEPTH,
+            max_errors: MAX_ERRORS,
+        }
     }
 }
 
@@ -61,6 +69,12 @@ impl<'a> Options<'a> {
 pub trait Includes {
     /// Opens `path` as it is written in the file `from`.
     fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>>;
+
+    /// What the file is called in errors, and as `from` by the files that it includes in turn.
+    fn name(&self, path: &str, from: &str) -> String {
+        let _ = from;
+        path.to_owned()
+    }
 }
 
 /// Refuses every `$INCLUDE`.
@@ -73,21 +87,75 @@ impl Includes for NoIncludes {
     }
 }
 
-/// Reads a master file and hands each record to `each`, whose refusal becomes an error at that
-/// record. Memory stays flat however long the file is.
+/// Why a receiver does not take a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is wrong, and with it the file.
+    Mistake(String),
+    /// It is left out: a warning. The others may do without it.
+    LeftOut(String),
+}
+
+/// What was found in a master file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What is wrong with it, up to [`Options::max_errors`].
+    pub errors: Vec<ZoneError>,
+    /// Where its records are not what is served: the first [`MAX_WARNINGS`].
+    pub warnings: Vec<ZoneError>,
+    /// How many warnings there are.
+    pub warned: usize,
+}
+
+/// Reads a master file and hands each record to `each`, whose refusal becomes an error or a warning at
+/// that record. Memory stays flat however long the file is.
 ///
-/// Returns warnings, [`MAX_WARNINGS`] at most: what was read, but not as it was written.
+/// Records that stand after an error are still handed over, so the caller must throw away what it
+/// built when there are errors.
+pub fn read_through(
+    source: &mut dyn Read,
+    options: &Options<'_>,
+    includes: &dyn Includes,
+    each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), Refusal>,
+) -> Findings {
+    reader::read(source, options, includes, reader::BUFFER, each)
+}
+
+/// Reads a master file as [`read_through`] does, for receivers that leave nothing out. Returns the warnings:
+/// text that is not served as it is written.
 ///
 /// # Errors
-/// All errors up to [`MAX_ERRORS`] are collected; records that stand after an error are still
-/// handed over, so the caller must throw away what it built when this returns `Err`.
+/// All mistakes up to [`Options::max_errors`].
 pub fn read(
     source: &mut dyn Read,
     options: &Options<'_>,
     includes: &dyn Includes,
     each: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
-    reader::read(source, options, includes, reader::BUFFER, each)
+    let mut each = |record: RecordRef<'_>| each(record).map_err(Refusal::Mistake);
+    result(reader::read(source, options, includes, reader::BUFFER, &mut each))
+}
+
+fn result(findings: Findings) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
+    if findings.errors.is_empty() { Ok(findings.warnings) } else { Err(findings.errors) }
+}
+
+/// The places of those records that `wanted` picks, in the order of the file: errors without a
+/// message. Of the records that one `$GENERATE` makes only the first has one.
+pub fn places(
+    source: &mut dyn Read,
+    options: &Options<'_>,
+    includes: &dyn Includes,
+    wanted: &mut dyn FnMut(RecordRef<'_>) -> bool,
+) -> Vec<ZoneError> {
+    let mut each = |record: RecordRef<'_>| match wanted(record) {
+        true => Err(Refusal::Mistake(String::new())),
+        false => Ok(()),
+    };
+    let mut found = reader::read(source, options, includes, reader::BUFFER, &mut each).errors;
+    // What cannot be read has words.
+    found.retain(|error| error.message.is_empty());
+    found
 }
 
 /// Reads a master file that is in memory; `$INCLUDE` is refused.
@@ -98,7 +166,8 @@ pub fn parse_text(
 ) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
     // Room for all of it, and for seeing that it ends.
     let buffer = (text.len() + 1).min(reader::BUFFER);
-    reader::read(&mut text.as_bytes(), options, &NoIncludes, buffer, each)
+    let mut each = |record: RecordRef<'_>| each(record).map_err(Refusal::Mistake);
+    result(reader::read(&mut text.as_bytes(), options, &NoIncludes, buffer, &mut each))
 }
 
 /// A record with everything in wire form that owns its parts.

@@ -4,12 +4,12 @@ use std::io::Read;
 
 use wire::{Class, Name, Rtype};
 
-use super::error::{Fault, Parse, ZoneError, fault, fault_help, quote};
+use super::error::{Extent, Fault, Parse, ZoneError, fault, fault_help, quote};
 use super::fields::Fields;
 use super::lexer::{Lexer, Token};
 use super::schema;
 use super::words::{MAX_STRING, push_name, unescape};
-use super::{FALLBACK_TTL, Includes, MAX_ERRORS, MAX_WARNINGS, Options, generate, number};
+use super::{FALLBACK_TTL, Findings, Includes, MAX_WARNINGS, Options, Refusal, generate, number};
 use crate::RecordRef;
 
 /// The buffer of a file.
@@ -21,7 +21,7 @@ const MAX_ENTRY: usize = 1 << 24;
 /// TTLs are 31-bit numbers (RFC 2181 section 8).
 const MAX_TTL: u32 = 0x7FFF_FFFF;
 
-type Each<'e> = &'e mut dyn FnMut(RecordRef<'_>) -> Result<(), String>;
+type Each<'e> = &'e mut dyn FnMut(RecordRef<'_>) -> Result<(), Refusal>;
 
 pub(super) fn read(
     source: &mut dyn Read,
@@ -29,12 +29,12 @@ pub(super) fn read(
     includes: &dyn Includes,
     buffer: usize,
     each: Each<'_>,
-) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
+) -> Findings {
     let mut shared = Shared {
         includes,
         each,
-        errors: Vec::new(),
-        warnings: Vec::new(),
+        findings: Findings::default(),
+        max_errors: options.max_errors,
         rdata: Vec::with_capacity(buffer.min(1 << 16)),
         deepest: options.include_depth,
     };
@@ -50,25 +50,38 @@ pub(super) fn read(
         include: None,
     };
     file(source, &mut state, &mut shared, buffer);
-    if shared.errors.is_empty() { Ok(shared.warnings) } else { Err(shared.errors) }
+    shared.findings
 }
 
 /// What all files of one reading share.
 struct Shared<'r> {
     includes: &'r dyn Includes,
     each: Each<'r>,
-    errors: Vec<ZoneError>,
-    warnings: Vec<ZoneError>,
+    findings: Findings,
+    max_errors: usize,
     rdata: Vec<u8>,
     deepest: u32,
 }
 
 impl Shared<'_> {
     fn is_full(&self) -> bool {
-        self.errors.len() >= MAX_ERRORS
+        self.findings.errors.len() >= self.max_errors
     }
 
-    /// Says that a string of the entry `here`, which starts at byte `start`, was split.
+    fn push(&mut self, error: ZoneError, extent: Extent) {
+        match extent {
+            Extent::LeftOut => self.findings.warnings.push(ZoneError {
+                label: "left out".into(),
+                help: error
+                    .help
+                    .or_else(|| Some("remove it, or put it into the file of its own zone".into())),
+                ..error
+            }),
+            Extent::Word | Extent::Record => self.findings.errors.push(error),
+        }
+    }
+
+    /// Adds a warning: a string of the entry `here`, which starts at byte `start`, was split.
     #[cold]
     fn warn_of_split(
         &mut self,
@@ -78,17 +91,20 @@ impl Shared<'_> {
         start: usize,
         line: u32,
     ) {
-        if self.warnings.len() < MAX_WARNINGS {
+        self.findings.warned += 1;
+        if self.findings.warnings.len() < MAX_WARNINGS {
             let fault = Fault {
                 at,
                 message: format!(
-                    "this string has {length} bytes and is split: it may hold {MAX_STRING}"
+                    "this string has {length} bytes; a string holds up to {MAX_STRING}"
                 )
                 .into(),
-                help: Some("write several strings: `\"…\" \"…\"`; readers join them".into()),
+                help: Some("write several strings: `\"…\" \"…\"`; applications join them".into()),
+                extent: Extent::Word,
             };
             let at = at.saturating_sub(start);
-            self.warnings.push(ZoneError::locate(file, here, line, at, fault));
+            let found = ZoneError::locate(file, here, line, at, fault);
+            self.findings.warnings.push(ZoneError { label: "split into several".into(), ..found });
         }
     }
 }
@@ -122,7 +138,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
     loop {
         if let Err(error) = fill(source, &mut buffer, &mut end, &mut complete) {
             let message = format!("cannot read the file: {error}");
-            shared.errors.push(ZoneError::new(&state.file, line, 0, &message, ""));
+            shared.findings.errors.push(ZoneError::new(&state.file, line, 0, &message, ""));
             return;
         }
         if line == 1 && start == 0 && buffer[..end].starts_with(b"\xEF\xBB\xBF") {
@@ -150,7 +166,8 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
             if let Err(mut fault) = result {
                 hint_long_quote(&mut fault, lexer.long_quote, here, start, line);
                 let at = fault.at.saturating_sub(start);
-                shared.errors.push(ZoneError::locate(&state.file, here, line, at, *fault));
+                let extent = fault.extent;
+                shared.push(ZoneError::locate(&state.file, here, line, at, *fault), extent);
             }
             if let Some(split) = lexer.split {
                 shared.warn_of_split(split, &state.file, here, start, line);
@@ -169,8 +186,15 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
                     at: 0,
                     message: message.into(),
                     help: Some("is a `(` or a `\"` never closed?".into()),
+                    extent: Extent::Word,
                 };
-                shared.errors.push(ZoneError::locate(&state.file, &buffer, line, 0, fault));
+                shared.findings.errors.push(ZoneError::locate(
+                    &state.file,
+                    &buffer,
+                    line,
+                    0,
+                    fault,
+                ));
                 return;
             }
             let double = buffer.len() * 2;
@@ -234,7 +258,7 @@ fn include(request: Include, state: &State, shared: &mut Shared<'_>) -> Parse<()
     };
     // As in CoreDNS, what the included file sets ends with it.
     let mut inner = State {
-        file: path,
+        file: shared.includes.name(&path, &state.file),
         depth: state.depth + 1,
         origin,
         owner: Vec::with_capacity(512),
@@ -354,8 +378,7 @@ impl State {
         };
         match (shared.each)(record) {
             Ok(()) => Ok(()),
-            // The column is that of the line's end by now; its start is what is meant.
-            Err(message) => fault(0, message),
+            Err(refusal) => refused(refusal, &mut shared.findings),
         }
     }
 
@@ -423,6 +446,7 @@ impl State {
         }
         let template = &lexer.text()[first.at..lexer.at];
         let mut line = Vec::new();
+        let mut left_out = Ok(());
         for value in range {
             generate::expand(template, first.at, value, &mut line)?;
             let mut inner = Lexer::new(&line, 0, true);
@@ -433,17 +457,35 @@ impl State {
                 }),
                 None => Ok(()),
             };
-            if let Some((_, length)) = inner.split {
-                lexer.split.get_or_insert((first.at, length));
-            }
-            if let Err(inner) = made {
+            if let Err(mut inner) = made {
                 let made = String::from_utf8_lossy(&line).into_owned();
-                let help = format!("with {value} the line is `{made}`");
-                return fault_help(first.at, inner.message, help);
+                inner.help = Some(format!("with {value} the line is `{made}`"));
+                if inner.extent == Extent::LeftOut {
+                    left_out = left_out.and(Err(inner));
+                    continue;
+                }
+                (inner.at, inner.extent) = (first.at, Extent::Word);
+                return Err(inner);
             }
         }
-        Ok(())
+        left_out
     }
+}
+
+/// A record that its receiver does not take. Where it stands whoever reads the entry knows.
+#[cold]
+fn refused(refusal: Refusal, findings: &mut Findings) -> Parse<()> {
+    let (message, extent) = match refusal {
+        Refusal::Mistake(message) => (message, Extent::Record),
+        Refusal::LeftOut(message) => {
+            findings.warned += 1;
+            if findings.warnings.len() >= MAX_WARNINGS {
+                return Ok(());
+            }
+            (message, Extent::LeftOut)
+        }
+    };
+    Err(Box::new(Fault { at: 0, message: message.into(), help: None, extent }))
 }
 
 fn to_name(wire: &[u8], token: Token<'_>) -> Parse<Name> {

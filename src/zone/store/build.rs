@@ -9,7 +9,7 @@ use wire::{Class, Name, Rtype, hash, name};
 use super::node::{DEAD, Node};
 use super::scratch::Scratch;
 use super::table::Table;
-use super::{Zone, finish};
+use super::{Conflict, Unfit, Zone, finish};
 use crate::RecordRef;
 
 /// Nodes that go into the table together.
@@ -36,7 +36,7 @@ pub struct Builder {
     owner: Vec<u8>,
     /// The same owner as it was last written, whole, to recognise it cheaply.
     written: Vec<u8>,
-    errors: Vec<String>,
+    errors: Vec<Unfit>,
 }
 
 impl Builder {
@@ -74,7 +74,8 @@ impl Builder {
         }
         if record.class != Class::IN {
             let owner = name::Text(record.owner);
-            return Err(format!("{owner} {}: class {}, not IN", record.rtype, record.class));
+            let (rtype, class) = (record.rtype, record.class);
+            return Err(format!("the {rtype} record of `{owner}` is of class {class}, not IN"));
         }
         self.scratch.push(record.rtype, record.class, record.ttl, record.rdata);
         Ok(())
@@ -84,7 +85,7 @@ impl Builder {
     fn turn_to(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
         if !name::is_under(owner, apex) {
-            return Err(format!("{} is not in zone {}", name::Text(owner), self.apex));
+            return Err(format!("`{}` is not in zone `{}`", name::Text(owner), self.apex));
         }
         let relative = &owner[..owner.len() - apex.len()];
         if self.scratch.is_empty() || !relative.eq_ignore_ascii_case(&self.owner) {
@@ -132,21 +133,22 @@ impl Builder {
 
     /// Writes a node for the records in `scratch`, and empties it.
     pub(super) fn write_node(&mut self, owner: &[u8]) -> u64 {
-        if let Some(complaint) = self.scratch.arrange(owner.is_empty()) {
-            self.complain(owner, complaint);
+        if let Some(conflict) = self.scratch.arrange(owner.is_empty()) {
+            self.complain(owner, conflict);
         }
         let node = self.arena.len() as u64;
         self.records += self.scratch.write(&mut self.arena, owner, self.apex.as_wire());
         node
     }
 
-    fn complain(&mut self, owner: &[u8], complaint: &str) {
+    #[cold]
+    fn complain(&mut self, owner: &[u8], conflict: Conflict) {
         if self.errors.len() < MAX_ERRORS {
-            let mut full = owner.to_vec();
-            full.extend_from_slice(self.apex.as_wire());
-            let message = format!("{}: {complaint}", name::Text(&full));
-            if !self.errors.contains(&message) {
-                self.errors.push(message);
+            let full = [owner, self.apex.as_wire()].concat();
+            let owner = Name::from_wire(&full).unwrap_or_else(|_| self.apex.clone());
+            let unfit = Unfit { owner, conflict };
+            if !self.errors.contains(&unfit) {
+                self.errors.push(unfit);
             }
         }
     }
@@ -178,18 +180,22 @@ impl Builder {
         self.table.find(hash, |at| Node::at(&self.arena, at).name() == owner)
     }
 
-    /// Checks the whole and finishes it. Errors say what makes the zone unfit to be served.
-    pub fn finish(mut self) -> Result<Zone, Vec<String>> {
+    /// Checks the whole and finishes it.
+    ///
+    /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
+    pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
         self.flush();
         self.settle();
         finish::merge_late(&mut self);
         let apex = self.find(self.apex_hash, &[]);
         let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
         if !soa {
-            self.errors.push(format!("{}: the zone has no SOA record", self.apex));
+            self.errors.push(Unfit { owner: self.apex.clone(), conflict: Conflict::NoSoa });
         }
         match apex {
-            Some(apex) if self.errors.is_empty() => finish::zone(self, apex).map_err(|e| vec![e]),
+            Some(apex) if self.errors.is_empty() => {
+                finish::zone(self, apex).map_err(|unfit| vec![unfit])
+            }
             _ => Err(self.errors),
         }
     }

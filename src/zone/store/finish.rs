@@ -5,7 +5,7 @@ use wire::{Rtype, hash, name};
 
 use super::build::{Builder, FIRST, relative_hash};
 use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
-use super::{ApexSet, Chain, Nsec3Params, Zone, encode};
+use super::{ApexSet, Chain, Conflict, Nsec3Params, Unfit, Zone, encode};
 
 /// Makes one node of all nodes of the same name.
 pub(super) fn merge_late(builder: &mut Builder) {
@@ -42,7 +42,7 @@ fn retire(builder: &mut Builder, at: u64) {
 }
 
 /// Makes the zone out of a checked arena.
-pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, String> {
+pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     if builder.waste > builder.arena.len() / 10 {
         compact(&mut builder);
         apex = builder.find(builder.apex_hash, &[]).unwrap_or(apex);
@@ -219,7 +219,7 @@ fn mark_occluded(builder: &mut Builder) {
 const HASH_LABEL: usize = 33;
 
 /// The order that proofs are looked up in.
-fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, String> {
+fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, Unfit> {
     let top = Node::at(&builder.arena, apex);
     if survey.nsec3 > 0
         && let Some(params) = Nsec3Params::choose(top)
@@ -247,14 +247,15 @@ fn in_order(
     builder: &Builder,
     room: usize,
     belongs: impl Fn(Node<'_>) -> bool,
-) -> Result<Vec<u32>, String> {
+) -> Result<Vec<u32>, Unfit> {
     let mut order = Vec::with_capacity(room);
     let mut at = FIRST;
     while at < builder.arena.len() as u64 {
         let node = Node::at(&builder.arena, at);
         if !node.has(DEAD) && belongs(node) {
-            order.push(u32::try_from(at).map_err(|_| {
-                format!("{}: a signed zone of more than 4 GiB is not supported", builder.apex)
+            order.push(u32::try_from(at).map_err(|_| Unfit {
+                owner: builder.apex.clone(),
+                conflict: Conflict::TooLarge,
             })?);
         }
         at += node.size() as u64;

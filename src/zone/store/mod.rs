@@ -7,14 +7,17 @@ pub(crate) mod node;
 mod records;
 mod scratch;
 mod table;
+mod unfit;
 mod whereabouts;
 
 pub use build::Builder;
 pub use records::{Records, Rrset, Soa};
+pub use unfit::{Conflict, Unfit};
 pub use whereabouts::Whereabouts;
 
 pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
+pub(crate) use unfit::{Part, Suspect};
 
 use wire::{Name, Query, Rtype, hash, name};
 

@@ -4,6 +4,7 @@
 use wire::{Class, Rtype};
 
 use super::encode;
+use super::unfit::{self, Conflict};
 
 /// From here on duplicates are looked for by sorting.
 const MANY: usize = 24;
@@ -55,7 +56,7 @@ impl Scratch {
     }
 
     /// Sorts into sets and drops duplicates; says what is wrong with the name, if anything.
-    pub(super) fn arrange(&mut self, is_apex: bool) -> Option<&'static str> {
+    pub(super) fn arrange(&mut self, is_apex: bool) -> Option<Conflict> {
         if self.items.len() > 1 {
             self.items.sort_by_key(|item| item.order);
             self.drop_duplicates();
@@ -68,25 +69,16 @@ impl Scratch {
         }
         match (count(Rtype::SOA), is_apex) {
             (0, _) | (1, true) => {}
-            (_, true) => return Some("two SOA records that differ"),
-            (_, false) => return Some("an SOA record below the top of the zone"),
+            (_, true) => return Some(Conflict::Soas),
+            (_, false) => return Some(Conflict::SoaBelowApex),
         }
-        let beside_cname = |item: &Item| {
-            matches!(
-                item.rtype,
-                Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT
-            )
-        };
         match count(Rtype::CNAME) {
             0 => {}
-            1 if self.items.iter().all(beside_cname) => {}
-            1 => return Some("CNAME and other data"),
-            _ => return Some("more than one CNAME record"),
+            1 if self.items.iter().all(|item| unfit::goes_with_cname(item.rtype)) => {}
+            1 => return Some(Conflict::CnameAndOther),
+            _ => return Some(Conflict::Cnames),
         }
-        if count(Rtype::DNAME) > 1 {
-            return Some("more than one DNAME record");
-        }
-        None
+        (count(Rtype::DNAME) > 1).then_some(Conflict::Dnames)
     }
 
     fn drop_duplicates(&mut self) {

@@ -88,13 +88,16 @@ fn records_may_come_in_any_order() {
 #[test]
 fn what_makes_a_zone_unfit_is_said_with_the_name() {
     for (text, wanted) in [
-        ("@ 9 NS a\n", "x.: the zone has no SOA record"),
-        ("@ 9 SOA a b 1 2 3 4 5\n@ 9 SOA a b 2 2 3 4 5\n", "x.: two SOA records that differ"),
+        ("@ 9 NS a\n", "zone `x.` has no SOA record"),
+        ("@ 9 SOA a b 1 2 3 4 5\n@ 9 SOA a b 2 2 3 4 5\n", "two SOA records that differ at `x.`"),
         (
             "@ 9 SOA a b 1 2 3 4 5\nw 9 CNAME v\nz 9 A 1.2.3.4\nw 9 A 1.2.3.4\n",
-            "w.x.: CNAME and other data",
+            "CNAME and other data at `w.x.`",
         ),
-        ("@ 9 SOA a b 1 2 3 4 5\nw 9 DNAME v\nw 9 DNAME u\n", "w.x.: more than one DNAME record"),
+        (
+            "@ 9 SOA a b 1 2 3 4 5\nw 9 DNAME v\nw 9 DNAME u\n",
+            "more than one DNAME record at `w.x.`",
+        ),
     ] {
         let errors = load("x.", text).err().unwrap_or_default();
         assert_eq!(errors, [wanted]);

@@ -304,7 +304,8 @@ proptest! {
                 push(owner, rtype, &rdata);
             }
         }
-        let zone = builder.finish().map_err(|errors| TestCaseError::fail(errors.join("; ")))?;
+        let unfit = |unfit| TestCaseError::fail(format!("{unfit:?}"));
+        let zone = builder.finish().map_err(unfit)?;
 
         let mut count = 0;
         let mut walk = zone.records();

@@ -30,7 +30,8 @@ pub fn load(origin: &str, text: &str) -> Result<Zone, Vec<String>> {
         Ok(())
     })
     .map_err(|errors| errors.iter().map(|error| format!("{error:?}")).collect::<Vec<_>>())?;
-    builder.finish()
+    let words = |unfit: Vec<catena_zone::Unfit>| unfit.iter().map(ToString::to_string).collect();
+    builder.finish().map_err(words)
 }
 
 pub fn query(qname: &Name, qtype: Rtype, dnssec: bool) -> Query {

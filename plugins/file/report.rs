@@ -1,0 +1,131 @@
+//! What is wrong with a zone file: as diagnostics, as lines of the log, and for clients.
+
+use corefile::{Diagnostic, Place, Severity, Span};
+use wire::Name;
+use wire::edns::ede;
+use zone::master::ZoneError;
+
+use super::load::{self, Problem, Warnings};
+
+/// A mistake of the file at its place there, named by the directive at `span`.
+fn diagnostic(mut error: ZoneError, origin: &Name, span: Span) -> Diagnostic {
+    let mut shown = Diagnostic::error(span, error.message.clone())
+        .label(format!("zone `{origin}` is read from this file"));
+    if let Some(help) = &error.help {
+        shown = shown.help(help.clone());
+    }
+    let related = std::mem::take(&mut error.related);
+    std::iter::once(error).chain(related).map(place).fold(shown, Diagnostic::at)
+}
+
+fn place(error: ZoneError) -> Place {
+    Place {
+        file: error.file,
+        line: error.line,
+        column: error.column,
+        length: error.length,
+        text: error.excerpt,
+        label: error.label,
+    }
+}
+
+/// Mistakes that keep the configuration from being served.
+pub(super) fn errors(
+    errors: Vec<ZoneError>,
+    origin: &Name,
+    span: Span,
+) -> impl Iterator<Item = Diagnostic> {
+    let effect = "nothing is served as long as this file has mistakes, other zones included; with \
+                  `on_error skip` only its own zone is not";
+    let all = errors.into_iter().map(move |error| diagnostic(error, origin, span));
+    with_last_note(all, effect.to_owned())
+}
+
+/// The same where the zone is skipped. `serves` says whether the version before answers on.
+pub(super) fn skipped(
+    errors: Vec<ZoneError>,
+    origin: &Name,
+    span: Span,
+    serves: bool,
+) -> impl Iterator<Item = Diagnostic> {
+    let effect = match serves {
+        true => format!("the version of zone `{origin}` that was loaded before answers"),
+        false => format!("zone `{origin}` answers SERVFAIL as long as its file has mistakes"),
+    };
+    let all = errors.into_iter().map(move |error| Diagnostic {
+        severity: Severity::Warning,
+        ..diagnostic(error, origin, span)
+    });
+    with_last_note(all, effect)
+}
+
+/// What follows from all of them stands at the last one.
+fn with_last_note(
+    all: impl ExactSizeIterator<Item = Diagnostic>,
+    note: String,
+) -> impl Iterator<Item = Diagnostic> {
+    let last = all.len();
+    let mut note = Some(note);
+    all.enumerate().map(move |(at, one)| match note.take_if(|_| at + 1 == last) {
+        Some(note) => one.note(note),
+        None => one,
+    })
+}
+
+/// Records that are left out or served otherwise than they are written.
+pub(super) fn warnings(
+    found: Warnings,
+    origin: &Name,
+    span: Span,
+) -> impl Iterator<Item = Diagnostic> {
+    let (count, shown) = (found.count, found.shown.len());
+    found.shown.into_iter().enumerate().map(move |(at, error)| {
+        let warning = Diagnostic { severity: Severity::Warning, ..diagnostic(error, origin, span) };
+        match at + 1 == shown && count > shown {
+            true => warning.note(format!("{} more warnings about this file", count - shown)),
+            false => warning,
+        }
+    })
+}
+
+/// Logs why there is no new version.
+pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
+    let zone = origin.to_string();
+    match problem {
+        Problem::Open(error) => {
+            let (path, why) = (path.display().to_string(), load::words(error));
+            chain::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
+        }
+        Problem::Text(errors) => {
+            for error in errors {
+                chain::error!("plugin/file: Parsing zone {zone:?}: {error}");
+            }
+        }
+    }
+}
+
+/// Logs what a new version leaves out or serves otherwise than it is written.
+pub(super) fn log_warnings(found: &Warnings) {
+    for error in &found.shown {
+        chain::warning!("plugin/file: {error}: {}", error.label);
+    }
+    let more = found.count - found.shown.len();
+    if more > 0 {
+        chain::warning!("plugin/file: {more} more warnings about this file");
+    }
+}
+
+/// What clients are told of a zone that is not loaded (RFC 8914): code and text. Neither a path nor
+/// what is written in the file, which may be another one than was meant.
+pub(super) fn extended(problem: &Problem) -> (u16, String) {
+    match problem {
+        Problem::Open(_) => (ede::NOT_READY, "the zone is not loaded".to_owned()),
+        Problem::Text(errors) => {
+            let place = match errors.first() {
+                Some(error) if error.line > 0 => format!(" in line {}", error.line),
+                _ => String::new(),
+            };
+            (ede::INVALID_DATA, format!("the zone is not loaded: its file has a mistake{place}"))
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Tells one version of a file from another without reading it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What tells one version of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it was written, in nanoseconds since 1970.
+    modified: i128,
+    /// When it, its owner or its mode changed: nobody sets that back.
+    changed: i128,
+    size: u64,
+    /// A file that was replaced, not written to, has another number.
+    inode: u64,
+    device: u64,
+}
+
+impl Stamp {
+    /// That of the file as it is now. Touches the file system: never on a worker.
+    ///
+    /// Errors: those of the system, as for a file that is not there.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|data| Self::from(&data))
+    }
+
+    /// When the file was written; `None` if that was before 1970.
+    pub fn modified(&self) -> Option<SystemTime> {
+        let nanos = u64::try_from(self.modified).ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
+    }
+
+    /// How many octets it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl From<&fs::Metadata> for Stamp {
+    fn from(data: &fs::Metadata) -> Self {
+        let nanos =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self {
+            modified: nanos(data.mtime(), data.mtime_nsec()),
+            changed: nanos(data.ctime(), data.ctime_nsec()),
+            size: data.size(),
+            inode: data.ino(),
+            device: data.dev(),
+        }
+    }
+}
+
+/// Files as they were at one time; one that could not be looked at is a version, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions(Vec<(PathBuf, Option<Stamp>)>);
+
+impl Versions {
+    /// A file as it is now. Touches the file system, as all of this does.
+    pub fn of(path: &Path) -> Self {
+        let mut versions = Self::default();
+        versions.add(path, Stamp::of(path).ok());
+        versions
+    }
+
+    /// Adds a file as it was.
+    pub fn add(&mut self, path: &Path, stamp: Option<Stamp>) {
+        self.0.push((path.to_owned(), stamp));
+    }
+
+    /// Whether there are files, and all of them are what they were.
+    pub fn are_current(&self) -> bool {
+        let same = |(path, stamp): &(PathBuf, Option<Stamp>)| Stamp::of(path).ok() == *stamp;
+        !self.0.is_empty() && self.0.iter().all(same)
+    }
+
+    /// What the first of them was.
+    pub fn first(&self) -> Option<Stamp> {
+        self.0.first().and_then(|(_, stamp)| *stamp)
+    }
+
+    /// The first of them only.
+    #[must_use]
+    pub fn first_only(mut self) -> Self {
+        self.0.truncate(1);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_change_is_another_version() {
+        let here = std::env::temp_dir().join(format!("catena-versions-{}", std::process::id()));
+        fs::create_dir_all(&here).unwrap();
+        let (file, other) = (here.join("a"), here.join("b"));
+        let missing = Versions::of(&file);
+        assert!(missing.are_current() && missing.first().is_none(), "not being there is a version");
+        fs::write(&file, "1").unwrap();
+        assert!(!missing.are_current());
+        let before = Versions::of(&file);
+        assert!(before.are_current(), "reading does not change it");
+        assert_eq!(before.first().map(|stamp| stamp.size()), Some(1));
+        // Same size, same time of writing.
+        let written = before.first().and_then(|stamp| stamp.modified()).unwrap();
+        fs::write(&other, "2").unwrap();
+        fs::File::options().write(true).open(&other).unwrap().set_modified(written).unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert!(!before.are_current(), "another file");
+        assert!(!Versions::default().are_current(), "nothing was looked at");
+        fs::remove_dir_all(&here).unwrap();
+    }
+}
