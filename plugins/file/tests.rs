@@ -318,7 +318,9 @@ fn an_unchanged_zone_is_handed_over() {
         let setup = block.plugin("file", &keys, world);
         let path = ["db", "db2"].map(|file| files.0.join(file));
         [0, 1].map(|at| {
-            open(&setup, &path[at], &origins[at], Watch::default(), Span::default()).unwrap().0
+            let (watch, span) = (Watch::default(), Span::default());
+            let mut warnings = Diagnostics::default();
+            open(&setup, &path[at], &origins[at], watch, span, &mut warnings).unwrap().0
         })
     };
     let before = open_all(&world);
