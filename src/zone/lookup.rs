@@ -126,8 +126,6 @@ impl Zone {
 struct Job<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
-    /// Whether the query asks for signatures and the zone is signed. Without them a DS or NSEC record
-    /// proves nothing, and is left out unless it is asked for.
     dnssec: bool,
     /// The DNAME nodes whose records were written last, and where those lie in the message.
     dnames: [(u64, usize); 4],
@@ -141,7 +139,7 @@ impl<'z, 'r> Job<'z, 'r> {
         Self {
             zone,
             qtype: query.qtype(),
-            dnssec: query.wants_dnssec() && zone.signed,
+            dnssec: query.wants_dnssec(),
             dnames: [(0, 0); 4],
             growing: 0,
             out: Writer::new(zone, query, reply),
@@ -152,7 +150,7 @@ impl<'z, 'r> Job<'z, 'r> {
 
     /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
     fn remember_expansion(&mut self, query: &Query) {
-        if !self.dnssec || query.labels() < self.zone.apex_labels() {
+        if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }
         let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
@@ -460,7 +458,7 @@ impl<'z, 'r> Job<'z, 'r> {
                     self.out.set(Section::Authority, ds, owner);
                     self.out.set(Section::Authority, signatures, owner);
                 }
-                // A DS record that nobody signed proves nothing.
+                // A DS set without a signature proves nothing, so the zone is unsigned at this cut.
                 (Some(_), None) => {}
                 (None, _) => self.out.prove_insecure(name, at, label),
             }

@@ -67,6 +67,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     };
     let (soa, soa_signatures) = (place(soa), place(soa_signatures));
     let (ns, ns_signatures) = (place(ns), place(ns_signatures));
+    // NSEC and NSEC3 records without signatures prove nothing.
     let signed = soa_signatures.count > 0;
     let chain = if signed { chain(&builder, apex, &survey)? } else { Chain::None };
     let apex_name = builder.apex.as_wire();
@@ -81,7 +82,6 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         arena: builder.arena.into_boxed_slice(),
         table: builder.table,
         serial: serial.unwrap_or(0),
-        signed,
         soa,
         soa_signatures,
         ns,

@@ -33,8 +33,6 @@ pub struct Zone {
     pub(crate) ns: ApexSet,
     apex_len: u8,
     apex_labels: u8,
-    /// Whether the SOA record has a signature. Of an unsigned zone DO gets no more than other queries.
-    pub(crate) signed: bool,
     pub(crate) soa: ApexSet,
     apex: Name,
     pub(crate) apex_hash: u64,
@@ -60,7 +58,7 @@ pub(crate) struct ApexSet {
 
 /// How the zone proves that something does not exist.
 pub(crate) enum Chain {
-    /// It does not.
+    /// It does not: the SOA record has no signature, or there is no chain.
     None,
     /// NSEC: nodes with one, in canonical order.
     Nsec(Vec<u32>),
@@ -144,6 +142,11 @@ impl Zone {
             Chain::Nsec(order) | Chain::Nsec3(_, order) => order.capacity() * 4,
         };
         self.arena.len() + self.table.memory() + order + size_of::<Self>()
+    }
+
+    /// Whether the zone is signed in a way that it can prove absence.
+    pub fn is_signed(&self) -> bool {
+        !matches!(self.chain, Chain::None)
     }
 
     /// Whether `owner` (wire form, any case) exists, be it as an empty non-terminal or below a cut.
