@@ -1,5 +1,5 @@
-//! A text with placeholders (`{name}`, `{>id}`, `{/plugin/label}`), cut into pieces once and filled in
-//! for every query: the lines of `log`, and what other plugins tell about a query in CoreDNS's syntax.
+//! A text with placeholders (`{name}`, `{>id}`, `{/plugin/label}`), split into pieces once and filled in
+//! for every query: the lines of `log`, and other plugins' texts in CoreDNS's syntax.
 
 use std::io::Write;
 

@@ -1,8 +1,8 @@
-//! The plugin door: all that a plugin sees of the server.
+//! The plugin interface: everything that a plugin sees of the server.
 //!
 //! A plugin implements [`ServeDns`], declares itself with a [`Kind`] and is set up from its
 //! directives through [`Setup`]. A [`Chain`] runs the plugins of one server block: `on_query` on the
-//! way in, `on_reply` on the way out, `serve_dns` only for those that must wait.
+//! way in, `on_reply` on the way out, and `serve_dns` only for plugins that must wait.
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 

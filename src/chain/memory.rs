@@ -1,7 +1,8 @@
 //! How much memory the process may use, and how much of that its stores may hold.
 //!
-//! It is a service of the world. Whoever holds much that can be asked for again (caches) enters itself
-//! as a [`Holder`]; the server looks at what is used and decides. It must never know who they are.
+//! It is a service of the world. A store that holds much and can be filled again, such as a cache,
+//! registers itself as a [`Holder`]; the server measures the memory in use and decides. This file must
+//! never know the holders.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};

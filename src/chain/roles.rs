@@ -1,4 +1,4 @@
-//! What plugins offer to each other, by type and never by name.
+//! The interfaces that plugins offer to each other, found by type and never by name.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The driver of a chain: in, perhaps wait, out.
+//! Runs a query through a chain: in, perhaps waiting, and out.
 
 use std::future::poll_fn;
 use std::mem;

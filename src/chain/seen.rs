@@ -1,4 +1,4 @@
-//! A query and its reply, read as those need them who tell about it: the lines of a log.
+//! A query and its reply, read as a log line needs them.
 
 use std::io::Write;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What directives tell the server itself rather than the chain.
+//! Settings of the server itself that directives make.
 
 use std::fmt;
 use std::path::PathBuf;

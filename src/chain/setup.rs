@@ -1,4 +1,4 @@
-//! What a plugin gets while it is being set up, and what it may ask the server to do for it.
+//! What a plugin gets during setup, and what it can request from the server.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! Spans around plugins: a link that is watched tells a traced query when it begins and ends.
+//! Spans around plugins: a traced query records when a watched link begins and ends.
 //!
-//! A plugin that traces asks for it ([`crate::Setup::record_spans`]), and only the links behind it
-//! are watched: no other chain has any of this on its way.
+//! A tracing plugin requests this ([`crate::Setup::record_spans`]), and only the links after it are
+//! watched. Other chains pay nothing for it.
 
 use wire::{Query, Reply};
 

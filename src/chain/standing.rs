@@ -1,7 +1,8 @@
-//! Metrics without labels that CoreDNS shows from its start, whether their plugin is used or not:
-//! dashboards and alerts count on the series being there.
+//! Metrics without labels that CoreDNS exposes from its start, whether their plugin is used or not:
+//! dashboards and alerts rely on the series.
 //!
-//! It defines them once, for the plugin or room that counts and for `prometheus`, which shows them.
+//! They are defined here once, for the plugin or room that counts, and for `prometheus`, which exposes
+//! them.
 
 use crate::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 

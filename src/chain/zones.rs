@@ -1,4 +1,4 @@
-//! Zones as arguments: which names a plugin is for, and for which it lets the next one answer.
+//! Zones as arguments: the names that a plugin serves, and those that it passes on.
 
 use std::net::IpAddr;
 
