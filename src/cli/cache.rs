@@ -1,4 +1,4 @@
-//! `catena cache`: lists, shows and flushes the cache of a running server.
+//! `catena cache`: what a running server has cached, and makes it forget.
 #![expect(clippy::print_stdout, reason = "the entries are what was asked for")]
 
 use std::process::ExitCode;

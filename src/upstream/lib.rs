@@ -1,11 +1,11 @@
-//! Queries to other servers, for the plugins that send them: `forward` and similar ones.
+//! Asks other servers, for the plugins that do: `forward` and those like it.
 //!
-//! A [`Group`] sends a query to one of its upstreams, tries the next one if that fails, and takes the
-//! first reply that answers the question. Which queries are sent, and what happens to the reply, is
-//! the plugin's business. A group never caches answers (`cache` does), never follows referrals, and
-//! never changes an upstream's answer.
+//! A [`Group`] sends a query to one of its upstreams, to another one if that fails, and takes the
+//! first reply that answers the question. Which queries those are, and what becomes of the reply, is
+//! the plugin's business: this never keeps answers (`cache` does), never follows referrals, and never
+//! changes what an upstream said.
 //!
-//! It must never know: any plugin, zones, or why a query is sent.
+//! It must never know: any plugin, zones, which queries are asked here.
 
 mod breaker;
 mod config;
