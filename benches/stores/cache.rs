@@ -235,7 +235,10 @@ fn orders(names: u64) -> Vec<(&'static str, Order)> {
     vec![
         ("5,000 uniform, scan 1:1", scanned(names, 1, false, true)),
         ("5,000 uniform, scan 10:1", scanned(names, 10, false, true)),
-        ("5,000 uniform, scan 10:1, full of other names at the start", scanned(names, 10, false, false)),
+        (
+            "5,000 uniform, scan 10:1, full of other names at the start",
+            scanned(names, 10, false, false),
+        ),
         ("5,000 zipf, scan 1:1", scanned(names, 1, true, true)),
         ("5,000 zipf, scan 10:1", scanned(names, 10, true, true)),
         ("zipf of 1,000,000", Box::new((0..names).map(move |_| (dice.zipf(1_000_000), true)))),

@@ -290,9 +290,12 @@ impl Setup<'_> {
             if !self.keys.is_empty() && !zones.iter().any(meets) {
                 let shown = arg.as_str();
                 self.requests.warnings.push(
-                    Diagnostic::warning(arg.span, format!("no query for `{shown}` reaches this server block"))
-                        .label("it is outside the zones of this server block")
-                        .help("add a server block for this zone, or remove the zone here"),
+                    Diagnostic::warning(
+                        arg.span,
+                        format!("no query for `{shown}` reaches this server block"),
+                    )
+                    .label("it is outside the zones of this server block")
+                    .help("add a server block for this zone, or remove the zone here"),
                 );
             }
         }

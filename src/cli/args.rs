@@ -232,7 +232,9 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
         other => other,
     })?;
     if let Some(word) = extra.first() {
-        return Err(wrong(format!("unexpected argument `{word}`: give a name with --name or --suffix")));
+        return Err(wrong(format!(
+            "unexpected argument `{word}`: give a name with --name or --suffix"
+        )));
     }
     let says = |keys: &[&str]| cache.filter.iter().any(|(key, _)| keys.contains(key));
     match action {

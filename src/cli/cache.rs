@@ -94,8 +94,11 @@ fn ask(options: &CacheOptions) -> Result<Value, String> {
     let (status, body) = runtime
         .block_on(async { tokio::time::timeout(PATIENCE, exchange(options, token)).await })
         .map_err(|_| format!("{server}: no answer in time"))??;
-    let reply: Value = serde_json::from_slice(&body)
-        .map_err(|_| format!("{server}: status {status}, and the body is not that of the `admin` endpoint of `cache`"))?;
+    let reply: Value = serde_json::from_slice(&body).map_err(|_| {
+        format!(
+            "{server}: status {status}, and the body is not that of the `admin` endpoint of `cache`"
+        )
+    })?;
     match reply["error"].as_str() {
         None if status == 200 => Ok(reply),
         None => Err(format!("{server}: status {status}")),

@@ -256,7 +256,8 @@ impl<'v> Run<'v> {
             Ok(Some(value)) => Ok(value),
             Ok(None) if matches!(base.kind(), Type::Map(_)) => Ok(Value::Nil),
             Ok(None) => {
-                let message = format!("index {key} is out of range for a length of {}", base.weight());
+                let message =
+                    format!("index {key} is out of range for a length of {}", base.weight());
                 Err(Halt::error(member.spot, message))
             }
             Err(message) => Err(Halt::error(member.spot, message)),

@@ -259,8 +259,11 @@ impl<'a> Lexer<'a> {
 
     fn bad_escape<T>(&self, start: usize) -> Result<T, Error> {
         let text = &self.text[start..self.at];
-        Err(Error::at(Spot::between(start, self.at), format!("`{text}` is not a valid escape sequence"))
-            .help("write a backslash in a string as `\\\\`"))
+        Err(Error::at(
+            Spot::between(start, self.at),
+            format!("`{text}` is not a valid escape sequence"),
+        )
+        .help("write a backslash in a string as `\\\\`"))
     }
 
     /// Exactly `count` digits of this base.

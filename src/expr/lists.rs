@@ -133,7 +133,9 @@ pub(crate) fn last<'v>(arguments: &[Value<'v>]) -> Result<'v> {
 pub(crate) fn take<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     list("take", arguments)?;
     match arguments {
-        [_, Value::Int(count)] if *count < 0 => Err(format!("`take` expects a count of at least 0, found {count}")),
+        [_, Value::Int(count)] if *count < 0 => {
+            Err(format!("`take` expects a count of at least 0, found {count}"))
+        }
         [base, count] => slice(base, None, Some(count)),
         _ => Err("`take` expects an array and a count".to_owned()),
     }
@@ -205,7 +207,9 @@ pub(crate) fn sort_by<'v>(mut pairs: Vec<(Value<'v>, Value<'v>)>, descending: bo
     let all = |fits: fn(&Value<'v>) -> bool| pairs.iter().all(|(key, _)| fits(key));
     let exact = all(|key| matches!(key, Value::Int(_))) || all(|key| matches!(key, Value::Text(_)));
     if !exact && !all(|key| key.number().is_some()) {
-        return Err("cannot sort mixed types: all must be numbers, or all must be strings".to_owned());
+        return Err(
+            "cannot sort mixed types: all must be numbers, or all must be strings".to_owned()
+        );
     }
     pairs.sort_by(|(a, _), (b, _)| {
         // Whole numbers among others are compared as they are: an order is needed that is one.
@@ -247,7 +251,10 @@ pub(crate) fn from_pairs<'v>(arguments: &[Value<'v>]) -> Result<'v> {
             return Err(format!("a pair must be an array of two elements, found {}", pair.kind()));
         };
         let [key, value] = &**pair else {
-            return Err(format!("a pair must be an array of two elements, found an array of {}", pair.len()));
+            return Err(format!(
+                "a pair must be an array of two elements, found an array of {}",
+                pair.len()
+            ));
         };
         let key = Key::new(key.clone());
         let key = key.ok_or("an array, a map or bytes cannot be a map key")?;

@@ -106,8 +106,7 @@ impl<'v> Run<'v> {
     pub(crate) fn run_loop(&mut self, run: &'v Loop) -> Result<Value<'v>, Halt> {
         let over = self.get(&run.over)?;
         let Value::List(items) = over else {
-            let message =
-                format!("`{}` expects an array, found {}", run.kind.name(), over.kind());
+            let message = format!("`{}` expects an array, found {}", run.kind.name(), over.kind());
             return Err(Halt::error(run.spot, message));
         };
         match run.kind {
@@ -206,7 +205,10 @@ impl<'v> Run<'v> {
         for index in 0..items.len() {
             let key = self.at(run, items, index, Value::Nil)?;
             let Some(key) = Key::new(key) else {
-                return Err(Halt::error(run.spot, "an array, a map or bytes cannot be a group key"));
+                return Err(Halt::error(
+                    run.spot,
+                    "an array, a map or bytes cannot be a group key",
+                ));
             };
             groups.entry(key).or_default().extend(lists::item(items, index));
         }

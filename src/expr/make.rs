@@ -77,7 +77,9 @@ impl Parser<'_> {
             if !side.kind.may_be(BOOL) {
                 let word = if and { "and" } else { "or" };
                 let message = format!("`{word}` expects bool, found {}", side.kind);
-                return Err(Error::at(side.spot, message).help("use a comparison, such as `==` or `in`"));
+                return Err(
+                    Error::at(side.spot, message).help("use a comparison, such as `==` or `in`")
+                );
             }
         }
         let mut height = above(&[&left, &right]);
@@ -131,7 +133,9 @@ impl Parser<'_> {
     pub(crate) fn choose(&mut self, condition: Made, yes: Made, no: Made, spot: Spot) -> Built {
         if !condition.kind.may_be(BOOL) {
             let message = format!("a condition must be bool, found {}", condition.kind);
-            return Err(Error::at(condition.spot, message).help("use a comparison, such as `==` or `in`"));
+            return Err(
+                Error::at(condition.spot, message).help("use a comparison, such as `==` or `in`")
+            );
         }
         let height = above(&[&condition, &yes, &no]);
         let kind = yes.kind.either(no.kind);
@@ -196,7 +200,10 @@ impl Parser<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => {
                     let own: Vec<&str> = self.scope.names().collect();
-                    format!("put a string in quotes; the names available here are {}", own.join(", "))
+                    format!(
+                        "put a string in quotes; the names available here are {}",
+                        own.join(", ")
+                    )
                 }
             },
         )
@@ -211,8 +218,9 @@ impl Parser<'_> {
             ("index", Some((_, true, _))) => (Node::Index, Type::Int),
             ("acc", Some((.., true))) => (Node::Accumulator, Type::Any),
             _ => {
-                return Err(Error::at(spot, format!("`#{name}` is not available here"))
-                    .help("`#` is the element; `#index` exists in `map` and `reduce`, `#acc` in `reduce`"));
+                return Err(Error::at(spot, format!("`#{name}` is not available here")).help(
+                    "`#` is the element; `#index` exists in `map` and `reduce`, `#acc` in `reduce`",
+                ));
             }
         };
         self.made(node, kind, spot, 1)

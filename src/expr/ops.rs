@@ -208,6 +208,7 @@ pub(crate) fn within<'v>(value: &Value<'_>, network: &Network) -> Result<Value<'
     let Value::Text(text) = value else {
         return Err(format!("`incidr` expects a string, found {}", value.kind()));
     };
-    let address: IpAddr = text.parse().map_err(|_| format!("`{}` is not an IP address", &**text))?;
+    let address: IpAddr =
+        text.parse().map_err(|_| format!("`{}` is not an IP address", &**text))?;
     Ok(Value::Bool(network.has(address)))
 }

@@ -345,8 +345,9 @@ impl<'a> Parser<'a> {
                 let made = self.pointer(&name, spot)?;
                 self.postfix(made)
             }
-            Some("#") => Err(Error::at(spot, "`#` is used outside a predicate")
-                .help("`#` is the current element inside `all(…)`, `filter(…)` and similar functions")),
+            Some("#") => Err(Error::at(spot, "`#` is used outside a predicate").help(
+                "`#` is the current element inside `all(…)`, `filter(…)` and similar functions",
+            )),
             // `.name` is `#.name`.
             Some(".") if !self.frames.is_empty() => {
                 let made = self.pointer("", spot)?;
@@ -561,7 +562,8 @@ impl<'a> Parser<'a> {
         } else {
             let made = self.expression(0)?;
             if self.is(";") {
-                let error = Error::at(self.spot(), "a predicate of several expressions needs braces");
+                let error =
+                    Error::at(self.spot(), "a predicate of several expressions needs braces");
                 return Err(error.help("enclose it in `{ … }`"));
             }
             made

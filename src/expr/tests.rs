@@ -299,7 +299,10 @@ fn functions_of_numbers_and_arrays() {
         ("reverse(words())", "[c a b]"),
         ("sort(words())", "[a b c]"),
         ("sort([2, 1.5, 3], 'desc')", "[3 2 1.5]"),
-        ("sort([1, 'a'])", "eval: cannot sort mixed types: all must be numbers, or all must be strings"),
+        (
+            "sort([1, 'a'])",
+            "eval: cannot sort mixed types: all must be numbers, or all must be strings",
+        ),
         ("sort([1], 'up')", "eval: the order must be `asc` or `desc`, found `up`"),
         ("keys({b: 1, a: 2})", "[a b]"),
         ("values({b: 1, a: 2})", "[2 1]"),

@@ -154,7 +154,11 @@ fn show(memory: &Arc<Memory>, stats: &Stats) {
     };
     gauge("catena_memory_limit_bytes", "Memory limit of the process, in bytes.", Memory::limit);
     gauge("catena_memory_stores_bytes", "Memory that the caches hold, in bytes.", Memory::held);
-    gauge("catena_memory_stores_limit_bytes", "Memory limit of the caches at present, in bytes.", Memory::for_stores);
+    gauge(
+        "catena_memory_stores_limit_bytes",
+        "Memory limit of the caches at present, in bytes.",
+        Memory::for_stores,
+    );
     let stats = stats.clone();
     metrics::source(
         "catena_memory_refused_total",

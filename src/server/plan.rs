@@ -240,7 +240,10 @@ fn outdone(
     let (address, _) = order.iter().find(other)?;
     Some(
         Diagnostic::warning(span, "`multisocket` has no effect here")
-            .label(format!("an earlier server block sets the number of sockets of {}", keys::server(*address)))
+            .label(format!(
+                "an earlier server block sets the number of sockets of {}",
+                keys::server(*address)
+            ))
             .help("move it to the first server block on this address"),
     )
 }
@@ -288,7 +291,9 @@ fn unknown_directives(
             problems.push(
                 Diagnostic::error(
                     directive.name.span,
-                    format!("this build does not support a `{scheme}://` listener inside a server block"),
+                    format!(
+                        "this build does not support a `{scheme}://` listener inside a server block"
+                    ),
                 )
                 .help("write the listener as a key of the server block"),
             );
@@ -299,7 +304,8 @@ fn unknown_directives(
                 .label("no plugin has this name");
         let help = match corefile::nearest(name, registry.iter().map(Entry::name)) {
             _ if !braces && directive.body.is_some() => {
-                "a file without braces is a single server block: enclose the block above in braces".to_owned()
+                "a file without braces is a single server block: enclose the block above in braces"
+                    .to_owned()
             }
             Some(near) => format!("did you mean `{near}`?"),
             None => "`catena -plugins` lists the plugins of this build".to_owned(),

@@ -318,9 +318,12 @@ impl Reading {
                 return Ok(());
             }
             "weight" => {
-                return Err(Diagnostic::error(option.span, "`weight` is an option of a single upstream")
-                    .label("it cannot be set for all upstreams")
-                    .help("write `to TO { weight INTEGER }` over three lines"));
+                return Err(Diagnostic::error(
+                    option.span,
+                    "`weight` is an option of a single upstream",
+                )
+                .label("it cannot be set for all upstreams")
+                .help("write `to TO { weight INTEGER }` over three lines"));
             }
             _ => {
                 let all = each::OPTIONS.iter().filter(|name| **name != "weight").copied();

@@ -147,7 +147,9 @@ impl Each {
                     format!("`{}` is not a valid weight", weight.as_str()),
                 )
                 .label("expected a number from 1 to 1000")
-                .help("an upstream with weight 2 gets twice as many queries as one with weight 1"));
+                .help(
+                    "an upstream with weight 2 gets twice as many queries as one with weight 1",
+                ));
             }
             return args.end();
         }
@@ -155,8 +157,10 @@ impl Each {
             return Ok(());
         }
         let word = option.name.as_str();
-        let problem =
-            Diagnostic::error(option.name.span, format!("`{word}` is not an option of a single upstream"));
+        let problem = Diagnostic::error(
+            option.name.span,
+            format!("`{word}` is not an option of a single upstream"),
+        );
         Err(match corefile::nearest(word, OPTIONS.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem
@@ -192,7 +196,8 @@ impl Place {
         let general = self.each.tls_servername.as_ref().filter(|_| named)?;
         let (token, general) = (&self.to.token, general.as_str());
         let text = token.as_str();
-        let problem = format!("`{text}` and `tls_servername {general}` give different server names");
+        let problem =
+            format!("`{text}` and `tls_servername {general}` give different server names");
         Some(
             Diagnostic::error(token.span, problem)
                 .label("this upstream has its own server name")

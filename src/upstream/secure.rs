@@ -87,7 +87,10 @@ impl Speaker {
         let host = host.map(|host| host.trim_end_matches('.').to_owned());
         let name = name.clone().or_else(|| self.name.clone()).or(host);
         let name = name.unwrap_or_else(|| found.address.ip().to_string());
-        let client = self.client.as_ref().ok_or_else(|| "there is no TLS configuration for it".to_owned())?;
+        let client = self
+            .client
+            .as_ref()
+            .ok_or_else(|| "there is no TLS configuration for it".to_owned())?;
         let session: Session = client.session(&name)?;
         // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
         let authority = || match (name.contains(':'), found.address.port()) {

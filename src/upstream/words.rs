@@ -92,9 +92,12 @@ pub(crate) fn policy(args: &mut Args<'_>) -> Result<Policy, Diagnostic> {
             match count.parse("COUNT")? {
                 width if (2..=MAX_UPSTREAMS).contains(&width) => Policy::Race(width),
                 width => {
-                    return Err(Diagnostic::error(count.span, format!("`race {width}` is not possible"))
-                        .label(format!("expected a number from 2 to {MAX_UPSTREAMS}"))
-                        .help("give the number of upstreams to query at once (default 2)"));
+                    return Err(Diagnostic::error(
+                        count.span,
+                        format!("`race {width}` is not possible"),
+                    )
+                    .label(format!("expected a number from 2 to {MAX_UPSTREAMS}"))
+                    .help("give the number of upstreams to query at once (default 2)"));
                 }
             }
         }

@@ -151,7 +151,10 @@ impl<'a> Fields<'_, 'a> {
             Kind::Name => self.name(what, out)?,
             Kind::Strs => self.strings(what, out)?,
             Kind::U16 | Kind::Opaque => {
-                return fault(self.lexer.at, "the RDATA of this type must be written as `\\# length hex`");
+                return fault(
+                    self.lexer.at,
+                    "the RDATA of this type must be written as `\\# length hex`",
+                );
             }
         }
         Ok(())
@@ -353,10 +356,7 @@ impl<'a> Fields<'_, 'a> {
             return fault(at, format!("the length says {length} bytes, but {given} are given"));
         }
         if schema::of(rtype).is_some() && show::text(rtype, out).is_none() {
-            return fault(
-                at,
-                format!("these bytes are not valid RDATA of type `{rtype}`"),
-            );
+            return fault(at, format!("these bytes are not valid RDATA of type `{rtype}`"));
         }
         Ok(())
     }
