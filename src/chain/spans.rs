@@ -8,7 +8,7 @@ use wire::{Query, Reply};
 use crate::setup::Clock;
 use crate::{Batch, BoxFuture, Chain, Diagnostic, Link, Next, Roles, ServeDns, Served, Step};
 
-/// The links as they are up to number `from`, and watched from there on.
+/// The links, unchanged up to number `from` and watched after it.
 pub fn watched(links: Vec<Link>, from: Option<usize>, clock: Clock) -> Vec<Link> {
     let Some(from) = from else { return links };
     let watch = |(place, Link { name, plugin }): (usize, Link)| {

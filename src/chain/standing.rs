@@ -9,7 +9,7 @@ use crate::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 /// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
 const SLIM_BUCKETS: &[f64] = &[0.00025, 0.0025, 0.025, 0.25, 2.5];
 
-/// Makes all of them known.
+/// Registers all of them.
 pub fn expose() {
     for make in
         [panics, reload_failures, health_failures, local_names, forward_broken, forward_rejects]
@@ -38,7 +38,7 @@ pub fn health_durations() -> Histogram {
     histogram("coredns_health_request_duration_seconds", help, &[], &[], SLIM_BUCKETS, 1e-9)
 }
 
-/// Those that failed.
+/// Requests to our own health endpoint that failed.
 pub fn health_failures() -> Counter {
     let help = "The number of times the health check failed.";
     counter("coredns_health_request_failures_total", help, &[], &[])
