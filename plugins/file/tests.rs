@@ -317,15 +317,7 @@ fn an_unchanged_zone_is_handed_over() {
         let mut block = BlockSetup::default();
         let setup = block.plugin("file", &keys, world);
         let path = ["db", "db2"].map(|file| files.0.join(file));
-<<<<<<< HEAD
         [0, 1].map(|at| open(&setup, &path[at], &origins[at], OnError::Stop).0)
-=======
-        [0, 1].map(|at| {
-            let (watch, span) = (Watch::default(), Span::default());
-            let mut warnings = Diagnostics::default();
-            open(&setup, &path[at], &origins[at], watch, span, &mut warnings).unwrap().0
-        })
->>>>>>> h1
     };
     let before = open_all(&world);
     let next = World::new(1, CLOCK, world.kept.successor());

@@ -1,4 +1,4 @@
-//! What the plugins of a chain will read, asked for before the first query of a batch is answered.
+//! Prefetches the memory that the plugins of a chain will read, before the first query of a batch.
 
 use wire::Query;
 use wire::prefetch::lines;

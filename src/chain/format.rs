@@ -1,5 +1,5 @@
-//! A text with placeholders (`{name}`, `{>id}`, `{/plugin/label}`), cut into pieces once and filled in
-//! for every query: the lines of `log`, and what other plugins tell about a query in CoreDNS's syntax.
+//! A text with placeholders (`{name}`, `{>id}`, `{/plugin/label}`), split into pieces once and filled in
+//! for every query: the lines of `log`, and other plugins' texts in CoreDNS's syntax.
 
 use std::io::Write;
 
@@ -63,7 +63,7 @@ fields! {
 }
 
 impl Format {
-    /// Cuts a text into pieces. Braces around anything but a placeholder are text.
+    /// Splits a text into pieces. Braces around anything but a placeholder are text.
     pub fn parse(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -97,7 +97,7 @@ impl Format {
         Self(pieces)
     }
 
-    /// The first thing in braces that looks like a placeholder and is none.
+    /// The first text in braces that looks like a placeholder but is not one.
     fn unknown(&self) -> Option<&str> {
         self.0.iter().find_map(|piece| {
             let Piece::Literal(text) = piece else { return None };
@@ -109,8 +109,8 @@ impl Format {
         })
     }
 
-    /// Warnings about placeholders of `token`, an argument of `plugin`: one that is none, and metadata
-    /// in a block that collects none.
+    /// Warnings about `token`, an argument of `plugin`: an unknown placeholder, and metadata in a block
+    /// that collects none.
     pub fn warnings(&self, plugin: &str, token: &Token, has_metadata: bool) -> Diagnostics {
         let mut warnings = Diagnostics::default();
         if let Some(unknown) = self.unknown() {

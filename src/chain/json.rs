@@ -1,7 +1,7 @@
-//! JSON by hand, for log lines: no tree, no allocation but the line's own.
+//! A small JSON writer for log lines: no tree, no allocation but the line's own.
 //!
-//! Lines have the shape of Go's `slog`, as CoreDNS after 1.14 writes them: `time`, `level`, `msg`,
-//! then what else there is.
+//! Lines have the form of Go's `slog`, as CoreDNS after 1.14 writes them: `time`, `level`, `msg`, and
+//! then the other members.
 
 use std::fmt;
 use std::io::Write;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 type Values = HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>;
 
-/// Values by type and key. Each configuration has its own, built with a look at the one before.
+/// Values by type and key. Each configuration has its own set, built from the previous one's.
 #[derive(Default)]
 pub struct Kept {
     now: Mutex<Values>,
@@ -22,7 +22,7 @@ impl Kept {
 
     /// The value kept under `key`, from this configuration or the one before, or a new one.
     ///
-    /// Put everything into the key that makes a value unfit for reuse when it changes.
+    /// The key must contain everything whose change makes a value unfit for reuse.
     /// Errors: those of `make`.
     pub fn get<T, E>(
         &self,
@@ -47,7 +47,7 @@ impl Kept {
         Ok(value)
     }
 
-    /// Lets go of what only the configuration before used.
+    /// Drops the values that only the previous configuration used.
     pub fn settle(&self) {
         self.before.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

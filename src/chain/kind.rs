@@ -12,8 +12,8 @@ pub struct Kind {
     pub doc: &'static str,
     /// Whether a server block may use it only once.
     pub once: bool,
-    /// Whether it answers queries from data of its own or an upstream's: `catena check` tells where
-    /// the order of such plugins surprises.
+    /// Whether it answers queries from its own data or an upstream's: `catena check` warns where the
+    /// order of such plugins may surprise.
     pub answers: bool,
     /// Turns the directives of one server block (all of this name, in order) into links and
     /// settings.

@@ -1,8 +1,8 @@
-//! The plugin door: all that a plugin sees of the server.
+//! The plugin interface: everything that a plugin sees of the server.
 //!
 //! A plugin implements [`ServeDns`], declares itself with a [`Kind`] and is set up from its
 //! directives through [`Setup`]. A [`Chain`] runs the plugins of one server block: `on_query` on the
-//! way in, `on_reply` on the way out, `serve_dns` only for those that must wait.
+//! way in, `on_reply` on the way out, and `serve_dns` only for plugins that must wait.
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
@@ -47,16 +47,16 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a plugin decided about a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Not mine: ask the next plugin.
+    /// Pass the query to the next plugin.
     Next,
     /// The reply is written.
     Done,
-    /// Say nothing to the client.
+    /// Send no reply to the client.
     Drop,
-    /// The reply is written; also run my `serve_dns` in the background, on a copy of the query that
-    /// has `refresh` set.
+    /// The reply is written. Also run this plugin's `serve_dns` in the background, on a copy of the
+    /// query with `refresh` set.
     Refresh,
-    /// I need to wait: call my `serve_dns`.
+    /// The plugin must wait: call its `serve_dns`.
     Wait,
 }
 
@@ -65,23 +65,23 @@ pub type Served = Result<Step, Failure>;
 
 /// A plugin.
 pub trait ServeDns: Send + Sync + 'static {
-    /// A hint, called for a batch of queries before any is answered: start to fetch what
-    /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads what the
-    /// stage before asked for (for stage 0 the plugin itself, as far as [`Roles::reads`] says) and asks
-    /// for what that points to.
+    /// A hint, called for a batch of queries before any is answered: prefetch the memory that
+    /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads the memory
+    /// that the previous stage prefetched (for stage 0 the plugin itself, as far as [`Roles::reads`]
+    /// says) and prefetches the memory that it points to.
     /// Called for [`Roles::prefetch_stages`] stages.
     fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         let _ = (batch, stage);
     }
 
-    /// Way in, on the listener's thread: never waits.
+    /// The way in, on the listener's thread. Must never wait.
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let _ = (query, reply);
         Ok(Step::Next)
     }
 
-    /// After [`Step::Wait`] or [`Step::Refresh`]: may do I/O; `next.run` asks the rest of the chain,
-    /// any number of times.
+    /// Called after [`Step::Wait`] or [`Step::Refresh`]; may do I/O. `next.run` runs the rest of the
+    /// chain, any number of times.
     ///
     /// Errors: a [`Failure`] becomes the reply, as in `on_query`.
     fn serve_dns<'a>(
@@ -96,13 +96,13 @@ pub trait ServeDns: Send + Sync + 'static {
         })
     }
 
-    /// Way out, innermost first, for each plugin that passed the query on. The reply may be a
-    /// failure or silent.
+    /// The way out, innermost first, for each plugin that passed the query on. The reply may be a
+    /// failure or empty.
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         let _ = (query, reply);
     }
 
-    /// Way out, before `on_reply`: whether this plugin must wait before it can do its part. If so,
+    /// The way out, before `on_reply`: whether this plugin must wait before it can do its part. If so,
     /// [`ServeDns::finish_reply`] is called instead of `on_reply`. Only for plugins whose
     /// [`Roles::waits_on_reply`] is set.
     fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
@@ -110,29 +110,29 @@ pub trait ServeDns: Send + Sync + 'static {
         false
     }
 
-    /// Way out, where [`ServeDns::must_wait`] said so: does all that `on_reply` does, and may do
-    /// I/O. If the query's deadline cuts it off, `on_reply` is called after all.
+    /// The way out, where [`ServeDns::must_wait`] returned true: does everything that `on_reply` does,
+    /// and may do I/O. If the query's deadline passes, `on_reply` is called after all.
     fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move { self.on_reply(query, reply) })
     }
 
-    /// The reply as it goes out, id, OPT record and truncation included; nothing can change it any
-    /// more. Not called for silence, nor for lookups of our own. Only for plugins whose
+    /// The reply as it is sent, with id, OPT record and truncation; it can no longer change. Not called
+    /// if no reply is sent, nor for lookups of our own. Only for plugins whose
     /// [`Roles::sees_sent`] is set.
     fn on_sent(&self, query: &Query, message: &[u8]) {
         let _ = (query, message);
     }
 
-    /// The chain is complete and about to serve: whether it has what this plugin needs of it.
+    /// Called when the chain is complete and about to serve: checks that it has what this plugin needs.
     ///
     /// # Errors
-    /// What is missing; the configuration is refused then.
+    /// A part is missing; the configuration is refused.
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
         let _ = chain;
         Ok(())
     }
 
-    /// What this plugin offers to others.
+    /// The interfaces that this plugin offers to others.
     fn roles(&self) -> Roles<'_> {
         Roles::default()
     }

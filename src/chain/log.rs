@@ -9,21 +9,21 @@ use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use crate::json;
 use crate::metrics::{self, Counter, SHARED};
 
-/// How much may wait to be written.
+/// The bound of the buffer.
 const MAX_BUFFERED: usize = 4 << 20;
 
-/// How much a line matters.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Only with the `debug` directive.
     Debug,
-    /// What happens.
+    /// Normal events.
     Info,
-    /// What should be looked at.
+    /// Events that deserve attention.
     Warning,
-    /// What went wrong.
+    /// Failures.
     Error,
-    /// Why the process ends.
+    /// The reason why the process ends.
     Fatal,
 }
 
@@ -108,7 +108,7 @@ fn write_all(buffer: &Buffer) {
 
 static TO_STDERR: AtomicBool = AtomicBool::new(false);
 
-/// Writes to stderr from now on: stdout belongs to what a command was asked for.
+/// Writes to stderr from now on: stdout is for the output of a command.
 pub fn to_stderr() {
     TO_STDERR.store(true, Ordering::Relaxed);
 }
@@ -162,10 +162,10 @@ pub fn line(level: Level, message: std::fmt::Arguments<'_>) {
     }
 }
 
-/// The clock of JSON lines; they are text as long as there is none.
+/// The clock of JSON lines; without one, lines are text.
 static JSON: OnceLock<fn() -> u64> = OnceLock::new();
 
-/// Writes JSON from now on; `unix` tells the seconds since 1970.
+/// Writes JSON from now on; `unix` returns the seconds since 1970.
 pub fn set_json(unix: fn() -> u64) {
     let _ = JSON.set(unix);
 }
@@ -176,7 +176,7 @@ pub fn is_json() -> bool {
     JSON.get().is_some()
 }
 
-/// The message as a line of JSON, if lines are JSON. The plugin that speaks stands apart.
+/// The message as a JSON line, if lines are JSON. The name of the plugin is a member of its own.
 pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>> {
     let unix = JSON.get()?();
     let text = message.to_string();

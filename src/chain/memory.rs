@@ -1,27 +1,29 @@
 //! How much memory the process may use, and how much of that its stores may hold.
 //!
-//! It is a service of the world. Whoever holds much that can be asked for again (caches) enters itself
-//! as a [`Holder`]; the server looks at what is used and decides. It must never know who they are.
+//! It is a service of the world. A store that holds much and can be filled again, such as a cache,
+//! registers itself as a [`Holder`]; the server measures the memory in use and decides. This file must
+//! never know the holders.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::metrics::{self, Counter, SHARED};
 
-/// Holds what it can let go.
+/// A store whose entries can be evicted.
 pub trait Holder: Send + Sync {
     /// Octets held now.
     fn held(&self) -> u64;
 
-    /// Lets the oldest go until no more than [`Memory::for_stores`] are held; how many went.
+    /// Evicts the oldest entries until at most [`Memory::for_stores`] octets are held; returns their
+    /// number.
     fn let_go(&self) -> u64;
 }
 
 /// The memory of the process.
 pub struct Memory {
-    /// What the system or the environment allows.
+    /// The limit of the system or the environment.
     given: u64,
-    /// What holds now: that, or what the Corefile says.
+    /// The limit in force: the given one, or the Corefile's.
     limit: AtomicU64,
     for_stores: AtomicU64,
     holders: Mutex<Vec<Weak<dyn Holder>>>,
@@ -29,7 +31,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The process may use `limit` octets unless the Corefile says something else.
+    /// A limit of `limit` octets, unless the Corefile sets another.
     pub fn new(limit: u64) -> Self {
         let memory = Self {
             given: limit,
@@ -47,7 +49,7 @@ impl Memory {
         memory
     }
 
-    /// Takes the Corefile's `limit`, or none.
+    /// Sets the limit of the Corefile, or removes it.
     pub fn set_limit(&self, limit: Option<u64>) {
         let limit = limit.unwrap_or(self.given);
         if self.limit.swap(limit, Ordering::Relaxed) != limit {
@@ -61,17 +63,17 @@ impl Memory {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Octets that all holders together may hold.
+    /// Octets that all holders together are allowed to hold.
     pub fn for_stores(&self) -> u64 {
         self.for_stores.load(Ordering::Relaxed)
     }
 
-    /// Decides about that.
+    /// Sets the octets that all holders together may hold.
     pub fn give_stores(&self, octets: u64) {
         self.for_stores.store(octets, Ordering::Relaxed);
     }
 
-    /// Enters a holder, for as long as it lives.
+    /// Registers a holder, for as long as it lives.
     pub fn enter(&self, holder: Weak<dyn Holder>) {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.retain(|holder| holder.strong_count() > 0);
@@ -88,14 +90,14 @@ impl Memory {
         self.holders().iter().map(|holder| holder.held()).sum()
     }
 
-    /// Makes them let go of what is too much.
+    /// Makes the holders evict what exceeds their limit.
     pub fn let_go(&self) {
         for holder in self.holders() {
             self.count_evictions(holder.let_go());
         }
     }
 
-    /// Counts entries that had to go because memory was short.
+    /// Counts entries that were evicted because the memory limit was reached.
     pub fn count_evictions(&self, entries: u64) {
         if entries > 0 {
             self.evictions.add(SHARED, entries);
@@ -106,7 +108,7 @@ impl Memory {
 /// A size in `GOMEMLIMIT`'s notation: octets, with a unit or without, or `off`.
 ///
 /// # Errors
-/// The text is nothing of that.
+/// The text is not such a size.
 pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
     if text.is_empty() || text == "off" {
         return Ok(None);
@@ -124,7 +126,7 @@ pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
     number.checked_mul(1 << shift).map(Some).ok_or_else(|| format!("`{text}` is too large"))
 }
 
-/// Octets as a person writes them.
+/// Octets in a readable unit.
 pub fn show(octets: u64) -> String {
     match octets {
         0..1_048_576 => format!("{} KiB", octets >> 10),

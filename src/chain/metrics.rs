@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
-/// Who counts: the number of a worker, or [`SHARED`] from anywhere else.
+/// The shard to count in: the number of a worker, or [`SHARED`] on any other thread.
 pub type Worker = usize;
 
 /// The shard for everything that is not a worker's own thread.
@@ -25,7 +25,7 @@ const LINE: usize = 8;
 
 /// A group of numbers counted together: one contiguous stretch of memory per worker.
 ///
-/// A clone is the same numbers.
+/// A clone shares the numbers.
 #[derive(Clone, Debug)]
 pub struct Cells {
     lines: Arc<[Line]>,
@@ -59,7 +59,7 @@ impl Cells {
         Shard { lines: &self.lines[start..start + self.stride], shared }
     }
 
-    /// Starts to fetch the first `lines` cache lines of a worker's numbers, eight in each.
+    /// Prefetches the first `lines` cache lines of a worker's numbers, eight in each.
     #[inline]
     pub fn prefetch(&self, worker: Worker, lines: usize) {
         for line in self.shard(worker).lines.iter().take(lines) {
@@ -97,7 +97,7 @@ impl Shard<'_> {
     }
 }
 
-/// Tells how many workers count; call once, before the first metric is made.
+/// Sets the number of workers; call once, before the first metric is made.
 pub fn set_workers(count: usize) {
     let _ = WORKERS.set(count);
 }
@@ -172,7 +172,7 @@ impl Histogram {
         self.cells.add(worker, self.units.len() + 1, units);
     }
 
-    /// How many observations there were.
+    /// The number of observations.
     pub fn count(&self) -> u64 {
         (0..=self.units.len()).map(|bucket| self.cells.sum(bucket)).sum()
     }
@@ -213,7 +213,7 @@ pub const SIZE_BUCKETS: &[f64] = &[
     48000.0, 64000.0,
 ];
 
-/// A gauge whose value is asked for when scraped.
+/// A gauge whose value is computed at each scrape.
 pub type GaugeFn = Arc<dyn Fn() -> f64 + Send + Sync>;
 
 /// A number read when scraped.
@@ -234,7 +234,7 @@ pub enum Value {
     },
 }
 
-/// What a [`source`] says about one child of its family.
+/// One child of a [`source`]'s family.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// A value for each label.
@@ -254,7 +254,7 @@ pub enum Type {
     Histogram,
 }
 
-/// Tells all children of a family when scraped.
+/// Produces all children of a family at each scrape.
 pub type Source = Arc<dyn Fn(&mut Vec<Sample>) + Send + Sync>;
 
 #[derive(Clone)]
@@ -356,8 +356,8 @@ impl Family {
         family
     }
 
-    /// Other Prometheus clients make a labelled child with its first count: a series that stands at
-    /// zero for ever is nobody's.
+    /// Other Prometheus clients create a labelled child with its first count, so a series that is
+    /// always zero is not exposed.
     fn never_counted(&self, metric: &proto::Metric) -> bool {
         let counted = match self.kind {
             proto::MetricType::COUNTER => metric.get_counter().get_value() > 0.0,
@@ -427,7 +427,7 @@ pub fn gauge(
     }
 }
 
-/// A gauge whose value is asked for at each scrape; a later call for the same labels replaces it.
+/// A gauge whose value is computed at each scrape; a later call for the same labels replaces it.
 pub fn gauge_fn(
     name: &'static str,
     help: &'static str,
@@ -456,10 +456,10 @@ pub fn histogram(
     }
 }
 
-/// The family `name`, whose children `read` tells at each scrape; a later call replaces `read`.
+/// The family `name`, whose children `read` produces at each scrape; a later call replaces `read`.
 ///
-/// For numbers that lie together in one [`Cells`], that only the system knows, or whose label
-/// values are not known beforehand. What `read` leaves out is not exposed.
+/// For numbers that share one [`Cells`], that only the system knows, or whose label values are not
+/// known beforehand. A child that `read` omits is not exposed.
 pub fn source(
     name: &'static str,
     help: &'static str,
@@ -476,8 +476,8 @@ pub fn source(
     *family.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(read));
 }
 
-/// Forgets the children of `name` whose label values `gone` says yes to: what a new configuration
-/// no longer has.
+/// Removes the children of `name` for whose label values `gone` is true: those that a new
+/// configuration no longer has.
 pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
     let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(family) = families.get(name) {

@@ -1,4 +1,4 @@
-//! The driver of a chain: in, perhaps wait, out.
+//! Runs a query through a chain: in, perhaps waiting, and out.
 
 use std::future::poll_fn;
 use std::mem;
@@ -23,14 +23,15 @@ pub struct Link {
 
 /// The plugins of one server block, in registry order.
 ///
-/// What a query needs of it lies side by side, the first plugins included: with thousands of blocks
-/// each further cache line is one more to wait for.
+/// The parts that a query needs are adjacent in memory, the first plugins included: with thousands
+/// of blocks, each further cache line is one more to wait for.
 #[repr(C, align(64))]
 pub struct Chain {
     ahead: Ahead,
-    /// Bit `n` is set if link `n` may have to wait on the way out; further links are asked.
+    /// Bit `n` is set if link `n` may have to wait on the way out. Links beyond the last bit are always
+    /// checked.
     late: u64,
-    /// Whether any link wants to see replies as they go out.
+    /// Whether any link sees replies as they are sent.
     sees_sent: bool,
     plugins: SmallVec<[Box<dyn ServeDns>; NEAR]>,
     names: Box<[&'static str]>,
@@ -39,10 +40,10 @@ pub struct Chain {
 
 const _: () = assert!(std::mem::offset_of!(Chain, names) <= 128);
 
-/// As many plugins lie in the chain itself if there are no more.
+/// The largest number of plugins that are stored in the chain itself.
 const NEAR: usize = 4;
 
-/// How far a query came at once.
+/// How far a query got without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// The reply is complete.
@@ -50,7 +51,7 @@ pub enum Ran {
     /// The reply is complete; [`Query::renewal`] tells what to run [`Chain::refresh`] for in the
     /// background.
     Refresh,
-    /// Go on with [`Chain::resume`] at this place. Comes from [`Chain::run`] only.
+    /// Continue with [`Chain::resume`] at this place. Only [`Chain::run`] returns it.
     Wait(Place),
 }
 
@@ -63,7 +64,7 @@ pub enum Place {
     Out(usize),
 }
 
-/// The rest of the chain behind a plugin that waits.
+/// The rest of the chain after a plugin that waits.
 #[derive(Clone, Copy)]
 pub struct Next<'a> {
     chain: &'a Chain,
@@ -93,7 +94,7 @@ impl Chain {
         &self.plugins
     }
 
-    /// The first plugin that came from the directive `name`.
+    /// The first plugin of the directive `name`.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| *known == name)
     }
@@ -114,20 +115,20 @@ impl Chain {
         self.ahead.stages()
     }
 
-    /// Lets the plugins that want it start to fetch what they will read for these queries. A stage
-    /// reads what the one before it has asked for.
+    /// Prefetches the memory that the plugins will read for these queries. A stage reads the memory
+    /// that the previous one prefetched.
     pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         self.ahead.prefetch(&self.plugins, batch, stage);
     }
 
-    /// Starts to fetch what a query needs of the chain itself.
+    /// Prefetches the parts of the chain itself that a query needs.
     #[inline]
     pub fn prefetch_head(&self) {
         wire::prefetch::fetch(self);
         wire::prefetch::fetch(&self.plugins);
     }
 
-    /// Starts to fetch the plugins themselves.
+    /// Prefetches the plugins themselves.
     #[inline]
     pub fn prefetch_plugins(&self) {
         self.ahead.prefetch_plugins(&self.plugins);
@@ -152,7 +153,7 @@ impl Chain {
         }
     }
 
-    /// Goes on at `place`, where [`Chain::run`] had to wait.
+    /// Continues at `place`, where [`Chain::run`] had to wait.
     pub async fn resume(
         self: Arc<Self>,
         place: Place,
@@ -173,7 +174,7 @@ impl Chain {
         if query.renewal.is_some() { Ran::Refresh } else { Ran::Done }
     }
 
-    /// Renews in the background what link `at` answered; nobody waits for the reply.
+    /// Refreshes the answer of link `at` in the background; no client waits for the reply.
     pub async fn refresh(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
         query.refresh = true;
         let next = self.behind(at);
@@ -181,13 +182,13 @@ impl Chain {
         let _ = self.plugins[at].serve_dns(query, reply, next).await;
     }
 
-    /// Whether any plugin wants to see replies as they go out.
+    /// Whether any plugin sees replies as they are sent.
     #[inline]
     pub fn sees_sent(&self) -> bool {
         self.sees_sent
     }
 
-    /// Shows them the reply as it goes out.
+    /// Passes the reply, as it is sent, to these plugins.
     pub fn sent(&self, query: &Query, message: &[u8]) {
         for plugin in &self.plugins {
             if plugin.roles().sees_sent {
@@ -281,7 +282,7 @@ impl Chain {
         }
     }
 
-    /// Nobody answered: the words are CoreDNS's, log parsers know them.
+    /// No plugin answered. The text is CoreDNS's, which log parsers match.
     #[cold]
     fn fell_off(&self, at: usize) -> Failure {
         let last = at.checked_sub(1).and_then(|at| self.names.get(at)).copied().unwrap_or_default();
@@ -290,7 +291,7 @@ impl Chain {
 }
 
 impl Next<'_> {
-    /// Asks the rest of the chain; the reply is complete when this resolves.
+    /// Runs the rest of the chain; the reply is complete when this resolves.
     pub async fn run(self, query: &mut Query, reply: &mut Reply) {
         let (at, served) = self.chain.enter(self.at, query, reply);
         match served {
@@ -307,10 +308,10 @@ impl Next<'_> {
     }
 }
 
-/// Lets the others of a batch take the step that this query just took, before it takes the next one.
+/// Yields, so that the other queries of a batch take the same step before this one takes the next.
 ///
-/// What a query runs through when its answer comes is more than the processor keeps of a program at
-/// hand: each query would fetch all of it anew. In two steps each part is fetched once for a batch.
+/// The code that runs when an answer arrives is larger than the processor's instruction cache, so
+/// each query would load all of it anew. In two steps each part is loaded once for a batch.
 pub async fn in_step() {
     let mut stepped_aside = false;
     poll_fn(|context| {
@@ -323,8 +324,8 @@ pub async fn in_step() {
     .await;
 }
 
-/// The deadline is past: whatever waited is dropped where it was. What plugins further in changed is
-/// brought back for those that are left, and they have no deadline any more.
+/// The deadline has passed: the waiting future is dropped. Changes of inner plugins to the query are
+/// undone for the outer ones, which have no deadline any more.
 #[cold]
 fn cut_off(depth: usize, query: &mut Query, reply: &mut Reply) {
     query.deadline = None;

@@ -1,11 +1,11 @@
-//! A query and its reply, read as those need them who tell about it: the lines of a log.
+//! A query and its reply, read as a log line needs them.
 
 use std::io::Write;
 use std::net::IpAddr;
 
 use wire::{Query, Rcode, Reply};
 
-/// What there is to tell about a query.
+/// A query and its reply, for a log line.
 pub struct Seen<'a> {
     /// The query.
     pub query: &'a Query,
@@ -42,7 +42,7 @@ impl Seen<'_> {
         reply.plain_len() as usize + if own { BARE_OPT + opt.as_wire().len() } else { 0 }
     }
 
-    /// The UDP payload size that the client offers; what a stream carries without an offer.
+    /// The UDP payload size that the client offers; over a stream without an offer, its maximum.
     pub fn buffer_size(&self) -> u16 {
         match self.query.transport.proto() {
             "tcp" => u16::MAX,

@@ -1,4 +1,4 @@
-//! What directives tell the server itself rather than the chain.
+//! Settings of the server itself that directives make.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,29 +11,29 @@ use wire::Query;
 /// The server's own settings of one block; each is set by one configuration-only directive.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `root`: what relative paths are relative to.
+    /// `root`: the directory of relative paths.
     pub root: PathBuf,
-    /// `bind`: which addresses to listen on; empty means all.
+    /// `bind`: the addresses to listen on; empty means all.
     pub bind: Vec<Bind>,
-    /// `multisocket`: how many sockets each listener of the block has, and where that was written.
+    /// `multisocket`: the number of sockets of each listener of the block, and its place.
     pub sockets: Option<(usize, Span)>,
-    /// `reload`: how often to look for a changed Corefile, and by how much to vary that.
+    /// `reload`: the interval of the checks for a changed Corefile, and its jitter.
     pub reload: Option<Reload>,
     /// `debug`: log debug lines and let panics through.
     pub debug: bool,
-    /// `memory`: octets that the process may use, and where that was written.
+    /// `memory`: the memory limit of the process in octets, and its place.
     pub memory: Option<(u64, Span)>,
-    /// `errors { stacktrace }`: log where in the code a query panicked.
+    /// `errors { stacktrace }`: log the stack of a panic.
     pub stacktrace: bool,
-    /// `health { lameduck }`: how long to go on serving once told to stop.
+    /// `health { lameduck }`: how long to keep serving when the process stops.
     pub lameduck: Duration,
     /// Whether queries of all classes enter the chain (CoreDNS: `chaos` or `forward` is loaded).
     pub all_classes: bool,
     /// `metadata`: collect metadata for queries under these zones.
     pub metadata: Option<crate::ZoneSet>,
-    /// Zones whose queries go no further than the plugin of this name.
+    /// Zones whose queries the plugin of this name never passes on.
     pub ended: Vec<(wire::Name, &'static str)>,
-    /// `view`: the block takes some of the queries in its zones only.
+    /// `view`: the block takes only some of the queries in its zones.
     pub view: Option<View>,
     /// `trace`: links from this number on record spans.
     pub spans_from: Option<usize>,
@@ -44,9 +44,9 @@ pub struct Settings {
 pub struct View {
     /// Its name, a label of metrics.
     pub name: Arc<str>,
-    /// Tells it from every other view, for what is kept over a reload.
+    /// Distinguishes it from every other view, for objects that survive a reload.
     pub identity: String,
-    /// Who decides.
+    /// The filter that decides.
     pub filter: Arc<dyn Filter>,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Debug for View {
 
 /// Decides whether a block takes a query; of several blocks with one zone the first that does.
 pub trait Filter: Send + Sync {
-    /// Whether it takes this one. On the listener's thread; does not wait.
+    /// Whether it takes this one. Runs on the listener's thread and must not wait.
     fn takes(&self, query: &Query) -> bool;
 }
 
@@ -74,15 +74,15 @@ pub struct Bind {
 /// `reload INTERVAL JITTER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reload {
-    /// Between two looks.
+    /// Time between two checks.
     pub interval: Duration,
-    /// At most this much is added to or taken from the interval.
+    /// At most this much is added to or subtracted from the interval.
     pub jitter: Duration,
 }
 
 impl Reload {
-    /// How long to wait before the next look: the interval, give or take the jitter, so that many
-    /// servers do not look at the same moment.
+    /// Time until the next check: the interval plus or minus the jitter, so that many servers do not
+    /// check at the same moment.
     pub fn next(&self) -> Duration {
         let jitter = self.jitter.as_nanos() as u64;
         if jitter == 0 {

@@ -1,4 +1,4 @@
-//! What a plugin gets while it is being set up, and what it may ask the server to do for it.
+//! What a plugin gets during setup, and what it can request from the server.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ pub struct Key {
     pub port: u16,
 }
 
-/// Answers questions of our own with the whole server, as if the client had asked them.
+/// Resolves queries of our own with the whole server, as if the client had sent them.
 pub trait Resolve: Send + Sync + 'static {
     /// Whether any server block on the query's listener would take `name` (wire form).
     fn is_served(&self, query: &Query, name: &[u8]) -> bool;
@@ -103,7 +103,7 @@ pub enum HttpHandler {
     Later(Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, HttpReply> + Send + Sync>),
 }
 
-/// An endpoint a plugin asked for.
+/// An endpoint that a plugin requested.
 pub struct HttpEndpoint {
     /// Address to listen on, as written (`:8080` means all addresses).
     pub address: String,
@@ -111,52 +111,52 @@ pub struct HttpEndpoint {
     pub span: Option<Span>,
     /// Path, such as `/health`. A later endpoint for the same address and path replaces this one.
     pub path: &'static str,
-    /// Who answers.
+    /// The handler of its requests.
     pub handler: HttpHandler,
 }
 
-/// Something to run once the new configuration serves.
+/// Work that runs once the new configuration serves.
 pub type Task = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
-/// What a set-up plugin asked the server to do; the server takes it after the set-up.
+/// The requests of a plugin to the server, which takes them after setup.
 #[derive(Default)]
 pub struct Requests {
     /// HTTP endpoints.
     pub endpoints: Vec<HttpEndpoint>,
     /// Background tasks: started when the configuration serves, dropped when it is replaced.
     pub tasks: Vec<Task>,
-    /// To run one after the other once the configuration serves, each to its end even if the
-    /// configuration is replaced meanwhile.
+    /// Tasks that run one after the other once the configuration serves, each to its end even if
+    /// the configuration is replaced meanwhile.
     pub on_startup: Vec<Task>,
-    /// Tasks that outlive their configuration until they have done what it left them.
+    /// Tasks that outlive their configuration until they have finished its work.
     pub finishing: Vec<Task>,
-    /// To run when the process is told to stop, before the listeners close.
+    /// Tasks that run when the process begins to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
     pub warnings: corefile::Diagnostics,
 }
 
-/// Tells why the process has to end, and ends it.
+/// Reports why the process must end, and ends it.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The services of the process, the same for all server blocks of one configuration.
 pub struct World {
-    /// How many workers there are; counters have one cell for each.
+    /// Number of workers; counters have one cell for each.
     pub workers: usize,
     /// The clock.
     pub clock: Clock,
-    /// What survives a reload.
+    /// The objects that survive a reload.
     pub kept: Kept,
-    /// Questions of our own. Set when the configuration is complete.
+    /// Resolves queries of our own. Set when the configuration is complete.
     pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
     /// The zones that plugins are authoritative for.
     pub own_zones: Arc<OwnZones>,
-    /// What relative paths are relative to where no `root` says otherwise.
+    /// The directory of relative paths without `root`.
     pub root: PathBuf,
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
     pub fingerprint: String,
-    /// What a plugin calls when it would do harm to go on: the process logs the message and ends;
-    /// elsewhere it is only logged.
+    /// A plugin calls this when going on would do harm: the process logs the message and ends.
+    /// Without a process, the message is only logged.
     pub fatal: Fatal,
     services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
@@ -199,7 +199,7 @@ fn log_fatal(message: &str) {
 pub struct Peers(Arc<OnceLock<Weak<Chain>>>);
 
 impl Peers {
-    /// Tells which chain it is.
+    /// Sets the chain.
     pub fn set(&self, chain: &Arc<Chain>) {
         let _ = self.0.set(Arc::downgrade(chain));
     }
@@ -214,11 +214,11 @@ impl Peers {
 pub struct Setup<'a> {
     /// The keys of the block.
     pub keys: &'a [Key],
-    /// What the block tells the server.
+    /// The settings of the block for the server.
     pub settings: &'a mut Settings,
     /// The process.
     pub world: &'a World,
-    /// What this block asks the server to do.
+    /// The requests of this block to the server.
     pub requests: &'a mut Requests,
     links: &'a mut Vec<Link>,
     slots: &'a mut HashMap<TypeId, usize>,
@@ -262,7 +262,7 @@ impl BlockSetup {
 }
 
 impl Setup<'_> {
-    /// Puts a plugin at this directive's place in the chain; several keep their order.
+    /// Adds a plugin to the chain at the place of this directive; several keep their order.
     pub fn link(&mut self, plugin: impl ServeDns) {
         self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
     }
@@ -278,7 +278,7 @@ impl Setup<'_> {
         zones
     }
 
-    /// Tells that no query in these zones goes past this plugin, whatever becomes of it.
+    /// Declares that this plugin passes on no query in these zones.
     pub fn ends(&mut self, zones: impl IntoIterator<Item = Name>) {
         self.settings.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
     }
@@ -337,7 +337,7 @@ impl Setup<'_> {
         self.peers.clone()
     }
 
-    /// Who answers questions of our own.
+    /// The resolver of queries of our own.
     pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
         Arc::clone(&self.world.resolver)
     }
@@ -392,8 +392,8 @@ impl Setup<'_> {
         self.requests.tasks.push(Box::new(move || Box::pin(task())));
     }
 
-    /// Runs `task` once this configuration serves, after those asked for before, and to its end even
-    /// if the configuration is replaced meanwhile. The task bounds its own time.
+    /// Runs `task` once this configuration serves, after the tasks requested before it, and to its end
+    /// even if the configuration is replaced meanwhile. The task bounds its own time.
     pub fn on_startup<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -402,8 +402,8 @@ impl Setup<'_> {
     }
 
     /// Runs `task` in the background, and lets it finish when this configuration is replaced or the
-    /// process stops: it has to end by itself once the plugin is dropped, and is given a few
-    /// seconds for that at a stop.
+    /// process stops. It must end by itself once the plugin is dropped; at a stop it has a few
+    /// seconds for that.
     pub fn finishing_task<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -411,12 +411,12 @@ impl Setup<'_> {
         self.requests.finishing.push(Box::new(move || Box::pin(task())));
     }
 
-    /// Lets the plugins behind this one record spans for queries that are traced.
+    /// Makes the plugins after this one record spans of traced queries.
     pub fn record_spans(&mut self) {
         self.settings.spans_from = Some(self.links.len());
     }
 
-    /// Runs `task` when the process is told to stop, before the listeners close.
+    /// Runs `task` when the process begins to stop, before the listeners close.
     pub fn on_shutdown<F>(&mut self, task: impl FnOnce() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -441,7 +441,7 @@ impl Setup<'_> {
 /// The slot that belongs to the server itself.
 pub const SERVER_SLOT: usize = 0;
 
-/// Numbers (type, nth use) pairs for the whole process, from the one after the server's on.
+/// Numbers (type, nth use) pairs for the whole process, after the server's slot.
 fn slot_number(kind: TypeId, nth: usize) -> usize {
     static NUMBERS: std::sync::Mutex<Vec<(TypeId, usize)>> = std::sync::Mutex::new(Vec::new());
     let mut numbers = NUMBERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,14 +1,14 @@
-//! Spans around plugins: a link that is watched tells a traced query when it begins and ends.
+//! Spans around plugins: a traced query records when a watched link begins and ends.
 //!
-//! A plugin that traces asks for it ([`crate::Setup::record_spans`]), and only the links behind it
-//! are watched: no other chain has any of this on its way.
+//! A tracing plugin requests this ([`crate::Setup::record_spans`]), and only the links after it are
+//! watched. Other chains pay nothing for it.
 
 use wire::{Query, Reply};
 
 use crate::setup::Clock;
 use crate::{Batch, BoxFuture, Chain, Diagnostic, Link, Next, Roles, ServeDns, Served, Step};
 
-/// The links as they are up to number `from`, and watched from there on.
+/// The links, unchanged up to number `from` and watched after it.
 pub fn watched(links: Vec<Link>, from: Option<usize>, clock: Clock) -> Vec<Link> {
     let Some(from) = from else { return links };
     let watch = |(place, Link { name, plugin }): (usize, Link)| {

@@ -1,14 +1,15 @@
-//! Metrics without labels that CoreDNS shows from its start, whether their plugin is used or not:
-//! dashboards and alerts count on the series being there.
+//! Metrics without labels that CoreDNS exposes from its start, whether their plugin is used or not:
+//! dashboards and alerts rely on the series.
 //!
-//! It defines them once, for the plugin or room that counts and for `prometheus`, which shows them.
+//! They are defined here once, for the plugin or room that counts, and for `prometheus`, which exposes
+//! them.
 
 use crate::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 /// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
 const SLIM_BUCKETS: &[f64] = &[0.00025, 0.0025, 0.025, 0.25, 2.5];
 
-/// Makes all of them known.
+/// Registers all of them.
 pub fn expose() {
     for make in
         [panics, reload_failures, health_failures, local_names, forward_broken, forward_rejects]
@@ -37,7 +38,7 @@ pub fn health_durations() -> Histogram {
     histogram("coredns_health_request_duration_seconds", help, &[], &[], SLIM_BUCKETS, 1e-9)
 }
 
-/// Those that failed.
+/// Requests to our own health endpoint that failed.
 pub fn health_failures() -> Counter {
     let help = "The number of times the health check failed.";
     counter("coredns_health_request_failures_total", help, &[], &[])

@@ -1,4 +1,4 @@
-//! Zones as arguments: which names a plugin is for, and for which it lets the next one answer.
+//! Zones as arguments: the names that a plugin serves, and those that it passes on.
 
 use std::mem;
 use std::net::IpAddr;
@@ -125,7 +125,7 @@ impl ZoneSet {
     }
 }
 
-/// Whether a query that a plugin cannot answer goes on to the next one.
+/// Whether a query that a plugin cannot answer is passed to the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fallthrough(Option<ZoneSet>);
 
@@ -140,7 +140,7 @@ impl Fallthrough {
         ZoneSet::from_args(args, &[Name::root()]).map(|zones| Self(Some(zones)))
     }
 
-    /// Whether this query may go on.
+    /// Whether this query may be passed on.
     #[inline]
     pub fn allows(&self, query: &Query) -> bool {
         self.0.as_ref().is_some_and(|zones| zones.contains(query))

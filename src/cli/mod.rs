@@ -1,4 +1,4 @@
-//! The command line: what to do, done.
+//! The command line: parses the arguments and runs the command.
 
 mod args;
 mod cache;

@@ -82,7 +82,7 @@ impl Parser<'_> {
             self.problem(
                 Diagnostic::error(self.last, format!("more than {MAX_WORDS} words"))
                     .label("imports make the configuration too large")
-                    .help("import fewer files or snippets"),
+                    .help("import less"),
             );
             self.stack.clear();
             return;
@@ -92,7 +92,7 @@ impl Parser<'_> {
             let quote = Span { end: last.span.start + 1, ..last.span };
             self.problem(
                 Diagnostic::warning(quote, "this quote is never closed")
-                    .label("everything after it is one word")
+                    .label("all that follows is one word")
                     .help("add the closing `\"`"),
             );
         }
@@ -221,7 +221,7 @@ impl Parser<'_> {
         if another {
             self.problem(
                 Diagnostic::error(self.last, "Unexpected EOF: another key was expected")
-                    .label("a key must follow the comma")
+                    .label("the comma promises one more key")
                     .help("remove the comma, or add the key"),
             );
         }
@@ -231,7 +231,7 @@ impl Parser<'_> {
     fn unmatched(&mut self, span: Span) {
         self.problem(
             Diagnostic::error(span, "Unexpected '}' because no matching opening brace")
-                .label("no block is open here")
+                .label("nothing is open here")
                 .help("remove this brace, or add the `{` that it closes at the end of a line"),
         );
     }
@@ -390,7 +390,7 @@ impl Parser<'_> {
                     span,
                     format!("redeclaration of previously declared snippet {name}"),
                 )
-                .label("this name is already in use")
+                .label("this name is taken")
                 .help("give one of the two snippets another name"),
             );
             return;
@@ -404,8 +404,8 @@ impl Parser<'_> {
         for span in unused {
             self.problem(
                 Diagnostic::warning(span, "no block imports this snippet")
-                    .label("defined here but never used")
-                    .help("import it after its definition, or remove it"),
+                    .label("defined here and nowhere used")
+                    .help("import it behind its definition, or remove it"),
             );
         }
     }
@@ -442,7 +442,7 @@ impl Parser<'_> {
             return;
         }
         if self.stack.len() >= MAX_IMPORT_DEPTH {
-            self.too_many(pattern.span, "nested imports", MAX_IMPORT_DEPTH);
+            self.too_many(pattern.span, "imports inside each other", MAX_IMPORT_DEPTH);
             return;
         }
         if let Some(snippet) = self.snippets.get_mut(&pattern.text) {
@@ -461,7 +461,7 @@ impl Parser<'_> {
                     pattern.span,
                     format!("snippet `{}` imports itself", pattern.text),
                 )
-                .label("this recursion would never end")
+                .label("this would never end")
                 .help("remove this import from the snippet"),
             );
             return;

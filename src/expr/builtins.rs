@@ -1,4 +1,4 @@
-//! The functions of the language: what they take, what they give, who computes them.
+//! The functions of the language: their parameters, their results and their code.
 
 use crate::loops;
 use crate::types::{ANY, BYTES, FLOAT, INT, LIST, MAP, NIL, NUMBER, Set, TEXT};

@@ -1,4 +1,4 @@
-//! What is wrong with a text or its values, and where in the text.
+//! Errors of an expression or its values, and their place in the text.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Evaluating: a walk over the tree, with bounds on work and memory.
+//! Evaluation: a walk over the tree, with bounds on work and memory.
 
 use crate::error::{Error, Spot};
 use crate::lists;

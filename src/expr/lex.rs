@@ -1,4 +1,4 @@
-//! Words out of a text.
+//! Splits an expression into lexemes.
 
 use crate::error::{Error, Spot};
 

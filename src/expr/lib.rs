@@ -1,8 +1,8 @@
-//! The expression language of `view` and `template`: the one of expr-lang.org, as CoreDNS sets it up.
+//! The expression language of `view` and `template`: that of expr-lang.org, as CoreDNS configures it.
 //!
-//! A text is parsed and its types are checked once ([`Expr::parse`]); evaluating it for a query
-//! ([`Expr::eval`]) takes what the text left open from an [`Environment`]. What is constant (regular
-//! expressions, networks, lists) is made ready when the text is parsed, so that the usual conditions
+//! An expression is parsed and its types are checked once ([`Expr::parse`]). Its evaluation for a query
+//! ([`Expr::eval`]) takes the remaining values from an [`Environment`]. Constants (regular
+//! expressions, networks, lists) are prepared when the text is parsed, so that the usual conditions
 //! do not allocate. It must never know: plugins, sockets, clocks (the time is the environment's).
 
 mod builtins;

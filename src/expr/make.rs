@@ -1,4 +1,4 @@
-//! Parts put together: names are found, types are checked, constants are made ready.
+//! Builds nodes: resolves names, checks types and prepares constants.
 
 use corefile::nearest;
 

@@ -1,4 +1,4 @@
-//! Operators between two values: which types they take, and what they give.
+//! Binary operators: the types that they accept, and their results.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What an expression can ask about a query: the functions that CoreDNS gives it.
+//! The functions about a query that CoreDNS offers to expressions.
 
 use std::cell::OnceCell;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! What a text may name, and who knows the values.
+//! The names that an expression may use, and the environment that has their values.
 
 use std::net::IpAddr;
 

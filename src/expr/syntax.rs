@@ -1,4 +1,4 @@
-//! What a text becomes: a tree that knows its constants, and where each part stood.
+//! The tree of an expression, with its constants and the place of each part.
 
 use regex::Regex;
 

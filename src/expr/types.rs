@@ -1,4 +1,4 @@
-//! What is known of a value before there is one.
+//! The types of expressions, known before evaluation.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Values, and what can be asked of two of them.
+//! Values, and comparisons of two of them.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Slots that wait for their next query: one stack per thread, so that nobody takes a lock.
+//! Slots that are free for the next query: one stack per thread, so that no lock is needed.
 
 use std::cell::RefCell;
 

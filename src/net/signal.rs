@@ -1,4 +1,4 @@
-//! "Stop accepting": said once by a listener to the tasks of its sockets.
+//! "Stop accepting": sent once by a listener to the tasks of its sockets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What the sockets counted. Each worker has counters of its own; a reader sums them.
+//! The counters of the sockets. Each worker has its own counters; a reader sums them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
-//! The HTTP side: metrics, health, ready and profiles, on addresses that plugins asked for.
+//! The HTTP side: metrics, health, ready and profiles, on the addresses that plugins request.
 //!
-//! Listeners live through a reload if the new configuration still wants their address; only the
-//! handlers behind them change.
+//! A listener survives a reload if the new configuration still has its address; only its handler
+//! changes.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

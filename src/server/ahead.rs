@@ -1,8 +1,9 @@
-//! What a batch will read, asked for before the first query of it is answered.
+//! Prefetches the memory that a batch of queries will read, before the first query is answered.
 //!
-//! With one block everything but the data is at hand, and its plugins fetch that. With thousands of
-//! blocks each query of a batch goes to another chain, and following its pointers one by one would
-//! wait for memory dozens of times; so the whole batch takes each step together.
+//! With one server block, everything but the data is in the processor's cache, and the plugins
+//! prefetch the data. With thousands of blocks, each query of a batch goes to another chain. Following
+//! its pointers one by one would wait for memory dozens of times, so the whole batch takes each step
+//! together.
 
 use std::sync::Arc;
 

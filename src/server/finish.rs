@@ -1,7 +1,7 @@
-//! The envelope of every reply: what plugins do not do.
+//! Completes every reply with what plugins do not do.
 //!
-//! Id and echoed flags, the failure's rcode and extended error, the OPT record, truncation. One
-//! place, for every transport.
+//! This covers the id and echoed flags, the failure's rcode and extended error, the OPT record, and
+//! truncation, in one place for every transport.
 
 use wire::edns::option;
 use wire::name;

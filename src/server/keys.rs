@@ -1,4 +1,4 @@
-//! Server-block keys and `bind`: what a block is for, and where it listens.
+//! Server-block keys and `bind`: the zones of a block, and the addresses on which it listens.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Warnings that `catena check` gives for a Corefile that can be served and still surprises.
+//! Warnings of `catena check` about a Corefile that can be served but may not do what is expected.
 
 use chain::Registry;
 use corefile::{Corefile, Diagnostic, Diagnostics, ServerBlock};

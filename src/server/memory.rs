@@ -1,9 +1,10 @@
-//! The memory budget: what is used is looked at from time to time, and shared out anew.
+//! The memory budget: measures the memory in use from time to time and divides it anew.
 //!
-//! Caches get what zones, connections and waiting queries leave, up to half; a quarter of that stays
-//! free for queries to come. When more wait, the oldest entries of caches go; when those are down to
-//! their least, no more queries may wait, and who comes is refused. What waits and what is held is
-//! counted; the resident size of the process, which the system tells, shows what is not.
+//! Caches get what zones, connections and waiting queries leave, up to half of the limit. A quarter of
+//! that stays free for new queries. When more queries wait, the oldest cache entries are evicted. When
+//! the caches are down to their minimum, no more queries may wait, and new ones are refused. Waiting
+//! queries and cache entries are counted; the resident memory of the process, which the system
+//! reports, shows everything else.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

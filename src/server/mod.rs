@@ -1,9 +1,13 @@
 //! The server: from configuration to answers.
 //!
-//! `plan` turns a Corefile into chains and routers, `process` keeps sockets and swaps
-//! configurations, `serve` is the one entry of every query, `router` picks its chain, `finish`
-//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side, `memory` shares out
-//! what the process may use.
+//! - `plan` turns a Corefile into chains and routers.
+//! - `process` owns the sockets and swaps configurations.
+//! - `serve` is the single entry of every query.
+//! - `router` selects its chain.
+//! - `finish` completes its reply.
+//! - `panics` catches panics.
+//! - `admin` is the HTTP side.
+//! - `memory` divides the memory of the process.
 //!
 //! It knows every room and no plugin by name.
 

@@ -1,7 +1,7 @@
-//! Panics of plugins: caught, and told once, with where they came from.
+//! Panics of plugins are caught and logged once, with their place in the source.
 //!
-//! The stack is gone when a panic is caught: only the hook still sees it, and keeps it for the
-//! thread's [`catch`]. Panics that nobody here catches are printed as ever.
+//! When a panic has been caught, its stack is gone. Only the hook sees it, and stores it for the
+//! thread's [`catch`]. A panic that nothing here catches is printed as usual.
 
 use std::any::Any;
 use std::backtrace::Backtrace;

@@ -1,4 +1,4 @@
-//! The one entry: every transport, bench, fuzz target and scenario runs queries through here.
+//! The single entry of all queries: of every transport, bench, fuzz target and scenario.
 
 use std::panic::resume_unwind;
 use std::pin::pin;

@@ -1,7 +1,6 @@
-//! The server without sockets: what scenario tests, benches and fuzz targets drive.
+//! The server without sockets, for scenario tests, benches and fuzz targets.
 //!
-//! It is the same entry that every transport calls; only the network and the clock are the
-//! caller's.
+//! It is the same entry that every transport calls. Only the network and the clock are the caller's.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

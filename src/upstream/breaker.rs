@@ -1,8 +1,8 @@
-//! Upstreams that answer and are of no use: `circuit_breaker`.
+//! The circuit breaker of an upstream that answers, but with errors: `circuit_breaker`.
 //!
-//! Answers with certain rcodes are counted. When too many of the recent ones have them, the circuit
-//! opens and the upstream is passed over; after a while it gets one query at a time until several
-//! in a row are answered well. It must never know who asks, nor what else is wrong with an upstream.
+//! Answers with certain rcodes are counted. When too many of the recent answers have them, the circuit
+//! opens and the upstream is skipped. After a while it gets one query at a time, until several in a
+//! row are answered well. This file must never know the plugin, nor other failures of an upstream.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

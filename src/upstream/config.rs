@@ -1,4 +1,4 @@
-//! Whom to ask and how, as plain values. Nothing here looks at files or asks the network.
+//! The upstreams and their options, as plain values. Nothing here reads files or uses the network.
 
 use std::net::SocketAddr;
 use std::time::Duration;

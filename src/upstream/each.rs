@@ -1,4 +1,4 @@
-//! What may differ from upstream to upstream: how one is asked, and how it is checked.
+//! Options that may differ between upstreams: how one is queried, and how it is checked.
 
 use std::net::IpAddr;
 use std::time::Duration;

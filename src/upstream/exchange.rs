@@ -1,4 +1,4 @@
-//! One question to one upstream, and what came of it.
+//! One exchange with one upstream, and its outcome.
 
 use std::future::poll_fn;
 use std::io;

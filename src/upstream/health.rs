@@ -1,6 +1,6 @@
-//! Health checks: of upstreams that failed a query, and only of those.
+//! Health checks, only of upstreams that failed a query.
 //!
-//! Any reply to the check is good health: a server that says SERVFAIL is there.
+//! Any reply to the check counts as healthy: a server that answers SERVFAIL is reachable.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How many queries may be asked twice: `hedge`.
+//! How many queries may be hedged: the budget of `hedge`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,4 +1,4 @@
-//! Where hosts are: asks the resolvers that the Corefile names, or the system's.
+//! Resolves host names, with the resolvers in the Corefile or the system's.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

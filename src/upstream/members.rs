@@ -1,8 +1,8 @@
-//! The upstreams of a group: who they are now, and how this group asks each of them.
+//! The upstreams of a group: their current addresses, and how this group queries each of them.
 //!
-//! Hosts move and files change while the server serves. The list is swapped as a whole: a query
-//! that has begun keeps the one it began with, and an upstream that stays is the same one, with all
-//! that is known of it.
+//! Hosts move and files change while the server runs. The list is swapped as a whole: a query that
+//! has begun keeps its list. An upstream that stays is the same object, with everything known about
+//! it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

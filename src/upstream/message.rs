@@ -1,4 +1,4 @@
-//! What goes out to an upstream, and whether what comes back is the reply to it.
+//! The message that is sent to an upstream, and whether a received message is the reply to it.
 
 use std::io;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What is counted of an upstream.
+//! The metrics of an upstream.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! In which order upstreams are tried.
+//! The order in which upstreams are tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,7 +1,7 @@
 //! How fast an upstream answers, and whether it answers at all.
 //!
-//! Replies tell it, and queries that wait. All of it is a few words that any worker writes without
-//! a lock; a lost update is one sample less. It must never know what is done about it.
+//! The data comes from replies and from queries that wait. It is a few words that any worker writes
+//! without a lock; a lost update is one sample less. This file must never know what follows from it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,12 +1,12 @@
-//! One query's way through the upstreams of a group.
+//! How one query passes through the upstreams of a group.
 //!
-//! Somebody is asked; who fails or gives an answer that is not wanted is followed by the next one.
-//! With a race several are asked at once. An upstream that is late gets company: when it seems to be
-//! gone, or by `hedge` when it is slower than it mostly is. The first good answer counts, and what
-//! else is under way is dropped where it is.
+//! The query goes to one upstream. If that fails or gives an unwanted answer, the next one follows.
+//! With a race, several are queried at once. A late upstream gets company: when it seems to be silent,
+//! or, with `hedge`, when it is slower than usual. The first good answer counts, and the other
+//! exchanges are dropped.
 //!
-//! A query that one upstream answers in time costs one look at its future and nothing else: no
-//! task, no timer, no memory.
+//! A query that one upstream answers in time costs one poll of its future and nothing else: no task,
+//! no timer, no allocation.
 
 use std::future::{Future, poll_fn};
 use std::mem;

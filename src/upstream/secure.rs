@@ -1,4 +1,4 @@
-//! TLS to upstreams, and what is spoken over it: the files of `tls` are read here, once, at set-up.
+//! TLS to upstreams, and the protocols over it. The files of `tls` are read here, once, at setup.
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};

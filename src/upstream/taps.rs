@@ -1,4 +1,4 @@
-//! Plugins of the same chain that record what goes to upstreams and what comes back.
+//! Plugins of the same chain that record the messages to and from upstreams.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

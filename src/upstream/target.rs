@@ -1,5 +1,5 @@
-//! From **TO** words to addresses, and to those who look whether these change: files are read and
-//! hosts looked up at set-up already.
+//! From **TO** words to addresses, and to the tasks that watch whether these change. Files are read and
+//! hosts are resolved at setup.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};

@@ -1,5 +1,5 @@
-//! What goes on beside the queries: upstreams in trouble are checked, hosts are looked up again when
-//! their time is over, and files are read again when they change.
+//! Background work: failed upstreams are checked, hosts are resolved again when their TTL is over, and
+//! files are read again when they change.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

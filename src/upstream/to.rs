@@ -1,5 +1,5 @@
-//! One **TO**, as written: an address, a file, a host or a URL. Nothing here looks at files or asks
-//! the network.
+//! One **TO** as written: an address, a file, a host or a URL. Nothing here reads files or uses the
+//! network.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! One upstream: its connections, and whether it is well.
+//! One upstream: its connections and its health.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the words behind options stand for.
+//! The arguments of options, read and checked.
 
 use std::time::Duration;
 

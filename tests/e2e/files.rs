@@ -93,6 +93,8 @@ fn a_planted_link_is_not_written_through() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     assert_eq!(std::fs::read_to_string(&pid).unwrap(), "1\n");
+}
+
 /// A log that is written beside a broken zone makes nobody read the zone again, or tell of it.
 #[test]
 fn a_broken_file_is_told_once_however_busy_its_directory_is() {

@@ -1,5 +1,5 @@
-//! Connections to one upstream on which each query has a stream of its own: few, each with many
-//! queries, and kept open while the upstream is asked.
+//! Connections to one upstream on which each query has its own stream: few connections, each with many
+//! queries, kept open while queries arrive.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,8 @@
-//! DNS over gRPC: each question is a call of `coredns.dns.DnsService/Query` on a connection of
-//! HTTP/2 that all questions of a worker share.
+//! DNS over gRPC: each query is a call of `coredns.dns.DnsService/Query` on an HTTP/2 connection that
+//! all queries of a worker share.
 //!
-//! A call is a request whose body is one framed message, and a reply with one framed message and
-//! trailers that tell how it went: too little for a library. Messages are bytes here.
+//! A call is a request whose body is one framed message, and a response with one framed message and
+//! trailers with its status: too little for a library. Messages are bytes here.
 
 use std::fmt;
 use std::io;

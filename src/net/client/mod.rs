@@ -1,4 +1,4 @@
-//! The client side: asks upstreams, over the system's network or one that a test made up.
+//! The client side: sends queries to upstreams, over the system's network or over a test's.
 
 mod carrier;
 mod carriers;

@@ -1,9 +1,9 @@
-//! A Redis that may be asked, and written to, without ever being waited for for long.
+//! A Redis client for which no query waits long.
 //!
-//! Commands of a worker share one connection, writes have one of their own; both are opened when
-//! they are needed. Each lookup has a bound of some tens of milliseconds. When Redis fails it is left
-//! alone, and one task tries from time to time whether it is back: no query does. What keys and
-//! values mean it must never know.
+//! The commands of a worker share one connection, and writes have their own. Both are opened on demand.
+//! Each lookup is bounded to some tens of milliseconds. After a failure, Redis is not queried for a
+//! while, and one task tries from time to time whether it is back. This file must never know the
+//! meaning of keys and values.
 
 use std::collections::VecDeque;
 use std::fmt;

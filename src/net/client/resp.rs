@@ -1,5 +1,5 @@
-//! The protocol of Redis (RESP), as much of it as simple commands need: what goes out, and reading
-//! what comes back. Bytes only: no sockets, no meaning of keys and values.
+//! The protocol of Redis (RESP), as far as simple commands need it: encoding commands and decoding
+//! replies. Bytes only: no sockets, no meaning of keys and values.
 
 /// What a command gets back.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! A client that believes everybody.
+//! A TLS client that accepts any certificate.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The server's side: what is shown to clients, and what they have to show.
+//! The server side of TLS: its certificate, and the certificates that it requires of clients.
 
 use std::io;
 use std::sync::Arc;

@@ -1,12 +1,11 @@
-//! Memory at hand: each worker keeps what it gave back, and takes it again without asking the system's
-//! allocator.
+//! An allocator in front of the system's: each worker keeps the memory that it freed, and reuses it.
 //!
-//! Queries that wait come and go in batches, each with a dozen pieces of memory. glibc keeps seven of
-//! a size at hand; with the eighth its slow road begins, and for pieces over a kilobyte it begins
-//! with the first. That was a sixth of what a forwarded query costs.
+//! Waiting queries come and go in batches, each with a dozen allocations. glibc caches seven free
+//! blocks of a size; with the eighth its slow path begins, and for blocks over a kilobyte it begins
+//! with the first. That was a sixth of the cost of a forwarded query.
 //!
-//! Every piece is the system allocator's own, of a size that it would round up to anyway, so any
-//! thread may give it back.
+//! Every block is the system allocator's own, of a size to which it would round up anyway, so any
+//! thread may free it.
 
 #![allow(unsafe_code, reason = "an allocator deals in raw memory")]
 

@@ -1,7 +1,7 @@
-//! What the allocator and the system agree on: large pages, and memory that is given back.
+//! Agreements between the allocator and the system: huge pages, and returned memory.
 //!
-//! Large pages: every piece of memory is looked up in the processor's table of pages before it is
-//! read, and that table is short. With thousands of server blocks each query reads other pages.
+//! Every memory access is translated with the processor's page table cache (TLB), which has few
+//! entries. With thousands of server blocks each query reads other pages, so huge pages pay.
 
 #![allow(unsafe_code, reason = "madvise and malloc_trim have no safe binding")]
 

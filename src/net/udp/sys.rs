@@ -1,8 +1,8 @@
-//! The system calls that std and socket2 have no safe door for: recvmmsg and sendmmsg on pooled
-//! buffers, control messages with the address of arrival, and two socket options.
+//! System calls for which std and socket2 have no safe interface: recvmmsg and sendmmsg on pooled
+//! buffers, control messages with the destination address, and two socket options.
 //!
-//! The kernel sees raw pointers into buffers of this file's structs only; every method that hands
-//! them out re-makes them first or knows that nothing moved since.
+//! The kernel sees raw pointers into buffers of this file's structs only. Every method that passes
+//! them on rebuilds them first, or knows that nothing has moved since.
 
 #![allow(unsafe_code, reason = "recvmmsg, sendmmsg and control messages have no safe binding")]
 

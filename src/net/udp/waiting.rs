@@ -1,8 +1,8 @@
-//! Queries that wait, and which of them may go on.
+//! Waiting queries, and which of them can continue.
 //!
-//! The socket's own task goes on with them. A task for each would be put in line, woken and taken
-//! out of line for every step, and its answer would wait for its turn to be sent: here all that may
-//! go on at the same time do so in one turn, and their answers leave in one call.
+//! The socket's own task polls them. A task for each query would be queued, woken and dequeued at
+//! every step, and its answer would wait to be sent. Here all queries that can continue at the same
+//! time do so in one turn, and their answers leave in one system call.
 
 use std::any::Any;
 use std::collections::VecDeque;

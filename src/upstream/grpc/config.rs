@@ -1,4 +1,4 @@
-//! Whom to ask over gRPC and how, as plain values. Nothing here looks at files.
+//! The upstreams over gRPC and their options, as plain values. Nothing here reads files.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

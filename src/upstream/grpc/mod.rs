@@ -1,8 +1,8 @@
-//! Upstreams over gRPC, for the plugin that asks them.
+//! Upstreams over gRPC, for the plugin that queries them.
 //!
-//! A [`GrpcGroup`] sends a query to one upstream. If that one fails the next is asked; if it takes
-//! long the next is asked too, and the first reply counts. Who did not answer comes last until it
-//! does. What becomes of the reply is the plugin's business.
+//! A [`GrpcGroup`] sends a query to one upstream. If that fails, the next one is queried; if it is
+//! slow, the next one is queried too, and the first reply counts. An upstream that did not answer
+//! comes last until it does. What happens to the reply is the plugin's business.
 
 mod config;
 mod setup;

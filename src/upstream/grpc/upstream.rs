@@ -1,4 +1,4 @@
-//! One upstream over gRPC: its connections, whether it answers, and its numbers.
+//! One upstream over gRPC: its connections, its health and its metrics.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

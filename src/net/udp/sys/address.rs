@@ -1,5 +1,5 @@
-//! Addresses as the kernel reads and writes them: socket names, and the control messages that say
-//! where a datagram came to and where it is to leave from.
+//! Addresses in the kernel's form: socket names, and the control messages with the destination of a
+//! datagram and the source address of the answer.
 
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

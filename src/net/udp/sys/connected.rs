@@ -1,4 +1,4 @@
-//! Datagrams of connected sockets: those to upstreams. Many in one system call.
+//! Datagrams of connected sockets, which go to upstreams: many in one system call.
 
 use std::io;
 use std::mem;
