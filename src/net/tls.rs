@@ -5,6 +5,9 @@
 
 mod anybody;
 mod server;
+mod words;
+
+pub(crate) use words::told;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -263,7 +266,7 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = TlsConnector::from(Arc::clone(&self.client.config));
-        connector.connect(self.name.clone(), stream).await
+        connector.connect(self.name.clone(), stream).await.map_err(told)
     }
 
     /// The same for what is called `protocol` (RFC 7301). What one says of itself to resume a session

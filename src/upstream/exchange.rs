@@ -32,7 +32,7 @@ const HEDGE_LEAST: Duration = Duration::from_millis(10);
 /// Why there is no reply.
 pub(super) enum Trouble {
     /// The upstream's, or the network's on the way there.
-    Theirs(&'static str, SocketAddr, io::Error),
+    Theirs(SocketAddr, io::Error),
     /// This machine's: no sockets, no memory, no random numbers.
     Ours(io::Error),
     /// All connections to the upstream are full.
@@ -239,7 +239,7 @@ impl Group {
             Some(Ok(())) => Ok(Datagram::Reply),
             None => Ok(Datagram::Doubtful),
             Some(Err(_)) if doubtful.load(Ordering::Relaxed) => Ok(Datagram::Doubtful),
-            Some(Err(error)) => Err(trouble("udp", to, error)),
+            Some(Err(error)) => Err(trouble(to, error)),
         }
     }
 
@@ -299,8 +299,7 @@ impl Group {
             asked,
             reply: asked_over.is_ok().then(|| (&into[..], taps.now())),
         });
-        let carried =
-            asked_over.map_err(|error| trouble(upstream.options.over.word(), to, error))?;
+        let carried = asked_over.map_err(|error| trouble(to, error))?;
         upstream.numbers.used_stream(question.worker, carried.reused);
         if carried.age > 0 {
             reply.edit_ttls(|_, ttl| ttl.saturating_sub(carried.age));
@@ -387,11 +386,11 @@ pub(super) fn take(
 /// ports and buffers.
 const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
 
-fn trouble(proto: &'static str, to: SocketAddr, error: io::Error) -> Trouble {
-    match error.raw_os_error() {
+fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
+    match net::client::number(&error) {
         Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
         _ if is::<Crowded>(&error) => Trouble::Crowded,
-        _ => Trouble::Theirs(proto, to, error),
+        _ => Trouble::Theirs(to, error),
     }
 }
 
@@ -407,23 +406,27 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => super::overload(format!("cannot ask upstreams: {error}")),
         Some(Trouble::Crowded) => super::overload(Crowded.to_string()),
-        // The words that operators search for: "i/o timeout", "connection refused".
-        Some(Trouble::Theirs(proto, to, error)) => match error.kind() {
-            io::ErrorKind::TimedOut => Failure::servfail(format!("read {proto} {to}: i/o timeout"))
-                .extended(ede::NO_REACHABLE_AUTHORITY, format!("no answer in time from {to}")),
-            io::ErrorKind::ConnectionRefused => {
-                Failure::servfail(format!("read {proto} {to}: connection refused"))
-                    .extended(ede::NETWORK_ERROR, format!("{to} refused the connection"))
-            }
-            io::ErrorKind::UnexpectedEof => Failure::servfail(format!("read {proto} {to}: EOF"))
-                .extended(ede::NETWORK_ERROR, format!("{to} hung up")),
-            // What TLS does not like: a certificate, mostly. The error says which and why.
-            io::ErrorKind::InvalidData => Failure::servfail(format!("{proto} {to}: {error}"))
-                .extended(ede::NETWORK_ERROR, format!("{to} failed to prove who it is")),
-            _ if is::<Unfit>(&error) => Failure::servfail(format!("{proto} {to}: {error}"))
-                .extended(ede::NETWORK_ERROR, format!("{to} gave no reply: {error}")),
-            _ => Failure::servfail(format!("read {proto} {to}: {error}"))
-                .extended(ede::NETWORK_ERROR, format!("{to} could not be reached")),
-        },
+        // The words that operators search for, those of Go: `read udp A->B: i/o timeout`.
+        Some(Trouble::Theirs(to, error)) => {
+            let (code, text) = match error.kind() {
+                io::ErrorKind::TimedOut => {
+                    (ede::NO_REACHABLE_AUTHORITY, format!("no answer in time from {to}"))
+                }
+                io::ErrorKind::ConnectionRefused => {
+                    (ede::NETWORK_ERROR, format!("{to} refused the connection"))
+                }
+                io::ErrorKind::UnexpectedEof => (ede::NETWORK_ERROR, format!("{to} hung up")),
+                // What TLS does not like: a certificate, mostly. The error says which and why.
+                io::ErrorKind::InvalidData => {
+                    (ede::NETWORK_ERROR, format!("{to} failed to prove who it is"))
+                }
+                _ if is::<Unfit>(&error) => {
+                    return Failure::servfail(format!("upstream {to}: {error}"))
+                        .extended(ede::NETWORK_ERROR, format!("{to} gave no reply: {error}"));
+                }
+                _ => (ede::NETWORK_ERROR, format!("{to} could not be reached")),
+            };
+            Failure::servfail(error.to_string()).extended(code, text)
+        }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::carriers::Shared;
 use super::connection::{DIAL, End, FAREWELL, LOOK, Load};
 use super::connections::Over;
+use super::told::{Between, Op};
 use super::web::Answer;
 use super::{Ends, h3, https, late, quic};
 
@@ -190,6 +191,12 @@ impl Carrier {
         }
     }
 
+    /// Its two ends.
+    fn between(&self, shared: &Shared) -> Between {
+        let proto = if matches!(shared.over, Over::Https(..)) { "tcp" } else { "udp" };
+        Between { proto, local: self.local.get().copied(), remote: self.ends.to }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -303,7 +310,7 @@ impl Carrier {
             }
         };
         tokio::select! {
-            opened = tokio::time::timeout(DIAL, opening) => opened.map_err(|_| late())?,
+            opened = tokio::time::timeout(DIAL, opening) => opened.unwrap_or_else(|_| Err(late())),
             () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
@@ -364,7 +371,9 @@ async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
     let (link, mut driver) = match carrier.wanted(opening).await {
         Ok(opened) => opened,
         Err(error) => {
-            farewell.error = Some(error);
+            // Who is greeted has been reached.
+            let op = if carrier.local.get().is_some() { Op::Read } else { Op::Dial };
+            farewell.error = Some(carrier.between(&shared).tell(op, error));
             return;
         }
     };
@@ -377,6 +386,7 @@ async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
     };
     // Its link goes with it.
     let ours = error.is_none();
+    let error = error.map(|error| carrier.between(&shared).tell(Op::Read, error));
     carrier.end(&error.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
     if !ours && carrier.was_used() {
         shared.renew(&carrier);
@@ -465,11 +475,13 @@ impl Ticket {
     }
 
     /// The time is over. A connection that answered nothing all the while is taken for dead.
-    pub(super) fn timed_out(&self) {
+    pub(super) fn timed_out(&self) -> io::Error {
         let mut state = self.carrier.state();
         if state.heard == self.heard {
             state.retired = true;
         }
+        drop(state);
+        self.carrier.between(&self.shared).tell(Op::Read, late())
     }
 }
 

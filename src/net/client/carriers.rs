@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::carrier::{self, Broken, Carrier, Ticket};
 use super::connections::Over;
+use super::told::{self, Between, DEADLINE, Op, Told};
 use super::web::Answer;
-use super::{Crowded, Ends, PoolOptions, Source, late};
+use super::{Crowded, Ends, PoolOptions, Source, Unfit, late};
 use crate::workers::current_worker;
 
 /// Open connections of one pool.
@@ -197,7 +198,8 @@ impl CarrierPool {
         loop {
             self.shared.used.touch(Instant::now());
             let joined = timeout_at(end, self.join(ends, since)).await;
-            let ticket = joined.map_err(|_| late())??;
+            let between = Between { proto: "udp", local: None, remote: to };
+            let ticket = joined.map_err(|_| between.tell(Op::Dial, late()))??;
             let outcome = timeout_at(end, ticket.exchange(framed)).await;
             source.tell(|| ticket.local().ok_or_else(|| io::ErrorKind::NotConnected.into()));
             match outcome {
@@ -213,12 +215,28 @@ impl CarrierPool {
                     ticket.answered();
                     return Err(error);
                 }
-                Err(_) => {
-                    ticket.timed_out();
-                    return Err(late());
-                }
+                Err(_) => return Err(ticket.timed_out()),
             }
         }
+    }
+
+    /// An error of a request, in the words of Go's HTTP client. What HTTP itself says has words of its own.
+    pub(super) fn tell(&self, to: SocketAddr, framed: &Bytes, error: io::Error) -> io::Error {
+        let (Over::Https(_, resource) | Over::H3(_, resource)) = &self.shared.over else {
+            return error;
+        };
+        if error.get_ref().is_some_and(|inner| inner.is::<Crowded>() || inner.is::<Unfit>()) {
+            return error;
+        }
+        let (kind, number) = (error.kind(), told::number(&error));
+        let what = match kind {
+            io::ErrorKind::TimedOut if number.is_none() => {
+                format!("{DEADLINE} (Client.Timeout exceeded while awaiting headers)")
+            }
+            _ => error.to_string(),
+        };
+        let text = format!("{}: {what}", resource.told(to, &framed.slice(2..)));
+        Told { text, number }.error(kind)
     }
 
     /// A place on a connection that was begun `since` then; waits while there is none and there may

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pool::{PoolOptions, Shared};
+use super::told::{self, Between, Op, Told};
 use super::{Ends, late};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
@@ -115,7 +116,7 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn new(error: &io::Error) -> Self {
-        let (number, kind) = (error.raw_os_error(), error.kind());
+        let (number, kind) = (told::number(error), error.kind());
         // What others say alone tells the kind apart from its text.
         let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
         Self { number, kind, text }
@@ -123,9 +124,9 @@ impl End {
 
     pub(super) fn error(&self) -> io::Error {
         match self.number {
-            Some(number) => io::Error::from_raw_os_error(number),
+            Some(number) if self.text.is_empty() => io::Error::from_raw_os_error(number),
             None if self.text.is_empty() => self.kind.into(),
-            None => io::Error::new(self.kind, self.text.clone()),
+            number => Told { text: self.text.clone(), number }.error(self.kind),
         }
     }
 }
@@ -304,9 +305,28 @@ impl Connection {
             }
         };
         tokio::select! {
-            dialled = tokio::time::timeout(DIAL, dialled) => dialled.map_err(|_| late())?,
+            dialled = tokio::time::timeout(DIAL, dialled) => {
+                dialled.unwrap_or_else(|_| Err(self.late()))
+            }
             () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
         }
+    }
+
+    /// Its two ends.
+    fn between(&self) -> Between {
+        Between { proto: "tcp", local: self.local.get().copied(), remote: self.ends.to }
+    }
+
+    /// It took too long: to connect, to greet with TLS, or to answer.
+    fn late(&self) -> io::Error {
+        if self.local.get().is_none() {
+            return Between::dialled("tcp", self.ends.source, self.ends.to, late());
+        }
+        if self.state().established {
+            return self.between().tell(Op::Read, late());
+        }
+        let text = told::DEADLINE.to_owned();
+        Told { text, number: None }.error(io::ErrorKind::TimedOut)
     }
 
     /// Reads and writes until the other side ends it, or there is nothing left to do for it.
@@ -317,8 +337,12 @@ impl Connection {
         self.begin();
         let (reader, writer) = tokio::io::split(stream);
         tokio::select! {
-            read = self.read(BufReader::with_capacity(READ, reader), shared) => read,
-            written = self.write(writer) => written,
+            read = self.read(BufReader::with_capacity(READ, reader), shared) => {
+                read.map_err(|error| self.between().tell(Op::Read, error))
+            }
+            written = self.write(writer) => {
+                written.map_err(|error| self.between().tell(Op::Write, error))
+            }
             () = self.outlived(shared.options.expire) => Ok(()),
         }
     }
@@ -336,7 +360,8 @@ impl Connection {
             let mut rest = (&mut reader).take(length as u64);
             while message.len() < length {
                 if rest.read_buf(&mut message).await? == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    let text = "unexpected EOF".to_owned();
+                    return Err(Told { text, number: None }.error(io::ErrorKind::UnexpectedEof));
                 }
             }
             if !self.deliver(message) {
@@ -379,14 +404,17 @@ impl Drop for Farewell {
 pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket: TcpSocket) {
     let mut farewell =
         Farewell { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
-    let dialled = dial(socket, connection.ends.to, &connection.local);
+    let dialled = dial(socket, connection.ends, &connection.local);
     let ended = match &shared.options.session {
         None => match connection.wanted(dialled).await {
             Ok(mut stream) => connection.live(&mut stream, &shared).await,
             Err(error) => Err(error),
         },
         Some(session) => {
-            let greeted = async { session.handshake(dialled.await?).await };
+            let greeted = async {
+                let greeted = session.handshake(dialled.await?).await;
+                greeted.map_err(|error| connection.between().tell(Op::Read, error))
+            };
             match connection.wanted(greeted).await {
                 Ok(mut stream) => {
                     let ended = connection.live(&mut stream, &shared).await;
@@ -407,10 +435,11 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
 /// Connects, and notes in `local` where the connection is on our side.
 pub(super) async fn dial(
     socket: TcpSocket,
-    to: SocketAddr,
+    ends: Ends,
     local: &OnceLock<SocketAddr>,
 ) -> io::Result<TcpStream> {
-    let stream = socket.connect(to).await?;
+    let stream = socket.connect(ends.to).await;
+    let stream = stream.map_err(|error| Between::dialled("tcp", ends.source, ends.to, error))?;
     if let Ok(address) = stream.local_addr() {
         // A connection is dialled once.
         let _ = local.set(address);
@@ -476,11 +505,14 @@ impl Ticket {
     }
 
     /// The time is over. A connection that said nothing all the while is taken for dead.
-    pub(super) fn timed_out(self) {
+    pub(super) fn timed_out(self) -> io::Error {
+        let late = self.connection.late();
         let mut state = self.connection.state();
         if state.heard == self.heard {
             state.retired = true;
         }
+        drop(state);
+        late
     }
 
     fn leave(&mut self, answered: bool) {

@@ -62,17 +62,6 @@ impl Over {
             Self::H3(..) => Transport::Https3,
         }
     }
-
-    /// The word for it in what operators read.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls(_) => "tls",
-            Self::Https(..) => "https",
-            Self::Quic(_) => "quic",
-            Self::H3(..) => "h3",
-        }
-    }
 }
 
 /// How an answer came.
@@ -159,11 +148,14 @@ impl Connections {
         let (ours, framed) = framed(message)?;
         if let Network::Simulated(world) = network {
             let mut restored = |reply: &[u8]| accept(&with_id(reply, ours));
-            super::simulated_stream(&**world, to, &framed[2..], end, into, &mut restored).await?;
+            super::simulated_stream(&**world, to, &framed[2..], end, into, &mut restored)
+                .await
+                .map_err(|error| pool.tell(to, &framed, error))?;
             *into = with_id(into, ours);
             return Ok(Carried { reused: false, age: 0 });
         }
-        let (answer, reused) = pool.ask(source.into(), to, &framed, end).await?;
+        let asked = pool.ask(source.into(), to, &framed, end).await;
+        let (answer, reused) = asked.map_err(|error| pool.tell(to, &framed, error))?;
         let reply = with_id(&answer.message, ours);
         if !accept(&reply) {
             // There is one answer on a stream; no better one follows.

@@ -138,10 +138,10 @@ impl DatagramPool {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    let more = patience().ok_or(error)?;
+                    let more = patience().ok_or_else(|| ticket.port.tell(error))?;
                     ticket.wait_until(Instant::now() + more.wait, more.again.then_some(message));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(ticket.port.tell(error)),
             }
         }
     }

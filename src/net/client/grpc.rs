@@ -16,7 +16,8 @@ use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::http2::{Http2, Line, Place, broken};
+use super::http2::{Http2, Line, Place, broken, dialling};
+use super::told::Between;
 use super::{Network, late};
 use crate::tls::Session;
 
@@ -143,7 +144,9 @@ impl GrpcClient {
                 return Err(GrpcError::Network(io::ErrorKind::NotFound.into()));
             };
             let Some((delay, reply)) = world.tcp(to, message) else {
-                return Err(GrpcError::Network(io::ErrorKind::ConnectionRefused.into()));
+                let refused = io::ErrorKind::ConnectionRefused.into();
+                let refused = dialling(Between::dialled("tcp", None, to, refused));
+                return Err(GrpcError::Network(refused));
             };
             let slept = timeout_at(end, tokio::time::sleep(delay)).await;
             return slept.map(|()| reply).map_err(|_| late().into());

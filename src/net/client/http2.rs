@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::{DIAL, End};
+use super::told::{self, Between, Told};
 use super::{late, socket};
 use crate::stream::Stream;
 use crate::tls::Session;
@@ -195,19 +196,42 @@ impl Shared {
 
     async fn open(&self) -> io::Result<Stream> {
         let stream: Stream = match &self.place {
-            Place::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| {
+                let text =
+                    format!("dial unix {}: connect: {}", path.display(), told::words(&error));
+                dialling(Told { text, number: error.raw_os_error() }.error(error.kind()))
+            })?),
             Place::Address(to) => {
-                let socket = socket(None, *to, Type::STREAM)?;
-                let stream = TcpSocket::from_std_stream(socket.into()).connect(*to).await?;
+                let socket = socket(None, *to, Type::STREAM).map_err(dialling)?;
+                let stream = TcpSocket::from_std_stream(socket.into()).connect(*to).await;
+                let told = |error| dialling(Between::dialled("tcp", None, *to, error));
+                let stream = stream.map_err(told)?;
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
         };
         match &self.session {
             None => Ok(stream),
-            Some(session) => Ok(Box::new(session.handshake(stream).await?)),
+            Some(session) => Ok(Box::new(session.handshake(stream).await.map_err(greeting)?)),
         }
     }
+}
+
+/// What gRPC's Go library says when there is no connection.
+fn transport(what: &str, error: io::Error) -> io::Error {
+    let (kind, number) = (error.kind(), told::number(&error));
+    let eof = kind == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
+    let why = if eof { "EOF".to_owned() } else { error.to_string() };
+    let text = format!("connection error: desc = \"transport: {what}: {why}\"");
+    Told { text, number }.error(kind)
+}
+
+pub(super) fn dialling(error: io::Error) -> io::Error {
+    transport("Error while dialing", error)
+}
+
+fn greeting(error: io::Error) -> io::Error {
+    transport("authentication handshake failed", error)
 }
 
 /// The end of dialling for all who wait, however the task ends.

@@ -42,7 +42,7 @@ pub(super) async fn open(
     local: &OnceLock<SocketAddr>,
 ) -> io::Result<(Link, Driver)> {
     let socket = TcpSocket::from_std_stream(socket(ends.source, ends.to, Type::STREAM)?.into());
-    let stream = session.handshake(dial(socket, ends.to, local).await?).await?;
+    let stream = session.handshake(dial(socket, ends, local).await?).await?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(io::Error::other("the server does not speak HTTP/2"));
     }

@@ -15,6 +15,7 @@ mod quic;
 mod redis;
 pub mod resp;
 mod template;
+mod told;
 mod web;
 
 use std::cmp::Reverse;
@@ -38,9 +39,11 @@ pub use pool::{PoolOptions, Reused, StreamPool};
 pub use quic::QuicSession;
 pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 pub use template::Template;
+pub use told::{number, words};
 pub use web::{Method, Resource};
 
 use crate::udp::sys;
+use told::{Between, Op};
 
 /// What a socket that waits for a reply is watched for. Not for writing: the datagram that leaves
 /// would wake us.
@@ -148,10 +151,14 @@ impl Network {
                 let source = source.into();
                 let socket = connected(source.address, to)?;
                 source.tell(|| socket.get_ref().local_addr());
-                socket.get_ref().send(message)?;
+                let local = socket.get_ref().local_addr().ok();
+                let between = Between { proto: "udp", local, remote: to };
+                let tell = |error| between.tell(Op::Read, error);
+                socket.get_ref().send(message).map_err(tell)?;
                 tokio::time::timeout_at(end, receive(&socket, into, accept))
                     .await
-                    .map_err(|_| late())?
+                    .unwrap_or_else(|_| Err(late()))
+                    .map_err(tell)
             }
             Self::Simulated(world) => {
                 simulated(&**world, to, message, timeout, &mut || None, into, accept).await
@@ -172,6 +179,7 @@ async fn simulated(
 ) -> io::Result<()> {
     let start = Instant::now();
     let mut end = start + wait;
+    let tell = |error| Between::simulated("udp", to).tell(Op::Read, error);
     let ask = |passed: Duration| {
         let datagrams = world.udp(to, message);
         datagrams.into_iter().map(move |(delay, datagram)| (passed + delay, datagram))
@@ -179,7 +187,7 @@ async fn simulated(
     // The next one last.
     let mut datagrams: Vec<_> = ask(Duration::ZERO).collect();
     if world.refuses(to) {
-        return Err(io::ErrorKind::ConnectionRefused.into());
+        return Err(tell(io::ErrorKind::ConnectionRefused.into()));
     }
     datagrams.sort_by_key(|(delay, _)| Reverse(*delay));
     loop {
@@ -193,7 +201,7 @@ async fn simulated(
             }
             None => {
                 tokio::time::sleep_until(end).await;
-                let more = patience().ok_or_else(late)?;
+                let more = patience().ok_or_else(|| tell(late()))?;
                 if more.again {
                     datagrams.extend(ask(end - start));
                     datagrams.sort_by_key(|(delay, _)| Reverse(*delay));
@@ -266,7 +274,8 @@ async fn simulated_stream(
     accept: Accept<'_>,
 ) -> io::Result<()> {
     let Some((delay, reply)) = world.tcp(to, message) else {
-        return Err(io::ErrorKind::ConnectionRefused.into());
+        let refused = io::ErrorKind::ConnectionRefused.into();
+        return Err(Between::dialled("tcp", None, to, refused));
     };
     let comes = Instant::now() + delay;
     tokio::time::sleep_until(comes.min(end)).await;
@@ -275,23 +284,28 @@ async fn simulated_stream(
         return Ok(());
     }
     tokio::time::sleep_until(end).await;
-    Err(late())
+    Err(Between::simulated("tcp", to).tell(Op::Read, late()))
 }
 
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
 /// the port at random.
 fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::Result<Socket> {
     let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
-    let socket = Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
-    if let Some(source) = source {
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-    }
-    Ok(socket)
+    let open = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(to), kind.nonblocking(), Some(protocol))?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        Ok(socket)
+    };
+    let proto = if kind == Type::DGRAM { "udp" } else { "tcp" };
+    open().map_err(|error| Between::dialled(proto, source, to, error))
 }
 
 fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     let socket = socket(source, to, Type::DGRAM)?;
-    socket.connect(&to.into())?;
+    let dialled = socket.connect(&to.into());
+    dialled.map_err(|error| Between::dialled("udp", source, to, error))?;
     sys::register(socket.into(), INTEREST)
 }
 

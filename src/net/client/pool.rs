@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{self, Connection, Ticket};
+use super::told::Between;
 use super::{Accept, Ends, Network, Source, late, simulated_stream, socket};
 use crate::tls::Session;
 use crate::workers::current_worker;
@@ -178,7 +179,8 @@ impl StreamPool {
         let mut again = false;
         loop {
             let joined = timeout_at(end, self.join(ends, message, again)).await;
-            let ticket = joined.map_err(|_| late())??;
+            let late = |_| Between::dialled("tcp", source.address, to, late());
+            let ticket = joined.map_err(late)??;
             let replied = async {
                 loop {
                     let reply = ticket.next().await?;
@@ -198,10 +200,7 @@ impl StreamPool {
                 }
                 Ok(Err(_)) if !again && ticket.deserves_another() => again = true,
                 Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    ticket.timed_out();
-                    return Err(late());
-                }
+                Err(_) => return Err(ticket.timed_out()),
             }
         }
     }

@@ -19,6 +19,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::{Instant, sleep_until};
 
 use super::datagrams::{Descriptor, Pool};
+use super::told::{Between, Op};
 use super::{Ends, INTEREST, connected, late};
 use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
@@ -179,6 +180,13 @@ impl Port {
         state.look_at = Some(state.look_at.map_or(deadline, |at| at.min(deadline)));
         state.wake();
         Some(Ticket { port: Arc::clone(self), id })
+    }
+
+    /// An error of the socket, or that of time, in words.
+    pub(super) fn tell(&self, error: io::Error) -> io::Error {
+        // RFC 1122 section 4.1.3.3: that nobody listens is told with whichever call comes next.
+        let op = if error.kind() == io::ErrorKind::PermissionDenied { Op::Write } else { Op::Read };
+        Between { proto: "udp", local: self.local, remote: self.ends.to }.tell(op, error)
     }
 
     /// No more queries; it ends after those it has.

@@ -1,6 +1,7 @@
 //! DNS in requests and responses of HTTP (RFC 8484), of whichever version.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AGE, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -46,6 +47,17 @@ impl Resource {
         let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority);
         let uri = uri.path_and_query(template.bare()).build().map_err(|why| why.to_string())?;
         Ok(Self { template: template.clone(), method, uri })
+    }
+
+    /// The request as Go's HTTP client names it in errors: method and URL. CoreDNS has the address there,
+    /// and not the server's name.
+    pub(super) fn told(&self, to: SocketAddr, message: &Bytes) -> String {
+        match self.method {
+            Method::Post => format!("Post \"https://{to}{}\"", self.template.bare()),
+            Method::Get => {
+                format!("Get \"https://{to}{}\"", self.template.with(&base64url(message)))
+            }
+        }
     }
 
     /// The head of a request, and its body if it has one.

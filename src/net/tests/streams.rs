@@ -342,6 +342,43 @@ async fn who_closes_in_mid_reply_fails_each_query_once() {
     assert!(pool.is_empty());
 }
 
+/// What CoreDNS says, and so the patterns of its operators.
+#[tokio::test]
+async fn failures_are_told_as_go_tells_them() {
+    let certificate = Certificate::new(NAME);
+    let plain = || StreamPool::new(PoolOptions::default());
+    let wait = Duration::from_millis(50);
+    let told = async |pool: StreamPool, to| ask_for(&pool, to, b"question", wait).await;
+    let told = async |pool, to| told(pool, to).await.unwrap_err().to_string();
+    let (hangs_up, _) =
+        serve(None, |mut stream| async move { receive(&mut stream).await.map(drop) }).await;
+    assert_eq!(told(plain(), hangs_up).await, "EOF");
+    let (breaks_off, _) = serve(None, |mut stream| async move {
+        receive(&mut stream).await?;
+        stream.write_all(&[0, 200, 1, 2, 3]).await
+    })
+    .await;
+    assert_eq!(told(plain(), breaks_off).await, "unexpected EOF");
+    let (silent, _) = serve(None, |stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+        Ok(())
+    })
+    .await;
+    let text = told(plain(), silent).await;
+    let rest = text.strip_prefix("read tcp 127.0.0.1:").unwrap();
+    assert!(rest.ends_with(&format!("->{silent}: i/o timeout")), "{text}");
+    let greets_nobody = StreamPool::new(certificate.options());
+    assert_eq!(told(greets_nobody, silent).await, "context deadline exceeded");
+    let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    let gone = listener.local_addr().unwrap();
+    drop(listener);
+    for pool in [plain(), StreamPool::new(certificate.options())] {
+        let expected = format!("dial tcp {gone}: connect: connection refused");
+        assert_eq!(told(pool, gone).await, expected);
+    }
+}
+
 #[tokio::test]
 async fn a_connection_is_opened_ahead_and_may_be_gone_when_it_is_needed() {
     let certificate = Certificate::new(NAME);
@@ -448,7 +485,8 @@ async fn certificates_must_be_right() {
     let (good, other) = (Certificate::new(NAME), Certificate::new("other.example.org"));
     let (to, _) = serve(Some(other.server(None)), echo).await;
     // Both certificates have the same issuer, by name.
-    for (options, why) in [(other.options(), "not valid for name"), (good.options(), "BadSig")] {
+    let other_name = "x509: certificate is valid for other.example.org, not dns.example.org";
+    for (options, why) in [(other.options(), other_name), (good.options(), "BadSig")] {
         let pool = Arc::new(StreamPool::new(options));
         // Also to those who did not open the connection.
         let (one, two) = tokio::join!(ask(&pool, to, b"question"), ask(&pool, to, b"another"));
@@ -461,7 +499,9 @@ async fn certificates_must_be_right() {
     let (plain, _) =
         serve(None, |mut stream| async move { send(&mut stream, b"no TLS").await }).await;
     let pool = StreamPool::new(good.options());
-    assert_eq!(ask(&pool, plain, b"question").await.unwrap_err().kind(), ErrorKind::InvalidData);
+    let error = ask(&pool, plain, b"question").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert_eq!(error.to_string(), "tls: first record does not look like a TLS handshake");
 }
 
 #[tokio::test]
@@ -478,7 +518,7 @@ async fn a_server_may_have_the_very_certificate_that_is_trusted() {
     });
     let refused = [
         (&twin, &trusted, "CaUsedAsEndEntity"),
-        (&named, &named, "not valid for name"),
+        (&named, &named, "certificate is valid for other.example.org, not"),
         (&old, &old, "expired"),
     ];
     for (server, client, why) in refused {

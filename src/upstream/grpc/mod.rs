@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::BoxFuture;
-use net::client::{GrpcError, GrpcStatus, Network};
+use net::client::{GrpcError, GrpcStatus, Network, number};
 use tokio::time::{Instant, timeout_at};
 use wire::edns::ede;
 use wire::{Failure, Query, Rcode, Reply};
@@ -195,19 +195,28 @@ fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
         return Failure::servfail("no healthy gRPC proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time");
     };
-    let said = |what: &dyn fmt::Display| Failure::servfail(format!("grpc {to}: {what}"));
+    // The words that operators search for, those of gRPC's Go library.
+    let rpc = |code: &str, what: &dyn fmt::Display| {
+        Failure::servfail(format!("rpc error: code = {code} desc = {what}"))
+    };
     match trouble {
-        Trouble::Unfit => said(&"a reply to another question")
+        Trouble::Unfit => Failure::servfail(format!("grpc {to}: a reply to another question"))
             .extended(ede::INVALID_DATA, "an upstream answered something else"),
-        Trouble::Told(GrpcError::Status(status)) => {
-            said(&status).extended(ede::NETWORK_ERROR, "an upstream did not answer the question")
-        }
+        Trouble::Told(GrpcError::Status(status)) => Failure::servfail(status.to_string())
+            .extended(ede::NETWORK_ERROR, "an upstream did not answer the question"),
         Trouble::Told(GrpcError::Network(error)) => match error.kind() {
-            io::ErrorKind::TimedOut => said(&"i/o timeout")
-                .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time"),
-            io::ErrorKind::ConnectionRefused => said(&"connection refused")
+            io::ErrorKind::TimedOut if number(&error).is_none() => {
+                rpc("DeadlineExceeded", &"context deadline exceeded")
+                    .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time")
+            }
+            io::ErrorKind::ConnectionRefused => rpc("Unavailable", &error)
                 .extended(ede::NETWORK_ERROR, "an upstream refused the connection"),
-            _ => said(&error).extended(ede::NETWORK_ERROR, "an upstream could not be reached"),
+            io::ErrorKind::UnexpectedEof if error.get_ref().is_none() => {
+                rpc("Unavailable", &"error reading from server: EOF")
+                    .extended(ede::NETWORK_ERROR, "an upstream could not be reached")
+            }
+            _ => rpc("Unavailable", &error)
+                .extended(ede::NETWORK_ERROR, "an upstream could not be reached"),
         },
     }
 }

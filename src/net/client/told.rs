@@ -1,0 +1,205 @@
+//! What went wrong with a socket, in the words of Go's `net` package: operators of CoreDNS have
+//! patterns for these texts.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::tls;
+
+/// What was done when it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Dial,
+    Read,
+    Write,
+}
+
+/// A text instead of the error that it tells of. Found inside an [`io::Error`].
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) text: String,
+    /// The system's number.
+    pub(super) number: Option<i32>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Told {}
+
+impl Told {
+    pub(super) fn error(self, kind: io::ErrorKind) -> io::Error {
+        io::Error::new(kind, self)
+    }
+}
+
+/// The system's number for an error, told in words or not.
+pub fn number(error: &io::Error) -> Option<i32> {
+    let told = || error.get_ref()?.downcast_ref::<Told>()?.number;
+    error.raw_os_error().or_else(told)
+}
+
+/// The two ends of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Between {
+    /// `udp` or `tcp`.
+    pub(super) proto: &'static str,
+    /// On our side, if it came to that.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) remote: SocketAddr,
+}
+
+impl Between {
+    /// The text for an error of the system, or for that of time; other errors have words of their own.
+    pub(super) fn tell(self, op: Op, error: io::Error) -> io::Error {
+        if error.get_ref().is_some_and(|inner| inner.is::<Told>()) {
+            return error;
+        }
+        let (kind, number) = (error.kind(), error.raw_os_error());
+        if kind == io::ErrorKind::UnexpectedEof {
+            return Told { text: "EOF".to_owned(), number }.error(kind);
+        }
+        if error.get_ref().is_some() {
+            return tls::told(error);
+        }
+        let Self { proto, local, remote } = self;
+        let (op, call) = match op {
+            // Go names the address that was asked for, too; its port is chosen later.
+            Op::Dial if number == Some(EADDRNOTAVAIL) && local.is_some() => ("dial", "bind"),
+            Op::Dial if matches!(number, Some(ENFILE | EMFILE)) => ("dial", "socket"),
+            Op::Dial => ("dial", "connect"),
+            Op::Read => ("read", "read"),
+            Op::Write => ("write", "write"),
+        };
+        let local = local.map(|local| format!("{local}->")).unwrap_or_default();
+        let text = if number.is_none() && kind == io::ErrorKind::TimedOut {
+            format!("{op} {proto} {local}{remote}: i/o timeout")
+        } else {
+            format!("{op} {proto} {local}{remote}: {call}: {}", words(&error))
+        };
+        Told { text, number }.error(kind)
+    }
+
+    /// The same for a socket that was to be opened from `source`.
+    pub(super) fn dialled(
+        proto: &'static str,
+        source: Option<IpAddr>,
+        remote: SocketAddr,
+        error: io::Error,
+    ) -> io::Error {
+        let local = source.map(|source| SocketAddr::new(source, 0));
+        Self { proto, local, remote }.tell(Op::Dial, error)
+    }
+
+    /// Between us and an upstream that a test made up.
+    pub(super) fn simulated(proto: &'static str, remote: SocketAddr) -> Self {
+        let ip = match remote {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        };
+        Self { proto, local: Some(SocketAddr::new(ip, 49_152)), remote }
+    }
+}
+
+/// What Go says where a deadline ended what is more than one call.
+pub(super) const DEADLINE: &str = "context deadline exceeded";
+
+/// Linux's numbers; where a system has others, errors name another call.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const EADDRNOTAVAIL: i32 = 99;
+
+/// What Go says where the C library says something else, or several of them different things.
+const WORDS: [(io::ErrorKind, &str); 7] = [
+    (io::ErrorKind::ConnectionRefused, "connection refused"),
+    (io::ErrorKind::ConnectionReset, "connection reset by peer"),
+    (io::ErrorKind::ConnectionAborted, "use of closed network connection"),
+    (io::ErrorKind::HostUnreachable, "no route to host"),
+    (io::ErrorKind::NetworkUnreachable, "network is unreachable"),
+    (io::ErrorKind::BrokenPipe, "broken pipe"),
+    (io::ErrorKind::NotConnected, "transport endpoint is not connected"),
+];
+
+/// An error of the system in Go's words: those of the C library in lower case, without the number.
+pub fn words(error: &io::Error) -> String {
+    if let Some((_, words)) = WORDS.iter().find(|(kind, _)| *kind == error.kind()) {
+        return (*words).to_owned();
+    }
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if error.raw_os_error().is_some() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_as_go_tells_them() {
+        let local = Some("192.0.2.1:4000".parse().unwrap());
+        let remote = "192.0.2.53:53".parse().unwrap();
+        let system = io::Error::from_raw_os_error;
+        let late = || io::Error::from(io::ErrorKind::TimedOut);
+        let tell =
+            |proto, op, local, error| Between { proto, local, remote }.tell(op, error).to_string();
+        let cases = [
+            (
+                tell("udp", Op::Read, local, late()),
+                "read udp 192.0.2.1:4000->192.0.2.53:53: i/o timeout",
+            ),
+            (
+                tell("udp", Op::Read, local, system(111)),
+                "read udp 192.0.2.1:4000->192.0.2.53:53: read: connection refused",
+            ),
+            (
+                tell("udp", Op::Read, local, system(113)),
+                "read udp 192.0.2.1:4000->192.0.2.53:53: read: no route to host",
+            ),
+            (
+                tell("udp", Op::Write, local, system(1)),
+                "write udp 192.0.2.1:4000->192.0.2.53:53: write: operation not permitted",
+            ),
+            (
+                tell("udp", Op::Dial, None, system(101)),
+                "dial udp 192.0.2.53:53: connect: network is unreachable",
+            ),
+            (tell("tcp", Op::Dial, None, late()), "dial tcp 192.0.2.53:53: i/o timeout"),
+            (
+                tell("tcp", Op::Dial, None, system(111)),
+                "dial tcp 192.0.2.53:53: connect: connection refused",
+            ),
+            (
+                tell("tcp", Op::Dial, None, system(110)),
+                "dial tcp 192.0.2.53:53: connect: connection timed out",
+            ),
+            (
+                tell("tcp", Op::Read, local, system(104)),
+                "read tcp 192.0.2.1:4000->192.0.2.53:53: read: connection reset by peer",
+            ),
+            (tell("tcp", Op::Read, local, io::ErrorKind::UnexpectedEof.into()), "EOF"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, expected);
+        }
+        let source = Some("192.0.2.9".parse().unwrap());
+        let dialled = Between::dialled("udp", source, remote, system(99));
+        assert_eq!(
+            dialled.to_string(),
+            "dial udp 192.0.2.9:0->192.0.2.53:53: bind: cannot assign requested address"
+        );
+        assert_eq!((dialled.kind(), number(&dialled)), (io::ErrorKind::AddrNotAvailable, Some(99)));
+        // What has words already keeps them.
+        let again = Between::dialled("tcp", None, remote, dialled);
+        assert!(again.to_string().starts_with("dial udp"), "{again}");
+    }
+}
