@@ -2,14 +2,15 @@
 //!
 //! `plan` turns a Corefile into chains and routers, `process` keeps sockets and swaps
 //! configurations, `serve` is the one entry of every query, `router` picks its chain, `finish`
-//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side, `memory` shares out
-//! what the process may use.
+//! completes its reply, `panics` catches what goes wrong, `admin` is the HTTP side, `memory` and
+//! `descriptors` share out what the process may use.
 //!
 //! It knows every room and no plugin by name.
 
 mod admin;
 mod ahead;
 mod config;
+mod descriptors;
 mod finish;
 mod keys;
 mod lint;
