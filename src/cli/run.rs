@@ -204,6 +204,9 @@ fn announce(process: &Process, quiet: bool) {
     };
     process.banner().iter().for_each(|line| say(line));
     process.announce();
+    if !quiet {
+        process.announce_descriptors();
+    }
     chain::log::flush();
     say(&format!("catena-{VERSION}"));
     say(&help::platform());

@@ -9,6 +9,7 @@
 mod bind;
 pub mod client;
 pub mod clock;
+pub mod descriptors;
 mod handler;
 mod listener;
 mod pool;

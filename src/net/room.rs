@@ -1,5 +1,5 @@
-//! How many queries may wait and how many connections may be open, where memory is short: less than
-//! the fixed bounds allow.
+//! How many queries may wait and how many connections may be open, where memory or descriptors are
+//! short: less than the fixed bounds allow.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +39,12 @@ impl Room {
             worker.max_connections.store(limit, Ordering::Relaxed);
         }
     }
+
+    /// Says how many connections there are descriptors for, in all workers.
+    pub fn give_descriptors(&self, connections: usize) {
+        let share = (connections / self.workers.len().max(1)).max(1);
+        self.workers.iter().for_each(|it| it.descriptors.store(share, Ordering::Relaxed));
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +72,10 @@ mod tests {
         assert_eq!(taken(1000), 1000 - (500 - 500 / 8), "the fixed bound holds");
         assert_eq!(worker.max_connections.load(Ordering::Relaxed), 500);
         assert_eq!(workers.stats().memory_refused, 3);
+        room.give_descriptors(30);
+        assert_eq!(worker.max_connections(), 15);
+        room.give(Waiting::More(0), 0);
+        assert_eq!(worker.max_connections(), 15, "memory allows for more, descriptors do not");
         workers.shutdown(std::time::Duration::ZERO);
     }
 }

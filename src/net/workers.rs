@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     /// Below [`Limits::waiting`] and [`Limits::tcp_connections`] where memory is short.
     pub(crate) max_waiting: AtomicUsize,
     pub(crate) max_connections: AtomicUsize,
+    /// How many connections there are descriptors for.
+    pub(crate) descriptors: AtomicUsize,
 }
 
 impl Worker {
@@ -63,6 +65,7 @@ impl Worker {
             waiting: AtomicUsize::new(0),
             max_waiting: AtomicUsize::new(limits.waiting),
             max_connections: AtomicUsize::new(limits.tcp_connections),
+            descriptors: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -85,7 +88,8 @@ impl Worker {
 
     /// TCP connections that may be open now.
     pub(crate) fn max_connections(&self) -> usize {
-        self.max_connections.load(Ordering::Relaxed)
+        let descriptors = self.descriptors.load(Ordering::Relaxed);
+        self.max_connections.load(Ordering::Relaxed).min(descriptors)
     }
 
     pub(crate) fn leave_waiting(&self) {

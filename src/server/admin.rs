@@ -60,6 +60,13 @@ pub(crate) struct Prepared {
     fresh: Vec<(SocketAddr, TcpListener)>,
 }
 
+impl Prepared {
+    /// How many sockets there will be.
+    pub(crate) fn sockets(&self) -> usize {
+        self.wanted.len()
+    }
+}
+
 impl Admin {
     /// Opens the sockets that are not open yet, without answering on them.
     ///
@@ -89,9 +96,11 @@ impl Admin {
         Ok(Prepared { wanted, fresh })
     }
 
-    /// Serves what was prepared and closes what is no longer wanted.
-    pub(crate) fn apply(&mut self, prepared: Prepared) {
+    /// Serves what was prepared and closes what is no longer wanted. New endpoints have clients for so
+    /// many descriptors, all together.
+    pub(crate) fn apply(&mut self, prepared: Prepared, descriptors: usize) {
         let Prepared { mut wanted, fresh } = prepared;
+        let clients = (descriptors / wanted.len().max(1)).clamp(1, MAX_CLIENTS);
         self.bound.retain(|address, _| wanted.contains_key(address));
         for (address, bound) in &self.bound {
             if let Some(paths) = wanted.remove(address) {
@@ -101,7 +110,7 @@ impl Admin {
         for (address, socket) in fresh {
             let paths = wanted.remove(&address).unwrap_or_default();
             let paths = Arc::new(ArcSwap::from_pointee(paths));
-            let task = tokio::spawn(accept(socket, Arc::clone(&paths)));
+            let task = tokio::spawn(accept(socket, Arc::clone(&paths), clients));
             self.bound.insert(address, Bound { paths, task });
         }
     }
@@ -122,8 +131,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
-async fn accept(socket: TcpListener, paths: Arc<ArcSwap<Paths>>) {
-    let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
+async fn accept(socket: TcpListener, paths: Arc<ArcSwap<Paths>>, clients: usize) {
+    let clients = Arc::new(Semaphore::new(clients));
     loop {
         let Ok(place) = Arc::clone(&clients).acquire_owned().await else { return };
         let Ok((stream, _)) = socket.accept().await else {

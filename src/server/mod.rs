@@ -7,13 +7,14 @@
 //! - `finish` completes its reply.
 //! - `panics` catches panics.
 //! - `admin` is the HTTP side.
-//! - `memory` divides the memory of the process.
+//! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
 
 mod admin;
 mod ahead;
 mod config;
+mod descriptors;
 mod finish;
 mod keys;
 mod lint;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::admin::Admin;
 use super::config::{Config, SiteNumbers};
+use super::descriptors::Descriptors;
 use super::memory;
 use super::plan::{self, Plan, Wanted};
 use super::serve::{Serving, Site};
@@ -66,6 +67,7 @@ pub struct Process {
     options: Options,
     source: Source,
     workers: Workers,
+    descriptors: Descriptors,
     serving: Arc<Serving>,
     listeners: HashMap<SocketAddr, Listener>,
     numbers: SiteNumbers,
@@ -165,10 +167,14 @@ impl Process {
     /// Errors: the configuration has mistakes, or an address cannot be listened on.
     pub async fn start(source: Source, options: Options) -> Result<Self, Refused> {
         metrics::set_workers(options.workers);
+        let limit = net::descriptors::raise();
         let workers = Workers::start(options.workers, net::Limits::default())
             .map_err(|error| Refused { text: format!("cannot start workers: {error}") })?;
+        let (stats, room) = (workers.stats_handle(), workers.room());
+        let descriptors = Descriptors::new(limit, options.workers, stats.clone(), room.clone());
         let mut process = Self {
             workers,
+            descriptors,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
             listeners: HashMap::new(),
             numbers: SiteNumbers::default(),
@@ -184,7 +190,6 @@ impl Process {
             source,
         };
         process.load().await?;
-        let (stats, room) = (process.workers.stats_handle(), process.workers.room());
         let memory = Arc::clone(&process.options.memory);
         process.keeper.spawn(memory::keep(memory, stats, room));
         Ok(process)
@@ -230,7 +235,9 @@ impl Process {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
-        self.admin.apply(prepared);
+        let shares =
+            self.descriptors.share_out(self.sockets_of(&plan.listeners) + prepared.sockets());
+        self.admin.apply(prepared, shares.admin);
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();
         plan.world.kept.settle();
@@ -290,6 +297,12 @@ impl Process {
         Ok(opened)
     }
 
+    /// How many sockets these listeners have, of UDP and of TCP.
+    fn sockets_of(&self, listeners: &[Wanted]) -> usize {
+        let workers = self.workers.count();
+        listeners.iter().map(|it| 2 * it.sockets.unwrap_or(workers)).sum()
+    }
+
     /// Runs them one after the other, beside everything else.
     fn run_startup_hooks(&mut self, hooks: Vec<chain::setup::Task>) {
         while self.startups.try_join_next().is_some() {}
@@ -325,6 +338,11 @@ impl Process {
     /// The fingerprint of the configuration being served.
     pub fn fingerprint(&self) -> &str {
         self.current.as_ref().map_or("", |current| &current.world.fingerprint)
+    }
+
+    /// Says how many file descriptors there are and for whom.
+    pub fn announce_descriptors(&self) {
+        self.descriptors.announce();
     }
 
     /// Tells what is served from the start on; later configurations tell by themselves.

@@ -13,13 +13,13 @@ use wire::{Class, Query, Reply, Rtype, Section};
 use crate::kit::{Answer, PATIENCE, Scratch, Server, free_port, question, run, text};
 
 /// An upstream that knows an address for every name, and counts.
-struct Upstream {
-    port: u16,
+pub(crate) struct Upstream {
+    pub(crate) port: u16,
     asked: Arc<AtomicU64>,
 }
 
 impl Upstream {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::held().0
     }
 
@@ -47,7 +47,7 @@ impl Upstream {
         (Self { port, asked }, hold)
     }
 
-    fn asked(&self) -> u64 {
+    pub(crate) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 }

@@ -8,7 +8,7 @@ use wire::Rtype;
 use crate::kit::{PATIENCE, Scratch, Server, ZONE, free_port, question, text};
 
 /// The head and the body of the reply.
-fn ask(port: u16, request: &str, body: &[u8]) -> (String, Vec<u8>) {
+pub(crate) fn ask(port: u16, request: &str, body: &[u8]) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();

@@ -4,6 +4,7 @@
 mod cache;
 mod cli;
 mod commands;
+mod descriptors;
 mod files;
 mod http;
 mod kit;

@@ -25,6 +25,9 @@ pub(crate) use registry::Connections;
 use connection::Connection;
 use registry::Entry;
 
+/// The most connections pushed out for one that comes: where the bound was lowered there may be many
+/// too many.
+const EVICTED: usize = 16;
 /// Pause after accepting failed for want of descriptors or memory.
 const SCARCE_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after it failed for any other reason.
@@ -74,7 +77,10 @@ impl Acceptor {
         .await;
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
-                Event::Accepted(stream, peer) => self.hall.welcome(stream, peer),
+                Event::Accepted(stream, peer) => {
+                    self.hall.make_room().await;
+                    self.hall.welcome(stream, peer);
+                }
                 Event::Failed(error) => self.hall.recover(&error).await,
                 Event::Close => break,
             }
@@ -84,6 +90,7 @@ impl Acceptor {
         // have heard of it yet.
         if let Ok(listener) = listener.into_std() {
             while let Ok((stream, peer)) = accept_now(&listener) {
+                hall.make_room().await;
                 hall.welcome(stream, peer);
             }
         }
@@ -115,15 +122,25 @@ impl Hall {
         }
     }
 
+    /// Pushes out connections that are idle longest where one more would be too many. Their sockets
+    /// close when their tasks had their turn.
+    async fn make_room(&self) {
+        let Worker { counters, connections, .. } = &*self.worker;
+        let most = self.worker.max_connections();
+        let excess = (connections.len() + 1).saturating_sub(most).min(EVICTED);
+        let evicted = (0..excess).take_while(|_| connections.evict()).count();
+        counters.tcp_evicted.add(evicted as u64);
+        if connections.sockets() >= most {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
         let counters = &self.worker.counters;
         let connections = &self.worker.connections;
-        if connections.len() >= self.worker.max_connections() {
-            if !connections.evict() {
-                counters.tcp_refused.add(1);
-                return;
-            }
-            counters.tcp_evicted.add(1);
+        if connections.sockets() >= self.worker.max_connections() {
+            counters.tcp_refused.add(1);
+            return;
         }
         let Ok(local) = stream.local_addr() else {
             return;

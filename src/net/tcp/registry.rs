@@ -61,6 +61,8 @@ impl Entry {
 pub(crate) struct Connections {
     entries: Mutex<Entries>,
     count: AtomicUsize,
+    /// Those that were pushed out have their sockets for a moment longer.
+    sockets: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -78,14 +80,22 @@ impl Connections {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// How many sockets they have.
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
     pub(super) fn insert(&self, entry: &Arc<Entry>) {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries();
         entry.place.store(entries.open.len(), Ordering::Relaxed);
         entries.open.push(Arc::clone(entry));
         self.count.store(entries.open.len(), Ordering::Relaxed);
     }
 
+    /// The connection is gone, and its socket closed.
     pub(super) fn remove(&self, entry: &Entry) {
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
         let mut entries = self.entries();
         self.remove_from(&mut entries, entry);
     }
