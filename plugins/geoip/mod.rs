@@ -29,7 +29,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         Diagnostic::error(config.path.span, problem)
             .label("this is not a usable database")
             .help("give the path of a MaxMind database (.mmdb) of locations or ASNs")
-            .note("a relative path is relative to `root`; `catena help geoip` lists its types")
+            .note("a relative path is relative to `root`; `catena help geoip` lists the types")
     })?;
     if setup.settings.metadata.is_none() {
         setup.requests.warnings.push(
