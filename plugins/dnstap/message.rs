@@ -1,7 +1,7 @@
 //! Dnstap messages in protobuf: <https://github.com/dnstap/dnstap.pb>.
 //!
-//! Each is written field by field into one buffer, since this happens on the way of queries; a test
-//! reads them back with messages derived from the schema.
+//! Each message is written field by field into one buffer, because this happens in the query path. A
+//! test decodes them with types that are derived from the schema.
 
 use std::net::{IpAddr, SocketAddr};
 

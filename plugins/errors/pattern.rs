@@ -1,4 +1,4 @@
-//! Messages that look alike, counted and told once per period.
+//! Consolidates similar messages: counts them and logs the count once per period.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -1,4 +1,5 @@
-//! The directive as plain values, in the words of the outside plugin of this name.
+//! The `fanout` directive as plain values. The options are those of the external CoreDNS plugin
+//! `fanout`.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! `geoip`: tells what a MaxMind database says of where a query comes from.
+//! `geoip`: provides the location and network of a client from a MaxMind database.
 //!
-//! It only offers metadata: the database is asked when somebody wants to know. It never answers and
-//! never changes a query.
+//! It only offers metadata: a lookup in the database happens when another plugin reads a label. It
+//! never answers and never changes a query.
 
 mod config;
 mod database;

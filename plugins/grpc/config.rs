@@ -1,4 +1,4 @@
-//! The directive as plain values: what is asked of upstreams is read where they are.
+//! The `grpc` directive as plain values. `src/upstream` parses the options of the upstreams.
 
 use chain::{Fallthrough, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};

@@ -1,8 +1,8 @@
 //! `log`: writes a line about every query.
 //!
-//! It looks at query and reply on the way out, formats into a buffer of its thread and hands the
-//! whole line to the log room. It never changes a reply, never waits for a terminal or a disk, and
-//! does not allocate once its buffer has grown.
+//! It reads the query and the reply on the way out, formats the line into a thread-local buffer and
+//! hands it to `chain::log`. It never changes a reply, never waits for a terminal or a disk, and does
+//! not allocate once its buffer has grown.
 
 mod class;
 mod config;

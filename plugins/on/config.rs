@@ -1,4 +1,4 @@
-//! The arguments of `on`: an event, and a command split into words as a shell does it.
+//! The arguments of `on`: an event, and a command that is split into words as in a shell.
 
 use corefile::{Diagnostic, Diagnostics, Directive, nearest};
 

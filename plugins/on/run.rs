@@ -1,6 +1,6 @@
-//! One command from start to end: its time, its output and its failure.
+//! Runs one command and handles its timeout, its output and its failure.
 //!
-//! It never waits longer than it was told to, and reads output only to log it.
+//! It never waits longer than its timeout, and reads the output only to log it.
 
 use std::io;
 use std::pin::pin;

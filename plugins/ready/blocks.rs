@@ -1,4 +1,4 @@
-//! The server blocks whose plugins are asked, over all configurations of the process.
+//! The server blocks whose plugins report readiness, over all configurations of the process.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

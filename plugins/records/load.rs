@@ -1,4 +1,4 @@
-//! From the lines of the Corefile to zones.
+//! Builds zones from the lines of the Corefile.
 
 use corefile::{Diagnostic, Diagnostics, Span};
 use wire::name::MAX_NAME;

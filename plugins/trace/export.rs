@@ -1,4 +1,4 @@
-//! Sends spans to a collector, off the way of queries: in batches, from a bounded backlog.
+//! Sends spans to a collector outside the query path: in batches, from a bounded backlog.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
