@@ -18,7 +18,7 @@ pub(super) struct Config<'a> {
     pub(super) rcodes: Vec<Rcode>,
     /// For which names.
     pub(super) from: Name,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
     /// What becomes of their answers.
     pub(super) inner: Vec<Self>,

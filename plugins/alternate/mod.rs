@@ -44,7 +44,7 @@ struct Alternate {
     rule: Rule,
 }
 
-/// Whom to ask, and when.
+/// The upstreams, and the answers for which they are queried.
 struct Rule {
     from: ZoneSet,
     rcodes: Vec<Rcode>,

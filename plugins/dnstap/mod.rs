@@ -31,7 +31,7 @@ pub static PLUGIN: Kind =
 const MAX_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The message under way, its inner part, and its extra text.
+    /// The message being built, its inner part, and its extra text.
     static BUFFERS: RefCell<[Vec<u8>; 3]> = const { RefCell::new([const { Vec::new() }; 3]) };
 }
 

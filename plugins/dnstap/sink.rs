@@ -42,7 +42,7 @@ pub(super) struct Target {
     pub(super) queue: usize,
 }
 
-/// Who connects to whom.
+/// The direction in which connections are opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// We connect to the reader.
@@ -128,7 +128,7 @@ impl Sink {
         }
     }
 
-    /// How many messages were dropped, and nobody told so far.
+    /// Dropped messages that the log does not yet report.
     #[cfg(test)]
     pub(super) fn dropped(&self) -> u64 {
         self.shared.untold.load(Ordering::Relaxed)

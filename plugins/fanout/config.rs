@@ -34,7 +34,7 @@ pub(super) struct Config {
     pub(super) from: Name,
     /// Which of them are not.
     pub(super) except: ZoneSet,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
 }
 
@@ -207,7 +207,7 @@ impl Reading {
     }
 }
 
-/// **FROM**: the first of the zones that it stands for.
+/// **FROM**: the first of the zones that it expands to.
 fn from(args: &mut Args<'_>) -> Result<Name, Diagnostic> {
     let zones = zones::parse(args.required("FROM")?)?;
     Ok(zones.into_iter().next().unwrap_or_else(Name::root))

@@ -26,7 +26,7 @@ pub static PLUGIN: Kind =
 const MAX_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The line under way, and what becomes a part of it.
+    /// The line being built, and a buffer for its parts.
     static LINE: RefCell<[Vec<u8>; 2]> = RefCell::new([Vec::with_capacity(512), Vec::new()]);
 }
 

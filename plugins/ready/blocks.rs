@@ -36,7 +36,7 @@ pub(super) enum Verdict {
     Ready,
     /// These plugins are not, in alphabetical order.
     Waiting(Vec<&'static str>),
-    /// The server was told to stop.
+    /// The server received a stop signal.
     ShuttingDown,
 }
 

@@ -54,7 +54,7 @@ pub(super) fn load(config: &Config, directive: Span) -> Result<Box<[Entry]>, Dia
     Ok(entries.into())
 }
 
-/// Whether the mistake was told for another zone.
+/// Whether the mistake was already reported for another zone.
 fn has(told: &Diagnostics, new: &Diagnostic) -> bool {
     told.iter().any(|old| old.span == new.span && old.message == new.message)
 }
@@ -117,7 +117,7 @@ fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     }))
 }
 
-/// Records that do not go together: told at the first that has the name which the words start with.
+/// Records that conflict. The report is at the first record of the owner that the message starts with.
 fn unfit(why: String, text: &Text, origin: &Name, directive: Span) -> Diagnostic {
     let owner = why.split_once(": ").map_or("", |(owner, _)| owner);
     let mut lines = text.lines();

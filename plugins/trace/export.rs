@@ -26,7 +26,7 @@ pub(super) struct Finished {
     pub(super) about: Option<About>,
 }
 
-/// Who sends them.
+/// The component that sends spans.
 pub(super) struct Source {
     pub(super) service: String,
     pub(super) local: Option<SocketAddr>,
