@@ -1,6 +1,6 @@
-//! `acl`: decides by the client's address and the type asked for who gets an answer.
+//! `acl`: allows, blocks, filters or drops a query by the client's address and the query type.
 //!
-//! It reads the query only; which rule fits is `rules`.
+//! It reads only the query. `config` parses the rules, and `nets` matches addresses.
 
 mod config;
 mod nets;

@@ -1,4 +1,4 @@
-//! The directive as plain values: what is asked of upstreams is read where they are.
+//! The `alternate` directive as plain values. `src/upstream` parses the options of the upstreams.
 
 use chain::zones;
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
@@ -18,7 +18,7 @@ pub(super) struct Config<'a> {
     pub(super) rcodes: Vec<Rcode>,
     /// For which names.
     pub(super) from: Name,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
     /// What becomes of their answers.
     pub(super) inner: Vec<Self>,

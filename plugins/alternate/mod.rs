@@ -1,8 +1,8 @@
-//! Asks other upstreams when the answer of the plugins behind is of a certain kind.
+//! `alternate`: queries other upstreams when the answer of the plugins after it has a given rcode.
 //!
-//! It looks at the rcode of what is on its way out, and if that is one of those it is for puts the
-//! question to a group of upstreams, whose answer takes the place of the other. Whom to ask, and
-//! what happens when one does not answer, is the business of `src/upstream`.
+//! It checks the rcode of each reply on its way out. If the rcode is one of those configured, it sends
+//! the query to a group of upstreams, and their answer replaces the first one. `src/upstream` selects
+//! the upstream and handles those that do not respond.
 
 mod config;
 
@@ -44,7 +44,7 @@ struct Alternate {
     rule: Rule,
 }
 
-/// Whom to ask, and when.
+/// The upstreams, and the answers for which they are queried.
 struct Rule {
     from: ZoneSet,
     rcodes: Vec<Rcode>,

@@ -1,4 +1,4 @@
-//! `any`: answers questions for all types of a name with next to nothing (RFC 8482).
+//! `any`: answers queries of type ANY with a minimal response (RFC 8482).
 
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};

@@ -1,7 +1,7 @@
-//! `autopath`: walks the search path of a client for it.
+//! `autopath`: tries the names of a client's search path on behalf of the client.
 //!
-//! A resolver with a search path asks for `name.ns.svc.cluster.local` before it asks for `name`. This
-//! plugin asks the plugins behind it for all of them at the first question.
+//! A stub resolver with a search path queries `name.ns.svc.cluster.local` before `name`. This plugin
+//! tries all of these names with the plugins after it when the first of the queries arrives.
 
 mod config;
 

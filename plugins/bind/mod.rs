@@ -1,6 +1,6 @@
-//! `bind`: which addresses a server block listens on.
+//! `bind`: the addresses that a server block listens on.
 //!
-//! It only fills a setting. Interfaces are looked up and sockets opened by the server.
+//! It only sets a setting. The server looks up the interfaces and opens the sockets.
 
 mod config;
 

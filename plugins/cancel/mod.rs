@@ -1,6 +1,6 @@
-//! `cancel`: gives every query a time after which nobody waits for its answer any more.
+//! `cancel`: limits how long the server works on a query.
 //!
-//! It sets the query's deadline; whoever waits for something is cut off there by the chain.
+//! It sets the query's deadline. At that time the chain ends every wait for the query.
 
 mod config;
 

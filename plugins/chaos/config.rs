@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostics, Directive};
 
-/// What is told about the server.
+/// The information about the server that is returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) version: String,

@@ -1,6 +1,7 @@
-//! `chaos`: answers the CHAOS questions about the server (RFC 4892).
+//! `chaos`: answers CHAOS queries about the server (RFC 4892).
 //!
-//! It answers TXT questions of class CH for a few names from constants; everything else goes on.
+//! It answers TXT queries of class CH for a few names from constants. All other queries pass to the
+//! next plugin.
 
 mod config;
 

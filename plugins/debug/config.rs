@@ -1,4 +1,4 @@
-//! The arguments of `debug`: there are none.
+//! `debug` takes no arguments.
 
 use corefile::{Diagnostics, Directive};
 

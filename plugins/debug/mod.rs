@@ -1,6 +1,6 @@
-//! `debug`: debug lines in the log, and panics that end the process.
+//! `debug`: enables debug lines in the log, and lets a panic end the process.
 //!
-//! It only fills a setting. It never logs anything itself and never sees a query.
+//! It only sets a setting. It never logs anything itself and never sees a query.
 
 mod config;
 

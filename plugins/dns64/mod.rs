@@ -1,6 +1,7 @@
-//! `dns64`: makes AAAA records of A records, for clients that reach IPv4 through a NAT64 (RFC 6147).
+//! `dns64`: synthesizes AAAA records from A records, for clients behind a NAT64 (RFC 6147).
 //!
-//! It looks at replies without AAAA records only, and asks this server for the A records then.
+//! It acts only on replies without AAAA records. For these it looks up the A records through this
+//! server.
 
 mod config;
 mod prefix;

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-/// The network that stands for all of IPv4.
+/// The prefix that embeds all of IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Prefix {
     octets: [u8; 16],
@@ -25,7 +25,7 @@ impl Prefix {
         Some(Self { octets, len })
     }
 
-    /// The address that stands for `v4`.
+    /// The address that embeds `v4`.
     pub(super) fn embed(&self, v4: [u8; 4]) -> [u8; 16] {
         let mut octets = self.octets;
         // Bits 64 to 71 are left out of every address.

@@ -1,4 +1,5 @@
-//! Frame Streams, the bidirectional kind: <https://farsightsec.github.io/fstrm/>. We are who writes.
+//! Frame Streams over a bidirectional connection: <https://farsightsec.github.io/fstrm/>. This side is
+//! the writer.
 
 use std::io;
 

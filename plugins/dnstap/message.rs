@@ -1,7 +1,7 @@
 //! Dnstap messages in protobuf: <https://github.com/dnstap/dnstap.pb>.
 //!
-//! Each is written field by field into one buffer, since this happens on the way of queries; a test
-//! reads them back with messages derived from the schema.
+//! Each message is written field by field into one buffer, because this happens in the query path. A
+//! test decodes them with types that are derived from the schema.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,14 +25,14 @@ pub(super) enum Kind {
 /// `Dnstap.Type`: there is no other.
 const MESSAGE: u64 = 1;
 
-/// What a message says, but for who says it. Times are nanoseconds since 1970.
+/// The content of a message, without the identity of the server. Times are nanoseconds since 1970.
 pub(super) struct Event<'a> {
     pub(super) kind: Kind,
     /// How.
     pub(super) transport: Transport,
-    /// Who asked.
+    /// The address and port that the query comes from.
     pub(super) querier: Option<SocketAddr>,
-    /// Who answers.
+    /// The address and port that the query goes to.
     pub(super) responder: Option<SocketAddr>,
     pub(super) asked: u64,
     pub(super) answered: Option<u64>,
@@ -40,7 +40,7 @@ pub(super) struct Event<'a> {
     pub(super) message: Option<&'a [u8]>,
 }
 
-/// Who says it.
+/// The identity of the server.
 pub(super) struct Sender<'a> {
     pub(super) identity: &'a [u8],
     pub(super) version: &'a [u8],

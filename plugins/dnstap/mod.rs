@@ -1,8 +1,8 @@
-//! `dnstap`: sends a record of each query and reply to who reads dnstap.
+//! `dnstap`: sends a message for each query and reply to dnstap readers.
 //!
-//! It writes one message when a query comes, one when its reply goes out, and those of exchanges
-//! with upstreams that other plugins tell it about. It changes nothing and never waits: messages go
-//! to the queue of a sink.
+//! It writes one message when a query arrives, one when its reply is sent, and one for each exchange
+//! with an upstream that another plugin reports. It changes nothing and never waits: messages go to the
+//! queue of a sink.
 
 mod config;
 mod frames;
@@ -31,7 +31,7 @@ pub static PLUGIN: Kind =
 const MAX_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The message under way, its inner part, and its extra text.
+    /// The message being built, its inner part, and its extra text.
     static BUFFERS: RefCell<[Vec<u8>; 3]> = const { RefCell::new([const { Vec::new() }; 3]) };
 }
 

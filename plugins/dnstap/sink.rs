@@ -1,7 +1,7 @@
-//! Where messages go: a bounded queue, and the task that empties it, off the way of queries.
+//! The destination of messages: a bounded queue, and the task that drains it outside the query path.
 //!
-//! A sink survives reloads: while its directive stays as it is, so do the connection and those
-//! connected to it. It ends, after what waits was sent, when no configuration has it any more.
+//! A sink survives reloads: while its directive does not change, its connection and its connected
+//! readers stay. When no configuration uses the sink any more, it sends what is queued and ends.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ pub(super) struct Target {
     pub(super) queue: usize,
 }
 
-/// Who connects to whom.
+/// The direction in which connections are opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// We connect to the reader.
@@ -128,7 +128,7 @@ impl Sink {
         }
     }
 
-    /// How many messages were dropped, and nobody told so far.
+    /// Dropped messages that the log does not yet report.
     #[cfg(test)]
     pub(super) fn dropped(&self) -> u64 {
         self.shared.untold.load(Ordering::Relaxed)

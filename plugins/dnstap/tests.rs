@@ -328,7 +328,7 @@ async fn arguments_are_those_of_coredns() {
         ("dnstap a.sock full 1 1 1", "`1`"),
         ("dnstap tcp://127.0.0.1", "expected a host and a port"),
         ("dnstap udp://127.0.0.1:1", "expected `unix`, `tcp` or `tls`"),
-        ("dnstap unix://", "nothing to connect to"),
+        ("dnstap unix://", "the path or the host is missing"),
         ("dnstap a.sock {\nidentity\n}", "IDENTITY"),
         ("dnstap a.sock {\nversion 1 2\n}", "`2`"),
         ("dnstap a.sock {\nidentitiy a\n}", "did you mean `identity`?"),

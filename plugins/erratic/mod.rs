@@ -1,6 +1,6 @@
-//! `erratic`: answers with constants, and sometimes late, cut off or not at all, to test clients.
+//! `erratic`: answers with constants, and sometimes late, truncated or not at all, to test clients.
 //!
-//! It counts queries and decides by their number. It never asks anybody.
+//! It counts queries and decides by their number. It never queries another server.
 
 mod config;
 

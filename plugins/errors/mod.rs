@@ -1,7 +1,7 @@
-//! `errors`: tells the operator why queries fail.
+//! `errors`: logs why queries fail.
 //!
-//! It reads failures on the way out and writes log lines; messages that look alike can be collected
-//! and told once per period. It never changes a reply.
+//! It reads failures on their way out and writes log lines. Similar messages can be consolidated and
+//! logged once per period. It never changes a reply.
 
 mod config;
 mod pattern;

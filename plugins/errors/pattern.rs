@@ -1,4 +1,4 @@
-//! Messages that look alike, counted and told once per period.
+//! Consolidates similar messages: counts them and logs the count once per period.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use super::config::Consolidate;
 pub(super) struct Pattern {
     config: Consolidate,
     count: AtomicU64,
-    /// Told of the first message of a period.
+    /// Notified at the first message of a period.
     first: Notify,
     /// Nobody will tell the sum any more: messages are logged one by one.
     stopped: AtomicBool,

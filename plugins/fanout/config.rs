@@ -1,4 +1,5 @@
-//! The directive as plain values, in the words of the outside plugin of this name.
+//! The `fanout` directive as plain values. The options are those of the external CoreDNS plugin
+//! `fanout`.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(super) struct Config {
     pub(super) from: Name,
     /// Which of them are not.
     pub(super) except: ZoneSet,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
 }
 
@@ -206,7 +207,7 @@ impl Reading {
     }
 }
 
-/// **FROM**: the first of the zones that it stands for.
+/// **FROM**: the first of the zones that it expands to.
 fn from(args: &mut Args<'_>) -> Result<Name, Diagnostic> {
     let zones = zones::parse(args.required("FROM")?)?;
     Ok(zones.into_iter().next().unwrap_or_else(Name::root))

@@ -1,8 +1,8 @@
-//! Puts each query to several upstreams at once.
+//! Sends each query to several upstreams in parallel.
 //!
-//! Takes the queries under one zone, except those under others, and gives the client the first good
-//! answer of a group of upstreams. Whom to ask, and what happens when one does not answer, is the
-//! business of `src/upstream`.
+//! It handles the queries under one zone, except those under excluded zones, and returns the first good
+//! answer of a group of upstreams. `src/upstream` selects the upstreams and handles those that do not
+//! respond.
 
 mod config;
 

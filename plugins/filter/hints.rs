@@ -1,4 +1,4 @@
-//! Takes addresses out of SVCB and HTTPS records (RFC 9460).
+//! Removes address hints from SVCB and HTTPS records (RFC 9460).
 
 use wire::{Rtype, name};
 

@@ -1,7 +1,7 @@
-//! `filter`: leaves out the addresses of one family.
+//! `filter`: removes the addresses of one family from replies.
 //!
-//! It changes replies on their way out. Only where that leaves no answer it asks the plugins behind it
-//! again: for the zone's SOA record, and whether there are addresses of the other family.
+//! It changes replies on their way out. Only if nothing is left of an answer does it query the plugins
+//! after it again: for the zone's SOA record, and for addresses of the other family.
 
 mod config;
 mod hints;

@@ -1,4 +1,4 @@
-//! What is to be done to a reply. Looks only; pure.
+//! Decides what to change in a reply. It only reads the reply.
 
 use wire::{Query, Reply, Rtype, Section};
 

@@ -1,4 +1,4 @@
-//! A MaxMind database: whether it is one that can be used, and what it says of an address.
+//! A MaxMind database: checks that its type is supported, and looks up the values of an address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,7 +1,7 @@
-//! `geoip`: tells what a MaxMind database says of where a query comes from.
+//! `geoip`: provides the location and network of a client from a MaxMind database.
 //!
-//! It only offers metadata: the database is asked when somebody wants to know. It never answers and
-//! never changes a query.
+//! It only offers metadata: a lookup in the database happens when another plugin reads a label. It
+//! never answers and never changes a query.
 
 mod config;
 mod database;
@@ -29,7 +29,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         Diagnostic::error(config.path.span, problem)
             .label("this is not a usable database")
             .help("give the path of a MaxMind database (.mmdb) of locations or ASNs")
-            .note("a relative path is relative to `root`; `catena help geoip` lists its types")
+            .note("a relative path is relative to `root`; `catena help geoip` lists the types")
     })?;
     if setup.settings.metadata.is_none() {
         setup.requests.warnings.push(

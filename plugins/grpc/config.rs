@@ -1,4 +1,4 @@
-//! The directive as plain values: what is asked of upstreams is read where they are.
+//! The `grpc` directive as plain values. `src/upstream` parses the options of the upstreams.
 
 use chain::{Fallthrough, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
@@ -11,7 +11,7 @@ pub(super) struct Config {
     pub(super) from: Name,
     /// Which of them are not, and what becomes of replies.
     pub(super) own: Own,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: GrpcConfig,
 }
 
@@ -63,7 +63,7 @@ impl upstream::Own for Own {
     }
 }
 
-/// **FROM**: the first of the zones that it stands for.
+/// **FROM**: the first of the zones that it expands to.
 fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnostic> {
     let from = args.required("FROM")?;
     let zones = zones::parse(from)?;

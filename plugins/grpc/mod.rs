@@ -1,8 +1,8 @@
-//! `grpc`: asks other servers over gRPC.
+//! `grpc`: forwards queries to other servers over gRPC.
 //!
-//! Takes the queries under one zone, except those under others, and gives the client what an upstream
-//! says, or lets the next plugin answer if the Corefile wants that. How upstreams are asked is the
-//! business of `src/upstream`.
+//! It handles the queries under one zone, except those under excluded zones. It returns the answer of
+//! an upstream, or passes the query to the next plugin if the Corefile says so. `src/upstream` sends
+//! the queries.
 
 mod config;
 

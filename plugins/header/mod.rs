@@ -1,6 +1,6 @@
-//! `header`: sets and clears flags of queries and replies.
+//! `header`: sets and clears flags in queries and replies.
 //!
-//! Queries are changed for the plugins behind it, and given back as they were on the way out.
+//! It changes a query for the plugins after it, and restores it when the reply goes out.
 
 mod config;
 

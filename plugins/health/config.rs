@@ -5,7 +5,7 @@ use std::time::Duration;
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 
-/// Where health is told, and how long the server serves on once told to stop.
+/// The address of the endpoint, and how long the server keeps serving after a stop signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) address: String,

@@ -1,6 +1,6 @@
-//! `health`: tells over HTTP that the process lives, and measures how long that takes.
+//! `health`: reports over HTTP that the process is alive, and measures how long such a request takes.
 //!
-//! It never looks at queries or other plugins: whether these work is the business of `ready`.
+//! It never looks at queries or at other plugins: `ready` reports whether these work.
 
 mod config;
 mod probe;

@@ -1,7 +1,7 @@
-//! `loadbalance`: varies which address of an answer stands first.
+//! `loadbalance`: varies the order of the addresses in an answer.
 //!
-//! It changes the order of records on the way out: in place where all addresses of a section have
-//! one owner and type, by writing the reply anew elsewhere. It never adds or drops a record.
+//! It reorders the records of a reply on its way out: in place if all addresses of a section have the
+//! same owner and type, otherwise by writing a new reply. It never adds or removes a record.
 
 mod config;
 mod order;

@@ -1,4 +1,4 @@
-//! The order of records: what must be moved, and by which rule. Knows neither files nor clocks.
+//! The order of records: which records to move, and by which rule. It knows neither files nor clocks.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};

@@ -1,4 +1,4 @@
-//! Addresses in a row, to be exchanged: where they lie, or as items to be written anew.
+//! A row of addresses to permute: in place, or as items that are written to a new reply.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The weight file: which address of a name is how likely to stand first.
+//! The weight file: the weights of the addresses of each name.
 
 use std::collections::HashMap;
 use std::fmt;

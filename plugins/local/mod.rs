@@ -1,6 +1,6 @@
-//! `local`: answers questions that should never leave a host: loopback names and their reverse zones.
+//! `local`: answers queries that should never leave a host: loopback names and their reverse zones.
 //!
-//! It knows no other names, reads no files and asks nobody.
+//! It knows no other names, reads no files and queries no other server.
 
 mod config;
 

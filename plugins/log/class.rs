@@ -1,4 +1,4 @@
-//! What kind of reply it is, in CoreDNS's terms. Pure: time is an argument.
+//! The class of a reply, in CoreDNS's terms. Pure: time is an argument.
 
 use wire::{Opcode, Query, Rcode, Reply, Rtype, Section};
 

@@ -1,4 +1,4 @@
-//! FORMAT: how lines look.
+//! FORMAT: the format of the log lines.
 
 use chain::format::Format as Template;
 

@@ -1,4 +1,4 @@
-//! One JSON object a line, for machines.
+//! Log lines as JSON, one object per line.
 
 use std::io::Write;
 

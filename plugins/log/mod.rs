@@ -1,8 +1,8 @@
 //! `log`: writes a line about every query.
 //!
-//! It looks at query and reply on the way out, formats into a buffer of its thread and hands the
-//! whole line to the log room. It never changes a reply, never waits for a terminal or a disk, and
-//! does not allocate once its buffer has grown.
+//! It reads the query and the reply on the way out, formats the line into a thread-local buffer and
+//! hands it to `chain::log`. It never changes a reply, never waits for a terminal or a disk, and does
+//! not allocate once its buffer has grown.
 
 mod class;
 mod config;
@@ -26,7 +26,7 @@ pub static PLUGIN: Kind =
 const MAX_KEPT: usize = 64 << 10;
 
 thread_local! {
-    /// The line under way, and what becomes a part of it.
+    /// The line being built, and a buffer for its parts.
     static LINE: RefCell<[Vec<u8>; 2]> = RefCell::new([Vec::with_capacity(512), Vec::new()]);
 }
 

@@ -1,7 +1,7 @@
-//! Finds out at start whether what we forward comes back to us, and ends the process if so.
+//! Detects at the start whether forwarded queries come back to this server, and ends the process if so.
 //!
-//! Sends probes with an unguessable name through our own chain and counts how often they pass here.
-//! It never acts on a name that it did not make itself, and not at all once the start is over.
+//! It sends probes with an unguessable name through its own chain and counts how often they arrive
+//! here. It acts only on names that it generated itself, and only during the start.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -96,7 +96,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// A number nobody can guess.
+/// An unguessable number.
 fn random() -> Option<u64> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).ok()?;

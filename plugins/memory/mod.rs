@@ -1,6 +1,6 @@
-//! `memory`: how much the process may use.
+//! `memory`: limits the memory of the process.
 //!
-//! It only fills a setting. What is done to stay below is the server's business.
+//! It only sets a setting. The server enforces the limit.
 
 mod config;
 

@@ -1,7 +1,7 @@
-//! `metadata`: lets plugins of the block say what they know about a query before the chain runs.
+//! `metadata`: collects metadata about a query from the plugins of the block before the chain runs.
 //!
-//! It only fills a setting: the server asks the plugins that take the role. It never provides a
-//! label itself.
+//! It only sets a setting: the server calls the plugins that provide metadata. It provides no label
+//! itself.
 
 mod config;
 

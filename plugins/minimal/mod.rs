@@ -1,7 +1,7 @@
-//! `minimal`: leaves out what a positive answer does not need.
+//! `minimal`: removes the sections that a positive answer does not need.
 //!
-//! It drops sections on the way out. It never touches denials, referrals and errors: their authority
-//! section is what they are about.
+//! It removes sections on the way out. It never touches denials, referrals and errors, whose authority
+//! section carries the answer.
 
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};

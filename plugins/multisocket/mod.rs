@@ -1,7 +1,6 @@
-//! `multisocket`: how many sockets a listener has.
+//! `multisocket`: the number of sockets of a listener.
 //!
-//! It only fills a setting: opening the sockets and giving them to workers is the server's
-//! business.
+//! It only sets a setting. The server opens the sockets and assigns them to workers.
 
 mod config;
 

@@ -1,6 +1,6 @@
-//! `nsid`: tells clients that ask which server answered (RFC 5001).
+//! `nsid`: identifies the server to clients that request it (RFC 5001).
 //!
-//! It adds one EDNS option to replies, on request only.
+//! It adds one EDNS option to a reply, only if the query asks for it.
 
 mod config;
 

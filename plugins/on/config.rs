@@ -1,4 +1,4 @@
-//! The arguments of `on`: an event, and a command split into words as a shell does it.
+//! The arguments of `on`: an event, and a command that is split into words as in a shell.
 
 use corefile::{Diagnostic, Diagnostics, Directive, nearest};
 
@@ -7,7 +7,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, nearest};
 pub(super) enum Event {
     /// A configuration begins to serve: the first one, and each one that a reload brings.
     Startup,
-    /// The process is told to stop.
+    /// The process received a stop signal.
     Shutdown,
     /// A certificate was renewed, which CoreDNS never tells either.
     Certrenew,

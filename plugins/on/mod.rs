@@ -1,6 +1,6 @@
 //! `on`: runs commands when the server starts and stops.
 //!
-//! It never sees a query, and nothing that answers waits for a command.
+//! It never sees a query, and no query waits for a command.
 
 mod config;
 mod run;

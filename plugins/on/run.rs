@@ -1,6 +1,6 @@
-//! One command from start to end: its time, its output and its failure.
+//! Runs one command and handles its timeout, its output and its failure.
 //!
-//! It never waits longer than it was told to, and reads output only to log it.
+//! It never waits longer than its timeout, and reads the output only to log it.
 
 use std::io;
 use std::pin::pin;
@@ -70,7 +70,7 @@ fn process(command: &Command) -> tokio::process::Command {
     process
 }
 
-/// Starts a command that nobody waits for; how it ended is logged all the same.
+/// Starts a command without waiting for it. Its failure is logged nevertheless.
 fn start(command: &Command, id: u64) -> io::Result<()> {
     let mut running = BACKGROUND.lock().unwrap_or_else(PoisonError::into_inner);
     while running.try_join_next().is_some() {}

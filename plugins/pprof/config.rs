@@ -8,7 +8,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span};
 pub(super) struct Config {
     pub(super) address: String,
     pub(super) span: Option<Span>,
-    /// What `block` asks for and nobody can give here.
+    /// Warnings about `block`, which has no effect here.
     pub(super) warnings: Vec<Diagnostic>,
 }
 

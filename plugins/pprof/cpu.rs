@@ -1,4 +1,4 @@
-//! Where the processor's time goes: stacks, a hundred times for each second of it.
+//! CPU profiles: samples the stacks a hundred times for each second of CPU time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! `pprof`: serves profiles of the process over HTTP, where `go tool pprof` looks for them.
+//! `pprof`: serves profiles of the process over HTTP, on the paths that `go tool pprof` expects.
 //!
-//! It costs nothing until somebody asks, and never sees a query.
+//! It costs nothing until a client requests a profile, and never sees a query.
 
 mod config;
 mod cpu;

@@ -1,7 +1,8 @@
-//! A profile in the form of `go tool pprof`: <https://github.com/google/pprof/blob/main/proto/profile.proto>.
+//! Profiles in the format of `go tool pprof`:
+//! <https://github.com/google/pprof/blob/main/proto/profile.proto>.
 //!
-//! Addresses stay in it, with the files they lie in: a stripped binary has no names, and whoever
-//! reads the profile may have another copy of it that has.
+//! A profile contains addresses and the files that they belong to, not names: a stripped binary has no
+//! names, and the reader of the profile may have an unstripped copy.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The names of addresses, where the binary has not been stripped of them.
+//! Resolves addresses to function names, unless the binary is stripped.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The threads of the process, from `/proc`: what is nearest to a list of goroutines.
+//! The threads of the process, from `/proc`: the nearest equivalent of a list of goroutines.
 
 use std::fmt::Write;
 use std::fs;

@@ -1,4 +1,4 @@
-//! `coredns_plugin_enabled`: which plugins the blocks that serve now have.
+//! `coredns_plugin_enabled`: the plugins of the server blocks that are in service.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Once, PoisonError};

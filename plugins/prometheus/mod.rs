@@ -1,7 +1,7 @@
-//! `prometheus`: counts what the chain answers and serves all metrics over HTTP.
+//! `prometheus`: counts queries and replies, and serves all metrics over HTTP.
 //!
-//! Counting is [`chain::dns_metrics`]; here are the endpoint, the list of enabled plugins and what
-//! the process says about itself. It never changes a query or a reply.
+//! [`chain::dns_metrics`] does the counting. This module has the endpoint, the list of enabled plugins
+//! and the metrics of the process. It never changes a query or a reply.
 
 mod config;
 mod enabled;

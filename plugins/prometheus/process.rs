@@ -1,6 +1,6 @@
-//! What the process says about itself, under the names that every Prometheus client uses.
+//! Metrics of the process, under the names that all Prometheus client libraries use.
 //!
-//! Read from `/proc` at each scrape; on a system without it nothing is exposed.
+//! They are read from `/proc` at each scrape. A system without `/proc` exposes none.
 
 use std::fs;
 use std::sync::Once;

@@ -1,4 +1,4 @@
-//! The server blocks whose plugins are asked, over all configurations of the process.
+//! The server blocks whose plugins report readiness, over all configurations of the process.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub(super) enum Verdict {
     Ready,
     /// These plugins are not, in alphabetical order.
     Waiting(Vec<&'static str>),
-    /// The server was told to stop.
+    /// The server received a stop signal.
     ShuttingDown,
 }
 

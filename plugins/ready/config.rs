@@ -15,7 +15,7 @@ pub(super) enum Monitor {
     Continuously,
 }
 
-/// Where readiness is told, and how plugins are asked.
+/// The address of the endpoint, and how plugins are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) address: String,

@@ -1,6 +1,7 @@
-//! `ready`: tells over HTTP whether the plugins can serve.
+//! `ready`: reports over HTTP whether the plugins can serve.
 //!
-//! It asks the plugins that take the role, of every block that has `ready`. It never sees a query.
+//! It queries the plugins that report readiness, in every block that has `ready`. It never sees a
+//! query.
 
 mod blocks;
 mod config;

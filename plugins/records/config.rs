@@ -1,4 +1,4 @@
-//! The arguments of `records`, and its lines as the text of a master file.
+//! The arguments of `records`, and its lines as the text of a zone file.
 
 use chain::{Fallthrough, zones};
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};

@@ -1,4 +1,4 @@
-//! From the lines of the Corefile to zones.
+//! Builds zones from the lines of the Corefile.
 
 use corefile::{Diagnostic, Diagnostics, Span};
 use wire::name::MAX_NAME;
@@ -60,7 +60,7 @@ pub(super) fn load(
     Ok(entries.into())
 }
 
-/// Whether the mistake was told for another zone.
+/// Whether the mistake was already reported for another zone.
 fn has(told: &Diagnostics, new: &Diagnostic) -> bool {
     told.iter().any(|old| old.span == new.span && old.message == new.message)
 }

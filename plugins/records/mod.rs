@@ -1,6 +1,6 @@
-//! `records`: answers with authority from records that are written in the Corefile.
+//! `records`: answers authoritatively from records in the Corefile.
 //!
-//! Its lines are a master file without a file: `zone` reads, stores and looks them up. It opens no
+//! Its lines are in zone file syntax: the crate `zone` reads, stores and looks them up. It opens no
 //! file and changes only with the Corefile.
 
 mod config;

@@ -1,7 +1,7 @@
-//! Answers as keys and values in Redis. Pure: time is an argument.
+//! Encodes answers as keys and values in Redis. Pure: time is an argument.
 //!
-//! A value says until when it holds, as a moment and not as a time to live: whoever writes late, or
-//! copies it, does not make it live longer. What is read is foreign: it is checked in full.
+//! A value contains its expiry as a point in time, not as a time to live, so a late write or a copy
+//! does not extend it. Values come from outside, so they are checked in full.
 
 use std::fmt::Write;
 

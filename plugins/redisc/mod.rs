@@ -1,8 +1,8 @@
-//! `redisc`: a second-level cache in Redis, shared with other servers.
+//! `redisc`: a second-level cache in Redis that several servers share.
 //!
-//! It is asked when what is before it, *cache*, does not know the answer, and is told what the plugins
-//! behind it answer. A Redis that is slow or away costs a query at most some tens of milliseconds, and
-//! soon nothing. What comes from Redis is looked at like any reply before it is believed.
+//! It looks up an answer when the plugins before it, such as *cache*, have none, and stores the answers
+//! of the plugins after it. A slow or failed Redis delays a query by at most some tens of milliseconds,
+//! and soon not at all. A value from Redis is checked like any reply before it is used.
 
 mod config;
 mod entry;

@@ -1,4 +1,4 @@
-//! The metrics: those of the outside plugin by its names, and what it did not count.
+//! The metrics: those of the external plugin `redisc` under their names, and our own.
 
 use chain::metrics::{self, Counter, Gauge};
 

@@ -1,4 +1,4 @@
-//! Keys and values: what is written is read again, and nothing else is believed.
+//! Keys and values: a value that was written can be read, and nothing else is accepted.
 
 use proptest::prelude::*;
 use wire::answer::Answer;

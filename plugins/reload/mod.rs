@@ -1,7 +1,7 @@
-//! `reload`: how often the server looks whether its Corefile changed.
+//! `reload`: how often the server checks whether its Corefile changed.
 //!
-//! It only fills a setting and makes the counter known. Looking, comparing and swapping are the
-//! server's business.
+//! It only sets a setting and registers the counter. The server checks, compares and swaps
+//! configurations.
 
 mod config;
 

@@ -1,4 +1,4 @@
-//! What rules change in a reply: names, TTLs and the rcode.
+//! Applies rules to a reply: names, TTLs and the rcode.
 
 use chain::{Query, Reply};
 use wire::name::{self, NameBuf};

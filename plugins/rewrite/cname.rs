@@ -1,4 +1,4 @@
-//! `cname` rules: another target for an alias, which this server then looks up itself.
+//! `cname` rules: replace the target of a CNAME record, and look up the new target through this server.
 
 use chain::{Query, Reply};
 use wire::name::{self, NameBuf};

@@ -1,4 +1,4 @@
-//! The arguments of `rewrite`: one rule a directive.
+//! The arguments of `rewrite`: one rule per directive.
 
 mod edns;
 mod words;

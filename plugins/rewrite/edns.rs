@@ -1,4 +1,4 @@
-//! `edns0` rules: the options of the query, and what of them the reply shows.
+//! `edns0` rules: change the options of the query, and revert them in the reply.
 
 use std::net::IpAddr;
 

@@ -1,8 +1,8 @@
-//! `rewrite`: changes queries before the plugins behind it see them, and their replies on the way
-//! back, so that the client never notices.
+//! `rewrite`: changes queries before the plugins after it see them, and restores the replies, so that
+//! the client does not notice.
 //!
-//! It answers nothing itself. Which rules apply is `rules`, what they do to a query is here, what
-//! they do to a reply is `answer` and `cname`.
+//! It answers nothing itself. `rules` finds the rules that apply, this module applies them to the
+//! query, and `answer` and `cname` apply them to the reply.
 
 mod answer;
 mod cname;

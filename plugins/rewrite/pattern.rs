@@ -1,4 +1,4 @@
-//! Regular expressions and what is made of their groups.
+//! Regular expressions, and replacement texts that refer to their groups.
 
 use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 

@@ -1,7 +1,7 @@
-//! The rules of a block, and which of them a query may fit: all but those few cost it nothing.
+//! The rules of a block. It finds the rules that a query may match; the others cost the query nothing.
 //!
-//! Whole names are found by hash, parts of names by one automaton over all of them, and whether any
-//! regular expression fits by another. Only rules found so are looked at one by one.
+//! Full names are found by hash, parts of names by one automaton over all of them, and regular
+//! expressions by another. Only the rules found this way are checked one by one.
 
 use aho_corasick::AhoCorasick;
 use regex::bytes::RegexSet;

@@ -1,4 +1,4 @@
-//! Names as text, the form in which `prefix`, `suffix`, `substring` and `regex` look at them.
+//! Names as text, the form that `prefix`, `suffix`, `substring` and `regex` match.
 
 use std::fmt::Write;
 

@@ -1,6 +1,6 @@
-//! `root`: what relative paths in the block are relative to.
+//! `root`: the directory that relative paths of the block refer to.
 //!
-//! It only fills a setting. It never opens a file and never sees a query.
+//! It only sets a setting. It never opens a file and never sees a query.
 
 mod config;
 

@@ -1,4 +1,4 @@
-//! The text of one record: made once if it is always the same, else for each query.
+//! The template of one record: evaluated once if its result is constant, otherwise for each query.
 
 use wire::{Reply, Section};
 use zone::master::OwnedRecord;

@@ -1,4 +1,4 @@
-//! The arguments of `template`: one stanza for each directive.
+//! The arguments of `template`: one stanza per directive.
 
 use chain::{Fallthrough, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};

@@ -1,4 +1,5 @@
-//! What bodies can ask for: the query, and what of its name the expression captured.
+//! The data that templates can use: the query, and the groups that the expression captured from its
+//! name.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -1,7 +1,7 @@
-//! `template`: answers with records that are made from the query.
+//! `template`: answers with records that are generated from the query.
 //!
-//! The stanzas of a block share one plugin: the first in the order of the Corefile that matches
-//! answers. Bodies are Go's templates (`go`), their results are read like lines of a zone file.
+//! The stanzas of a block share one plugin: the first matching stanza, in the order of the Corefile,
+//! answers. The templates are Go's (`go`), and their output is parsed like lines of a zone file.
 
 mod body;
 mod condition;

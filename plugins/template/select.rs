@@ -1,7 +1,7 @@
-//! Finds the stanza that answers a query, without looking at those that cannot.
+//! Finds the stanza that answers a query, without checking those that cannot match.
 //!
-//! Stanzas are tried in the order of the Corefile. What can be known before, is: which of them have
-//! a zone that the name is in and a type that fits; their expressions are tried together.
+//! Stanzas are tried in the order of the Corefile. Zone and type select the candidates in advance;
+//! their expressions are matched together.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! A name as text, made without an allocation and only if somebody asks.
+//! A name as text, generated without an allocation and only when it is needed.
 
 use std::fmt::{self, Write};
 

@@ -123,7 +123,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     Ok((config, warnings))
 }
 
-/// Where spans go if nobody says.
+/// The default endpoint.
 fn usual() -> Url {
     let (_, _, endpoint, path) = FORMS[0];
     match Url::parse(&format!("http://{endpoint}{path}")) {

@@ -1,4 +1,4 @@
-//! Sends spans to a collector, off the way of queries: in batches, from a bounded backlog.
+//! Sends spans to a collector outside the query path: in batches, from a bounded backlog.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(super) struct Finished {
     pub(super) about: Option<About>,
 }
 
-/// Who sends them.
+/// The component that sends spans.
 pub(super) struct Source {
     pub(super) service: String,
     pub(super) local: Option<SocketAddr>,

@@ -1,8 +1,7 @@
-//! `trace`: tells a collector what happened to one query of every so many, and how long it took.
+//! `trace`: reports the processing of one in every so many queries to a collector, with its duration.
 //!
-//! It decides which queries are traced, and hands their spans to a queue when they are done. The
-//! spans around plugins are recorded by `chain::spans`; what collectors understand is the business
-//! of `export`.
+//! It decides which queries to trace, and queues their spans when they end. `chain::spans` records the
+//! spans around plugins, and `export` knows the formats of the collectors.
 
 mod config;
 mod datadog;

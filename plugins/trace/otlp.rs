@@ -1,6 +1,6 @@
 //! Spans in OpenTelemetry's protobuf: <https://github.com/open-telemetry/opentelemetry-proto>.
 //!
-//! These few messages are declared here, because the project's own crates bring an SDK along.
+//! The few messages needed are declared here, because the crates of the project include an SDK.
 
 use prost::Message;
 use wire::name::Text;

@@ -1,7 +1,7 @@
-//! `view`: lets a server block take only the queries for which expressions are true.
+//! `view`: restricts a server block to the queries for which its expressions are true.
 //!
-//! The server asks the filter before it enters the chain; in the chain the plugin does nothing, it
-//! only tells its name to metadata. The language is the room `expr`.
+//! The server evaluates the filter before it enters the chain. In the chain the plugin only provides
+//! its name as metadata. The expression language is the crate `expr`.
 
 mod config;
 

@@ -1,4 +1,4 @@
-//! `edns0`: which option of the query is set, and to what.
+//! `edns0`: which option of the query a rule sets, and its value.
 
 use corefile::{Diagnostic, Token};
 

@@ -1,4 +1,4 @@
-//! The words of one rule, read from the left, wherever in the rule's block they stand.
+//! The words of one rule, read from left to right, on the directive's line or in its block.
 
 use corefile::{Diagnostic, Directive, Token};
 

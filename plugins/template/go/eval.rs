@@ -1,4 +1,4 @@
-//! Walks through a body and writes what it makes of the data.
+//! Evaluates a template on its data and writes the output.
 
 use super::functions::{Function, Wanted};
 use super::number::{Number, Plain};

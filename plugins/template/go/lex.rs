@@ -1,4 +1,4 @@
-//! The words of a body: plain text, and what stands between `{{` and `}}`.
+//! Splits a template into words: plain text, and the tokens between `{{` and `}}`.
 
 use super::Error;
 

@@ -1,7 +1,7 @@
-//! Go's `text/template`, as much of it as bodies of DNS records can use.
+//! Go's `text/template`, as far as templates of DNS records need it.
 //!
-//! A body is parsed once and evaluated for each query. It must never know: DNS. Data comes through
-//! [`Object`], and everything that a body may do is bounded.
+//! A template is parsed once and evaluated for each query. This module must never know about DNS. Data
+//! comes through [`Object`], and everything that a template can do is bounded.
 
 mod escape;
 mod eval;

@@ -1,4 +1,4 @@
-//! Words to pieces. What is wrong is told at its place; the first mistake ends it.
+//! Parses words into a tree. Parsing stops at the first mistake, which is reported with its position.
 
 use std::collections::HashMap;
 

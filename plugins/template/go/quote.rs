@@ -1,4 +1,4 @@
-//! Go's quoted strings and characters: what they mean, and how they are written.
+//! Go's string and character literals: decodes and encodes them.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Bodies and what Go makes of them.
+//! Templates, and the output of Go for them.
 
 use super::*;
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! The parsed body, and how Go writes it down again: a label of CoreDNS's metrics has that form.
+//! The parsed template, and its text form as Go prints it: a label of CoreDNS's metrics has that form.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What a body computes with: the part of Go's types that its data can have.
+//! The values of templates: the subset of Go's types that the data can have.
 
 use std::borrow::Cow;
 use std::rc::Rc;

@@ -17,15 +17,14 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::port::{Company, Port, Ticket};
 use super::{Accept, Ends, Network, Patience, Source, simulated};
-use crate::random;
-use crate::udp::sys;
 use crate::workers::current_worker;
+use crate::{descriptors, random};
 
 /// Sockets to one upstream that a worker opens: so many ports have ten thousand queries in a row, where
 /// nine of them leave together at most.
@@ -249,9 +248,8 @@ impl Descriptor {
     /// A place, if there is one for a pool that has so many already. The rest of what the process may
     /// open is for others: listeners, clients, connections to upstreams, files.
     fn take(had: usize) -> Option<Self> {
-        static MOST: OnceLock<usize> = OnceLock::new();
-        let most =
-            *MOST.get_or_init(|| sys::most_descriptors().map_or(ALL_PORTS, |files| files / 4));
+        // Connections to upstreams need the rest of their share.
+        let most = descriptors::for_upstreams() / 3 * 2;
         let place = (OPEN.load(Ordering::Relaxed) < most.min(ALL_PORTS) || had < LEAST_PORTS)
             .then_some(Self)?;
         OPEN.fetch_add(1, Ordering::Relaxed);

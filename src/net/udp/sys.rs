@@ -430,12 +430,3 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, into: &mut Vec<u8>) -> io::Result
     unsafe { into.set_len(len.min(MAX_MESSAGE)) };
     Ok(())
 }
-
-/// How many files, sockets among them, the process may have open; `None`: no bound, or none that the
-/// system tells.
-pub(crate) fn most_descriptors() -> Option<usize> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call writes one rlimit, to a place that has room for it.
-    let told = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
-    (told && limit.rlim_cur != libc::RLIM_INFINITY).then(|| usize::try_from(limit.rlim_cur).ok())?
-}
