@@ -93,7 +93,6 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() {
         return Err(errors);
     }
-    setup.requests.warnings.extend(warnings);
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let looks = setup.looks(sources.iter().map(|source| source.path()));
