@@ -422,7 +422,8 @@ async fn a_server_must_speak_http_2() {
     assert!(error.to_string().contains("QUIC: aborted by peer"), "{error}");
     let address = peer::tls_without_protocol().await;
     let error = ask(&connections(Kind::Https), address, b"id query").await.unwrap_err();
-    assert_eq!(error.to_string(), "the server does not speak HTTP/2");
+    let request = format!("Post \"https://{address}/dns-query\"");
+    assert_eq!(error.to_string(), format!("{request}: the server does not speak HTTP/2"));
 }
 
 // --- DNS over QUIC
