@@ -71,13 +71,13 @@ impl Circuit {
         }
     }
 
-    /// Whether the upstream is asked as if nothing were wrong.
+    /// Whether the circuit is closed: the upstream gets queries as usual.
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.opens_until.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether this answer speaks against the upstream.
+    /// Whether this answer counts against the upstream.
     #[inline]
     pub(crate) fn counts(&self, rcode: Rcode) -> bool {
         self.rule.rcodes.contains(&rcode)

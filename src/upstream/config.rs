@@ -31,7 +31,7 @@ const OPTIONS: &[&str] = &[
     "case_randomization",
 ];
 
-/// The plugin whose upstreams they are.
+/// The plugin that the upstreams belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// `forward`.
@@ -74,7 +74,7 @@ pub enum Wanted {
     Positive,
 }
 
-/// Whom to ask and how.
+/// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Whose upstreams they are.
@@ -156,7 +156,7 @@ pub trait Own {
 }
 
 impl Config {
-    /// What is usual, for the upstreams of `who`.
+    /// The defaults, for the upstreams of `who`.
     pub fn of(who: Who) -> Self {
         Self { who, ..Self::default() }
     }
@@ -197,7 +197,7 @@ impl Config {
         reading.finish(directive)
     }
 
-    /// Puts these upstreams behind those there are, asked as `each` says.
+    /// Appends these upstreams, with the options `each`.
     pub fn ask(&mut self, directive: &Directive, to: &[Token]) -> Result<(), Diagnostics> {
         let mut reading =
             Reading { config: std::mem::take(self), problems: Diagnostics::default() };
@@ -209,12 +209,12 @@ impl Config {
         Ok(())
     }
 
-    /// How many upstreams are named.
+    /// The number of upstreams that are named.
     pub fn count(&self) -> usize {
         self.to.len()
     }
 
-    /// Asks those that would be asked in the clear over TLS, on the ports that they have.
+    /// Switches plain upstreams to TLS, on their ports.
     pub fn secure(&mut self) {
         for place in self.to.iter_mut().filter(|place| place.to.scheme == Scheme::Dns) {
             place.to.scheme = Scheme::Tls;

@@ -26,7 +26,7 @@ pub(crate) const OPTIONS: &[&str] = &[
     "doh_method",
 ];
 
-/// How an upstream is asked and checked.
+/// How an upstream is queried and checked.
 #[derive(Clone, Debug)]
 pub struct Each {
     /// How many queries it gets, compared with others.
@@ -106,7 +106,7 @@ impl Default for Each {
 }
 
 impl Each {
-    /// Reads an option. `false`: it is none of these.
+    /// Reads an option. `false`: it is not one of these.
     pub(crate) fn read(
         &mut self,
         option: &Directive,
@@ -170,7 +170,7 @@ impl Each {
         .note(format!("options: {}", OPTIONS.join(", "))))
     }
 
-    /// What only two values together get wrong.
+    /// Checks values that conflict only with each other.
     pub(crate) fn check(&self, within: &Directive) -> Option<Diagnostic> {
         let (max_age, expire) = (self.max_age, self.expire);
         if max_age.is_zero() || max_age >= expire {
@@ -190,7 +190,7 @@ impl Each {
 }
 
 impl Place {
-    /// A server may have one name only.
+    /// Checks that the server has a single name.
     pub(crate) fn check(&self) -> Option<Diagnostic> {
         let named = matches!(&self.to.tls, Some(Some(_)));
         let general = self.each.tls_servername.as_ref().filter(|_| named)?;

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// `health_check 0s` does not mean a busy loop.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Checks `upstream` whenever it is in trouble, until it is well again.
+/// Checks `upstream` after a failure, until it is healthy again.
 pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interval: Duration) {
     let interval = interval.max(MIN_INTERVAL);
     loop {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Hedged queries that may come at once, when there was little to do before.
 const BURST: u32 = 100;
 
-/// When the next upstream is asked too, and how often at most.
+/// When a query is also sent to the next upstream, and how often at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hedge {
     /// When a reply has not come although so many of a hundred have by then.
@@ -33,7 +33,7 @@ impl Tokens {
         Self { share: u32::from(hedge.share), left: AtomicU32::new(100 * BURST) }
     }
 
-    /// A query was asked.
+    /// A query was sent.
     #[inline]
     pub(crate) fn earn(&self) {
         let left = self.left.load(Ordering::Relaxed);
@@ -42,7 +42,7 @@ impl Tokens {
         }
     }
 
-    /// Whether a query may be asked twice.
+    /// Whether a query may be hedged.
     pub(crate) fn take(&self) -> bool {
         let less = |left: u32| left.checked_sub(100);
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()

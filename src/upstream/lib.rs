@@ -64,7 +64,7 @@ const MAX_IN_FLIGHT: usize = 10_000;
 
 static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
 
-/// Upstreams of which each can answer what is asked.
+/// Upstreams of which each can answer every query.
 pub struct Group {
     roster: Arc<Roster>,
     policy: Turns,
@@ -122,7 +122,7 @@ impl Group {
     /// Asks until somebody answers; the reply is loaded into `reply`.
     ///
     /// # Errors
-    /// Nobody answered, or too many queries wait already.
+    /// No upstream answered, or too many queries are waiting.
     pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
         {
             let _places = self.enter(query)?;
@@ -132,7 +132,7 @@ impl Group {
         Ok(())
     }
 
-    /// Looks who in the complete chain records what goes to upstreams.
+    /// Finds the plugins of the complete chain that record messages to upstreams.
     pub fn complete(&self, chain: &Chain) {
         self.watchers.look(chain);
     }

@@ -46,9 +46,9 @@ pub(crate) struct Addresses {
 }
 
 impl Resolver {
-    /// Asks the resolvers in turn until one knows an address.
+    /// Queries the resolvers in turn until one returns an address.
     ///
-    /// Errors: what the last of them said.
+    /// Errors: the failure of the last resolver.
     pub(crate) async fn lookup(&self, host: &Host) -> Result<Addresses, String> {
         if self.servers.is_empty() {
             return self.ask_system(&host.text).await;
@@ -104,8 +104,8 @@ impl Resolver {
         Ok(Addresses { ips, ttl: SYSTEM_TTL })
     }
 
-    /// The same where nobody can wait: set-up is no async code and may run inside a runtime, so the
-    /// questions get a thread of their own.
+    /// The same for code that cannot wait: setup is not async and may run inside a runtime, so the
+    /// lookup gets its own thread.
     pub(crate) fn begin(&self, host: &Host) -> Answer {
         let (tell, told) = mpsc::channel();
         let (resolver, host, failed) = (self.clone(), host.clone(), tell.clone());

@@ -60,7 +60,7 @@ impl Registry {
         upstream
     }
 
-    /// The host was found there.
+    /// Remembers the addresses of the host.
     pub(crate) fn remember(&self, resolver: &Resolver, host: &Host, ips: &[IpAddr]) {
         let mut all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
@@ -69,7 +69,7 @@ impl Registry {
         all.insert(Self::key(resolver, host), ips.to_vec());
     }
 
-    /// Where the host was found last.
+    /// The last known addresses of the host.
     pub(crate) fn known(&self, resolver: &Resolver, host: &Host) -> Option<Vec<IpAddr>> {
         let all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&Self::key(resolver, host)).cloned()
@@ -94,7 +94,7 @@ pub(crate) struct Roster {
 impl Roster {
     /// The upstreams at these sites.
     ///
-    /// Errors: how one of them is to be asked cannot be.
+    /// Errors: one of them cannot be queried in its configured way.
     pub(crate) fn new(
         config: &Config,
         sites: Vec<Site>,
@@ -118,26 +118,26 @@ impl Roster {
         Ok(roster)
     }
 
-    /// Who they are now.
+    /// The current upstreams.
     #[inline]
     pub(crate) fn now(&self) -> Arc<Box<[Member]>> {
         self.now.load_full()
     }
 
-    /// The longest time that any of them may take.
+    /// The longest timeout of any of them.
     pub(crate) fn longest(&self) -> Duration {
         let sites = self.sites();
         sites.iter().map(|site| site.place.each.read_timeout).max().unwrap_or_default()
     }
 
-    /// Looks at each address there is now.
+    /// Calls a function for each current address.
     pub(crate) fn each(&self, mut look: impl FnMut(&Site, Found)) {
         for site in self.sites().iter() {
             site.found().for_each(|found| look(site, found));
         }
     }
 
-    /// A site is elsewhere. `true`: that is new.
+    /// Sets new addresses of a site. `true`: they differ from the old ones.
     pub(crate) fn moved(&self, index: usize, addresses: Vec<SocketAddr>) -> bool {
         let mut sites = self.sites();
         let Some(site) = sites.get_mut(index) else { return false };
@@ -162,14 +162,14 @@ impl Roster {
         true
     }
 
-    /// A site could not be found; where it was it still is.
+    /// A site could not be resolved; it keeps its addresses.
     pub(crate) fn lost(&self, index: usize, problem: String) {
         if let Some(site) = self.sites().get_mut(index) {
             site.problem = Some(problem);
         }
     }
 
-    /// Why nobody can be asked.
+    /// The failure when there is no upstream to query.
     pub(crate) fn nobody(&self) -> Failure {
         let sites = self.sites();
         let problem = sites.iter().find_map(|site| site.problem.clone());

@@ -71,7 +71,7 @@ impl Question {
         })
     }
 
-    /// Gives the message a new id, and over UDP the name a new case if that is asked for.
+    /// Sets a new id, and over UDP a new case of the name if configured.
     ///
     /// Errors: no random numbers.
     pub(crate) fn renew(&mut self, udp: bool) -> io::Result<()> {
@@ -94,14 +94,14 @@ impl Question {
         Ok(())
     }
 
-    /// Whether a whole zone is asked for.
+    /// Whether the query is a zone transfer.
     pub(crate) fn is_transfer(&self) -> bool {
         let qtype = self.message[..self.end].last_chunk::<4>();
         qtype.is_some_and(|&[high, low, ..]| Rtype(u16::from_be_bytes([high, low])).is_transfer())
     }
 
-    /// Takes edns-tcp-keepalive out: it is for this hop only, and over QUIC a reason to hang up (RFC
-    /// 9250 section 5.5.2). What is signed stays as it is.
+    /// Removes edns-tcp-keepalive: it is for this hop only, and over QUIC it is a protocol error (RFC
+    /// 9250 section 5.5.2). A signed message stays unchanged.
     pub(crate) fn drop_keepalive(&mut self) {
         let Some(options) = &mut self.options else { return };
         let mut at = options.start;
@@ -163,7 +163,7 @@ impl Question {
         }
     }
 
-    /// The name in the client's case, if the reply must get it back.
+    /// The name in the client's case, if the reply needs it restored.
     pub(crate) fn client_case(&self) -> Option<&[u8]> {
         self.mixed.then_some(&self.client)
     }

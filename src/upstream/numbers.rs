@@ -103,7 +103,7 @@ impl Watch for Datagrams {
 }
 
 impl Numbers {
-    /// Those of the upstream `to` of a plugin.
+    /// The metrics of the upstream `to` of a plugin.
     pub(crate) fn new(who: &'static str, to: &str, over: &Over) -> Self {
         let stream = match over {
             Over::Tcp => "tcp",
@@ -221,31 +221,31 @@ impl Numbers {
         if reused { self.stream_hits.inc(worker) } else { self.stream_misses.inc(worker) }
     }
 
-    /// It was asked because another one was late.
+    /// A hedged query was sent because another upstream was late.
     #[cold]
     pub(crate) fn hedged(&self, worker: Worker) {
         self.hedges.inc(worker);
     }
 
-    /// It was asked because another one fell silent.
+    /// A query was sent because another upstream fell silent.
     #[cold]
     pub(crate) fn stepped_in(&self, worker: Worker) {
         self.stand_ins.inc(worker);
     }
 
-    /// A query found no place on any connection.
+    /// A query found no room on any connection.
     #[cold]
     pub(crate) fn crowded(&self, worker: Worker) {
         self.crowded.inc(worker);
     }
 
-    /// So many records of a reply did not belong to the question.
+    /// This many records of a reply did not belong to the question.
     #[cold]
     pub(crate) fn strange(&self, worker: Worker, records: usize) {
         self.strange.add(worker, records as u64);
     }
 
-    /// Something came that was not the reply.
+    /// A message arrived that was not the reply.
     #[cold]
     pub(crate) fn dropped(&self, worker: Worker) {
         self.dropped.inc(worker);

@@ -37,7 +37,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// How many are asked at once.
+    /// The number of upstreams that are queried at once.
     pub(crate) fn width(self) -> usize {
         match self {
             Self::Race(count) | Self::Together(count) | Self::WeightedTogether(count) => count,
@@ -66,7 +66,7 @@ impl Turns {
         self.arrange(members.len(), weight, usual)
     }
 
-    /// The order for one query among `count` upstreams of which nothing is known.
+    /// The order for one query among `count` upstreams without history.
     pub(crate) fn order_of(&self, count: usize) -> [u8; MAX_UPSTREAMS] {
         self.arrange(count, |_| 1, |_| None).0
     }
@@ -178,17 +178,17 @@ impl<'a> Walk<'a> {
         Self { members, order, count, beside, tried: 0, left_out: 0, max_fails, all_down: false }
     }
 
-    /// How many there are.
+    /// The number of upstreams.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// How many of them have not answered.
+    /// The number of upstreams that have not answered.
     pub(crate) fn left(&self) -> usize {
         self.count - self.left_out.count_ones() as usize
     }
 
-    /// The next upstream to ask. `None`: all are down and were tried.
+    /// The next upstream to query. `None`: all are down and were tried.
     pub(crate) fn next(&mut self) -> Option<&'a Member> {
         if !self.all_down {
             if let Some(found) = self.next_untried() {
@@ -210,18 +210,18 @@ impl<'a> Walk<'a> {
         Some(&self.members[index])
     }
 
-    /// The next one that was not asked and is not down.
+    /// The next one that was not queried and is not down.
     pub(crate) fn next_untried(&mut self) -> Option<&'a Member> {
         let suspect = |one: &Upstream, max_fails| one.state(max_fails) == State::Suspect;
         self.next_well().or_else(|| self.first(suspect))
     }
 
-    /// The next one that was not asked and is well.
+    /// The next one that was not queried and is healthy.
     pub(crate) fn next_well(&mut self) -> Option<&'a Member> {
         self.first(Upstream::is_asked)
     }
 
-    /// Who is asked beside the first: once.
+    /// The upstream that is queried beside the first; called once.
     pub(crate) fn beside(&mut self) -> Option<&'a Member> {
         let index = usize::from(self.beside.take()?);
         let member = &self.members[index];
@@ -232,7 +232,7 @@ impl<'a> Walk<'a> {
         Some(member)
     }
 
-    /// Whether any that might still answer is well.
+    /// Whether any upstream that may still answer is healthy.
     pub(crate) fn any_well(&self) -> bool {
         let mut all = self.order[..self.count].iter().map(|&index| usize::from(index));
         all.any(|index| {
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// This one is not asked again.
+    /// Excludes this upstream from further queries.
     pub(crate) fn leave_out(&mut self, member: &Member) {
         if let Some(index) = self.members.iter().position(|one| std::ptr::eq(one, member)) {
             self.left_out |= 1 << index;

@@ -61,7 +61,7 @@ impl Pulse {
         }
     }
 
-    /// It answered a health check after `took`: better than nothing, but no query was answered.
+    /// The upstream answered a health check after `took`: weaker evidence than an answered query.
     pub(crate) fn guess(&self, took: Duration) {
         if self.usual().is_none() {
             let took = micros(took);
@@ -69,7 +69,7 @@ impl Pulse {
         }
     }
 
-    /// It did not answer for `waited`, when somebody else had: it takes no less than that.
+    /// The upstream had not answered after `waited`, when another one did: a lower bound of its time.
     pub(crate) fn outrun(&self, waited: Duration) {
         let waited = micros(waited);
         let (smooth, varies) = self.times();
@@ -78,12 +78,12 @@ impl Pulse {
         }
     }
 
-    /// The time that it usually takes, in microseconds; `None`: nobody knows.
+    /// Its usual response time in microseconds; `None`: unknown.
     pub(crate) fn usual(&self) -> Option<u32> {
         Some(self.times().0).filter(|&smooth| smooth > 0)
     }
 
-    /// How long a query waits before somebody looks whether the upstream still is there.
+    /// How long a query waits before the upstream is checked for silence.
     #[inline]
     pub(crate) fn patience(&self, timeout: Duration) -> Duration {
         let most = timeout / SHARE;
@@ -96,12 +96,12 @@ impl Pulse {
         }
     }
 
-    /// The time that a reply may take before the next upstream is asked too; `None`: not known yet.
+    /// The time that a reply may take before the query is hedged; `None`: not known yet.
     pub(crate) fn late(&self) -> Option<Duration> {
         self.spread.as_ref()?.late()
     }
 
-    /// A query waits for longer than it should. `true`: so do all others, and nothing came.
+    /// A query has waited longer than expected. `true`: so have all others, without any reply.
     pub(crate) fn look(&self, now: Moment) -> bool {
         if now.0.saturating_sub(self.looked_at.load(Ordering::Relaxed)) >= APART {
             self.looked_at.store(now.0, Ordering::Relaxed);

@@ -152,7 +152,7 @@ fn what_is_cached_is_listed_shown_and_forgotten() {
     assert!(err.contains("`NOSUCH` is not a record type"), "{err}");
     let (code, _, err) = catena(&["flush"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("say what to forget") && err.contains("Usage of catena cache"), "{err}");
+    assert!(err.contains("`flush` needs --name") && err.contains("Usage of catena cache"), "{err}");
     let (code, _, err) = command(&server.scratch, free_port(), &["list"]);
     assert_eq!(code, Some(1));
     assert!(err.contains("cannot reach") && err.contains("admin"), "{err}");

@@ -18,7 +18,7 @@ const GRPC_PORT: u16 = 443;
 
 const OPTIONS: &[&str] = &["tls", "tls_servername", "policy"];
 
-/// Whom to ask and how.
+/// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct GrpcConfig {
     /// Whom to ask, as written.

@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Marks our own spans in a query that is traced, from here down; no place in a chain is that far.
 const QUERY: usize = usize::MAX;
 
-/// Upstreams of which each can answer what is asked.
+/// Upstreams of which each can answer every query.
 pub struct GrpcGroup {
     upstreams: Box<[Arc<Upstream>]>,
     policy: Turns,
@@ -66,7 +66,7 @@ impl GrpcGroup {
     /// Asks until somebody answers; the reply is loaded into `reply`.
     ///
     /// # Errors
-    /// Nobody answered.
+    /// No upstream answered.
     pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
         self.ask_around(query, reply).await?;
         self.own.settle(query, reply).await;

@@ -25,7 +25,7 @@ impl GrpcGroup {
     /// the configuration serves.
     ///
     /// # Errors
-    /// A file cannot be read or is of no use, or there are too many upstreams.
+    /// A file cannot be read or used, or there are too many upstreams.
     pub fn set_up(
         config: &GrpcConfig,
         directive: &Directive,

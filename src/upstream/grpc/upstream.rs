@@ -48,7 +48,7 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream that is well as far as we know.
+    /// An upstream, assumed to be healthy.
     pub(super) fn new(identity: Identity, workers: usize) -> Self {
         let name = identity.place.to_string();
         Self {
@@ -70,14 +70,14 @@ impl Upstream {
         self.suspect.load(Ordering::Relaxed)
     }
 
-    /// It said something, whatever it was.
+    /// The upstream answered, in whatever way.
     pub(super) fn answered(&self) {
         if self.is_suspect() {
             self.suspect.store(false, Ordering::Relaxed);
         }
     }
 
-    /// It did not answer.
+    /// The upstream did not answer.
     #[cold]
     pub(super) fn failed(&self) {
         self.suspect.store(true, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Upstream {
     }
 }
 
-/// Checks `upstream` whenever it did not answer, until it does: anything it says is good health.
+/// Checks `upstream` after it did not answer, until it does: any answer counts as healthy.
 pub(super) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>) {
     loop {
         // First, because trouble may be left over from the configuration before.
@@ -184,13 +184,13 @@ impl Numbers {
         )
     }
 
-    /// Something came that was not the reply.
+    /// A message arrived that was not the reply.
     #[cold]
     pub(super) fn dropped(&self, worker: Worker) {
         self.dropped.inc(worker);
     }
 
-    /// So many records of a reply did not belong to the question.
+    /// This many records of a reply did not belong to the question.
     #[cold]
     pub(super) fn strange(&self, worker: Worker, records: usize) {
         self.strange.add(worker, records as u64);
