@@ -270,11 +270,13 @@ pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Wa
         let waiting = reports.iter().filter(|reports| reports.waiting.is_some());
         let next = waiting.map(|reports| reports.wait(every)).min().unwrap_or(every);
         looks.next(next.clamp(Duration::from_millis(1), every)).await;
+        let began = Instant::now();
         for (source, reports) in sources.iter().zip(&mut reports) {
             let looked = Arc::clone(source);
             // A load that panics has told so and is tried again with the next look.
             let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
             reports.tell(source, found.ok().flatten(), every);
         }
+        looks.took(began.elapsed());
     }
 }

@@ -337,11 +337,13 @@ fn mistakes_in_a_zone_file_point_at_the_place() {
     let world = world();
     let wrong = |words: &str, options: &[&str]| {
         let errors = block(&world, &files.0, &[directive(words, options)]).err().unwrap();
-        errors.0.into_iter().map(|error| error.message).collect::<Vec<_>>()
+        errors.0
     };
-    let place = format!("{}:13:7: ", files.0.join("db").display());
-    assert!(wrong("file db example.org", &[])[0].starts_with(&place), "{place}");
-    assert!(wrong("file empty example.org", &[])[0].contains("SOA"));
+    let found = wrong("file db example.org", &[]);
+    let place = &found[0].places[0];
+    assert_eq!(place.file, files.0.join("db").display().to_string());
+    assert_eq!((place.line, place.column, place.length), (13, 7, 8));
+    assert!(wrong("file empty example.org", &[])[0].message.contains("SOA"));
     assert_eq!(wrong("file", &[]).len(), 1);
     assert_eq!(wrong("file db example.org", &["reload", "nonsense", "reload 1x"]).len(), 3);
     let none: [Directive; 0] = [];
@@ -355,7 +357,7 @@ async fn readiness_tells_of_zones_that_were_skipped() {
     let world = world();
     let ready = |block: &BlockSetup| {
         let roles = block.links[0].plugin.roles();
-        roles.ready.map(|role| role.ready().map_err(|why| why.to_string()))
+        roles.ready.map(Ready::ready)
     };
     let uses = [directive("file db example.org", &["on_error skip"])];
     let skipping = block(&world, &files.0, &uses).unwrap();

@@ -8,6 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use arc_swap::{ArcSwap, Guard};
 use chain::versions::Stamp;
 use chain::watch::Looks;
+use tokio::time::Instant;
 
 use super::parse::{self, Rules};
 use super::table::Table;
@@ -100,9 +101,10 @@ pub(super) async fn watch(
 ) {
     loop {
         looks.next(every).await;
-        let file = Arc::clone(&source);
+        let (file, began) = (Arc::clone(&source), Instant::now());
         if let Ok(true) = tokio::task::spawn_blocking(move || file.renew()).await {
             changed(&source);
         }
+        looks.took(began.elapsed());
     }
 }

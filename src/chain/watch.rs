@@ -15,7 +15,6 @@ use std::time::Duration;
 use notify::event::EventKind;
 use notify::{Event, RecommendedWatcher, RecursiveMode};
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// Whoever writes a file may take several steps: how long to wait after the first of them.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -208,8 +207,8 @@ fn wake(waiting: &[Weak<Notify>]) {
 /// When to look at some files: after a time, or as soon as there is news of them.
 pub struct Looks {
     news: Option<News>,
-    /// When the look began that is made now.
-    looking: Option<Instant>,
+    /// How long the last look took.
+    took: Duration,
 }
 
 impl Looks {
@@ -217,12 +216,17 @@ impl Looks {
     /// during set-up.
     pub fn new<'a>(watcher: Option<&Watcher>, files: impl Iterator<Item = &'a Path>) -> Self {
         let files = files.map(Path::to_owned);
-        Self { news: watcher.map(|watcher| watcher.watch(files.collect())), looking: None }
+        Self { news: watcher.map(|watcher| watcher.watch(files.collect())), took: Duration::ZERO }
     }
 
-    /// Waits for the next look: at most `every`. The look lasts until this is called again.
+    /// Says how long a look took, if files are large: the next one comes the later.
+    pub fn took(&mut self, took: Duration) {
+        self.took = took;
+    }
+
+    /// Waits for the next look: at most `every`.
     pub async fn next(&mut self, every: Duration) {
-        let took = self.looking.take().map_or(Duration::ZERO, |began| began.elapsed());
+        let took = std::mem::take(&mut self.took);
         if let Some(news) = &mut self.news {
             news.follow_links().await;
             let rest = took.saturating_mul(REST).min(every);
@@ -233,13 +237,13 @@ impl Looks {
         } else {
             tokio::time::sleep(every).await;
         }
-        self.looking = Some(Instant::now());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
 
     /// Longer than any machine takes to tell.
     const LONG: Duration = Duration::from_secs(3600);
