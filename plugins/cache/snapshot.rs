@@ -65,6 +65,15 @@ pub(super) fn keep(
         clock: setup.world.clock,
         config: config.clone(),
     });
+    let folder = place.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let problem = format!("there is no directory `{}`", folder.display());
+        setup.requests.warnings.push(
+            Diagnostic::warning(snapshot.file.span, problem)
+                .label("the snapshot cannot be written here")
+                .help("create the directory, or check the path and `root`"),
+        );
+    }
     let (interval, last) = (snapshot.interval, Arc::clone(&place));
     setup.task(move || async move {
         if place.store.is_new() {

@@ -37,7 +37,7 @@ pub(super) struct Loaded {
     pub(super) zone: Zone,
     /// The master file first, then what it includes.
     pub(super) stamps: Vec<(PathBuf, Stamp)>,
-    /// Records that are not part of the zone: the first few, in words.
+    /// Records that are not part of the zone, in words: the first few, then how many more.
     pub(super) left_out: Vec<String>,
 }
 
@@ -62,16 +62,21 @@ pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
     let includes = Files::new(path, &shown);
     let mut builder = Builder::new(origin, stamp.size);
     let mut left_out = Vec::new();
+    let mut more = 0u64;
     master::read(&mut source, &options, &includes, &mut |record| {
         // CoreDNS takes what lies outside the zone without a word and never answers with it.
-        if let Err(why) = builder.add(record)
-            && left_out.len() < MAX_NAMED
-        {
-            left_out.push(why);
+        match builder.add(record) {
+            Err(why) if left_out.len() < MAX_NAMED => left_out.push(why),
+            Err(_) => more += 1,
+            Ok(_) => {}
         }
         Ok(())
     })
     .map_err(Problem::Text)?;
+    if more > 0 {
+        let noun = if more == 1 { "record" } else { "records" };
+        left_out.push(format!("{more} more {noun} like these"));
+    }
     let zone = builder.finish().map_err(Problem::Zone)?;
     let mut stamps = vec![(path.to_owned(), stamp)];
     stamps.append(&mut includes.opened.into_inner());

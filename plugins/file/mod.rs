@@ -52,8 +52,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let mut missing = None;
         for origin in file.origins {
             let source = match open(setup, &path, &origin, file.watch, file.path.span) {
-                Ok((source, problem)) => {
+                Ok(Opened { source, missing: problem, left_out }) => {
                     missing = problem.or(missing);
+                    let warnings = left_out.iter().map(|why| outside(&path, why, file.path.span));
+                    setup.requests.warnings.extend(warnings);
                     source
                 }
                 Err(problems) => {
@@ -80,9 +82,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 None => watched.push((file.watch, vec![source])),
             }
         }
-        if let Some(open) = missing {
-            let every = corefile::show_duration(file.watch.every);
-            chain::warning!("plugin/file: Failed to open {open:?}: trying again in {every}");
+        if let Some(why) = missing {
+            let warning = absent(&path, &why, file.watch, file.path.span);
+            setup.requests.warnings.push(warning);
         }
     }
     if errors.has_errors() {
@@ -106,15 +108,41 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// The zone, loaded: the one that served before if its files did not change. Beside it what is
-/// wrong with a file that may come later.
+/// A file that may come later. The log has CoreDNS's words.
+fn absent(path: &Path, why: &str, watch: Watch, span: Span) -> Diagnostic {
+    let shown = path.display();
+    let open = format!("open {shown}: {why}");
+    let every = corefile::show_duration(watch.every);
+    Diagnostic::warning(span, format!("cannot open `{shown}`: {why}"))
+        .label("no zone can be read from here yet")
+        .help(format!("check the path and `root`; a server looks for the file again every {every}"))
+        .logged(format!("plugin/file: Failed to open {open:?}: trying again in {every}"))
+}
+
+/// A record that is not part of the zone.
+fn outside(path: &Path, why: &str, span: Span) -> Diagnostic {
+    Diagnostic::warning(span, format!("{}: {why}; left out", path.display()))
+        .label("in this zone file")
+        .help("remove the record, or move it to the file of its own zone")
+}
+
+/// A zone that is ready to be linked.
+struct Opened {
+    source: Arc<Source>,
+    /// Why the file cannot be opened; it may come later.
+    missing: Option<String>,
+    /// Records that are not part of the zone, if the file was read just now.
+    left_out: Vec<String>,
+}
+
+/// The zone, loaded: the one that served before if its files did not change.
 fn open(
     setup: &Setup<'_>,
     path: &Path,
     origin: &Name,
     watch: Watch,
     span: Span,
-) -> Result<(Arc<Source>, Option<String>), Diagnostics> {
+) -> Result<Opened, Diagnostics> {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
     let place: Arc<Place> =
@@ -126,14 +154,14 @@ fn open(
     if let Some(known) = &*place
         && known.is_current()
     {
-        return Ok((Arc::clone(known), None));
+        return Ok(Opened { source: Arc::clone(known), missing: None, left_out: Vec::new() });
     }
     // Another object, so that what serves now stays as it is should this configuration fail.
     let source = Arc::new(Source::new(origin.clone(), path.to_owned()));
     let shown = path.display();
-    let mut missing = None;
+    let (mut missing, mut left_out) = (None, Vec::new());
     match source.load() {
-        Ok(_) => {}
+        Ok((_, outside)) => left_out = outside,
         Err(Problem::Open(error)) => {
             let why = load::words(&error);
             if watch.every.is_zero() {
@@ -142,12 +170,12 @@ fn open(
                     .help("check the path and `root`, or let the file come later with `reload`")
                     .into());
             }
-            missing = Some(format!("open {shown}: {why}"));
+            missing = Some(why);
             // A file that is gone for the moment does not take its zone with it.
             if let Some(known) = &*place
                 && known.is_loaded()
             {
-                return Ok((Arc::clone(known), missing));
+                return Ok(Opened { source: Arc::clone(known), missing, left_out });
             }
         }
         Err(Problem::Text(wrong)) => {
@@ -172,7 +200,7 @@ fn open(
         }
     }
     *place = Some(Arc::clone(&source));
-    Ok((source, missing))
+    Ok(Opened { source, missing, left_out })
 }
 
 const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);

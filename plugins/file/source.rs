@@ -92,18 +92,16 @@ impl Source {
         self.zone.load().is_some()
     }
 
-    /// Reads the file. What served before goes on if that fails.
-    pub(super) fn load(&self) -> Result<u32, Problem> {
+    /// Reads the file. What served before goes on if that fails. Returns the serial, and which records
+    /// are not part of the zone.
+    pub(super) fn load(&self) -> Result<(u32, Vec<String>), Problem> {
         let Loaded { zone, stamps, left_out } = load::load(&self.path, &self.origin)?;
-        for why in left_out {
-            chain::warning!("plugin/file: {}: {why}; left out", self.path.display());
-        }
         let serial = zone.serial();
         *self.stamps.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
         let zone = Arc::new(zone);
         self.whereabouts.set(&zone);
         self.zone.store(Some(zone));
-        Ok(serial)
+        Ok((serial, left_out))
     }
 
     /// Looks whether there is a new version and loads it. Reads files: never on a worker.
@@ -121,8 +119,11 @@ impl Source {
         }
         let zone = self.origin.to_string();
         match self.load() {
-            Ok(serial) => {
+            Ok((serial, left_out)) => {
                 let path = self.path.display().to_string();
+                for why in left_out {
+                    chain::warning!("plugin/file: {path}: {why}; left out");
+                }
                 chain::info!(
                     "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} \
                      SOA serial"

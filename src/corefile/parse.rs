@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::lex::{self, Word};
 use crate::variables::expand;
-use crate::{Corefile, Diagnostic, Diagnostics, Directive, Loader, ServerBlock, Span, Token};
+use crate::{
+    Corefile, Diagnostic, Diagnostics, Directive, Loader, ServerBlock, Sources, Span, Token,
+};
 
 /// Snippets put in, in all.
 const MAX_SNIPPETS: usize = 10_000;
@@ -27,8 +29,18 @@ const MAX_PROBLEMS: usize = 50;
 ///
 /// Never fails: what was understood comes back with every mistake.
 pub fn parse(name: &str, text: &str, loader: &dyn Loader) -> (Corefile, Diagnostics) {
+    parse_behind(Sources::default(), name, text, loader)
+}
+
+/// The same for a text that takes the place of what was read before, whose files `sources` has.
+pub fn parse_behind(
+    sources: Sources,
+    name: &str,
+    text: &str,
+    loader: &dyn Loader,
+) -> (Corefile, Diagnostics) {
     let mut parser = Parser {
-        corefile: Corefile::default(),
+        corefile: Corefile { blocks: Vec::new(), sources },
         problems: Diagnostics::default(),
         loader,
         stack: Vec::new(),

@@ -67,7 +67,7 @@ fn notes(finding: &Diagnostic, sources: &Sources) -> Vec<String> {
 }
 
 /// Control characters in user text must not reach a terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

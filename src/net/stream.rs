@@ -75,6 +75,14 @@ pub struct Files {
 }
 
 impl Files {
+    /// Whether an endpoint can be made of them now.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be; the text names the file.
+    pub fn check(&self) -> io::Result<()> {
+        self.read().map(drop)
+    }
+
     /// Reads them. Errors name the file.
     fn read(&self) -> io::Result<Server> {
         fn about(path: &Path, problem: impl fmt::Display) -> io::Error {
