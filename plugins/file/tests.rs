@@ -318,7 +318,7 @@ fn an_unchanged_zone_is_handed_over() {
         let setup = block.plugin("file", &keys, world);
         let path = ["db", "db2"].map(|file| files.0.join(file));
         [0, 1].map(|at| {
-            open(&setup, &path[at], &origins[at], Watch::default(), Span::default()).unwrap().0
+            open(&setup, &path[at], &origins[at], Watch::default(), Span::default()).unwrap().source
         })
     };
     let before = open_all(&world);

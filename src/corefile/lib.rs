@@ -7,7 +7,9 @@
 //! It must never know: DNS, plugins, or files other than through its [`Loader`].
 
 mod block;
+mod braces;
 mod diagnostic;
+mod import;
 mod lex;
 mod loader;
 mod parse;

@@ -10,6 +10,7 @@ mod bind;
 pub mod client;
 pub mod clock;
 mod handler;
+pub mod host;
 mod listener;
 mod pool;
 pub mod random;

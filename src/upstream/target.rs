@@ -236,6 +236,7 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
             "check the path, or name the upstreams' addresses",
         ));
     }
+    net::host::check(host).map_err(|problem| bad(&problem, "write an address or a host name"))?;
     let name = Name::from_text(host)
         .map_err(|problem| bad(&problem.to_string(), "write an address or a host name"))?;
     // No top-level domain is a number (RFC 3696 section 2): this is an address gone wrong.
