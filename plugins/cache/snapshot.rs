@@ -107,7 +107,7 @@ impl Place {
             Ok(saved) => saved,
             Err(problem) => return self.warn(problem),
         };
-        let (mut taken, mut left_out) = (0, 0);
+        let (mut taken, mut left_out) = (0u64, 0u64);
         let mut entries = saved.entries();
         loop {
             let now = (self.clock.now)();
@@ -125,9 +125,10 @@ impl Place {
             tokio::task::yield_now().await;
         }
         if left_out > 0 {
-            self.warn(&format!("{left_out} entries cannot be read"));
+            self.warn(&format!("{} cannot be read", entries_counted(left_out)));
         }
-        chain::info!("plugin/cache: {taken} entries from {}", self.path.display());
+        let taken = entries_counted(taken);
+        chain::info!("plugin/cache: {taken} from {}", self.path.display());
     }
 
     fn warn(&self, problem: &str) {
@@ -180,6 +181,10 @@ impl Place {
             chain::warning!("plugin/cache: the snapshot {path} cannot be written: {error}");
         }
     }
+}
+
+fn entries_counted(count: u64) -> String {
+    corefile::counted(count, "entry", "entries")
 }
 
 /// Reads the file, unless it is larger than anything that was written here.

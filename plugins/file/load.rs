@@ -74,8 +74,8 @@ pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Problem> {
     })
     .map_err(Problem::Text)?;
     if more > 0 {
-        let noun = if more == 1 { "record" } else { "records" };
-        left_out.push(format!("{more} more {noun} like these"));
+        left_out
+            .push(format!("{} like these", corefile::counted(more, "more record", "more records")));
     }
     let zone = builder.finish().map_err(Problem::Zone)?;
     let mut stamps = vec![(path.to_owned(), stamp)];

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     /// Tell the flags: `-help`, on stderr as Go programs do.
     Usage,
     /// Tell the arguments of one command: `catena check --help`.
-    CommandUsage(&'static str),
+    UsageOf(&'static str),
     /// Explain the program, or one plugin.
     Help(Option<String>),
     /// List the plugins.
@@ -263,7 +263,7 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
         Some("list") => CacheAction::List,
         Some("show") => CacheAction::Show,
         Some("flush") => CacheAction::Flush,
-        Some("-h" | "-help" | "--help") => return Ok(Command::CommandUsage(CACHE_USAGE)),
+        Some("-h" | "-help" | "--help") => return Ok(Command::UsageOf(CACHE_USAGE)),
         Some(other) => {
             let near = did_you_mean(corefile::nearest(other, ACTIONS), "");
             return Err(wrong(format!("`{other}` is not something `catena cache` can do{near}")));
@@ -298,7 +298,7 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
     });
     let extra = extra.map_err(|wrong| wrong.of_command(CACHE_USAGE))?;
     if help {
-        return Ok(Command::CommandUsage(CACHE_USAGE));
+        return Ok(Command::UsageOf(CACHE_USAGE));
     }
     if let Some(word) = extra.first() {
         return Err(wrong(format!("`{word}` is too much: names stand behind --name or --suffix")));
@@ -332,7 +332,7 @@ fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
     });
     let extra = extra.map_err(|wrong| wrong.of_command(CHECK_USAGE))?;
     match extra.as_slice() {
-        _ if help => return Ok(Command::CommandUsage(CHECK_USAGE)),
+        _ if help => return Ok(Command::UsageOf(CHECK_USAGE)),
         [] => {}
         [file] if check.conf == "Corefile" => check.conf.clone_from(file),
         [word, ..] => {
@@ -544,8 +544,8 @@ mod tests {
 
     #[test]
     fn help_is_a_flag_of_every_command() {
-        let check = Ok(Command::CommandUsage(CHECK_USAGE));
-        let cache = Ok(Command::CommandUsage(CACHE_USAGE));
+        let check = Ok(Command::UsageOf(CHECK_USAGE));
+        let cache = Ok(Command::UsageOf(CACHE_USAGE));
         for line in ["check --help", "check -h", "check -conf X -help Y"] {
             assert_eq!(parse_line(line), check, "{line}");
         }

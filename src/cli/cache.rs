@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use corefile::counted;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{Request, client::conn::http1, header};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::args::{CacheAction, CacheOptions};
-use super::output::{self, complain, counted};
+use super::output::{self, complain};
 
 /// A server that has not answered by then does not.
 const PATIENCE: Duration = Duration::from_secs(10);

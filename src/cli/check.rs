@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use chain::{Kept, Registry};
-use corefile::{Diagnostic, Diagnostics, Severity, Sources};
+use corefile::{Diagnostic, Diagnostics, Severity, Sources, counted};
 
 use super::args::CheckOptions;
-use super::output::{self, complain, counted};
+use super::output::{self, complain};
 use super::run;
 use crate::server::{self, Options, SiteNumbers};
 

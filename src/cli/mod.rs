@@ -24,7 +24,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),
-        Ok(Command::CommandUsage(usage)) => output::print(usage, ExitCode::SUCCESS),
+        Ok(Command::UsageOf(usage)) => output::print(usage, ExitCode::SUCCESS),
         Ok(Command::Help(topic)) => help::help(registry, topic.as_deref()),
         Ok(Command::Plugins) => help::plugins(registry),
         Ok(Command::Version) => help::version(),

@@ -29,11 +29,6 @@ pub(crate) fn complain(problem: impl Display) {
     let _ = write(&mut io::stderr().lock(), &format!("{problem}\n"));
 }
 
-/// A count with its noun: `1 error`, `2 errors`.
-pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -28,4 +28,4 @@ pub use record::Record;
 pub use render::{render, render_json};
 pub use source::{FileId, Sources, Span};
 pub use suggest::nearest;
-pub use value::{Cidr, FromToken, Percent, Seconds, show_duration};
+pub use value::{Cidr, FromToken, Percent, Seconds, counted, show_duration};
