@@ -21,6 +21,7 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use config::Config;
 use message::{Event, Kind as Said, Sender};
 use net::clock::unix_nanos;
+use net::stream::Endpoint;
 use sink::{Mode, Sink, Target};
 
 /// The `dnstap` directive.
@@ -52,7 +53,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// A warning about files that a listener cannot be opened with; it is tried again later.
 fn unready(directive: &Directive, target: &Target) -> Option<Diagnostic> {
-    let Mode::Listen { files: Some(files) } = &target.mode else { return None };
+    let (Endpoint::Tls(_), Mode::Listen { files: Some(files) }) = (&target.endpoint, &target.mode)
+    else {
+        return None;
+    };
     let problem = files.check().err()?;
     let option = directive.options().iter().rfind(|option| option.name.as_str() == "tls")?;
     Some(

@@ -93,7 +93,7 @@ mod tests {
             ("a\\.b", "no `\\\\`"),
             ("b\u{fc}cher.example", "xn--"),
             (&"a".repeat(64), "at most 63"),
-            (&"a.".repeat(127), "at most 253"),
+            (&"a.".repeat(128), "at most 253"),
         ] {
             let told = check(bad).expect_err(bad);
             assert!(told.contains(why), "{bad}: {told}");

@@ -312,7 +312,7 @@ fn a_missing_zone_file_is_waited_for() {
 
 #[test]
 fn the_example_is_without_mistakes() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = run(root, &["check", "-conf", "Corefile.example"]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
 }
