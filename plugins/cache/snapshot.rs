@@ -65,6 +65,15 @@ pub(super) fn keep(
         clock: setup.world.clock,
         config: config.clone(),
     });
+    let folder = place.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let problem = format!("there is no directory `{}`", folder.display());
+        setup.requests.warnings.push(
+            Diagnostic::warning(snapshot.file.span, problem)
+                .label("the snapshot cannot be written here")
+                .help("create the directory, or check the path and `root`"),
+        );
+    }
     let (interval, last) = (snapshot.interval, Arc::clone(&place));
     setup.task(move || async move {
         if place.store.is_new() {
@@ -100,7 +109,7 @@ impl Place {
             Ok(saved) => saved,
             Err(problem) => return self.warn(problem),
         };
-        let (mut taken, mut left_out) = (0, 0);
+        let (mut taken, mut left_out) = (0u64, 0u64);
         let mut entries = saved.entries();
         loop {
             let now = (self.clock.now)();
@@ -119,9 +128,13 @@ impl Place {
         }
         if left_out > 0 {
             let path = self.path.display();
-            chain::warning!("plugin/cache: snapshot {path}: skipped {left_out} unreadable entries");
+            chain::warning!(
+                "plugin/cache: snapshot {path}: skipped {}",
+                corefile::counted(left_out, "unreadable entry", "unreadable entries")
+            );
         }
-        chain::info!("plugin/cache: loaded {taken} entries from snapshot {}", self.path.display());
+        let taken = corefile::counted(taken, "entry", "entries");
+        chain::info!("plugin/cache: loaded {taken} from snapshot {}", self.path.display());
     }
 
     fn warn(&self, problem: &str) {

@@ -173,10 +173,9 @@ fn endpoint(token: &Token) -> Result<Endpoint, Diagnostic> {
         "tcp" | "tls" => {
             // What is behind the host of a URL means nothing here, as in CoreDNS.
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(_))) {
-                return Err(wrong("expected a host and a port"));
-            }
+            let named =
+                if host.starts_with(':') { format!("localhost{host}") } else { host.into() };
+            net::host::check_with_port(&named).map_err(|problem| wrong(&problem))?;
             let host = host.to_owned();
             Ok(if scheme == "tcp" { Endpoint::Tcp(host) } else { Endpoint::Tls(host) })
         }

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use chain::format::Format;
 use chain::seen::Seen;
 use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
-use corefile::{Diagnostics, Directive};
+use corefile::{Diagnostic, Diagnostics, Directive};
 
 use config::Config;
 use message::{Event, Kind as Said, Sender};
 use net::clock::unix_nanos;
-use sink::Sink;
+use net::stream::Endpoint;
+use sink::{Mode, Sink, Target};
 
 /// The `dnstap` directive.
 pub static PLUGIN: Kind =
@@ -40,11 +41,29 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let mut errors = Diagnostics::default();
     for directive in uses {
         match config::parse(directive, has_metadata, &mut setup.requests.warnings) {
-            Ok(config) => link(config, setup),
+            Ok(config) => {
+                setup.requests.warnings.extend(unready(directive, &config.target));
+                link(config, setup);
+            }
             Err(problems) => errors.extend(problems),
         }
     }
     if errors.has_errors() { Err(errors) } else { Ok(()) }
+}
+
+/// A warning about files that a listener cannot be opened with; it is tried again later.
+fn unready(directive: &Directive, target: &Target) -> Option<Diagnostic> {
+    let (Endpoint::Tls(_), Mode::Listen { files: Some(files) }) = (&target.endpoint, &target.mode)
+    else {
+        return None;
+    };
+    let problem = files.check().err()?;
+    let option = directive.options().iter().rfind(|option| option.name.as_str() == "tls")?;
+    Some(
+        Diagnostic::warning(option.span, format!("cannot use {problem}"))
+            .label("no reader can connect before these files can be used")
+            .help("write `tls CERT KEY [CA]`, all of them PEM files; a server tries again"),
+    )
 }
 
 fn link(config: Config, setup: &mut Setup<'_>) {

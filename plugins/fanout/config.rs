@@ -177,7 +177,11 @@ impl Reading {
                 self.problems.push(
                     Diagnostic::error(
                         option.span,
-                        format!("{} load factors for {count} upstreams", factors.len()),
+                        format!(
+                            "{} for {}",
+                            corefile::counted(factors.len() as u64, "load factor", "load factors"),
+                            corefile::counted(count as u64, "upstream", "upstreams")
+                        ),
                     )
                     .label("load-factor params count must be the same as the number of hosts")
                     .help("write one load factor for each upstream, in the order of the upstreams"),

@@ -82,12 +82,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 None => watched.push((file.watch, vec![source])),
             }
         }
-        if let Some(open) = findings.missing {
-            let when = match file.watch.every {
-                every if every.is_zero() => "at the next reload of the Corefile".to_owned(),
-                every => format!("in {}", corefile::show_duration(every)),
-            };
-            chain::warning!("plugin/file: Failed to open {open:?}: trying again {when}");
+        if let Some(why) = findings.missing {
+            let warning = absent(&path, &why, file.watch, file.path.span);
+            setup.requests.warnings.push(warning);
         }
     }
     if errors.has_errors() {
@@ -141,7 +138,7 @@ impl Findings {
                 if stops && file.watch.every.is_zero() {
                     return Err(cannot_open(path, &why, span).into());
                 }
-                self.missing = Some(format!("open {}: {why}", path.display()));
+                self.missing = Some(why);
             }
             Err(Problem::Text(wrong)) if stops => {
                 return Err(Diagnostics(report::errors(wrong, origin, span).collect()));
@@ -154,6 +151,20 @@ impl Findings {
         }
         Ok(())
     }
+}
+
+/// A file that may come later. The log has CoreDNS's words.
+fn absent(path: &Path, why: &str, watch: Watch, span: Span) -> Diagnostic {
+    let shown = path.display();
+    let open = format!("open {shown}: {why}");
+    let when = match watch.every {
+        every if every.is_zero() => "at the next reload of the Corefile".to_owned(),
+        every => format!("in {}", corefile::show_duration(every)),
+    };
+    Diagnostic::warning(span, format!("cannot open `{shown}`: {why}"))
+        .label("no zone can be loaded from this file yet")
+        .help(format!("check the path and `root`; the server tries again {when}"))
+        .logged(format!("plugin/file: Failed to open {open:?}: trying again {when}"))
 }
 
 /// The zone: the one that served before if its files did not change, else what is read now, and what

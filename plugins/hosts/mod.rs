@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics, standing};
-use corefile::{Diagnostics, Directive};
+use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::{Rtype, name};
 
 use answer::Answer;
@@ -57,22 +57,31 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         Ok(file) => file,
         Err(never) => match never {},
     };
-    if config.file.is_some() {
+    if let Some(token) = &config.file {
+        let shown = path.display();
         match std::fs::metadata(&path) {
-            Ok(found) if found.is_dir() => {
-                chain::warning!("plugin/hosts: Hosts file {path:?} is a directory");
-            }
+            Ok(found) if found.is_dir() => setup.requests.warnings.push(
+                Diagnostic::warning(token.span, format!("hosts file `{shown}` is a directory"))
+                    .label("no hosts can be read from here")
+                    .help("name a file")
+                    .logged(format!("plugin/hosts: Hosts file {path:?} is a directory")),
+            ),
             Ok(_) => {
                 let unfit = |error: &io::Error| {
                     matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge)
                 };
-                // What can pass, permissions for example, is logged when the file is read.
+                // Problems that can pass, such as permissions, are logged when the file is read.
                 if let Some(error) = files::open(&path, source::MAX_FILE).err().filter(unfit) {
                     return Err(config.unreadable(&error).into());
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                chain::warning!("plugin/hosts: File does not exist: {}", path.display());
+                setup.requests.warnings.push(
+                    Diagnostic::warning(token.span, format!("hosts file `{shown}` does not exist"))
+                        .label("no hosts can be read from here yet")
+                        .help("check the path and `root`; a server reads the file once it is there")
+                        .logged(format!("plugin/hosts: File does not exist: {shown}")),
+                );
             }
             Err(error) => return Err(config.unreadable(&error).into()),
         }

@@ -40,10 +40,20 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             let source = Arc::new(Source::new(setup.path(&file)));
             match source.renew() {
                 Ok(()) => {}
-                Err(Unread::Open(error)) if !reload.is_zero() => chain::warning!(
-                    "plugin/loadbalance: Failed to open weight file:{error}. Will try again in \
-                     {reload:?}"
-                ),
+                Err(Unread::Open(error)) if !reload.is_zero() => {
+                    setup.requests.warnings.push(
+                        Diagnostic::warning(
+                            file.span,
+                            format!("cannot open weight file `{}`: {error}", file.as_str()),
+                        )
+                        .label("all addresses have the same weight until it can be read")
+                        .help("check the path and `root`; a server looks for the file again")
+                        .logged(format!(
+                            "plugin/loadbalance: Failed to open weight file:{error}. Will try \
+                                 again in {reload:?}"
+                        )),
+                    );
+                }
                 Err(problem) => {
                     let error = Diagnostic::error(file.span, problem.to_string())
                         .label("this file cannot be used")

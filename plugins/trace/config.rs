@@ -216,6 +216,9 @@ fn url(form: &(&str, Form, &str, &str), endpoint: &Token) -> Result<Url, Diagnos
             .help(format!("write a host and a port, as in `trace {name} {usual}`, or a URL"))
     };
     let url = Url::parse(&whole).map_err(|problem| wrong(problem.to_string()))?;
+    if let Some(host) = url.domain() {
+        net::host::check(host).map_err(&wrong)?;
+    }
     match url.scheme() {
         "http" | "https" => Ok(url),
         other => Err(wrong(format!("`{other}` is neither `http` nor `https`"))),
@@ -287,8 +290,14 @@ mod tests {
         ] {
             assert_eq!(read(args).ok(), Some((form, url.to_owned())), "{args:?}");
         }
-        for args in [&["jaeger", "localhost:1"][..], &["otlp", "a", "b"], &["a b"], &["unix:///a"]]
-        {
+        for args in [
+            &["jaeger", "localhost:1"][..],
+            &["otlp", "a", "b"],
+            &["a b"],
+            &["unix:///a"],
+            &["a..b:1"],
+            &["a:1:2"],
+        ] {
             assert!(read(args).is_err(), "{args:?}");
         }
     }

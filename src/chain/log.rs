@@ -6,6 +6,8 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
+use corefile::{Diagnostic, Record, Severity, Sources};
+
 use crate::json;
 use crate::metrics::{self, Counter, SHARED};
 
@@ -176,14 +178,47 @@ pub fn is_json() -> bool {
     JSON.get().is_some()
 }
 
+/// Writes one record about a finding: `before`, then the words of CoreDNS if it has some, else place,
+/// message and help. An object has them as members, too.
+pub fn finding(before: &str, finding: &Diagnostic, sources: &Sources) {
+    let (level, text, record) = in_words(before, finding, sources);
+    match object_about(level, &text, Some(&record)) {
+        Some(object) => raw(&object),
+        None => raw(format!("[{}] {text}\n", level.word()).as_bytes()),
+    }
+}
+
+/// A finding as a line of JSON, if lines are JSON.
+pub fn finding_object(finding: &Diagnostic, sources: &Sources) -> Option<Vec<u8>> {
+    let (level, text, record) = in_words("", finding, sources);
+    object_about(level, &text, Some(&record))
+}
+
+fn in_words(before: &str, finding: &Diagnostic, sources: &Sources) -> (Level, String, Record) {
+    let record = Record::new(finding, sources);
+    let level = match finding.severity {
+        Severity::Error => Level::Error,
+        Severity::Warning => Level::Warning,
+    };
+    let text = match &finding.logged {
+        Some(words) => format!("{before}{words}"),
+        None => format!("{before}{record}"),
+    };
+    (level, text, record)
+}
+
 /// The message as a JSON line, if lines are JSON. The name of the plugin is a member of its own.
 pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>> {
+    object_about(level, &message.to_string(), None)
+}
+
+/// The same with what it is about.
+fn object_about(level: Level, text: &str, about: Option<&Record>) -> Option<Vec<u8>> {
     let unix = JSON.get()?();
-    let text = message.to_string();
     let spoken = text.strip_prefix("plugin/").and_then(|rest| rest.split_once(": "));
     let (plugin, said) = match spoken {
         Some((plugin, said)) => (Some(plugin), said),
-        None => (None, text.as_str()),
+        None => (None, text),
     };
     let mut line = Vec::with_capacity(text.len() + 96);
     json::start(&mut line, unix, level, said);
@@ -191,8 +226,26 @@ pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>>
         line.extend_from_slice(b",\"plugin\":");
         json::string(&mut line, plugin);
     }
+    if let Some(record) = about {
+        members(&mut line, record);
+    }
     line.extend_from_slice(b"}\n");
     Some(line)
+}
+
+/// The members of a finding; those that it has not are left out.
+fn members(line: &mut Vec<u8>, record: &Record) {
+    if let Some((file, at_line, column)) = &record.place {
+        line.extend_from_slice(b",\"file\":");
+        json::string(line, file);
+        let _ = write!(line, ",\"line\":{at_line},\"column\":{column}");
+    }
+    line.extend_from_slice(b",\"message\":");
+    json::string(line, &record.message);
+    if let Some(help) = &record.help {
+        line.extend_from_slice(b",\"help\":");
+        json::string(line, help);
+    }
 }
 
 /// Waits, at most a second, until everything is written: before the process ends.

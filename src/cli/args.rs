@@ -1,7 +1,12 @@
 //! Flags as CoreDNS takes them (Go's syntax: one dash or two, `-flag value` or `-flag=value`) and
 //! our own subcommands.
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use chain::{Entry, Registry};
+
+use super::output::complain;
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub(crate) enum Command {
     Cache(CacheOptions),
     /// Tell the flags: `-help`, on stderr as Go programs do.
     Usage,
+    /// Tell the arguments of one command: `catena check --help`.
+    UsageOf(&'static str),
     /// Explain the program, or one plugin.
     Help(Option<String>),
     /// List the plugins.
@@ -46,12 +53,14 @@ impl Default for RunOptions {
 /// What to check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CheckOptions {
-    /// `-conf`.
+    /// `-conf`, or the word behind the flags.
     pub(crate) conf: String,
     /// `--format json`.
     pub(crate) json: bool,
     /// `-dns.port`, `-p`.
     pub(crate) port: u16,
+    /// `--strict`: warnings are errors.
+    pub(crate) strict: bool,
 }
 
 /// What to do with what a server has cached.
@@ -112,11 +121,22 @@ fn encoded(text: &str) -> String {
 pub(crate) enum Wrong {
     /// A flag that is not known, or lacks its value: exit 2 and the usage.
     Flag(String),
-    /// Mistakes of `catena cache`: exit 2 and its usage.
-    Cache(String),
+    /// Mistakes in the arguments of a command: exit 2 and its usage.
+    Command(String, &'static str),
     /// Words that are no flags: exit 1.
     Extra(Vec<String>),
 }
+
+/// The commands, which stand before all flags.
+pub(crate) const COMMANDS: [&str; 3] = ["check", "help", "cache"];
+/// The flags of the server.
+const FLAGS: [&str; 9] =
+    ["conf", "dns.port", "p", "pidfile", "log-format", "quiet", "plugins", "version", "help"];
+/// The flags of `check`.
+const CHECK_FLAGS: [&str; 6] = ["conf", "dns.port", "p", "format", "strict", "help"];
+/// The flags of `cache`.
+const CACHE_FLAGS: [&str; 9] =
+    ["name", "suffix", "type", "limit", "all", "server", "token-file", "json", "help"];
 
 const USAGE: &str = "\
 Usage of catena:
@@ -136,6 +156,21 @@ Usage of catena:
     \tShow version
 ";
 
+const CHECK_USAGE: &str = "\
+Usage of catena check:
+  check [FLAGS] [FILE]
+    \tCheck a Corefile, and the files that it names, without serving it
+  -conf string
+    \tCorefile to check, or stdin (default \"Corefile\")
+  -dns.port string, -p string
+    \tDefault port (default \"53\")
+  -format string
+    \tFormat of the findings, text or json (default \"text\")
+  -strict
+    \tTreat warnings as errors
+Exit 0 if the Corefile can be served, 1 if not, 2 if the arguments are wrong.
+";
+
 const CACHE_USAGE: &str = "\
 Usage of catena cache:
   list [--name NAME] [--suffix ZONE] [--type TYPE] [--limit N]
@@ -153,11 +188,30 @@ Flags of all three:
 /// The usage, and what CoreDNS does not have.
 pub(crate) fn usage() -> String {
     format!(
-        "{USAGE}\nOf CoreDNS after 1.14:\n  -log-format string\n    \tFormat of the log, text or json (default \"text\")\n\nCommands:\n  check [-conf FILE] [-p PORT] [--format text|json]\n    \tLook for \
-         mistakes in a Corefile: exit 0 if it can be served, 1 if not\n  help [PLUGIN]\n    \tShow \
-         this text, or a plugin's manual\n  cache list|show|flush [--name NAME] [--suffix ZONE] [--type \
-         TYPE]\n    \tWhat a running server has cached: `catena cache --help`\n"
+        "{USAGE}
+Also in CoreDNS after 1.14:
+  -log-format string
+    \tFormat of the log, text or json (default \"text\")
+
+Commands:
+  check [-conf FILE] [-p PORT] [--format text|json] [--strict]
+    \tCheck a Corefile without serving it: exit 0 if it can be served, 1 if not
+  help [PLUGIN|COMMAND]
+    \tPrint this text, the manual of a plugin, or the usage of a command
+  cache list|show|flush [--name NAME] [--suffix ZONE] [--type TYPE]
+    \tList, show or flush the cache of a running server: `catena cache --help`
+"
     )
+}
+
+/// The usage of a command, if there is one of this name.
+pub(crate) fn usage_of(command: &str) -> Option<String> {
+    match command {
+        "check" => Some(CHECK_USAGE.to_owned()),
+        "cache" => Some(CACHE_USAGE.to_owned()),
+        "help" => Some(usage()),
+        _ => None,
+    }
 }
 
 /// Understands the arguments.
@@ -165,7 +219,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
     match argv.first().map(String::as_str) {
         Some("cache") => return parse_cache(&argv[1..]),
         Some("check") => return parse_check(&argv[1..]),
-        Some("help") => return Ok(Command::Help(argv.get(1).cloned())),
+        Some("help") => return parse_help(&argv[1..]),
         _ => {}
     }
     let mut run = RunOptions::default();
@@ -180,7 +234,7 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
             "plugins" => plugins = value.truth(name)?,
             "version" => version = value.truth(name)?,
             "h" | "help" => usage = true,
-            _ => return Err(unknown(name)),
+            _ => return Err(unknown(name, &FLAGS)),
         }
         Ok(())
     })?;
@@ -193,15 +247,28 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
     })
 }
 
+fn parse_help(argv: &[String]) -> Result<Command, Wrong> {
+    match argv {
+        [] => Ok(Command::Help(None)),
+        [topic] if matches!(topic.as_str(), "-h" | "-help" | "--help") => Ok(Command::Help(None)),
+        [topic] => Ok(Command::Help(Some(topic.clone()))),
+        [_, extra @ ..] => Err(Wrong::Extra(extra.to_vec())),
+    }
+}
+
 fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
-    let wrong = |problem: String| Wrong::Cache(problem);
+    const ACTIONS: [&str; 3] = ["list", "show", "flush"];
+    let wrong = |problem: String| Wrong::Command(problem, CACHE_USAGE);
     let action = match argv.first().map(String::as_str) {
         Some("list") => CacheAction::List,
         Some("show") => CacheAction::Show,
         Some("flush") => CacheAction::Flush,
-        Some("-h" | "-help" | "--help") => return Err(wrong(String::new())),
-        Some(other) => return Err(wrong(format!("`{other}` is nothing that can be done"))),
-        None => return Err(wrong("say list, show or flush".to_owned())),
+        Some("-h" | "-help" | "--help") => return Ok(Command::UsageOf(CACHE_USAGE)),
+        Some(other) => {
+            let near = did_you_mean(corefile::nearest(other, ACTIONS), "");
+            return Err(wrong(format!("unknown action `{other}` of `catena cache`{near}")));
+        }
+        None => return Err(wrong("missing action: expected list, show or flush".to_owned())),
     };
     let mut cache = CacheOptions {
         action,
@@ -210,6 +277,7 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
         token_file: None,
         json: false,
     };
+    let mut help = false;
     let extra = flags(&argv[1..], |name, value| {
         const FILTERS: [&str; 4] = ["name", "suffix", "type", "limit"];
         if let Some(known) = FILTERS.into_iter().find(|known| *known == name) {
@@ -223,14 +291,15 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
             "server" => cache.server = value.text(name)?,
             "token-file" => cache.token_file = Some(value.text(name)?),
             "json" => cache.json = value.truth(name)?,
-            _ => return Err(unknown(name)),
+            "h" | "help" => help = true,
+            _ => return Err(unknown(name, &CACHE_FLAGS)),
         }
         Ok(())
     });
-    let extra = extra.map_err(|problem| match problem {
-        Wrong::Flag(problem) => Wrong::Cache(problem),
-        other => other,
-    })?;
+    let extra = extra.map_err(|wrong| wrong.of_command(CACHE_USAGE))?;
+    if help {
+        return Ok(Command::UsageOf(CACHE_USAGE));
+    }
     if let Some(word) = extra.first() {
         return Err(wrong(format!(
             "unexpected argument `{word}`: give a name with --name or --suffix"
@@ -249,20 +318,30 @@ fn parse_cache(argv: &[String]) -> Result<Command, Wrong> {
 }
 
 fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
-    let mut check = CheckOptions { conf: "Corefile".to_owned(), json: false, port: 53 };
+    let mut check =
+        CheckOptions { conf: "Corefile".to_owned(), json: false, port: 53, strict: false };
+    let mut help = false;
     let extra = flags(argv, |name, value| {
         match name {
             "conf" => check.conf = value.text(name)?,
             "dns.port" | "p" => check.port = port(name, &value.text(name)?)?,
             "format" => check.json = format(name, &value.text(name)?)?,
-            _ => return Err(unknown(name)),
+            "strict" => check.strict = value.truth(name)?,
+            "h" | "help" => help = true,
+            _ => return Err(unknown(name, &CHECK_FLAGS)),
         }
         Ok(())
-    })?;
+    });
+    let extra = extra.map_err(|wrong| wrong.of_command(CHECK_USAGE))?;
     match extra.as_slice() {
+        _ if help => return Ok(Command::UsageOf(CHECK_USAGE)),
         [] => {}
         [file] if check.conf == "Corefile" => check.conf.clone_from(file),
-        _ => return Err(Wrong::Extra(extra)),
+        [word, ..] => {
+            let problem =
+                format!("unexpected argument `{word}`: `check` takes one Corefile, after its flags");
+            return Err(Wrong::Command(problem, CHECK_USAGE));
+        }
     }
     Ok(Command::Check(check))
 }
@@ -334,30 +413,59 @@ fn format(name: &str, text: &str) -> Result<bool, Wrong> {
     }
 }
 
-fn unknown(name: &str) -> Wrong {
-    Wrong::Flag(format!("flag provided but not defined: -{name}"))
+fn unknown(name: &str, known: &[&str]) -> Wrong {
+    let near = did_you_mean(corefile::nearest(name, known.iter().copied()), "-");
+    Wrong::Flag(format!("flag provided but not defined: -{name}{near}"))
+}
+
+/// `; did you mean …?`, if something is near.
+fn did_you_mean(near: Option<&str>, before: &str) -> String {
+    near.map_or_else(String::new, |near| format!("; did you mean `{before}{near}`?"))
+}
+
+impl Wrong {
+    /// The same as a mistake in the arguments of a command.
+    fn of_command(self, usage: &'static str) -> Self {
+        match self {
+            Self::Flag(problem) => Self::Command(problem, usage),
+            other => other,
+        }
+    }
 }
 
 /// Prints why the arguments are refused, as Go's flag package does.
-pub(crate) fn refuse(wrong: &Wrong) -> ExitCode {
+pub(crate) fn refuse(registry: Registry, wrong: &Wrong) -> ExitCode {
     match wrong {
         Wrong::Flag(problem) => {
-            eprint!("{problem}\n{USAGE}");
+            complain(format_args!("{problem}\n{}", USAGE.trim_end()));
             ExitCode::from(2)
         }
-        Wrong::Cache(problem) if problem.is_empty() => {
-            eprint!("{CACHE_USAGE}");
-            ExitCode::SUCCESS
-        }
-        Wrong::Cache(problem) => {
-            eprint!("{problem}\n{CACHE_USAGE}");
+        Wrong::Command(problem, usage) => {
+            complain(format_args!("{problem}\n{}", usage.trim_end()));
             ExitCode::from(2)
         }
         Wrong::Extra(words) => {
-            eprintln!("extra command line arguments: [{}]", words.join(" "));
+            let hint = words.first().and_then(|word| meant(registry, word));
+            let hint = hint.map_or_else(String::new, |hint| format!("\n{hint}"));
+            complain(format_args!("extra command line arguments: [{}]{hint}", words.join(" ")));
             ExitCode::from(1)
         }
     }
+}
+
+/// What somebody may have meant who wrote `word` where a command or nothing is expected.
+fn meant(registry: Registry, word: &str) -> Option<String> {
+    let plugins = || registry.iter().map(Entry::name);
+    if Path::new(word).is_file() {
+        return Some(format!("to serve this Corefile, write `catena -conf {word}`"));
+    }
+    if let Some(near) = corefile::nearest(word, COMMANDS) {
+        return Some(format!("did you mean `catena {near}`?"));
+    }
+    if let Some(near) = corefile::nearest(word, FLAGS) {
+        return Some(format!("did you mean `catena -{near}`?"));
+    }
+    corefile::nearest(word, plugins()).map(|near| format!("did you mean `catena help {near}`?"))
 }
 
 #[cfg(test)]
@@ -432,18 +540,60 @@ mod tests {
             "cache list --name",
             "cache flush --all=false",
         ] {
-            assert!(matches!(parse_line(wrong), Err(Wrong::Cache(_))), "{wrong}");
+            assert!(matches!(parse_line(wrong), Err(Wrong::Command(..))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn help_is_a_flag_of_every_command() {
+        let check = Ok(Command::UsageOf(CHECK_USAGE));
+        let cache = Ok(Command::UsageOf(CACHE_USAGE));
+        for line in ["check --help", "check -h", "check -conf X -help Y"] {
+            assert_eq!(parse_line(line), check, "{line}");
+        }
+        for line in ["cache --help", "cache list -h"] {
+            assert_eq!(parse_line(line), cache, "{line}");
+        }
+        assert_eq!(parse_line("help --help"), Ok(Command::Help(None)));
+        assert_eq!(parse_line("help check"), Ok(Command::Help(Some("check".into()))));
+        assert_eq!(parse_line("help a b"), Err(Wrong::Extra(vec!["b".into()])));
+        for (flags, usage) in [(&CHECK_FLAGS[..], CHECK_USAGE), (&CACHE_FLAGS[..], CACHE_USAGE)] {
+            for flag in flags.iter().filter(|flag| **flag != "help") {
+                let (one, two) = (format!("  -{flag} "), format!("--{flag}"));
+                let alone = usage.contains(&format!("  -{flag}\n"));
+                let told = alone || usage.contains(&one) || usage.contains(&two);
+                assert!(told || *flag == "p", "{flag} is not in the usage");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_near_is_suggested() {
+        let told = |line: &str| match parse_line(line) {
+            Err(Wrong::Flag(problem) | Wrong::Command(problem, _)) => problem,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(told("-cnof X").ends_with("; did you mean `-conf`?"));
+        assert!(told("check --fromat json").ends_with("; did you mean `-format`?"));
+        assert!(told("cache flsh").ends_with("; did you mean `flush`?"));
+        assert!(told("cache list --sufix x").ends_with("; did you mean `-suffix`?"));
     }
 
     #[test]
     fn check_takes_a_file_and_a_format() {
         let check = |conf: &str, json| {
-            Ok(Command::Check(CheckOptions { conf: conf.to_owned(), json, port: 53 }))
+            let conf = conf.to_owned();
+            Ok(Command::Check(CheckOptions { conf, json, port: 53, strict: false }))
         };
         assert_eq!(parse_line("check"), check("Corefile", false));
         assert_eq!(parse_line("check -conf X --format json"), check("X", true));
         assert_eq!(parse_line("check X"), check("X", false));
         assert!(parse_line("check --format xml").is_err());
+        assert!(matches!(parse_line("check X Y"), Err(Wrong::Command(..))));
+        let strict = |line: &str| match parse_line(line) {
+            Ok(Command::Check(options)) => options.strict,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(strict("check --strict X") && !strict("check --strict=false X"));
     }
 }

@@ -1,11 +1,11 @@
 //! `catena cache`: what a running server has cached, and makes it forget.
-#![expect(clippy::print_stdout, reason = "the entries are what was asked for")]
 
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use corefile::counted;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{Request, client::conn::http1, header};
@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::args::{CacheAction, CacheOptions};
+use super::output::{self, complain};
 
 /// The largest file with a token.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
@@ -26,39 +27,46 @@ pub(crate) fn cache(options: &CacheOptions) -> ExitCode {
     match ask(options) {
         Ok(reply) => tell(options, &reply),
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(problem);
             ExitCode::FAILURE
         }
     }
 }
 
 fn tell(options: &CacheOptions, reply: &Value) -> ExitCode {
-    if options.json {
-        println!("{reply}");
-    }
     if options.action == CacheAction::Flush {
-        if !options.json {
-            println!("{} entries forgotten", reply["flushed"]);
-        }
-        return ExitCode::SUCCESS;
+        let count = reply["flushed"].as_u64().unwrap_or_default();
+        let text = match options.json {
+            true => format!("{reply}\n"),
+            false => format!("flushed {}\n", counted(count, "entry", "entries")),
+        };
+        return output::print(&text, ExitCode::SUCCESS);
     }
     let none = Vec::new();
     let entries = reply["entries"].as_array().unwrap_or(&none);
-    if !options.json {
-        for entry in entries {
-            println!("{}", line(entry));
-            let records = entry["records"].as_array().into_iter().flatten();
-            records.filter_map(Value::as_str).for_each(|record| println!("    {record}"));
-        }
-        if reply["more"] == true {
-            eprintln!("there are more: narrow it down, or ask for more with --limit");
-        }
+    let code = if entries.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    let text = match options.json {
+        true => format!("{reply}\n"),
+        false => entries.iter().map(shown).collect(),
+    };
+    let code = output::print(&text, code);
+    if !options.json && reply["more"] == true {
+        complain("there are more entries: narrow the selection, or raise --limit");
     }
     if entries.is_empty() {
-        eprintln!("nothing is cached");
-        return ExitCode::FAILURE;
+        complain("no cached entry matches");
     }
-    ExitCode::SUCCESS
+    code
+}
+
+/// An entry and its records, a line each.
+fn shown(entry: &Value) -> String {
+    let mut text = line(entry) + "\n";
+    let records = entry["records"].as_array().into_iter().flatten();
+    for record in records.filter_map(Value::as_str) {
+        text += &format!("    {record}\n");
+    }
+    text
 }
 
 /// One entry: `www.example.org. A NOERROR ttl=290 success zones=.`.

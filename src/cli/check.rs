@@ -1,11 +1,12 @@
 //! `catena check`: every mistake of a Corefile, without serving it.
-#![expect(clippy::print_stdout, reason = "the findings are what was asked for")]
 
 use std::process::ExitCode;
 
 use chain::{Kept, Registry};
+use corefile::{Diagnostic, Diagnostics, Severity, Sources, counted};
 
 use super::args::CheckOptions;
+use super::output::{self, complain};
 use super::run;
 use crate::server::{self, Options, SiteNumbers};
 
@@ -14,19 +15,20 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
     chain::log::to_stderr();
     let source = match run::read_source(Some(&check.conf)) {
         Ok(source) => source,
-        Err(problem) => {
-            eprintln!("{problem}");
-            return ExitCode::FAILURE;
+        Err(unread) => {
+            let problem = Diagnostic::general(format!("cannot read {}", unread.what()))
+                .help("name a Corefile, as in `catena check Corefile`");
+            return tell(check, problem.into(), &Sources::default());
         }
     };
     // Plugins may ask names or read files while they are set up, and expect a runtime to be there.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        eprintln!("cannot start a runtime");
+        complain("cannot start the runtime");
         return ExitCode::FAILURE;
     };
     let _entered = runtime.enter();
-    let options =
-        Options { registry, port: check.port, workers: 1, memory: run::memory(), watcher: None };
+    let (memory, unused_limit) = run::memory();
+    let options = Options { registry, port: check.port, workers: 1, memory, watcher: None };
     let mut numbers = SiteNumbers::default();
     let (corefile, result) = server::prepare(
         &source,
@@ -36,19 +38,36 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
         &mut numbers,
         None,
     );
-    let (mut findings, ok) = match result {
-        Ok((_, warnings)) => (warnings, true),
-        Err(mistakes) => (mistakes, false),
+    let mut findings = match result {
+        Ok((_, warnings)) => warnings,
+        Err(mistakes) => mistakes,
     };
     server::lint(&corefile, registry, &mut findings);
-    if check.json {
-        println!("{}", corefile::render_json(&findings, &corefile.sources));
-    } else {
-        print!("{}", corefile::render(&findings, &corefile.sources));
-        let errors = findings.0.iter().filter(|f| f.severity == corefile::Severity::Error).count();
-        let warnings = findings.0.len() - errors;
-        println!("{}: {errors} errors, {warnings} warnings", check.conf);
-    }
+    findings.extend(
+        unused_limit.map(|problem| Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::general(problem)
+        }),
+    );
+    let code = tell(check, findings, &corefile.sources);
     chain::log::flush();
-    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    code
+}
+
+/// Prints the findings; the exit code is the verdict.
+fn tell(check: &CheckOptions, mut findings: Diagnostics, sources: &Sources) -> ExitCode {
+    if check.strict {
+        findings.make_errors();
+    }
+    let verdict = if findings.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    let text = if check.json {
+        corefile::render_json(&findings, sources) + "\n"
+    } else {
+        let (errors, warnings) = findings.count();
+        let errors = counted(errors as u64, "error", "errors");
+        let warnings = counted(warnings as u64, "warning", "warnings");
+        let shown = corefile::render(&findings, sources);
+        format!("{shown}{}: {errors}, {warnings}\n", check.conf)
+    };
+    output::print(&text, verdict)
 }

@@ -1,39 +1,42 @@
-//! What the program tells about itself.
-#![expect(clippy::print_stdout, reason = "telling is what these commands are for")]
+//! What the program says about itself.
 
 use std::process::ExitCode;
 
 use chain::{Entry, Registry};
 
+use super::output::{self, complain};
 use super::{VERSION, args};
 
 /// `-help`.
 pub(crate) fn usage() -> ExitCode {
-    eprint!("{}", args::usage());
+    complain(args::usage().trim_end());
     ExitCode::SUCCESS
 }
 
-/// `catena help [PLUGIN]`.
+/// `catena help [TOPIC]`: a plugin or a command.
 pub(crate) fn help(registry: Registry, topic: Option<&str>) -> ExitCode {
-    let Some(topic) = topic else {
-        print!("{}", args::usage());
-        return ExitCode::SUCCESS;
-    };
+    let Some(topic) = topic else { return output::print(&args::usage(), ExitCode::SUCCESS) };
     match registry.iter().find(|entry| entry.name() == topic) {
-        Some(Entry::Built(kind)) => {
-            print!("{}", kind.doc);
-            ExitCode::SUCCESS
-        }
+        Some(Entry::Built(kind)) => output::print(kind.doc, ExitCode::SUCCESS),
         Some(Entry::Known(name)) => {
-            eprintln!("`{name}` is known to CoreDNS, not in this build");
+            complain(format_args!("plugin `{name}` of CoreDNS is not in this build"));
             ExitCode::FAILURE
         }
-        None => {
-            let near = corefile::nearest(topic, registry.iter().map(Entry::name));
-            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            eprintln!("no plugin is called `{topic}`{hint}");
-            ExitCode::FAILURE
-        }
+        None => match args::usage_of(topic) {
+            Some(usage) => output::print(&usage, ExitCode::SUCCESS),
+            None => {
+                complain(unknown(topic, registry));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn unknown(topic: &str, registry: Registry) -> String {
+    let topics = registry.iter().map(Entry::name).chain(args::COMMANDS);
+    match corefile::nearest(topic, topics) {
+        Some(near) => format!("unknown plugin or command `{topic}`; did you mean `{near}`?"),
+        None => format!("unknown plugin or command `{topic}`; `catena -plugins` lists the plugins"),
     }
 }
 
@@ -44,17 +47,12 @@ pub(crate) fn plugins(registry: Registry) -> ExitCode {
     names.sort_unstable();
     // CoreDNS lists `on` last: it comes from another package.
     names.sort_by_key(|name| *name == "on");
-    for name in names {
-        println!("{name}");
-    }
-    ExitCode::SUCCESS
+    output::print(&(names.join("\n") + "\n"), ExitCode::SUCCESS)
 }
 
 /// `-version`.
 pub(crate) fn version() -> ExitCode {
-    println!("catena-{VERSION}");
-    println!("{}", platform());
-    ExitCode::SUCCESS
+    output::print(&format!("catena-{VERSION}\n{}\n", platform()), ExitCode::SUCCESS)
 }
 
 /// The last line of version and banner, in the words that images of containers have too.

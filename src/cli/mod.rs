@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod check;
 mod help;
+mod output;
 mod run;
 
 use std::process::ExitCode;
@@ -23,9 +24,10 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),
+        Ok(Command::UsageOf(usage)) => output::print(usage, ExitCode::SUCCESS),
         Ok(Command::Help(topic)) => help::help(registry, topic.as_deref()),
         Ok(Command::Plugins) => help::plugins(registry),
         Ok(Command::Version) => help::version(),
-        Err(wrong) => args::refuse(&wrong),
+        Err(wrong) => args::refuse(registry, &wrong),
     }
 }

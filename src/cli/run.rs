@@ -1,6 +1,6 @@
 //! The main job: serve until told to stop.
-#![expect(clippy::print_stdout, reason = "the start banner goes to stdout, as CoreDNS's does")]
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,8 +14,8 @@ use chain::watch::Watcher;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::RunOptions;
-use super::{VERSION, help};
-use crate::server::{self, Options, Process, Source};
+use super::{VERSION, help, output};
+use crate::server::{self, Options, Process, Refused, Source};
 
 /// How CoreDNS exits when a second interrupt comes while it is stopping.
 const EXIT_INTERRUPTED: u8 = 2;
@@ -27,8 +27,8 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     }
     let source = match read_source(options.conf.as_deref()) {
         Ok(source) => source,
-        Err(problem) => {
-            complain(&problem);
+        Err(unread) => {
+            complain(&unread.to_string());
             return ExitCode::FAILURE;
         }
     };
@@ -61,12 +61,15 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             None
         }
     };
-    let (workers, memory) = (workers(), memory());
+    let (workers, (memory, unused_limit)) = (workers(), memory());
+    if let Some(problem) = unused_limit {
+        chain::warning!("{problem}");
+    }
     let options = Options { registry, port: run.port, workers, memory, watcher };
     let mut process = match Process::start(source, options).await {
         Ok(process) => process,
         Err(refused) => {
-            complain(&refused.text);
+            refuse(&refused);
             return ExitCode::FAILURE;
         }
     };
@@ -111,33 +114,66 @@ fn workers() -> usize {
 }
 
 /// What the process may use: what `GOMEMLIMIT` says, which many have in their Deployment, or a share of
-/// what the system allows.
-pub(crate) fn memory() -> Arc<Memory> {
+/// what the system allows. Beside it why the variable is not used.
+pub(crate) fn memory() -> (Arc<Memory>, Option<String>) {
+    let mut problem = None;
     let limit = std::env::var("GOMEMLIMIT").ok().and_then(|limit| {
         chain::memory::parse_limit(&limit).unwrap_or_else(|wrong| {
-            chain::warning!("GOMEMLIMIT is not used: {wrong}");
+            problem = Some(format!("GOMEMLIMIT is ignored: {wrong}"));
             None
         })
     });
-    Arc::new(Memory::new(limit.unwrap_or_else(server::allowed_memory)))
+    (Arc::new(Memory::new(limit.unwrap_or_else(server::allowed_memory))), problem)
+}
+
+/// Why there is no Corefile to look at.
+pub(crate) struct Unread {
+    /// The file; `None`: stdin.
+    path: Option<PathBuf>,
+    /// Whether `-conf` names it.
+    named: bool,
+    why: String,
+}
+
+impl Unread {
+    /// What cannot be read, and why.
+    pub(crate) fn what(&self) -> String {
+        match &self.path {
+            Some(path) => format!("the Corefile `{}`: {}", path.display(), self.why),
+            None => format!("the Corefile from stdin: {}", self.why),
+        }
+    }
+}
+
+/// In the words of CoreDNS.
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = if self.named { "flag" } else { "default" };
+        match &self.path {
+            Some(path) => {
+                write!(f, "loading Corefile via {by}: open {}: {}", path.display(), self.why)
+            }
+            None => write!(f, "loading Corefile from stdin: {}", self.why),
+        }
+    }
 }
 
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.
-pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, String> {
+pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, Unread> {
+    let named = conf.is_some();
+    let unread = |path, error| Unread { path, named, why: plain(&error) };
     if conf == Some("stdin") {
         let text = files::read_stream(io::stdin(), corefile::MAX_FILE)
-            .map_err(|error| format!("loading Corefile from stdin: {error}"))?;
+            .map_err(|error| unread(None, error))?;
         return Ok(Source { name: "stdin".to_owned(), path: None, text });
     }
     let path = PathBuf::from(conf.unwrap_or("Corefile"));
     match read_corefile(&path) {
         Ok((text, again)) => Ok(Source { name: path.display().to_string(), path: again, text }),
         Err(error) if conf.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Ok(Source { name: "builtin".to_owned(), path: None, text: String::new() })
+            Ok(Source { name: server::BUILTIN.to_owned(), path: None, text: String::new() })
         }
-        Err(error) => {
-            Err(format!("loading Corefile via flag: open {}: {}", path.display(), plain(&error)))
-        }
+        Err(error) => Err(unread(Some(path), error)),
     }
 }
 
@@ -186,10 +222,22 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
 
 /// Tells on stderr why the process ends.
 fn complain(problem: &str) {
-    let problem = problem.trim_end();
     match chain::log::object(Level::Error, format_args!("{problem}")) {
-        Some(object) => eprint!("{}", String::from_utf8_lossy(&object)),
-        None => eprintln!("{problem}"),
+        Some(object) => output::complain(String::from_utf8_lossy(&object).trim_end()),
+        None => output::complain(problem),
+    }
+}
+
+/// Tells on stderr what is wrong with the configuration: with carets for a person, or an object for
+/// each finding.
+fn refuse(refused: &Refused) {
+    if !chain::log::is_json() {
+        return output::complain(refused.text().trim_end());
+    }
+    for finding in refused.findings.in_order() {
+        if let Some(object) = chain::log::finding_object(finding, &refused.sources) {
+            output::complain(String::from_utf8_lossy(&object).trim_end());
+        }
     }
 }
 
@@ -200,7 +248,7 @@ fn announce(process: &Process, quiet: bool) {
     let say = |line: &str| match chain::log::is_json() {
         _ if quiet => {}
         true => chain::info!("{line}"),
-        false => println!("{line}"),
+        false => output::say(line),
     };
     process.banner().iter().for_each(|line| say(line));
     process.announce();

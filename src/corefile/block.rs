@@ -70,6 +70,9 @@ pub struct Corefile {
     pub blocks: Vec<ServerBlock>,
     /// The files it was read from.
     pub sources: Sources,
+    /// Whether lines were left out, because it cannot be told which block they belong to. There is
+    /// an error then.
+    pub incomplete: bool,
 }
 
 impl Corefile {

@@ -111,6 +111,9 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
+    /// The line in the log of a server that serves with it, where CoreDNS has words for that which
+    /// people look for. Without them the log has place, message and help.
+    pub logged: Option<String>,
 }
 
 impl Diagnostic {
@@ -124,7 +127,13 @@ impl Diagnostic {
             places: Vec::new(),
             help: None,
             notes: Vec::new(),
+            logged: None,
         }
+    }
+
+    /// An error about nothing that is written in a file: an address in use, a missing Corefile.
+    pub fn general(message: impl Into<String>) -> Self {
+        Self { span: None, ..Self::error(Span::default(), message) }
     }
 
     /// A warning at `span`.
@@ -157,6 +166,13 @@ impl Diagnostic {
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
+        self
+    }
+
+    /// Sets the line in the log of a server that serves with it.
+    #[must_use]
+    pub fn logged(mut self, line: impl Into<String>) -> Self {
+        self.logged = Some(line.into());
         self
     }
 
@@ -215,13 +231,24 @@ impl Diagnostics {
         self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
+    /// How many errors and how many warnings there are.
+    pub fn count(&self) -> (usize, usize) {
+        let errors = self.0.iter().filter(|it| it.severity == Severity::Error).count();
+        (errors, self.0.len() - errors)
+    }
+
+    /// Makes an error of every warning.
+    pub fn make_errors(&mut self) {
+        self.0.iter_mut().for_each(|finding| finding.severity = Severity::Error);
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// As a reader goes through the files; what has no place comes first.
-    pub(crate) fn in_order(&self) -> Vec<&Diagnostic> {
+    pub fn in_order(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.iter().collect();
         all.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start)));
         all

@@ -78,8 +78,14 @@ fn bare(input: &str) -> IResult<&str, String> {
 
 /// All words of a text.
 pub(crate) fn words(file: FileId, text: &str) -> Vec<Word> {
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    words_from(file, text, mark)
+}
+
+/// The words of a text behind an offset, which begin a line.
+pub(crate) fn words_from(file: FileId, text: &str, offset: usize) -> Vec<Word> {
     let mut words = Vec::new();
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut rest = &text[offset..];
     let mut first = true;
     // `blank` and the word parsers take what they can and never fail on complete input.
     while let Ok((at, skipped)) = blank(rest) {

@@ -7,10 +7,13 @@
 //! It must never know: DNS, plugins, or files other than through its [`Loader`].
 
 mod block;
+mod braces;
 mod diagnostic;
+mod import;
 mod lex;
 mod loader;
 mod parse;
+mod record;
 mod render;
 mod source;
 mod suggest;
@@ -20,8 +23,9 @@ mod variables;
 pub use block::{Args, Corefile, Directive, ServerBlock, Token};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Place, Severity};
 pub use loader::{Loader, MAX_FILE, MemoryLoader, NoFiles, OsLoader};
-pub use parse::parse;
+pub use parse::{parse, parse_behind};
+pub use record::Record;
 pub use render::{render, render_json};
 pub use source::{FileId, Sources, Span};
 pub use suggest::nearest;
-pub use value::{Cidr, FromToken, Percent, Seconds, show_duration};
+pub use value::{Cidr, FromToken, Percent, Seconds, counted, show_duration};

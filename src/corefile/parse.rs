@@ -4,22 +4,18 @@
 //! being imported. A mistake is noted and reading goes on at the next line.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 
+use crate::braces::{self, UNEXPECTED_CLOSE};
 use crate::lex::{self, Word};
-use crate::variables::expand;
-use crate::{Corefile, Diagnostic, Diagnostics, Directive, Loader, ServerBlock, Span, Token};
+use crate::variables::{expand, is_alone};
+use crate::{
+    Corefile, Diagnostic, Diagnostics, Directive, FileId, Loader, ServerBlock, Sources, Span, Token,
+};
 
-/// Snippets put in, in all.
-const MAX_SNIPPETS: usize = 10_000;
-/// Files read, in all.
-const MAX_FILES: usize = 10_000;
 /// Words, in all: what imports of imports may grow to.
 const MAX_WORDS: usize = 2_000_000;
-/// Imports inside each other.
-const MAX_IMPORT_DEPTH: usize = 64;
 /// Sub-blocks inside each other.
-const MAX_NESTING: usize = 32;
+pub(crate) const MAX_NESTING: usize = 32;
 /// Mistakes reported; a file with more is no Corefile.
 const MAX_PROBLEMS: usize = 50;
 
@@ -27,56 +23,112 @@ const MAX_PROBLEMS: usize = 50;
 ///
 /// Never fails: what was understood comes back with every mistake.
 pub fn parse(name: &str, text: &str, loader: &dyn Loader) -> (Corefile, Diagnostics) {
-    let mut parser = Parser {
-        corefile: Corefile::default(),
-        problems: Diagnostics::default(),
-        loader,
-        stack: Vec::new(),
-        snippets: HashMap::new(),
-        expansions: 0,
-        files: 1,
-        words: 0,
-        last: Span::default(),
-    };
-    let file = parser.corefile.sources.add(name.to_owned(), text.to_owned());
-    let words = lex::words(file, text);
-    parser.push_source(words, None);
-    while parser.peek().is_some() && parser.problems.0.len() < MAX_PROBLEMS {
-        parser.server_block();
+    parse_behind(Sources::default(), name, text, loader)
+}
+
+/// The same for a text that takes the place of what was read before, whose files `sources` has.
+pub fn parse_behind(
+    sources: Sources,
+    name: &str,
+    text: &str,
+    loader: &dyn Loader,
+) -> (Corefile, Diagnostics) {
+    let whole = Whole { name, text, loader };
+    let (corefile, problems, broken) = whole.parse(sources.clone(), false);
+    if !broken {
+        return (corefile, problems);
     }
-    parser.unused_snippets();
-    (parser.corefile, parser.problems)
+    // Braces or quotes are wrong: told where that is, not where it shows.
+    let (corefile, problems, _) = whole.parse(sources, true);
+    (corefile, problems)
+}
+
+/// What is parsed.
+struct Whole<'a> {
+    name: &'a str,
+    text: &'a str,
+    loader: &'a dyn Loader,
+}
+
+impl Whole<'_> {
+    /// Reads it, and tells whether its braces are wrong.
+    fn parse(&self, sources: Sources, repair: bool) -> (Corefile, Diagnostics, bool) {
+        let mut parser = Parser {
+            corefile: Corefile { sources, ..Corefile::default() },
+            problems: Diagnostics::default(),
+            loader: self.loader,
+            stack: Vec::new(),
+            snippets: HashMap::new(),
+            expansions: 0,
+            files: 1,
+            words: 0,
+            last: Span::default(),
+            repair,
+            broken: false,
+        };
+        let file = parser.corefile.sources.add(self.name.to_owned(), self.text.to_owned());
+        let words = parser.words_of(file, self.text);
+        parser.push_source(words, None);
+        while parser.peek().is_some() && parser.problems.0.len() < MAX_PROBLEMS {
+            parser.server_block();
+        }
+        // What imports a snippet may be in the part that was not understood.
+        if !parser.broken {
+            parser.unused_snippets();
+        }
+        (parser.corefile, parser.problems, parser.broken)
+    }
 }
 
 /// Words being read, and the snippet they come from.
-struct Source {
+pub(crate) struct Source {
     words: std::vec::IntoIter<Word>,
-    snippet: Option<String>,
+    pub(crate) snippet: Option<String>,
 }
 
 /// A snippet, and whether anything imports it.
-struct Snippet {
-    words: Vec<Word>,
+pub(crate) struct Snippet {
+    pub(crate) words: Vec<Word>,
     /// Its name, where it is defined.
     span: Span,
-    used: bool,
+    pub(crate) used: bool,
 }
 
-struct Parser<'a> {
-    corefile: Corefile,
+pub(crate) struct Parser<'a> {
+    pub(crate) corefile: Corefile,
     problems: Diagnostics,
-    loader: &'a dyn Loader,
-    stack: Vec<Source>,
-    snippets: HashMap<String, Snippet>,
-    expansions: usize,
-    files: usize,
+    pub(crate) loader: &'a dyn Loader,
+    pub(crate) stack: Vec<Source>,
+    pub(crate) snippets: HashMap<String, Snippet>,
+    pub(crate) expansions: usize,
+    pub(crate) files: usize,
     words: usize,
     /// The word read last, for messages about the end of the file.
     last: Span,
+    /// Whether braces and quotes are put right before words are read.
+    repair: bool,
+    /// Whether braces do not match.
+    broken: bool,
 }
 
 impl Parser<'_> {
-    fn push_source(&mut self, mut words: Vec<Word>, snippet: Option<String>) {
+    /// The words of a file.
+    pub(crate) fn words_of(&mut self, file: FileId, text: &str) -> Vec<Word> {
+        let mut problems = Diagnostics::default();
+        let words = if self.repair {
+            let (words, complete) = braces::repair(file, text, &mut problems);
+            self.corefile.incomplete |= !complete;
+            words
+        } else {
+            let words = lex::words(file, text);
+            problems.extend(braces::odd_quote(text, &words));
+            words
+        };
+        problems.into_iter().for_each(|problem| self.problem(problem));
+        words
+    }
+
+    pub(crate) fn push_source(&mut self, mut words: Vec<Word>, snippet: Option<String>) {
         self.words += words.len();
         if self.words > MAX_WORDS {
             self.problem(
@@ -92,7 +144,7 @@ impl Parser<'_> {
             let quote = Span { end: last.span.start + 1, ..last.span };
             self.problem(
                 Diagnostic::warning(quote, "this quote is never closed")
-                    .label("all that follows is one word")
+                    .label("everything after it is one word")
                     .help("add the closing `\"`"),
             );
         }
@@ -103,7 +155,7 @@ impl Parser<'_> {
         self.stack.push(Source { words: words.into_iter(), snippet });
     }
 
-    fn problem(&mut self, problem: Diagnostic) {
+    pub(crate) fn problem(&mut self, problem: Diagnostic) {
         if self.problems.0.len() < MAX_PROBLEMS {
             self.problems.push(problem);
         }
@@ -126,23 +178,46 @@ impl Parser<'_> {
         Some(word)
     }
 
+    /// Tells of a brace that does not match another.
+    fn mismatch(&mut self, problem: Diagnostic) {
+        self.broken = true;
+        self.problem(problem);
+    }
+
     /// The next word if it is on the line of the one before.
-    fn next_on_line(&mut self) -> Option<Word> {
+    pub(crate) fn next_on_line(&mut self) -> Option<Word> {
         let continues = self.peek().is_some_and(|word| !word.first);
         if continues { self.next() } else { None }
     }
 
-    fn skip_line(&mut self) {
+    pub(crate) fn skip_line(&mut self) {
         while self.next_on_line().is_some() {}
     }
 
-    /// Puts variables into a word.
-    fn token(&mut self, word: &Word) -> Token {
+    /// Puts variables into a word, which stays one.
+    pub(crate) fn token(&mut self, word: &Word) -> Token {
         let text = expand(&word.raw, self.loader);
         if text != word.raw {
-            self.corefile.sources.expand(word.span, &text);
+            self.corefile.sources.expand(word.span, &text, 1);
         }
         Token { text, span: word.span, quoted: word.quoted }
+    }
+
+    /// The same for a word that may become several: a variable without quotes and without anything
+    /// beside it. Its value is words, whatever is in them: it cannot open a block or start a line.
+    fn tokens(&mut self, word: &Word) -> Vec<Token> {
+        if word.quoted || !is_alone(&word.raw) {
+            return vec![self.token(word)];
+        }
+        let value = expand(&word.raw, self.loader);
+        let mut parts: Vec<&str> = value.split_whitespace().collect();
+        self.corefile.sources.expand(word.span, value.trim(), parts.len());
+        if parts.is_empty() {
+            // As CoreDNS has it for one that is not set.
+            parts.push("");
+        }
+        let token = |text: &str| Token { text: text.to_owned(), span: word.span, quoted: false };
+        parts.into_iter().map(token).collect()
     }
 
     fn server_block(&mut self) {
@@ -182,7 +257,7 @@ impl Parser<'_> {
                     );
                 }
                 if keys.is_empty() {
-                    self.problem(
+                    self.mismatch(
                         Diagnostic::error(span, "a server block needs a key before its `{`")
                             .label("no zone stands before this brace")
                             .help(
@@ -209,19 +284,20 @@ impl Parser<'_> {
                 self.import(&word);
                 continue;
             }
-            let mut token = self.token(&word);
-            another = token.text.ends_with(',');
-            if another {
-                token.text.pop();
-            }
-            if !token.text.is_empty() {
-                keys.push(token);
+            for mut token in self.tokens(&word) {
+                another = token.text.ends_with(',');
+                if another {
+                    token.text.pop();
+                }
+                if !token.text.is_empty() {
+                    keys.push(token);
+                }
             }
         }
         if another {
             self.problem(
                 Diagnostic::error(self.last, "Unexpected EOF: another key was expected")
-                    .label("the comma promises one more key")
+                    .label("a key must follow the comma")
                     .help("remove the comma, or add the key"),
             );
         }
@@ -229,9 +305,9 @@ impl Parser<'_> {
     }
 
     fn unmatched(&mut self, span: Span) {
-        self.problem(
-            Diagnostic::error(span, "Unexpected '}' because no matching opening brace")
-                .label("nothing is open here")
+        self.mismatch(
+            Diagnostic::error(span, UNEXPECTED_CLOSE)
+                .label("no block is open here")
                 .help("remove this brace, or add the `{` that it closes at the end of a line"),
         );
     }
@@ -252,7 +328,7 @@ impl Parser<'_> {
     }
 
     /// Lines up to the closing brace of the one at `open`.
-    fn lines(&mut self, open: Span, depth: usize) -> Vec<Directive> {
+    pub(crate) fn lines(&mut self, open: Span, depth: usize) -> Vec<Directive> {
         let mut lines = Vec::new();
         loop {
             let Some(word) = self.next() else {
@@ -264,13 +340,11 @@ impl Parser<'_> {
                 let text = self.corefile.sources.text(last.file);
                 let shown =
                     text.get(last.start as usize..last.end as usize).unwrap_or("").to_owned();
-                self.problem(
-                    Diagnostic::error(
-                        open,
-                        format!("Syntax error: Unexpected token '{shown}', expecting '}}'"),
-                    )
-                    .label("this brace is never closed")
-                    .help("add a `}` on a line of its own where the block ends"),
+                self.mismatch(
+                    Diagnostic::error(open, "this brace is never closed")
+                        .label("the block begins here")
+                        .note(braces::unexpected_end(&shown))
+                        .help("add a `}` on a line of its own where the block ends"),
                 );
                 return lines;
             };
@@ -301,7 +375,7 @@ impl Parser<'_> {
     /// One line that starts with `first`, and its sub-block.
     fn directive(&mut self, first: &Word, depth: usize) -> Option<Directive> {
         if first.is("{") {
-            self.problem(
+            self.mismatch(
                 Diagnostic::error(first.span, "unexpected '{'")
                     .label("no directive stands before this brace")
                     .help("put the brace at the end of the line it belongs to"),
@@ -309,8 +383,9 @@ impl Parser<'_> {
             self.sub_block(first.span, depth)?;
             return None;
         }
-        let name = self.token(first);
-        let mut args: Vec<Token> = Vec::new();
+        let mut words = self.tokens(first).into_iter();
+        let name = words.next()?;
+        let mut args: Vec<Token> = words.collect();
         let mut body = None;
         let mut end = first.span;
         while let Some(word) = self.next_on_line() {
@@ -319,7 +394,7 @@ impl Parser<'_> {
                 body = Some(self.sub_block(word.span, depth)?);
                 end = self.last;
                 if let Some(extra) = self.next_on_line() {
-                    self.problem(
+                    self.mismatch(
                         Diagnostic::error(
                             extra.span,
                             format!("unexpected `{}` after '}}'", extra.raw),
@@ -333,7 +408,7 @@ impl Parser<'_> {
             }
             if word.is("}") {
                 if depth > 0 {
-                    self.problem(
+                    self.mismatch(
                         Diagnostic::error(word.span, "unexpected '}' at the end of a line")
                             .label("a brace closes its block on a line of its own")
                             .help("put the brace on the next line"),
@@ -344,7 +419,7 @@ impl Parser<'_> {
                 self.skip_line();
                 break;
             }
-            args.push(self.token(&word));
+            args.extend(self.tokens(&word));
         }
         let head_end = args.last().map_or(name.span, |last| last.span);
         let span = name.span.to(head_end);
@@ -367,9 +442,10 @@ impl Parser<'_> {
         let mut depth = 1;
         loop {
             let Some(word) = self.next() else {
-                self.problem(
-                    Diagnostic::error(open.span, "Syntax error: Unexpected EOF, expecting '}'")
-                        .label("this snippet is never closed")
+                self.mismatch(
+                    Diagnostic::error(open.span, "this brace is never closed")
+                        .label("the snippet begins here")
+                        .note("in CoreDNS: Syntax error: Unexpected EOF, expecting '}'")
                         .help("add a `}` on a line of its own where the snippet ends"),
                 );
                 break;
@@ -390,7 +466,7 @@ impl Parser<'_> {
                     span,
                     format!("redeclaration of previously declared snippet {name}"),
                 )
-                .label("this name is taken")
+                .label("this name is already in use")
                 .help("give one of the two snippets another name"),
             );
             return;
@@ -404,164 +480,9 @@ impl Parser<'_> {
         for span in unused {
             self.problem(
                 Diagnostic::warning(span, "no block imports this snippet")
-                    .label("defined here and nowhere used")
+                    .label("defined here but never used")
                     .help("import it behind its definition, or remove it"),
             );
-        }
-    }
-
-    /// `import PATTERN`: a snippet, a file or the files that match.
-    fn import(&mut self, keyword: &Word) {
-        let Some(word) = self.next_on_line() else {
-            self.problem(
-                Diagnostic::error(keyword.span, "`import` needs the name of a snippet or a file")
-                    .label("Wrong argument count or unexpected line ending after 'import'")
-                    .help("write `import NAME`"),
-            );
-            return;
-        };
-        let pattern = self.token(&word);
-        if let Some(extra) = self.next_on_line() {
-            self.problem(
-                Diagnostic::error(
-                    extra.span,
-                    "Import takes only one argument (glob pattern or file)",
-                )
-                .label("one argument too many")
-                .help("write one `import` line for each file"),
-            );
-            self.skip_line();
-            return;
-        }
-        if pattern.text.is_empty() {
-            self.problem(
-                Diagnostic::error(pattern.span, "Import requires a non-empty filepath")
-                    .label("this is empty")
-                    .help("give the name of a snippet or a file; an unset variable is empty"),
-            );
-            return;
-        }
-        if self.stack.len() >= MAX_IMPORT_DEPTH {
-            self.too_many(pattern.span, "imports inside each other", MAX_IMPORT_DEPTH);
-            return;
-        }
-        if let Some(snippet) = self.snippets.get_mut(&pattern.text) {
-            snippet.used = true;
-            let words = snippet.words.clone();
-            self.import_snippet(pattern, words);
-        } else {
-            self.import_files(&pattern);
-        }
-    }
-
-    fn import_snippet(&mut self, pattern: Token, words: Vec<Word>) {
-        if self.stack.iter().any(|source| source.snippet.as_ref() == Some(&pattern.text)) {
-            self.problem(
-                Diagnostic::error(
-                    pattern.span,
-                    format!("snippet `{}` imports itself", pattern.text),
-                )
-                .label("this would never end")
-                .help("remove this import from the snippet"),
-            );
-            return;
-        }
-        self.expansions += 1;
-        if self.expansions > MAX_SNIPPETS {
-            self.too_many(pattern.span, "snippet imports", MAX_SNIPPETS);
-            return;
-        }
-        self.push_source(words, Some(pattern.text));
-    }
-
-    fn too_many(&mut self, span: Span, what: &str, most: usize) {
-        self.problem(
-            Diagnostic::error(span, format!("too many {what}: more than {most}"))
-                .label("the limit is reached here")
-                .help("look for files or snippets that import each other"),
-        );
-        self.stack.clear();
-    }
-
-    fn import_files(&mut self, pattern: &Token) {
-        let wild = pattern.text.contains(['*', '?', '[', ']']);
-        let count = |letter: char| pattern.text.chars().filter(|&found| found == letter).count();
-        if count('*') > 1 || count('?') > 1 || (count('[') > 0 && count(']') > 0) {
-            self.problem(
-                Diagnostic::error(
-                    pattern.span,
-                    format!(
-                        "Glob pattern may only contain one wildcard (*), but has others: {}",
-                        pattern.text
-                    ),
-                )
-                .label("too many wildcards")
-                .help("use at most one `*` and one `?`"),
-            );
-            return;
-        }
-        let path = relative_to(self.corefile.sources.name(pattern.span.file), &pattern.text);
-        let matches = if wild { self.loader.glob(&path) } else { Ok(vec![path.clone()]) };
-        let files = match matches {
-            Ok(files) => files,
-            Err(error) => {
-                self.problem(
-                    Diagnostic::error(
-                        pattern.span,
-                        format!("cannot list {}: {error}", path.display()),
-                    )
-                    .label("imported here")
-                    .help("check the directory and its permissions"),
-                );
-                return;
-            }
-        };
-        if files.is_empty() {
-            self.problem(
-                Diagnostic::warning(
-                    pattern.span,
-                    format!("No files matching import glob pattern: {}", pattern.text),
-                )
-                .label("nothing is imported here")
-                .help("this is fine if files may be added later"),
-            );
-        }
-        // The stack is read from its top, so the first file goes on last.
-        for file in files.iter().rev() {
-            self.import_file(pattern, file);
-        }
-    }
-
-    fn import_file(&mut self, pattern: &Token, path: &Path) {
-        self.files += 1;
-        if self.files > MAX_FILES {
-            self.too_many(pattern.span, "imported files", MAX_FILES);
-            return;
-        }
-        let name = path.display().to_string();
-        match self.loader.read(path) {
-            Ok(text) => {
-                let file = self.corefile.sources.add(name, text.clone());
-                self.push_source(lex::words(file, &text), None);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.problem(
-                    Diagnostic::error(
-                        pattern.span,
-                        format!("File to import not found: {}", pattern.text),
-                    )
-                    .label("there is no snippet and no file of this name")
-                    .help(format!(
-                        "create {name}, or define the snippet `({})` before this line",
-                        pattern.text
-                    )),
-                );
-            }
-            Err(error) => self.problem(
-                Diagnostic::error(pattern.span, format!("cannot import {name}: {error}"))
-                    .label("imported here")
-                    .help("name a readable text file"),
-            ),
         }
     }
 }
@@ -569,13 +490,4 @@ impl Parser<'_> {
 /// `(name)` without its parentheses.
 fn snippet_name(key: &str) -> Option<&str> {
     key.strip_prefix('(')?.strip_suffix(')')
-}
-
-/// A path next to the file that names it.
-fn relative_to(file: &str, path: &str) -> PathBuf {
-    let path = Path::new(path);
-    match Path::new(file).parent() {
-        Some(parent) if path.is_relative() => parent.join(path),
-        _ => path.to_owned(),
-    }
 }

@@ -85,20 +85,24 @@ fn character(text: &str, number: usize) -> usize {
 fn notes(finding: &Diagnostic, sources: &Sources) -> Vec<String> {
     let mut notes = finding.notes.clone();
     if let Some(span) = finding.span {
-        notes.extend(sources.expanded(span).map(|(written, became)| {
+        notes.extend(sources.expanded(span).map(|(written, became, words)| {
             if became.is_empty() {
                 return format!("`{written}` is empty here");
             }
             let value: String = became.chars().take(MAX_VALUE).collect();
             let more = if value.len() < became.len() { "…" } else { "" };
-            format!("`{written}` is `{value}{more}` here")
+            let words = match words {
+                0 | 1 => String::new(),
+                _ => format!(", {words} words; in quotes it is one"),
+            };
+            format!("`{written}` is `{value}{more}` here{words}")
         }));
     }
     notes
 }
 
 /// Control characters in user text must not reach a terminal.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

@@ -31,8 +31,9 @@ impl Span {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<(String, String)>,
-    /// What words with variables became, in the order in which they were read.
-    expanded: Vec<(Span, String)>,
+    /// What words with variables became, and of how many words that is, in the order in which they
+    /// were read.
+    expanded: Vec<(Span, String, usize)>,
 }
 
 impl Sources {
@@ -41,21 +42,22 @@ impl Sources {
         FileId(self.files.len() as u32 - 1)
     }
 
-    /// Keeps what the word at `span` became when its variables were put in.
-    pub(crate) fn expand(&mut self, span: Span, text: &str) {
-        if self.expanded.iter().all(|(known, _)| *known != span) {
-            self.expanded.push((span, text.to_owned()));
+    /// Keeps what the word at `span` became when its variables were put in: so many words.
+    pub(crate) fn expand(&mut self, span: Span, text: &str, words: usize) {
+        if self.expanded.iter().all(|(known, ..)| *known != span) {
+            self.expanded.push((span, text.to_owned(), words));
         }
     }
 
-    /// The words within `span` that have variables: as they are written, and what they became.
-    pub(crate) fn expanded(&self, span: Span) -> impl Iterator<Item = (&str, &str)> {
+    /// The words within `span` that have variables: as they are written, what they became, and of how
+    /// many words that is.
+    pub(crate) fn expanded(&self, span: Span) -> impl Iterator<Item = (&str, &str, usize)> {
         let inside = move |word: &Span| {
             word.file == span.file && word.start >= span.start && word.end <= span.end
         };
-        self.expanded.iter().filter(move |(word, _)| inside(word)).map(|(word, became)| {
+        self.expanded.iter().filter(move |(word, ..)| inside(word)).map(|(word, became, words)| {
             let written = self.text(word.file).get(word.start as usize..word.end as usize);
-            (written.unwrap_or_default(), became.as_str())
+            (written.unwrap_or_default(), became.as_str(), *words)
         })
     }
 

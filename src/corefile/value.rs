@@ -103,6 +103,11 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
+/// A count with its noun: `1 error`, `2 errors`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// How many digits a fraction of `unit`, a power of ten, has.
 fn digits(unit: u128) -> usize {
     unit.ilog10() as usize

@@ -11,6 +11,15 @@ pub(crate) fn expand(raw: &str, loader: &dyn Loader) -> String {
     replace(&once, "{$", "}", loader)
 }
 
+/// Whether a word is one variable and nothing else.
+pub(crate) fn is_alone(raw: &str) -> bool {
+    let inside = |open: &str, close: &str| {
+        let name = raw.strip_prefix(open)?.strip_suffix(close)?;
+        Some(!name.is_empty() && !name.contains(close))
+    };
+    inside("{$", "}").or_else(|| inside("{%", "%}")).unwrap_or(false)
+}
+
 fn replace(text: &str, open: &str, close: &str, loader: &dyn Loader) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -34,6 +43,23 @@ fn replace(text: &str, open: &str, close: &str, loader: &dyn Loader) -> String {
 mod tests {
     use super::*;
     use crate::MemoryLoader;
+
+    #[test]
+    fn a_variable_is_alone_or_part_of_a_word() {
+        for (raw, alone) in [
+            ("{$A}", true),
+            ("{%A%}", true),
+            ("{$A}{$B}", false),
+            ("{%A%}{%B%}", false),
+            ("x{$A}", false),
+            ("{$A}:53", false),
+            ("{$}", false),
+            ("{$A", false),
+            ("A", false),
+        ] {
+            assert_eq!(is_alone(raw), alone, "{raw}");
+        }
+    }
 
     #[test]
     fn both_forms_and_what_is_neither() {

@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod descriptors;
 mod handler;
+pub mod host;
 mod listener;
 mod pool;
 pub mod random;

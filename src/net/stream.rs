@@ -75,6 +75,14 @@ pub struct Files {
 }
 
 impl Files {
+    /// Whether an endpoint can be made of them now.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be; the text names the file.
+    pub fn check(&self) -> io::Result<()> {
+        self.read().map(drop)
+    }
+
     /// Reads them. Errors name the file.
     fn read(&self) -> io::Result<Server> {
         fn about(path: &Path, problem: impl fmt::Display) -> io::Error {
@@ -101,10 +109,16 @@ pub async fn connect(
     belief: Belief,
     send_buffer: usize,
 ) -> io::Result<Stream> {
+    // As in Go no host means this machine.
+    let whole = |host: &str| match host.starts_with(':') {
+        true => format!("localhost{host}"),
+        false => host.to_owned(),
+    };
     match endpoint {
         Endpoint::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Endpoint::Tcp(host) => Ok(Box::new(open(host, send_buffer).await?)),
+        Endpoint::Tcp(host) => Ok(Box::new(open(&whole(host), send_buffer).await?)),
         Endpoint::Tls(host) => {
+            let host = &whole(host);
             let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
             let name = name.trim_start_matches('[').trim_end_matches(']');
             let trust = match belief {

@@ -6,6 +6,9 @@ use corefile::{Corefile, Diagnostic, Diagnostics, ServerBlock};
 /// Directives that answer every query they see: what comes after them in the registry is not
 /// reached for the same zone. Told by each plugin's declaration.
 pub(crate) fn lint(corefile: &Corefile, registry: Registry, findings: &mut Diagnostics) {
+    if corefile.incomplete {
+        return;
+    }
     for block in &corefile.blocks {
         empty(block, findings);
         order(block, registry, findings);

@@ -29,5 +29,5 @@ pub mod sim;
 pub(crate) use config::SiteNumbers;
 pub(crate) use lint::lint;
 pub(crate) use memory::allowed as allowed_memory;
-pub(crate) use process::prepare;
+pub(crate) use process::{BUILTIN, prepare};
 pub use process::{Options, Process, Refused, Source};

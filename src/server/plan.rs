@@ -10,7 +10,7 @@ use std::time::Duration;
 use chain::settings::Reload;
 use chain::setup::{BlockSetup, Requests};
 use chain::{Chain, Entry, Key, Registry, World};
-use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock, Span};
+use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock, Span, Token};
 use wire::Name;
 
 use super::config::{Config, SiteNumbers};
@@ -71,8 +71,13 @@ pub(crate) fn plan(
         let zone_keys = keys::parse(block, default_port, &mut problems);
         let directives: Vec<&Directive> = block.directives.iter().chain(extra).collect();
         let built = set_up(&directives, &zone_keys, registry, &world, &mut problems);
-        unknown_directives(&directives, block.braces, registry, &mut problems);
-        let (setup, routed) = built;
+        let glued = unknown_directives(&directives, block.braces, registry, &mut problems);
+        let (mut setup, routed) = built;
+        setup
+            .requests
+            .warnings
+            .0
+            .retain(|warning| warning.span.is_none_or(|at| !glued.contains(&at)));
         let settings = &setup.settings;
         summary.0 = settings.reload.or(summary.0);
         summary.1 |= settings.debug;
@@ -276,15 +281,32 @@ fn not_built(used: &Directive, name: &str) -> Diagnostic {
         .help("remove the directive, or keep CoreDNS for this server block")
 }
 
+/// Refuses what no plugin is for. The words that were to open a block, for want of a blank, are returned:
+/// what they say themselves is not to be told.
 fn unknown_directives(
     directives: &[&Directive],
     braces: bool,
     registry: Registry,
     problems: &mut Diagnostics,
-) {
+) -> Vec<Span> {
+    let mut glued = Vec::new();
+    // Once the mistake is told that makes lines look like directives, they are not told.
+    let (mut opens, mut follows, mut told_bare) = (None, false, false);
     for directive in directives {
         let name = directive.name.as_str();
+        let last = directive.args.last().unwrap_or(&directive.name);
         if registry.iter().any(|entry| entry.name() == name) {
+            opens = glued_brace(last).map(|problem| (problem, last.span));
+            follows = false;
+            continue;
+        }
+        if let Some((problem, word)) = opens.take() {
+            problems.0.retain(|known| known.span != Some(word));
+            problems.push(problem);
+            glued.push(word);
+            follows = true;
+        }
+        if follows {
             continue;
         }
         if let Some((scheme, _)) = name.split_once("://") {
@@ -304,6 +326,9 @@ fn unknown_directives(
                 .label("no plugin has this name");
         let help = match corefile::nearest(name, registry.iter().map(Entry::name)) {
             _ if !braces && directive.body.is_some() => {
+                if std::mem::replace(&mut told_bare, true) {
+                    continue;
+                }
                 "a file without braces is a single server block: enclose the block above in braces"
                     .to_owned()
             }
@@ -313,6 +338,19 @@ fn unknown_directives(
         problem = problem.help(help);
         problems.push(problem);
     }
+    glued
+}
+
+/// The mistake of a line that ends with a brace that no blank separates from its word, if the next
+/// lines turn out to be no directives.
+fn glued_brace(last: &Token) -> Option<Diagnostic> {
+    let rest = last.as_str().strip_suffix('{').filter(|rest| !rest.is_empty())?;
+    let brace = Span { start: last.span.end.saturating_sub(1), ..last.span };
+    (!last.quoted).then(|| {
+        Diagnostic::error(brace, "a blank is missing before this `{`")
+            .label("without it the brace is part of the word, and the next lines are no block")
+            .help(format!("put a blank before `{{`: `{rest} {{`"))
+    })
 }
 
 /// A top-level block whose first word is a directive applies it to the blocks that serve its zones.

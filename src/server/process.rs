@@ -10,7 +10,7 @@ use std::time::Duration;
 use chain::memory::Memory;
 use chain::watch::Watcher;
 use chain::{Clock, Kept, Registry, Resolve, World, metrics, standing};
-use corefile::{Corefile, Diagnostic, Diagnostics, Loader};
+use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use net::{Handler, ListenSpec, Listener, Workers};
 use tokio::task::JoinSet;
 
@@ -26,6 +26,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Configurations whose startup hooks may run at the same time.
 const MAX_STARTUPS: usize = 16;
+
+/// What the configuration without a Corefile is called.
+pub(crate) const BUILTIN: &str = "builtin";
 
 /// Too many open files.
 const EMFILE: i32 = 24;
@@ -55,11 +58,27 @@ pub struct Options {
     pub watcher: Option<Arc<Watcher>>,
 }
 
-/// Why a configuration cannot be served, rendered for a person.
+/// Why a configuration cannot be served.
 #[derive(Debug)]
 pub struct Refused {
-    /// What to print.
-    pub text: String,
+    /// Every mistake; warnings may be among them.
+    pub findings: Diagnostics,
+    /// The files that they are in.
+    pub sources: Sources,
+}
+
+impl Refused {
+    /// For a person: the lines, with carets.
+    pub fn text(&self) -> String {
+        corefile::render(&self.findings, &self.sources)
+    }
+}
+
+/// A problem that has nothing to do with what is written in the Corefile.
+impl From<Diagnostic> for Refused {
+    fn from(problem: Diagnostic) -> Self {
+        Self { findings: problem.into(), sources: Sources::default() }
+    }
 }
 
 /// A server that answers.
@@ -107,12 +126,12 @@ pub(crate) fn prepare(
 ) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
+        if source.name != BUILTIN {
+            problems.push(no_blocks());
+        }
         // CoreDNS without a Corefile answers with whoami and logs.
-        (corefile, problems) = corefile::parse(
-            "builtin",
-            &format!(".:{} {{\n whoami\n log\n}}\n", options.port),
-            loader,
-        );
+        let text = format!(".:{} {{\n whoami\n log\n}}\n", options.port);
+        (corefile, _) = corefile::parse_behind(corefile.sources, BUILTIN, &text, loader);
     }
     let mut world = World::new(options.workers, clock(), kept)
         .with(Arc::new(net::client::Network::Os))
@@ -137,6 +156,15 @@ pub(crate) fn prepare(
         }
     };
     (corefile, result)
+}
+
+fn no_blocks() -> Diagnostic {
+    Diagnostic::warning(Span::default(), "the Corefile has no server block")
+        .label("it starts here, and has none up to its end")
+        .note("without one every name is answered by `whoami`, and queries are logged")
+        .help(
+            "write one, such as `. {`, `forward . /etc/resolv.conf` and `}` on lines of their own",
+        )
 }
 
 /// SHA-512 over the parsed Corefile, so that comments and white space do not count.
@@ -169,7 +197,7 @@ impl Process {
         metrics::set_workers(options.workers);
         let limit = net::descriptors::raise();
         let workers = Workers::start(options.workers, net::Limits::default())
-            .map_err(|error| Refused { text: format!("cannot start workers: {error}") })?;
+            .map_err(|error| Diagnostic::general(format!("cannot start workers: {error}")))?;
         let (stats, room) = (workers.stats_handle(), workers.room());
         let descriptors = Descriptors::new(limit, options.workers, stats.clone(), room.clone());
         let mut process = Self {
@@ -204,26 +232,21 @@ impl Process {
         let (corefile, result) =
             prepare(&self.source, loader, &self.options, kept, &mut numbers, runtimes);
         self.numbers = numbers;
-        let render = |problems: &Diagnostics| Refused {
-            text: corefile::render(problems, &corefile.sources),
-        };
-        let (plan, warnings) = result.map_err(|problems| render(&problems))?;
+        let sources = corefile.sources;
+        let refuse = |findings: Diagnostics| Refused { findings, sources: sources.clone() };
+        let (plan, warnings) = result.map_err(refuse)?;
         net::use_large_pages();
-        let one = |problem: Diagnostic| render(&Diagnostics::from(problem));
+        let one = |problem: Diagnostic| refuse(problem.into());
         let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
         let config = Arc::new(plan.config);
         if self.current.is_none() {
             // Sockets answer as soon as they are open.
             self.serving.config.store(Arc::clone(&config));
         }
-        let opened = self
-            .open(&plan.listeners)
-            .map_err(|(address, error)| Refused { text: busy(address, &error) })?;
-        if !warnings.0.is_empty() {
-            let text = corefile::render(&warnings, &corefile.sources);
-            for line in text.lines() {
-                chain::warning!("{line}");
-            }
+        let opened =
+            self.open(&plan.listeners).map_err(|(address, error)| busy(address, &error))?;
+        for warning in warnings.in_order() {
+            chain::log::finding("", warning, &sources);
         }
 
         // From here on nothing can fail.
@@ -367,12 +390,14 @@ impl Process {
                 chain::info!("Reloading complete");
             }
             // Nobody asked, and nothing is other than it was at the look before.
-            Err(refused) if cause.is_none() && self.refused.as_ref() == Some(&refused.text) => {}
+            Err(refused) if cause.is_none() && self.refused.as_ref() == Some(&refused.text()) => {}
             Err(refused) => {
-                self.refused = Some(refused.text.clone());
+                self.refused = Some(refused.text());
                 self.reload_failed.inc(metrics::SHARED);
-                for line in refused.text.lines().filter(|line| !line.is_empty()) {
-                    chain::error!("Restart failed: {line}");
+                for finding in refused.findings.in_order() {
+                    let failed = finding.severity == Severity::Error;
+                    let before = if failed { "Restart failed: " } else { "" };
+                    chain::log::finding(before, finding, &refused.sources);
                 }
                 let what = cause.unwrap_or("plugin/reload: Corefile changed but reload failed");
                 chain::error!("{what}: the old configuration keeps serving");
@@ -382,10 +407,13 @@ impl Process {
 
     async fn try_reload(&mut self) -> Result<(), Refused> {
         let Some(path) = &self.source.path else {
-            return Err(Refused { text: "this configuration did not come from a file".to_owned() });
+            return Err(Diagnostic::general("this configuration did not come from a file")
+                .help("start the server with `-conf FILE` to be able to reload")
+                .into());
         };
-        let text = files::read_text(path, corefile::MAX_FILE).map_err(|error| Refused {
-            text: format!("cannot read {}: {error}", path.display()),
+        let text = files::read_text(path, corefile::MAX_FILE).map_err(|error| {
+            Diagnostic::general(format!("cannot read {}: {error}", path.display()))
+                .help("name a regular text file that the server may read")
         })?;
         let before = std::mem::replace(&mut self.source.text, text);
         let loaded = self.load().await;
@@ -462,7 +490,7 @@ fn show_fingerprint(reloads: bool, fingerprint: &str) {
     .set(1.0);
 }
 
-fn busy(address: SocketAddr, error: &io::Error) -> String {
+fn busy(address: SocketAddr, error: &io::Error) -> Diagnostic {
     let shown = match address.ip() {
         ip if ip.is_unspecified() => format!(":{}", address.port()),
         _ => address.to_string(),
@@ -479,7 +507,7 @@ fn busy(address: SocketAddr, error: &io::Error) -> String {
              fewer sockets with `multisocket`"
         }
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-        _ => "see the error of the system above",
+        _ => "the address cannot be used: choose another one with `bind`",
     };
-    format!("Listen: listen {shown}: {error}\n  = help: {remedy}\n")
+    Diagnostic::general(format!("Listen: listen {shown}: {error}")).help(remedy)
 }

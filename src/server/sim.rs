@@ -83,6 +83,9 @@ impl Sim {
             }
         };
         problems.extend(warnings);
+        for warning in problems.in_order() {
+            chain::log::finding("", warning, &corefile.sources);
+        }
         self.apply(plan, with_tasks);
         Ok(render(&problems))
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chain::Setup;
-use corefile::{Diagnostic, Diagnostics};
+use corefile::{Diagnostic, Diagnostics, Token};
 use wire::Name;
 
 use super::each::Place;
@@ -93,7 +93,7 @@ struct Asked {
 
 /// Where a word leads.
 enum Led {
-    File(PathBuf, Vec<SocketAddr>),
+    File(PathBuf, Servers),
     Host(Host, u16),
 }
 
@@ -113,12 +113,21 @@ pub(crate) fn sites(
     for (index, place) in places.iter().enumerate() {
         let mut addresses = Vec::new();
         match &place.to.target {
-            Target::Address(address, zone) => addresses.push(scoped(*address, zone.as_deref())),
+            Target::Address(address, zone) => {
+                let (address, unknown) = scoped(*address, zone.as_deref());
+                addresses.push(address);
+                let warning = unknown.map(|problem| no_interface(&place.to.token, problem));
+                setup.requests.warnings.extend(warning);
+            }
             Target::Word { text, host, port } => {
                 let port = port.unwrap_or_else(|| place.to.scheme.port());
                 match word(&place.to, text, host, port, setup) {
                     Ok(Led::File(path, found)) => {
-                        addresses = found;
+                        addresses = found.addresses;
+                        let token = &place.to.token;
+                        let unknown = found.problems.into_iter();
+                        let warnings = unknown.map(|problem| no_interface(token, problem));
+                        setup.requests.warnings.extend(warnings);
                         moves.push((index, Moves::File(path)));
                     }
                     Ok(Led::Host(host, port)) => {
@@ -227,6 +236,7 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
             "check the path, or give the upstreams' addresses",
         ));
     }
+    net::host::check(host).map_err(|problem| bad(&problem, "write an address or a host name"))?;
     let name = Name::from_text(host)
         .map_err(|problem| bad(&problem.to_string(), "write an address or a host name"))?;
     // No top-level domain is a number (RFC 3696 section 2): this is an address gone wrong.
@@ -259,30 +269,47 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
 /// The largest file like resolv.conf.
 const MAX_FILE: u64 = 1 << 20;
 
+/// The servers of a file.
+#[derive(Default)]
+pub(crate) struct Servers {
+    /// Where they are.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Why some of them cannot be reached.
+    pub(crate) problems: Vec<String>,
+}
+
 /// The servers of a file like resolv.conf: `nameserver` lines only, always port 53.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn read(path: &Path) -> io::Result<Servers> {
     Ok(servers(&files::read_text(path, MAX_FILE)?))
 }
 
-fn servers(text: &str) -> Vec<SocketAddr> {
-    text.lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let server = (words.next()? == "nameserver").then(|| words.next()).flatten()?;
-            let (ip, zone) = nameserver(server)?;
-            Some(scoped(SocketAddr::new(ip, DNS_PORT), zone))
-        })
-        .collect()
+fn servers(text: &str) -> Servers {
+    let mut servers = Servers::default();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let word = if words.next() == Some("nameserver") { words.next() } else { None };
+        let Some((ip, zone)) = word.and_then(nameserver) else { continue };
+        let (address, unknown) = scoped(SocketAddr::new(ip, DNS_PORT), zone);
+        servers.addresses.push(address);
+        servers.problems.extend(unknown);
+    }
+    servers
 }
 
-/// A link-local address needs its interface, by number or by name.
-pub(crate) fn scoped(address: SocketAddr, zone: Option<&str>) -> SocketAddr {
-    let (SocketAddr::V6(v6), Some(zone)) = (address, zone) else { return address };
+/// A link-local address needs its interface, by number or by name. Beside the address: that there is
+/// no such interface.
+pub(crate) fn scoped(address: SocketAddr, zone: Option<&str>) -> (SocketAddr, Option<String>) {
+    let (SocketAddr::V6(v6), Some(zone)) = (address, zone) else { return (address, None) };
     let scope = zone.parse().ok().or_else(|| interface(zone));
-    if scope.is_none() {
-        chain::warning!("plugin/forward: no interface `{zone}` for upstream {address}");
-    }
-    SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope.unwrap_or(0)))
+    let unknown = scope.is_none().then(|| format!("no interface `{zone}` for upstream {address}"));
+    (SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope.unwrap_or(0))), unknown)
+}
+
+/// A warning about an address whose interface is not there.
+pub(crate) fn no_interface(token: &Token, problem: String) -> Diagnostic {
+    Diagnostic::warning(token.span, problem)
+        .label("this upstream cannot be reached")
+        .help("write the name or the number of an interface behind `%`; `ip link` lists them")
 }
 
 fn interface(name: &str) -> Option<u32> {
@@ -302,7 +329,7 @@ mod tests {
         let text = "# made by hand\nsearch example.org\nnameserver 192.0.2.1\n\
                     nameserver\tfe80::1%7 \noptions ndots:5\n;nameserver 192.0.2.2\n\
                     nameserver dns.example.org\n nameserver 192.0.2.3";
-        let found: Vec<String> = servers(text).iter().map(ToString::to_string).collect();
+        let found: Vec<String> = servers(text).addresses.iter().map(ToString::to_string).collect();
         assert_eq!(found, ["192.0.2.1:53", "[fe80::1%7]:53", "192.0.2.3:53"]);
     }
 

@@ -16,7 +16,7 @@ use super::config::Who;
 use super::health;
 use super::lookup::{Host, Resolver};
 use super::members::{Member, Registry, Roster};
-use super::target;
+use super::target::{self, Servers};
 use super::upstream::Upstream;
 
 /// Hosts are not looked up more often than that, whatever their TTL says,
@@ -154,9 +154,12 @@ async fn follow_file(tending: &Tending, site: usize, path: PathBuf, mut looks: L
         let Ok(Some((version, read))) = read.await else { continue };
         seen = version;
         let problem = match read {
-            Ok(addresses) if addresses.is_empty() => "it has no `nameserver` line".to_owned(),
-            Ok(addresses) => {
+            Ok(servers) if servers.addresses.is_empty() => "it has no `nameserver` line".to_owned(),
+            Ok(Servers { addresses, problems }) => {
                 told = false;
+                for problem in problems {
+                    chain::warning!("plugin/{who}: {}: {problem}", path.display());
+                }
                 let shown = show(&addresses);
                 if tending.roster.moved(site, addresses) {
                     chain::info!("plugin/{who}: upstreams of {}: {shown}", path.display());

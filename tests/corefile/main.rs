@@ -9,12 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The variables that the files name; all others of theirs are unset.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("CATENA_TEST_ZONE", "example.org"),
     ("CATENA_TEST_PORT", "1053"),
     ("CATENA_TEST_UPSTREAM", "192.0.2.1:5353"),
     ("CATENA_TEST_TEXT", "two words"),
     ("CATENA_TEST_BROKEN", "192.0.2.1:x"),
+    ("CATENA_TEST_ZONES", "example.org:1053 example.net:1053"),
+    ("CATENA_TEST_UPSTREAMS", "192.0.2.1 192.0.2.2"),
+    ("CATENA_TEST_OPTION", " max_fails\n3 "),
+    ("CATENA_TEST_BLANKS", " \t"),
+    ("CATENA_TEST_BRACES", "{ log }"),
 ];
 
 fn folder() -> PathBuf {

@@ -136,16 +136,16 @@ fn what_is_cached_is_listed_shown_and_forgotten() {
     assert_eq!(json["entries"][0]["kind"], "success");
 
     let (code, told, _) = catena(&["flush", "--suffix", "example.org"]);
-    assert_eq!((code, told.as_str()), (Some(0), "2 entries forgotten\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "flushed 2 entries\n"));
     let before = upstream.asked();
     ask(&server, "www.example.net");
     assert_eq!(upstream.asked(), before, "that is there still");
     ask(&server, "www.example.org");
     assert_eq!(upstream.asked(), before + 1);
     let (code, told, _) = catena(&["flush", "--all"]);
-    assert_eq!((code, told.as_str()), (Some(0), "2 entries forgotten\n"));
+    assert_eq!((code, told.as_str()), (Some(0), "flushed 2 entries\n"));
     let (code, out, err) = catena(&["list"]);
-    assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "", "nothing is cached\n"));
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(1), "", "no cached entry matches\n"));
 
     let (code, _, err) = catena(&["list", "--type", "NOSUCH"]);
     assert_eq!(code, Some(1));

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use wire::Rtype;
 
-use crate::kit::{Scratch, Server, free_port, question, run, text};
+use crate::kit::{CATENA, Scratch, Server, free_port, question, run, text};
 
 const USAGE: &str = "Usage of catena:
   -conf string
@@ -179,18 +181,51 @@ fn the_whole_log_may_be_json() {
     }
     assert_eq!((&query["request_bytes"], &query["do"]), (&33.into(), &false.into()), "{query}");
     assert!(query["duration_seconds"].is_number() && query["client_port"].is_u64(), "{query}");
-    find("level", "ERROR".into());
+    let failed: Vec<_> = said.iter().filter(|object| object["message"].is_string()).collect();
+    assert_eq!(failed.len(), 1, "one record for each mistake: {said:#?}");
+    let help = "`catena -plugins` lists the plugins of this build";
+    let text = format!("Restart failed: Corefile:2:3: Unknown directive 'nosuch'; {help}");
+    for (member, value) in [
+        ("level", "ERROR"),
+        ("msg", &text),
+        ("file", "Corefile"),
+        ("message", "Unknown directive 'nosuch'"),
+        ("help", help),
+    ] {
+        assert_eq!(failed[0][member], value, "{}", failed[0]);
+    }
+    assert_eq!((&failed[0]["line"], &failed[0]["column"]), (&2.into(), &3.into()), "{}", failed[0]);
     find("msg", "SIGTERM: Shutting down servers then terminating".into());
 
     let (code, out, err) = with_corefile("x {\n  nosuch\n}\n", &["-log-format", "json"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     let told = objects(&err);
-    assert!(told[0]["msg"].as_str().unwrap().contains("--> Corefile:2:3"), "{err}");
+    assert_eq!(told.len(), 1, "{err}");
+    assert!(told[0]["msg"].as_str().unwrap().starts_with("Corefile:2:3: Unknown"), "{err}");
+    assert_eq!((&told[0]["file"], &told[0]["line"]), (&"Corefile".into(), &2.into()), "{err}");
     let mut server = Server::start_with(SERVES, &["-log-format=json"]);
     server.signal("INT");
     assert_eq!(server.wait(), Some(0));
     let version = format!("catena-{}", env!("CARGO_PKG_VERSION"));
     assert!(objects(&server.said()).iter().any(|object| object["msg"] == *version));
+}
+
+#[test]
+fn each_mistake_of_a_reload_is_one_record() {
+    let mut server = Server::start(&format!("{SERVES}reload.test:{{port}} {{\n  reload\n}}\n"));
+    let before = server.said().lines().count();
+    server.scratch.write("Corefile", "mistake {\n  nosuch\n  ready a b\n  file nothere\n}\n");
+    server.signal("USR1");
+    server.wait_for("the old configuration keeps serving");
+    let said = server.said();
+    let lines: Vec<&str> = said.lines().skip(before).collect();
+    let failed: Vec<_> = lines.iter().filter(|line| line.contains("Restart failed")).collect();
+    assert_eq!(failed.len(), 2 + usize::from(failed.len() > 2), "{said}");
+    assert!(failed[0].starts_with("[ERROR] Restart failed: Corefile:2:3: Unknown dir"), "{said}");
+    assert!(failed[1].starts_with("[ERROR] Restart failed: Corefile:3:"), "{said}");
+    assert!(lines.iter().all(|line| line.starts_with('[')), "no pictures:\n{said}");
+    assert!(said.contains("[WARNING] plugin/file: Failed to open"), "{said}");
+    server.assert_serves();
 }
 
 /// `/metrics` of the endpoint on this port.
@@ -220,7 +255,7 @@ fn what_bounds_a_go_program_bounds_this_one() {
     let cores = std::thread::available_parallelism().unwrap();
     assert!(metrics(port).contains(&format!("\ncatena_workers {cores}\n")));
     let said = server.said();
-    assert!(said.contains("[WARNING] GOMEMLIMIT is not used: "), "{said}");
+    assert!(said.contains("[WARNING] GOMEMLIMIT is ignored: "), "{said}");
     drop(server);
     let server = start("1", "1GiB");
     assert!(metrics(port).contains("\ncatena_workers 1\n"));
@@ -277,7 +312,7 @@ fn a_missing_zone_file_is_waited_for() {
 
 #[test]
 fn the_example_is_without_mistakes() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = run(root, &["check", "-conf", "Corefile.example"]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
 }
@@ -287,9 +322,16 @@ fn check_tells_without_serving() {
     let good = "example.org:{port} {\n  debug\n  root .\n}\n";
     let (code, out, err) = with_corefile(good, &["check"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    let (code, _, err) = with_corefile(good, &["check", "-conf", "missing"]);
-    assert_eq!(code, Some(1));
-    assert!(err.contains("missing"), "{err}");
+    for (arguments, named) in
+        [(&["check", "-conf", "missing"][..], "missing"), (&["check"], "Corefile")]
+    {
+        let out = run(Scratch::new().path(), arguments);
+        let said = text(&out.stdout);
+        assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(1), ""), "{said}");
+        let told = format!("cannot read the Corefile `{named}`: no such file or directory\n");
+        assert!(said.contains(&told), "{said}");
+        assert!(said.ends_with(&format!("\n{named}: 1 error, 0 warnings\n")), "{said}");
+    }
 
     let bad = ".:{port} {\n  nosuch\n  ready a b\n}\nexa..mple:{port} {\n  debug\n}\n\
                .:{port} {\n  debug\n}\norg:99999 {\n  debug x\n}\n";
@@ -309,4 +351,126 @@ fn check_tells_without_serving() {
     }
     let (_, out, _) = with_corefile(good, &["check", "--format", "json"]);
     assert_eq!(out.trim(), "[]");
+}
+
+/// What a server says in its log, `check` says as a finding with a place.
+#[test]
+fn missing_files_are_warnings_with_their_places() {
+    let scratch = Scratch::new();
+    let tls = "  dnstap listen tls://127.0.0.1:1 {\n    tls no.crt no.key\n  }\n";
+    let weights = "  loadbalance weighted no.weights\n";
+    let snapshot = "  cache {\n    snapshot nodir/snapshot\n  }\n";
+    let corefile = format!(
+        "example.org {{\n  file no.zone\n  hosts no.hosts\n{tls}{weights}{snapshot}  \
+         file outside.zone\n}}\n"
+    );
+    scratch.write("Corefile", &corefile);
+    let records = "@ 60 SOA ns h 1 2 3 4 5\n@ 60 NS ns\na.example.net. 60 A 192.0.2.1\n";
+    scratch.write("outside.zone", records);
+    let run = |arguments: &[&str]| {
+        let out = run(scratch.path(), &[&["check"], arguments].concat());
+        assert_eq!(text(&out.stderr), "", "all is told in one way");
+        (out.status.code(), text(&out.stdout))
+    };
+    let (code, out) = run(&["-format", "json"]);
+    assert_eq!(code, Some(0), "{out}");
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
+    for (line, word) in [
+        (2, "no.zone"),
+        (3, "no.hosts"),
+        (5, "no.crt"),
+        (7, "no.weights"),
+        (9, "nodir"),
+        (11, "a.example.net"),
+    ] {
+        let told = findings.iter().any(|finding| {
+            finding["severity"] == "warning"
+                && finding["line"] == line
+                && finding["message"].as_str().unwrap().contains(word)
+        });
+        assert!(told, "no warning in line {line} about {word}: {out}");
+    }
+    let (code, out) = run(&[]);
+    assert_eq!(code, Some(0), "{out}");
+    let count = findings.len();
+    assert!(out.ends_with(&format!("\nCorefile: 0 errors, {count} warnings\n")), "{out}");
+    let (code, out) = run(&["-strict"]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.ends_with(&format!("\nCorefile: {count} errors, 0 warnings\n")), "{out}");
+}
+
+/// Runs the program with a pipe that nobody reads as its stdout or stderr: exit code and the other
+/// of the two.
+fn unread(directory: &Path, arguments: &[&str], closed: &str) -> (Option<i32>, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(CATENA);
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    match closed {
+        "stdout" => command.stdout(writer).stderr(Stdio::piped()),
+        _ => command.stderr(writer).stdout(Stdio::piped()),
+    };
+    let out = command.spawn().unwrap().wait_with_output().unwrap();
+    (out.status.code(), text(&out.stdout) + &text(&out.stderr))
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("good", ". {\n  whoami\n}\n");
+    scratch.write("bad", ". {\n  nosuch\n}\n");
+    for (arguments, code) in [
+        (&["help"][..], 0),
+        (&["help", "cache"], 0),
+        (&["-plugins"], 0),
+        (&["-version"], 0),
+        (&["check", "--help"], 0),
+        (&["cache", "--help"], 0),
+        (&["check", "good"], 0),
+        (&["check", "bad"], 1),
+        (&["check", "-format", "json", "bad"], 1),
+    ] {
+        let ended = unread(scratch.path(), arguments, "stdout");
+        assert_eq!(ended, (Some(code), String::new()), "{arguments:?}");
+    }
+    for (arguments, code) in
+        [(&["-help"][..], 0), (&["-nosuch"], 2), (&["extra"], 1), (&["-conf", "bad"], 1)]
+    {
+        let ended = unread(scratch.path(), arguments, "stderr");
+        assert_eq!(ended, (Some(code), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(CATENA);
+    let out = command.arg("-plugins").stdout(full).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let err = text(&out.stderr);
+    assert!(err.starts_with("cannot write the output: No space left"), "{err}");
+}
+
+#[test]
+fn what_was_meant_is_suggested() {
+    for (arguments, code, told) in [
+        (&["chek"][..], 1, "did you mean `catena check`?"),
+        (&["version"], 1, "did you mean `catena -version`?"),
+        (&["forwrd"], 1, "did you mean `catena help forward`?"),
+        (&["Corefile"], 1, "to serve this Corefile, write `catena -conf Corefile`"),
+        (&["-cnof", "X"], 2, "-cnof; did you mean `-conf`?"),
+        (&["check", "-fromat", "json"], 2, "-fromat; did you mean `-format`?"),
+        (&["cache", "flsh"], 2, "did you mean `flush`?"),
+        (&["help", "forwrd"], 1, "did you mean `forward`?"),
+        (&["help", "chek"], 1, "did you mean `check`?"),
+        (&["help", "xyzzy"], 1, "`catena -plugins` lists the plugins"),
+    ] {
+        let (ended, out, err) = with_corefile("", arguments);
+        assert_eq!((ended, out.as_str()), (Some(code), ""), "{arguments:?}");
+        assert!(err.contains(told), "{arguments:?}: {err}");
+    }
+    let (code, out, err) = with_corefile("", &["check", "--help"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with("Usage of catena check:\n") && out.contains("-strict"), "{out}");
+    assert_eq!(with_corefile("", &["help", "check"]).1, out);
 }

@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
-use net::client::Place;
 
 use super::super::config::Own;
 use super::super::each::Tls;
 use super::super::policy::Policy;
-use super::super::target::scoped;
 use super::super::to::{self, DNS_PORT, Target};
 use super::super::words::tls;
 
@@ -35,7 +33,10 @@ pub struct GrpcConfig {
 /// One **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum To {
-    Place(Place),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+    /// An address; the text behind `%` of a link-local one.
+    Address(SocketAddr, Option<String>),
     /// A file like resolv.conf.
     File(String),
 }
@@ -121,7 +122,7 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
                 .label("expected an absolute path after `unix://`")
                 .help("write for example `unix:///run/dns.sock`"));
             }
-            return Ok(To::Place(Place::Unix(PathBuf::from(rest))));
+            return Ok(To::Unix(PathBuf::from(rest)));
         }
         "" | "dns" => DNS_PORT,
         "grpc" => GRPC_PORT,
@@ -135,13 +136,9 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
         }
     };
     Ok(match to::target(token, rest, port)? {
-        Target::Address(address, zone) => To::Place(address_of(address, zone.as_deref())),
+        Target::Address(address, zone) => To::Address(address, zone),
         Target::Word { text, .. } => To::File(text),
     })
-}
-
-fn address_of(address: SocketAddr, zone: Option<&str>) -> Place {
-    Place::Address(scoped(address, zone))
 }
 
 fn policy(token: &Token) -> Result<Policy, Diagnostic> {
@@ -166,7 +163,8 @@ mod tests {
 
     fn shown(text: &str) -> Option<String> {
         Some(match read_to(&token(text)).ok()? {
-            To::Place(place) => place.to_string(),
+            To::Unix(path) => format!("unix://{}", path.display()),
+            To::Address(address, _) => address.to_string(),
             To::File(text) => format!("file {text}"),
         })
     }

@@ -12,7 +12,7 @@ use net::tls::{Client, Session};
 use super::super::own::OwnData;
 use super::super::policy::Turns;
 use super::super::secure;
-use super::super::target;
+use super::super::target::{self, Servers};
 use super::GrpcGroup;
 use super::config::{GrpcConfig, To};
 use super::upstream::{self, Identity, Upstream};
@@ -70,14 +70,25 @@ impl GrpcGroup {
 }
 
 /// Whom to ask, in the order written.
-fn places(config: &GrpcConfig, setup: &Setup<'_>) -> Result<Vec<Place>, Diagnostics> {
+fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<Place>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut places = Vec::new();
     for (token, to) in &config.to {
         match to {
-            To::Place(place) => places.push(place.clone()),
+            To::Unix(path) => places.push(Place::Unix(path.clone())),
+            To::Address(address, zone) => {
+                let (address, unknown) = target::scoped(*address, zone.as_deref());
+                places.push(Place::Address(address));
+                let warning = unknown.map(|problem| target::no_interface(token, problem));
+                setup.requests.warnings.extend(warning);
+            }
             To::File(text) => match servers(token, text, setup) {
-                Ok(servers) => places.extend(servers.into_iter().map(Place::Address)),
+                Ok(Servers { addresses, problems }) => {
+                    places.extend(addresses.into_iter().map(Place::Address));
+                    let unknown = problems.into_iter();
+                    let warnings = unknown.map(|problem| target::no_interface(token, problem));
+                    setup.requests.warnings.extend(warnings);
+                }
                 Err(problem) => problems.push(problem),
             },
         }
@@ -98,11 +109,11 @@ fn places(config: &GrpcConfig, setup: &Setup<'_>) -> Result<Vec<Place>, Diagnost
 }
 
 /// The servers of a file like resolv.conf.
-fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Vec<SocketAddr>, Diagnostic> {
+fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Servers, Diagnostic> {
     let mut problem = None;
     for path in [setup.path(token), setup.world.root.join(text)] {
         match target::read(&path) {
-            Ok(servers) if servers.is_empty() => {
+            Ok(servers) if servers.addresses.is_empty() => {
                 return Err(Diagnostic::error(token.span, "no nameservers found")
                     .label("no `nameserver` line in this file")
                     .help("give an address, or a file with `nameserver` lines"));
