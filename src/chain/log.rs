@@ -176,7 +176,7 @@ pub fn is_json() -> bool {
     JSON.get().is_some()
 }
 
-/// The message as a JSON line, if lines are JSON. The name of the plugin is a member of its own.
+/// The message as a line of JSON, if lines are JSON. The plugin that speaks stands apart.
 pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>> {
     let unix = JSON.get()?();
     let text = message.to_string();
