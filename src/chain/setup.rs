@@ -149,7 +149,7 @@ pub struct World {
     pub kept: Kept,
     /// Resolves queries of our own. Set when the configuration is complete.
     pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
-    /// What relative paths are relative to where no `root` says otherwise.
+    /// The directory of relative paths without `root`.
     pub root: PathBuf,
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
     pub fingerprint: String,
