@@ -338,8 +338,9 @@ fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
         [] => {}
         [file] if check.conf == "Corefile" => check.conf.clone_from(file),
         [word, ..] => {
-            let problem =
-                format!("unexpected argument `{word}`: `check` takes one Corefile, after its flags");
+            let problem = format!(
+                "unexpected argument `{word}`: `check` takes one Corefile, after its flags"
+            );
             return Err(Wrong::Command(problem, CHECK_USAGE));
         }
     }

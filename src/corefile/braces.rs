@@ -88,7 +88,9 @@ fn close_quotes(file: FileId, text: &str, problems: &mut Diagnostics) -> Vec<Wor
         let quote = Span { end: culprit.span.start + 1, ..culprit.span };
         problems.push(
             Diagnostic::error(quote, "this quote is never closed")
-                .label("everything after it is one word, up to the next quote or the end of the file")
+                .label(
+                    "everything after it is one word, up to the next quote or the end of the file",
+                )
                 .help("add the closing `\"`; a quote inside a text is written `\\\"`"),
         );
         words.extend(rest.drain(..at));
@@ -116,9 +118,9 @@ fn glued_open(text: &str, words: &mut Vec<Word>, problems: &mut Diagnostics) {
         let brace = Span { start: last_brace(text, word.span, '{'), ..word.span };
         let brace = Span { end: brace.start + 1, ..brace };
         problems.push(
-            Diagnostic::error(brace, "a blank is missing before this `{`")
+            Diagnostic::error(brace, "a space is missing before this `{`")
                 .label("without it the brace is part of the word")
-                .help(format!("put a blank before `{{`: `{rest} {{`")),
+                .help(format!("put a space before `{{`: `{rest} {{`")),
         );
         words[at].raw = rest;
         words[at].span.end = brace.start;

@@ -60,7 +60,7 @@ impl Parser<'_> {
             return;
         }
         if self.stack.len() >= MAX_IMPORT_DEPTH {
-            self.too_many(pattern.span, "imports inside each other", MAX_IMPORT_DEPTH);
+            self.too_many(pattern.span, "nested imports", MAX_IMPORT_DEPTH);
             return;
         }
         if let Some(snippet) = self.snippets.get_mut(&pattern.text) {
@@ -79,7 +79,7 @@ impl Parser<'_> {
                     pattern.span,
                     format!("snippet `{}` imports itself", pattern.text),
                 )
-                .label("this would never end")
+                .label("this recursion would never end")
                 .help("remove this import from the snippet"),
             );
             return;

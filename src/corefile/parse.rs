@@ -134,7 +134,7 @@ impl Parser<'_> {
             self.problem(
                 Diagnostic::error(self.last, format!("more than {MAX_WORDS} words"))
                     .label("imports make the configuration too large")
-                    .help("import less"),
+                    .help("import fewer files or snippets"),
             );
             self.stack.clear();
             return;
@@ -481,7 +481,7 @@ impl Parser<'_> {
             self.problem(
                 Diagnostic::warning(span, "no block imports this snippet")
                     .label("defined here but never used")
-                    .help("import it behind its definition, or remove it"),
+                    .help("import it after its definition, or remove it"),
             );
         }
     }

@@ -347,9 +347,9 @@ fn glued_brace(last: &Token) -> Option<Diagnostic> {
     let rest = last.as_str().strip_suffix('{').filter(|rest| !rest.is_empty())?;
     let brace = Span { start: last.span.end.saturating_sub(1), ..last.span };
     (!last.quoted).then(|| {
-        Diagnostic::error(brace, "a blank is missing before this `{`")
+        Diagnostic::error(brace, "a space is missing before this `{`")
             .label("without it the brace is part of the word, and the next lines are no block")
-            .help(format!("put a blank before `{{`: `{rest} {{`"))
+            .help(format!("put a space before `{{`: `{rest} {{`"))
     })
 }
 

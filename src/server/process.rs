@@ -407,7 +407,7 @@ impl Process {
 
     async fn try_reload(&mut self) -> Result<(), Refused> {
         let Some(path) = &self.source.path else {
-            return Err(Diagnostic::general("this configuration did not come from a file")
+            return Err(Diagnostic::general("the configuration was not read from a file")
                 .help("start the server with `-conf FILE` to be able to reload")
                 .into());
         };

@@ -415,14 +415,16 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
                 io::ErrorKind::ConnectionRefused => {
                     (ede::NETWORK_ERROR, format!("{to} refused the connection"))
                 }
-                io::ErrorKind::UnexpectedEof => (ede::NETWORK_ERROR, format!("{to} hung up")),
+                io::ErrorKind::UnexpectedEof => {
+                    (ede::NETWORK_ERROR, format!("{to} closed the connection"))
+                }
                 // What TLS does not like: a certificate, mostly. The error says which and why.
                 io::ErrorKind::InvalidData => {
-                    (ede::NETWORK_ERROR, format!("{to} failed to prove who it is"))
+                    (ede::NETWORK_ERROR, format!("the certificate of {to} was not accepted"))
                 }
                 _ if is::<Unfit>(&error) => {
                     return Failure::servfail(format!("upstream {to}: {error}"))
-                        .extended(ede::NETWORK_ERROR, format!("{to} gave no reply: {error}"));
+                        .extended(ede::NETWORK_ERROR, format!("invalid reply from {to}: {error}"));
                 }
                 _ => (ede::NETWORK_ERROR, format!("{to} could not be reached")),
             };

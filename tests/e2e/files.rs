@@ -66,7 +66,7 @@ fn a_corefile_may_come_from_a_pipe_and_from_no_device() {
     server.wait_for("\ncatena-");
     server.assert_serves();
     server.signal("HUP");
-    server.wait_for("this configuration did not come from a file");
+    server.wait_for("the configuration was not read from a file");
     server.assert_serves();
 
     let refused = run(server.scratch.path(), &["-conf", "/dev/zero"]);

@@ -254,7 +254,7 @@ fn dnsdist_is_asked_over_https() {
         &[0, 0, 41, 4, 0xD0, 0, 0, 0, 0, 0, 0],
     ));
     assert_eq!(reply.rcode(), 2);
-    let told = format!("127.0.0.1:{https} gave no reply: HTTP status 404 Not Found");
+    let told = format!("invalid reply from 127.0.0.1:{https}: HTTP status 404 Not Found");
     let told = told.as_bytes();
     assert!(reply.0.windows(told.len()).any(|bytes| bytes == told), "as an extended error");
     lost.wait_for(&format!("https 127.0.0.1:{https}: HTTP status 404 Not Found"));

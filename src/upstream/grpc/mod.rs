@@ -201,7 +201,7 @@ fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
     };
     match trouble {
         Trouble::Unfit => Failure::servfail(format!("grpc {to}: a reply to another question"))
-            .extended(ede::INVALID_DATA, "an upstream answered something else"),
+            .extended(ede::INVALID_DATA, "an upstream answered another question"),
         Trouble::Told(GrpcError::Status(status)) => Failure::servfail(status.to_string())
             .extended(ede::NETWORK_ERROR, "an upstream did not answer the question"),
         Trouble::Told(GrpcError::Network(error)) => match error.kind() {
