@@ -179,7 +179,7 @@ fn add_links(directory: &Path, name: &OsStr, names: &mut Names) {
             return;
         }
         // A ConfigMap's file leads to `..data/file`, and `..data` to a directory beside it.
-        let mut parts = target.as_deref().unwrap_or(Path::new("")).components();
+        let mut parts = target.as_deref().unwrap_or_else(|_| Path::new("")).components();
         let Some(Component::Normal(first)) = parts.find(|part| *part != Component::CurDir) else {
             return;
         };

@@ -26,7 +26,7 @@ pub struct ZoneError {
     /// The source line; a long one is cut some way behind the column.
     pub excerpt: String,
     /// Other records that have a part in it; each says in its label which.
-    pub related: Vec<ZoneError>,
+    pub related: Vec<Self>,
 }
 
 /// The longest source line that an error quotes in full.

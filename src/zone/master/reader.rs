@@ -457,6 +457,9 @@ impl State {
                 }),
                 None => Ok(()),
             };
+            if let Some((_, length)) = inner.split {
+                lexer.split.get_or_insert((first.at, length));
+            }
             if let Err(mut inner) = made {
                 let made = String::from_utf8_lossy(&line).into_owned();
                 inner.help = Some(format!("with {value} the line is `{made}`"));

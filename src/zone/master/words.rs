@@ -20,7 +20,8 @@ pub(super) fn push_string(token: Token<'_>, out: &mut Vec<u8>) -> Parse<()> {
     match u8::try_from(length) {
         Ok(count) => out[start] = count,
         Err(_) => {
-            let message = format!("this string has {length} bytes; it may hold {MAX_STRING}");
+            let message =
+                format!("this string has {length} bytes; a string holds up to {MAX_STRING}");
             return fault(token.at, message);
         }
     }

@@ -159,10 +159,10 @@ fn records_left_out_are_warnings_with_a_place() {
     assert_eq!(
         shown,
         [
-            "zones/x:2:1: `a.y.` is not in zone `x.` [a.y. 9 A 1.2.3.4]",
-            "zones/x:3:1: the TXT record of `b.x.` is of class CH, not IN [b 9 CH TXT t]",
-            "zones/part:3:1: `c.z.` is not in zone `x.` [c.z. 9 A ( 1.2.3.4]",
-            "zones/x:5:1: `h1.y.` is not in zone `x.` [$GENERATE 1-40 h$.y. A 1.2.3.$]",
+            "zones/x:2:1: `a.y.` is not in zone `x.` [a.y. 9 A 1.2.3.4] left out",
+            "zones/x:3:1: the TXT record of `b.x.` is of class CH, not IN [b 9 CH TXT t] left out",
+            "zones/part:3:1: `c.z.` is not in zone `x.` [c.z. 9 A ( 1.2.3.4] left out",
+            "zones/x:5:1: `h1.y.` is not in zone `x.` [$GENERATE 1-40 h$.y. A 1.2.3.$] left out",
         ]
     );
     assert_eq!(findings.warned, 43, "all of them are counted");
