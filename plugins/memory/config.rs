@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(parse("memory 16777216"), Ok(16 << 20));
         assert_eq!(parse("memory 15MiB").unwrap_err(), "`15MiB` is too small");
         assert_eq!(parse("memory off").unwrap_err(), "`off` is not a size");
-        assert!(parse("memory 128MB").unwrap_err().contains("`MB` is no unit"));
+        assert!(parse("memory 128MB").unwrap_err().contains("`MB` is not a unit"));
         for wrong in ["memory", "memory 1GiB 2GiB"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

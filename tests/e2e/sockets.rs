@@ -76,5 +76,9 @@ fn too_many_sockets_are_refused_with_a_remedy() {
     let mut shell = Command::new("sh");
     let out = shell.args(["-c", &limited]).current_dir(scratch.path()).output().unwrap();
     assert_eq!(out.status.code(), Some(1));
-    assert!(text(&out.stderr).contains("raise its limit"), "{}", text(&out.stderr));
+    assert!(
+        text(&out.stderr).contains("the limit on open files is reached: raise it"),
+        "{}",
+        text(&out.stderr)
+    );
 }

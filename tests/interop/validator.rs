@@ -76,15 +76,22 @@ fn validate(denial: Denial) {
 
 /// Whether a resolver needs nobody but the zone for the answer. Signatures have none of their own,
 /// what stands beside an alias it may look for at the target, and it goes on behind a redirection
-/// even if asked for one or for an alias.
+/// even if asked for one, for an alias, or for all there is.
 fn ends_here(question: &Question, said: &Reply) -> bool {
     let wanted = question.rtype.to_string();
     let has = |records: &[Record], rtype: &str| records.iter().any(|r| r.rtype == rtype);
     let redirected = has(&said.answer, "DNAME") && has(&said.answer, "CNAME");
-    let redirected = redirected && ["CNAME", "DNAME"].contains(&wanted.as_str());
+    let redirected = redirected && ["ANY", "CNAME", "DNAME"].contains(&wanted.as_str());
     let referral = said.authority.iter().any(|r| r.rtype == "NS" && r.owner != ORIGIN);
     let to_apex = said.answer.iter().any(|record| record.rdata == ORIGIN);
     let of_parent = wanted == "DS" && (question.name == ORIGIN || to_apex);
     let ended = has(&said.authority, "SOA") || has(&said.answer, &wanted);
-    ended && !redirected && !referral && !of_parent && !["RRSIG", "NSEC"].contains(&wanted.as_str())
+    // It answers FORMERR to MAILB itself.
+    let taken = question.rtype != RecordType::Unknown(253);
+    taken
+        && ended
+        && !redirected
+        && !referral
+        && !of_parent
+        && !["RRSIG", "NSEC"].contains(&wanted.as_str())
 }
