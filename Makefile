@@ -3,6 +3,7 @@
 FUZZ_TARGETS := query name corefile zonefile reply serve resp
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
+SHIPPED = $(or $(CARGO_TARGET_DIR),target)/dist/catena
 
 .PHONY: run test lint unit smoke bench fuzz compare cases need-cargo-fuzz need-dnspython need-peers
 
@@ -25,9 +26,9 @@ smoke: need-cargo-fuzz ## FUZZ_SECONDS (20) of each fuzz target, from the seeds
 fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TARGETS=name]
 	.ci/fuzz search $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
-bench: ## the real binary beside its peers: benches/README.md
-	cargo build --release
-	CATENA=$${CATENA:-$(abspath $(BINARY))} cargo bench --bench servers
+bench: ## the real binary, as packages ship it, beside its peers: benches/README.md
+	cargo build --profile dist
+	CATENA=$${CATENA:-$(abspath $(SHIPPED))} cargo bench --bench servers
 
 compare: ## every scenario put to this server and to the `coredns` on PATH
 	cargo test --test compare

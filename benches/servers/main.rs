@@ -78,7 +78,7 @@ fn main() {
     let settings = Settings {
         rounds: env("ROUNDS", "5").parse().unwrap(),
         time: Duration::from_secs_f64(env("SECONDS_EACH", "3").parse().unwrap()),
-        binary: env("CATENA", root.join("target/release/catena").to_str().unwrap()).into(),
+        binary: env("CATENA", root.join("target/dist/catena").to_str().unwrap()).into(),
         against: env("AGAINST", "").split_terminator(':').map(PathBuf::from).collect(),
         dir: root.join("bench-data"),
         only: env("ONLY", ""),
