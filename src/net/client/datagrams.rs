@@ -5,7 +5,7 @@
 //!
 //! - The system chooses each port at random. As many sockets as permitted are opened, one at a time
 //!   as queries come, before a socket is used again.
-//! - A handful of queries that come within two milliseconds go by one socket, chosen at random among
+//! - A handful of queries that leave at the same time go by one socket, chosen at random among
 //!   those that were not used for the longest time. Who finds an open port has one of a thousand,
 //!   and one that was just used is not used again soon.
 //! - A socket lives for a few seconds.
@@ -27,7 +27,7 @@ use crate::workers::current_worker;
 use crate::{descriptors, random};
 
 /// Sockets to one upstream that a worker opens: so many ports have ten thousand queries in a row, where
-/// nine of them in a row share a socket at most.
+/// nine of them leave together at most.
 const PORTS: usize = 1100;
 /// The same for all workers together, however many there are.
 const PORTS_OF_ALL: usize = 16_384;

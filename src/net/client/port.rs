@@ -24,11 +24,8 @@ use super::{Ends, INTEREST, connected, late};
 use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
 
-/// Queries in a row that leave by one socket: of 10,000 queries no more may use one port.
+/// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.
 const LEAVE: usize = 9;
-/// For how long a socket that was chosen takes further queries. Its memory is in the processor's cache,
-/// and an observer has no time to find the port.
-const GROUP: Duration = Duration::from_millis(2);
 /// Queries that a socket carries until it is replaced.
 const CARRIES: usize = 1024;
 /// Queries that a socket has under way if others can be opened.
@@ -45,7 +42,7 @@ thread_local! {
     static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
 }
 
-/// Whether a query may begin a group of its own on the socket, or only join one.
+/// Whether a query must leave together with others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
     Needed,
@@ -71,9 +68,6 @@ struct State {
     /// Messages to send.
     out: Outbound,
     carried: usize,
-    /// Queries since the socket was chosen, and the deadline of the first of them.
-    group: usize,
-    group_since: Option<Instant>,
     /// It gets no new queries, and ends after the last.
     retired: bool,
     /// When to look for queries whose time is up: never too late.
@@ -124,12 +118,6 @@ impl State {
         self.queries.get_mut(at)
     }
 
-    /// Whether a query with this deadline was asked shortly after the socket was chosen. Queries to one
-    /// upstream have one timeout, so their deadlines are as far apart as they are, and no clock is read.
-    fn has_group_until(&self, deadline: Instant) -> bool {
-        self.group_since.is_some_and(|first| (first..=first + GROUP).contains(&deadline))
-    }
-
     /// All who wait are told.
     fn fail(&mut self, error: &io::Error) {
         self.retired = true;
@@ -172,18 +160,12 @@ impl Port {
         let id = u16::from_be_bytes(*message.first_chunk()?);
         let mut state = self.state();
         let fits = match with {
-            Company::Needed => state.group < LEAVE && state.has_group_until(deadline),
+            Company::Needed => (1..LEAVE).contains(&state.out.len()),
             Company::Welcome => state.carried < CARRIES && state.ids.len() < WAITING,
             Company::Crowd => state.ids.len() < CARRIES,
         };
         if !fits || state.retired || state.ids.contains(&id) {
             return None;
-        }
-        match with {
-            Company::Needed => state.group += 1,
-            Company::Welcome | Company::Crowd => {
-                (state.group, state.group_since) = (1, Some(deadline));
-            }
         }
         state.carried += 1;
         state.ids.push(id);

@@ -139,13 +139,10 @@ async fn which_port_comes_next_does_not_follow_from_those_before() {
     });
     let (pool, _) = pool();
     let most = most() as u32;
-    ask_all(&pool, to, 0..9 * most, 1).await;
+    ask_all(&pool, to, 0..most, 1).await;
     order.lock().unwrap().clear();
-    ask_all(&pool, to, 0..18 * most, 1).await;
-    let mut order = order.lock().unwrap();
-    // Nine queries in a row, and no more, go by one port.
-    assert!(order.chunk_by(|a, b| a == b).all(|group| group.len() <= 9));
-    order.dedup();
+    ask_all(&pool, to, 0..2 * most, 1).await;
+    let order = order.lock().unwrap();
     // The second time round the ports do not come in the order of the first.
     let (first, second) = order.split_at(order.len() / 2);
     let places: HashMap<u16, usize> = first.iter().zip(0..).map(|(port, at)| (*port, at)).collect();
@@ -165,11 +162,10 @@ async fn idle_sockets_are_closed() {
     let (to, ports) = server(|query| vec![query.to_vec()]);
     let (pool, counts) = pool();
     ask_all(&pool, to, 0..100, 1).await;
-    let open = ports.lock().unwrap().len();
-    assert!(open >= 100 / 9, "{open}");
-    assert_eq!(counts.fresh.load(Ordering::Relaxed), open);
+    assert_eq!(ports.lock().unwrap().len(), 100);
+    assert_eq!(counts.fresh.load(Ordering::Relaxed), 100);
     let metrics = tokio::runtime::Handle::current().metrics();
-    assert_eq!(metrics.num_alive_tasks(), open, "one for each socket");
+    assert_eq!(metrics.num_alive_tasks(), 100, "one for each socket");
     tokio::time::pause();
     tokio::time::advance(11 * SECOND).await;
     while metrics.num_alive_tasks() > 0 {
