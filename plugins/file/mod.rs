@@ -132,7 +132,17 @@ impl Findings {
         let span = file.path.span;
         let stops = file.on_error == OnError::Stop;
         match found {
-            Ok(found) => warnings.extend(report::warnings(found, origin, span)),
+            Ok(found) => {
+                for warning in report::warnings(found, origin, span) {
+                    // Another zone of the same file may have the same one.
+                    let same = |known: &Diagnostic| {
+                        (&known.message, &known.places) == (&warning.message, &warning.places)
+                    };
+                    if !warnings.iter().any(same) {
+                        warnings.push(warning);
+                    }
+                }
+            }
             Err(Problem::Open(error)) => {
                 let (path, why) = (source.path(), load::words(&error));
                 if stops && file.watch.every.is_zero() {

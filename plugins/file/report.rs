@@ -82,7 +82,7 @@ pub(super) fn warnings(
     found.shown.into_iter().enumerate().map(move |(at, error)| {
         let warning = Diagnostic { severity: Severity::Warning, ..diagnostic(error, origin, span) };
         match at + 1 == shown && count > shown {
-            true => warning.note(format!("{} more warnings about this file", count - shown)),
+            true => warning.note(more(count - shown)),
             false => warning,
         }
     })
@@ -109,10 +109,16 @@ pub(super) fn log_warnings(found: &Warnings) {
     for error in &found.shown {
         chain::warning!("plugin/file: {error}: {}", error.label);
     }
-    let more = found.count - found.shown.len();
-    if more > 0 {
-        chain::warning!("plugin/file: {more} more warnings about this file");
+    let unshown = found.count - found.shown.len();
+    if unshown > 0 {
+        chain::warning!("plugin/file: {}", more(unshown));
     }
+}
+
+/// How many warnings are counted but not shown.
+fn more(count: usize) -> String {
+    let warnings = corefile::counted(count as u64, "more warning", "more warnings");
+    format!("{warnings} about this file")
 }
 
 /// What clients are told of a zone that is not loaded (RFC 8914): code and text. Neither a path nor

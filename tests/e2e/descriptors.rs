@@ -66,6 +66,8 @@ fn many_tcp_clients_leave_descriptors_to_upstreams() {
     let turned_away = metric(http, "catena_tcp_connections_refused_total")
         + metric(http, "catena_tcp_connections_evicted_total");
     assert!(turned_away >= CLIENTS as f64 - share, "{turned_away}");
+    let failed = metric(http, "catena_tcp_accept_failures_total");
+    assert_eq!(failed, 0.0, "upstreams and clients keep to their shares");
     drop(clients);
 }
 

@@ -31,7 +31,7 @@ use crate::{descriptors, random};
 const PORTS: usize = 1100;
 /// The same for all workers together, however many there are.
 const PORTS_OF_ALL: usize = 16_384;
-/// A pool has so many, however many pools there are.
+/// A pool has so many, however many pools there are, unless descriptors are scarce.
 const LEAST_PORTS: usize = 16;
 /// Sockets to all upstreams of the process, those of pools with no more than the least aside.
 const ALL_PORTS: usize = 16_384;
@@ -250,8 +250,10 @@ impl Descriptor {
     fn take(had: usize) -> Option<Self> {
         // Connections to upstreams need the rest of their share.
         let most = descriptors::for_upstreams() / 3 * 2;
-        let place = (OPEN.load(Ordering::Relaxed) < most.min(ALL_PORTS) || had < LEAST_PORTS)
-            .then_some(Self)?;
+        // A pool that is late gets some all the same, but not where there are hardly any.
+        let least = LEAST_PORTS.min(most / 4).max(1);
+        let place =
+            (OPEN.load(Ordering::Relaxed) < most.min(ALL_PORTS) || had < least).then_some(Self)?;
         OPEN.fetch_add(1, Ordering::Relaxed);
         Some(place)
     }

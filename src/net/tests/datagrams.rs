@@ -97,12 +97,9 @@ async fn ask_all(pool: &Arc<DatagramPool>, to: SocketAddr, numbers: Range<u32>, 
     }
 }
 
-/// How many sockets a pool may open here: a quarter of the files that the process may open.
+/// How many sockets a pool may open here: two thirds of the descriptors for upstreams.
 fn most() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let files = limits.lines().find(|line| line.starts_with("Max open files"));
-    let files = files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    files.map_or(usize::MAX, |files: usize| files / 4).min(1_100)
+    (net::descriptors::for_upstreams() / 3 * 2).min(1_100)
 }
 
 #[tokio::test]
