@@ -3,12 +3,15 @@
 //! A name here is a slice of length-prefixed labels that ends with the zero byte of the root.
 //! Comparison ignores ASCII case (RFC 4343); the case that came in is the case that goes out.
 
+mod buffer;
+mod literal;
 mod read;
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 
+pub use buffer::NameBuf;
+pub use literal::literal;
 pub use read::{read, skip};
 
 /// The longest name, its root byte included (RFC 1035 section 2.3.4).
@@ -18,7 +21,7 @@ pub const MAX_LABEL: usize = 63;
 
 /// An owned name in wire form, with the case it was written in.
 ///
-/// Most names of zones lie in the value itself: whoever has it at hand has the name at hand.
+/// Names of up to 22 octets are stored inline, so reading one costs no further cache miss.
 #[derive(Clone)]
 pub struct Name(Repr);
 
@@ -159,190 +162,6 @@ impl std::str::FromStr for Name {
     }
 }
 
-/// A name on the stack: 255 bytes and a length.
-///
-/// Eight spare bytes behind the name let it be read a word at a time.
-#[derive(Clone)]
-pub struct NameBuf {
-    len: u8,
-    bytes: [u8; MAX_NAME + 9],
-}
-
-impl NameBuf {
-    /// An empty buffer, which is not yet a name: the root byte is missing.
-    pub const fn new() -> Self {
-        Self { len: 0, bytes: [0; MAX_NAME + 9] }
-    }
-
-    /// The bytes so far.
-    #[inline]
-    pub fn as_wire(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// Forgets the content.
-    #[inline]
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// The bytes with at least eight readable ones after the name.
-    #[inline]
-    pub(crate) fn padded(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Replaces the content by `wire`, lower-cased.
-    ///
-    /// Length bytes are below 64 and so never look like upper-case letters: the whole slice can be
-    /// folded without walking labels.
-    #[inline]
-    pub fn set_folded(&mut self, wire: &[u8]) {
-        debug_assert!(wire.len() <= MAX_NAME);
-        let len = wire.len().min(MAX_NAME);
-        let (words, tail) = wire[..len].as_chunks::<8>();
-        let mut at = 0;
-        for word in words {
-            let folded = fold_word(u64::from_le_bytes(*word));
-            self.bytes[at..at + 8].copy_from_slice(&folded.to_le_bytes());
-            at += 8;
-        }
-        for byte in tail {
-            self.bytes[at] = byte.to_ascii_lowercase();
-            at += 1;
-        }
-        self.len = len as u8;
-    }
-
-    /// Adds one label.
-    pub fn push_label(&mut self, label: &[u8]) -> Result<(), NameError> {
-        if label.is_empty() || label.len() > MAX_LABEL {
-            return Err(if label.is_empty() {
-                NameError::EmptyLabel
-            } else {
-                NameError::LongLabel
-            });
-        }
-        // The root byte must still fit.
-        if usize::from(self.len) + label.len() + 2 > MAX_NAME {
-            return Err(NameError::LongName);
-        }
-        self.push_bytes(&[label.len() as u8])?;
-        self.push_bytes(label)
-    }
-
-    /// Adds a whole name, root byte included, as the end of this one.
-    pub fn push_name(&mut self, wire: &[u8]) -> Result<(), NameError> {
-        self.push_bytes(wire)
-    }
-
-    /// Adds the root byte.
-    pub fn push_root(&mut self) -> Result<(), NameError> {
-        self.push_bytes(&[0])
-    }
-
-    /// Adds an absolute name in presentation form, the root byte included.
-    pub fn push_text(&mut self, text: &[u8]) -> Result<(), NameError> {
-        self.push_labels(text)?;
-        self.push_root()
-    }
-
-    /// Adds the labels of a name in presentation form, without a root byte. `true` when the text
-    /// ended with a dot, so that the name is absolute.
-    pub fn push_labels(&mut self, text: &[u8]) -> Result<bool, NameError> {
-        if text == b"." {
-            return Ok(true);
-        }
-        if text.is_empty() {
-            return Err(NameError::EmptyLabel);
-        }
-        let mut label = [0u8; MAX_LABEL];
-        let mut len = 0;
-        let mut rest = text.iter();
-        let mut absolute = false;
-        while let Some(&byte) = rest.next() {
-            let byte = match byte {
-                b'.' => {
-                    self.push_label(&label[..len])?;
-                    len = 0;
-                    absolute = true;
-                    continue;
-                }
-                b'\\' => unescape(&mut rest)?,
-                other => other,
-            };
-            absolute = false;
-            *label.get_mut(len).ok_or(NameError::LongLabel)? = byte;
-            len += 1;
-        }
-        if !absolute {
-            self.push_label(&label[..len])?;
-        }
-        Ok(absolute)
-    }
-
-    /// An owned copy.
-    pub fn to_name(&self) -> Name {
-        Name::new(self.as_wire())
-    }
-
-    #[inline]
-    fn push_bytes(&mut self, bytes: &[u8]) -> Result<(), NameError> {
-        let at = usize::from(self.len);
-        let end = at + bytes.len();
-        if end > MAX_NAME {
-            return Err(NameError::LongName);
-        }
-        self.bytes[at..end].copy_from_slice(bytes);
-        self.len = end as u8;
-        Ok(())
-    }
-}
-
-impl Default for NameBuf {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Borrow<[u8]> for NameBuf {
-    fn borrow(&self) -> &[u8] {
-        self.as_wire()
-    }
-}
-
-impl fmt::Debug for NameBuf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Text(self.as_wire()), f)
-    }
-}
-
-/// Lower-cases eight ASCII bytes at once; other bytes pass unchanged.
-#[inline]
-fn fold_word(word: u64) -> u64 {
-    const LOW7: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let low = word & LOW7;
-    let from_a = low + 0x3F3F_3F3F_3F3F_3F3F; // high bit where byte >= 'A'
-    let past_z = low + 0x2525_2525_2525_2525; // high bit where byte > 'Z'
-    let upper = from_a & !past_z & !word & HIGH;
-    word | (upper >> 2)
-}
-
-fn unescape(rest: &mut std::slice::Iter<'_, u8>) -> Result<u8, NameError> {
-    let first = *rest.next().ok_or(NameError::BadEscape)?;
-    if !first.is_ascii_digit() {
-        return Ok(first);
-    }
-    let mut value = u16::from(first - b'0');
-    for _ in 0..2 {
-        let digit =
-            *rest.next().filter(|byte| byte.is_ascii_digit()).ok_or(NameError::BadEscape)?;
-        value = value * 10 + u16::from(digit - b'0');
-    }
-    u8::try_from(value).map_err(|_| NameError::BadEscape)
-}
-
 /// Why a text or bytes are not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
@@ -358,15 +177,22 @@ pub enum NameError {
     Malformed,
 }
 
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl NameError {
+    /// The error in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::EmptyLabel => "a label is empty",
             Self::LongLabel => "a label is longer than 63 bytes",
             Self::LongName => "the name is longer than 255 bytes",
             Self::BadEscape => "a `\\` must be followed by a character or three digits up to 255",
             Self::Malformed => "the bytes are not a name",
-        })
+        }
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -532,16 +358,6 @@ mod tests {
         assert_eq!(Name::from_text("a\\25").unwrap_err(), NameError::BadEscape);
         assert_eq!(Name::from_text("a\\256").unwrap_err(), NameError::BadEscape);
         assert!(Name::from_text(&"a.".repeat(127)).is_ok());
-    }
-
-    #[test]
-    fn folding_touches_letters_only() {
-        for byte in 0..=255u8 {
-            let word = u64::from_le_bytes([byte, b'A', b'Z', b'[', b'@', 0xC1, byte, b'z']);
-            let folded = fold_word(word).to_le_bytes();
-            let expect: Vec<u8> = word.to_le_bytes().iter().map(u8::to_ascii_lowercase).collect();
-            assert_eq!(folded.as_slice(), expect);
-        }
     }
 
     #[test]
