@@ -3,7 +3,9 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use super::{MAX_LABEL, MAX_NAME, Name, NameError, Text};
+use super::error::NameError;
+use super::labels::{MAX_LABEL, MAX_NAME};
+use super::text::Text;
 
 /// A name on the stack: 255 bytes and a length.
 ///
@@ -155,11 +157,6 @@ impl NameBuf {
             Ok(()) => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// An owned copy.
-    pub fn to_name(&self) -> Name {
-        Name::new(self.as_wire())
     }
 
     /// Adds bytes as they are.

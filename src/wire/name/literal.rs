@@ -1,6 +1,6 @@
 //! Names written in the source, as wire form that the compiler makes.
 
-use super::NameBuf;
+use super::buffer::NameBuf;
 
 /// The wire form of a name known at compile time: `name!("_services._tcp.example.com.")`.
 ///
