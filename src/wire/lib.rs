@@ -11,6 +11,7 @@ pub mod codes;
 mod compress;
 pub mod edns;
 pub mod hash;
+mod map;
 pub mod name;
 pub mod prefetch;
 pub mod query;
@@ -22,6 +23,7 @@ pub mod typed;
 
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
+pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
 pub use name::{Name, NameBuf, NameError};
 pub use query::{Family, Flag, Moment, Query, Rejection, Transport};
 pub use record::{Malformed, Message, Record, Section};
