@@ -7,18 +7,18 @@ use crate::{Name, NameBuf, Query, hash, name};
 /// A value that belongs to one zone.
 pub trait Zoned {
     /// The zone, in lower case.
-    fn zone(&self) -> &Name;
+    fn zone_name(&self) -> &Name;
 }
 
 impl Zoned for Name {
-    fn zone(&self) -> &Name {
+    fn zone_name(&self) -> &Name {
         self
     }
 }
 
 impl<T: Zoned> Zoned for std::sync::Arc<T> {
-    fn zone(&self) -> &Name {
-        (**self).zone()
+    fn zone_name(&self) -> &Name {
+        (**self).zone_name()
     }
 }
 
@@ -81,7 +81,7 @@ impl<T: Zoned> SuffixMap<T> {
     pub fn new(mut values: Vec<T>) -> Self {
         match values.pop() {
             Some(value) if values.is_empty() => {
-                let zone = value.zone().as_wire();
+                let zone = value.zone_name().as_wire();
                 let (hash, labels) = (hash::name(zone), name::label_count(zone) as u8);
                 Self(Shape::One { hash, labels, value })
             }
@@ -99,7 +99,7 @@ impl<T: Zoned> SuffixMap<T> {
             Shape::One { hash, labels, value } => {
                 let label = query.labels().checked_sub(usize::from(*labels))?;
                 let matches = query.suffix_hash(label) == *hash
-                    && query.suffix(label) == value.zone().as_wire();
+                    && query.suffix(label) == value.zone_name().as_wire();
                 matches.then_some((value, label))
             }
             Shape::Many(table) => table.find(query),
@@ -110,7 +110,7 @@ impl<T: Zoned> SuffixMap<T> {
     pub fn find_name(&self, name: &[u8]) -> Option<&T> {
         match &self.0 {
             Shape::One { value, .. } => {
-                name::is_under(name, value.zone().as_wire()).then_some(value)
+                name::is_under(name, value.zone_name().as_wire()).then_some(value)
             }
             Shape::Many(table) => table.find_name(name),
         }
@@ -137,9 +137,9 @@ impl<T: Zoned> SuffixTable<T> {
         let mut index = HashIndex::with_capacity(values.len());
         let mut depths = 0;
         for (number, value) in values.iter().enumerate() {
-            let zone = value.zone().as_wire();
+            let zone = value.zone_name().as_wire();
             let hash = hash::name(zone);
-            let same = |other: u32| values[other as usize].zone().as_wire() == zone;
+            let same = |other: u32| values[other as usize].zone_name().as_wire() == zone;
             if index.find(hash, same).is_none() {
                 index.insert(hash, number as u32);
                 depths |= 1u128 << name::label_count(zone);
@@ -206,7 +206,7 @@ impl<T: Zoned> SuffixTable<T> {
 
     #[inline]
     fn get(&self, hash: u64, zone: &[u8]) -> Option<&T> {
-        let matches = |number: u32| self.values[number as usize].zone().as_wire() == zone;
+        let matches = |number: u32| self.values[number as usize].zone_name().as_wire() == zone;
         self.index.find(hash, matches).map(|number| &self.values[number as usize])
     }
 }
@@ -269,7 +269,7 @@ mod tests {
     fn of_equal_zones_the_first_is_found() {
         struct Numbered(Name, u8);
         impl Zoned for Numbered {
-            fn zone(&self) -> &Name {
+            fn zone_name(&self) -> &Name {
                 &self.0
             }
         }
