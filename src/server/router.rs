@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chain::dns_metrics::{DROPPED, DnsMetrics};
 use chain::{Chain, Filter};
+use telemetry::dns_metrics::{DROPPED, DnsMetrics};
 use wire::{Name, Query, Rtype, SuffixTable, Zoned};
 
 /// A server block as seen from one of its zones on one listener; one cache line.
