@@ -33,11 +33,11 @@ mod upstream;
 mod words;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chain::Chain;
 use net::client::Network;
+use net::{Bound, Permit};
 use telemetry::metrics::{self, Counter};
 use telemetry::standing;
 use wire::edns::ede;
@@ -63,15 +63,15 @@ const BUDGET: Duration = Duration::from_secs(5);
 /// kilobytes.
 const MAX_IN_FLIGHT: usize = 10_000;
 
-static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+static IN_FLIGHT: Bound = Bound::new(MAX_IN_FLIGHT);
 
 /// Upstreams of which each can answer every query.
 pub struct Group {
     roster: Arc<Roster>,
     policy: Turns,
     network: Arc<Network>,
-    /// Under way here.
-    concurrent: AtomicUsize,
+    /// Queries in flight from this block.
+    concurrent: Bound,
     broken: Counter,
     rejected: Counter,
     overloaded: Counter,
@@ -95,7 +95,10 @@ impl Group {
         Self {
             policy: Turns::new(config.policy, config.most_servers),
             network,
-            concurrent: AtomicUsize::new(0),
+            concurrent: Bound::new(match config.max_concurrent {
+                0 => usize::MAX,
+                most => most,
+            }),
             broken: standing::forward_broken(),
             rejected: standing::forward_rejects(),
             overloaded: metrics::counter(
@@ -126,7 +129,7 @@ impl Group {
     /// No upstream answered, or too many queries are waiting.
     pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
         {
-            let _places = self.enter(query)?;
+            let _permits = self.enter(query)?;
             self.ask_around(query, reply).await?;
         }
         self.own.settle(query, reply).await;
@@ -138,21 +141,18 @@ impl Group {
         self.watchers.look(chain);
     }
 
-    /// Takes a place among the queries under way.
-    fn enter(&self, query: &Query) -> Result<(Place<'_>, Place<'static>), Failure> {
-        let all = Place::take(&IN_FLIGHT, MAX_IN_FLIGHT).ok_or_else(|| {
+    /// Counts the query among those in flight.
+    fn enter(&self, query: &Query) -> Result<[Permit<&Bound>; 2], Failure> {
+        let all = IN_FLIGHT.try_acquire().ok_or_else(|| {
             self.overloaded.inc(query.worker);
             overload("too many queries wait for upstreams".to_owned())
         })?;
-        let most = match self.config.max_concurrent {
-            0 => usize::MAX,
-            most => most,
-        };
-        let here = Place::take(&self.concurrent, most).ok_or_else(|| {
+        let here = self.concurrent.try_acquire().ok_or_else(|| {
             self.rejected.inc(query.worker);
+            let most = self.concurrent.most();
             overload(format!("concurrent queries exceeded maximum {most}"))
         })?;
-        Ok((here, all))
+        Ok([here, all])
     }
 }
 
@@ -161,23 +161,4 @@ impl Group {
 fn overload(cause: String) -> Failure {
     Failure { cause: Some(cause.into()), ..Failure::rcode(Rcode::REFUSED) }
         .extended(ede::OTHER, "too many queries wait for upstreams")
-}
-
-/// One of a bounded number of places; free again when dropped.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(places: &'a AtomicUsize, most: usize) -> Option<Self> {
-        if places.fetch_add(1, Ordering::Relaxed) < most {
-            return Some(Self(places));
-        }
-        places.fetch_sub(1, Ordering::Relaxed);
-        None
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive};
@@ -41,7 +40,7 @@ impl Group {
             "Queries waiting for an upstream.",
             &[],
             &[],
-            || IN_FLIGHT.load(Ordering::Relaxed) as f64,
+            || IN_FLIGHT.in_use() as f64,
         );
         let make = || Ok::<_, Infallible>(Registry::default());
         let Ok(registry) = setup.world.kept.get("upstreams", make);
