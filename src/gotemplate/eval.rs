@@ -1,13 +1,14 @@
 //! Evaluates a template on its data and writes the output.
 
-use super::functions::{Function, Wanted};
-use super::number::{Number, Plain};
-use super::tree::{Branch, Command, Node, Operand, Pipe, Term};
-use super::value::{Member, Object, Value};
-use super::{Error, MAX_DEPTH, MAX_OUTPUT, MAX_STEPS, Program, print};
+use crate::error::{Error, MAX_DEPTH, MAX_OUTPUT, MAX_STEPS};
+use crate::functions::{Function, Wanted};
+use crate::syntax::{Branch, Command, Node, Operand, Parsed, Pipe, Term};
+use crate::text::number::{Number, Plain};
+use crate::text::print;
+use crate::value::{Member, Object, Value};
 
-pub(super) fn run<'a>(
-    program: &'a Program,
+pub(crate) fn run<'a>(
+    program: &'a Parsed,
     data: &'a dyn Object<'a>,
     out: &mut String,
 ) -> Result<(), Error> {
@@ -28,7 +29,7 @@ enum Flow {
 }
 
 struct Walk<'a, 'o> {
-    program: &'a Program,
+    program: &'a Parsed,
     out: &'o mut String,
     /// The variables that are in scope, innermost last.
     variables: Vec<(&'a str, Value<'a>)>,

@@ -65,7 +65,7 @@ impl<'a> Object<'a> for Question {
 }
 
 fn evaluate(body: &str) -> Result<String, Error> {
-    let program = Program::parse(body)?;
+    let program = Template::parse(body)?;
     let sample = Sample { question: Question };
     let mut out = String::new();
     program.run(&sample, &mut out)?;
@@ -89,7 +89,7 @@ fn bodies_are_evaluated_as_in_go() {
             }
             "=" => {
                 assert_eq!(evaluate(&body), Ok(text), "{body}");
-                source = Program::parse(&body).map(|program| program.source()).unwrap_or_default();
+                source = Template::parse(&body).map(|program| program.source()).unwrap_or_default();
             }
             "!" => {
                 let message = evaluate(&body).map_err(|error| error.message);
@@ -154,7 +154,7 @@ fn mistakes_have_their_place() {
 
 #[test]
 fn fields_of_the_data_are_known_where_they_are_sure() {
-    let program = Program::parse(
+    let program = Template::parse(
         "{{ .A.B }}{{ with .C }}{{ .D }}{{ $.E }}{{ else }}{{ print (.F) }}{{ end }}",
     );
     let program = program.unwrap();

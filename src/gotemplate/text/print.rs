@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::value::Value;
-use super::{MAX_OUTPUT, quote};
+use super::quote;
+use crate::error::MAX_OUTPUT;
+use crate::value::Value;
 
 /// The largest width and precision; Go's bound.
 const MAX_NUMBER: usize = 1_000_000;
@@ -23,7 +24,7 @@ struct Flags {
 }
 
 /// Writes the values, with a space between two that are not texts.
-pub(super) fn print(out: &mut String, values: &[Value<'_>]) {
+pub(crate) fn print(out: &mut String, values: &[Value<'_>]) {
     let is_text = |value: &Value<'_>| matches!(value, Value::Text(_));
     for (index, value) in values.iter().enumerate() {
         if index > 0 && !is_text(value) && !is_text(&values[index - 1]) {
@@ -34,7 +35,7 @@ pub(super) fn print(out: &mut String, values: &[Value<'_>]) {
 }
 
 /// Writes the values with spaces between them and a line break behind them.
-pub(super) fn println(out: &mut String, values: &[Value<'_>]) {
+pub(crate) fn println(out: &mut String, values: &[Value<'_>]) {
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             out.push(' ');
@@ -45,7 +46,7 @@ pub(super) fn println(out: &mut String, values: &[Value<'_>]) {
 }
 
 /// Writes a value as `%v` does.
-pub(super) fn plain(out: &mut String, value: &Value<'_>) {
+pub(crate) fn plain(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Text(text) => out.push_str(text),
         _ => Flags::default().value(out, 'v', value),
@@ -53,7 +54,7 @@ pub(super) fn plain(out: &mut String, value: &Value<'_>) {
 }
 
 /// Writes the values as `format` says. As in Go, what is wrong shows in the text.
-pub(super) fn printf(out: &mut String, format: &str, values: &[Value<'_>]) {
+pub(crate) fn printf(out: &mut String, format: &str, values: &[Value<'_>]) {
     let mut printer = Printf { rest: format, values, next: 0, good: true, reordered: false };
     while let Some(at) = printer.rest.find('%') {
         out.push_str(&printer.rest[..at]);
