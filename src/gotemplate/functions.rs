@@ -124,9 +124,9 @@ impl Function {
             (Self::Printf, [Value::Text(format), values @ ..]) => {
                 written(values, |out, values| print::printf(out, format, values))
             }
-            (Self::Html, values) => joined(values).map(|text| owned(escape::html(&text))),
-            (Self::Js, values) => joined(values).map(|text| owned(escape::js(&text))),
-            (Self::UrlQuery, values) => joined(values).map(|text| owned(escape::url_query(&text))),
+            (Self::Html, values) => bounded(escape::html(&joined(values)?)),
+            (Self::Js, values) => bounded(escape::js(&joined(values)?)),
+            (Self::UrlQuery, values) => bounded(escape::url_query(&joined(values)?)),
             (Self::Call, [Value::None, ..]) => Err("call of nil".to_owned()),
             (Self::Call, [value, ..]) => Err(format!("non-function of type {}", value.type_name())),
             _ => Err("the arguments do not match".to_owned()),
@@ -145,10 +145,14 @@ fn written<'a>(values: &[Value<'a>], write: impl FnOnce(&mut String, &[Value<'a>
     }
     let mut out = String::new();
     write(&mut out, values);
-    if out.len() > MAX_OUTPUT {
+    bounded(out)
+}
+
+fn bounded<'a>(text: String) -> Outcome<'a> {
+    if text.len() > MAX_OUTPUT {
         return Err(format!("the text is longer than {MAX_OUTPUT} bytes"));
     }
-    Ok(owned(out))
+    Ok(owned(text))
 }
 
 /// The values as one text, for the escapes: nothing is `<no value>` here.

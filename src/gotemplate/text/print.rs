@@ -8,6 +8,8 @@ use crate::value::Value;
 
 /// The largest width and precision; Go's bound.
 const MAX_NUMBER: usize = 1_000_000;
+/// The largest precision that Rust's formatter takes. A text with more digits exceeds [`MAX_OUTPUT`].
+const MAX_DIGITS: usize = u16::MAX as usize;
 
 /// How a verb wants its value.
 #[derive(Clone, Copy, Default)]
@@ -31,6 +33,10 @@ pub(crate) fn print(out: &mut String, values: &[Value<'_>]) {
             out.push(' ');
         }
         plain(out, value);
+        // The caller reports the excess.
+        if out.len() > MAX_OUTPUT {
+            return;
+        }
     }
 }
 
@@ -41,6 +47,10 @@ pub(crate) fn println(out: &mut String, values: &[Value<'_>]) {
             out.push(' ');
         }
         plain(out, value);
+        // The caller reports the excess.
+        if out.len() > MAX_OUTPUT {
+            return;
+        }
     }
     out.push('\n');
 }
@@ -60,7 +70,7 @@ pub(crate) fn printf(out: &mut String, format: &str, values: &[Value<'_>]) {
         out.push_str(&printer.rest[..at]);
         printer.rest = &printer.rest[at + 1..];
         printer.verb(out);
-        // The caller tells of it; there is no use in going on.
+        // The caller reports the excess.
         if out.len() > MAX_OUTPUT {
             return;
         }
@@ -402,7 +412,7 @@ impl Flags {
             'q' => quote::rune(&mut shown, rune, self.plus),
             _ => {
                 let number = if negative { magnitude.wrapping_neg() } else { magnitude };
-                let digits = self.precision.unwrap_or(4).max(4);
+                let digits = self.precision.unwrap_or(4).clamp(4, MAX_DIGITS);
                 let _ = write!(shown, "U+{number:0digits$X}");
                 if self.sharp && found.is_some_and(quote::is_print) {
                     let _ = write!(shown, " '{rune}'");
@@ -415,10 +425,15 @@ impl Flags {
 
     fn float(&self, out: &mut String, verb: char, number: f64) {
         let magnitude = number.abs();
+        let precision = self.precision.map(|precision| precision.min(MAX_DIGITS));
         let digits = match verb {
-            'f' | 'F' => format!("{magnitude:.*}", self.precision.unwrap_or(6)),
-            'e' | 'E' => exponent(&format!("{magnitude:.*e}", self.precision.unwrap_or(6))),
-            _ => general(magnitude, self.precision),
+            'f' | 'F' => format!("{magnitude:.*}", precision.unwrap_or(6)),
+            // The digit before the point counts too.
+            'e' | 'E' => {
+                let behind = precision.map_or(6, |precision| precision.min(MAX_DIGITS - 1));
+                exponent(&format!("{magnitude:.behind$e}"))
+            }
+            _ => general(magnitude, precision),
         };
         let digits = if matches!(verb, 'E' | 'G') { digits.to_uppercase() } else { digits };
         let sign = match (number.is_sign_negative(), self.plus, self.space) {
