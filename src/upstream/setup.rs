@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use chain::{Setup, metrics};
+use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive};
 use net::Runtimes;
 use net::client::Network;
+use telemetry::metrics;
 
 use super::config::Config;
 use super::lookup::Resolver;
