@@ -7,7 +7,7 @@ use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::client::{Over, Watch};
 use wire::Rcode;
 
-use super::config::Who;
+use crate::config::Who;
 
 /// Rcodes whose histogram is found without a lock; others come from no known server.
 const COMMON_RCODES: usize = 24;
