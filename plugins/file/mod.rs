@@ -393,7 +393,7 @@ fn refuse(query: &Query, source: &Source) -> Served {
     }
     if query.opcode() != Opcode::QUERY {
         let from = query.peer.ip();
-        chain::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
+        telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
         return Ok(Step::Drop);
     }
     Err(Failure::rcode(Rcode::REFUSED))

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use chain::dns_metrics::{DROPPED, DnsMetrics};
 use chain::{Chain, Filter};
+use telemetry::dns_metrics::{DROPPED, DnsMetrics};
 use wire::prefetch::fetch;
 use wire::{Name, Query, Rtype, hash, name};
 

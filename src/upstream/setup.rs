@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chain::{Setup, metrics};
+use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive};
 use net::Runtimes;
 use net::client::Network;
+use telemetry::metrics;
 
 use crate::ask::{Group, Watchers, in_flight};
 use crate::config::{Config, Policy, Scheme};

@@ -7,6 +7,7 @@
 //! It must never know: sockets, clocks, async, configuration, plugins.
 
 pub mod answer;
+mod clock;
 pub mod codes;
 mod compress;
 pub mod edns;
@@ -20,6 +21,7 @@ pub mod reply;
 pub mod slots;
 pub mod typed;
 
+pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
 pub use name::{Name, NameBuf, NameError};

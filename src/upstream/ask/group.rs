@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chain::metrics::{self, Counter};
-use chain::{Chain, standing};
+use chain::Chain;
 use net::client::Network;
+use telemetry::metrics::{self, Counter};
+use telemetry::standing;
 use wire::{Failure, Query};
 
 use super::hedge::Tokens;

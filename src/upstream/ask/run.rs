@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::BoxFuture;
-use chain::metrics::Worker;
+use telemetry::metrics::Worker;
 use tokio::time::Instant;
 use wire::{Failure, Query, Rcode, Reply};
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use chain::metrics::Worker;
+use telemetry::metrics::Worker;
 use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
 use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};

@@ -130,7 +130,7 @@ impl Roster {
         let (members, problems) = self.members(&sites);
         drop(sites);
         for problem in problems {
-            chain::warning!("plugin/{}: {problem}", self.config.who.name());
+            telemetry::warning!("plugin/{}: {problem}", self.config.who.name());
         }
         self.now.store(Arc::new(members));
         self.changed.notify_one();

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::client::{Over, Watch};
+use telemetry::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use wire::Rcode;
 
 use crate::config::Who;

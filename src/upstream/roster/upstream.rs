@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use chain::metrics::{self, Worker};
 use net::Runtimes;
 use net::client::{Connections, DatagramPool, Over, PoolOptions};
 use net::clock;
+use telemetry::metrics::{self, Worker};
 use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 

@@ -41,7 +41,7 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
                 Err(error) => {
                     good = None;
                     upstream.check_failed();
-                    chain::debug!(
+                    telemetry::debug!(
                         "plugin/{}: health check of {} failed: {error}",
                         upstream.options.who.name(),
                         upstream.name

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::versions::Versions;
-use chain::watch::Looks;
+use files::versions::Versions;
+use files::watch::Looks;
 use net::random;
 
 use crate::config::Who;
@@ -76,14 +76,17 @@ impl Follower {
                         found.ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
                     let shown = show(&addresses);
                     if self.roster.moved(site, addresses) {
-                        chain::info!("plugin/{who}: {} now resolves to {shown}", host.text);
+                        telemetry::info!("plugin/{who}: {} now resolves to {shown}", host.text);
                     }
                 }
                 Err(error) => {
                     back_off = (back_off * 2).min(BACK_OFF_MOST);
                     wait = back_off;
                     let problem = format!("failed to resolve `{}`: {error}", host.text);
-                    chain::warning!("plugin/{who}: {problem}: trying again in {}s", wait.as_secs());
+                    telemetry::warning!(
+                        "plugin/{who}: {problem}: trying again in {}s",
+                        wait.as_secs()
+                    );
                     self.roster.lost(site, problem);
                 }
             }
@@ -115,11 +118,11 @@ impl Follower {
                 Ok(Servers { addresses, problems }) => {
                     told = false;
                     for problem in problems {
-                        chain::warning!("plugin/{who}: {}: {problem}", path.display());
+                        telemetry::warning!("plugin/{who}: {}: {problem}", path.display());
                     }
                     let shown = show(&addresses);
                     if self.roster.moved(site, addresses) {
-                        chain::info!("plugin/{who}: upstreams of {}: {shown}", path.display());
+                        telemetry::info!("plugin/{who}: upstreams of {}: {shown}", path.display());
                     }
                     continue;
                 }
@@ -128,7 +131,7 @@ impl Follower {
             // Once, and not at each look.
             if !std::mem::replace(&mut told, true) {
                 let path = path.display();
-                chain::warning!(
+                telemetry::warning!(
                     "plugin/{who}: {path}: {problem}; the previous upstreams stay in use"
                 );
             }

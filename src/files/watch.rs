@@ -34,14 +34,18 @@ type Names = BTreeSet<(PathBuf, OsString)>;
 pub struct Watcher {
     system: Mutex<RecommendedWatcher>,
     waiting: Arc<Mutex<Waiting>>,
+    unwatched: Unwatched,
 }
 
+/// Called for a directory that the system cannot watch.
+type Unwatched = fn(&Path, notify::Error);
+
 impl Watcher {
-    /// A watcher of nothing yet.
+    /// A watcher of nothing yet. It calls `unwatched` for directories that the system cannot watch.
     ///
     /// Errors: the system has no such service, or no more of it for this user (on Linux
     /// `fs.inotify.max_user_instances`).
-    pub fn new() -> notify::Result<Self> {
+    pub fn new(unwatched: Unwatched) -> notify::Result<Self> {
         let waiting = Arc::new(Mutex::new(Waiting::new()));
         let all = Arc::clone(&waiting);
         let system = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -62,7 +66,7 @@ impl Watcher {
                 _ => all.values().flat_map(HashMap::values).for_each(|waiting| wake(waiting)),
             }
         })?;
-        Ok(Self { system: Mutex::new(system), waiting })
+        Ok(Self { system: Mutex::new(system), waiting, unwatched })
     }
 
     /// Watches the directories that these files are in. One that cannot be watched is left to the
@@ -80,7 +84,7 @@ impl Watcher {
             lock(&self.waiting).insert(directory.clone(), HashMap::new());
             if let Err(error) = system_watch(&mut system, directory) {
                 lock(&self.waiting).remove(directory);
-                crate::debug!("cannot watch {}: {error}", directory.display());
+                (self.unwatched)(directory, error);
             }
         }
         let mut news = News { notify, files, names, waiting: Arc::clone(&self.waiting) };
@@ -256,7 +260,7 @@ mod tests {
         let here = here.canonicalize().unwrap();
         let (file, next) = (here.join("zone"), here.join("zone.next"));
         std::fs::write(&file, "1").unwrap();
-        let watcher = Watcher::new().unwrap();
+        let watcher = Watcher::new(|_, _| ()).unwrap();
         let mut looks = Looks::new(Some(&watcher), [file.as_path()].into_iter());
         // Replaced, written to, removed, there again.
         std::fs::write(&next, "2").unwrap();
@@ -294,7 +298,7 @@ mod tests {
         };
         swap("..1");
         std::os::unix::fs::symlink("..data/zone", here.join("zone")).unwrap();
-        let watcher = Watcher::new().unwrap();
+        let watcher = Watcher::new(|_, _| ()).unwrap();
         let file = here.join("zone");
         let mut looks = Looks::new(Some(&watcher), [file.as_path()].into_iter());
         for version in ["..2", "..3"] {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::log::Level;
+use crate::level::Level;
 
 /// Starts an object with the time, the level and the message. What follows starts with a comma.
 pub fn start(line: &mut Vec<u8>, unix: u64, level: Level, message: impl fmt::Display) {
