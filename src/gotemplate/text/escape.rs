@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::quote;
 
-pub(super) fn html(text: &str) -> String {
+pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for next in text.chars() {
         match next {
@@ -20,7 +20,7 @@ pub(super) fn html(text: &str) -> String {
     out
 }
 
-pub(super) fn js(text: &str) -> String {
+pub(crate) fn js(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for next in text.chars() {
         match next {
@@ -37,7 +37,7 @@ pub(super) fn js(text: &str) -> String {
     out
 }
 
-pub(super) fn url_query(text: &str) -> String {
+pub(crate) fn url_query(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

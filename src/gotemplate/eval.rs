@@ -1,19 +1,20 @@
 //! Evaluates a template on its data and writes the output.
 
-use super::functions::{Function, Wanted};
-use super::number::{Number, Plain};
-use super::tree::{Branch, Command, Node, Operand, Pipe, Term};
-use super::value::{Member, Object, Value};
-use super::{Error, MAX_DEPTH, MAX_OUTPUT, MAX_STEPS, Program, print};
+use crate::error::{Error, MAX_DEPTH, MAX_NESTING, MAX_OUTPUT, MAX_STEPS};
+use crate::functions::{Function, Wanted};
+use crate::syntax::{Branch, Command, Node, Operand, Parsed, Pipe, Term};
+use crate::text::number::{Number, Plain};
+use crate::text::print;
+use crate::value::{Member, Object, Value};
 
-pub(super) fn run<'a>(
-    program: &'a Program,
+pub(crate) fn run<'a>(
+    program: &'a Parsed,
     data: &'a dyn Object<'a>,
     out: &mut String,
 ) -> Result<(), Error> {
     let data = Value::Object(data);
     let variables = vec![("$", data.clone())];
-    let mut walk = Walk { program, out, variables, depth: 0, steps: MAX_STEPS };
+    let mut walk = Walk { program, out, variables, depth: 0, nesting: 0, steps: MAX_STEPS };
     walk.nodes(&program.main, &data).map(|_| ())
 }
 
@@ -28,11 +29,14 @@ enum Flow {
 }
 
 struct Walk<'a, 'o> {
-    program: &'a Program,
+    program: &'a Parsed,
     out: &'o mut String,
     /// The variables that are in scope, innermost last.
     variables: Vec<(&'a str, Value<'a>)>,
+    /// Invoked templates.
     depth: u32,
+    /// Invoked templates, blocks and parentheses.
+    nesting: u32,
     steps: u32,
 }
 
@@ -44,13 +48,16 @@ fn fail<T>(at: usize, message: impl Into<String>) -> Result<T, Error> {
 
 impl<'a> Walk<'a, '_> {
     fn nodes(&mut self, nodes: &'a [Node], dot: &Value<'a>) -> Result<Flow, Error> {
+        self.deeper(0)?;
+        let mut flow = Flow::On;
         for node in nodes {
-            let flow = self.node(node, dot)?;
+            flow = self.node(node, dot)?;
             if flow != Flow::On {
-                return Ok(flow);
+                break;
             }
         }
-        Ok(Flow::On)
+        self.nesting -= 1;
+        Ok(flow)
     }
 
     fn node(&mut self, node: &'a Node, dot: &Value<'a>) -> Result<Flow, Error> {
@@ -100,6 +107,15 @@ impl<'a> Walk<'a, '_> {
                     .or_else(|kind| fail(at, format!("can't print a value of type {kind}")))?;
                 print::plain(self.out, value);
             }
+        }
+        Ok(())
+    }
+
+    /// Counts one more level. An error ends the walk, so only success counts it down again.
+    fn deeper(&mut self, at: usize) -> Result<(), Error> {
+        self.nesting += 1;
+        if self.nesting > MAX_NESTING {
+            return fail(at, format!("the evaluation nests more than {MAX_NESTING} levels deep"));
         }
         Ok(())
     }
@@ -249,11 +265,13 @@ impl<'a> Walk<'a, '_> {
     // --- values
 
     fn pipe(&mut self, pipe: &'a Pipe, dot: &Value<'a>) -> Evaluated<'a> {
-        self.step(pipe.at)?;
+        self.deeper(pipe.at)?;
         let mut last = None;
         for command in &pipe.commands {
+            self.step(pipe.at)?;
             last = Some(self.command(command, dot, last)?);
         }
+        self.nesting -= 1;
         let value = last.unwrap_or(Value::None);
         for name in &pipe.variables {
             if pipe.assigns {

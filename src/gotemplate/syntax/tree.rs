@@ -1,13 +1,21 @@
 //! The parsed template, and its text form as Go prints it: a label of CoreDNS's metrics has that form.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write};
 
-use super::functions::Function;
-use super::number::Number;
+use crate::functions::Function;
+use crate::text::number::Number;
+use crate::text::quote;
+
+/// A template, and the templates that it defines.
+pub(crate) struct Parsed {
+    pub(crate) main: Vec<Node>,
+    pub(crate) defined: HashMap<String, Vec<Node>>,
+}
 
 /// One piece of a body.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
     /// As it stands.
     Text(String),
     /// Evaluated and written.
@@ -27,37 +35,37 @@ pub(super) enum Node {
 
 /// A condition or a sequence, and what depends on it.
 #[derive(Debug)]
-pub(super) struct Branch {
-    pub(super) at: usize,
-    pub(super) pipe: Pipe,
-    pub(super) list: Vec<Node>,
-    pub(super) otherwise: Option<Vec<Node>>,
+pub(crate) struct Branch {
+    pub(crate) at: usize,
+    pub(crate) pipe: Pipe,
+    pub(crate) list: Vec<Node>,
+    pub(crate) otherwise: Option<Vec<Node>>,
 }
 
 /// Commands, the value of each being the last argument of the next.
 #[derive(Debug, Default)]
-pub(super) struct Pipe {
-    pub(super) at: usize,
+pub(crate) struct Pipe {
+    pub(crate) at: usize,
     /// Variables that get the value.
-    pub(super) variables: Vec<String>,
+    pub(crate) variables: Vec<String>,
     /// They exist already: `=` and not `:=`.
-    pub(super) assigns: bool,
-    pub(super) commands: Vec<Command>,
+    pub(crate) assigns: bool,
+    pub(crate) commands: Vec<Command>,
 }
 
 /// A value, or a function or method and its arguments; never empty.
-pub(super) type Command = Vec<Operand>;
+pub(crate) type Command = Vec<Operand>;
 
 /// One word of a command.
 #[derive(Debug)]
-pub(super) struct Operand {
-    pub(super) at: usize,
-    pub(super) term: Term,
+pub(crate) struct Operand {
+    pub(crate) at: usize,
+    pub(crate) term: Term,
 }
 
 /// What an operand is.
 #[derive(Debug)]
-pub(super) enum Term {
+pub(crate) enum Term {
     Dot,
     Nil,
     Bool(bool),
@@ -78,7 +86,7 @@ pub(super) enum Term {
     Chain(Box<Operand>, Vec<String>),
 }
 
-pub(super) struct List<'n>(pub(super) &'n [Node]);
+pub(crate) struct List<'n>(pub(crate) &'n [Node]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +104,7 @@ impl fmt::Display for Node {
             Self::Range(branch) => branch.show("range", f),
             Self::Template { name, pipe, .. } => {
                 let mut quoted = String::new();
-                super::quote::string(&mut quoted, name, false);
+                quote::string(&mut quoted, name, false);
                 write!(f, "{{{{template {quoted}")?;
                 if let Some(pipe) = pipe {
                     write!(f, " {pipe}")?;
@@ -164,7 +172,7 @@ impl fmt::Display for Operand {
 }
 
 /// Collects the fields of the data itself: behind `$`, and behind the dot where it is the data.
-pub(super) fn fields<'n>(nodes: &'n [Node], dot: bool, found: &mut Vec<(&'n str, usize)>) {
+pub(crate) fn fields<'n>(nodes: &'n [Node], dot: bool, found: &mut Vec<(&'n str, usize)>) {
     for node in nodes {
         match node {
             Node::Text(_) | Node::Break | Node::Continue => {}

@@ -1,27 +1,35 @@
-//! The values of templates: the subset of Go's types that the data can have.
+//! Values: the subset of Go's types that the data of a template can have.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A value.
 #[derive(Clone)]
-pub(crate) enum Value<'a> {
-    /// Nothing: what a map has not, or `nil`.
+pub enum Value<'a> {
+    /// `nil`, or the value of a key that a map lacks.
     None,
+    /// `bool`.
     Bool(bool),
+    /// `int`.
     Int(i64),
-    /// An unsigned number, and how many bits its type has.
+    /// An unsigned number, and the width of its type in bits.
     Uint(u64, u8),
+    /// `float64`.
     Float(f64),
+    /// `string`.
     Text(Cow<'a, str>),
+    /// A slice.
     List(List<'a>),
+    /// A map with text keys.
     Map(Map<'a>),
+    /// A value with fields and methods.
     Object(&'a dyn Object<'a>),
 }
 
-/// What lists and maps hold.
+/// The element type of a list or a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Of {
+pub enum Of {
+    /// Texts.
     Text,
     /// Values of any type.
     Any,
@@ -31,20 +39,25 @@ pub(crate) enum Of {
 
 /// A list.
 #[derive(Clone)]
-pub(crate) struct List<'a> {
-    pub(crate) items: Rc<[Value<'a>]>,
-    pub(crate) of: Of,
+pub struct List<'a> {
+    /// The elements.
+    pub items: Rc<[Value<'a>]>,
+    /// Their type.
+    pub of: Of,
 }
 
-/// A map with text keys, which are in order.
+/// A map with text keys.
 #[derive(Clone)]
-pub(crate) struct Map<'a> {
-    pub(crate) entries: Rc<[(Cow<'a, str>, Value<'a>)]>,
-    pub(crate) of: Of,
+pub struct Map<'a> {
+    /// Keys and values, in the keys' order.
+    pub entries: Rc<[(Cow<'a, str>, Value<'a>)]>,
+    /// The values' type.
+    pub of: Of,
 }
 
 /// A field or a method.
-pub(crate) enum Member<'a> {
+pub enum Member<'a> {
+    /// A field's value.
     Field(Value<'a>),
     /// A method without arguments, and its result.
     Getter(Value<'a>),
@@ -52,12 +65,12 @@ pub(crate) enum Member<'a> {
     LookUp,
 }
 
-/// Something with fields.
-pub(crate) trait Object<'a> {
+/// A value with fields and methods.
+pub trait Object<'a> {
     /// The name of its type in messages.
     fn type_name(&self) -> &'static str;
 
-    /// A field or method; none of that name if `None`.
+    /// The field or method of this name, if there is one.
     fn member(&'a self, name: &str) -> Option<Member<'a>>;
 
     /// The result of the method for which `member` says [`Member::LookUp`].
@@ -66,20 +79,20 @@ pub(crate) trait Object<'a> {
         Value::None
     }
 
-    /// How it is written, if it can be.
+    /// The output for this value, if it has one.
     fn text(&'a self) -> Option<String> {
         None
     }
 }
 
 impl<'a> Value<'a> {
-    /// A text that is borrowed.
-    pub(crate) fn text(text: &'a str) -> Self {
+    /// A borrowed text.
+    pub fn text(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
     }
 
     /// The name of the type, as in Go's messages.
-    pub(super) fn type_name(&self) -> String {
+    pub(crate) fn type_name(&self) -> String {
         match self {
             Self::None => "nil".to_owned(),
             Self::Bool(_) => "bool".to_owned(),
@@ -94,7 +107,7 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it counts as true: it is neither zero nor empty.
-    pub(super) fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         match self {
             Self::None => false,
             Self::Bool(yes) => *yes,
@@ -108,8 +121,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether it, and all that is in it, can be written. Errors: the type that cannot.
-    pub(super) fn check_shown(&self) -> Result<(), &'static str> {
+    /// Whether the value and all its elements have an output. Errors: the type that has none.
+    pub(crate) fn check_shown(&self) -> Result<(), &'static str> {
         match self {
             Self::Object(object) if object.text().is_none() => Err(object.type_name()),
             Self::List(list) => list.items.iter().try_for_each(Value::check_shown),
@@ -128,8 +141,8 @@ impl Of {
         }
     }
 
-    /// What an index for which there is nothing gives.
-    pub(super) fn zero<'a>(self) -> Value<'a> {
+    /// The result of an index that the map lacks.
+    pub(crate) fn zero<'a>(self) -> Value<'a> {
         match self {
             Self::Text => Value::Text(Cow::Borrowed("")),
             Self::Any | Self::Objects(_) => Value::None,
@@ -139,13 +152,13 @@ impl Of {
 
 impl<'a> List<'a> {
     /// A list of texts.
-    pub(crate) fn of_texts(texts: impl Iterator<Item = Cow<'a, str>>) -> Self {
+    pub fn of_texts(texts: impl Iterator<Item = Cow<'a, str>>) -> Self {
         Self { items: texts.map(Value::Text).collect(), of: Of::Text }
     }
 }
 
 impl<'a> Map<'a> {
-    pub(super) fn get(&self, key: &str) -> Option<&Value<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Value<'a>> {
         let at = self.entries.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
         Some(&self.entries[at].1)
     }

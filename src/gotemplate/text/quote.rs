@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// What a quoted, backquoted or character literal, quotes included, means. Errors: what is wrong.
-pub(super) fn meaning(literal: &str) -> Result<String, String> {
+pub(crate) fn meaning(literal: &str) -> Result<String, String> {
     let quote = literal.chars().next().unwrap_or_default();
     let inner = literal.get(1..literal.len().max(2) - 1).unwrap_or_default();
     if quote == '`' {
@@ -65,7 +65,7 @@ fn escape<'t>(text: &'t str, quote: char, bytes: &mut Vec<u8>) -> Result<&'t str
 }
 
 /// Writes `text` in double quotes.
-pub(super) fn string(out: &mut String, text: &str, ascii: bool) {
+pub(crate) fn string(out: &mut String, text: &str, ascii: bool) {
     out.push('"');
     for next in text.chars() {
         character(out, next, '"', ascii);
@@ -74,7 +74,7 @@ pub(super) fn string(out: &mut String, text: &str, ascii: bool) {
 }
 
 /// Writes `rune` in single quotes.
-pub(super) fn rune(out: &mut String, rune: char, ascii: bool) {
+pub(crate) fn rune(out: &mut String, rune: char, ascii: bool) {
     out.push('\'');
     character(out, rune, '\'', ascii);
     out.push('\'');
@@ -108,7 +108,7 @@ fn character(out: &mut String, next: char, quote: char, ascii: bool) {
 }
 
 /// Whether a character shows: those that Rust writes without an escape.
-pub(super) fn is_print(next: char) -> bool {
+pub(crate) fn is_print(next: char) -> bool {
     matches!(next, '"' | '\'' | '\\') || next.escape_debug().len() == 1
 }
 

@@ -1,10 +1,10 @@
 //! Splits a template into words: plain text, and the tokens between `{{` and `}}`.
 
-use super::Error;
+use crate::error::Error;
 
 /// What a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Between actions.
     Text,
     LeftDelim,
@@ -41,7 +41,7 @@ pub(super) enum Kind {
 
 /// The words that make control actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keyword {
+pub(crate) enum Keyword {
     Block,
     Break,
     Continue,
@@ -56,16 +56,16 @@ pub(super) enum Keyword {
 
 /// A word and where it starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word<'t> {
-    pub(super) kind: Kind,
-    pub(super) at: usize,
-    pub(super) text: &'t str,
+pub(crate) struct Word<'t> {
+    pub(crate) kind: Kind,
+    pub(crate) at: usize,
+    pub(crate) text: &'t str,
 }
 
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
 /// All words of `text`; the last is [`Kind::End`].
-pub(super) fn words(text: &str) -> Result<Vec<Word<'_>>, Error> {
+pub(crate) fn words(text: &str) -> Result<Vec<Word<'_>>, Error> {
     let mut lexer = Lexer { text, at: 0, words: Vec::new() };
     while lexer.at < text.len() {
         lexer.text()?;

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
-use super::value::Value;
-use super::{MAX_OUTPUT, quote};
+use super::quote;
+use crate::error::MAX_OUTPUT;
+use crate::value::Value;
 
 /// The largest width and precision; Go's bound.
 const MAX_NUMBER: usize = 1_000_000;
+/// The largest precision that Rust's formatter takes. A text with more digits exceeds [`MAX_OUTPUT`].
+const MAX_DIGITS: usize = u16::MAX as usize;
 
 /// How a verb wants its value.
 #[derive(Clone, Copy, Default)]
@@ -23,29 +26,37 @@ struct Flags {
 }
 
 /// Writes the values, with a space between two that are not texts.
-pub(super) fn print(out: &mut String, values: &[Value<'_>]) {
+pub(crate) fn print(out: &mut String, values: &[Value<'_>]) {
     let is_text = |value: &Value<'_>| matches!(value, Value::Text(_));
     for (index, value) in values.iter().enumerate() {
         if index > 0 && !is_text(value) && !is_text(&values[index - 1]) {
             out.push(' ');
         }
         plain(out, value);
+        // The caller reports the excess.
+        if out.len() > MAX_OUTPUT {
+            return;
+        }
     }
 }
 
 /// Writes the values with spaces between them and a line break behind them.
-pub(super) fn println(out: &mut String, values: &[Value<'_>]) {
+pub(crate) fn println(out: &mut String, values: &[Value<'_>]) {
     for (index, value) in values.iter().enumerate() {
         if index > 0 {
             out.push(' ');
         }
         plain(out, value);
+        // The caller reports the excess.
+        if out.len() > MAX_OUTPUT {
+            return;
+        }
     }
     out.push('\n');
 }
 
 /// Writes a value as `%v` does.
-pub(super) fn plain(out: &mut String, value: &Value<'_>) {
+pub(crate) fn plain(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Text(text) => out.push_str(text),
         _ => Flags::default().value(out, 'v', value),
@@ -53,13 +64,13 @@ pub(super) fn plain(out: &mut String, value: &Value<'_>) {
 }
 
 /// Writes the values as `format` says. As in Go, what is wrong shows in the text.
-pub(super) fn printf(out: &mut String, format: &str, values: &[Value<'_>]) {
+pub(crate) fn printf(out: &mut String, format: &str, values: &[Value<'_>]) {
     let mut printer = Printf { rest: format, values, next: 0, good: true, reordered: false };
     while let Some(at) = printer.rest.find('%') {
         out.push_str(&printer.rest[..at]);
         printer.rest = &printer.rest[at + 1..];
         printer.verb(out);
-        // The caller tells of it; there is no use in going on.
+        // The caller reports the excess.
         if out.len() > MAX_OUTPUT {
             return;
         }
@@ -401,7 +412,7 @@ impl Flags {
             'q' => quote::rune(&mut shown, rune, self.plus),
             _ => {
                 let number = if negative { magnitude.wrapping_neg() } else { magnitude };
-                let digits = self.precision.unwrap_or(4).max(4);
+                let digits = self.precision.unwrap_or(4).clamp(4, MAX_DIGITS);
                 let _ = write!(shown, "U+{number:0digits$X}");
                 if self.sharp && found.is_some_and(quote::is_print) {
                     let _ = write!(shown, " '{rune}'");
@@ -414,10 +425,15 @@ impl Flags {
 
     fn float(&self, out: &mut String, verb: char, number: f64) {
         let magnitude = number.abs();
+        let precision = self.precision.map(|precision| precision.min(MAX_DIGITS));
         let digits = match verb {
-            'f' | 'F' => format!("{magnitude:.*}", self.precision.unwrap_or(6)),
-            'e' | 'E' => exponent(&format!("{magnitude:.*e}", self.precision.unwrap_or(6))),
-            _ => general(magnitude, self.precision),
+            'f' | 'F' => format!("{magnitude:.*}", precision.unwrap_or(6)),
+            // The digit before the point counts too.
+            'e' | 'E' => {
+                let behind = precision.map_or(6, |precision| precision.min(MAX_DIGITS - 1));
+                exponent(&format!("{magnitude:.behind$e}"))
+            }
+            _ => general(magnitude, precision),
         };
         let digits = if matches!(verb, 'E' | 'G') { digits.to_uppercase() } else { digits };
         let sign = match (number.is_sign_negative(), self.plus, self.space) {

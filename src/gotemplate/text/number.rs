@@ -2,10 +2,10 @@
 
 /// A number of a body: an integer, a float, or both, as in `1e3`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Number {
-    pub(super) written: String,
+pub(crate) struct Number {
+    pub(crate) written: String,
     /// Its value where an integer is wanted.
-    pub(super) integer: Option<i64>,
+    pub(crate) integer: Option<i64>,
     float: f64,
     /// Whether it is a float where nothing special is wanted.
     is_float: bool,
@@ -13,7 +13,7 @@ pub(super) struct Number {
 
 /// The value of a number where nothing special is wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Plain {
+pub(crate) enum Plain {
     Integer(i64),
     Float(f64),
     /// Larger than an integer can be.
@@ -22,7 +22,7 @@ pub(super) enum Plain {
 
 impl Number {
     /// A character's number.
-    pub(super) fn rune(written: &str, rune: char) -> Self {
+    pub(crate) fn rune(written: &str, rune: char) -> Self {
         let value = u32::from(rune);
         Self {
             written: written.to_owned(),
@@ -33,7 +33,7 @@ impl Number {
     }
 
     /// Reads a number. Errors: why it is none.
-    pub(super) fn parse(written: &str) -> Result<Self, String> {
+    pub(crate) fn parse(written: &str) -> Result<Self, String> {
         let (negative, magnitude) = match written.as_bytes().first() {
             Some(b'-') => (true, &written[1..]),
             Some(b'+') => (false, &written[1..]),
@@ -70,7 +70,7 @@ impl Number {
     }
 
     /// The value where nothing special is wanted.
-    pub(super) fn plain(&self) -> Plain {
+    pub(crate) fn plain(&self) -> Plain {
         match self.integer {
             _ if self.is_float => Plain::Float(self.float),
             Some(integer) => Plain::Integer(integer),
@@ -86,13 +86,13 @@ fn float(text: &str) -> Option<f64> {
 
 /// Why a text is not an unsigned integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotUint {
+pub(crate) enum NotUint {
     Syntax,
     Range,
 }
 
 /// Reads digits of `base`; base 0 means that a prefix tells it, and allows `_` between digits.
-pub(super) fn parse_uint(text: &str, base: u32) -> Result<u64, NotUint> {
+pub(crate) fn parse_uint(text: &str, base: u32) -> Result<u64, NotUint> {
     let free = base == 0;
     let lower = text.get(..2).map(str::to_ascii_lowercase);
     let (base, digits) = match (base, lower.as_deref()) {

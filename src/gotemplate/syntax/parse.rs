@@ -3,21 +3,17 @@
 use std::collections::HashMap;
 
 use super::lex::{self, Keyword, Kind, Word};
-use super::number::Number;
-use super::tree::{Branch, Command, Node, Operand, Pipe, Term};
-use super::{Error, functions, quote};
+use super::tree::{Branch, Command, Node, Operand, Parsed, Pipe, Term};
+use crate::error::Error;
+use crate::functions;
+use crate::text::number::Number;
+use crate::text::quote;
 
 /// How deep actions and parentheses may nest.
 const MAX_NESTING: usize = 100;
 
-/// A body, and the bodies that it defines.
-pub(super) struct Parsed {
-    pub(super) main: Vec<Node>,
-    pub(super) defined: HashMap<String, Vec<Node>>,
-}
-
 /// Parses a body.
-pub(super) fn parse(text: &str) -> Result<Parsed, Error> {
+pub(crate) fn parse(text: &str) -> Result<Parsed, Error> {
     let mut parser = Parser {
         words: lex::words(text)?,
         next: 0,

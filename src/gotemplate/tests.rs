@@ -65,7 +65,7 @@ impl<'a> Object<'a> for Question {
 }
 
 fn evaluate(body: &str) -> Result<String, Error> {
-    let program = Program::parse(body)?;
+    let program = Template::parse(body)?;
     let sample = Sample { question: Question };
     let mut out = String::new();
     program.run(&sample, &mut out)?;
@@ -89,7 +89,7 @@ fn bodies_are_evaluated_as_in_go() {
             }
             "=" => {
                 assert_eq!(evaluate(&body), Ok(text), "{body}");
-                source = Program::parse(&body).map(|program| program.source()).unwrap_or_default();
+                source = Template::parse(&body).map(|program| program.source()).unwrap_or_default();
             }
             "!" => {
                 let message = evaluate(&body).map_err(|error| error.message);
@@ -132,6 +132,15 @@ fn everything_is_bounded() {
     assert_eq!(message(writes), "the text is longer than 65536 bytes");
     let wide = r#"{{ printf "%999999d" 1 | len }}"#;
     assert_eq!(message(wide), "error calling printf: the text is longer than 65536 bytes");
+    for verb in ["%.70000f", "%.70000e", "%.70000U", "%.70000d"] {
+        let value = if verb.ends_with(['f', 'e']) { "1.5" } else { "5" };
+        let body = format!(r#"{{{{ printf "{verb}" {value} }}}}"#);
+        assert_eq!(message(&body), "error calling printf: the text is longer than 65536 bytes");
+    }
+    assert_eq!(evaluate(r#"{{ printf "%.70000g" 1.5 }}"#).as_deref(), Ok("1.5"));
+    let escapes = format!(r#"{{{{ "\\" {} }}}}"#, "| js ".repeat(40));
+    let long = "error calling js: the text is longer than 65536 bytes";
+    assert_eq!(message(&escapes), long);
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(200), ")".repeat(200));
     assert_eq!(message(&deep), "this is nested more than 100 levels deep");
     let deep = "{{ if 1 }}".repeat(200);
@@ -154,10 +163,28 @@ fn mistakes_have_their_place() {
 
 #[test]
 fn fields_of_the_data_are_known_where_they_are_sure() {
-    let program = Program::parse(
+    let program = Template::parse(
         "{{ .A.B }}{{ with .C }}{{ .D }}{{ $.E }}{{ else }}{{ print (.F) }}{{ end }}",
     );
     let program = program.unwrap();
     let names: Vec<&str> = program.fields().iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["A", "C", "E", "F"]);
+}
+
+#[test]
+fn nesting_fits_the_stack() {
+    // A test's thread has the stack of a worker.
+    let body = |blocks: usize, parens: usize| {
+        let (open, close) = ("{{ if 1 }}".repeat(blocks), "{{ end }}".repeat(blocks));
+        let pipe = format!("{}1{}", "(print ".repeat(parens), ")".repeat(parens));
+        format!(
+            r#"{{{{ define "x" }}}}{open}{{{{ {pipe} }}}}{{{{ template "x" }}}}{close}{{{{ end }}}}{{{{ template "x" }}}}"#
+        )
+    };
+    let message = |body: &str| evaluate(body).unwrap_err().message;
+    for (blocks, parens) in [(99, 0), (20, 70), (10, 80), (5, 90)] {
+        let body = body(blocks, parens);
+        assert_eq!(message(&body), "the evaluation nests more than 200 levels deep");
+    }
+    assert_eq!(message(&body(1, 1)), "templates are nested more than 50 levels deep");
 }

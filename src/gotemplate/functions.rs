@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::number::{NotUint, parse_uint};
-use super::value::{List, Value};
-use super::{MAX_OUTPUT, escape, print};
+use crate::error::MAX_OUTPUT;
+use crate::text::number::{NotUint, parse_uint};
+use crate::text::{escape, print, quote};
+use crate::value::{List, Value};
 
 /// A function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Function {
+pub(crate) enum Function {
     And,
     Call,
     Eq,
@@ -34,7 +35,7 @@ pub(super) enum Function {
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     Any,
     Text,
     Int,
@@ -64,24 +65,24 @@ const ALL: [(&str, Function); 20] = [
 ];
 
 /// The names of all functions.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }
 
 /// The function of this name.
-pub(super) fn named(name: &str) -> Option<Function> {
+pub(crate) fn named(name: &str) -> Option<Function> {
     ALL.iter().find(|(known, _)| *known == name).map(|&(_, function)| function)
 }
 
 type Outcome<'a> = Result<Value<'a>, String>;
 
 impl Function {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         ALL.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
     }
 
     /// The least and the largest number of arguments.
-    pub(super) fn arity(self) -> (usize, usize) {
+    pub(crate) fn arity(self) -> (usize, usize) {
         match self {
             Self::Len | Self::Not => (1, 1),
             Self::Ge | Self::Gt | Self::Le | Self::Lt | Self::Ne => (2, 2),
@@ -92,7 +93,7 @@ impl Function {
     }
 
     /// What argument `index` must be.
-    pub(super) fn wants(self, index: usize) -> Wanted {
+    pub(crate) fn wants(self, index: usize) -> Wanted {
         match (self, index) {
             (Self::ParseInt | Self::Printf, 0) => Wanted::Text,
             (Self::ParseInt, _) => Wanted::Int,
@@ -102,7 +103,7 @@ impl Function {
 
     /// The result for arguments that are as `arity` and `wants` say. `and` and `or`, which do not
     /// evaluate all their arguments, are the evaluator's.
-    pub(super) fn call<'a>(self, arguments: &[Value<'a>]) -> Outcome<'a> {
+    pub(crate) fn call<'a>(self, arguments: &[Value<'a>]) -> Outcome<'a> {
         let truth = |yes: bool| Ok(Value::Bool(yes));
         match (self, arguments) {
             (Self::Eq, [first, others @ ..]) => equal(first, others).map(Value::Bool),
@@ -123,9 +124,9 @@ impl Function {
             (Self::Printf, [Value::Text(format), values @ ..]) => {
                 written(values, |out, values| print::printf(out, format, values))
             }
-            (Self::Html, values) => joined(values).map(|text| owned(escape::html(&text))),
-            (Self::Js, values) => joined(values).map(|text| owned(escape::js(&text))),
-            (Self::UrlQuery, values) => joined(values).map(|text| owned(escape::url_query(&text))),
+            (Self::Html, values) => bounded(escape::html(&joined(values)?)),
+            (Self::Js, values) => bounded(escape::js(&joined(values)?)),
+            (Self::UrlQuery, values) => bounded(escape::url_query(&joined(values)?)),
             (Self::Call, [Value::None, ..]) => Err("call of nil".to_owned()),
             (Self::Call, [value, ..]) => Err(format!("non-function of type {}", value.type_name())),
             _ => Err("the arguments do not match".to_owned()),
@@ -144,10 +145,14 @@ fn written<'a>(values: &[Value<'a>], write: impl FnOnce(&mut String, &[Value<'a>
     }
     let mut out = String::new();
     write(&mut out, values);
-    if out.len() > MAX_OUTPUT {
+    bounded(out)
+}
+
+fn bounded<'a>(text: String) -> Outcome<'a> {
+    if text.len() > MAX_OUTPUT {
         return Err(format!("the text is longer than {MAX_OUTPUT} bytes"));
     }
-    Ok(owned(out))
+    Ok(owned(text))
 }
 
 /// The values as one text, for the escapes: nothing is `<no value>` here.
@@ -334,7 +339,7 @@ fn out_of_range(at: i64) -> String {
 fn parse_int<'a>(text: &str, base: i64, bits: i64) -> Outcome<'a> {
     let wrong = |why: &str| {
         let mut quoted = String::new();
-        super::quote::string(&mut quoted, text, false);
+        quote::string(&mut quoted, text, false);
         format!("strconv.ParseUint: parsing {quoted}: {why}")
     };
     if text.is_empty() {
