@@ -5,7 +5,7 @@
 //! it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,14 +14,9 @@ use tokio::sync::Notify;
 use wire::Failure;
 use wire::edns::ede;
 
-use super::config::Config;
-use super::lookup::{Host, Resolver};
-use super::policy::MAX_UPSTREAMS;
-use super::target::{Found, Site};
 use super::upstream::{Options, Upstream};
-
-/// Hosts whose last addresses are remembered.
-const REMEMBERED: usize = 256;
+use crate::config::{Config, MAX_UPSTREAMS};
+use crate::locate::{Found, Site};
 
 /// One upstream as one group asks it; what is known of the upstream may be shared with others.
 #[derive(Clone)]
@@ -39,12 +34,11 @@ pub(crate) struct Member {
     pub(crate) check_every: Duration,
 }
 
-/// All upstreams, by what makes one the same, while somebody asks them; and where hosts were last.
-/// Goes from one configuration to the next.
+/// All upstreams, by what makes one the same, while somebody asks them. Goes from one configuration to
+/// the next.
 #[derive(Default)]
 pub(crate) struct Registry {
     upstreams: Mutex<HashMap<String, Weak<Upstream>>>,
-    hosts: Mutex<HashMap<String, Vec<IpAddr>>>,
 }
 
 impl Registry {
@@ -58,25 +52,6 @@ impl Registry {
         all.retain(|_, one| one.strong_count() > 0);
         all.insert(key, Arc::downgrade(&upstream));
         upstream
-    }
-
-    /// Remembers the addresses of the host.
-    pub(crate) fn remember(&self, resolver: &Resolver, host: &Host, ips: &[IpAddr]) {
-        let mut all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
-            all.clear();
-        }
-        all.insert(Self::key(resolver, host), ips.to_vec());
-    }
-
-    /// The last known addresses of the host.
-    pub(crate) fn known(&self, resolver: &Resolver, host: &Host) -> Option<Vec<IpAddr>> {
-        let all = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&Self::key(resolver, host)).cloned()
-    }
-
-    fn key(resolver: &Resolver, host: &Host) -> String {
-        format!("{} {:?}", host.text, resolver.servers)
     }
 }
 

@@ -6,11 +6,8 @@ use corefile::{Args, Diagnostic, Directive, Token};
 use net::client::Method;
 use wire::{Name, Rcode};
 
-use super::breaker::Breaker;
-use super::each::{Health, Tls};
-use super::hedge::Hedge;
-use super::policy::{MAX_UPSTREAMS, Policy};
-use super::to;
+use super::spec;
+use super::values::{Breaker, Health, Hedge, MAX_UPSTREAMS, Policy, Tls};
 
 /// The arguments of an option that needs at least one.
 ///
@@ -53,7 +50,7 @@ pub fn tls(args: &mut Args<'_>) -> Tls {
 /// It can be in none.
 pub fn server_name(args: &mut Args<'_>) -> Result<Token, Diagnostic> {
     let name = args.required("NAME")?;
-    to::server_name(name, name.as_str())?;
+    spec::server_name(name, name.as_str())?;
     Ok(name.clone())
 }
 
@@ -259,7 +256,7 @@ pub(crate) fn failover(token: &Token, option: &str) -> Result<Rcode, Diagnostic>
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::token;
+    use super::super::spec::token;
     use super::*;
 
     #[test]

@@ -2,23 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::config::Hedge;
+
 /// Hedged queries that may come at once, when there was little to do before.
 const BURST: u32 = 100;
-
-/// When a query is also sent to the next upstream, and how often at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hedge {
-    /// When a reply has not come although so many of a hundred have by then.
-    pub percentile: u8,
-    /// For so many of a hundred queries at most.
-    pub share: u8,
-}
-
-impl Default for Hedge {
-    fn default() -> Self {
-        Self { percentile: 95, share: 10 }
-    }
-}
 
 /// The right to ask twice: each query earns a part of it. So an overload, when every query is late,
 /// is not doubled.

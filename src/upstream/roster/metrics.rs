@@ -7,7 +7,7 @@ use net::client::{Over, Watch};
 use telemetry::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use wire::Rcode;
 
-use super::config::Who;
+use crate::config::Who;
 
 /// Rcodes whose histogram is found without a lock; others come from no known server.
 const COMMON_RCODES: usize = 24;

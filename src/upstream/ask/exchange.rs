@@ -1,8 +1,6 @@
 //! One exchange with one upstream, and its outcome.
 
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,15 +8,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::Exchange;
-use net::client::{Crowded, More, Over, Source, Unfit};
+use net::client::{More, Over, Source};
 use tokio::time::{Instant, Sleep};
-use wire::edns::ede;
-use wire::{Failure, Rcode, Reply, Transport};
+use wire::{Rcode, Reply, Transport};
 
-use super::Group;
-use super::members::Member;
-use super::message::{Question, Verdict, restore_case};
+use super::group::Group;
 use super::taps::Taps;
+use super::trouble::{Trouble, trouble};
+use crate::message::{Question, Taken, take};
+use crate::roster::Member;
 
 /// How long to wait on for a good reply after a bad one to the right question came: if it was
 /// forged, the good one is on its way; if the upstream is broken, TCP is the way out.
@@ -28,16 +26,6 @@ const GRACE: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(500);
 /// The next upstream is asked too after no less than that.
 const HEDGE_LEAST: Duration = Duration::from_millis(10);
-
-/// Why there is no reply.
-pub(super) enum Trouble {
-    /// The upstream's, or the network's on the way there.
-    Theirs(SocketAddr, io::Error),
-    /// This machine's: no sockets, no memory, no random numbers.
-    Ours(io::Error),
-    /// All connections to the upstream are full.
-    Crowded,
-}
 
 /// What came over UDP.
 enum Datagram {
@@ -331,104 +319,4 @@ async fn patiently<T>(asking: impl Future<Output = T>, mut looks: Looks<'_>) -> 
         Poll::Pending
     })
     .await
-}
-
-/// What a message was taken for.
-pub(super) enum Taken {
-    /// The reply.
-    Yes,
-    /// The reply, but it cannot be read, or does not keep the case of the name.
-    Doubtful,
-    /// Something else.
-    No,
-}
-
-/// Loads `bytes` into `reply` if they are the reply; records that do not belong to the question are
-/// left out, and `strange` gets their number.
-pub(super) fn take(
-    question: &Question,
-    bytes: &[u8],
-    reply: &mut Reply,
-    strange: impl FnOnce(usize),
-) -> Taken {
-    let loaded = match question.judge(bytes) {
-        Verdict::Ours => match question.client_case() {
-            Some(name) => {
-                let mut restored = bytes.to_vec();
-                restore_case(&mut restored, name);
-                reply.load(&restored)
-            }
-            None => reply.load(bytes),
-        },
-        Verdict::Refusal(rcode) => {
-            reply.clear();
-            reply.set_rcode(rcode);
-            reply.recursion_available = bytes.get(3).is_some_and(|flags| flags & 0x80 != 0);
-            Ok(())
-        }
-        Verdict::OtherCase => return Taken::Doubtful,
-        Verdict::Foreign => return Taken::No,
-    };
-    match loaded {
-        Ok(()) => {
-            let dropped = if question.ordinary { reply.keep_what_belongs() } else { 0 };
-            if dropped > 0 {
-                strange(dropped);
-            }
-            Taken::Yes
-        }
-        // Some servers cut a message off in the middle of a record, with TC or without.
-        Err(_) => Taken::Doubtful,
-    }
-}
-
-/// Linux's numbers of what this machine, and no upstream, is short of: out of memory, files,
-/// ports and buffers.
-const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
-
-fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
-    match net::client::number(&error) {
-        Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
-        _ if is::<Crowded>(&error) => Trouble::Crowded,
-        _ => Trouble::Theirs(to, error),
-    }
-}
-
-/// Whether this is what the error says.
-fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<E>())
-}
-
-/// The last trouble as the client and the log are told; `None`: nobody was asked at all.
-pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
-    match trouble {
-        None => Failure::servfail("no healthy proxies")
-            .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
-        Some(Trouble::Ours(error)) => super::overload(format!("cannot ask upstreams: {error}")),
-        Some(Trouble::Crowded) => super::overload(Crowded.to_string()),
-        // The words that operators search for, those of Go: `read udp A->B: i/o timeout`.
-        Some(Trouble::Theirs(to, error)) => {
-            let (code, text) = match error.kind() {
-                io::ErrorKind::TimedOut => {
-                    (ede::NO_REACHABLE_AUTHORITY, format!("no answer in time from {to}"))
-                }
-                io::ErrorKind::ConnectionRefused => {
-                    (ede::NETWORK_ERROR, format!("{to} refused the connection"))
-                }
-                io::ErrorKind::UnexpectedEof => {
-                    (ede::NETWORK_ERROR, format!("{to} closed the connection"))
-                }
-                // What TLS does not like: a certificate, mostly. The error says which and why.
-                io::ErrorKind::InvalidData => {
-                    (ede::NETWORK_ERROR, format!("the certificate of {to} was not accepted"))
-                }
-                _ if is::<Unfit>(&error) => {
-                    return Failure::servfail(format!("upstream {to}: {error}"))
-                        .extended(ede::NETWORK_ERROR, format!("invalid reply from {to}: {error}"));
-                }
-                _ => (ede::NETWORK_ERROR, format!("{to} could not be reached")),
-            };
-            Failure::servfail(error.to_string()).extended(code, text)
-        }
-    }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use net::client::{Connections, Network, Over};
+use net::random;
 use tokio::time::Instant;
 use wire::{HEADER, Rtype};
 
-use super::upstream::Upstream;
-use net::random;
+use crate::roster::Upstream;
 
 /// How long a check may take.
 const TIMEOUT: Duration = Duration::from_secs(1);

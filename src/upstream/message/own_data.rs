@@ -11,18 +11,18 @@ use chain::{OwnZones, Resolve, Setup};
 use wire::{Class, Query, Rcode, Reply, Rtype, Section};
 
 /// The zones that are this server's own, and the way to their data.
-pub(super) struct OwnData {
+pub(crate) struct OwnData {
     zones: Arc<OwnZones>,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
 }
 
 impl OwnData {
-    pub(super) fn new(setup: &Setup<'_>) -> Self {
+    pub(crate) fn new(setup: &Setup<'_>) -> Self {
         Self { zones: Arc::clone(&setup.world.own_zones), resolver: setup.resolver() }
     }
 
     /// Puts own data in place of what an upstream says.
-    pub(super) async fn settle(&self, query: &mut Query, reply: &mut Reply) {
+    pub(crate) async fn settle(&self, query: &mut Query, reply: &mut Reply) {
         if !self.zones.is_empty() {
             // Boxed, as all that is rare here: what waits for each query stays small.
             Box::pin(self.replace(query, reply)).await;

@@ -4,47 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use net::random;
 
-use super::members::Member;
-use super::upstream::{State, Upstream};
-
-/// Upstreams of one group, files and host names expanded: the bits of a word.
-pub(crate) const MAX_UPSTREAMS: usize = 64;
+use crate::config::{MAX_UPSTREAMS, Policy};
+use crate::roster::{Member, State, Upstream};
 
 /// Each so manieth query of `fastest` goes to another one too.
 const EXPLORE: usize = 32;
 /// As long as there are some of whom nothing is known, more do.
 const EXPLORE_UNKNOWN: usize = 4;
-
-/// The policies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// A fresh order for each query.
-    Random,
-    /// Each query starts at the next one.
-    RoundRobin,
-    /// As written.
-    Sequential,
-    /// A fresh order for each query, in which those with more weight come first more often.
-    Weighted,
-    /// By the time that they mostly take.
-    Fastest,
-    /// A fresh order for each query, and so many are asked at once.
-    Race(usize),
-    /// As written, and so many are asked at once.
-    Together(usize),
-    /// As `Weighted`, and so many are asked at once.
-    WeightedTogether(usize),
-}
-
-impl Policy {
-    /// The number of upstreams that are queried at once.
-    pub(crate) fn width(self) -> usize {
-        match self {
-            Self::Race(count) | Self::Together(count) | Self::WeightedTogether(count) => count,
-            _ => 1,
-        }
-    }
-}
 
 /// A policy at work.
 pub(crate) struct Turns {
@@ -262,7 +228,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::tests::upstream;
+    use crate::roster::tests::upstream;
     use std::sync::Arc;
     use std::time::Duration;
 

@@ -9,39 +9,14 @@ use std::time::Duration;
 
 use wire::{Moment, Rcode};
 
+use crate::config::Breaker;
+
 /// Good answers in a row that close the circuit.
 const PROOFS: u32 = 3;
 /// How often the time that it stays open is doubled at most.
 const DOUBLINGS: u32 = 5;
 /// A query that tries it and is not heard of again holds up others for so long.
 const TRIAL: Duration = Duration::from_secs(2);
-
-/// When a circuit opens, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Breaker {
-    /// Answers with these speak against an upstream.
-    pub rcodes: Vec<Rcode>,
-    /// It opens when so many of a hundred do.
-    pub ratio: u8,
-    /// Among the answers of this time.
-    pub window: Duration,
-    /// If there are at least as many.
-    pub queries: u32,
-    /// For how long it is open at first.
-    pub hold: Duration,
-}
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self {
-            rcodes: vec![Rcode::SERVFAIL, Rcode::REFUSED],
-            ratio: 50,
-            window: Duration::from_secs(10),
-            queries: 10,
-            hold: Duration::from_secs(1),
-        }
-    }
-}
 
 /// The circuit of one upstream.
 pub(crate) struct Circuit {

@@ -226,9 +226,14 @@ pub(crate) fn nameserver(text: &str) -> Option<(IpAddr, Option<&str>)> {
     Some((ip.parse().ok()?, zone))
 }
 
+/// A token for tests.
+#[cfg(test)]
+pub(crate) fn token(text: &str) -> Token {
+    Token { text: text.to_owned(), span: corefile::Span::default(), quoted: false }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::config::token;
     use super::*;
 
     fn shown(text: &str) -> Option<String> {

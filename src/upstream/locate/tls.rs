@@ -5,9 +5,8 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 
-use super::each::{Place, Tls};
-use super::target::Found;
-use super::to::{HTTPS_PORT, Scheme};
+use super::found::Found;
+use crate::config::{HTTPS_PORT, Place, Scheme, Tls};
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
 /// session is known to all that trust the same.

@@ -1,9 +1,10 @@
 //! Resolves host names, with the resolvers in the Corefile or the system's.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use net::client::{Network, PoolOptions, StreamPool};
@@ -11,13 +12,15 @@ use net::random;
 use wire::record::Message;
 use wire::{Name, Rtype, Section};
 
-use super::message::is_truncated;
-use super::to::DNS_PORT;
+use crate::config::DNS_PORT;
 
 /// How long a resolver may take for one question.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The system does not tell for how long its answers hold.
 const SYSTEM_TTL: Duration = Duration::from_secs(30);
+
+/// Hosts whose last addresses are remembered.
+const REMEMBERED: usize = 256;
 
 /// Who knows where hosts are.
 #[derive(Clone)]
@@ -126,6 +129,31 @@ impl Resolver {
     }
 }
 
+/// The last addresses of hosts. They go from one configuration to the next.
+#[derive(Default)]
+pub(crate) struct KnownHosts(Mutex<HashMap<String, Vec<IpAddr>>>);
+
+impl KnownHosts {
+    /// Remembers the addresses of the host.
+    pub(crate) fn remember(&self, resolver: &Resolver, host: &Host, ips: &[IpAddr]) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.clear();
+        }
+        all.insert(Self::key(resolver, host), ips.to_vec());
+    }
+
+    /// The last known addresses of the host.
+    pub(crate) fn known(&self, resolver: &Resolver, host: &Host) -> Option<Vec<IpAddr>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&Self::key(resolver, host)).cloned()
+    }
+
+    fn key(resolver: &Resolver, host: &Host) -> String {
+        format!("{} {:?}", host.text, resolver.servers)
+    }
+}
+
 async fn ask(
     network: &Network,
     source: Option<IpAddr>,
@@ -155,6 +183,11 @@ async fn ask(
         once.ask(network, source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
     }
     read(&reply, rtype)
+}
+
+/// TC.
+fn is_truncated(message: &[u8]) -> bool {
+    message.get(2).is_some_and(|flags| flags & 0x02 != 0)
 }
 
 /// The addresses in a reply. They hold for as long as the shortest of its answers, aliases among

@@ -6,12 +6,10 @@ use std::time::Duration;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Rcode;
 
-use super::breaker::Breaker;
-use super::each::{self, Each, Place};
-use super::hedge::Hedge;
-use super::policy::Policy;
-use super::to::{self, Scheme, To};
-use super::words::{self, some};
+use super::options::{self, Each, Place};
+use super::parse::{self, some};
+use super::spec::{self, Scheme, To};
+use super::values::{Breaker, Hedge, Policy, Wanted};
 
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
@@ -60,18 +58,6 @@ impl Who {
             Self::Fanout => "fanout/upstream",
         }
     }
-}
-
-/// Which answer ends the search, besides those that `failover` and `circuit_breaker` name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Any; of several that are asked at once the first that is a positive one or a denial, if
-    /// there is one.
-    Any,
-    /// The first.
-    First,
-    /// One without an error, if there is one.
-    Positive,
 }
 
 /// The upstreams and their options.
@@ -254,7 +240,7 @@ impl Reading {
         }
         let mut read = Vec::with_capacity(to.len());
         for token in to {
-            match to::read(token) {
+            match spec::read(token) {
                 Ok(to) => read.push(to),
                 Err(problem) => self.problems.push(problem),
             }
@@ -301,19 +287,19 @@ impl Reading {
             "max_fails" => config.max_fails = args.value("INTEGER")?,
             "max_connect_attempts" => config.max_connect_attempts = Some(args.value("INTEGER")?),
             "max_concurrent" => config.max_concurrent = args.value("MAX")?,
-            "policy" => config.policy = words::policy(&mut args)?,
-            "hedge" => config.hedge = Some(words::hedge(&mut args)?),
-            "circuit_breaker" => config.breaker = Some(words::breaker(&mut args)?),
+            "policy" => config.policy = parse::policy(&mut args)?,
+            "hedge" => config.hedge = Some(parse::hedge(&mut args)?),
+            "circuit_breaker" => config.breaker = Some(parse::breaker(&mut args)?),
             "failover" => {
                 for token in some(option, &mut args, "an RCODE")? {
-                    config.failover.push(words::failover(token, "failover")?);
+                    config.failover.push(parse::failover(token, "failover")?);
                 }
                 return Ok(());
             }
             "resolver" => {
                 config.resolvers.clear();
                 for token in some(option, &mut args, "an address")? {
-                    config.resolvers.push(to::resolver(token)?);
+                    config.resolvers.push(spec::resolver(token)?);
                 }
                 return Ok(());
             }
@@ -326,7 +312,7 @@ impl Reading {
                 .help("write `to TO { weight INTEGER }` over three lines"));
             }
             _ => {
-                let all = each::OPTIONS.iter().filter(|name| **name != "weight").copied();
+                let all = options::OPTIONS.iter().filter(|name| **name != "weight").copied();
                 let known: Vec<&str> =
                     [O::NAMES, OPTIONS].concat().into_iter().chain(all).collect();
                 return Err(directive.unknown_option(option, &known));
@@ -352,10 +338,4 @@ impl Reading {
         self.problems.extend(self.config.to.iter().filter_map(Place::check));
         if self.problems.has_errors() { Err(self.problems) } else { Ok(self.config) }
     }
-}
-
-/// A token for tests.
-#[cfg(test)]
-pub(crate) fn token(text: &str) -> Token {
-    Token { text: text.to_owned(), span: corefile::Span::default(), quoted: false }
 }

@@ -7,8 +7,9 @@ use corefile::{Args, Diagnostic, Directive, Token};
 use net::client::Method;
 use wire::Name;
 
-use super::to::To;
-use super::words;
+use super::parse;
+use super::spec::To;
+use super::values::{Health, Tls};
 
 /// The options that may stand for one upstream; `weight` may only stand there.
 pub(crate) const OPTIONS: &[&str] = &[
@@ -55,26 +56,6 @@ pub struct Each {
     pub doh_method: Method,
 }
 
-/// `tls`: the files it names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Our certificate and its key.
-    pub identity: Option<(Token, Token)>,
-    /// The authorities to trust instead of the system's.
-    pub ca: Option<Token>,
-}
-
-/// `health_check`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Between two checks of an upstream that failed the first.
-    pub interval: Duration,
-    /// RD of the check.
-    pub recursion: bool,
-    /// Whose NS records are asked for.
-    pub domain: Name,
-}
-
 /// One **TO**, and how it is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -118,12 +99,12 @@ impl Each {
             "expire" => self.expire = args.value("DURATION")?,
             "max_age" => self.max_age = args.value("DURATION")?,
             "max_idle_conns" => self.max_idle_conns = args.value("INTEGER")?,
-            "read_timeout" => self.read_timeout = words::positive(args.required("DURATION")?)?,
-            "health_check" => self.health = words::health(args, self.health.recursion)?,
+            "read_timeout" => self.read_timeout = parse::positive(args.required("DURATION")?)?,
+            "health_check" => self.health = parse::health(args, self.health.recursion)?,
             "source_address" => self.source = Some(args.value("IP")?),
-            "tls" => self.tls = words::tls(args),
-            "tls_servername" => self.tls_servername = Some(words::server_name(args)?),
-            "doh_method" => self.doh_method = words::doh_method(args.required("METHOD")?)?,
+            "tls" => self.tls = parse::tls(args),
+            "tls_servername" => self.tls_servername = Some(parse::server_name(args)?),
+            "doh_method" => self.doh_method = parse::doh_method(args.required("METHOD")?)?,
             _ => return Ok(false),
         }
         args.end()?;

@@ -2,45 +2,23 @@
 //! hosts are resolved at setup.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV6};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Token};
+use corefile::{Diagnostic, Diagnostics};
 use wire::Name;
 
-use super::each::Place;
-use super::lookup::{Answer, Host, Resolver};
-use super::members::Registry;
-use super::policy::MAX_UPSTREAMS;
-use super::secure::{Secure, Speaker};
-use super::to::{DNS_PORT, Scheme, Target, To, nameserver};
+use super::found::Found;
+use super::hosts::{Answer, Host, KnownHosts, Resolver};
+use super::resolv::{self, Servers, no_interface, scoped};
+use super::tls::{Secure, Speaker};
+use crate::config::{MAX_UPSTREAMS, Place, Target, To};
 
 /// How long set-up waits for all hosts together. Those that are not found by then are looked up
 /// while the server serves.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Whom to ask, and how.
-pub(crate) struct Found {
-    pub(crate) address: SocketAddr,
-    /// What is spoken.
-    pub(crate) scheme: Scheme,
-    /// Over TLS; and the name that was written behind `%`.
-    pub(crate) tls: Option<Option<String>>,
-    /// The name it was found by.
-    pub(crate) host: Option<String>,
-}
-
-impl Found {
-    /// Whether both are the same upstream. Plain DNS or TLS does not count, as in CoreDNS: an
-    /// address has one, the first.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        let stream = |scheme: &Scheme| matches!(scheme, Scheme::Dns | Scheme::Tls);
-        self.address == other.address
-            && (self.scheme == other.scheme || stream(&self.scheme) && stream(&other.scheme))
-    }
-}
 
 /// One **TO**: how it is asked, and where it is now.
 pub(crate) struct Site {
@@ -104,7 +82,7 @@ pub(crate) fn sites(
     places: &[Place],
     secure: &Secure,
     resolver: &Resolver,
-    registry: &Registry,
+    known: &KnownHosts,
     setup: &mut Setup<'_>,
 ) -> Result<Sites, Diagnostics> {
     let mut problems = Diagnostics::default();
@@ -155,11 +133,11 @@ pub(crate) fn sites(
         });
         let found = match found {
             Ok(found) => {
-                registry.remember(resolver, &host, &found.ips);
+                known.remember(resolver, &host, &found.ips);
                 Ok((found.ips, found.ttl))
             }
             Err(error) => {
-                registry.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
+                known.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
             }
         };
         let fresh = match found {
@@ -211,7 +189,7 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
     // A URL is no file.
     let paths = [setup.path(token), setup.world.root.join(text)];
     for path in paths.into_iter().filter(|_| !to.scheme.is_web()) {
-        match read(&path) {
+        match resolv::read(&path) {
             Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),
             Ok(addresses) => return Ok(Led::File(path, addresses)),
             Err(error) if is_absent(&error) => {}
@@ -264,78 +242,4 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
     )
-}
-
-/// The largest file like resolv.conf.
-const MAX_FILE: u64 = 1 << 20;
-
-/// The servers of a file.
-#[derive(Default)]
-pub(crate) struct Servers {
-    /// Where they are.
-    pub(crate) addresses: Vec<SocketAddr>,
-    /// Why some of them cannot be reached.
-    pub(crate) problems: Vec<String>,
-}
-
-/// The servers of a file like resolv.conf: `nameserver` lines only, always port 53.
-pub(crate) fn read(path: &Path) -> io::Result<Servers> {
-    Ok(servers(&files::read_text(path, MAX_FILE)?))
-}
-
-fn servers(text: &str) -> Servers {
-    let mut servers = Servers::default();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let word = if words.next() == Some("nameserver") { words.next() } else { None };
-        let Some((ip, zone)) = word.and_then(nameserver) else { continue };
-        let (address, unknown) = scoped(SocketAddr::new(ip, DNS_PORT), zone);
-        servers.addresses.push(address);
-        servers.problems.extend(unknown);
-    }
-    servers
-}
-
-/// A link-local address needs its interface, by number or by name. Beside the address: that there is
-/// no such interface.
-pub(crate) fn scoped(address: SocketAddr, zone: Option<&str>) -> (SocketAddr, Option<String>) {
-    let (SocketAddr::V6(v6), Some(zone)) = (address, zone) else { return (address, None) };
-    let scope = zone.parse().ok().or_else(|| interface(zone));
-    let unknown = scope.is_none().then(|| format!("no interface `{zone}` for upstream {address}"));
-    (SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope.unwrap_or(0))), unknown)
-}
-
-/// A warning about an address whose interface is not there.
-pub(crate) fn no_interface(token: &Token, problem: String) -> Diagnostic {
-    Diagnostic::warning(token.span, problem)
-        .label("this upstream cannot be reached")
-        .help("write the name or the number of an interface behind `%`; `ip link` lists them")
-}
-
-fn interface(name: &str) -> Option<u32> {
-    if name.contains('/') || name.starts_with('.') {
-        return None;
-    }
-    let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
-    index.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_nameserver_lines_of_a_file_count() {
-        let text = "# made by hand\nsearch example.org\nnameserver 192.0.2.1\n\
-                    nameserver\tfe80::1%7 \noptions ndots:5\n;nameserver 192.0.2.2\n\
-                    nameserver dns.example.org\n nameserver 192.0.2.3";
-        let found: Vec<String> = servers(text).addresses.iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["192.0.2.1:53", "[fe80::1%7]:53", "192.0.2.3:53"]);
-    }
-
-    #[test]
-    fn interfaces_are_found_by_name() {
-        assert_eq!(interface("../../etc"), None);
-        assert_eq!(interface("no-such-interface"), None);
-    }
 }

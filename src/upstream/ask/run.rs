@@ -20,12 +20,14 @@ use telemetry::metrics::Worker;
 use tokio::time::Instant;
 use wire::{Failure, Query, Rcode, Reply};
 
-use super::exchange::{self, Attempt, Trouble, Wait};
-use super::members::Member;
-use super::message::Question;
-use super::policy::Walk;
+use super::exchange::{Attempt, Wait};
+use super::group::Group;
+use super::order::Walk;
 use super::taps::Taps;
-use super::{Group, Wanted};
+use super::trouble::{self, Trouble};
+use crate::config::Wanted;
+use crate::message::Question;
+use crate::roster::Member;
 
 /// Between attempts once every upstream had two: who refuses at once is not asked thousands of
 /// times.
@@ -91,12 +93,21 @@ enum Worth {
 }
 
 impl Group {
+    /// Asks until somebody answers; the reply is loaded into `reply`.
+    ///
+    /// # Errors
+    /// No upstream answered, or too many queries are waiting.
+    pub async fn ask(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
+        {
+            let _places = self.enter(query)?;
+            self.ask_around(query, reply).await?;
+        }
+        self.own.settle(query, reply).await;
+        Ok(())
+    }
+
     /// Asks until somebody answers.
-    pub(super) async fn ask_around(
-        &self,
-        query: &mut Query,
-        reply: &mut Reply,
-    ) -> Result<(), Failure> {
+    async fn ask_around(&self, query: &mut Query, reply: &mut Reply) -> Result<(), Failure> {
         let mut question = Question::new(query, self.config.case_randomization)
             .map_err(|_| Failure::rcode(Rcode::FORMERR))?;
         let mut into = Vec::new();
@@ -154,7 +165,7 @@ impl Group {
                 Round::Overloaded => break,
             }
         }
-        if second_best { Ok(()) } else { Err(exchange::failure(run.trouble)) }
+        if second_best { Ok(()) } else { Err(trouble::failure(run.trouble)) }
     }
 
     /// Failed attempts that are made for one query, where so many might still answer.

@@ -182,11 +182,6 @@ pub(crate) enum Verdict {
     Foreign,
 }
 
-/// TC.
-pub(crate) fn is_truncated(message: &[u8]) -> bool {
-    message.get(2).is_some_and(|flags| flags & 0x02 != 0)
-}
-
 /// Gives the owner names that repeat the question's case the client's instead: the whole name or
 /// an end of it. Names in record data stay.
 pub(crate) fn restore_case(message: &mut [u8], client: &[u8]) {

@@ -12,10 +12,9 @@ use telemetry::metrics::{self, Worker};
 use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 
-use super::breaker::{Breaker, Circuit};
-use super::config::Who;
-use super::numbers::Numbers;
-use super::pulse::Pulse;
+use super::metrics::Numbers;
+use crate::config::{Breaker, Who};
+use crate::health::{Circuit, Pulse};
 
 /// Who fails again within this time is not believed so soon.
 const STEADY: Duration = Duration::from_secs(30);

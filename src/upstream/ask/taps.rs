@@ -9,14 +9,14 @@ use chain::{Chain, Exchange, Query};
 use wire::Moment;
 
 /// Knows whether there are any.
-pub(super) struct Watchers {
+pub(crate) struct Watchers {
     peers: Peers,
     any: AtomicBool,
 }
 
 impl Watchers {
     /// None, until the chain is complete.
-    pub(super) fn new(peers: Peers) -> Self {
+    pub(crate) fn new(peers: Peers) -> Self {
         Self { peers, any: AtomicBool::new(false) }
     }
 
