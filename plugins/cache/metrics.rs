@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chain::metrics::{self, Counter};
 use chain::{Key, Query};
 
-use super::config::Half;
+use super::partition::Half;
 use super::store::Store;
 
 /// The counters of one listener.
