@@ -4,10 +4,12 @@
 
 mod config;
 
-use chain::metrics::Counter;
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, standing};
-use corefile::{Diagnostics, Directive};
 use std::net::{Ipv4Addr, Ipv6Addr};
+
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use corefile::{Diagnostics, Directive};
+use telemetry::metrics::Counter;
+use telemetry::standing;
 use wire::{NewRecord, Rcode, Rdata, Rtype, Section, name};
 
 /// The `local` directive.

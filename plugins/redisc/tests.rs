@@ -22,10 +22,6 @@ fn question(name: &str, qtype: Rtype, dnssec: bool, checking: bool) -> (Query, R
     (query, reply)
 }
 
-fn wire(text: &str) -> Vec<u8> {
-    Name::from_text(text).unwrap().as_wire().to_vec()
-}
-
 const SOA: Rdata<'_> = Rdata::Soa {
     mname: name!("ns.example.org."),
     rname: name!("mail.example.org."),
