@@ -10,6 +10,7 @@ pub mod ahead;
 pub mod kept;
 pub mod kind;
 pub mod memory;
+pub mod registry;
 pub mod roles;
 pub mod run;
 pub mod settings;
@@ -24,7 +25,8 @@ use corefile::Diagnostic;
 
 pub use ahead::Batch;
 pub use kept::Kept;
-pub use kind::{Entry, Kind, Registry};
+pub use kind::Kind;
+pub use registry::{Entry, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
 pub use run::{Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Settings, View};
