@@ -18,8 +18,9 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
+use exchange::Query;
 use quick_cache::{Equivalent, OptionsBuilder};
-use wire::{Class, Moment, Query, Reply, Rtype};
+use wire::{Class, Moment, Reply, Rtype};
 
 use entry::{Content, Entry, Extras, Facts, Key, Mixed};
 use store::{About, Shared, Space};
@@ -146,7 +147,7 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.ask_on_behalf(&Query::new(), b"\x01a\x03org\0", Rtype::A, false);
+        query.make_subquery(&Query::new(), b"\x01a\x03org\0", Rtype::A, false);
         reply.begin(&query);
         reply.push(wire::Section::Answer, b"\x01a\x03org\0", Rtype::A, Class::IN, 60, &[0; 4]);
         Self { reply, space: Arc::new(space(&Shared::new(None), 1)) }

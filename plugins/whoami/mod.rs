@@ -32,7 +32,7 @@ impl ServeDns for Whoami {
         reply.set_rcode(Rcode::NOERROR);
         reply.set_authoritative(true);
         let (name, class) = (query.original_name(), query.qclass());
-        match query.peer.ip().to_canonical() {
+        match query.client.peer.ip().to_canonical() {
             IpAddr::V4(address) => {
                 reply.push(Section::Additional, name, Rtype::A, class, 0, &address.octets());
             }
@@ -41,10 +41,11 @@ impl ServeDns for Whoami {
             }
         }
         let mut owner = NameBuf::new();
-        let label: &[u8] = if query.transport.proto() == "tcp" { b"\x04_tcp" } else { b"\x04_udp" };
+        let label: &[u8] =
+            if query.client.transport.proto() == "tcp" { b"\x04_tcp" } else { b"\x04_udp" };
         if owner.push_name(label).and_then(|()| owner.push_name(name)).is_ok() {
             // Priority and weight 0, the port, and no target.
-            let [high, low] = query.peer.port().to_be_bytes();
+            let [high, low] = query.client.peer.port().to_be_bytes();
             let rdata = [0, 0, 0, 0, high, low, 0];
             reply.push(Section::Additional, owner.as_wire(), Rtype::SRV, class, 0, &rdata);
         }

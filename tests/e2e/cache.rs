@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use wire::{Class, Query, Reply, Rtype, Section};
+use exchange::Query;
+use wire::{Class, Reply, Rtype, Section};
 
 use crate::kit::{Answer, PATIENCE, Scratch, Server, free_port, question, run, text};
 

@@ -19,8 +19,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use wire::{MAX_MESSAGE, Moment, Transport};
 
-use crate::handler::{Fate, Slot};
 use crate::pool::{self, Slots};
+use exchange::{Exchange, Outcome};
 
 use address::{Control, Name, arrival, leave_from};
 
@@ -237,26 +237,26 @@ impl Batch {
     pub(super) fn address(&mut self, local: SocketAddr, worker: usize, now: Moment) {
         for n in 0..self.received {
             let slot = &mut *self.slots[n];
-            slot.fate = Fate::Silent;
+            slot.outcome = Outcome::Silent;
             let query = &mut slot.query;
-            query.peer = match self.names[n].read() {
+            query.client.peer = match self.names[n].read() {
                 Some(peer) => peer,
                 None => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             };
-            query.local = local;
+            query.client.local = local;
             if self.with_arrival
                 && let Some(ip) = arrival(&mut self.headers[n].msg_hdr)
             {
-                query.local = SocketAddr::new(ip, local.port());
+                query.client.local = SocketAddr::new(ip, local.port());
             }
-            query.transport = Transport::Udp;
-            query.worker = worker;
-            query.received = now;
+            query.client.transport = Transport::Udp;
+            query.client.worker = worker;
+            query.client.received = now;
         }
     }
 
     /// The queries received.
-    pub(super) fn slots(&mut self) -> &mut [Box<Slot>] {
+    pub(super) fn slots(&mut self) -> &mut [Box<Exchange>] {
         // Whoever holds the slots may change replies that are on their way out.
         self.out.clear();
         &mut self.slots[..self.received]
@@ -268,7 +268,7 @@ impl Batch {
         for n in 0..self.received {
             let slot = &*self.slots[n];
             // Nobody has port 0: such a sender's address is forged.
-            if slot.fate != Fate::Send || slot.query.peer.port() == 0 {
+            if !slot.outcome.is_send() || slot.query.client.peer.port() == 0 {
                 continue;
             }
             let came = &self.headers[n].msg_hdr;
@@ -333,17 +333,18 @@ impl Late {
     }
 
     /// Adds a reply, if it is one to be sent and there is room.
-    pub(super) fn push(&mut self, slot: Box<Slot>) {
-        if slot.fate != Fate::Send || slot.query.peer.port() == 0 || self.is_full() {
+    pub(super) fn push(&mut self, slot: Box<Exchange>) {
+        if !slot.outcome.is_send() || slot.query.client.peer.port() == 0 || self.is_full() {
             pool::give(slot);
             return;
         }
         let n = self.slots.len();
-        let name_len = self.names[n].write(slot.query.peer, self.v6);
+        let name_len = self.names[n].write(slot.query.client.peer, self.v6);
         let header = self.out.push(slot.reply.bytes(), &raw mut self.names[n], name_len);
-        if self.with_arrival && !slot.query.local.ip().is_multicast() {
-            let mut from = slot.query.local;
-            if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.peer)
+        if self.with_arrival && !slot.query.client.local.ip().is_multicast() {
+            let mut from = slot.query.client.local;
+            if let (SocketAddr::V6(from), SocketAddr::V6(peer)) =
+                (&mut from, slot.query.client.peer)
                 && from.ip().is_unicast_link_local()
             {
                 from.set_scope_id(peer.scope_id());

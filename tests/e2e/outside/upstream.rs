@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
-use wire::{Class, Name, Query, Reply, Rtype, Section, name};
+use exchange::Query;
+use wire::{Class, Name, Reply, Rtype, Section, name};
 
 use crate::kit::framed;
 
