@@ -15,7 +15,7 @@ use config::{Action, Policy};
 
 /// The `acl` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "acl", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "acl", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

@@ -19,7 +19,7 @@ use config::Source;
 
 /// The `autopath` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "autopath", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "autopath", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // As in CoreDNS the last directive of a block counts.

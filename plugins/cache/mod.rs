@@ -39,7 +39,7 @@ use store::{Found, Shared, Store};
 
 /// The `cache` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "cache", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "cache", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();

@@ -13,7 +13,7 @@ use config::Config;
 
 /// The `chaos` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "chaos", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "chaos", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct Chaos {
     config: Config,

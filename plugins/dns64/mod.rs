@@ -17,7 +17,7 @@ use config::Config;
 
 /// The `dns64` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dns64", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dns64", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The highest TTL where no SOA record tells one (RFC 6147 section 5.1.7).
 const MAX_TTL: u32 = 600;

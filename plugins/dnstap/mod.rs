@@ -26,7 +26,7 @@ use sink::{Mode, Sink, Target};
 
 /// The `dnstap` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dnstap", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dnstap", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest buffers that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;

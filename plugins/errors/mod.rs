@@ -18,7 +18,7 @@ use pattern::Pattern;
 
 /// The `errors` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "errors", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "errors", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 struct Errors {
     patterns: Arc<[Pattern]>,

@@ -30,7 +30,7 @@ use zones::Zones;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "file", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "file", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 /// Lookups of our own inside each other, as in CoreDNS.
 const MAX_DEPTH: u8 = 8;

@@ -19,7 +19,7 @@ use plan::{Plan, TYPES};
 
 /// The `filter` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "filter", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "filter", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let rules = config::parse(uses, &setup.zones())?.into();

@@ -18,9 +18,9 @@ use config::Own;
 pub static PLUGIN: Kind = Kind {
     name: "forward",
     doc: include_str!("README.md"),
-    once: false,
     answers: true,
     setup: setup::setup,
+    ..Kind::DEFAULT
 };
 
 /// One `forward` directive at work.

@@ -10,7 +10,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `health` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "health", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "health", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;

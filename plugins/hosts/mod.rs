@@ -26,8 +26,14 @@ use source::Source;
 use table::Table;
 
 /// The `hosts` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "hosts", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "hosts",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 struct Hosts {
     config: Config,

@@ -12,7 +12,7 @@ use wire::{Class, Rcode, Rtype, Section};
 
 /// The `local` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "local", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "local", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// A week.
 const TTL: u32 = 604_800;

@@ -20,7 +20,7 @@ use format::Format;
 
 /// The `log` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "log", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "log", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest line buffer that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;

@@ -9,7 +9,7 @@ use wire::{Opcode, Rcode, Rtype, Section};
 
 /// The `minimal` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "minimal", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "minimal", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct Minimal {
     clock: Clock,

@@ -10,7 +10,7 @@ use wire::edns::option;
 
 /// The `nsid` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "nsid", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "nsid", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 struct Nsid {
     data: Box<[u8]>,

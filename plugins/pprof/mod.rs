@@ -13,7 +13,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `pprof` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "pprof", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "pprof", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 /// What there is, in the words of the index.
 const PAGES: [(&str, &str); 5] = [

@@ -14,7 +14,7 @@ use telemetry::{metrics, standing};
 
 /// The `prometheus` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "prometheus", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "prometheus", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";

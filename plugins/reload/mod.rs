@@ -11,7 +11,7 @@ use telemetry::standing;
 
 /// The `reload` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "reload", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "reload", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses)?;

@@ -25,7 +25,7 @@ use export::Exporter;
 
 /// The `trace` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "trace", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "trace", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The span of the whole query, in CoreDNS's word.
 const WHOLE: &str = "servedns";

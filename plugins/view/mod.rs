@@ -13,7 +13,7 @@ use expr::{Expr, QueryEnvironment};
 
 /// The `view` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "view", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "view", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

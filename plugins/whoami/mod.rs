@@ -9,7 +9,7 @@ use wire::{NameBuf, Rcode, Rtype, Section};
 
 /// The `whoami` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "whoami", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "whoami", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 struct Whoami;
 
