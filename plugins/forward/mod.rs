@@ -20,6 +20,7 @@ pub static PLUGIN: Kind = Kind {
     doc: include_str!("README.md"),
     answers: true,
     setup: setup::setup,
+    baseline_metrics: upstream::baseline_metrics,
     ..Kind::DEFAULT
 };
 

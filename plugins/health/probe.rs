@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chain::Setup;
-use telemetry::metrics::{Counter, Histogram, SHARED};
-use telemetry::standing;
+use telemetry::metrics::{self, Counter, Histogram, SHARED};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,6 +16,28 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What is remarkable for a request to oneself.
 const SLOW: Duration = Duration::from_secs(1);
+
+/// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
+const SLIM_BUCKETS: &[f64] = &[0.00025, 0.0025, 0.025, 0.25, 2.5];
+
+/// Registers the metrics of the probe.
+pub(super) fn register_metrics() {
+    durations();
+    failures();
+}
+
+/// How long requests took, in nanoseconds.
+fn durations() -> Histogram {
+    let help = "Histogram of the time (in seconds) each request took.";
+    let name = "coredns_health_request_duration_seconds";
+    metrics::histogram(name, help, &[], &[], SLIM_BUCKETS, 1e-9)
+}
+
+/// Requests that failed.
+fn failures() -> Counter {
+    let help = "The number of times the health check failed.";
+    metrics::counter("coredns_health_request_failures_total", help, &[], &[])
+}
 
 /// Asks one endpoint again and again.
 pub(super) struct Probe {
@@ -29,7 +50,7 @@ pub(super) struct Probe {
 impl Probe {
     /// A probe of the endpoint on `address`, as it is written in the Corefile.
     pub(super) fn new(address: &str) -> Self {
-        let (duration, failures) = (standing::health_durations(), standing::health_failures());
+        let (duration, failures) = (durations(), failures());
         // The directive was checked, so this is an address.
         let mut target = Setup::http_address(address).ok();
         if let Some(target) = &mut target

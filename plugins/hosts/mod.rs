@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
-use telemetry::{metrics, standing};
+use telemetry::metrics::{self, Gauge};
 use wire::{Rtype, name};
 
 use answer::Answer;
@@ -32,8 +32,17 @@ pub static PLUGIN: Kind = Kind {
     once: true,
     answers: true,
     setup,
+    baseline_metrics: || {
+        last_change();
+    },
     ..Kind::DEFAULT
 };
+
+/// When a hosts file last changed, in seconds since 1970.
+fn last_change() -> Gauge {
+    let help = "The timestamp of the last reload of hosts file.";
+    metrics::gauge("coredns_hosts_reload_timestamp_seconds", help, &[], &[])
+}
 
 struct Hosts {
     config: Config,
@@ -100,7 +109,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         &["hostsfile"],
         &[&path.display().to_string()],
     );
-    let reloaded = standing::hosts_reloaded();
+    let reloaded = last_change();
     let (every, watched, more) = (config.reload, Arc::clone(&file), inline.entries());
     let measure = move |file: &Source| {
         entries.set((file.table().entries() + more) as f64);

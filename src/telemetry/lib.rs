@@ -13,4 +13,3 @@ mod level;
 pub mod log;
 pub mod metrics;
 pub mod seen;
-pub mod standing;

@@ -8,6 +8,7 @@
 //!
 //! It must never know: any plugin, what is in zones, which queries are asked here.
 
+mod baseline;
 mod breaker;
 mod config;
 mod each;
@@ -39,10 +40,10 @@ use std::time::Duration;
 use chain::Chain;
 use net::client::Network;
 use telemetry::metrics::{self, Counter};
-use telemetry::standing;
 use wire::edns::ede;
 use wire::{Failure, Query, Rcode, Reply};
 
+pub use baseline::baseline_metrics;
 pub use breaker::Breaker;
 pub use config::{Config, Own, Wanted, Who};
 pub use each::{Each, Health, Tls};
@@ -96,8 +97,8 @@ impl Group {
             policy: Turns::new(config.policy, config.most_servers),
             network,
             concurrent: AtomicUsize::new(0),
-            broken: standing::forward_broken(),
-            rejected: standing::forward_rejects(),
+            broken: baseline::broken(),
+            rejected: baseline::rejected(),
             overloaded: metrics::counter(
                 "catena_forward_overload_rejects_total",
                 "Queries refused because too many queries were waiting for upstreams.",
