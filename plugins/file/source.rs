@@ -9,7 +9,7 @@ use files::versions::{Stamp, Versions};
 use files::watch::Looks;
 use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Failure, Name, Query, Rcode};
+use wire::{Failure, Name, Query, Rcode, Zoned};
 use zone::{Whereabouts, Zone};
 
 use super::config::Watch;
@@ -53,6 +53,12 @@ pub(super) struct Fresh {
 }
 
 const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
+
+impl Zoned for Source {
+    fn zone_name(&self) -> &Name {
+        &self.origin
+    }
+}
 
 impl Source {
     /// A zone that is not loaded yet.

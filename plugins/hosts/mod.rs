@@ -5,7 +5,6 @@
 
 mod answer;
 mod config;
-mod index;
 mod parse;
 mod source;
 mod table;
