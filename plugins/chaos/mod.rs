@@ -40,7 +40,7 @@ impl ServeDns for Chaos {
             }
             b"\x08hostname\x04bind\0" | b"\x02id\x06server\0" => text(query, reply, &self.host),
             b"\x07authors\x04bind\0" => {
-                // Nobody is always first.
+                // The order is random, so that no author is always first.
                 let authors = &self.config.authors;
                 let random = hash::mix(query.now.0 ^ u64::from(query.id()), hash::root());
                 for at in config::order(authors.len(), random) {

@@ -66,7 +66,7 @@ impl ServeDns for Dns64 {
             if answer.is_silent() {
                 return;
             }
-            // That there are no addresses is not known then.
+            // The lookup failed, so the absence of A records is not known.
             if let Some(failure) = answer.take_failure() {
                 return reply.fail(failure);
             }

@@ -1,4 +1,4 @@
-//! The server asks its own endpoint every second: a busy process is slow to answer.
+//! Requests the own endpoint every second and measures the time: a busy process answers slowly.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,11 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Between two requests.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// What is remarkable for a request to oneself.
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// A slower request is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
@@ -39,7 +39,7 @@ fn failures() -> Counter {
     metrics::counter("coredns_health_request_failures_total", help, &[], &[])
 }
 
-/// Asks one endpoint again and again.
+/// Requests one endpoint again and again.
 pub(super) struct Probe {
     url: String,
     address: Option<SocketAddr>,
@@ -61,13 +61,13 @@ impl Probe {
         Self { url: format!("http://{address}/health"), address: target, duration, failures }
     }
 
-    /// Asks until the configuration is replaced.
+    /// Sends requests until the configuration is replaced.
     pub(super) async fn run(self) {
         let Some(address) = self.address else { return };
         loop {
             sleep(PAUSE).await;
             let start = Instant::now();
-            let asked = timeout(PATIENCE, ask(address)).await;
+            let asked = timeout(TIMEOUT, ask(address)).await;
             let took = start.elapsed();
             self.duration.observe(SHARED, took.as_nanos() as u64);
             let url = &self.url;
@@ -83,7 +83,7 @@ impl Probe {
                     continue;
                 }
                 Ok(Err(problem)) => problem.to_string(),
-                Err(_) => format!("no reply within {PATIENCE:?}"),
+                Err(_) => format!("no reply within {TIMEOUT:?}"),
             };
             self.failures.inc(SHARED);
             telemetry::warning!("plugin/health: Local health request to {url:?} failed: {problem}");

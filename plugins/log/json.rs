@@ -52,7 +52,7 @@ pub(super) fn write_around(line: &mut Vec<u8>, message: &str, seen: &Seen<'_>, u
     let query = seen.query;
     json::start(line, unix, Level::Info, message);
     line.extend_from_slice(b",\"plugin\":\"log\",\"client_ip\":\"");
-    // In brackets it would be no address for who reads it.
+    // Without the brackets of text lines, which JSON consumers cannot parse.
     let _ = write!(line, "{}\",\"client_port\":{}", query.peer.ip(), query.peer.port());
     let _ = write!(line, ",\"id\":{},\"opcode\":{}", query.id(), query.opcode().0);
     line.extend_from_slice(b",\"qname\":");

@@ -35,7 +35,7 @@ struct Conditions(Box<[Expr]>);
 impl Filter for Conditions {
     fn takes(&self, query: &Query) -> bool {
         let env = QueryEnvironment::new(query);
-        // What cannot be computed is not true.
+        // An expression that fails is false.
         self.0.iter().all(|condition| condition.is_true(&env).unwrap_or(false))
     }
 }
