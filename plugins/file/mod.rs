@@ -90,8 +90,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
-            let looks = setup.looks(sources.iter().map(|source| source.path()));
-            setup.task(move || source::watch(sources, looks, watch));
+            let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
+            setup.task(move || source::watch(sources, schedule, watch));
         }
     }
     let plugin = File {

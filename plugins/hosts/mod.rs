@@ -116,11 +116,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             reloaded.set(modified);
         }
     };
-    let looks = setup.looks([path.as_path()].into_iter());
+    let schedule = setup.poll_schedule([path.as_path()].into_iter());
     setup.task(move || async move {
         measure(&watched);
         if !every.is_zero() {
-            source::watch(watched, looks, every, measure).await;
+            source::watch(watched, schedule, every, measure).await;
         }
     });
     setup.link(Hosts { config, file, inline });

@@ -1,7 +1,6 @@
-//! Metrics: counted per worker without a shared cache line, summed when scraped.
+//! Metrics: counted by each worker in cache lines of its own, and summed when they are scraped.
 //!
-//! Families live as long as the process and are found by name, so a reload goes on counting where
-//! the configuration before it stopped.
+//! Families live as long as the process and are found by name, so counting continues across reloads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,9 +35,9 @@ pub struct Cells {
 impl Cells {
     /// `len` numbers for each of the workers.
     pub fn new(len: usize) -> Self {
-        // An even number of lines: processors fetch them in pairs, and no pair is shared.
+        // An even number of lines: processors fetch lines in pairs, and workers must not share a pair.
         let stride = len.div_ceil(LINE).next_multiple_of(2);
-        // One shard more, for SHARED.
+        // The last shard is SHARED.
         let lines = (0..(workers() + 1) * stride).map(|_| Line::default()).collect();
         Self { lines, stride }
     }
@@ -91,13 +90,13 @@ impl Shard<'_> {
         if self.shared {
             cell.fetch_add(n, Ordering::Relaxed);
         } else {
-            // Written by its worker's thread alone, so a load and a store will do.
+            // The worker's thread is the only writer, so load and store need not be one operation.
             cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
         }
     }
 }
 
-/// Sets the number of workers; call once, before the first metric is made.
+/// Sets the number of workers; call once, before the first metric is registered.
 pub fn set_workers(count: usize) {
     let _ = WORKERS.set(count);
 }
@@ -151,7 +150,7 @@ impl Gauge {
 pub struct Histogram {
     cells: Cells,
     bounds: &'static [f64],
-    /// What one unit of an observed integer is worth: 1e-9 for nanoseconds.
+    /// The value of one unit of an observation: 1e-9 for nanoseconds.
     scale: f64,
     /// The bounds in units.
     units: Arc<[u64]>,
@@ -216,7 +215,7 @@ pub const SIZE_BUCKETS: &[f64] = &[
 /// A gauge whose value is computed at each scrape.
 pub type GaugeFn = Arc<dyn Fn() -> f64 + Send + Sync>;
 
-/// A number read when scraped.
+/// A number that is read at each scrape.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A number that only grows.
@@ -234,7 +233,7 @@ pub enum Value {
     },
 }
 
-/// One child of a [`source`]'s family.
+/// One series of a [`source`].
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// A value for each label.
@@ -476,8 +475,8 @@ pub fn source(
     *family.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(read));
 }
 
-/// Removes the children of `name` for whose label values `gone` is true: those that a new
-/// configuration no longer has.
+/// Removes the series of `name` whose label values satisfy `gone`: those that a new configuration no
+/// longer has.
 pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
     let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(family) = families.get(name) {
@@ -491,12 +490,12 @@ pub struct Families;
 
 impl Collector for Families {
     fn desc(&self) -> Vec<&Desc> {
-        // Families come and go with configurations: described by what they collect.
+        // Families are registered at any time, so they are described by what they collect.
         Vec::new()
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        // A source may take long or make a metric itself: not while holding the lock.
+        // A source may take long or register a metric: it must not run under the lock.
         let families: Vec<Arc<Family>> = {
             let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
             families.values().cloned().collect()
