@@ -16,7 +16,7 @@ use std::sync::Arc;
 use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::format::Format;
-use telemetry::seen::Seen;
+use telemetry::record::LogRecord;
 
 use config::Config;
 use message::{Event, Kind as Said, Sender};
@@ -100,7 +100,7 @@ impl Dnstap {
             out.clear();
             text.clear();
             if let Some(format) = &self.extra {
-                format.write(text, &Seen { query, reply: None });
+                format.write(text, &LogRecord { query, reply: None });
             }
             let sender = Sender {
                 identity: &self.identity,
