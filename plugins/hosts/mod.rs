@@ -34,7 +34,6 @@ pub static PLUGIN: Kind = Kind {
     baseline_metrics: || {
         last_change();
     },
-    ..Kind::DEFAULT
 };
 
 /// When a hosts file last changed, in seconds since 1970.
