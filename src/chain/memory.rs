@@ -1,8 +1,8 @@
-//! How much memory the process may use, and how much of that its stores may hold.
+//! The memory limit of the process, and the budget of its stores.
 //!
-//! It is a service of the world. A store that holds much and can be filled again, such as a cache,
-//! registers itself as a [`Evictable`]; the server measures the memory in use and decides. This file must
-//! never know the stores.
+//! It is a service that plugins find by type. A store with large, reproducible content, such as a cache,
+//! registers itself as [`Evictable`]. The server measures the memory in use and sets the budget. This
+//! file must never know a store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,7 +11,7 @@ use telemetry::metrics::{self, Counter, SHARED};
 
 /// A store whose entries can be evicted.
 pub trait Evictable: Send + Sync {
-    /// Octets held now.
+    /// Octets held at present.
     fn held(&self) -> u64;
 
     /// Evicts the oldest entries until at most [`Memory::store_budget`] octets are held; returns their
@@ -19,7 +19,7 @@ pub trait Evictable: Send + Sync {
     fn evict(&self) -> u64;
 }
 
-/// The memory of the process.
+/// The memory limit of the process.
 pub struct Memory {
     /// The limit of the system or the environment.
     given: u64,
@@ -53,7 +53,7 @@ impl Memory {
     pub fn set_limit(&self, limit: Option<u64>) {
         let limit = limit.unwrap_or(self.given);
         if self.limit.swap(limit, Ordering::Relaxed) != limit {
-            // Until the server has looked: the rest is for zones, buffers and code.
+            // Until the first measurement. The other half is for zones, buffers and code.
             self.set_store_budget(limit / 2);
         }
     }
@@ -90,7 +90,7 @@ impl Memory {
         self.stores().iter().map(|store| store.held()).sum()
     }
 
-    /// Makes the stores evict what exceeds their limit.
+    /// Makes the stores evict down to the budget.
     pub fn evict(&self) {
         for store in self.stores() {
             self.count_evictions(store.evict());
