@@ -10,8 +10,10 @@ use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
 use exchange::Exchange;
 use exchange::Query;
+use exchange::Query;
 use net::client::{Network, Simulated};
-use wire::{Class, Name, Reply, Rtype, Section, Transport};
+use net::{Fate, Slot};
+use wire::{Name, Rdata, Reply, Rtype, Transport};
 
 /// An upstream that knows two addresses for every name.
 struct Upstream;
@@ -22,8 +24,7 @@ impl Simulated for Upstream {
         query.receive(message).unwrap();
         reply.begin(&query);
         for last in [1, 2] {
-            let address = [192, 0, 2, last];
-            reply.push(Section::Answer, query.name(), Rtype::A, Class::IN, 300, &address);
+            reply.answer(300, Rdata::A([192, 0, 2, last].into()));
         }
         reply.seal(query.id(), 0x8180);
         vec![(Duration::from_millis(1), reply.bytes().to_vec())]

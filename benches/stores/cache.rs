@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use exchange::Query;
 use quick_cache::{Equivalent, OptionsBuilder};
-use wire::{Class, Moment, Reply, Rtype};
+use wire::{Class, Moment, Rdata, Reply, Rtype, name};
 
 use entry::{Content, Entry, Extras, Facts, Key, Mixed};
 use store::{About, Shared, Space};
@@ -147,9 +147,9 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.make_subquery(&Query::new(), b"\x01a\x03org\0", Rtype::A, false);
+        query.make_subquery(&Query::new(), name!("a.org."), Rtype::A, false);
         reply.begin(&query);
-        reply.push(wire::Section::Answer, b"\x01a\x03org\0", Rtype::A, Class::IN, 60, &[0; 4]);
+        reply.answer(60, Rdata::A([0; 4].into()));
         Self { reply, space: Arc::new(space(&Shared::new(None), 1)) }
     }
 

@@ -13,7 +13,7 @@ use wire::{Clock, Name, Reply};
 
 use crate::run::Link;
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
-use files::watch::{Looks, Watcher};
+use files::watch::{PollSchedule, Watcher};
 
 /// One key of a server block as routed: a zone on one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,9 +309,9 @@ impl Setup<'_> {
         if path.is_absolute() || root == Path::new(".") { path.to_owned() } else { root.join(path) }
     }
 
-    /// When to look at these files again.
-    pub fn looks<'p>(&self, files: impl Iterator<Item = &'p Path>) -> Looks {
-        Looks::new(self.world.service::<Watcher>().as_deref(), files)
+    /// The times at which to check these files for changes.
+    pub fn poll_schedule<'p>(&self, files: impl Iterator<Item = &'p Path>) -> PollSchedule {
+        PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
     }
 
     /// The key of this plugin's state in every query, between the way in and the way out.

@@ -10,12 +10,11 @@ use chain::{BoxFuture, Chain, Verdict};
 use exchange::{Drive, Exchange, Outcome, Outlet, Place, Query, Renewal};
 use net::Bound;
 use telemetry::metrics::{self, Counter};
-use telemetry::standing;
 use wire::edns::ede;
 use wire::{Failure, Rcode, Reply};
 
-use super::envelope;
 use super::panics::{self, Catch, Panic};
+use super::{baseline, envelope};
 
 /// Background renewals in flight at once; beyond that an entry is renewed by a later hit.
 const MAX_REFRESHES: usize = 1_000;
@@ -43,7 +42,7 @@ impl Counts {
     /// The counters, registered with the process's metrics.
     pub(crate) fn new() -> Self {
         Self {
-            panics: standing::panics(),
+            panics: baseline::panics(),
             refused: metrics::counter(
                 "catena_waiting_refused_total",
                 "Queries refused because too many queries were waiting.",

@@ -7,7 +7,7 @@
 use exchange::{Query, Signer};
 use wire::edns::option;
 use wire::name;
-use wire::{Class, NameBuf, Opcode, Rcode, Record, Reply, Rtype, Section};
+use wire::{Class, NameBuf, NewRecord, Opcode, Rcode, Rdata, Record, Reply, Rtype, Section};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
@@ -157,7 +157,8 @@ impl Signer for UnknownKey {
 
     fn sign(&mut self, _: &Query, reply: &mut Reply) {
         if let Some((key, rdata)) = &self.0 {
-            reply.push(Section::Additional, key.as_wire(), Rtype::TSIG, Class::ANY, 0, rdata);
+            let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, rdata));
+            reply.push(Section::Additional, tsig.class(Class::ANY));
         }
     }
 }

@@ -29,8 +29,9 @@ pub use edns::{Edns, EdnsOption};
 pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
 pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
+pub use rdata::Rdata;
 pub use record::{Malformed, Message, Record, Section};
-pub use reply::{AliasChain, Draft, Failure, Reply};
+pub use reply::{AliasChain, Draft, Failure, NewRecord, Reply};
 pub use request::{Flag, Rejection, Request};
 pub use transport::{Family, Transport};
 
