@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep_until};
 use super::datagrams::{Descriptor, Pool};
 use super::told::{Between, Op};
 use super::{Ends, INTEREST, connected, late};
-use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
+use sys::connected::{Inbound, Outbound};
 
 /// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.
 const LEAVE: usize = 9;
