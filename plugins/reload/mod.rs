@@ -5,8 +5,9 @@
 
 mod config;
 
-use chain::{Kind, Setup, standing};
+use chain::{Kind, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::standing;
 
 /// The `reload` directive.
 pub static PLUGIN: Kind =

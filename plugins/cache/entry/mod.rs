@@ -1,0 +1,437 @@
+//! One cached answer, flat: the facts, the name and the records lie side by side in one allocation.
+
+mod key;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use wire::edns::Subnet;
+use wire::prefetch::fetch;
+use wire::{Class, Moment, Query, Rcode, Reply, Rtype};
+
+use super::subnet;
+pub(super) use key::{Key, Mixed, SpaceId};
+
+/// What the reply said beside its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) rcode: Rcode,
+    pub(super) authoritative: bool,
+    pub(super) recursion_available: bool,
+    pub(super) authentic_data: bool,
+    pub(super) truncated: bool,
+    /// It answers its question: the record asked for is there, at the end of any aliases.
+    pub(super) answering: bool,
+    /// It is a failure of this server's own, to be told again as one (RFC 9520).
+    pub(super) failure: bool,
+    /// The client's network was told to who answered, and made no difference.
+    pub(super) for_all: bool,
+}
+
+/// What few entries have.
+#[derive(Clone, Default)]
+pub(super) struct Extras {
+    /// The wildcard that the answer was made from, for the metadata `zone/wildcard`.
+    pub(super) wildcard: Option<Box<str>>,
+    /// The answer before this one, which is none (`serve_stale_policy prefer_positive`).
+    pub(super) last_good: Option<Arc<Entry>>,
+    /// The network that the answer is meant for.
+    pub(super) subnet: Option<Subnet>,
+}
+
+/// What an entry holds.
+pub(super) struct Content<'a> {
+    /// Its lifetime, which is the TTL of all records.
+    pub(super) ttl: u32,
+    pub(super) facts: Facts,
+    /// Records as [`Reply::record_bytes`] gives them, for a message with the key's name as question.
+    pub(super) records: &'a [u8],
+    pub(super) counts: [u16; 3],
+    pub(super) plain_len: u32,
+    pub(super) extras: Extras,
+}
+
+impl<'a> Content<'a> {
+    /// The records of `reply`, which all have the TTL `ttl`.
+    pub(super) fn of(reply: &'a Reply, ttl: u32, facts: Facts, extras: Extras) -> Self {
+        let (records, counts) = reply.record_bytes();
+        Self { ttl, facts, records, counts, plain_len: reply.plain_len(), extras }
+    }
+
+    /// No records.
+    pub(super) fn empty(ttl: u32, facts: Facts) -> Self {
+        let extras = Extras::default();
+        Self { ttl, facts, records: &[], counts: [0; 3], plain_len: 0, extras }
+    }
+}
+
+/// Everything about an entry that has a fixed length.
+struct Head {
+    hash: u64,
+    /// The space of the store that it was made for.
+    space: SpaceId,
+    /// When it expires on the server's clock, in nanoseconds; before its start for what was on disk.
+    expires: i64,
+    ttl: u32,
+    qtype: Rtype,
+    class: Class,
+    bits: u8,
+    name_len: u8,
+    counts: [u16; 3],
+    used: u32,
+    plain_len: u32,
+    facts: Facts,
+    /// How often it keeps its place when others want it: it was asked for.
+    turns: AtomicU8,
+    /// A denial was stored after this answer: look there, too.
+    denied: AtomicBool,
+    /// Hits without a gap, and the last of them.
+    hits: AtomicU32,
+    last_hit: AtomicU64,
+    /// No renewal may begin before this moment: one is under way, or failed a short while ago.
+    renew_at: AtomicU64,
+    extras: Option<Box<Extras>>,
+}
+
+/// A cached answer. `Entry<[u8; N]>` is how it is built, `Entry` how it is used.
+pub(super) struct Entry<Bytes: ?Sized = [u8]> {
+    head: Head,
+    /// The name, then the records; what follows is unused.
+    bytes: Bytes,
+}
+
+/// A renewal that has not come back after this long is lost: the server may drop background work,
+/// and another may begin. Longer than any upstream is waited for.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+/// A use counts for two turns in which the entry keeps its place; more turns are not saved up.
+const PER_USE: u8 = 2;
+const MAX_TURNS: u8 = 6;
+/// What the store adds to an entry, and the allocator: the counts of the `Arc`, its place, its cells of
+/// the table.
+const BESIDE: usize = 16 + 16 + 16 + 32 + 16;
+
+impl Entry {
+    /// Makes an entry; `space` is where it is to be kept.
+    pub(super) fn new(
+        key: &Key<'_>,
+        space: SpaceId,
+        now: Moment,
+        content: Content<'_>,
+    ) -> Option<Arc<Self>> {
+        Self::expiring(key, space, now, i64::from(content.ttl), content)
+    }
+
+    /// The same for one that has been an entry before: it has `left` seconds, or is past its time.
+    pub(super) fn expiring(
+        key: &Key<'_>,
+        space: SpaceId,
+        now: Moment,
+        left: i64,
+        content: Content<'_>,
+    ) -> Option<Arc<Self>> {
+        let Content { ttl, facts, records, counts, plain_len, extras } = content;
+        let some =
+            extras.wildcard.is_some() || extras.last_good.is_some() || extras.subnet.is_some();
+        let head = Head {
+            hash: key.hash,
+            space,
+            expires: (now.0 as i64).saturating_add(left.saturating_mul(SECOND)),
+            ttl,
+            qtype: key.qtype,
+            class: key.class,
+            bits: key.bits,
+            name_len: key.name.len() as u8,
+            counts,
+            used: (key.name.len() + records.len()) as u32,
+            plain_len,
+            facts,
+            turns: AtomicU8::new(0),
+            denied: AtomicBool::new(false),
+            hits: AtomicU32::new(0),
+            last_hit: AtomicU64::new(now.0),
+            renew_at: AtomicU64::new(0),
+            extras: some.then(|| Box::new(extras)),
+        };
+        let parts = [key.name, records];
+        // One allocation without `unsafe` needs a length known when compiled: a few to choose from.
+        match head.used {
+            0..=64 => Some(sized::<64>(head, parts)),
+            65..=128 => Some(sized::<128>(head, parts)),
+            129..=192 => Some(sized::<192>(head, parts)),
+            193..=256 => Some(sized::<256>(head, parts)),
+            257..=384 => Some(sized::<384>(head, parts)),
+            385..=512 => Some(sized::<512>(head, parts)),
+            513..=768 => Some(sized::<768>(head, parts)),
+            769..=1024 => Some(sized::<1024>(head, parts)),
+            1025..=1536 => Some(sized::<1536>(head, parts)),
+            1537..=2048 => Some(sized::<2048>(head, parts)),
+            2049..=3072 => Some(sized::<3072>(head, parts)),
+            3073..=4096 => Some(sized::<4096>(head, parts)),
+            4097..=8192 => Some(sized::<8192>(head, parts)),
+            8193..=16_384 => Some(sized::<16_384>(head, parts)),
+            16_385..=32_768 => Some(sized::<32_768>(head, parts)),
+            32_769..=65_536 => Some(sized::<65_536>(head, parts)),
+            // No message is that long.
+            _ => None,
+        }
+    }
+
+    /// The key it is found by.
+    pub(super) fn key(&self) -> Key<'_> {
+        Key {
+            hash: self.head.hash,
+            name: self.name(),
+            qtype: self.head.qtype,
+            class: self.head.class,
+            bits: self.head.bits,
+            subnet: self.subnet(),
+        }
+    }
+
+    /// The network that it is meant for, if not for all.
+    #[inline]
+    pub(super) fn subnet(&self) -> Option<Subnet> {
+        self.head.extras.as_ref().and_then(|extras| extras.subnet)
+    }
+
+    /// Whether it is what `key` means in `space`. Compared in full.
+    #[inline]
+    pub(super) fn is(&self, key: &Key<'_>, space: SpaceId) -> bool {
+        let head = &self.head;
+        head.hash == key.hash
+            && head.space == space
+            && head.qtype == key.qtype
+            && head.class == key.class
+            && head.bits == key.bits
+            && self.name() == key.name
+            && self.subnet() == key.subnet
+    }
+
+    /// The space that it was made for.
+    pub(super) fn space(&self) -> SpaceId {
+        self.head.space
+    }
+
+    #[inline]
+    fn name(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.head.name_len)]
+    }
+
+    /// Its lifetime in seconds, which is the TTL of all its records.
+    #[inline]
+    pub(super) fn lifetime(&self) -> u32 {
+        self.head.ttl
+    }
+
+    #[inline]
+    pub(super) fn facts(&self) -> Facts {
+        self.head.facts
+    }
+
+    /// Seconds left; zero or less: expired for so long.
+    #[inline]
+    pub(super) fn ttl(&self, now: Moment) -> i64 {
+        let left = self.head.expires.saturating_sub(now.0 as i64);
+        // Rounded up: the last second has begun.
+        if left > 0 { (left - 1) / SECOND + 1 } else { left / SECOND }
+    }
+
+    /// Whether it is an answer, and not a count of answers.
+    pub(super) fn is_answer(&self) -> bool {
+        self.head.bits & Key::COUNT == 0
+    }
+
+    /// Whether who asked wanted DNSSEC records.
+    pub(super) fn wants_dnssec(&self) -> bool {
+        self.head.bits & Key::DO != 0
+    }
+
+    /// Whether who asked does its own validation.
+    pub(super) fn checking_disabled(&self) -> bool {
+        self.head.bits & Key::CD != 0
+    }
+
+    /// How many records each section has.
+    pub(super) fn counts(&self) -> [u16; 3] {
+        self.head.counts
+    }
+
+    /// The records, for a message with its question.
+    #[inline]
+    pub(super) fn records(&self) -> &[u8] {
+        &self.bytes[usize::from(self.head.name_len)..self.head.used as usize]
+    }
+
+    /// The wildcard that the answer was made from.
+    pub(super) fn wildcard(&self) -> Option<&str> {
+        self.head.extras.as_ref()?.wildcard.as_deref()
+    }
+
+    /// Its records as a whole message.
+    pub(super) fn message(&self) -> Vec<u8> {
+        let key = (self.name(), self.head.qtype, self.head.class);
+        message(key, self.head.counts, self.records())
+    }
+
+    /// The octets it costs.
+    pub(super) fn octets(&self) -> u64 {
+        (size_of_val(self) + BESIDE) as u64
+    }
+
+    /// Counts a use. Most are beyond counting, and write nothing.
+    #[inline]
+    pub(super) fn use_once(&self) {
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        if turns < MAX_TURNS {
+            self.head.turns.store(turns + PER_USE, Ordering::Relaxed);
+        }
+    }
+
+    /// Starts to fetch what letting it go will touch.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        fetch(&self.head);
+        fetch(&self.head.turns);
+    }
+
+    /// Takes a turn; whether there was one.
+    pub(super) fn take_turn(&self) -> bool {
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        self.head.turns.store(turns.saturating_sub(1), Ordering::Relaxed);
+        turns > 0
+    }
+
+    /// Takes all turns; whether there were any.
+    pub(super) fn take_turns(&self) -> bool {
+        // No swap, which would wait for all that was written before: a turn that comes between is one of many.
+        let turns = self.head.turns.load(Ordering::Relaxed);
+        self.head.turns.store(0, Ordering::Relaxed);
+        turns > 0
+    }
+
+    /// It is asked for as often as `old`, whose place it takes.
+    pub(super) fn inherit_use(&self, old: &Self) {
+        self.head.turns.store(old.head.turns.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether it is an answer for this client.
+    pub(super) fn is_for(&self, query: &Query) -> bool {
+        self.subnet().is_none_or(|subnet| {
+            subnet::source(query).is_some_and(|asked| subnet.covers(&asked.source))
+        })
+    }
+
+    /// Writes it into `reply`, which has the same question, with `ttl` on every record. AD goes to
+    /// who asked for it (RFC 6840 section 5.8).
+    #[inline]
+    pub(super) fn write(&self, ttl: u32, query: &mut Query, reply: &mut Reply) {
+        let head = &self.head;
+        reply.load_trusted(self.records(), head.counts, head.plain_len);
+        reply.set_rcode(head.facts.rcode);
+        reply.set_authoritative(head.facts.authoritative);
+        reply.recursion_available = head.facts.recursion_available;
+        reply.authentic_data =
+            head.facts.authentic_data && (query.wants_dnssec() || query.authentic_data());
+        reply.truncated = head.facts.truncated;
+        if ttl != head.ttl {
+            reply.edit_ttls(|_, _| ttl);
+        }
+        if let Some(wildcard) = head.extras.as_ref().and_then(|extras| extras.wildcard.as_ref()) {
+            query.set_metadata("zone/wildcard", || wildcard.to_string());
+        }
+    }
+
+    /// This entry if it answers its question, or the last that did.
+    pub(super) fn answering(entry: &Arc<Self>) -> Option<&Arc<Self>> {
+        if entry.head.facts.answering {
+            return Some(entry);
+        }
+        entry.head.extras.as_ref()?.last_good.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn is_denied(&self) -> bool {
+        self.head.denied.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_denied(&self) {
+        self.head.denied.store(true, Ordering::Release);
+    }
+
+    /// Counts one more of what it is a count of; how many there were before.
+    pub(super) fn count(&self) -> u32 {
+        self.head.hits.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a hit; how many there were without a gap of more than `gap` between two. Two workers
+    /// may miss one of each other's: the number only has to be about right.
+    #[inline]
+    pub(super) fn hit(&self, gap: Duration, now: Moment) -> u32 {
+        let last = Moment(self.head.last_hit.swap(now.0, Ordering::Relaxed));
+        let before = if now.since(last) > gap { 0 } else { self.head.hits.load(Ordering::Relaxed) };
+        let hits = before.saturating_add(1);
+        self.head.hits.store(hits, Ordering::Relaxed);
+        hits
+    }
+
+    /// Goes on counting where `old`, which this entry replaces, stopped.
+    pub(super) fn inherit_hits(&self, old: &Self) {
+        self.head.hits.store(old.head.hits.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether the caller may renew this entry now; if so, nobody else may until
+    /// [`Entry::end_renewal`], or until it must be taken for lost.
+    #[inline]
+    pub(super) fn begin_renewal(&self, now: Moment) -> bool {
+        let renew_at = self.head.renew_at.load(Ordering::Relaxed);
+        now.0 >= renew_at
+            && self
+                .head
+                .renew_at
+                .compare_exchange(
+                    renew_at,
+                    now.plus(RENEWAL).0,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
+    /// Whether no renewal is under way and none failed a short while ago.
+    pub(super) fn may_renew(&self, now: Moment) -> bool {
+        now.0 >= self.head.renew_at.load(Ordering::Relaxed)
+    }
+
+    /// The renewal is over; the next may begin `pause` from now.
+    pub(super) fn end_renewal(&self, now: Moment, pause: Duration) {
+        self.head.renew_at.store(now.plus(pause).0, Ordering::Relaxed);
+    }
+}
+
+/// A message of these records with this question.
+pub(super) fn message(
+    (name, qtype, class): (&[u8], Rtype, Class),
+    counts: [u16; 3],
+    records: &[u8],
+) -> Vec<u8> {
+    let mut message = vec![0, 0, 0x80, 0, 0, 1];
+    counts.iter().for_each(|count| message.extend_from_slice(&count.to_be_bytes()));
+    message.extend_from_slice(name);
+    message.extend_from_slice(&qtype.0.to_be_bytes());
+    message.extend_from_slice(&class.0.to_be_bytes());
+    message.extend_from_slice(records);
+    message
+}
+
+/// Puts an entry of up to `N` bytes into one allocation.
+#[inline(never)]
+fn sized<const N: usize>(head: Head, [name, records]: [&[u8]; 2]) -> Arc<Entry> {
+    let mut bytes = [0; N];
+    let (first, rest) = bytes.split_at_mut(name.len());
+    first.copy_from_slice(name);
+    rest[..records.len()].copy_from_slice(records);
+    Arc::new(Entry { head, bytes })
+}

@@ -1,0 +1,99 @@
+//! The metrics, with CoreDNS's names and labels.
+
+use std::sync::Arc;
+
+use chain::{Key, Query};
+use telemetry::metrics::{self, Counter};
+
+use super::partition::Half;
+use super::store::Store;
+
+/// The counters of one listener.
+pub(super) struct Counts {
+    pub(super) requests: Counter,
+    hits: [Counter; 2],
+    pub(super) misses: Counter,
+    pub(super) prefetches: Counter,
+    pub(super) drops: Counter,
+    pub(super) served_stale: Counter,
+    evictions: [Counter; 2],
+    pub(super) coalesced: Counter,
+    pub(super) refused: Counter,
+    pub(super) scopes_refused: Counter,
+}
+
+const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
+const PLAIN: &[&str] = &["server", "zones", "view"];
+
+impl Counts {
+    /// The counters of the listener `server`; they count on if an earlier configuration had them.
+    pub(super) fn new(server: &str, zones: &str, view: &str) -> Self {
+        let plain = |name, help| metrics::counter(name, help, PLAIN, &[server, zones, view]);
+        let by_type = |name, help| {
+            [Half::Success, Half::Denial].map(|half| {
+                metrics::counter(name, help, BY_TYPE, &[server, half.label(), zones, view])
+            })
+        };
+        Self {
+            requests: plain("coredns_cache_requests_total", "The count of cache requests."),
+            hits: by_type("coredns_cache_hits_total", "The count of cache hits."),
+            misses: plain(
+                "coredns_cache_misses_total",
+                "The count of cache misses. Deprecated, derive misses from cache hits/requests \
+                 counters.",
+            ),
+            prefetches: plain(
+                "coredns_cache_prefetch_total",
+                "The number of times the cache has prefetched a cached item.",
+            ),
+            drops: plain(
+                "coredns_cache_drops_total",
+                "The number responses that are not cached, because the reply is malformed.",
+            ),
+            served_stale: plain(
+                "coredns_cache_served_stale_total",
+                "The number of requests served from stale cache entries.",
+            ),
+            evictions: by_type("coredns_cache_evictions_total", "The count of cache evictions."),
+            coalesced: plain(
+                "catena_cache_coalesced_total",
+                "The number of requests answered with the reply to an identical query in flight.",
+            ),
+            refused: plain(
+                "catena_cache_coalesce_refused_total",
+                "The number of requests refused because too many already waited for a reply.",
+            ),
+            scopes_refused: plain(
+                "catena_cache_scopes_refused_total",
+                "The number of replies not cached because too many networks already had one.",
+            ),
+        }
+    }
+
+    #[inline]
+    pub(super) fn hit(&self, half: Half, query: &Query) {
+        self.hits[half as usize].inc(query.worker);
+    }
+
+    pub(super) fn evicted(&self, half: Half, query: &Query, entries: u64) {
+        if entries > 0 {
+            self.evictions[half as usize].add(query.worker, entries);
+        }
+    }
+}
+
+/// Shows the size of `store` for each of the block's servers.
+pub(super) fn show_entries(keys: &[Key], zones: &str, view: &str, store: &Arc<Store>) {
+    for key in keys {
+        for half in [Half::Success, Half::Denial] {
+            let store = Arc::downgrade(store);
+            metrics::gauge_fn(
+                "coredns_cache_entries",
+                "The number of elements in the cache.",
+                BY_TYPE,
+                &[&key.server, half.label(), zones, view],
+                move || store.upgrade().map_or(0.0, |store| store.len(half) as f64),
+            );
+        }
+    }
+}
