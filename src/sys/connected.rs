@@ -14,17 +14,13 @@ use crate::MAX_DATAGRAM;
 pub const TOGETHER: usize = 16;
 
 /// Buffers for the datagrams of one recvmmsg.
+#[derive(Default)]
 pub struct Inbound {
     buffers: [Vec<u8>; TOGETHER],
     received: usize,
 }
 
 impl Inbound {
-    /// Empty buffers.
-    pub fn new() -> Self {
-        Self { buffers: [const { Vec::new() }; TOGETHER], received: 0 }
-    }
-
     /// Receives the datagrams in the socket, in place of the previous ones. Returns whether there may
     /// be more.
     ///

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 thread_local! {
     // What was received is handed on before anything else is, so one is enough for a worker.
-    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
+    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::default());
 }
 
 /// Whether a query must leave together with others.
