@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
-use exchange::Exchange;
 use exchange::{Exchange, Query};
 use net::client::{Network, Simulated};
 use wire::{Name, Rdata, Reply, Rtype, Transport};
