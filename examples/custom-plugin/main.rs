@@ -8,7 +8,7 @@ use catena::wire::{Rdata, Rtype, name};
 
 /// The `custom` directive.
 static PLUGIN: Kind =
-    Kind { name: "custom", doc: include_str!("README.md"), once: true, answers: true, setup };
+    Kind { name: "custom", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     setup.no_arguments(uses)?;

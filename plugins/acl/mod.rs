@@ -5,7 +5,7 @@
 mod config;
 mod nets;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
 use wire::edns::{ede, option};
@@ -15,7 +15,7 @@ use config::{Action, Policy};
 
 /// The `acl` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "acl", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "acl", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
@@ -91,18 +91,23 @@ impl Rule {
 
     fn count(&self, zone: &Name, which: usize, query: &Query) {
         let of_zone = self.counts.iter().find(|counts| counts.zone == *zone);
-        if let Some(keys) = of_zone.and_then(|counts| counts.keys.get(usize::from(query.key))) {
-            keys[which].inc(query.worker);
+        if let Some(keys) = of_zone.and_then(|counts| counts.keys.get(usize::from(query.state.key)))
+        {
+            keys[which].inc(query.client.worker);
         }
     }
 }
 
 impl ServeDns for Acl {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let client = query.peer.ip();
+        let client = query.client.peer.ip();
         for rule in &self.rules {
             let Some((_, zone)) = rule.zones.find(query) else { continue };
-            let fits = |policy: &&Policy| policy.fits(query.qtype(), client);
+            let fits = |policy: &&Policy| policy.matches(query.qtype(), client);
             let Some(policy) = rule.policies.iter().find(fits) else { continue };
             match policy.action {
                 Action::Allow => break,
@@ -122,14 +127,14 @@ impl ServeDns for Acl {
                 }
             }
         }
-        if let Some(allowed) = self.allowed.get(usize::from(query.key)) {
-            allowed.inc(query.worker);
+        if let Some(allowed) = self.allowed.get(usize::from(query.state.key)) {
+            allowed.inc(query.client.worker);
         }
         Ok(Step::Next)
     }
 }
 
-/// An empty reply that says why (RFC 8914).
+/// An empty reply with an extended error (RFC 8914).
 fn tell(reply: &mut Reply, rcode: Rcode, why: u16) {
     reply.set_rcode(rcode);
     reply.opt.push(option::EXTENDED_ERROR, &why.to_be_bytes());

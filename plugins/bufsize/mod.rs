@@ -5,12 +5,12 @@
 
 mod config;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 
 /// The `bufsize` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "bufsize", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "bufsize", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct Bufsize {
     size: u16,
@@ -23,6 +23,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Bufsize {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         query.limit_udp_size(self.size);

@@ -6,12 +6,12 @@ mod config;
 
 use std::time::Duration;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 
 /// The `cancel` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "cancel", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "cancel", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let timeout = config::parse(uses)?;
@@ -24,10 +24,14 @@ struct Cancel {
 }
 
 impl ServeDns for Cancel {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-        let end = query.now.plus(self.timeout);
-        query.deadline = Some(query.deadline.map_or(end, |earlier| earlier.min(end)));
+        let end = query.client.now.plus(self.timeout);
+        query.state.deadline = Some(query.state.deadline.map_or(end, |earlier| earlier.min(end)));
         Ok(Step::Next)
     }
 }

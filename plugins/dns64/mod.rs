@@ -17,7 +17,7 @@ use config::Config;
 
 /// The `dns64` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dns64", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dns64", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The highest TTL where no SOA record tells one (RFC 6147 section 5.1.7).
 const MAX_TTL: u32 = 600;
@@ -52,7 +52,7 @@ impl ServeDns for Dns64 {
     fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
         query.qtype() == Rtype::AAAA
             && query.qclass() == Class::IN
-            && (self.config.allow_ipv4 || query.family() == Family::V6)
+            && (self.config.allow_ipv4 || query.client.family() == Family::V6)
             && self.lacks_addresses(reply)
     }
 
@@ -61,16 +61,16 @@ impl ServeDns for Dns64 {
             let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
             let mut asked = Box::new((Query::new(), Reply::new()));
             let (question, answer) = &mut *asked;
-            question.ask_on_behalf(query, query.original_name(), Rtype::A, query.wants_dnssec());
+            question.make_subquery(query, query.original_name(), Rtype::A, query.wants_dnssec());
             resolver.resolve(question, answer).await;
             if answer.is_silent() {
                 return;
             }
-            // That there are no addresses is not known then.
+            // The lookup failed, so the absence of A records is not known.
             if let Some(failure) = answer.take_failure() {
                 return reply.fail(failure);
             }
-            if let Some(translated) = self.translated.get(usize::from(query.key)) {
+            if let Some(translated) = self.translated.get(usize::from(query.state.key)) {
                 translated.inc(metrics::SHARED);
             }
             self.synthesize(query, reply, answer);

@@ -13,10 +13,12 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
+use chain::{
+    Clock, Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step, Tap, UpstreamExchange,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::format::Format;
-use telemetry::seen::Seen;
+use telemetry::record::LogRecord;
 
 use config::Config;
 use message::{Event, Kind as Said, Sender};
@@ -26,7 +28,7 @@ use sink::{Mode, Sink, Target};
 
 /// The `dnstap` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dnstap", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dnstap", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest buffers that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;
@@ -51,7 +53,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() { Err(errors) } else { Ok(()) }
 }
 
-/// A warning about files that a listener cannot be opened with; it is tried again later.
+/// A warning if the files of a TLS listener cannot be read yet; the sink retries.
 fn unready(directive: &Directive, target: &Target) -> Option<Diagnostic> {
     let (Endpoint::Tls(_), Mode::Listen { files: Some(files) }) = (&target.endpoint, &target.mode)
     else {
@@ -71,7 +73,7 @@ fn link(config: Config, setup: &mut Setup<'_>) {
     let key = format!("dnstap {target:?}");
     let make = || Ok::<_, Infallible>(Sink::new(target));
     let Ok(sink) = setup.world.kept.get(key, make);
-    // Looked at only once this configuration serves: until then another one may.
+    // The task starts only when this configuration serves: until then another one may use the sink.
     let starts = Arc::downgrade(&sink);
     setup.finishing_task(move || {
         let task = starts.upgrade().and_then(|sink| sink.task());
@@ -95,12 +97,12 @@ struct Dnstap {
 }
 
 impl Dnstap {
-    fn tell(&self, query: &Query, event: Event<'_>) {
+    fn send(&self, query: &Query, event: Event<'_>) {
         BUFFERS.with_borrow_mut(|[out, inner, text]| {
             out.clear();
             text.clear();
             if let Some(format) = &self.extra {
-                format.write(text, &Seen { query, reply: None });
+                format.write(text, &LogRecord { query, reply: None });
             }
             let sender = Sender {
                 identity: &self.identity,
@@ -109,7 +111,7 @@ impl Dnstap {
             };
             let event = Event { message: event.message.filter(|_| self.full), ..event };
             message::write(out, inner, &sender, &event);
-            self.sink.offer(query.worker, out);
+            self.sink.offer(query.client.worker, out);
             for buffer in [out, inner, text] {
                 if buffer.capacity() > MAX_KEPT {
                     buffer.shrink_to(MAX_KEPT);
@@ -121,16 +123,16 @@ impl Dnstap {
 
 impl ServeDns for Dnstap {
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-        // Lookups of our own are nobody's queries.
-        if query.depth == 0 && !query.refresh && self.sink.is_wanted() {
-            self.tell(
+        // Lookups of our own have no client.
+        if query.state.depth == 0 && !query.state.refresh && self.sink.is_wanted() {
+            self.send(
                 query,
                 Event {
                     kind: Said::ClientQuery,
-                    transport: query.transport,
-                    querier: Some(query.peer),
-                    responder: Some(query.local),
-                    asked: unix_nanos(query.received),
+                    transport: query.client.transport,
+                    querier: Some(query.client.peer),
+                    responder: Some(query.client.local),
+                    asked: unix_nanos(query.client.received),
                     answered: None,
                     message: Some(query.bytes()),
                 },
@@ -143,14 +145,14 @@ impl ServeDns for Dnstap {
         if !self.sink.is_wanted() {
             return;
         }
-        self.tell(
+        self.send(
             query,
             Event {
                 kind: Said::ClientResponse,
-                transport: query.transport,
-                querier: Some(query.peer),
-                responder: Some(query.local),
-                asked: unix_nanos(query.received),
+                transport: query.client.transport,
+                querier: Some(query.client.peer),
+                responder: Some(query.client.local),
+                asked: unix_nanos(query.client.received),
                 answered: Some(unix_nanos((self.clock.now)())),
                 message: Some(message),
             },
@@ -158,12 +160,12 @@ impl ServeDns for Dnstap {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { sees_sent: true, tap: Some(self), ..Roles::default() }
+        Roles { sees_sent: true, sees: Sees::ALL, tap: Some(self), ..Roles::default() }
     }
 }
 
 impl Tap for Dnstap {
-    fn exchanged(&self, query: &Query, exchange: &Exchange<'_>) {
+    fn exchanged(&self, query: &Query, exchange: &UpstreamExchange<'_>) {
         if !self.sink.is_wanted() {
             return;
         }
@@ -176,11 +178,11 @@ impl Tap for Dnstap {
             answered: None,
             message: Some(exchange.question),
         };
-        self.tell(query, Event { message: Some(exchange.question), ..event });
+        self.send(query, Event { message: Some(exchange.question), ..event });
         if let Some((reply, answered)) = exchange.reply {
             let answered = Some(unix_nanos(answered));
             let kind = Said::ForwarderResponse;
-            self.tell(query, Event { kind, answered, message: Some(reply), ..event });
+            self.send(query, Event { kind, answered, message: Some(reply), ..event });
         }
     }
 }

@@ -8,7 +8,7 @@ mod pattern;
 
 use std::sync::Arc;
 
-use chain::{Kind, Query, Reply, Roles, ServeDns, Setup};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::log::Level;
 use wire::Failure;
@@ -18,7 +18,7 @@ use pattern::Pattern;
 
 /// The `errors` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "errors", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "errors", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 struct Errors {
     patterns: Arc<[Pattern]>,
@@ -42,7 +42,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 impl ServeDns for Errors {
     fn roles(&self) -> Roles<'_> {
-        Roles { reads: 0, ..Roles::default() }
+        Roles { reads: 0, sees: Sees::ALL, ..Roles::default() }
     }
 
     #[inline]
@@ -60,7 +60,7 @@ impl Errors {
         let Some(cause) = &failure.cause else { return };
         let mut text = cause.to_string();
         if text.contains(['\n', '\r']) {
-            // What an upstream said must not look like a line of its own.
+            // A text from an upstream must not forge a log line.
             text = text.replace(['\n', '\r'], " ");
         }
         let mut level = Level::Error;

@@ -12,14 +12,14 @@ use std::sync::OnceLock;
 use chain::{BoxFuture, Chain, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
-use wire::{Class, Draft, NameBuf, Opcode, Rcode, Rtype, Section, name};
+use wire::{Class, Draft, NameBuf, Rcode, Rtype, Section, name};
 
 use config::Rule;
 use plan::{Plan, TYPES};
 
 /// The `filter` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "filter", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "filter", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let rules = config::parse(uses, &setup.zones())?.into();
@@ -128,15 +128,10 @@ impl ServeDns for Filter {
 }
 
 impl Filter {
-    /// What is to be done, by which rule; nothing for failures and denials.
+    /// The plan for the reply and its rule; `None` for failures and denials.
     #[inline]
     fn plan(&self, query: &Query, reply: &Reply) -> Option<(&Rule, Plan)> {
-        if reply.is_silent()
-            || reply.rcode() != Rcode::NOERROR
-            || query.qclass() != Class::IN
-            || query.opcode() != Opcode::QUERY
-            || query.qtype().is_transfer()
-        {
+        if reply.is_silent() || reply.rcode() != Rcode::NOERROR || query.qclass() != Class::IN {
             return None;
         }
         // The longest zone starts at the first label.
@@ -147,13 +142,13 @@ impl Filter {
     }
 
     fn count(&self, query: &Query, plan: &Plan) {
-        let Some(counts) = self.counts.get(usize::from(query.key)) else { return };
+        let Some(counts) = self.counts.get(usize::from(query.state.key)) else { return };
         for which in 0..TYPES.len() {
             if plan.records[which] || plan.hints[which] {
-                counts.filtered[which].inc(query.worker);
+                counts.filtered[which].inc(query.client.worker);
             }
             if plan.signed[which] {
-                counts.signed[which].inc(query.worker);
+                counts.signed[which].inc(query.client.worker);
             }
         }
     }
@@ -161,13 +156,14 @@ impl Filter {
     /// A question of our own, as the client might ask it.
     fn question(query: &Query, name: &[u8], qtype: Rtype) -> Box<Query> {
         let mut question = Box::new(Query::new());
-        question.ask_on_behalf(query, name, qtype, false);
-        question.key = query.key;
+        question.make_subquery(query, name, qtype, false);
+        question.state.key = query.state.key;
         let zone = query.zone();
         // Outside the block's zone a name is in the root's.
         let inside = name::is_under(question.name(), zone);
         let labels = if inside { name::label_count(zone) } else { 0 };
-        question.set_zone(question.labels() - labels);
+        let zone_at = question.labels() - labels;
+        question.set_zone(zone_at);
         question
     }
 
@@ -180,7 +176,7 @@ impl Filter {
     }
 }
 
-/// Does what the plan says, but for the SOA record.
+/// Carries out the plan, except for the SOA record.
 fn change(rule: &Rule, plan: &Plan, query: &Query, reply: &mut Reply) {
     reply.readdress(query, |draft| {
         // NS records without an answer would be a referral.
@@ -202,11 +198,11 @@ fn change(rule: &Rule, plan: &Plan, query: &Query, reply: &mut Reply) {
         }
         true
     });
-    // Nobody has proven what this says now.
+    // The changed reply is not validated.
     reply.authentic_data = false;
 }
 
-/// The name that has no addresses any more: the question's, or the end of its aliases.
+/// The owner of the removed addresses: the question's name, or the end of its aliases.
 fn last_owner(plan: &Plan, reply: &Reply) -> NameBuf {
     let mut owner = NameBuf::new();
     let answers = reply.records().map_while(Result::ok).filter(|record| {

@@ -7,10 +7,11 @@
 mod config;
 mod setup;
 
-use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Step, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Step, ZoneSet};
 use corefile::Diagnostic;
+use exchange::Query;
 use upstream::Group;
-use wire::{Name, Query, Rcode, Reply, Section};
+use wire::{Name, Rcode, Reply, Section};
 
 use config::Own;
 
@@ -18,9 +19,10 @@ use config::Own;
 pub static PLUGIN: Kind = Kind {
     name: "forward",
     doc: include_str!("README.md"),
-    once: false,
     answers: true,
     setup: setup::setup,
+    baseline_metrics: upstream::baseline_metrics,
+    ..Kind::DEFAULT
 };
 
 /// One `forward` directive at work.
@@ -55,6 +57,10 @@ impl Forward {
 }
 
 impl ServeDns for Forward {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -19,7 +19,7 @@ use database::Database;
 
 /// The `geoip` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "geoip", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "geoip", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let Some(config) = config::parse(uses)? else { return Ok(()) };
@@ -66,7 +66,7 @@ impl ServeDns for Geoip {
 impl CollectMetadata for Geoip {
     fn collect(&self, query: &mut Query) {
         let told = self.edns_subnet.then(|| client_subnet(query)).flatten();
-        let address = told.unwrap_or_else(|| query.peer.ip()).to_canonical();
+        let address = told.unwrap_or_else(|| query.client.peer.ip()).to_canonical();
         let database = Arc::clone(&self.database);
         query.offer_metadata(self.database.labels(), move |label| database.value(label, address));
     }

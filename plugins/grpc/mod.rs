@@ -8,16 +8,25 @@ mod config;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chain::{BoxFuture, Chain, Fallthrough, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{
+    BoxFuture, Chain, Fallthrough, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::GrpcGroup;
-use wire::{Query, Rcode, Reply};
+use wire::{Rcode, Reply};
 
 use config::Config;
 
 /// The `grpc` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "grpc", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "grpc",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
@@ -65,6 +74,10 @@ impl Grpc {
 }
 
 impl ServeDns for Grpc {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -11,16 +11,16 @@ mod json;
 
 use std::cell::RefCell;
 
-use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
+use chain::{Clock, Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
-use telemetry::seen::Seen;
+use telemetry::record::LogRecord;
 
 use config::Rule;
 use format::Format;
 
 /// The `log` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "log", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "log", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest line buffer that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;
@@ -44,30 +44,41 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Log {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         // The first rule for the name decides, even if its classes say no.
         let Some(rule) = self.rules.iter().find(|rule| rule.zones.contains(query)) else { return };
-        let kind = class::kind(query, reply, || (self.clock.unix)(query.now));
+        let kind = class::kind(query, reply, || (self.clock.unix)(query.client.now));
         query.set_metadata("log/type", || kind.as_str().to_owned());
         query.set_metadata("log/class", || kind.class().as_str().to_owned());
         if !rule.classes.contains(kind.class()) {
             return;
         }
-        let seen = Seen { query, reply: Some(reply) };
+        let record = LogRecord { query, reply: Some(reply) };
         LINE.with_borrow_mut(|[line, part]| {
             line.clear();
             match &rule.format {
                 Format::Text(text) if telemetry::log::is_json() => {
                     part.clear();
-                    text.write(part, &seen);
+                    text.write(part, &record);
                     let message = String::from_utf8_lossy(part);
-                    json::write_around(line, &message, &seen, (self.clock.unix)(query.now));
+                    json::write_around(
+                        line,
+                        &message,
+                        &record,
+                        (self.clock.unix)(query.client.now),
+                    );
                 }
                 Format::Text(text) => {
                     line.extend_from_slice(b"[INFO] ");
-                    text.write(line, &seen);
+                    text.write(line, &record);
                 }
-                Format::Json => json::write(line, &seen, kind, (self.clock.unix)(query.now)),
+                Format::Json => {
+                    json::write(line, &record, kind, (self.clock.unix)(query.client.now))
+                }
             }
             line.push(b'\n');
             telemetry::log::raw(line);

@@ -118,7 +118,7 @@ mod tests {
     const OURS: Registry = Registry::new(ENTRIES);
 
     const fn kind(name: &'static str) -> Kind {
-        Kind { name, doc: "", once: true, answers: true, setup: |_, _| Ok(()) }
+        Kind { name, ..Kind::DEFAULT }
     }
 
     fn names(registry: Registry) -> Vec<&'static str> {

@@ -4,18 +4,21 @@
 //! - `process` owns the sockets and swaps configurations.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
-//! - `finish` completes its reply.
+//! - `envelope` completes its reply.
 //! - `panics` catches panics.
 //! - `admin` is the HTTP side.
+//! - `baseline` registers the metrics that exist from the start.
 //! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
 
 mod admin;
 mod ahead;
+mod baseline;
+mod block;
 mod config;
 mod descriptors;
-mod finish;
+mod envelope;
 mod keys;
 mod lint;
 mod memory;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::cache::entry::{Content, Extras, Facts};
 use chain::memory::Memory;
-use wire::{Class, Query, Reply, Rtype};
+use exchange::Query;
+use wire::{Class, Reply, Rtype};
 
 /// A question by number: what would be a name is eight octets.
 struct Asked {
@@ -32,7 +33,7 @@ fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
     thread_local! {
         static EMPTY: Reply = {
             let (mut query, mut reply) = (Query::new(), Reply::new());
-            query.ask_on_behalf(&Query::new(), &[0], Rtype::A, false);
+            query.make_subquery(&Query::new(), &[0], Rtype::A, false);
             reply.begin(&query);
             reply
         };
@@ -227,9 +228,9 @@ fn entries_go_when_memory_gets_short() {
     (0..CAPACITY / 2).for_each(|name| assert!(!ask(&space, name)));
     let used = (0..500).filter(|&name| ask(&space, name)).count();
     assert_eq!((used, memory.held()), (500, shared.octets()));
-    memory.give_stores(shared.octets() / 4);
-    memory.let_go();
-    assert!(memory.held() <= memory.for_stores());
+    memory.set_store_budget(shared.octets() / 4);
+    memory.evict();
+    assert!(memory.held() <= memory.store_budget());
     let left = (0..500).filter(|&name| space.peek(&Asked::new(name).key()).is_some()).count();
     assert!(left > 490, "{left} of those that are in use");
     assert!(space.len() > CAPACITY as usize / 9, "and no more went than had to");

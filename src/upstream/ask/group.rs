@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Chain;
+use exchange::Query;
 use net::client::Network;
 use net::{Bound, Permit};
-use telemetry::metrics::{self, Counter};
-use telemetry::standing;
-use wire::{Failure, Query};
+use telemetry::metrics::Counter;
+use wire::Failure;
 
 use super::hedge::Tokens;
+use super::metrics;
 use super::order::Turns;
 use super::taps::Watchers;
 use super::trouble::overload;
@@ -65,20 +66,10 @@ impl Group {
                 0 => usize::MAX,
                 most => most,
             }),
-            broken: standing::forward_broken(),
-            rejected: standing::forward_rejects(),
-            overloaded: metrics::counter(
-                "catena_forward_overload_rejects_total",
-                "Queries refused because too many queries were waiting for upstreams.",
-                &[],
-                &[],
-            ),
-            unhedged: metrics::counter(
-                "catena_forward_hedges_denied_total",
-                "Late queries that were not hedged because too many hedges had been sent.",
-                &[],
-                &[],
-            ),
+            broken: metrics::broken(),
+            rejected: metrics::rejected(),
+            overloaded: metrics::overloaded(),
+            unhedged: metrics::unhedged(),
             tokens: config.hedge.map(Tokens::new),
             // An operator who grants an upstream more than the budget means it.
             budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
@@ -97,11 +88,11 @@ impl Group {
     /// Counts the query among those in flight.
     pub(super) fn enter(&self, query: &Query) -> Result<[Permit<&Bound>; 2], Failure> {
         let all = IN_FLIGHT.try_acquire().ok_or_else(|| {
-            self.overloaded.inc(query.worker);
+            self.overloaded.inc(query.client.worker);
             overload("too many queries wait for upstreams".to_owned())
         })?;
         let here = self.concurrent.try_acquire().ok_or_else(|| {
-            self.rejected.inc(query.worker);
+            self.rejected.inc(query.client.worker);
             let most = self.concurrent.most();
             overload(format!("concurrent queries exceeded maximum {most}"))
         })?;

@@ -9,7 +9,7 @@ use wire::{Rdata, Rtype};
 
 /// The `hello` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "hello", doc: include_str!("README.md"), once: true, answers: true, setup };
+    Kind { name: "hello", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
