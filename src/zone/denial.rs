@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use data_encoding::BASE32_DNSSEC;
 use ring::digest;
 use wire::name;
 
@@ -216,13 +217,7 @@ impl Nsec3Params {
         let hash = self.hash(&[relative, zone.apex().as_wire()]);
         let mut label = [0; 33];
         label[0] = 32;
-        for (digits, bytes) in label[1..].chunks_exact_mut(8).zip(hash.chunks_exact(5)) {
-            let five = bytes.iter().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
-            for (index, digit) in digits.iter_mut().enumerate() {
-                let value = (five >> (35 - 5 * index)) as u8 & 0x1F;
-                *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
-            }
-        }
+        BASE32_DNSSEC.encode_mut(&hash, &mut label[1..]);
         label
     }
 

@@ -1,148 +1,133 @@
-//! Base 16, base 32 hex and base 64, a token at a time.
+//! Base 16, base 32 hex and base 64 (RFC 4648) in master files, where digits may be spread over words.
 
-static NIBBLE: [u8; 256] = {
-    let mut table = [255u8; 256];
-    let mut at = 0;
-    while at < 10 {
-        table[b'0' as usize + at] = at as u8;
-        at += 1;
-    }
-    at = 0;
-    while at < 6 {
-        table[b'a' as usize + at] = at as u8 + 10;
-        table[b'A' as usize + at] = at as u8 + 10;
-        at += 1;
-    }
-    table
-};
+use data_encoding::{BASE32_DNSSEC, BASE64_NOPAD, Encoding, HEXUPPER_PERMISSIVE};
 
-/// The value of a hex digit; above 15 when it is none.
-#[inline]
-pub(super) fn nibble(byte: u8) -> u8 {
-    NIBBLE[usize::from(byte)]
+/// How bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// Base 16, in any case.
+    Hex,
+    /// Base 32 with the extended hex alphabet, in any case; padding may be there (RFC 5155 section 3.3).
+    Base32,
+    /// Base 64 with its padding.
+    Base64,
 }
 
-const ALPHABET64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const ALPHABET32: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
-
-static SEXTET: [u8; 256] = {
-    let mut table = [255u8; 256];
-    let mut at = 0;
-    while at < 64 {
-        table[ALPHABET64[at] as usize] = at as u8;
-        at += 1;
-    }
-    table
-};
-
-/// Gathers digits of `bits` bits each, over any number of tokens, into bytes.
-pub(super) struct Decoder {
-    bits: u32,
-    kept: u32,
-    width: u32,
-    digits: u64,
-    padding: u64,
+/// Why digits do not stand for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Malformed {
+    /// No digit is at this offset.
+    Digit(usize),
+    /// The digits end within a byte, or bits beyond the last byte are set (RFC 4648 section 3.5).
+    Incomplete,
 }
 
-impl Decoder {
-    pub(super) fn hex() -> Self {
-        Self { bits: 0, kept: 0, width: 4, digits: 0, padding: 0 }
-    }
-
-    pub(super) fn base32() -> Self {
-        Self { bits: 0, kept: 0, width: 5, digits: 0, padding: 0 }
-    }
-
-    pub(super) fn base64() -> Self {
-        Self { bits: 0, kept: 0, width: 6, digits: 0, padding: 0 }
-    }
-
-    /// Adds a token; the error is the offset of the byte that is no digit.
-    pub(super) fn push(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
-        for (at, &byte) in raw.iter().enumerate() {
-            if byte == b'=' && self.width != 4 {
-                self.padding += 1;
-                continue;
-            }
-            let digit = match self.width {
-                4 => nibble(byte),
-                5 => match byte.to_ascii_uppercase() {
-                    digit @ b'0'..=b'9' => digit - b'0',
-                    letter @ b'A'..=b'V' => letter - b'A' + 10,
-                    _ => 255,
-                },
-                _ => SEXTET[usize::from(byte)],
-            };
-            if digit == 255 || self.padding > 0 {
-                return Err(at);
-            }
-            self.digits += 1;
-            self.kept = self.kept << self.width | u32::from(digit);
-            self.bits += self.width;
-            if self.bits >= 8 {
-                self.bits -= 8;
-                out.push((self.kept >> self.bits) as u8);
-                self.kept &= (1 << self.bits) - 1;
-            }
+impl Base {
+    /// Replaces the digits from `start` on by the bytes that they stand for.
+    pub(super) fn decode(self, out: &mut Vec<u8>, start: usize) -> Result<(), Malformed> {
+        let encoding = self.encoding();
+        let digits_end = out.len();
+        let digits = &out[start..];
+        let padding_at = match self {
+            Self::Hex => digits.len(),
+            _ => memchr::memchr(b'=', digits).unwrap_or(digits.len()),
+        };
+        let (digits, padding) = digits.split_at(padding_at);
+        let Ok(len) = encoding.decode_len(digits.len()) else {
+            return Err(malformed(&encoding, digits, padding));
+        };
+        out.resize(digits_end + len, 0);
+        let (read, written) = out.split_at_mut(digits_end);
+        let (digits, padding) = read[start..].split_at(padding_at);
+        if encoding.decode_mut(digits, written).is_err() || !self.allows(digits, padding) {
+            return Err(malformed(&encoding, digits, padding));
         }
+        out.copy_within(digits_end.., start);
+        out.truncate(start + len);
         Ok(())
     }
 
-    /// Whether the digits make whole bytes; base 64 must be padded, base 32 need not be.
-    pub(super) fn is_whole(&self) -> bool {
-        // The bits that fill up the last digit must be zero (RFC 4648 section 3.5).
-        if self.kept != 0 {
-            return false;
+    fn encoding(self) -> Encoding {
+        match self {
+            Self::Hex => HEXUPPER_PERMISSIVE,
+            Self::Base32 => BASE32_DNSSEC,
+            Self::Base64 => BASE64_NOPAD,
         }
-        match self.width {
-            4 => self.digits.is_multiple_of(2),
-            5 => {
-                let fits = matches!(self.digits % 8, 0 | 2 | 4 | 5 | 7);
-                fits && (self.padding == 0 || (self.digits + self.padding).is_multiple_of(8))
-            }
-            _ => {
-                let fits = match self.digits % 4 {
-                    0 => self.padding == 0,
-                    2 => self.padding == 2,
-                    3 => self.padding == 1,
-                    _ => false,
-                };
-                fits && self.digits > 0
-            }
-        }
+    }
+
+    /// Whether what follows the digits completes them.
+    fn allows(self, digits: &[u8], padding: &[u8]) -> bool {
+        let group = match self {
+            Self::Hex => return true,
+            Self::Base32 if padding.is_empty() => return true,
+            Self::Base32 => 8,
+            Self::Base64 if digits.is_empty() => return false,
+            Self::Base64 => 4,
+        };
+        let missing = digits.len().next_multiple_of(group) - digits.len();
+        // Base 32 may have a whole group of padding, too: it says nothing.
+        let fits = match self {
+            Self::Base32 => padding.len() % group == missing,
+            _ => padding.len() == missing,
+        };
+        fits && padding.iter().all(|&byte| byte == b'=')
     }
 }
 
-pub(super) fn hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(char::from(b"0123456789ABCDEF"[usize::from(nibble)]));
-        }
+#[cold]
+fn malformed(encoding: &Encoding, digits: &[u8], padding: &[u8]) -> Malformed {
+    let known = encoding.specification();
+    let is_digit =
+        |byte: &u8| known.symbols.bytes().chain(known.translate.from.bytes()).any(|b| b == *byte);
+    let in_padding = || Some(digits.len() + padding.iter().position(|&byte| byte != b'=')?);
+    match digits.iter().position(|byte| !is_digit(byte)).or_else(in_padding) {
+        Some(at) => Malformed::Digit(at),
+        None => Malformed::Incomplete,
     }
 }
 
-pub(super) fn base64(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.chunks(3) {
-        let word = chunk
-            .iter()
-            .enumerate()
-            .fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
-        for at in 0..4 {
-            let digit = ALPHABET64[(word >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Base 32 with the extended hex alphabet, without padding (RFC 5155 section 3.3).
-pub(super) fn base32(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.chunks(5) {
-        let word = chunk
-            .iter()
-            .enumerate()
-            .fold(0u64, |word, (at, &byte)| word | u64::from(byte) << (32 - 8 * at));
-        for at in 0..(chunk.len() * 8).div_ceil(5) {
-            out.push(char::from(ALPHABET32[(word >> (35 - 5 * at) & 31) as usize]));
+    fn decode(base: Base, digits: &str) -> Result<Vec<u8>, Malformed> {
+        let mut out = b"before".to_vec();
+        out.extend_from_slice(digits.as_bytes());
+        base.decode(&mut out, 6)?;
+        Ok(out.split_off(6))
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        assert_eq!(decode(Base::Base64, "AQID"), Ok(vec![1, 2, 3]));
+        assert_eq!(decode(Base::Base64, "AQ=="), Ok(vec![1]));
+        for incomplete in ["", "AQ", "AQ=", "AQI", "AQID=", "AR==", "A", "=", "===="] {
+            assert_eq!(
+                decode(Base::Base64, incomplete),
+                Err(Malformed::Incomplete),
+                "{incomplete}"
+            );
         }
+        assert_eq!(decode(Base::Base64, "AQ==AQ=="), Err(Malformed::Digit(4)));
+        assert_eq!(decode(Base::Base64, "AQ-_"), Err(Malformed::Digit(2)));
+        assert_eq!(decode(Base::Base64, "A-="), Err(Malformed::Digit(1)));
+    }
+
+    #[test]
+    fn base32_has_any_case_and_may_be_padded() {
+        assert_eq!(decode(Base::Base32, "04"), Ok(vec![1]));
+        assert_eq!(decode(Base::Base32, "vv"), decode(Base::Base32, "VV"));
+        assert_eq!(decode(Base::Base32, "04======"), Ok(vec![1]));
+        assert_eq!(decode(Base::Base32, "04====="), Err(Malformed::Incomplete));
+        assert_eq!(decode(Base::Base32, "05"), Err(Malformed::Incomplete));
+        assert_eq!(decode(Base::Base32, "04w"), Err(Malformed::Digit(2)));
+    }
+
+    #[test]
+    fn hex_has_any_case_and_no_padding() {
+        assert_eq!(decode(Base::Hex, "0aFF"), Ok(vec![0x0A, 0xFF]));
+        assert_eq!(decode(Base::Hex, "0aF"), Err(Malformed::Incomplete));
+        assert_eq!(decode(Base::Hex, "0g"), Err(Malformed::Digit(1)));
+        assert_eq!(decode(Base::Hex, "0a=="), Err(Malformed::Digit(2)));
     }
 }

@@ -2,7 +2,7 @@
 
 use wire::Rtype;
 
-use super::base::Decoder;
+use super::base::{Base, Malformed};
 use super::error::{Parse, fault, fault_help, quote};
 use super::lexer::{Lexer, Token};
 use super::number;
@@ -106,13 +106,13 @@ impl<'a> Fields<'_, 'a> {
                 out.push(token.raw.len() as u8);
                 out.extend_from_slice(token.raw);
             }
-            Kind::Hex => self.rest(Decoder::hex(), what, out)?,
-            Kind::Base64 => self.rest(Decoder::base64(), what, out)?,
+            Kind::Hex => self.rest(Base::Hex, what, out)?,
+            Kind::Base64 => self.rest(Base::Base64, what, out)?,
             Kind::Base64OrDash => {
                 let before = self.lexer.clone();
                 if self.word(what)?.raw != b"-" {
                     *self.lexer = before;
-                    self.rest(Decoder::base64(), what, out)?;
+                    self.rest(Base::Base64, what, out)?;
                 }
             }
             Kind::Salt => {
@@ -120,12 +120,12 @@ impl<'a> Fields<'_, 'a> {
                 if token.raw == b"-" {
                     out.push(0);
                 } else {
-                    counted(token, Decoder::hex(), what, out)?;
+                    counted(token, Base::Hex, what, out)?;
                 }
             }
             Kind::Base32 => {
                 let token = self.word(what)?;
-                counted(token, Decoder::base32(), what, out)?;
+                counted(token, Base::Base32, what, out)?;
             }
             Kind::Decimal => {
                 let token = self.token(what)?;
@@ -244,28 +244,43 @@ impl<'a> Fields<'_, 'a> {
     }
 
     /// Digits over all tokens that are left; at least one byte.
-    pub(super) fn rest(
-        &mut self,
-        mut decoder: Decoder,
-        what: &'static str,
-        out: &mut Vec<u8>,
-    ) -> Parse<()> {
+    pub(super) fn rest(&mut self, base: Base, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let start = out.len();
+        let before = self.lexer.clone();
         let mut token = self.word(what)?;
-        loop {
-            push_digits(token, &mut decoder, what, out)?;
-            match self.lexer.next()? {
-                Some(next) if next.quoted => {
-                    return fault(next.at, format!("the {what} must not be quoted"));
+        let end = loop {
+            out.extend_from_slice(token.raw);
+            match self.lexer.next() {
+                Ok(Some(next)) if next.quoted => {
+                    break fault(next.at, format!("the {what} must not be quoted"));
                 }
-                Some(next) => token = next,
-                None => break,
+                Ok(Some(next)) => token = next,
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(fault),
             }
+        };
+        // What is wrong with the digits comes first in the text.
+        match base.decode(out, start) {
+            Err(Malformed::Digit(at)) => self.no_digit(before, at, what),
+            _ if end.is_err() => end,
+            Ok(()) if out.len() > start => Ok(()),
+            _ => fault(token.at, format!("the {what} is incomplete: digits are missing")),
         }
-        if !decoder.is_whole() || out.len() == start {
-            return fault(token.at, format!("the {what} is incomplete: digits are missing"));
+    }
+
+    /// The error of a byte that is no digit, `at` bytes into the tokens from `before` on.
+    #[cold]
+    fn no_digit(&mut self, before: Lexer<'a>, mut at: usize, what: &'static str) -> Parse<()> {
+        let starved = self.lexer.starved;
+        *self.lexer = before;
+        self.lexer.starved |= starved;
+        loop {
+            let token = self.word(what)?;
+            if at < token.raw.len() {
+                return bad_digit(token, at, what);
+            }
+            at -= token.raw.len();
         }
-        Ok(())
     }
 
     fn mnemonic(&mut self, kind: Kind, what: &'static str) -> Parse<u16> {
@@ -310,8 +325,7 @@ impl<'a> Fields<'_, 'a> {
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b'-').all(|group| {
             groups += 1;
-            let mut decoder = Decoder::hex();
-            group.len() == 2 && decoder.push(group, out).is_ok()
+            group.len() == 2 && push_digits(group, Base::Hex, out).is_ok()
         });
         if fits && groups == count {
             return Ok(());
@@ -325,7 +339,7 @@ impl<'a> Fields<'_, 'a> {
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b':').all(|group| {
             groups += 1;
-            group.len() == 4 && Decoder::hex().push(group, out).is_ok()
+            group.len() == 4 && push_digits(group, Base::Hex, out).is_ok()
         });
         if fits && groups == 4 {
             return Ok(());
@@ -360,7 +374,7 @@ impl<'a> Fields<'_, 'a> {
         let at = self.lexer.at;
         let length = self.number("length", u64::from(u16::MAX))?;
         if length > 0 {
-            self.rest(Decoder::hex(), "data", out)?;
+            self.rest(Base::Hex, "data", out)?;
         } else {
             self.lexer.end()?;
         }
@@ -399,27 +413,30 @@ fn push_window(window: u8, bits: &[u8; 32], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn push_digits(
-    token: Token<'_>,
-    decoder: &mut Decoder,
-    what: &str,
-    out: &mut Vec<u8>,
-) -> Parse<()> {
-    decoder.push(token.raw, out).or_else(|at| {
-        let byte = quote(&token.raw[at..=at]);
-        fault(token.at + at, format!("`{byte}` is not a digit of the {what}"))
-    })
+/// Adds the bytes that `digits` stand for.
+pub(super) fn push_digits(digits: &[u8], base: Base, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let start = out.len();
+    out.extend_from_slice(digits);
+    base.decode(out, start)
+}
+
+#[cold]
+pub(super) fn bad_digit<T>(token: Token<'_>, at: usize, what: &str) -> Parse<T> {
+    let byte = quote(&token.raw[at..=at]);
+    fault(token.at + at, format!("`{byte}` is not a digit of the {what}"))
 }
 
 /// Digits of one token behind a length in one byte.
-fn counted(token: Token<'_>, mut decoder: Decoder, what: &str, out: &mut Vec<u8>) -> Parse<()> {
+fn counted(token: Token<'_>, base: Base, what: &str, out: &mut Vec<u8>) -> Parse<()> {
     let start = out.len();
     out.push(0);
-    push_digits(token, &mut decoder, what, out)?;
-    let length = out.len() - start - 1;
-    match u8::try_from(length) {
-        Ok(count) if count > 0 && decoder.is_whole() => out[start] = count,
-        _ => return bad(token, what, "1 to 255 bytes with all their digits"),
+    let pushed = push_digits(token.raw, base, out);
+    match (pushed, u8::try_from(out.len() - start - 1)) {
+        (Err(Malformed::Digit(at)), _) => bad_digit(token, at, what),
+        (Ok(()), Ok(count)) if count > 0 => {
+            out[start] = count;
+            Ok(())
+        }
+        _ => bad(token, what, "1 to 255 bytes with all their digits"),
     }
-    Ok(())
 }

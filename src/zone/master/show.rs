@@ -6,11 +6,12 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXUPPER};
 use wire::Rtype;
 use wire::name::{Text, wire_len};
 
 use super::schema::{self, Kind};
-use super::{base, number, svcb};
+use super::{number, svcb};
 
 /// The presentation form of a known type.
 pub(super) fn text(rtype: Rtype, rdata: &[u8]) -> Option<String> {
@@ -32,7 +33,7 @@ pub(super) fn generic(rdata: &[u8]) -> String {
     let mut out = format!("\\# {}", rdata.len());
     if !rdata.is_empty() {
         out.push(' ');
-        base::hex(rdata, &mut out);
+        HEXUPPER.encode_append(rdata, &mut out);
     }
     out
 }
@@ -126,15 +127,17 @@ impl<'a> Wire<'a> {
                 }
                 out.push_str(std::str::from_utf8(tag).ok()?);
             }
-            Kind::Hex => base::hex(self.filled()?, out),
-            Kind::Base64 => base::base64(self.filled()?, out),
+            Kind::Hex => HEXUPPER.encode_append(self.filled()?, out),
+            Kind::Base64 => BASE64.encode_append(self.filled()?, out),
             Kind::Base64OrDash if self.0.is_empty() => out.push('-'),
-            Kind::Base64OrDash => base::base64(self.all(), out),
+            Kind::Base64OrDash => BASE64.encode_append(self.all(), out),
             Kind::Salt => match self.counted()? {
                 [] => out.push('-'),
-                salt => base::hex(salt, out),
+                salt => HEXUPPER.encode_append(salt, out),
             },
-            Kind::Base32 => base::base32(Some(self.counted()?).filter(|b| !b.is_empty())?, out),
+            Kind::Base32 => {
+                BASE32HEX_NOPAD.encode_append(Some(self.counted()?).filter(|b| !b.is_empty())?, out)
+            }
             Kind::Type => put(out, Rtype(self.u16()?)),
             Kind::Covered => {
                 put(out, Some(Rtype(self.u16()?)).filter(|&rtype| !schema::is_meta(rtype))?);
@@ -147,7 +150,7 @@ impl<'a> Wire<'a> {
             Kind::Locator => groups(self.take(8)?, 2, ':', out),
             Kind::Nsap => {
                 out.push_str("0x");
-                base::hex(self.filled()?, out);
+                HEXUPPER.encode_append(self.filled()?, out);
             }
             Kind::Wks => self.wks(out)?,
             Kind::Loc => self.location(out)?,
@@ -293,7 +296,7 @@ impl<'a> Wire<'a> {
             return Some(());
         }
         out.push(' ');
-        base::base64(self.filled()?, out);
+        BASE64.encode_append(self.filled()?, out);
         Some(())
     }
 
@@ -309,9 +312,9 @@ impl<'a> Wire<'a> {
             return None;
         }
         put(out, format_args!("{algorithm} "));
-        base::hex(self.take(usize::from(tag_length))?, out);
+        HEXUPPER.encode_append(self.take(usize::from(tag_length))?, out);
         out.push(' ');
-        base::base64(self.take(usize::from(key_length))?, out);
+        BASE64.encode_append(self.take(usize::from(key_length))?, out);
         while !self.0.is_empty() {
             out.push(' ');
             self.name(out)?;

@@ -1,8 +1,8 @@
 //! Types whose fields depend on each other, from text.
 
-use super::base::Decoder;
+use super::base::{Base, Malformed};
 use super::error::{Parse, fault};
-use super::fields::{Fields, bad, push_digits};
+use super::fields::{Fields, bad, bad_digit, push_digits};
 use super::lexer::Token;
 use super::number;
 use super::words::push_name;
@@ -50,13 +50,10 @@ const SERVICES: &[(u16, &str)] = &[
 impl Fields<'_, '_> {
     pub(super) fn nsap(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
-        let mut decoder = Decoder::hex();
         let start = out.len();
         let digits = token.raw.strip_prefix(b"0x").or_else(|| token.raw.strip_prefix(b"0X"));
-        let fits = digits.is_some_and(|digits| {
-            digits.split(|&byte| byte == b'.').all(|group| decoder.push(group, out).is_ok())
-        });
-        if !fits || !decoder.is_whole() || out.len() == start {
+        out.extend(digits.unwrap_or_default().iter().filter(|&&byte| byte != b'.'));
+        if Base::Hex.decode(out, start).is_err() || out.len() == start {
             return bad(token, what, "`0x` and pairs of hex digits, optionally separated by dots");
         }
         Ok(())
@@ -182,7 +179,7 @@ impl Fields<'_, '_> {
         if algorithm == 0 {
             return Ok(());
         }
-        self.rest(Decoder::base64(), "public key", out)
+        self.rest(Base::Base64, "public key", out)
     }
 
     /// AMTRELAY (RFC 8777).
@@ -217,18 +214,18 @@ impl Fields<'_, '_> {
         let algorithm = self.number("algorithm", 255)? as u8;
         out.extend_from_slice(&[0, algorithm, 0, 0]);
         let token = self.word("host identity tag")?;
-        let mut decoder = Decoder::hex();
-        push_digits(token, &mut decoder, "host identity tag", out)?;
-        match u8::try_from(out.len() - 4) {
-            Ok(length) if length > 0 && decoder.is_whole() => out[0] = length,
+        let pushed = push_digits(token.raw, Base::Hex, out);
+        match (pushed, u8::try_from(out.len() - 4)) {
+            (Err(Malformed::Digit(at)), _) => return bad_digit(token, at, "host identity tag"),
+            (Ok(()), Ok(length)) if length > 0 => out[0] = length,
             _ => return bad(token, "host identity tag", "1 to 255 bytes in hex digits"),
         }
         let start = out.len();
         let token = self.word("public key")?;
-        let mut decoder = Decoder::base64();
-        push_digits(token, &mut decoder, "public key", out)?;
-        match u16::try_from(out.len() - start) {
-            Ok(length) if decoder.is_whole() => out[2..4].copy_from_slice(&length.to_be_bytes()),
+        let pushed = push_digits(token.raw, Base::Base64, out);
+        match (pushed, u16::try_from(out.len() - start)) {
+            (Err(Malformed::Digit(at)), _) => return bad_digit(token, at, "public key"),
+            (Ok(()), Ok(length)) => out[2..4].copy_from_slice(&length.to_be_bytes()),
             _ => return bad(token, "public key", "base64 without spaces"),
         }
         while let Some(token) = self.lexer.next()? {

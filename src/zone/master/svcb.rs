@@ -1,11 +1,13 @@
 //! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540).
 
-use super::base::Decoder;
+use data_encoding::BASE64;
+
+use super::base::Base;
 use super::error::{Parse, fault, fault_help, quote};
-use super::fields::{Fields, bad};
+use super::fields::{Fields, bad, push_digits};
 use super::lexer::Token;
 use super::words::unescape;
-use super::{base, number, show};
+use super::{number, show};
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -165,10 +167,7 @@ fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
         IPV6HINT => parts.all(|part| {
             number::ipv6(part).map(|address| out.extend_from_slice(&address)).is_some()
         }),
-        ECH => {
-            let mut decoder = Decoder::base64();
-            decoder.push(text, out).is_ok() && decoder.is_whole()
-        }
+        ECH => push_digits(text, Base::Base64, out).is_ok(),
         _ => {
             out.extend_from_slice(text);
             // Written as `key7`, a path may be anything; by its name it may not.
@@ -352,7 +351,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
                 out.push_str(&std::net::Ipv6Addr::from(*address).to_string());
             }
         }
-        ECH => base::base64(value, out),
+        ECH => BASE64.encode_append(value, out),
         _ => show::string_bytes(value, out),
     }
 }
