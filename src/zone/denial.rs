@@ -7,9 +7,9 @@ use data_encoding::BASE32_DNSSEC;
 use ring::digest;
 use wire::name;
 
-use crate::sought::Sought;
-use crate::store::node::HIDDEN;
-use crate::store::{Chain, Nsec3Params, Zone};
+use crate::lookup_name::LookupName;
+use crate::store::node::NSEC3_ONLY;
+use crate::store::{Denial, Nsec3Params, Zone};
 use crate::write::Writer;
 
 /// A label of an NSEC3 owner: its length and 32 digits.
@@ -18,14 +18,14 @@ type HashLabel = [u8; 33];
 impl Writer<'_, '_> {
     /// The name exists without the type. `node` is the name's.
     #[cold]
-    pub(crate) fn prove_no_data<S: Sought>(&mut self, name: &S, node: u64) {
+    pub(crate) fn prove_no_data<S: LookupName>(&mut self, name: &S, node: u64) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 self.add_nsec_at(zone, order, node, name.relative(zone, 0));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_match_or_encloser(zone, params, order, name, 0);
             }
@@ -35,21 +35,21 @@ impl Writer<'_, '_> {
 
     /// A wildcard covers the name, without the type. `node` is the wildcard's.
     #[cold]
-    pub(crate) fn prove_wildcard_no_data<S: Sought>(
+    pub(crate) fn prove_wildcard_no_data<S: LookupName>(
         &mut self,
         name: &S,
         encloser: usize,
         node: u64,
     ) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_nsec_at(zone, order, node, wildcard.name());
                 self.add_cover(zone, order, name.relative(zone, 0));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_encloser(zone, params, order, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
@@ -61,16 +61,16 @@ impl Writer<'_, '_> {
 
     /// Neither the name nor a wildcard for it exists.
     #[cold]
-    pub(crate) fn prove_missing<S: Sought>(&mut self, name: &S, encloser: usize) {
+    pub(crate) fn prove_missing<S: LookupName>(&mut self, name: &S, encloser: usize) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_cover(zone, order, name.relative(zone, 0));
                 self.add_cover(zone, order, wildcard.name());
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 let encloser = self.add_encloser(zone, params, order, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
@@ -82,14 +82,14 @@ impl Writer<'_, '_> {
 
     /// The delegation at `label`, whose node is `node`, has no DS record.
     #[cold]
-    pub(crate) fn prove_insecure<S: Sought>(&mut self, name: &S, node: u64, label: usize) {
+    pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: u64, label: usize) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 self.add_nsec_at(zone, order, node, name.relative(zone, label));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_match_or_encloser(zone, params, order, name, label);
             }
@@ -99,7 +99,7 @@ impl Writer<'_, '_> {
 
     /// The answer comes from a wildcard: nothing closer to the name exists. The proof is written
     /// with the authority section.
-    pub(crate) fn remember_expansion<S: Sought>(
+    pub(crate) fn note_expansion_proof<S: LookupName>(
         &mut self,
         name: &S,
         encloser: usize,
@@ -109,10 +109,10 @@ impl Writer<'_, '_> {
             return;
         }
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => {}
-            Chain::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
-            Chain::Nsec3(params, order) => {
+        match &zone.denial {
+            Denial::None => {}
+            Denial::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
+            Denial::Nsec3(params, order) => {
                 let closer = name.relative(zone, encloser.saturating_sub(1));
                 self.add_cover(zone, order, &params.label(zone, closer));
             }
@@ -146,7 +146,7 @@ impl Writer<'_, '_> {
 
     /// RFC 5155 section 7.2.1: the closest encloser exists, the name one label longer does not. The
     /// label where the encloser starts, which is at `encloser` unless that one cannot be proven.
-    fn add_encloser<S: Sought>(
+    fn add_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
         params: &Nsec3Params,
@@ -168,7 +168,7 @@ impl Writer<'_, '_> {
     }
 
     /// The NSEC3 of the name from `label` on, or proof that it lies in an opt-out span.
-    fn add_match_or_encloser<S: Sought>(
+    fn add_match_or_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
         params: &Nsec3Params,
@@ -186,7 +186,7 @@ impl Writer<'_, '_> {
 fn before<'o>(zone: &Zone, order: &'o [u32], relative: &[u8]) -> Option<&'o u32> {
     let behind = order.partition_point(|&place| {
         let node = zone.node(u64::from(place));
-        debug_assert!(!node.has(HIDDEN) || node.name().len() == 33);
+        debug_assert!(!node.has(NSEC3_ONLY) || node.name().len() == 33);
         name::canonical_cmp(node.name(), relative) != Ordering::Greater
     });
     behind.checked_sub(1).and_then(|index| order.get(index))

@@ -8,7 +8,7 @@ use std::io::Read;
 use wire::name;
 
 use crate::master::{self, Includes, Options, ZoneError};
-use crate::store::{Part, Suspect, Unfit};
+use crate::store::{ConflictSearch, Part, Unfit};
 
 /// The errors of `unfit`, each at the record that is one too many; the record that it does not go with
 /// is beside it. `source` is the text that the zone was read from, from its start.
@@ -21,14 +21,14 @@ pub fn locate(
     options: &Options<'_>,
     includes: &dyn Includes,
 ) -> Vec<ZoneError> {
-    let mut suspects: Vec<Suspect<'_>> = unfit.iter().map(Suspect::new).collect();
+    let mut searches: Vec<ConflictSearch<'_>> = unfit.iter().map(ConflictSearch::new).collect();
     // For each record with a part: in which conflicts, and which part.
     let mut parts: Vec<Vec<(usize, Part)>> = Vec::new();
     // Each conflict has two records at most, and a text that cannot be read any more has no end.
     let options = Options { max_errors: 2 * unfit.len() + master::MAX_ERRORS, ..*options };
     let places = master::places(source, &options, includes, &mut |record| {
-        let of = |(at, suspect): (usize, &mut Suspect<'_>)| Some((at, suspect.part(record)?));
-        let found: Vec<(usize, Part)> = suspects.iter_mut().enumerate().filter_map(of).collect();
+        let of = |(at, search): (usize, &mut ConflictSearch<'_>)| Some((at, search.part(record)?));
+        let found: Vec<(usize, Part)> = searches.iter_mut().enumerate().filter_map(of).collect();
         let wanted = !found.is_empty();
         if wanted {
             parts.push(found);

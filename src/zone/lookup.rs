@@ -10,8 +10,8 @@
 use wire::name::NameBuf;
 use wire::{Class, Query, Rcode, Reply, Rtype, Section};
 
-use crate::sought::{Sought, Target};
-use crate::store::node::{CUT, DNAME, FIXED, HIDDEN, OCCLUDED, Set, WILD_CHILD};
+use crate::lookup_name::{AliasTarget, LookupName};
+use crate::store::node::{CUT, DNAME, FIXED, NSEC3_ONLY, OCCLUDED, Set, WILD_CHILD};
 use crate::store::{self, Zone};
 use crate::write::{Owner, Writer};
 
@@ -75,11 +75,11 @@ impl Zone {
         }
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
-        let mut job = Job::new(self, query, reply);
-        let found = job.find(query, self.place_of(query.hash(0), query.relative(self, 0)));
-        match job.write(query, found, 12) {
+        let mut lookup = Lookup::new(self, query, reply);
+        let found = lookup.find(query, self.find_offset(query.hash(0), query.relative(self, 0)));
+        match lookup.write(query, found, 12) {
             Next::Done(outcome) => outcome,
-            Next::Follow(target, at) => job.follow(query.hash(0), target, at),
+            Next::Follow(target, at) => lookup.follow(query.hash(0), target, at),
         }
     }
 
@@ -109,21 +109,21 @@ impl Zone {
 
     /// Adds the apex NS records to the authority section, as every positive answer has them.
     pub fn push_authority(&self, query: &Query, reply: &mut Reply) {
-        let mut job = Job::new(self, query, reply);
-        job.remember_expansion(query);
-        job.out.apex_ns(job.dnssec);
+        let mut lookup = Lookup::new(self, query, reply);
+        lookup.note_expansion_proof(query);
+        lookup.out.apex_ns(lookup.dnssec);
     }
 
     /// Adds the SOA record to the authority section, as every negative answer has it.
     pub fn push_negative(&self, query: &Query, reply: &mut Reply) {
-        let mut job = Job::new(self, query, reply);
-        job.remember_expansion(query);
-        job.out.soa(job.dnssec);
+        let mut lookup = Lookup::new(self, query, reply);
+        lookup.note_expansion_proof(query);
+        lookup.out.soa(lookup.dnssec);
     }
 }
 
 /// One query on its way through the zone.
-struct Job<'z, 'r> {
+struct Lookup<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
     dnssec: bool,
@@ -133,7 +133,7 @@ struct Job<'z, 'r> {
     out: Writer<'z, 'r>,
 }
 
-impl<'z, 'r> Job<'z, 'r> {
+impl<'z, 'r> Lookup<'z, 'r> {
     #[inline]
     fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
         Self {
@@ -149,22 +149,22 @@ impl<'z, 'r> Job<'z, 'r> {
     // --- finding
 
     /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
-    fn remember_expansion(&mut self, query: &Query) {
+    fn note_expansion_proof(&mut self, query: &Query) {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }
-        let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
+        let exact = self.zone.find_offset(query.hash(0), query.relative(self.zone, 0));
         if let Found::Wildcard { encloser, .. } = self.find(query, exact) {
-            self.out.remember_expansion(query, encloser, true);
+            self.out.note_expansion_proof(query, encloser, true);
         }
     }
 
     /// Finds a name; `exact` is its node if it has one.
     #[inline]
-    fn find<S: Sought>(&self, name: &S, exact: Option<u64>) -> Found {
+    fn find<S: LookupName>(&self, name: &S, exact: Option<u64>) -> Found {
         if let Some(at) = exact {
             let flags = self.zone.node(at).flags();
-            if flags & (CUT | OCCLUDED | HIDDEN) == 0 {
+            if flags & (CUT | OCCLUDED | NSEC3_ONLY) == 0 {
                 return Found::Exact { node: at };
             }
             if flags & OCCLUDED != 0 {
@@ -186,16 +186,16 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     /// Looks for the closest encloser of a name that does not exist.
-    fn find_above<S: Sought>(&self, name: &S) -> Found {
+    fn find_above<S: LookupName>(&self, name: &S) -> Found {
         let depth = name.depth(self.zone);
         for label in 1..=depth {
             let relative = name.relative(self.zone, label);
             let hash = name.hash(label);
-            let Some(at) = self.zone.place_of(hash, relative) else {
+            let Some(at) = self.zone.find_offset(hash, relative) else {
                 continue;
             };
             let flags = self.zone.node(at).flags();
-            if flags & HIDDEN != 0 {
+            if flags & NSEC3_ONLY != 0 {
                 continue;
             }
             if flags & OCCLUDED != 0 {
@@ -218,10 +218,10 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     /// Looks for what hides a name, from the apex down.
-    fn find_from_top<S: Sought>(&self, name: &S) -> Found {
+    fn find_from_top<S: LookupName>(&self, name: &S) -> Found {
         for label in (0..=name.depth(self.zone)).rev() {
             let relative = name.relative(self.zone, label);
-            let Some(at) = self.zone.place_of(name.hash(label), relative) else {
+            let Some(at) = self.zone.find_offset(name.hash(label), relative) else {
                 continue;
             };
             let flags = self.zone.node(at).flags();
@@ -242,7 +242,7 @@ impl<'z, 'r> Job<'z, 'r> {
     fn follow(&mut self, first: u64, mut next: NameBuf, mut at: usize) -> Outcome {
         let mut seen = [0; MAX_ALIASES + 1];
         seen[0] = first;
-        let mut target = Target::new();
+        let mut target = AliasTarget::new();
         for round in 1..=MAX_ALIASES {
             if !target.set(self.zone, next.as_wire()) {
                 next.set_folded(target.name());
@@ -251,21 +251,21 @@ impl<'z, 'r> Job<'z, 'r> {
             // A loop ends where it closes: every record in it is in the answer once.
             let hash = target.hash(0);
             if seen[..round].contains(&hash) {
-                return self.end_of_chain();
+                return self.end_of_aliases();
             }
             seen[round] = hash;
-            let exact = self.zone.place_of(hash, target.relative(self.zone, 0));
+            let exact = self.zone.find_offset(hash, target.relative(self.zone, 0));
             let found = self.find(&target, exact);
             match self.write(&target, found, at) {
                 Next::Done(outcome) => return outcome,
                 Next::Follow(name, place) => (next, at) = (name, place),
             }
         }
-        self.end_of_chain()
+        self.end_of_aliases()
     }
 
     /// A chain that loops or never ends is answered as far as it goes.
-    fn end_of_chain(&mut self) -> Outcome {
+    fn end_of_aliases(&mut self) -> Outcome {
         self.out.apex_ns(self.dnssec);
         Outcome::Answered
     }
@@ -274,7 +274,7 @@ impl<'z, 'r> Job<'z, 'r> {
 
     /// One step for each thing that can be found. `at` is where the name lies in the message.
     #[inline]
-    fn write<S: Sought>(&mut self, name: &S, found: Found, at: usize) -> Next {
+    fn write<S: LookupName>(&mut self, name: &S, found: Found, at: usize) -> Next {
         match found {
             Found::Exact { node } => self.write_exact(name, node, at),
             Found::Wildcard { node, encloser } => self.write_wildcard(name, node, encloser, at),
@@ -285,7 +285,7 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     #[inline]
-    fn write_exact<S: Sought>(&mut self, name: &S, at: u64, place: usize) -> Next {
+    fn write_exact<S: LookupName>(&mut self, name: &S, at: u64, place: usize) -> Next {
         let node = self.zone.node(at);
         let qtype = self.qtype;
         let Some(set) = node.sets().find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
@@ -300,7 +300,7 @@ impl<'z, 'r> Job<'z, 'r> {
             return match node.find(qtype) {
                 Some(_) => self.write_positive(at, name.name().len(), place),
                 None if qtype == Rtype::ANY => self.write_any(at, name.name().len(), place),
-                None if stands_beside_alias(qtype) => self.write_no_data(name, at),
+                None if may_stand_beside_cname(qtype) => self.write_no_data(name, at),
                 None => self.write_alias(at, name.name().len(), place),
             };
         }
@@ -405,7 +405,7 @@ impl<'z, 'r> Job<'z, 'r> {
         }
     }
 
-    fn write_no_data<S: Sought>(&mut self, name: &S, at: u64) -> Next {
+    fn write_no_data<S: LookupName>(&mut self, name: &S, at: u64) -> Next {
         self.out.soa(self.dnssec);
         let empty = self.zone.node(at).is_empty();
         if self.dnssec {
@@ -415,7 +415,7 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     /// RFC 4592: the wildcard's records under the name asked for.
-    fn write_wildcard<S: Sought>(
+    fn write_wildcard<S: LookupName>(
         &mut self,
         name: &S,
         at: u64,
@@ -426,11 +426,11 @@ impl<'z, 'r> Job<'z, 'r> {
         let owner_len = name.name().len();
         if node.find(self.qtype).is_none() {
             if self.qtype == Rtype::ANY && !node.is_empty() {
-                self.out.remember_expansion(name, encloser, self.dnssec);
+                self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_any(at, owner_len, place);
             }
-            if node.find(Rtype::CNAME).is_some() && !stands_beside_alias(self.qtype) {
-                self.out.remember_expansion(name, encloser, self.dnssec);
+            if node.find(Rtype::CNAME).is_some() && !may_stand_beside_cname(self.qtype) {
+                self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_alias(at, owner_len, place);
             }
             self.out.soa(self.dnssec);
@@ -439,12 +439,18 @@ impl<'z, 'r> Job<'z, 'r> {
             }
             return Next::Done(Outcome::NoData);
         }
-        self.out.remember_expansion(name, encloser, self.dnssec);
+        self.out.note_expansion_proof(name, encloser, self.dnssec);
         self.write_positive(at, owner_len, place)
     }
 
     /// A referral: the NS records of the cut, whether it is signed, and glue.
-    fn write_referral<S: Sought>(&mut self, name: &S, at: u64, label: usize, place: usize) -> Next {
+    fn write_referral<S: LookupName>(
+        &mut self,
+        name: &S,
+        at: u64,
+        label: usize,
+        place: usize,
+    ) -> Next {
         let node = self.zone.node(at);
         let Some(set) = node.find(Rtype::NS) else {
             return Next::Done(Outcome::ServFail("a cut without NS records"));
@@ -470,7 +476,7 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     /// RFC 6672: the DNAME, and a CNAME made from it.
-    fn write_redirected<S: Sought>(
+    fn write_redirected<S: LookupName>(
         &mut self,
         name: &S,
         at: u64,
@@ -484,7 +490,7 @@ impl<'z, 'r> Job<'z, 'r> {
             return Next::Done(Outcome::ServFail("an empty DNAME set"));
         };
         if self.growing == MAX_GROWING {
-            return Next::Done(self.end_of_chain());
+            return Next::Done(self.end_of_aliases());
         }
         self.growing += usize::from(record.rdata.len() + name.label_at(label) > name.name().len());
         // A chain may come to the same DNAME again; its record is written once.
@@ -522,7 +528,7 @@ impl<'z, 'r> Job<'z, 'r> {
         }
     }
 
-    fn write_missing<S: Sought>(&mut self, name: &S, encloser: usize) -> Next {
+    fn write_missing<S: LookupName>(&mut self, name: &S, encloser: usize) -> Next {
         self.out.rcode(Rcode::NXDOMAIN);
         self.out.soa(self.dnssec);
         if self.dnssec {
@@ -535,7 +541,7 @@ impl<'z, 'r> Job<'z, 'r> {
 /// Whether a name may have this type beside a CNAME: a question for it is for the name itself, and
 /// not for the alias's target (RFC 4035 section 2.5).
 #[inline]
-fn stands_beside_alias(rtype: Rtype) -> bool {
+fn may_stand_beside_cname(rtype: Rtype) -> bool {
     matches!(rtype, Rtype::RRSIG | Rtype::NSEC)
 }
 

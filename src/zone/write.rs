@@ -4,9 +4,9 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Query, Rcode, Reply, Rtype, Section};
 
-use crate::sought::Sought;
-use crate::store::node::{FIXED, HIDDEN, Node, Set};
-use crate::store::{ApexSet, Chain, Zone, relative_hash, target};
+use crate::lookup_name::LookupName;
+use crate::store::node::{FIXED, NSEC3_ONLY, Node, Set};
+use crate::store::{ApexSet, Denial, Zone, relative_hash, target};
 
 /// Where the question's name starts in every message.
 const QNAME: usize = wire::HEADER;
@@ -194,10 +194,10 @@ impl<'z, 'r> Writer<'z, 'r> {
 
     /// Writes the proofs noted so far.
     pub(crate) fn write_proofs(&mut self) {
-        let rtype = match &self.zone.chain {
-            Chain::None => return,
-            Chain::Nsec(_) => Rtype::NSEC,
-            Chain::Nsec3(..) => Rtype::NSEC3,
+        let rtype = match &self.zone.denial {
+            Denial::None => return,
+            Denial::Nsec(_) => Rtype::NSEC,
+            Denial::Nsec3(..) => Rtype::NSEC3,
         };
         while self.proofs_written < self.proof_count {
             let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
@@ -242,11 +242,11 @@ impl<'z, 'r> Writer<'z, 'r> {
                 continue;
             };
             let hash = relative_hash(zone.apex_hash, relative);
-            let Some(at) = zone.place_of(hash, relative) else {
+            let Some(at) = zone.find_offset(hash, relative) else {
                 continue;
             };
             let node = zone.node(at);
-            if node.has(HIDDEN) || done[..count].contains(&at) {
+            if node.has(NSEC3_ONLY) || done[..count].contains(&at) {
                 continue;
             }
             if count == MAX_HOSTS {
@@ -269,7 +269,7 @@ impl<'z, 'r> Writer<'z, 'r> {
     // --- aliases
 
     /// The owner that is the end of `name` from `label` on; `name` lies at `place`.
-    pub(crate) fn owner_of<S: Sought>(
+    pub(crate) fn owner_of<S: LookupName>(
         &self,
         name: &S,
         label: usize,

@@ -6,14 +6,14 @@
 
 use wire::{Class, Name, Rtype, hash, name};
 
-use super::node::{DEAD, Node};
+use super::node::{Node, TOMBSTONE};
 use super::scratch::Scratch;
 use super::table::Table;
 use super::{Conflict, Unfit, Zone, finish};
 use crate::RecordRef;
 
 /// Nodes that go into the table together.
-const ROW: usize = 64;
+const PENDING: usize = 64;
 /// The most errors that are worth reading.
 const MAX_ERRORS: usize = 20;
 
@@ -27,9 +27,9 @@ pub struct Builder {
     /// Bytes of the arena in nodes that were rewritten elsewhere.
     pub(super) waste: usize,
     /// Node and a further node of the same name.
-    pub(super) late: Vec<(u64, u64)>,
+    pub(super) duplicates: Vec<(u64, u64)>,
     /// Hash and node of what is not in the table yet.
-    waiting: Vec<(u64, u64)>,
+    pending: Vec<(u64, u64)>,
     /// See [`Table::touch`].
     pub(super) scratch: Scratch,
     /// Owner of what lies in `scratch`: relative to the apex, lower case.
@@ -52,11 +52,11 @@ impl Builder {
             apex_hash: hash::name(apex.as_wire()),
             apex,
             arena,
-            table: Table::with_room(hint / 24),
+            table: Table::with_capacity(hint / 24),
             records: 0,
             waste: 0,
-            late: Vec::new(),
-            waiting: Vec::with_capacity(ROW),
+            duplicates: Vec::new(),
+            pending: Vec::with_capacity(PENDING),
             scratch: Scratch::default(),
             owner: Vec::new(),
             written: Vec::new(),
@@ -70,7 +70,7 @@ impl Builder {
     /// outside the zone. The caller may report it and go on, as CoreDNS does.
     pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
         if record.owner != self.written.as_slice() || self.scratch.is_empty() {
-            self.turn_to(record.owner)?;
+            self.start_owner(record.owner)?;
         }
         if record.class != Class::IN {
             let owner = name::Text(record.owner);
@@ -82,7 +82,7 @@ impl Builder {
     }
 
     /// Makes `owner` the name that records are collected for.
-    fn turn_to(&mut self, owner: &[u8]) -> Result<(), String> {
+    fn start_owner(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
         if !name::is_under(owner, apex) {
             return Err(format!("`{}` is not in zone `{}`", name::Text(owner), self.apex));
@@ -109,32 +109,32 @@ impl Builder {
         let owner = std::mem::take(&mut self.owner);
         let node = self.write_node(&owner);
         self.owner = owner;
-        self.waiting.push((hash, node));
-        if self.waiting.len() == ROW {
-            self.settle();
+        self.pending.push((hash, node));
+        if self.pending.len() == PENDING {
+            self.insert_pending();
         }
     }
 
-    /// Brings the waiting nodes into the table.
-    fn settle(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for &(hash, _) in &waiting {
+    /// Brings the pending nodes into the table.
+    fn insert_pending(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        for &(hash, _) in &pending {
             self.table.prefetch(hash);
         }
-        for (hash, node) in waiting.drain(..) {
+        for (hash, node) in pending.drain(..) {
             let owner = Node::at(&self.arena, node).name();
             match self.find(hash, owner) {
-                Some(first) => self.late.push((first, node)),
+                Some(first) => self.duplicates.push((first, node)),
                 None => self.insert(hash, node),
             }
         }
-        self.waiting = waiting;
+        self.pending = pending;
     }
 
     /// Writes a node for the records in `scratch`, and empties it.
     pub(super) fn write_node(&mut self, owner: &[u8]) -> u64 {
         if let Some(conflict) = self.scratch.arrange(owner.is_empty()) {
-            self.complain(owner, conflict);
+            self.report(owner, conflict);
         }
         let node = self.arena.len() as u64;
         self.records += self.scratch.write(&mut self.arena, owner, self.apex.as_wire());
@@ -142,7 +142,7 @@ impl Builder {
     }
 
     #[cold]
-    fn complain(&mut self, owner: &[u8], conflict: Conflict) {
+    fn report(&mut self, owner: &[u8], conflict: Conflict) {
         if self.errors.len() < MAX_ERRORS {
             let full = [owner, self.apex.as_wire()].concat();
             let owner = Name::from_wire(&full).unwrap_or_else(|_| self.apex.clone());
@@ -162,14 +162,14 @@ impl Builder {
     }
 
     /// Makes a new table with every living node before `end` in it. Second nodes of a name, which
-    /// are in `late`, stay out.
+    /// are in `duplicates`, stay out.
     pub(super) fn rebuild_table(&mut self, names: usize, end: u64) {
-        self.table = Table::with_room(names);
-        let mut late = self.late.iter().map(|&(_, second)| second).peekable();
+        self.table = Table::with_capacity(names);
+        let mut duplicates = self.duplicates.iter().map(|&(_, second)| second).peekable();
         let mut at = FIRST;
         while at < end {
             let node = Node::at(&self.arena, at);
-            if late.next_if_eq(&at).is_none() && !node.has(DEAD) {
+            if duplicates.next_if_eq(&at).is_none() && !node.has(TOMBSTONE) {
                 self.table.insert(relative_hash(self.apex_hash, node.name()), at);
             }
             at += node.size() as u64;
@@ -185,8 +185,8 @@ impl Builder {
     /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
     pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
         self.flush();
-        self.settle();
-        finish::merge_late(&mut self);
+        self.insert_pending();
+        finish::merge_duplicates(&mut self);
         let apex = self.find(self.apex_hash, &[]);
         let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
         if !soa {

@@ -3,7 +3,7 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Rtype, rdata};
 
-use super::node::{Set, Stored};
+use super::node::{Set, StoredRecord};
 
 /// Writes one record as it will be sent when its owner is the name in the question. `base` is
 /// where its set starts in `out`; the places of pointers to the apex go to `fixes`.
@@ -62,7 +62,7 @@ fn write_rdata(
 }
 
 /// Appends the plain RDATA of a stored record to `into`.
-pub(crate) fn expand(set: Set<'_>, record: Stored<'_>, apex: &[u8], into: &mut Vec<u8>) {
+pub(crate) fn expand(set: Set<'_>, record: StoredRecord<'_>, apex: &[u8], into: &mut Vec<u8>) {
     let start = record.start + super::node::FIXED;
     let end = start + record.rdata.len();
     let mut from = start;

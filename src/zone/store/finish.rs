@@ -1,32 +1,32 @@
-//! The pass over the finished arena: late records, empty non-terminals, what is cut off, the order
+//! The pass over the finished arena: duplicates records, empty non-terminals, what is cut off, the order
 //! for proofs.
 
 use wire::{Rtype, hash, name};
 
 use super::build::{Builder, FIRST, relative_hash};
-use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
-use super::{ApexSet, Chain, Conflict, Nsec3Params, Unfit, Zone, encode};
+use super::node::{self, CUT, DNAME, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD};
+use super::{ApexSet, Conflict, Denial, Nsec3Params, Unfit, Zone, encode};
 
 /// Makes one node of all nodes of the same name.
-pub(super) fn merge_late(builder: &mut Builder) {
-    let mut late = std::mem::take(&mut builder.late);
-    late.sort_unstable();
-    for group in late.chunk_by(|a, b| a.0 == b.0) {
+pub(super) fn merge_duplicates(builder: &mut Builder) {
+    let mut duplicates = std::mem::take(&mut builder.duplicates);
+    duplicates.sort_unstable();
+    for group in duplicates.chunk_by(|a, b| a.0 == b.0) {
         let Some(&(first, _)) = group.first() else {
             continue;
         };
         let owner = Node::at(&builder.arena, first).name().to_vec();
-        retire(builder, first);
+        tombstone(builder, first);
         for &(_, further) in group {
-            retire(builder, further);
+            tombstone(builder, further);
         }
         let new = builder.write_node(&owner);
-        builder.table.move_to(relative_hash(builder.apex_hash, &owner), first, new);
+        builder.table.relocate(relative_hash(builder.apex_hash, &owner), first, new);
     }
 }
 
 /// Takes the records of a node back and leaves the node to waste.
-fn retire(builder: &mut Builder, at: u64) {
+fn tombstone(builder: &mut Builder, at: u64) {
     let node = Node::at(&builder.arena, at);
     let mut rdata = Vec::new();
     for set in node.sets() {
@@ -38,7 +38,7 @@ fn retire(builder: &mut Builder, at: u64) {
         }
     }
     builder.waste += node.size();
-    builder.arena[at as usize] |= DEAD;
+    builder.arena[at as usize] |= TOMBSTONE;
 }
 
 /// Makes the zone out of a checked arena.
@@ -47,7 +47,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         compact(&mut builder);
         apex = builder.find(builder.apex_hash, &[]).unwrap_or(apex);
     }
-    let survey = Survey::take(&mut builder, apex);
+    let survey = Survey::scan(&mut builder, apex);
     if survey.cuts {
         mark_occluded(&mut builder);
     }
@@ -69,7 +69,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     let (ns, ns_signatures) = (place(ns), place(ns_signatures));
     // NSEC and NSEC3 records without signatures prove nothing.
     let signed = soa_signatures.count > 0;
-    let chain = if signed { chain(&builder, apex, &survey)? } else { Chain::None };
+    let denial = if signed { denial(&builder, apex, &survey)? } else { Denial::None };
     let apex_name = builder.apex.as_wire();
     Ok(Zone {
         apex_len: apex_name.len() as u8,
@@ -86,7 +86,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         soa_signatures,
         ns,
         ns_signatures,
-        chain,
+        denial,
     })
 }
 
@@ -97,7 +97,7 @@ fn compact(builder: &mut Builder) {
     while from < builder.arena.len() {
         let node = Node::at(&builder.arena, from as u64);
         let size = node.size();
-        if !node.has(DEAD) {
+        if !node.has(TOMBSTONE) {
             builder.arena.copy_within(from..from + size, to);
             to += size;
         }
@@ -121,13 +121,13 @@ struct Survey {
 
 impl Survey {
     /// Sets the flags that a node's own records give, and adds empty non-terminals on the way.
-    fn take(builder: &mut Builder, apex: u64) -> Self {
+    fn scan(builder: &mut Builder, apex: u64) -> Self {
         let mut survey = Self::default();
         let mut at = FIRST;
         while at < builder.arena.len() as u64 {
             let node = Node::at(&builder.arena, at);
             let size = node.size() as u64;
-            if !node.has(DEAD) {
+            if !node.has(TOMBSTONE) {
                 let mut flags = node.flags();
                 let mut only_proofs = !node.is_empty();
                 for set in node.sets() {
@@ -141,13 +141,13 @@ impl Survey {
                     only_proofs &= set.rtype == Rtype::NSEC3 || set.covers() == Some(Rtype::NSEC3);
                 }
                 if only_proofs {
-                    flags |= HIDDEN;
+                    flags |= NSEC3_ONLY;
                 } else {
                     survey.names += 1;
                 }
                 survey.cuts |= flags & (CUT | DNAME) != 0;
                 builder.arena[at as usize] = flags;
-                announce(builder, at);
+                ensure_parent(builder, at);
             }
             at += size;
         }
@@ -156,7 +156,7 @@ impl Survey {
 }
 
 /// Sees to it that the parent of a node exists, and knows of a wildcard below it.
-fn announce(builder: &mut Builder, at: u64) {
+fn ensure_parent(builder: &mut Builder, at: u64) {
     let mut owner = [0; name::MAX_NAME];
     let own = Node::at(&builder.arena, at).name();
     let first = own.first().map_or(0, |&len| usize::from(len) + 1);
@@ -208,7 +208,7 @@ fn mark_occluded(builder: &mut Builder) {
                 .find(hash, &own[start..])
                 .is_some_and(|above| Node::at(&builder.arena, above).has(CUT | DNAME));
         }
-        if hidden && !node.has(DEAD) {
+        if hidden && !node.has(TOMBSTONE) {
             builder.arena[at as usize] |= OCCLUDED;
         }
         at += size;
@@ -219,7 +219,7 @@ fn mark_occluded(builder: &mut Builder) {
 const HASH_LABEL: usize = 33;
 
 /// The order that proofs are looked up in.
-fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, Unfit> {
+fn denial(builder: &Builder, apex: u64, survey: &Survey) -> Result<Denial, Unfit> {
     let top = Node::at(&builder.arena, apex);
     if survey.nsec3 > 0
         && let Some(params) = Nsec3Params::choose(top)
@@ -233,13 +233,13 @@ fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, Unfit> 
                     .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
         };
         let order = in_order(builder, survey.nsec3, matching)?;
-        return Ok(Chain::Nsec3(params, order));
+        return Ok(Denial::Nsec3(params, order));
     }
     if top.find(Rtype::NSEC).is_some() {
         let matching = |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
-        return Ok(Chain::Nsec(in_order(builder, survey.nsec, matching)?));
+        return Ok(Denial::Nsec(in_order(builder, survey.nsec, matching)?));
     }
-    Ok(Chain::None)
+    Ok(Denial::None)
 }
 
 /// Places of the nodes that `belongs` accepts, in canonical order.
@@ -252,7 +252,7 @@ fn in_order(
     let mut at = FIRST;
     while at < builder.arena.len() as u64 {
         let node = Node::at(&builder.arena, at);
-        if !node.has(DEAD) && belongs(node) {
+        if !node.has(TOMBSTONE) && belongs(node) {
             order.push(u32::try_from(at).map_err(|_| Unfit {
                 owner: builder.apex.clone(),
                 conflict: Conflict::TooLarge,

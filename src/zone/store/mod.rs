@@ -3,25 +3,25 @@
 mod build;
 mod encode;
 mod finish;
+mod hints;
 pub(crate) mod node;
 mod records;
 mod scratch;
 mod table;
 mod unfit;
-mod whereabouts;
 
 pub use build::Builder;
+pub use hints::PrefetchHints;
 pub use records::{Records, Rrset, Soa};
 pub use unfit::{Conflict, Unfit};
-pub use whereabouts::Whereabouts;
 
 pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
-pub(crate) use unfit::{Part, Suspect};
+pub(crate) use unfit::{ConflictSearch, Part};
 
 use wire::{Name, Query, Rtype, hash, name};
 
-use node::{HIDDEN, Node, Set};
+use node::{NSEC3_ONLY, Node, Set};
 use table::Table;
 
 /// One version of a zone, ready to answer; never changes. What the usual answer reads of it comes
@@ -41,7 +41,7 @@ pub struct Zone {
     records: usize,
     pub(crate) soa_signatures: ApexSet,
     pub(crate) ns_signatures: ApexSet,
-    pub(crate) chain: Chain,
+    pub(crate) denial: Denial,
     serial: u32,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct ApexSet {
 }
 
 /// How the zone proves that something does not exist.
-pub(crate) enum Chain {
+pub(crate) enum Denial {
     /// It does not: the SOA record has no signature, or there is no chain.
     None,
     /// NSEC: nodes with one, in canonical order.
@@ -137,16 +137,16 @@ impl Zone {
 
     /// Bytes of memory that the zone takes.
     pub fn memory(&self) -> usize {
-        let order = match &self.chain {
-            Chain::None => 0,
-            Chain::Nsec(order) | Chain::Nsec3(_, order) => order.capacity() * 4,
+        let order = match &self.denial {
+            Denial::None => 0,
+            Denial::Nsec(order) | Denial::Nsec3(_, order) => order.capacity() * 4,
         };
         self.arena.len() + self.table.memory() + order + size_of::<Self>()
     }
 
     /// Whether the zone is signed in a way that it can prove absence.
     pub fn is_signed(&self) -> bool {
-        !matches!(self.chain, Chain::None)
+        !matches!(self.denial, Denial::None)
     }
 
     /// Whether `owner` (wire form, any case) exists, be it as an empty non-terminal or below a cut.
@@ -175,7 +175,7 @@ impl Zone {
         Records::new(self)
     }
 
-    /// Starts to fetch the node that may be the query's, once [`Whereabouts::prefetch_slot`] has asked for
+    /// Starts to fetch the node that may be the query's, once [`PrefetchHints::prefetch_bucket`] has asked for
     /// the line of the table that tells which it is.
     #[inline]
     pub fn prefetch_node(&self, query: &Query) {
@@ -194,7 +194,7 @@ impl Zone {
 
     /// Where the node of a name lies; `relative` is its lower-case labels before the apex.
     #[inline]
-    pub(crate) fn place_of(&self, hash: u64, relative: &[u8]) -> Option<u64> {
+    pub(crate) fn find_offset(&self, hash: u64, relative: &[u8]) -> Option<u64> {
         self.table.find(hash, |at| self.node(at).name() == relative)
     }
 
@@ -207,8 +207,8 @@ impl Zone {
 
     /// The node of a name that is part of the zone's own names.
     pub(crate) fn node_of(&self, relative: &[u8]) -> Option<Node<'_>> {
-        let at = self.place_of(relative_hash(self.apex_hash, relative), relative)?;
-        Some(self.node(at)).filter(|node| !node.has(HIDDEN))
+        let at = self.find_offset(relative_hash(self.apex_hash, relative), relative)?;
+        Some(self.node(at)).filter(|node| !node.has(NSEC3_ONLY))
     }
 
     pub(crate) fn arena(&self) -> &[u8] {

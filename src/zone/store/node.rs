@@ -20,7 +20,7 @@ pub(crate) const ENTRY: usize = 10;
 pub(crate) const FIXED: usize = 12;
 
 /// Rewritten elsewhere; nothing points here any more.
-pub(crate) const DEAD: u8 = 1;
+pub(crate) const TOMBSTONE: u8 = 1;
 /// Has NS records and is not the apex: the zone ends here.
 pub(crate) const CUT: u8 = 2;
 /// Lies below a cut or a DNAME.
@@ -30,7 +30,7 @@ pub(crate) const DNAME: u8 = 8;
 /// `*` exists directly below.
 pub(crate) const WILD_CHILD: u8 = 16;
 /// Holds NSEC3 records only: no name of the zone (RFC 5155 section 7.2.8).
-pub(crate) const HIDDEN: u8 = 32;
+pub(crate) const NSEC3_ONLY: u8 = 32;
 
 /// One name of the zone; borrows the arena from its first byte on.
 #[derive(Clone, Copy)]
@@ -179,17 +179,17 @@ impl<'a> Set<'a> {
 
     /// The record that starts at `at`, and where the next one would.
     #[inline]
-    pub(crate) fn record_at(self, at: usize) -> Option<(Stored<'a>, usize)> {
+    pub(crate) fn record_at(self, at: usize) -> Option<(StoredRecord<'a>, usize)> {
         let fixed = self.bytes.get(at..)?.first_chunk::<FIXED>()?;
         let end = at + FIXED + usize::from(u16::from_be_bytes([fixed[10], fixed[11]]));
         let rdata = self.bytes.get(at + FIXED..end)?;
         let ttl = u32::from_be_bytes([fixed[6], fixed[7], fixed[8], fixed[9]]);
-        Some((Stored { start: at, ttl, rdata }, end))
+        Some((StoredRecord { start: at, ttl, rdata }, end))
     }
 
     /// All records.
     #[inline]
-    pub(crate) fn records(self) -> impl Iterator<Item = Stored<'a>> {
+    pub(crate) fn records(self) -> impl Iterator<Item = StoredRecord<'a>> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let (record, end) = self.record_at(at)?;
@@ -209,7 +209,7 @@ impl<'a> Set<'a> {
 
 /// One record as it lies in a set.
 #[derive(Clone, Copy)]
-pub(crate) struct Stored<'a> {
+pub(crate) struct StoredRecord<'a> {
     pub(crate) start: usize,
     pub(crate) ttl: u32,
     pub(crate) rdata: &'a [u8],

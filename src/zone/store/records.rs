@@ -6,7 +6,7 @@ use wire::{Class, Name, Rtype};
 use super::Zone;
 use super::build::FIRST;
 use super::encode;
-use super::node::{DEAD, Node, Set};
+use super::node::{Node, Set, TOMBSTONE};
 use crate::RecordRef;
 
 /// The fields of an SOA record.
@@ -154,7 +154,7 @@ impl<'a> Records<'a> {
             let at = self.next;
             let node = self.zone.node(at);
             self.next += node.size() as u64;
-            if at != self.zone.apex_at && !node.has(DEAD) && !node.is_empty() {
+            if at != self.zone.apex_at && !node.has(TOMBSTONE) && !node.is_empty() {
                 self.enter(node, |_| true);
                 return true;
             }

@@ -74,7 +74,7 @@ impl Scratch {
         }
         match count(Rtype::CNAME) {
             0 => {}
-            1 if self.items.iter().all(|item| unfit::goes_with_cname(item.rtype)) => {}
+            1 if self.items.iter().all(|item| unfit::may_stand_beside_cname(item.rtype)) => {}
             1 => return Some(Conflict::CnameAndOther),
             _ => return Some(Conflict::Cnames),
         }

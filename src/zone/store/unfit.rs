@@ -80,7 +80,7 @@ impl Unfit {
 
 /// Whether a record of this type may stand beside a CNAME record (RFC 4034 section 2.5, RFC 2535
 /// section 2.3.5).
-pub(super) fn goes_with_cname(rtype: Rtype) -> bool {
+pub(super) fn may_stand_beside_cname(rtype: Rtype) -> bool {
     matches!(
         rtype,
         Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT
@@ -97,7 +97,7 @@ pub(crate) enum Part {
 }
 
 /// Finds the records of one conflict again, in a second reading.
-pub(crate) struct Suspect<'u> {
+pub(crate) struct ConflictSearch<'u> {
     pub(crate) unfit: &'u Unfit,
     /// The first record of the type that there are too many of, or the first one of the others.
     first: Option<Vec<u8>>,
@@ -106,7 +106,7 @@ pub(crate) struct Suspect<'u> {
     done: bool,
 }
 
-impl<'u> Suspect<'u> {
+impl<'u> ConflictSearch<'u> {
     pub(crate) fn new(unfit: &'u Unfit) -> Self {
         Self { unfit, first: None, alias: false, other: false, done: false }
     }
@@ -139,7 +139,7 @@ impl<'u> Suspect<'u> {
 
     fn beside_alias(&mut self, rtype: Rtype) -> Option<Part> {
         let is_alias = rtype == Rtype::CNAME;
-        if !is_alias && goes_with_cname(rtype) {
+        if !is_alias && may_stand_beside_cname(rtype) {
             return None;
         }
         let (known, before, what) = match is_alias {

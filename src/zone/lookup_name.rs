@@ -7,7 +7,7 @@ use crate::store::Zone;
 
 /// A lower-case name in the zone with the places and hashes of its labels. Indexes count labels
 /// from the left; `depth` is that of the apex.
-pub(crate) trait Sought {
+pub(crate) trait LookupName {
     /// How many labels stand before the apex.
     fn depth(&self, zone: &Zone) -> usize;
     /// The whole name.
@@ -25,7 +25,7 @@ pub(crate) trait Sought {
     }
 }
 
-impl Sought for Query {
+impl LookupName for Query {
     #[inline]
     fn depth(&self, zone: &Zone) -> usize {
         self.labels() - zone.apex_labels()
@@ -48,14 +48,14 @@ impl Sought for Query {
 }
 
 /// The target of an alias.
-pub(crate) struct Target {
+pub(crate) struct AliasTarget {
     name: NameBuf,
     starts: [u8; 128],
     hashes: [u64; 128],
     depth: usize,
 }
 
-impl Target {
+impl AliasTarget {
     pub(crate) fn new() -> Self {
         Self { name: NameBuf::new(), starts: [0; 128], hashes: [0; 128], depth: 0 }
     }
@@ -86,7 +86,7 @@ impl Target {
     }
 }
 
-impl Sought for Target {
+impl LookupName for AliasTarget {
     fn depth(&self, _: &Zone) -> usize {
         self.depth
     }

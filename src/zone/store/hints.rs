@@ -7,7 +7,7 @@ use wire::Query;
 use wire::prefetch::{fetch_place, fetch_place_once, lines};
 
 use super::Zone;
-use super::table::Line;
+use super::table::Bucket;
 
 /// So many octets are worth fetching whether the query needs all of them or not.
 const SMALL: usize = 512;
@@ -15,9 +15,9 @@ const SMALL: usize = 512;
 /// The places of a zone. They serve as hints only and are never followed: the zone may be gone, and
 /// while another takes its place some may be the old one's.
 #[derive(Debug, Default)]
-pub struct Whereabouts {
+pub struct PrefetchHints {
     zone: AtomicPtr<Zone>,
-    table: AtomicPtr<Line>,
+    table: AtomicPtr<Bucket>,
     /// One less than the lines of the table; no table has more than fit here.
     mask: AtomicU32,
     /// In a small zone the NS records, which every answer has, and the nodes behind them; else the former.
@@ -27,10 +27,10 @@ pub struct Whereabouts {
     small: AtomicU8,
 }
 
-impl Whereabouts {
+impl PrefetchHints {
     /// From now on those of `zone`.
     pub fn set(&self, zone: &Zone) {
-        let (table, mask) = zone.table.place();
+        let (table, mask) = zone.table.buckets();
         let small = zone.arena.len() + zone.table.memory() <= SMALL;
         let ns = zone.ns.at.min(zone.arena.len() as u64) as usize;
         let records = &zone.arena[ns..];
@@ -43,7 +43,7 @@ impl Whereabouts {
         self.small.store(u8::from(small), Relaxed);
     }
 
-    /// Whether [`Whereabouts::prefetch`] asks for all that a query needs.
+    /// Whether [`PrefetchHints::prefetch`] asks for all that a query needs.
     #[inline]
     pub fn is_small(&self) -> bool {
         self.small.load(Relaxed) != 0
@@ -58,7 +58,7 @@ impl Whereabouts {
 
     /// Starts to fetch the line of the table that the query's name hashes to.
     #[inline]
-    pub fn prefetch_slot(&self, query: &Query) {
+    pub fn prefetch_bucket(&self, query: &Query) {
         let line = query.suffix_hash(0) as usize & self.mask.load(Relaxed) as usize;
         let place = self.table.load(Relaxed).wrapping_add(line);
         if self.is_small() { fetch_place(place, 1) } else { fetch_place_once(place) }
