@@ -4,7 +4,7 @@ use data_encoding::{BASE32_DNSSEC, BASE64_NOPAD, Encoding, HEXUPPER_PERMISSIVE};
 
 /// How bytes are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Base {
+pub(in crate::master) enum Base {
     /// Base 16, in any case.
     Hex,
     /// Base 32 with the extended hex alphabet, in any case; padding may be there (RFC 5155 section 3.3).
@@ -15,7 +15,7 @@ pub(super) enum Base {
 
 /// Why digits do not stand for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub(in crate::master) enum Malformed {
     /// No digit is at this offset.
     Digit(usize),
     /// The digits end within a byte, or bits beyond the last byte are set (RFC 4648 section 3.5).
@@ -24,7 +24,11 @@ pub(super) enum Malformed {
 
 impl Base {
     /// Replaces the digits from `start` on by the bytes that they stand for.
-    pub(super) fn decode(self, out: &mut Vec<u8>, start: usize) -> Result<(), Malformed> {
+    pub(in crate::master) fn decode(
+        self,
+        out: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<(), Malformed> {
         let encoding = self.encoding();
         let digits_end = out.len();
         let digits = &out[start..];

@@ -3,11 +3,11 @@
 use data_encoding::BASE64;
 
 use super::base::Base;
-use super::error::{Parse, fault, fault_help, quote};
 use super::fields::{Fields, bad, push_digits};
-use super::lexer::Token;
-use super::words::unescape;
-use super::{number, show};
+use crate::master::fault::{Parse, fault, fault_help, quote};
+use crate::master::lexer::Token;
+use crate::master::number;
+use crate::master::strings::{push_escaped, unescape};
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -47,7 +47,7 @@ fn key_name(key: u16) -> String {
 }
 
 impl Fields<'_, '_> {
-    pub(super) fn parameters(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn parameters(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let mut found: Vec<(u16, Vec<u8>)> = Vec::new();
         let mut mandatory = None;
         while let Some(token) = self.lexer.next_parameter()? {
@@ -284,7 +284,7 @@ fn missing(wire: &[u8]) -> Option<u16> {
 }
 
 /// Writes wire parameters as text; `None` when they are not in order.
-pub(super) fn text(wire: &[u8], out: &mut String) -> Option<()> {
+pub(in crate::master) fn text(wire: &[u8], out: &mut String) -> Option<()> {
     let mut last = None;
     for pair in split(wire) {
         let (key, value) = pair?;
@@ -331,7 +331,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
                     if matches!(byte, b',' | b'\\') {
                         out.push_str("\\\\");
                     }
-                    show::string_bytes(&[byte], out);
+                    push_escaped(&[byte], out);
                 }
             }
         }
@@ -352,6 +352,6 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
             }
         }
         ECH => BASE64.encode_append(value, out),
-        _ => show::string_bytes(value, out),
+        _ => push_escaped(value, out),
     }
 }

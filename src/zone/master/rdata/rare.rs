@@ -1,11 +1,11 @@
 //! Types whose fields depend on each other, from text.
 
 use super::base::{Base, Malformed};
-use super::error::{Parse, fault};
 use super::fields::{Fields, bad, bad_digit, push_digits};
-use super::lexer::Token;
-use super::number;
-use super::words::push_name;
+use crate::master::fault::{Parse, fault};
+use crate::master::lexer::Token;
+use crate::master::number;
+use crate::master::strings::push_name;
 
 /// Services that WKS records name (RFC 1010 as far as anyone still uses it).
 const SERVICES: &[(u16, &str)] = &[
@@ -48,7 +48,7 @@ const SERVICES: &[(u16, &str)] = &[
 ];
 
 impl Fields<'_, '_> {
-    pub(super) fn nsap(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn nsap(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         let start = out.len();
         let digits = token.raw.strip_prefix(b"0x").or_else(|| token.raw.strip_prefix(b"0X"));
@@ -59,7 +59,7 @@ impl Fields<'_, '_> {
         Ok(())
     }
 
-    pub(super) fn wks(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn wks(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         let protocol = match number::decimal(token.raw, 255) {
             Some(number) => number as u8,
@@ -91,7 +91,7 @@ impl Fields<'_, '_> {
     }
 
     /// LOC (RFC 1876 section 3).
-    pub(super) fn location(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn location(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let latitude = self.angle("latitude", 90, [b'N', b'S'])?;
         let longitude = self.angle("longitude", 180, [b'E', b'W'])?;
         let token = self.word("altitude")?;
@@ -156,7 +156,7 @@ impl Fields<'_, '_> {
     }
 
     /// APL (RFC 3123): `[!]family:address/prefix` any number of times.
-    pub(super) fn prefixes(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn prefixes(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         while let Some(token) = self.lexer.next()? {
             if push_prefix(token.raw, out).is_none() || token.quoted {
                 return bad(
@@ -170,7 +170,7 @@ impl Fields<'_, '_> {
     }
 
     /// IPSECKEY (RFC 4025): without an algorithm there is no key.
-    pub(super) fn ipsec_key(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn ipsec_key(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let precedence = self.number("precedence", 255)? as u8;
         let kind = self.number("gateway type", 3)? as u8;
         let algorithm = self.number("algorithm", 255)? as u8;
@@ -183,7 +183,7 @@ impl Fields<'_, '_> {
     }
 
     /// AMTRELAY (RFC 8777).
-    pub(super) fn amt_relay(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn amt_relay(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let precedence = self.number("precedence", 255)? as u8;
         let optional = self.number("discovery flag", 1)? as u8;
         let kind = self.number("relay type", 3)? as u8;
@@ -210,7 +210,7 @@ impl Fields<'_, '_> {
     }
 
     /// HIP (RFC 8005).
-    pub(super) fn hip(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn hip(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let algorithm = self.number("algorithm", 255)? as u8;
         out.extend_from_slice(&[0, algorithm, 0, 0]);
         let token = self.word("host identity tag")?;
