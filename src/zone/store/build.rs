@@ -4,12 +4,12 @@
 //! comes again gets a second node, and `finish` makes one of both. Nodes wait in a short row until
 //! they go into the table, so that the lines they need are fetched side by side.
 
-use wire::{Class, Name, Rtype, hash, name};
+use wire::{Class, Name, hash, name};
 
-use super::node::{Node, TOMBSTONE};
+use super::node::{FIRST, Node, TOMBSTONE, relative_hash};
 use super::scratch::Scratch;
 use super::table::Table;
-use super::{Conflict, Unfit, Zone, finish};
+use super::unfit::{Conflict, Unfit};
 use crate::RecordRef;
 
 /// Nodes that go into the table together.
@@ -36,7 +36,7 @@ pub struct Builder {
     owner: Vec<u8>,
     /// The same owner as it was last written, whole, to recognise it cheaply.
     written: Vec<u8>,
-    errors: Vec<Unfit>,
+    pub(super) errors: Vec<Unfit>,
 }
 
 impl Builder {
@@ -101,7 +101,7 @@ impl Builder {
     }
 
     /// Writes what was collected for one name.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if self.scratch.is_empty() {
             return;
         }
@@ -116,7 +116,7 @@ impl Builder {
     }
 
     /// Brings the pending nodes into the table.
-    fn insert_pending(&mut self) {
+    pub(super) fn insert_pending(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
         for &(hash, _) in &pending {
             self.table.prefetch(hash);
@@ -179,46 +179,4 @@ impl Builder {
     pub(super) fn find(&self, hash: u64, owner: &[u8]) -> Option<u64> {
         self.table.find(hash, |at| Node::at(&self.arena, at).name() == owner)
     }
-
-    /// Checks the whole and finishes it.
-    ///
-    /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
-    pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
-        self.flush();
-        self.insert_pending();
-        finish::merge_duplicates(&mut self);
-        let apex = self.find(self.apex_hash, &[]);
-        let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
-        if !soa {
-            self.errors.push(Unfit { owner: self.apex.clone(), conflict: Conflict::NoSoa });
-        }
-        match apex {
-            Some(apex) if self.errors.is_empty() => {
-                finish::zone(self, apex).map_err(|unfit| vec![unfit])
-            }
-            _ => Err(self.errors),
-        }
-    }
-}
-
-/// Where the first node lies.
-pub(super) const FIRST: u64 = 8;
-
-/// The hash of a name from that of its apex and its lower-case labels before it.
-#[inline]
-pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
-    let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
-    if first == relative.len() {
-        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
-    }
-    let mut starts = [0u8; 128];
-    let mut count = 0;
-    for (at, _) in name::label_starts(relative) {
-        starts[count] = at as u8;
-        count += 1;
-    }
-    starts[..count].iter().rev().fold(apex, |parent, &at| {
-        let at = usize::from(at);
-        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
-    })
 }

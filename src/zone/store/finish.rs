@@ -3,12 +3,37 @@
 
 use wire::{Rtype, hash, name};
 
-use super::build::{Builder, FIRST, relative_hash};
-use super::node::{self, CUT, DNAME, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD};
-use super::{ApexSet, Conflict, Denial, Nsec3Params, Unfit, Zone, encode};
+use super::build::Builder;
+use super::denial::{Denial, Nsec3Params};
+use super::encode;
+use super::node::{
+    self, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD, relative_hash,
+};
+use super::unfit::{Conflict, Unfit};
+use super::zone::{ApexSet, Zone};
+
+impl Builder {
+    /// Checks the whole and finishes it.
+    ///
+    /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
+    pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
+        self.flush();
+        self.insert_pending();
+        merge_duplicates(&mut self);
+        let apex = self.find(self.apex_hash, &[]);
+        let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
+        if !soa {
+            self.errors.push(Unfit { owner: self.apex.clone(), conflict: Conflict::NoSoa });
+        }
+        match apex {
+            Some(apex) if self.errors.is_empty() => zone(self, apex).map_err(|unfit| vec![unfit]),
+            _ => Err(self.errors),
+        }
+    }
+}
 
 /// Makes one node of all nodes of the same name.
-pub(super) fn merge_duplicates(builder: &mut Builder) {
+fn merge_duplicates(builder: &mut Builder) {
     let mut duplicates = std::mem::take(&mut builder.duplicates);
     duplicates.sort_unstable();
     for group in duplicates.chunk_by(|a, b| a.0 == b.0) {
@@ -42,7 +67,7 @@ fn tombstone(builder: &mut Builder, at: u64) {
 }
 
 /// Makes the zone out of a checked arena.
-pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
+fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     if builder.waste > builder.arena.len() / 10 {
         compact(&mut builder);
         apex = builder.find(builder.apex_hash, &[]).unwrap_or(apex);

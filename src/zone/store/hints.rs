@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed};
 use wire::Query;
 use wire::prefetch::{fetch_place, fetch_place_once, lines};
 
-use super::Zone;
 use super::table::Bucket;
+use super::zone::Zone;
 
 /// So many octets are worth fetching whether the query needs all of them or not.
 const SMALL: usize = 512;

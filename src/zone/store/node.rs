@@ -10,7 +10,7 @@
 //! in the apex ends in a pointer instead; the fix-up list says where those pointers are, because
 //! where the apex lies in a message depends on the length of the question's name.
 
-use wire::Rtype;
+use wire::{Rtype, hash, name};
 
 /// Bytes before the name.
 pub(crate) const HEAD: usize = 4;
@@ -213,4 +213,26 @@ pub(crate) struct StoredRecord<'a> {
     pub(crate) start: usize,
     pub(crate) ttl: u32,
     pub(crate) rdata: &'a [u8],
+}
+
+/// Where the first node lies.
+pub(super) const FIRST: u64 = 8;
+
+/// The hash of a name from that of its apex and its lower-case labels before it.
+#[inline]
+pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
+    let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
+    if first == relative.len() {
+        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
+    }
+    let mut starts = [0u8; 128];
+    let mut count = 0;
+    for (at, _) in name::label_starts(relative) {
+        starts[count] = at as u8;
+        count += 1;
+    }
+    starts[..count].iter().rev().fold(apex, |parent, &at| {
+        let at = usize::from(at);
+        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
+    })
 }

@@ -3,11 +3,30 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Rtype};
 
-use super::Zone;
-use super::build::FIRST;
-use super::encode;
-use super::node::{Node, Set, TOMBSTONE};
+use super::encode::{self, target};
+use super::node::{FIRST, Node, Set, TOMBSTONE};
+use super::zone::Zone;
 use crate::RecordRef;
+
+impl Zone {
+    /// The records of one type at exactly `owner`: no wildcards, no delegation, no aliases.
+    pub fn rrset(&self, owner: &[u8], rtype: Rtype) -> Option<Rrset<'_>> {
+        let mut buf = [0; name::MAX_NAME + 1];
+        let relative = target(owner, 0, self.apex.as_wire(), &mut buf)?;
+        let set = self.node_of(relative)?.find(rtype)?;
+        Some(Rrset::new(self, set))
+    }
+
+    /// The SOA record.
+    pub fn soa(&self) -> Soa {
+        Soa::read(self)
+    }
+
+    /// All records, those of the apex first and its SOA before everything.
+    pub fn records(&self) -> Records<'_> {
+        Records::new(self)
+    }
+}
 
 /// The fields of an SOA record.
 #[derive(Clone, Debug, PartialEq, Eq)]
