@@ -1,4 +1,4 @@
-//! Proofs that something does not exist: NSEC (RFC 4035 section 3.1.3) and NSEC3 (RFC 5155
+//! Proofs that a name or a type does not exist: NSEC (RFC 4035 section 3.1.3) and NSEC3 (RFC 5155
 //! section 7.2).
 
 use std::cmp::Ordering;
@@ -16,7 +16,7 @@ use crate::write::Writer;
 type HashLabel = [u8; 33];
 
 impl Writer<'_, '_> {
-    /// The name exists without the type. `node` is the name's.
+    /// Proves that the name exists without the type. `node` is the offset of the name's node.
     #[cold]
     pub(crate) fn prove_no_data<S: LookupName>(&mut self, name: &S, node: u64) {
         let zone = self.zone;
@@ -33,7 +33,7 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// A wildcard covers the name, without the type. `node` is the wildcard's.
+    /// Proves that the wildcard that covers the name has no such type. `node` is the wildcard's offset.
     #[cold]
     pub(crate) fn prove_wildcard_no_data<S: LookupName>(
         &mut self,
@@ -59,7 +59,7 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// Neither the name nor a wildcard for it exists.
+    /// Proves that neither the name nor a wildcard for it exists.
     #[cold]
     pub(crate) fn prove_missing<S: LookupName>(&mut self, name: &S, encloser: usize) {
         let zone = self.zone;
@@ -80,7 +80,7 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// The delegation at `label`, whose node is `node`, has no DS record.
+    /// Proves that the delegation at `label`, whose node is at offset `node`, has no DS record.
     #[cold]
     pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: u64, label: usize) {
         let zone = self.zone;
@@ -97,8 +97,7 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// The answer comes from a wildcard: nothing closer to the name exists. The proof is written
-    /// with the authority section.
+    /// Notes the proof that no name closer than the wildcard exists. It is written with the authority section.
     pub(crate) fn note_expansion_proof<S: LookupName>(
         &mut self,
         name: &S,
@@ -119,7 +118,7 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// The NSEC of a node, or, for one that has none, the NSEC that covers its name.
+    /// Adds the NSEC record of a node, or the one that covers its name if it has none.
     fn add_nsec_at(&mut self, zone: &Zone, order: &[u32], node: u64, relative: &[u8]) {
         match u32::try_from(node) {
             Ok(place) if zone.node(node).find(wire::Rtype::NSEC).is_some() => self.add_proof(place),
@@ -127,14 +126,14 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// The record whose owner equals `relative` or stands before it.
+    /// Adds the record whose owner equals `relative` or precedes it.
     fn add_cover(&mut self, zone: &Zone, order: &[u32], relative: &[u8]) {
         if let Some(&place) = before(zone, order, relative).or_else(|| order.last()) {
             self.add_proof(place);
         }
     }
 
-    /// The NSEC3 record whose owner is `label`, if there is one.
+    /// Adds the NSEC3 record with the owner `label`; `false` if there is none.
     fn add_match(&mut self, zone: &Zone, order: &[u32], label: &HashLabel) -> bool {
         let found = before(zone, order, label)
             .filter(|&&place| zone.node(u64::from(place)).name() == label);
@@ -144,8 +143,8 @@ impl Writer<'_, '_> {
         found.is_some()
     }
 
-    /// RFC 5155 section 7.2.1: the closest encloser exists, the name one label longer does not. The
-    /// label where the encloser starts, which is at `encloser` unless that one cannot be proven.
+    /// Adds the closest encloser proof (RFC 5155 section 7.2.1): the closest encloser exists, the name one label
+    /// longer does not. Returns the label of the encloser, which is `encloser` unless that one has no proof.
     fn add_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
@@ -167,7 +166,7 @@ impl Writer<'_, '_> {
         encloser
     }
 
-    /// The NSEC3 of the name from `label` on, or proof that it lies in an opt-out span.
+    /// Adds the NSEC3 record of the name from `label` on, or the proof that an opt-out span covers it.
     fn add_match_or_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
@@ -182,7 +181,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// The last of `order` that is not behind `relative`.
+/// The last of `order` that does not follow `relative`.
 fn before<'o>(zone: &Zone, order: &'o [u32], relative: &[u8]) -> Option<&'o u32> {
     let behind = order.partition_point(|&place| {
         let node = zone.node(u64::from(place));

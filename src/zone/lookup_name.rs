@@ -1,23 +1,23 @@
-//! The name that is looked up: the question's, or the target of an alias on the way.
+//! The name of a lookup: that of the question, or the target of an alias.
 
 use wire::name::{self, NameBuf};
 use wire::{Query, hash};
 
 use crate::store::Zone;
 
-/// A lower-case name in the zone with the places and hashes of its labels. Indexes count labels
-/// from the left; `depth` is that of the apex.
+/// A lower-case name in the zone, with the offsets of its labels and the hashes of its suffixes. Indexes count
+/// labels from the left.
 pub(crate) trait LookupName {
-    /// How many labels stand before the apex.
+    /// Number of labels before the apex, which is also the index of the apex.
     fn depth(&self, zone: &Zone) -> usize;
     /// The whole name.
     fn name(&self) -> &[u8];
-    /// Where label `index` starts.
+    /// Offset of label `index`.
     fn label_at(&self, index: usize) -> usize;
     /// The hash of the name from label `index` on.
     fn hash(&self, index: usize) -> u64;
 
-    /// The labels from `index` on that stand before the apex.
+    /// The labels from `index` on, without the apex.
     #[inline]
     fn relative(&self, zone: &Zone, index: usize) -> &[u8] {
         let end = self.name().len() - zone.apex_len();
@@ -60,7 +60,7 @@ impl AliasTarget {
         Self { name: NameBuf::new(), starts: [0; 128], hashes: [0; 128], depth: 0 }
     }
 
-    /// Takes `name`, lower-cased; `false` if it is not in the zone.
+    /// Sets the name, in any case; `false` if it is not in the zone.
     pub(crate) fn set(&mut self, zone: &Zone, full: &[u8]) -> bool {
         self.name.set_folded(full);
         let apex = zone.apex().as_wire();

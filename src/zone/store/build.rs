@@ -1,8 +1,9 @@
-//! From records to a zone: straight into the arena, name by name, as they come.
+//! The builder writes records into the arena in the order of their arrival, one node per run of records with
+//! the same owner.
 //!
-//! Names whose records lie side by side in the file, the usual case, are written once. A name that
-//! comes again gets a second node, and `finish` makes one of both. Nodes wait in a short row until
-//! they go into the table, so that the lines they need are fetched side by side.
+//! A name whose records are adjacent in the file, the usual case, is written once. A name that comes again
+//! gets a second node, and `finish` merges the two. Nodes enter the table in batches, so that the cache
+//! misses of a batch overlap.
 
 use wire::{Class, Name, hash, name};
 
@@ -12,9 +13,9 @@ use super::table::Table;
 use super::unfit::{Conflict, Unfit};
 use crate::RecordRef;
 
-/// Nodes that go into the table together.
-const PENDING: usize = 64;
-/// The most errors that are worth reading.
+/// Nodes that enter the table together.
+const BATCH: usize = 64;
+/// Conflicts that are reported at most.
 const MAX_ERRORS: usize = 20;
 
 /// Collects records into a [`Zone`].
@@ -24,18 +25,18 @@ pub struct Builder {
     pub(super) arena: Vec<u8>,
     pub(super) table: Table,
     pub(super) records: usize,
-    /// Bytes of the arena in nodes that were rewritten elsewhere.
+    /// Bytes of the arena in nodes that are no longer in use.
     pub(super) waste: usize,
-    /// Node and a further node of the same name.
+    /// Offsets of a node and of a further node of the same name.
     pub(super) duplicates: Vec<(u64, u64)>,
-    /// Hash and node of what is not in the table yet.
+    /// Hashes and offsets of the nodes that are not in the table yet.
     pending: Vec<(u64, u64)>,
-    /// See [`Table::touch`].
+    /// The records of the current owner.
     pub(super) scratch: Scratch,
-    /// Owner of what lies in `scratch`: relative to the apex, lower case.
+    /// The current owner, relative to the apex, in lower case.
     owner: Vec<u8>,
-    /// The same owner as it was last written, whole, to recognise it cheaply.
-    written: Vec<u8>,
+    /// The current owner as the last record had it: an equal owner needs no folding.
+    owner_as_written: Vec<u8>,
     pub(super) errors: Vec<Unfit>,
 }
 
@@ -46,7 +47,7 @@ impl Builder {
         let apex = apex.to_lower();
         let hint = usize::try_from(size_hint_bytes.min(1 << 36)).unwrap_or(0);
         let mut arena = Vec::with_capacity(hint + hint / 2 + 256);
-        // Offset 0 says "no node".
+        // Offset 0 means "no node".
         arena.extend_from_slice(&[0; 8]);
         Self {
             apex_hash: hash::name(apex.as_wire()),
@@ -56,10 +57,10 @@ impl Builder {
             records: 0,
             waste: 0,
             duplicates: Vec::new(),
-            pending: Vec::with_capacity(PENDING),
+            pending: Vec::with_capacity(BATCH),
             scratch: Scratch::default(),
             owner: Vec::new(),
-            written: Vec::new(),
+            owner_as_written: Vec::new(),
             errors: Vec::new(),
         }
     }
@@ -69,7 +70,7 @@ impl Builder {
     /// An error here concerns this record alone and leaves it out: it is of another class or lies
     /// outside the zone. The caller may report it and go on, as CoreDNS does.
     pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
-        if record.owner != self.written.as_slice() || self.scratch.is_empty() {
+        if record.owner != self.owner_as_written.as_slice() || self.scratch.is_empty() {
             self.start_owner(record.owner)?;
         }
         if record.class != Class::IN {
@@ -81,7 +82,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes `owner` the name that records are collected for.
+    /// Makes `owner` the current owner.
     fn start_owner(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
         if !name::is_under(owner, apex) {
@@ -95,12 +96,12 @@ impl Builder {
                 owner[..owner.len() - self.apex.as_wire().len()].iter().map(u8::to_ascii_lowercase),
             );
         }
-        self.written.clear();
-        self.written.extend_from_slice(owner);
+        self.owner_as_written.clear();
+        self.owner_as_written.extend_from_slice(owner);
         Ok(())
     }
 
-    /// Writes what was collected for one name.
+    /// Writes the records of the current owner to the arena.
     pub(super) fn flush(&mut self) {
         if self.scratch.is_empty() {
             return;
@@ -110,12 +111,12 @@ impl Builder {
         let node = self.write_node(&owner);
         self.owner = owner;
         self.pending.push((hash, node));
-        if self.pending.len() == PENDING {
+        if self.pending.len() == BATCH {
             self.insert_pending();
         }
     }
 
-    /// Brings the pending nodes into the table.
+    /// Enters the pending nodes into the table.
     pub(super) fn insert_pending(&mut self) {
         let mut pending = std::mem::take(&mut self.pending);
         for &(hash, _) in &pending {
@@ -131,7 +132,7 @@ impl Builder {
         self.pending = pending;
     }
 
-    /// Writes a node for the records in `scratch`, and empties it.
+    /// Writes a node of the records in `scratch`, which is empty afterwards.
     pub(super) fn write_node(&mut self, owner: &[u8]) -> u64 {
         if let Some(conflict) = self.scratch.arrange(owner.is_empty()) {
             self.report(owner, conflict);
@@ -153,7 +154,7 @@ impl Builder {
         }
     }
 
-    /// Adds a node to the table, which grows when it must.
+    /// Enters a node into the table, which grows if it is full.
     pub(super) fn insert(&mut self, hash: u64, node: u64) {
         if self.table.is_full() {
             self.rebuild_table((self.table.used() + 1) * 2, node);
@@ -161,8 +162,7 @@ impl Builder {
         self.table.insert(hash, node);
     }
 
-    /// Makes a new table with every living node before `end` in it. Second nodes of a name, which
-    /// are in `duplicates`, stay out.
+    /// Makes a new table of all nodes in use before `end`, without the second nodes of names.
     pub(super) fn rebuild_table(&mut self, names: usize, end: u64) {
         self.table = Table::with_capacity(names);
         let mut duplicates = self.duplicates.iter().map(|&(_, second)| second).peekable();

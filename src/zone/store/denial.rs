@@ -4,23 +4,23 @@ use wire::Rtype;
 
 use super::node::Node;
 
-/// How the zone proves that something does not exist.
+/// How the zone proves that a name or a type does not exist.
 pub(crate) enum Denial {
-    /// It does not: the SOA record has no signature, or there is no chain.
+    /// Not at all: the SOA record has no signature, or the apex has neither NSEC nor NSEC3PARAM.
     None,
-    /// NSEC: nodes with one, in canonical order.
+    /// By NSEC: offsets of the nodes that have one, in canonical order.
     Nsec(Vec<u32>),
-    /// NSEC3: nodes with one, in the order of hashes.
+    /// By NSEC3: offsets of the nodes that have one, in the order of their hashes.
     Nsec3(Nsec3Params, Vec<u32>),
 }
 
-/// How NSEC3 hashes are made (RFC 5155 section 4).
+/// Parameters of NSEC3 hashes (RFC 5155 section 4).
 pub(crate) struct Nsec3Params {
     pub(crate) iterations: u16,
     pub(crate) salt: Box<[u8]>,
 }
 
-/// RFC 9276 section 3.2: from here on nobody is expected to follow.
+/// RFC 9276 section 3.2: validators may treat a zone with more iterations as insecure.
 const MAX_ITERATIONS: u16 = 150;
 
 impl Nsec3Params {
@@ -39,7 +39,7 @@ impl Nsec3Params {
         })
     }
 
-    /// Whether NSEC3 RDATA belongs to this chain.
+    /// Whether NSEC3 RDATA has these parameters.
     pub(super) fn matches(&self, rdata: &[u8]) -> bool {
         let &[1, _, high, low, salt_len, ref rest @ ..] = rdata else {
             return false;

@@ -1,5 +1,5 @@
-//! The pass over the finished arena: duplicates records, empty non-terminals, what is cut off, the order
-//! for proofs.
+//! The last passes over a complete arena: nodes of the same name are merged, empty non-terminals created,
+//! names below zone cuts marked, and the order of the proofs computed.
 
 use wire::{Rtype, hash, name};
 
@@ -13,9 +13,9 @@ use super::unfit::{Conflict, Unfit};
 use super::zone::{ApexSet, Zone};
 
 impl Builder {
-    /// Checks the whole and finishes it.
+    /// Checks the records as a whole and makes the zone of them.
     ///
-    /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
+    /// Errors: the conflicts that keep the zone from being served; [`crate::locate`] finds their records.
     pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
         self.flush();
         self.insert_pending();
@@ -32,7 +32,7 @@ impl Builder {
     }
 }
 
-/// Makes one node of all nodes of the same name.
+/// Merges all nodes of the same name into one.
 fn merge_duplicates(builder: &mut Builder) {
     let mut duplicates = std::mem::take(&mut builder.duplicates);
     duplicates.sort_unstable();
@@ -50,7 +50,7 @@ fn merge_duplicates(builder: &mut Builder) {
     }
 }
 
-/// Takes the records of a node back and leaves the node to waste.
+/// Moves the records of a node back to the scratch space and marks the node as unused.
 fn tombstone(builder: &mut Builder, at: u64) {
     let node = Node::at(&builder.arena, at);
     let mut rdata = Vec::new();
@@ -66,7 +66,7 @@ fn tombstone(builder: &mut Builder, at: u64) {
     builder.arena[at as usize] |= TOMBSTONE;
 }
 
-/// Makes the zone out of a checked arena.
+/// Makes the zone of a checked arena.
 fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     if builder.waste > builder.arena.len() / 10 {
         compact(&mut builder);
@@ -115,7 +115,7 @@ fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     })
 }
 
-/// Moves all living nodes to the front of the arena and makes the table anew.
+/// Moves all nodes in use to the front of the arena and rebuilds the table.
 fn compact(builder: &mut Builder) {
     let mut from = FIRST as usize;
     let mut to = from;
@@ -133,19 +133,19 @@ fn compact(builder: &mut Builder) {
     builder.rebuild_table(builder.table.used(), to as u64);
 }
 
-/// What one walk over all nodes finds out.
+/// Counts from one walk over all nodes.
 #[derive(Default)]
 struct Survey {
     /// Names with records, and empty non-terminals.
     names: usize,
-    /// Whether anything is cut off.
+    /// Whether the zone has a zone cut or a DNAME.
     cuts: bool,
     nsec: usize,
     nsec3: usize,
 }
 
 impl Survey {
-    /// Sets the flags that a node's own records give, and adds empty non-terminals on the way.
+    /// Sets the flags that follow from a node's own records, and creates missing empty non-terminals.
     fn scan(builder: &mut Builder, apex: u64) -> Self {
         let mut survey = Self::default();
         let mut at = FIRST;
@@ -180,7 +180,8 @@ impl Survey {
     }
 }
 
-/// Sees to it that the parent of a node exists, and knows of a wildcard below it.
+/// Creates the parent of a node if it is missing (an empty non-terminal), and sets `WILD_CHILD` on the
+/// parent of `*`.
 fn ensure_parent(builder: &mut Builder, at: u64) {
     let mut owner = [0; name::MAX_NAME];
     let own = Node::at(&builder.arena, at).name();
@@ -195,7 +196,7 @@ fn ensure_parent(builder: &mut Builder, at: u64) {
     let parent_at = match builder.find(hash, parent) {
         Some(found) => found,
         None => {
-            // An empty node; the walk comes to it and to its own parent later.
+            // An empty node at the end of the arena: the walk reaches it, and then its own parent, later.
             let new = builder.arena.len() as u64;
             builder.arena.extend_from_slice(&[0, parent.len() as u8, 0, 0]);
             builder.arena.extend_from_slice(parent);
@@ -208,7 +209,7 @@ fn ensure_parent(builder: &mut Builder, at: u64) {
     }
 }
 
-/// Marks what lies below a cut or a DNAME.
+/// Marks the nodes below a zone cut or a DNAME.
 fn mark_occluded(builder: &mut Builder) {
     let mut starts = Vec::with_capacity(128);
     let top_redirects = builder
@@ -243,13 +244,13 @@ fn mark_occluded(builder: &mut Builder) {
 /// A SHA-1 hash in base32hex, with its length octet (RFC 5155 section 3).
 const HASH_LABEL: usize = 33;
 
-/// The order that proofs are looked up in.
+/// The kind of denial that the zone's records allow, with the order of its proofs.
 fn denial(builder: &Builder, apex: u64, survey: &Survey) -> Result<Denial, Unfit> {
     let top = Node::at(&builder.arena, apex);
     if survey.nsec3 > 0
         && let Some(params) = Nsec3Params::choose(top)
     {
-        // Others are NSEC3 records that no hash leads to.
+        // An NSEC3 record at another owner is never found by a hash.
         let hash_owner = |node: Node<'_>| node.name().len() == HASH_LABEL;
         let matching = |node: Node<'_>| {
             hash_owner(node)
@@ -267,7 +268,7 @@ fn denial(builder: &Builder, apex: u64, survey: &Survey) -> Result<Denial, Unfit
     Ok(Denial::None)
 }
 
-/// Places of the nodes that `belongs` accepts, in canonical order.
+/// Offsets of the nodes that `belongs` accepts, in canonical order.
 fn in_order(
     builder: &Builder,
     room: usize,
@@ -285,7 +286,7 @@ fn in_order(
         }
         at += node.size() as u64;
     }
-    // Signers write zones in this order already, and sorting what is sorted is quick.
+    // Signers write zones in this order, and sorting sorted input is fast.
     order.sort_by(|&a, &b| {
         let name = |at: u32| Node::at(&builder.arena, u64::from(at)).name();
         name::canonical_cmp(name(a), name(b))
@@ -294,7 +295,7 @@ fn in_order(
 }
 
 impl ApexSet {
-    /// The place of a set that starts at `at`.
+    /// A set that starts at offset `at` of the arena.
     fn new(set: node::Set<'_>, at: u64) -> Self {
         Self { at, len: set.bytes.len() as u32, count: set.count, fixes: set.fix_count() as u16 }
     }

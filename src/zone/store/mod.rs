@@ -1,4 +1,7 @@
-//! The store: all names of a zone in one arena, found by one table.
+//! The store: all names of a zone in one arena, and a hash table that finds them.
+//!
+//! The [`Builder`] (`build`, `scratch`, `encode`, `finish`) writes a [`Zone`]; lookup reads its nodes. The layout
+//! of a node is described in `node`.
 
 mod build;
 mod denial;

@@ -1,4 +1,4 @@
-//! Reading a zone back, record by record.
+//! Records of a zone for callers that do not build a reply: one RRset, the SOA, or all.
 
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Rtype};
@@ -41,9 +41,9 @@ pub struct Soa {
     pub refresh: u32,
     /// Seconds between failed checks.
     pub retry: u32,
-    /// Seconds after which an unchecked copy is worthless.
+    /// Seconds after which a secondary discards a copy that it could not refresh.
     pub expire: u32,
-    /// Seconds that absence may be cached.
+    /// TTL of negative answers in seconds (RFC 2308).
     pub minimum: u32,
     /// Time to live of the record itself.
     pub ttl: u32,
@@ -101,7 +101,7 @@ impl<'a> Rrset<'a> {
         self.set.count
     }
 
-    /// Hands each record's TTL and plain RDATA to `each`.
+    /// Calls `each` with each record's TTL and uncompressed RDATA.
     pub fn for_each(&self, mut each: impl FnMut(u32, &[u8])) {
         let mut rdata = Vec::new();
         for record in self.set.records() {
@@ -112,7 +112,7 @@ impl<'a> Rrset<'a> {
     }
 }
 
-/// Walks all records of a zone. Not an `Iterator`, because each record borrows from the walk.
+/// Iterates over all records of a zone. Not an `Iterator`, because each record borrows from it.
 pub struct Records<'a> {
     zone: &'a Zone,
     stage: Stage,
@@ -161,7 +161,7 @@ impl<'a> Records<'a> {
         debug_assert!(pushed.is_ok(), "names were checked when they were added");
     }
 
-    /// Goes to the next node with records; `false` at the end.
+    /// Moves to the next node with records; `false` at the end.
     fn advance(&mut self) -> bool {
         if self.stage == Stage::Soa {
             self.stage = Stage::Apex;

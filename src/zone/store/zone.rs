@@ -1,4 +1,4 @@
-//! A zone: its arena, its table, and where the sets of the apex lie.
+//! A zone: the arena of its nodes, the table that finds them, and the sets of the apex.
 
 use wire::{Name, Query, Rtype, hash, name};
 
@@ -7,8 +7,8 @@ use super::encode::target;
 use super::node::{NSEC3_ONLY, Node, Set, relative_hash};
 use super::table::Table;
 
-/// One version of a zone, ready to answer; never changes. What the usual answer reads of it comes
-/// first and is one cache line.
+/// One version of a zone, immutable. The fields that the usual answer reads come first and fill one cache
+/// line.
 #[repr(C, align(64))]
 pub struct Zone {
     pub(super) arena: Box<[u8]>,
@@ -30,7 +30,7 @@ pub struct Zone {
 
 const _: () = assert!(std::mem::offset_of!(Zone, soa) <= 64);
 
-/// Where a set of the apex lies in the arena: such go into the authority section of most answers.
+/// The location of a set of the apex in the arena: the authority section of most answers has one.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ApexSet {
     pub(super) at: u64,
@@ -51,7 +51,7 @@ impl Zone {
         usize::from(self.apex_labels)
     }
 
-    /// How long the apex's name is in wire form.
+    /// Length of the apex in wire form.
     #[inline]
     pub(crate) fn apex_len(&self) -> usize {
         usize::from(self.apex_len)
@@ -62,17 +62,17 @@ impl Zone {
         self.serial
     }
 
-    /// How many names exist, empty non-terminals included.
+    /// Number of names, empty non-terminals included.
     pub fn names(&self) -> usize {
         self.names
     }
 
-    /// How many records there are.
+    /// Number of records.
     pub fn record_count(&self) -> usize {
         self.records
     }
 
-    /// Bytes of memory that the zone takes.
+    /// Bytes of memory.
     pub fn memory(&self) -> usize {
         let order = match &self.denial {
             Denial::None => 0,
@@ -81,12 +81,12 @@ impl Zone {
         self.arena.len() + self.table.memory() + order + size_of::<Self>()
     }
 
-    /// Whether the zone is signed in a way that it can prove absence.
+    /// Whether the zone has NSEC or NSEC3 proofs.
     pub fn is_signed(&self) -> bool {
         !matches!(self.denial, Denial::None)
     }
 
-    /// Whether `owner` (wire form, any case) exists, be it as an empty non-terminal or below a cut.
+    /// Whether `owner` (wire form, any case) exists; empty non-terminals and names below a zone cut do.
     pub fn has_name(&self, owner: &[u8]) -> bool {
         let mut buf = [0; name::MAX_NAME + 1];
         target(owner, 0, self.apex.as_wire(), &mut buf)
@@ -94,13 +94,13 @@ impl Zone {
             .is_some()
     }
 
-    /// Starts to fetch the node that may be the query's, once [`PrefetchHints::prefetch_bucket`] has asked for
-    /// the line of the table that tells which it is.
+    /// Prefetches the node that is most likely the query's, after [`PrefetchHints::prefetch_bucket`](super::PrefetchHints::prefetch_bucket) has fetched
+    /// its bucket.
     #[inline]
     pub fn prefetch_node(&self, query: &Query) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
         wire::prefetch::fetch_once(&self.arena[at]);
-        // A node of the usual size lies in one line or two.
+        // A node of the usual size spans one or two cache lines.
         if let Some(far) = self.arena.get(at + 63) {
             wire::prefetch::fetch_once(far);
         }
@@ -111,20 +111,20 @@ impl Zone {
         Node::at(&self.arena, at)
     }
 
-    /// Where the node of a name lies; `relative` is its lower-case labels before the apex.
+    /// Offset of a name's node; `relative` is its lower-case labels before the apex.
     #[inline]
     pub(crate) fn find_offset(&self, hash: u64, relative: &[u8]) -> Option<u64> {
         self.table.find(hash, |at| self.node(at).name() == relative)
     }
 
-    /// Where the wildcard directly below a name lies.
+    /// Offset of the wildcard directly below a name.
     pub(crate) fn wildcard_below(&self, hash: u64, relative: &[u8]) -> Option<u64> {
         self.table.find(hash::child(hash, b"*"), |at| {
             self.node(at).name().strip_prefix(b"\x01*") == Some(relative)
         })
     }
 
-    /// The node of a name that is part of the zone's own names.
+    /// The node of a name, unless it is an owner of NSEC3 records only.
     pub(crate) fn node_of(&self, relative: &[u8]) -> Option<Node<'_>> {
         let at = self.find_offset(relative_hash(self.apex_hash, relative), relative)?;
         Some(self.node(at)).filter(|node| !node.has(NSEC3_ONLY))
