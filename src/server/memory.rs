@@ -118,7 +118,7 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
         let wait = if over { pause } else { PAUSE };
         if used.resident > counted + limit / 8 && due(given_back, wait, now) {
             given_back = Some(now);
-            net::give_memory_back();
+            sys::trim_heap();
             used.resident = resident().unwrap_or(used.resident);
             let helped = used.resident <= usable(limit);
             pause = if helped { SHORT_PAUSE } else { (pause * 2).min(PAUSE) };

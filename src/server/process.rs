@@ -238,7 +238,7 @@ impl Process {
         let sources = corefile.sources;
         let refuse = |findings: Diagnostics| Refused { findings, sources: sources.clone() };
         let (plan, warnings) = result.map_err(refuse)?;
-        net::use_large_pages();
+        sys::use_huge_pages();
         let one = |problem: Diagnostic| refuse(problem.into());
         let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
         let config = Arc::new(plan.config);
@@ -289,7 +289,7 @@ impl Process {
             lameduck: plan.lameduck,
             banner: plan.banner,
         });
-        net::forget_start();
+        sys::release_code();
         Ok(())
     }
 
