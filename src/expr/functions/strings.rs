@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use data_encoding::{BASE64, Encoding};
 
 use crate::Value;
-use crate::builtins::not_for;
 use crate::ops::whole;
+use crate::value::not_for;
 use crate::value::{Held, Key, Map};
 
 /// The longest text that a function makes.
