@@ -8,7 +8,7 @@
 //! of the other meta types.
 
 use wire::name::NameBuf;
-use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
 use crate::lookup_name::{AliasTarget, LookupName};
 use crate::store::node::{CUT, DNAME, FIXED, NSEC3_ONLY, OCCLUDED, Set, WILD_CHILD};
@@ -68,7 +68,7 @@ enum Next {
 
 impl Zone {
     /// Answers a query for a name at or below the apex.
-    pub fn answer(&self, query: &Query, reply: &mut Reply) -> Outcome {
+    pub fn answer(&self, query: &Request, reply: &mut Reply) -> Outcome {
         if query.labels() < self.apex_labels() {
             return Outcome::ServFail("the name is not in the zone");
         }
@@ -87,7 +87,7 @@ impl Zone {
     ///
     /// The rcode is that of the last name (RFC 6604 section 3). As in CoreDNS, the authority section is that of
     /// this zone.
-    pub fn complete_alias(&self, query: &Query, reply: &mut Reply, found: &Reply) {
+    pub fn complete_alias(&self, query: &Request, reply: &mut Reply, found: &Reply) {
         if found.is_silent() {
             return self.push_authority(query, reply);
         }
@@ -107,14 +107,14 @@ impl Zone {
     }
 
     /// Adds the NS records of the apex to the authority section, as in every positive answer.
-    pub fn push_authority(&self, query: &Query, reply: &mut Reply) {
+    pub fn push_authority(&self, query: &Request, reply: &mut Reply) {
         let mut lookup = Lookup::new(self, query, reply);
         lookup.note_expansion_proof(query);
         lookup.out.apex_ns(lookup.dnssec);
     }
 
     /// Adds the SOA record to the authority section, as in every negative answer.
-    pub fn push_negative(&self, query: &Query, reply: &mut Reply) {
+    pub fn push_negative(&self, query: &Request, reply: &mut Reply) {
         let mut lookup = Lookup::new(self, query, reply);
         lookup.note_expansion_proof(query);
         lookup.out.soa(lookup.dnssec);
@@ -134,7 +134,7 @@ struct Lookup<'z, 'r> {
 
 impl<'z, 'r> Lookup<'z, 'r> {
     #[inline]
-    fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
+    fn new(zone: &'z Zone, query: &Request, reply: &'r mut Reply) -> Self {
         Self {
             zone,
             qtype: query.qtype(),
@@ -148,7 +148,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
     // --- finding
 
     /// Notes the proof of the wildcard expansion, if the answer comes from a wildcard.
-    fn note_expansion_proof(&mut self, query: &Query) {
+    fn note_expansion_proof(&mut self, query: &Request) {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }

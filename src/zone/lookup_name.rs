@@ -1,7 +1,7 @@
 //! The name of a lookup: that of the question, or the target of an alias.
 
 use wire::name::{self, NameBuf};
-use wire::{Query, hash};
+use wire::{Request, hash};
 
 use crate::store::Zone;
 
@@ -25,7 +25,7 @@ pub(crate) trait LookupName {
     }
 }
 
-impl LookupName for Query {
+impl LookupName for Request {
     #[inline]
     fn depth(&self, zone: &Zone) -> usize {
         self.labels() - zone.apex_labels()

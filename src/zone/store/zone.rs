@@ -1,6 +1,6 @@
 //! A zone: the arena of its nodes, the table that finds them, and the sets of the apex.
 
-use wire::{Name, Query, Rtype, hash, name};
+use wire::{Name, Request, Rtype, hash, name};
 
 use super::denial::Denial;
 use super::encode::target;
@@ -97,7 +97,7 @@ impl Zone {
     /// Prefetches the node that is most likely the query's, after [`PrefetchHints::prefetch_bucket`](super::PrefetchHints::prefetch_bucket) has fetched
     /// its bucket.
     #[inline]
-    pub fn prefetch_node(&self, query: &Query) {
+    pub fn prefetch_node(&self, query: &Request) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
         wire::prefetch::fetch_once(&self.arena[at]);
         // A node of the usual size spans one or two cache lines.
