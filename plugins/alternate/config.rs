@@ -2,11 +2,22 @@
 
 use chain::zones;
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use upstream::{Who, rcode};
+use telemetry::standing;
+use upstream::{Owner, metric_names, rcode};
 use wire::{Name, Rcode};
 
 /// Directives in each other's blocks.
 const MOST_DEEP: usize = 8;
+
+/// The names of this plugin where its upstreams are logged, counted and recorded.
+static OWNER: Owner = Owner {
+    name: "alternate",
+    metadata: "alternate/upstream",
+    metrics: metric_names!("forward"),
+    broken: standing::forward_broken,
+    rejected: standing::forward_rejects,
+    observer: None,
+};
 
 /// One `alternate` directive.
 pub(super) struct Config<'a> {
@@ -49,7 +60,7 @@ impl<'a> Config<'a> {
             args.remaining()
         });
         let mut own = Own;
-        let read = upstream::Config::read(directive, to, &mut own);
+        let read = upstream::Config::read(&OWNER, directive, to, &mut own);
         let mut problems = Diagnostics::default();
         let mut inner = Vec::new();
         let blocks = directive.options().iter().filter(|one| one.name.as_str() == "alternate");
@@ -60,8 +71,7 @@ impl<'a> Config<'a> {
             }
         }
         match read {
-            Ok(mut upstreams) if !problems.has_errors() => {
-                upstreams.who = Who::Alternate;
+            Ok(upstreams) if !problems.has_errors() => {
                 Ok(Self { directive, original, rcodes, from, upstreams, inner })
             }
             Ok(_) => Err(problems),

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use chain::{Setup, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Place, Token};
-use upstream::{Policy, Wanted, Who, server_name, some, tls};
+use telemetry::standing;
+use upstream::{Owner, Policy, Wanted, metric_names, server_name, some, tls};
 use wire::Name;
+
+use super::metrics::observer;
 
 /// The options, as `catena help fanout` lists them.
 const OPTIONS: &[&str] = &[
@@ -27,6 +30,16 @@ const OPTIONS: &[&str] = &[
 
 /// Upstreams that one query is put to at once.
 const MOST_WORKERS: usize = 32;
+
+/// The names of this plugin where its upstreams are logged, counted and recorded.
+static OWNER: Owner = Owner {
+    name: "fanout",
+    metadata: "fanout/upstream",
+    metrics: metric_names!("forward"),
+    broken: standing::forward_broken,
+    rejected: standing::forward_rejects,
+    observer: Some(observer),
+};
 
 /// One `fanout` directive.
 pub(super) struct Config {
@@ -58,7 +71,7 @@ impl Config {
     ///
     /// Errors: everything that is wrong with it.
     pub(super) fn read(directive: &Directive, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
-        let mut upstreams = upstream::Config::of(Who::Fanout);
+        let mut upstreams = upstream::Config::new(&OWNER);
         upstreams.wanted = Wanted::Positive;
         upstreams.budget = Some(Duration::from_secs(30));
         // Whatever the client came over: `network` says what is spoken.

@@ -5,6 +5,7 @@
 //! respond.
 
 mod config;
+mod metrics;
 
 use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};

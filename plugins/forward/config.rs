@@ -2,8 +2,19 @@
 
 use chain::{ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use upstream::{rcode, some};
+use telemetry::standing;
+use upstream::{Owner, metric_names, rcode, some};
 use wire::{Name, Rcode};
+
+/// The names of this plugin where its upstreams are logged, counted and recorded.
+static OWNER: Owner = Owner {
+    name: "forward",
+    metadata: "forward/upstream",
+    metrics: metric_names!("forward"),
+    broken: standing::forward_broken,
+    rejected: standing::forward_rejects,
+    observer: None,
+};
 
 /// One `forward` directive.
 pub(super) struct Config {
@@ -43,7 +54,7 @@ impl Config {
             zone = from;
             args.remaining()
         });
-        let upstreams = upstream::Config::read(directive, to, &mut own)?;
+        let upstreams = upstream::Config::read(&OWNER, directive, to, &mut own)?;
         own.except = ZoneSet::new(std::mem::take(&mut own.excepted));
         Ok(Self { from: zone, own, upstreams })
     }

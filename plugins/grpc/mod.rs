@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chain::{BoxFuture, Chain, Fallthrough, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
-use upstream::GrpcGroup;
+use upstream::{GrpcGroup, GrpcOwner};
 use wire::{Query, Rcode, Reply};
 
 use config::Config;
@@ -19,10 +19,20 @@ use config::Config;
 pub static PLUGIN: Kind =
     Kind { name: "grpc", doc: include_str!("README.md"), once: true, answers: true, setup };
 
+/// The names of this plugin where its upstreams are logged and counted.
+static OWNER: GrpcOwner = GrpcOwner {
+    name: "grpc",
+    requests: "coredns_grpc_requests_total",
+    durations: "coredns_grpc_request_duration_seconds",
+    responses: "coredns_grpc_responses_total",
+    replies_dropped: "catena_grpc_replies_dropped_total",
+    records_dropped: "catena_grpc_records_dropped_total",
+};
+
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
         let config = Config::read(directive, &mut setup.requests.warnings)?;
-        let upstreams = GrpcGroup::set_up(&config.upstreams, directive, setup)?;
+        let upstreams = GrpcGroup::set_up(&OWNER, &config.upstreams, directive, setup)?;
         setup.warn_outside(directive.args.get(..1).unwrap_or_default());
         let Config { from, own, .. } = config;
         if own.except.is_empty() && own.fallthrough == Fallthrough::NEVER {

@@ -33,7 +33,7 @@ impl Group {
             None => Arc::new(Network::Os),
         };
         metrics::gauge_fn(
-            "catena_forward_in_flight",
+            config.owner.metrics.in_flight,
             "Queries waiting for an upstream.",
             &[],
             &[],
@@ -74,7 +74,7 @@ impl Group {
             }
         });
         let lookers: Vec<Looker> = lookers.collect();
-        let follower = Follower { who: config.who, roster: Arc::clone(&roster), known };
+        let follower = Follower { owner: config.owner, roster: Arc::clone(&roster), known };
         let tending = Tending {
             roster: Arc::clone(&roster),
             network: Arc::clone(&network),

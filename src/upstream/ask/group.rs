@@ -7,7 +7,6 @@ use std::time::Duration;
 use chain::Chain;
 use net::client::Network;
 use telemetry::metrics::{self, Counter};
-use telemetry::standing;
 use wire::{Failure, Query};
 
 use super::hedge::Tokens;
@@ -62,16 +61,16 @@ impl Group {
             policy: Turns::new(config.policy, config.most_servers),
             network,
             concurrent: AtomicUsize::new(0),
-            broken: standing::forward_broken(),
-            rejected: standing::forward_rejects(),
+            broken: (config.owner.broken)(),
+            rejected: (config.owner.rejected)(),
             overloaded: metrics::counter(
-                "catena_forward_overload_rejects_total",
+                config.owner.metrics.overload_rejects,
                 "Queries refused because too many queries were waiting for upstreams.",
                 &[],
                 &[],
             ),
             unhedged: metrics::counter(
-                "catena_forward_hedges_denied_total",
+                config.owner.metrics.hedges_denied,
                 "Late queries that were not hedged because too many hedges had been sent.",
                 &[],
                 &[],

@@ -424,7 +424,7 @@ impl Group {
     /// Tells who is asked.
     fn begin(&self, first: &Member, taps: &Taps<'_>) {
         taps.with(|query| {
-            query.set_metadata(self.config.who.metadata(), || first.upstream.name.clone());
+            query.set_metadata(self.config.owner.metadata, || first.upstream.name.clone());
             if let Some(spans) = query.spans() {
                 spans.begin(CONNECT, "connect", net::clock::now());
             }
@@ -435,7 +435,7 @@ impl Group {
     fn end(&self, last: &Member, is_first: bool, taps: &Taps<'_>) {
         taps.with(|query| {
             if !is_first {
-                query.set_metadata(self.config.who.metadata(), || last.upstream.name.clone());
+                query.set_metadata(self.config.owner.metadata, || last.upstream.name.clone());
             }
             if let Some(spans) = query.spans() {
                 spans.tag("peer.address", last.upstream.name.clone());

@@ -7,6 +7,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Rcode;
 
 use super::options::{self, Each, Place};
+use super::owner::Owner;
 use super::parse::{self, some};
 use super::spec::{self, Scheme, To};
 use super::values::{Breaker, Hedge, Policy, Wanted};
@@ -29,42 +30,11 @@ const OPTIONS: &[&str] = &[
     "case_randomization",
 ];
 
-/// The plugin that the upstreams belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// `forward`.
-    Forward,
-    /// `alternate`.
-    Alternate,
-    /// `fanout`.
-    Fanout,
-}
-
-impl Who {
-    /// The plugin's name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Alternate => "alternate",
-            Self::Fanout => "fanout",
-        }
-    }
-
-    /// The label under which the upstream is told that was asked.
-    pub(crate) const fn metadata(self) -> &'static str {
-        match self {
-            Self::Forward => "forward/upstream",
-            Self::Alternate => "alternate/upstream",
-            Self::Fanout => "fanout/upstream",
-        }
-    }
-}
-
 /// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whose upstreams they are.
-    pub who: Who,
+    /// The plugin that they belong to.
+    pub owner: &'static Owner,
     /// Which answer ends the search.
     pub wanted: Wanted,
     /// How many upstreams a query is put to at most; `None`: all of them.
@@ -99,30 +69,6 @@ pub struct Config {
     pub case_randomization: bool,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            who: Who::Forward,
-            wanted: Wanted::Any,
-            most_servers: None,
-            budget: None,
-            to: Vec::new(),
-            each: Each::default(),
-            resolvers: Vec::new(),
-            policy: Policy::Random,
-            hedge: None,
-            breaker: None,
-            max_fails: 2,
-            max_connect_attempts: None,
-            attempts_each: 2,
-            max_concurrent: 0,
-            failover: Vec::new(),
-            failfast: false,
-            case_randomization: false,
-        }
-    }
-}
-
 /// What is being read, and what was found wrong with it.
 struct Reading {
     config: Config,
@@ -142,9 +88,27 @@ pub trait Own {
 }
 
 impl Config {
-    /// The defaults, for the upstreams of `who`.
-    pub fn of(who: Who) -> Self {
-        Self { who, ..Self::default() }
+    /// The defaults, for a group of `owner` without upstreams.
+    pub fn new(owner: &'static Owner) -> Self {
+        Self {
+            owner,
+            wanted: Wanted::Any,
+            most_servers: None,
+            budget: None,
+            to: Vec::new(),
+            each: Each::default(),
+            resolvers: Vec::new(),
+            policy: Policy::Random,
+            hedge: None,
+            breaker: None,
+            max_fails: 2,
+            max_connect_attempts: None,
+            attempts_each: 2,
+            max_concurrent: 0,
+            failover: Vec::new(),
+            failfast: false,
+            case_randomization: false,
+        }
     }
 
     /// Reads the upstreams `to`, if there was nothing wrong before them, and the options of
@@ -153,11 +117,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with them.
     pub fn read<O: Own>(
+        owner: &'static Owner,
         directive: &Directive,
         to: Result<&[Token], Diagnostic>,
         own: &mut O,
     ) -> Result<Self, Diagnostics> {
-        let mut reading = Reading { config: Self::default(), problems: Diagnostics::default() };
+        let mut reading = Reading { config: Self::new(owner), problems: Diagnostics::default() };
         let blocks = || directive.options().iter().filter(|option| option.name.as_str() == "to");
         let read = to.and_then(|to| reading.targets(directive, to, blocks().count()));
         let line = read.unwrap_or_else(|problem| {
@@ -185,8 +150,8 @@ impl Config {
 
     /// Appends these upstreams, with the options `each`.
     pub fn ask(&mut self, directive: &Directive, to: &[Token]) -> Result<(), Diagnostics> {
-        let mut reading =
-            Reading { config: std::mem::take(self), problems: Diagnostics::default() };
+        let config = std::mem::replace(self, Self::new(self.owner));
+        let mut reading = Reading { config, problems: Diagnostics::default() };
         match reading.targets(directive, to, 0) {
             Ok(line) => reading.config.place(line),
             Err(problem) => reading.problems.push(problem),
@@ -240,7 +205,7 @@ impl Reading {
         }
         let mut read = Vec::with_capacity(to.len());
         for token in to {
-            match spec::read(token) {
+            match spec::read(token, self.config.owner.name) {
                 Ok(to) => read.push(to),
                 Err(problem) => self.problems.push(problem),
             }

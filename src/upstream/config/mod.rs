@@ -4,12 +4,14 @@
 
 mod group;
 mod options;
+mod owner;
 mod parse;
 mod spec;
 mod values;
 
-pub use group::{Config, Own, Who};
+pub use group::{Config, Own};
 pub use options::Each;
+pub use owner::{MetricNames, Observer, Owner};
 pub use parse::{rcode, server_name, some, tls};
 pub use values::{Breaker, Health, Hedge, Policy, Tls, Wanted};
 
@@ -17,5 +19,7 @@ pub(crate) use options::Place;
 pub(crate) use spec::{DNS_PORT, HTTPS_PORT, Scheme, Target, To, nameserver, target};
 pub(crate) use values::MAX_UPSTREAMS;
 
+#[cfg(test)]
+pub(crate) use owner::TEST;
 #[cfg(test)]
 pub(crate) use spec::token;

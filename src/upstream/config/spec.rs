@@ -86,8 +86,8 @@ pub(crate) enum Target {
     },
 }
 
-/// Reads one.
-pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
+/// Reads one, for `plugin`.
+pub(crate) fn read(token: &Token, plugin: &str) -> Result<To, Diagnostic> {
     let text = token.as_str();
     let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
     match scheme {
@@ -106,7 +106,7 @@ pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
         }
         _ => Err(Diagnostic::error(
             token.span,
-            format!("`{scheme}` is not supported as a destination protocol in forward"),
+            format!("`{scheme}` is not supported as a destination protocol in {plugin}"),
         )
         .label("unknown protocol")
         .help(
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
-        let to = read(&token(text)).ok()?;
+        let to = read(&token(text), "test").ok()?;
         let target = match to.target {
             Target::Address(address, zone) => {
                 format!("{address}{}", zone.map_or(String::new(), |zone| format!(" {zone}")))

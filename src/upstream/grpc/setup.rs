@@ -11,6 +11,7 @@ use net::tls::{Client, Session};
 
 use super::config::{GrpcConfig, To};
 use super::group::GrpcGroup;
+use super::metrics::GrpcOwner;
 use super::upstream::{self, Identity, Upstream};
 use crate::ask::Turns;
 use crate::locate::resolv::{self, Servers};
@@ -27,6 +28,7 @@ impl GrpcGroup {
     /// # Errors
     /// A file cannot be read or used, or there are too many upstreams.
     pub fn set_up(
+        owner: &'static GrpcOwner,
         config: &GrpcConfig,
         directive: &Directive,
         setup: &mut Setup<'_>,
@@ -57,8 +59,8 @@ impl GrpcGroup {
                 _ => authority(&place),
             };
             let identity = Identity { place, session, authority };
-            let key = format!("grpc {workers} {identity:?}");
-            let make = || Ok::<_, Infallible>(Upstream::new(identity, workers));
+            let key = format!("{} {workers} {identity:?}", owner.name);
+            let make = || Ok::<_, Infallible>(Upstream::new(identity, owner, workers));
             let Ok(upstream) = setup.world.kept.get(key, make);
             let (watched, network) = (Arc::clone(&upstream), Arc::clone(&network));
             setup.task(move || upstream::watch(watched, network));

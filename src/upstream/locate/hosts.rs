@@ -121,7 +121,7 @@ impl Resolver {
             // Whoever asked may have waited for long enough.
             let _ = tell.send(found);
         };
-        let name = "catena-forward-lookup".to_owned();
+        let name = "catena-lookup".to_owned();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(asking) {
             let _ = failed.send(Err(error.to_string()));
         }

@@ -130,7 +130,7 @@ impl Roster {
         let (members, problems) = self.members(&sites);
         drop(sites);
         for problem in problems {
-            telemetry::warning!("plugin/{}: {problem}", self.config.who.name());
+            telemetry::warning!("plugin/{}: {problem}", self.config.owner.name);
         }
         self.now.store(Arc::new(members));
         self.changed.notify_one();
@@ -192,7 +192,7 @@ impl Roster {
             over: site.speaker.over(found)?,
             breaker: config.breaker.clone(),
             percentile: config.hedge.map(|hedge| hedge.percentile),
-            who: config.who,
+            owner: config.owner,
         };
         Ok(Member {
             upstream: self.registry.upstream(found.address, options, self.workers),

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 
 use super::metrics::Numbers;
-use crate::config::{Breaker, Who};
+use crate::config::{Breaker, Owner};
 use crate::health::{Circuit, Pulse};
 
 /// Who fails again within this time is not believed so soon.
@@ -50,8 +50,8 @@ pub(crate) struct Options {
     pub(crate) breaker: Option<Breaker>,
     /// Which of a hundred times is to be known.
     pub(crate) percentile: Option<u8>,
-    /// Whose it is: CoreDNS's label.
-    pub(crate) who: Who,
+    /// The plugin that it belongs to.
+    pub(crate) owner: &'static Owner,
 }
 
 /// How an upstream is.
@@ -107,7 +107,7 @@ impl Upstream {
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let numbers = Numbers::new(options.who.name(), &name, &options.over);
+        let numbers = Numbers::new(options.owner, &name, &options.over);
         let dropped = numbers.dropped.clone();
         let options_of_pools = PoolOptions {
             expire: options.expire,
@@ -353,7 +353,7 @@ pub(crate) mod tests {
             over: Over::Tcp,
             breaker: None,
             percentile: None,
-            who: Who::Forward,
+            owner: &crate::config::TEST,
         };
         Upstream::new(SocketAddr::from(([192, 0, 2, 53], port)), options, 1)
     }

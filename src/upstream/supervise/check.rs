@@ -43,7 +43,7 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
                     upstream.check_failed();
                     telemetry::debug!(
                         "plugin/{}: health check of {} failed: {error}",
-                        upstream.options.who.name(),
+                        upstream.options.owner.name,
                         upstream.name
                     );
                 }

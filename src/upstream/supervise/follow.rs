@@ -10,7 +10,7 @@ use files::versions::Versions;
 use files::watch::Looks;
 use net::random;
 
-use crate::config::Who;
+use crate::config::Owner;
 use crate::locate::resolv::{self, Servers};
 use crate::locate::{Host, KnownHosts, Resolver};
 use crate::roster::Roster;
@@ -36,7 +36,7 @@ pub(crate) enum Looker {
 
 /// Puts new addresses into the roster of a group.
 pub(crate) struct Follower {
-    pub(crate) who: Who,
+    pub(crate) owner: &'static Owner,
     pub(crate) roster: Arc<Roster>,
     pub(crate) known: Arc<KnownHosts>,
 }
@@ -61,7 +61,7 @@ impl Follower {
         fresh: Duration,
         resolver: &Resolver,
     ) {
-        let who = self.who.name();
+        let plugin = self.owner.name;
         // Nothing is known, or from the configuration before.
         let mut wait = if fresh.is_zero() { BACK_OFF } else { fresh.clamp(FLOOR, CEILING) };
         let mut back_off = BACK_OFF;
@@ -76,7 +76,7 @@ impl Follower {
                         found.ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
                     let shown = show(&addresses);
                     if self.roster.moved(site, addresses) {
-                        telemetry::info!("plugin/{who}: {} now resolves to {shown}", host.text);
+                        telemetry::info!("plugin/{plugin}: {} now resolves to {shown}", host.text);
                     }
                 }
                 Err(error) => {
@@ -84,7 +84,7 @@ impl Follower {
                     wait = back_off;
                     let problem = format!("failed to resolve `{}`: {error}", host.text);
                     telemetry::warning!(
-                        "plugin/{who}: {problem}: trying again in {}s",
+                        "plugin/{plugin}: {problem}: trying again in {}s",
                         wait.as_secs()
                     );
                     self.roster.lost(site, problem);
@@ -95,7 +95,7 @@ impl Follower {
 
     /// Reads a file whenever it may have changed.
     async fn follow_file(&self, site: usize, path: PathBuf, mut looks: Looks) {
-        let who = self.who.name();
+        let plugin = self.owner.name;
         let mut told = false;
         // What was read at set-up is read once more, in case it changed since.
         let mut seen = Versions::default();
@@ -118,11 +118,14 @@ impl Follower {
                 Ok(Servers { addresses, problems }) => {
                     told = false;
                     for problem in problems {
-                        telemetry::warning!("plugin/{who}: {}: {problem}", path.display());
+                        telemetry::warning!("plugin/{plugin}: {}: {problem}", path.display());
                     }
                     let shown = show(&addresses);
                     if self.roster.moved(site, addresses) {
-                        telemetry::info!("plugin/{who}: upstreams of {}: {shown}", path.display());
+                        telemetry::info!(
+                            "plugin/{plugin}: upstreams of {}: {shown}",
+                            path.display()
+                        );
                     }
                     continue;
                 }
@@ -132,7 +135,7 @@ impl Follower {
             if !std::mem::replace(&mut told, true) {
                 let path = path.display();
                 telemetry::warning!(
-                    "plugin/{who}: {path}: {problem}; the previous upstreams stay in use"
+                    "plugin/{plugin}: {path}: {problem}; the previous upstreams stay in use"
                 );
             }
         }
