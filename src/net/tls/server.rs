@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Identity, Trust};
+use super::trust::{Identity, Trust};
 
 /// How we are to clients.
 #[derive(Clone)]

@@ -2,10 +2,13 @@
 //!
 //! It must never know: how upstreams are found, nor whose query it is.
 
+mod attempt;
+mod datagram;
 mod exchange;
 mod group;
 mod hedge;
 mod order;
+mod round;
 mod run;
 mod taps;
 mod trouble;

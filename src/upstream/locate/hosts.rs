@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use net::client::{Network, PoolOptions, StreamPool};
+use net::client::{Network, Outgoing, PoolOptions, StreamPool};
 use net::random;
 use wire::record::Message;
 use wire::{Name, Rtype, Section};
@@ -176,11 +176,12 @@ async fn ask(
                     && echo[..fixed].eq_ignore_ascii_case(&question[..fixed])
             })
     };
-    let mut reply = Vec::new();
-    network.ask_udp(source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
+    let sent = Outgoing::new(to, &message, TIMEOUT).from(source);
+    let mut reply = network.ask_udp(sent, &mut accept).await?;
     if is_truncated(&reply) {
         let once = StreamPool::new(PoolOptions::once(None));
-        once.ask(network, source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
+        let sent = Outgoing::new(to, &message, TIMEOUT).from(source);
+        (reply, _) = once.ask(network, sent, &mut accept).await?;
     }
     read(&reply, rtype)
 }

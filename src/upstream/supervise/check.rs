@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::client::{Connections, Network, Over};
+use net::client::{Connections, Network, Outgoing, Over};
 use net::random;
 use tokio::time::Instant;
 use wire::{HEADER, Rtype};
@@ -63,15 +63,14 @@ async fn check(upstream: &Upstream, network: &Network) -> io::Result<()> {
     message.extend_from_slice(options.check_domain.as_wire());
     message.extend_from_slice(&Rtype::NS.0.to_be_bytes());
     message.extend_from_slice(&[0, 1]);
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| is_reply(&message, reply);
-    let (source, to) = (options.source, upstream.address);
+    let sent = Outgoing::new(upstream.address, &message, TIMEOUT).from(options.source);
     if options.check_tcp || options.over != Over::Tcp {
         // A connection of its own: one that is kept says nothing about new ones.
         let once = Connections::once(&options.over);
-        once.ask(network, source, to, &message, TIMEOUT, &mut into, &mut accept).await.map(drop)
+        once.ask(network, sent, &mut accept).await.map(drop)
     } else {
-        network.ask_udp(source, to, &message, TIMEOUT, &mut into, &mut accept).await
+        network.ask_udp(sent, &mut accept).await.map(drop)
     }
 }
 

@@ -16,9 +16,11 @@ use socket2::Type;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::carrier::Broken;
-use super::web::Answer;
-use super::{Ends, Unfit, any_source, h3, socket, unfit};
+use super::broken::Broken;
+use crate::client::error::{Unfit, unfit};
+use crate::client::http::Answer;
+use crate::client::network::Ends;
+use crate::client::socket::{any_source, socket};
 use crate::tls::Session;
 use crate::udp::sys;
 
@@ -27,6 +29,8 @@ const ALPN: &[u8] = b"doq";
 
 /// RFC 9250 section 4.3.
 pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0);
+/// The same in HTTP/3 (RFC 9114 section 8.1).
+pub(super) const H3_NO_ERROR: VarInt = VarInt::from_u32(0x100);
 const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 
@@ -260,7 +264,7 @@ fn error(why: &ConnectionError) -> io::Error {
         ConnectionError::Reset => io::ErrorKind::ConnectionReset.into(),
         ConnectionError::LocallyClosed => io::ErrorKind::ConnectionAborted.into(),
         ConnectionError::ApplicationClosed(close)
-            if [NO_ERROR, h3::NO_ERROR].contains(&close.error_code) =>
+            if [NO_ERROR, H3_NO_ERROR].contains(&close.error_code) =>
         {
             io::ErrorKind::UnexpectedEof.into()
         }

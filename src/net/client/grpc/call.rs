@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::http2::{Http2, Line, Place, broken, dialling};
-use super::told::Between;
-use super::{Network, late};
+use crate::client::error::{Between, late};
+use crate::client::network::Network;
 use crate::tls::Session;
 
 const PATH: &str = "/coredns.dns.DnsService/Query";

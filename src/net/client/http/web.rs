@@ -9,7 +9,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 
 use super::template::Template;
-use super::{Unfit, unfit};
+use crate::client::error::Unfit;
 
 /// The media type of a DNS message.
 const MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-message");
@@ -51,7 +51,7 @@ impl Resource {
 
     /// The request as Go's HTTP client names it in errors: method and URL. CoreDNS has the address there,
     /// and not the server's name.
-    pub(super) fn told(&self, to: SocketAddr, message: &Bytes) -> String {
+    pub(crate) fn told(&self, to: SocketAddr, message: &Bytes) -> String {
         match self.method {
             Method::Post => format!("Post \"https://{to}{}\"", self.template.bare()),
             Method::Get => {
@@ -61,7 +61,7 @@ impl Resource {
     }
 
     /// The head of a request, and its body if it has one.
-    pub(super) fn request(&self, message: &Bytes) -> Result<(Request<()>, Option<Bytes>), Unfit> {
+    pub(crate) fn request(&self, message: &Bytes) -> Result<(Request<()>, Option<Bytes>), Unfit> {
         let mut request = Request::new(());
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(ACCEPT, MESSAGE);
@@ -93,20 +93,20 @@ impl fmt::Debug for Resource {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) message: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) message: Vec<u8>,
     /// For how many seconds it lay in a cache on the way.
-    pub(super) age: u32,
+    pub(crate) age: u32,
 }
 
 /// A response whose head was found fit.
-pub(super) struct Reading {
+pub(crate) struct Reading {
     answer: Answer,
 }
 
 impl Reading {
     /// Judges the head.
-    pub(super) fn begin<T>(response: &Response<T>) -> Result<Self, Unfit> {
+    pub(crate) fn begin<T>(response: &Response<T>) -> Result<Self, Unfit> {
         let (status, headers) = (response.status(), response.headers());
         if !status.is_success() {
             return Err(Unfit(refusal(status, headers)));
@@ -126,7 +126,7 @@ impl Reading {
     }
 
     /// Takes a piece of the body.
-    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<(), Unfit> {
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Unfit> {
         let message = &mut self.answer.message;
         if message.len() + chunk.len() > MAX_MESSAGE {
             return Err(Unfit(format!("HTTP content of more than {MAX_MESSAGE} bytes")));
@@ -136,7 +136,7 @@ impl Reading {
     }
 
     /// All of the body came.
-    pub(super) fn end(self) -> Answer {
+    pub(crate) fn end(self) -> Answer {
         self.answer
     }
 }
@@ -155,12 +155,6 @@ fn refusal(status: StatusCode, headers: &HeaderMap) -> String {
 fn quote(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(QUOTED)];
     shown.iter().map(|&b| if b.is_ascii_graphic() || b == b' ' { b as char } else { '?' }).collect()
-}
-
-impl From<Unfit> for std::io::Error {
-    fn from(why: Unfit) -> Self {
-        unfit(why)
-    }
 }
 
 /// RFC 4648 section 5, without padding.

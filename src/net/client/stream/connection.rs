@@ -13,14 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::pool::{PoolOptions, Shared};
-use super::told::{self, Between, Op, Told};
-use super::{Ends, late};
+use crate::client::error::{Between, DEADLINE, End, Op, Told, late};
+use crate::client::network::Ends;
+use crate::client::pooling::{FAREWELL, LOOK, Load, PoolOptions};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -28,36 +26,26 @@ pub(super) const IN_FLIGHT: usize = 64;
 const ABANDONED: usize = IN_FLIGHT / 2;
 /// Silence of this length, and new queries better go elsewhere.
 const STALL: Duration = Duration::from_millis(100);
-/// How long connecting may take, the TLS handshake included, however long queries wait for it.
-/// CoreDNS's bound too.
-pub(super) const DIAL: Duration = Duration::from_secs(30);
-/// How long a farewell may take.
-pub(super) const FAREWELL: Duration = Duration::from_secs(1);
-/// Between two looks whether a connection is idle at the least, however soon it expires.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// Messages with one id that are kept until they are looked at.
 const INBOX: usize = 8;
-/// What is read at once at most, but for long messages.
-const READ: usize = 4096;
-
 /// A connection as queries see it.
 pub(super) struct Connection {
     pub(super) ends: Ends,
     /// Its address and port on our side, once it is one.
-    local: OnceLock<SocketAddr>,
+    pub(super) local: OnceLock<SocketAddr>,
     opened: Instant,
     state: Mutex<State>,
     /// There is something to write.
-    filled: Notify,
+    pub(super) filled: Notify,
     /// The task should look whether it is time to go.
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
-struct State {
+pub(super) struct State {
     /// By the id on the wire.
     queries: HashMap<u16, Query>,
     /// Framed messages to write.
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     /// How many queries are waited for.
     waiting: usize,
     /// How many queries it carried in all.
@@ -65,9 +53,9 @@ struct State {
     /// How many messages came.
     heard: u64,
     /// When the last came, or was begun to be waited for.
-    heard_at: Instant,
+    pub(super) heard_at: Instant,
     /// Whether it ever was one.
-    established: bool,
+    pub(super) established: bool,
     /// Nobody else may use it before the first message came.
     alone: bool,
     /// It gets no new queries and ends after the last.
@@ -76,21 +64,12 @@ struct State {
     end: Option<End>,
 }
 
-/// How much a connection has to do; the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Load {
-    /// Queries wait and nothing comes: the server may work at one query at a time, and this one
-    /// takes long.
-    pub(super) stalled: bool,
-    pub(super) waiting: usize,
-}
-
 impl State {
     fn has_room(&self) -> bool {
         !self.retired && self.end.is_none() && self.queries.len() < IN_FLIGHT
     }
 
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         self.retired && self.waiting == 0
     }
 }
@@ -106,33 +85,8 @@ enum Query {
     Abandoned,
 }
 
-/// Why a connection ended: an error for each who waited.
-#[derive(Clone)]
-pub(super) struct End {
-    number: Option<i32>,
-    kind: io::ErrorKind,
-    text: String,
-}
-
-impl End {
-    pub(super) fn new(error: &io::Error) -> Self {
-        let (number, kind) = (told::number(error), error.kind());
-        // What others say alone tells the kind apart from its text.
-        let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
-        Self { number, kind, text }
-    }
-
-    pub(super) fn error(&self) -> io::Error {
-        match self.number {
-            Some(number) if self.text.is_empty() => io::Error::from_raw_os_error(number),
-            None if self.text.is_empty() => self.kind.into(),
-            number => Told { text: self.text.clone(), number }.error(self.kind),
-        }
-    }
-}
-
 /// What the task has to do about its end.
-enum Rest {
+pub(super) enum Rest {
     Over,
     Until(Instant),
 }
@@ -158,7 +112,7 @@ impl Connection {
         Self { ends, local: OnceLock::new(), opened, state, filled, changed }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -238,7 +192,7 @@ impl Connection {
     }
 
     /// A message for `id`; whether somebody waited for it.
-    fn deliver(&self, message: Vec<u8>) -> bool {
+    pub(super) fn deliver(&self, message: Vec<u8>) -> bool {
         let Some(&id) = message.first_chunk::<2>() else { return false };
         let id = u16::from_be_bytes(id);
         let mut state = self.state();
@@ -262,7 +216,7 @@ impl Connection {
     }
 
     /// The end: all who wait are told.
-    fn end(&self, error: &io::Error) {
+    pub(super) fn end(&self, error: &io::Error) {
         let mut state = self.state();
         state.end = Some(End::new(error));
         for query in state.queries.values_mut() {
@@ -273,7 +227,7 @@ impl Connection {
     }
 
     /// Whether to end now; if not, when to look again at the latest.
-    fn rest(&self, expire: Duration) -> Rest {
+    pub(super) fn rest(&self, expire: Duration) -> Rest {
         let mut state = self.state();
         let now = Instant::now();
         if state.waiting > 0 {
@@ -287,165 +241,63 @@ impl Connection {
         Rest::Until(idle_until)
     }
 
-    /// Returns when there is nothing left to do for the connection.
-    async fn outlived(&self, expire: Duration) {
-        while let Rest::Until(then) = self.rest(expire) {
-            tokio::select! {
-                () = tokio::time::sleep_until(then) => {}
-                () = self.changed.notified() => {}
-            }
-        }
-    }
-
-    /// What `dialled` brings, unless it takes too long or the connection is given up before.
-    async fn wanted<T>(&self, dialled: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let given_up = async {
-            while !self.state().is_given_up() {
-                self.changed.notified().await;
-            }
-        };
-        tokio::select! {
-            dialled = tokio::time::timeout(DIAL, dialled) => {
-                dialled.unwrap_or_else(|_| Err(self.late()))
-            }
-            () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
-        }
-    }
-
     /// Its two ends.
-    fn between(&self) -> Between {
+    pub(super) fn between(&self) -> Between {
         Between { proto: "tcp", local: self.local.get().copied(), remote: self.ends.to }
     }
 
     /// It took too long: to connect, to greet with TLS, or to answer.
-    fn late(&self) -> io::Error {
+    pub(super) fn late(&self) -> io::Error {
         if self.local.get().is_none() {
             return Between::dialled("tcp", self.ends.source, self.ends.to, late());
         }
         if self.state().established {
             return self.between().tell(Op::Read, late());
         }
-        let text = told::DEADLINE.to_owned();
+        let text = DEADLINE.to_owned();
         Told { text, number: None }.error(io::ErrorKind::TimedOut)
     }
-
-    /// Reads and writes until the other side ends it, or there is nothing left to do for it.
-    async fn live<S>(&self, stream: &mut S, shared: &Shared) -> io::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        self.begin();
-        let (reader, writer) = tokio::io::split(stream);
-        tokio::select! {
-            read = self.read(BufReader::with_capacity(READ, reader), shared) => {
-                read.map_err(|error| self.between().tell(Op::Read, error))
-            }
-            written = self.write(writer) => {
-                written.map_err(|error| self.between().tell(Op::Write, error))
-            }
-            () = self.outlived(shared.options.expire) => Ok(()),
-        }
-    }
-
-    fn begin(&self) {
-        let mut state = self.state();
-        state.established = true;
-        state.heard_at = Instant::now();
-    }
-
-    async fn read(&self, mut reader: impl AsyncRead + Unpin, shared: &Shared) -> io::Result<()> {
-        loop {
-            let length = usize::from(reader.read_u16().await?);
-            let mut message = Vec::with_capacity(length);
-            let mut rest = (&mut reader).take(length as u64);
-            while message.len() < length {
-                if rest.read_buf(&mut message).await? == 0 {
-                    let text = "unexpected EOF".to_owned();
-                    return Err(Told { text, number: None }.error(io::ErrorKind::UnexpectedEof));
-                }
-            }
-            if !self.deliver(message) {
-                (shared.options.stray)();
-            }
-        }
-    }
-
-    async fn write(&self, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            std::mem::swap(&mut bytes, &mut self.state().out);
-            if bytes.is_empty() {
-                self.filled.notified().await;
-                continue;
-            }
-            writer.write_all(&bytes).await?;
-            writer.flush().await?;
-        }
-    }
 }
 
-/// Ends a connection for all who know it, however its task ends.
-struct Farewell {
-    connection: Arc<Connection>,
-    shared: Arc<Shared>,
-    error: Option<io::Error>,
+/// What the tasks of connections know too.
+pub(super) struct Shared {
+    pub(super) options: PoolOptions,
+    /// All that are open, in the order they were opened.
+    open: Mutex<Vec<Arc<Connection>>>,
+    /// A connection ended, or has room again.
+    pub(super) room: Notify,
 }
 
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let gone = || io::ErrorKind::ConnectionAborted.into();
-        self.connection.end(&self.error.take().unwrap_or_else(gone));
-        self.shared.forget(&self.connection);
+impl Shared {
+    pub(super) fn new(options: PoolOptions) -> Self {
+        Self { options, open: Mutex::default(), room: Notify::new() }
     }
-}
 
-/// The task of a connection.
-pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket: TcpSocket) {
-    let mut farewell =
-        Farewell { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
-    let dialled = dial(socket, connection.ends, &connection.local);
-    let ended = match &shared.options.session {
-        None => match connection.wanted(dialled).await {
-            Ok(mut stream) => connection.live(&mut stream, &shared).await,
-            Err(error) => Err(error),
-        },
-        Some(session) => {
-            let greeted = async {
-                let greeted = session.handshake(dialled.await?).await;
-                greeted.map_err(|error| connection.between().tell(Op::Read, error))
-            };
-            match connection.wanted(greeted).await {
-                Ok(mut stream) => {
-                    let ended = connection.live(&mut stream, &shared).await;
-                    if ended.is_ok() {
-                        // RFC 8446 section 6.1: the other side is told. Whether it listens does
-                        // not matter.
-                        let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
-                    }
-                    ended
-                }
-                Err(error) => Err(error),
-            }
+    pub(super) fn open(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection ended.
+    pub(super) fn forget(&self, gone: &Arc<Connection>) {
+        self.open().retain(|one| !Arc::ptr_eq(one, gone));
+        self.room.notify_waiters();
+    }
+
+    /// A connection is idle now: closes the one that has been for longest, if there are too many.
+    pub(super) fn bound_idle(&self) {
+        let most = self.options.max_idle;
+        if most == 0 {
+            return;
         }
-    };
-    farewell.error = ended.err();
-}
-
-/// Connects, and notes in `local` where the connection is on our side.
-pub(super) async fn dial(
-    socket: TcpSocket,
-    ends: Ends,
-    local: &OnceLock<SocketAddr>,
-) -> io::Result<TcpStream> {
-    let stream = socket.connect(ends.to).await;
-    let stream = stream.map_err(|error| Between::dialled("tcp", ends.source, ends.to, error))?;
-    if let Ok(address) = stream.local_addr() {
-        // A connection is dialled once.
-        let _ = local.set(address);
+        let open = self.open();
+        let mut idle: Vec<(Instant, &Arc<Connection>)> =
+            open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
+        idle.sort_by_key(|(since, _)| *since);
+        let surplus = idle.len().saturating_sub(most);
+        for (_, one) in &idle[..surplus] {
+            one.retire();
+        }
     }
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// A query's place on a connection. Dropped before its reply came, it leaves its id taken.

@@ -9,19 +9,16 @@ use bytes::{Buf, Bytes};
 use h3::client::{Connection, SendRequest};
 use h3::error::{Code, StreamError};
 use h3_quinn::OpenStreams;
-use quinn::VarInt;
 
-use super::carrier::Broken;
-use super::https::useless;
-use super::quic::{self, Line, QuicSession};
-use super::web::{Answer, Reading, Resource};
-use super::{Ends, Unfit, unfit};
+use super::broken::{Broken, useless};
+use super::quic::{self, H3_NO_ERROR, Line, QuicSession};
+use crate::client::error::{Unfit, unfit};
+use crate::client::http::{Answer, Reading, Resource};
+use crate::client::network::Ends;
 use crate::tls::Session;
 
 /// What TLS calls HTTP/3 (RFC 9114 section 3.1).
 const ALPN: &[u8] = b"h3";
-/// RFC 9114 section 8.1.
-pub(super) const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 /// The longest head of a response.
 const MAX_HEAD: u64 = 16 * 1024;
 /// Streams that a server opens: control, and two for compression (RFC 9114 section 6.2), with some
@@ -78,7 +75,7 @@ pub(super) async fn run(driver: &mut Driver) -> io::Error {
 
 /// Ends it.
 pub(super) async fn close(driver: Driver) {
-    driver.line.close(NO_ERROR).await;
+    driver.line.close(H3_NO_ERROR).await;
 }
 
 /// Asks, and reads the answer.

@@ -21,9 +21,9 @@ use tokio::net::{TcpSocket, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connection::{DIAL, End};
-use super::told::{self, Between, Told};
-use super::{late, socket};
+use crate::client::error::{self, Between, End, Told, late};
+use crate::client::pooling::DIAL;
+use crate::client::socket::socket;
 use crate::stream::Stream;
 use crate::tls::Session;
 
@@ -198,7 +198,7 @@ impl Shared {
         let stream: Stream = match &self.place {
             Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| {
                 let text =
-                    format!("dial unix {}: connect: {}", path.display(), told::words(&error));
+                    format!("dial unix {}: connect: {}", path.display(), error::words(&error));
                 dialling(Told { text, number: error.raw_os_error() }.error(error.kind()))
             })?),
             Place::Address(to) => {
@@ -219,7 +219,7 @@ impl Shared {
 
 /// What gRPC's Go library says when there is no connection.
 fn transport(what: &str, error: io::Error) -> io::Error {
-    let (kind, number) = (error.kind(), told::number(&error));
+    let (kind, number) = (error.kind(), error::number(&error));
     let eof = kind == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
     let why = if eof { "EOF".to_owned() } else { error.to_string() };
     let text = format!("connection error: desc = \"transport: {what}: {why}\"");

@@ -15,26 +15,21 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::port::{Company, Port, Ticket};
-use super::{Accept, Ends, Network, Patience, Source, simulated};
-use crate::workers::current_worker;
-use crate::{descriptors, random};
+use super::descriptor::{Descriptor, LEAST_PORTS};
+use super::port::{Company, Port, PortOwner, Ticket, Watch};
+use crate::client::network::{Accept, Ends, Network, Outgoing, Patience};
+use crate::client::simulated;
+use crate::random;
 
 /// Sockets to one upstream that a worker opens: so many ports have ten thousand queries in a row, where
 /// nine of them leave together at most.
 const PORTS: usize = 1100;
 /// The same for all workers together, however many there are.
 const PORTS_OF_ALL: usize = 16_384;
-/// A pool has so many, however many pools there are, unless descriptors are scarce.
-const LEAST_PORTS: usize = 16;
-/// Sockets to all upstreams of the process, those of pools with no more than the least aside.
-const ALL_PORTS: usize = 16_384;
 /// The next socket is one of this share of all: those that were not used for the longest time.
 const CHOICE: usize = 8;
 
@@ -44,20 +39,11 @@ pub struct DatagramPool {
 }
 
 /// What a pool and its sockets share.
-pub(super) struct Pool {
+struct Pool {
     open: Mutex<Open>,
     /// Sockets that are open at the same time.
     most: usize,
-    pub(super) watch: Arc<dyn Watch>,
-}
-
-/// Whoever counts what goes by the sockets of a pool.
-pub trait Watch: Send + Sync {
-    /// A query leaves: by a socket that carried others, or by a fresh one.
-    fn leaves(&self, reused: bool);
-
-    /// A datagram came that nobody waits for.
-    fn stray(&self);
+    watch: Arc<dyn Watch>,
 }
 
 #[derive(Default)]
@@ -99,46 +85,35 @@ impl DatagramPool {
         Self { pool: Arc::new(Pool { open: Mutex::default(), most, watch }) }
     }
 
-    /// Sends `message`, which begins with an id that cannot be guessed, and waits for a reply that
+    /// Sends a message and waits for a reply that
     /// `accept` says yes to; whatever else comes (forged, late) is ignored.
     ///
     /// # Errors
-    /// `TimedOut` at `until`, or when what `patience` adds to it is over; else what the system says,
+    /// `TimedOut` at the deadline, or when what `patience` adds to it is over; else what the system says,
     /// `ConnectionRefused` among it.
-    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
         network: &Network,
-        source: impl Into<Source<'_>>,
-        to: SocketAddr,
-        message: &[u8],
-        until: Instant,
+        sent: Outgoing<'_>,
         patience: Patience<'_>,
-        into: &mut Vec<u8>,
         accept: Accept<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<u8>> {
         if let Network::Simulated(world) = network {
             self.pool.watch.leaves(false);
             // Boxed, as all that is rare here: what waits for each query stays small.
-            let wait = until.saturating_duration_since(Instant::now());
-            let asking = simulated(&**world, to, message, wait, patience, into, accept);
-            return Box::pin(asking).await;
+            return Box::pin(simulated::datagram(&**world, sent, patience, accept)).await;
         }
-        let source = source.into();
-        let ends = Ends { source: source.address, to, worker: current_worker() };
-        let (ticket, reused) = self.pool.enter(ends, message, until)?;
+        let (ticket, reused) = self.pool.enter(sent.ends(), sent.message, sent.deadline)?;
         self.pool.watch.leaves(reused);
-        source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
+        sent.source.tell(|| ticket.port.local.ok_or_else(|| io::ErrorKind::NotConnected.into()));
         loop {
             match ticket.next().await {
-                Ok(datagram) if accept(&datagram) => {
-                    *into = datagram;
-                    return Ok(());
-                }
+                Ok(datagram) if accept(&datagram) => return Ok(datagram),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     let more = patience().ok_or_else(|| ticket.port.tell(error))?;
-                    ticket.wait_until(Instant::now() + more.wait, more.again.then_some(message));
+                    let deadline = Instant::now() + more.wait;
+                    ticket.wait_until(deadline, more.again.then_some(sent.message));
                 }
                 Err(error) => return Err(ticket.port.tell(error)),
             }
@@ -209,7 +184,8 @@ impl Pool {
         message: &[u8],
         deadline: Instant,
     ) -> io::Result<(Ticket, bool)> {
-        let port = Port::open(ends, self, place)?;
+        let owner: Arc<dyn PortOwner> = Arc::clone(self) as _;
+        let port = Port::open(ends, owner, place)?;
         let ticket = port
             .enter(message, deadline, Company::Welcome)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -217,9 +193,15 @@ impl Pool {
         open.ports.push_back(port);
         Ok((ticket, false))
     }
+}
+
+impl PortOwner for Pool {
+    fn stray(&self) {
+        self.watch.stray();
+    }
 
     /// A socket has ended. What is left of those that did goes when they are half of all.
-    pub(super) fn ended(&self) {
+    fn ended(&self) {
         let mut open = self.open();
         open.ended += 1;
         if open.ended * 2 > open.ports.len() {
@@ -235,32 +217,5 @@ impl Drop for DatagramPool {
     fn drop(&mut self) {
         let open = mem::take(&mut *self.pool.open());
         open.ports.iter().for_each(|port| port.retire());
-    }
-}
-
-/// The place of one socket among all that the process has to upstreams.
-pub(super) struct Descriptor;
-
-/// How many there are.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-impl Descriptor {
-    /// A place, if there is one for a pool that has so many already. The rest of what the process may
-    /// open is for others: listeners, clients, connections to upstreams, files.
-    fn take(had: usize) -> Option<Self> {
-        // Connections to upstreams need the rest of their share.
-        let most = descriptors::for_upstreams() / 3 * 2;
-        // A pool that is late gets some all the same, but not where there are hardly any.
-        let least = LEAST_PORTS.min(most / 4).max(1);
-        let place =
-            (OPEN.load(Ordering::Relaxed) < most.min(ALL_PORTS) || had < least).then_some(Self)?;
-        OPEN.fetch_add(1, Ordering::Relaxed);
-        Some(place)
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
     }
 }

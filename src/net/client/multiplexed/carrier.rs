@@ -3,10 +3,9 @@
 //! One task owns the connection: it opens it, keeps it going and ends it. Queries hold a [`Ticket`]
 //! and send and receive on streams themselves. What a message means it must never know.
 
-use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,16 +13,16 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::carriers::Shared;
-use super::connection::{DIAL, End, FAREWELL, LOOK, Load};
-use super::connections::Over;
-use super::told::{Between, Op};
-use super::web::Answer;
-use super::{Ends, h3, https, late, quic};
+use super::broken::{Broken, STREAMS};
+use super::over::Over;
+use super::used::Used;
+use super::{h3, https, quic};
+use crate::client::error::{Between, End, Op, late};
+use crate::client::http::Answer;
+use crate::client::network::Ends;
+use crate::client::pooling::{FAREWELL, LOOK, Load, PoolOptions};
+use crate::permit::Bound;
 
-/// Queries on one connection at once, if the other side allows as many; RFC 9113 section 6.5.2 asks
-/// servers for no less.
-pub(super) const STREAMS: usize = 100;
 /// No answer for so long although queries wait, and new queries may go elsewhere.
 const STALL: Duration = Duration::from_millis(500);
 
@@ -31,21 +30,21 @@ const STALL: Duration = Duration::from_millis(500);
 pub(super) struct Carrier {
     pub(super) ends: Ends,
     /// Its address and port on our side, once it has them.
-    local: OnceLock<SocketAddr>,
+    pub(super) local: OnceLock<SocketAddr>,
     pub(super) begun: Instant,
     state: Mutex<State>,
     /// It is open now, or never will be.
     ready: Notify,
     /// Somebody waits again.
-    busy: Notify,
+    pub(super) busy: Notify,
     /// The task should look whether it is time to go.
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
-struct State {
+pub(super) struct State {
     phase: Phase,
     /// How many queries it has.
-    waiting: usize,
+    pub(super) waiting: usize,
     /// How many it had in all.
     carried: u64,
     /// How many answers came.
@@ -73,21 +72,6 @@ pub(super) enum Link {
     H3(h3::Link),
 }
 
-/// What keeps a connection going.
-pub(super) enum Driver {
-    Https(Box<https::Driver>),
-    Quic(quic::Line),
-    H3(Box<h3::Driver>),
-}
-
-/// Why a query got no answer.
-pub(super) enum Broken {
-    /// The connection died, or did not take the query: another may do.
-    Connection(io::Error),
-    /// It was answered in a way that is of no use, or refused; others on the connection go on.
-    Query(io::Error),
-}
-
 impl Link {
     /// How many streams the other side lets us have at once.
     fn streams(&self) -> usize {
@@ -100,7 +84,7 @@ impl Link {
 
     /// The connection itself, where what goes to and fro on it tells whether the other side is there
     /// at all.
-    fn line(&self) -> Option<&quic::Line> {
+    pub(super) fn line(&self) -> Option<&quic::Line> {
         match self {
             Self::Https(_) => None,
             Self::Quic(line) => Some(line),
@@ -122,26 +106,6 @@ impl Link {
     }
 }
 
-impl Driver {
-    /// Keeps the connection going until it ends from the other side; tells why.
-    async fn run(&mut self) -> io::Error {
-        match self {
-            Self::Https(driver) => https::run(driver).await,
-            Self::Quic(line) => line.ended().await,
-            Self::H3(driver) => h3::run(driver).await,
-        }
-    }
-
-    /// Ends it; all links are gone.
-    async fn close(self) {
-        match self {
-            Self::Https(mut driver) => drop(https::run(&mut driver).await),
-            Self::Quic(line) => line.close(quic::NO_ERROR).await,
-            Self::H3(driver) => h3::close(*driver).await,
-        }
-    }
-}
-
 impl State {
     fn has_room(&self) -> bool {
         let streams = match &self.phase {
@@ -156,13 +120,13 @@ impl State {
         !self.retired && !matches!(self.phase, Phase::Ended(_))
     }
 
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         self.retired && self.waiting == 0
     }
 }
 
 /// What the task has to do about its end.
-enum Rest {
+pub(super) enum Rest {
     Over,
     Until(Instant),
 }
@@ -192,12 +156,12 @@ impl Carrier {
     }
 
     /// Its two ends.
-    fn between(&self, shared: &Shared) -> Between {
+    pub(super) fn between(&self, shared: &Shared) -> Between {
         let proto = if matches!(shared.over, Over::Https(..)) { "tcp" } else { "udp" };
         Between { proto, local: self.local.get().copied(), remote: self.ends.to }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -252,11 +216,11 @@ impl Carrier {
     }
 
     /// Whether it carried a query.
-    fn was_used(&self) -> bool {
+    pub(super) fn was_used(&self) -> bool {
         self.state().carried > 0
     }
 
-    fn begin(&self, link: Link) {
+    pub(super) fn begin(&self, link: Link) {
         let mut state = self.state();
         state.phase = Phase::Open(link);
         state.established = true;
@@ -266,7 +230,7 @@ impl Carrier {
     }
 
     /// The end, for all who know it; only the first counts.
-    fn end(&self, error: &io::Error) {
+    pub(super) fn end(&self, error: &io::Error) {
         let mut state = self.state();
         if !matches!(state.phase, Phase::Ended(_)) {
             state.phase = Phase::Ended(End::new(error));
@@ -276,7 +240,7 @@ impl Carrier {
     }
 
     /// Whether to end now; if not, when to look again at the latest.
-    fn rest(&self, shared: &Shared) -> Rest {
+    pub(super) fn rest(&self, shared: &Shared) -> Rest {
         let expire = shared.options.expire;
         let warm = shared.kept_warm(self);
         let mut state = self.state();
@@ -291,127 +255,67 @@ impl Carrier {
         }
         Rest::Until(since + expire)
     }
+}
 
-    /// Returns when there is nothing left to do for the connection.
-    async fn outlived(&self, shared: &Shared) {
-        while let Rest::Until(then) = self.rest(shared) {
-            tokio::select! {
-                () = tokio::time::sleep_until(then) => {}
-                () = self.changed.notified() => {}
-            }
+/// What the tasks of connections know too.
+pub(super) struct Shared {
+    pub(super) options: PoolOptions,
+    pub(super) over: Over,
+    /// All that are open, in the order they were opened.
+    open: Mutex<Vec<Arc<Carrier>>>,
+    /// A connection ended, or has room again.
+    pub(super) room: Notify,
+    pub(super) waiting: Bound,
+    pub(super) used: Arc<Used>,
+    pub(super) closed: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(over: Over, options: PoolOptions, used: Arc<Used>, waiting: usize) -> Self {
+        Self {
+            options,
+            over,
+            open: Mutex::default(),
+            room: Notify::new(),
+            waiting: Bound::new(waiting),
+            used,
+            closed: AtomicBool::new(false),
         }
     }
 
-    /// What `opening` brings, unless it takes too long or nobody wants it any more.
-    async fn wanted<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let given_up = async {
-            while !self.state().is_given_up() {
-                self.changed.notified().await;
-            }
-        };
-        tokio::select! {
-            opened = tokio::time::timeout(DIAL, opening) => opened.unwrap_or_else(|_| Err(late())),
-            () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
-        }
+    pub(super) fn open(&self) -> MutexGuard<'_, Vec<Arc<Carrier>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when queries wait, we send, and nothing comes, not even acknowledgements. TCP would
-    /// notice a server that started again by itself; QUIC knows only that nobody is there.
-    async fn deserted(&self, line: Option<&quic::Line>) {
-        let Some(line) = line else { return pending().await };
-        loop {
-            while self.state().waiting == 0 {
-                self.busy.notified().await;
-            }
-            let mut last = line.traffic();
-            // Whether more was asked since something was heard, when that was looked at.
-            let mut unanswered = false;
-            while self.state().waiting > 0 {
-                tokio::time::sleep(line.patience()).await;
-                let now = line.traffic();
-                if now.heard != last.heard {
-                    last = now;
-                    unanswered = false;
-                } else if unanswered && self.state().waiting > 0 {
-                    return;
-                } else {
-                    unanswered = now.asked > last.asked;
-                }
-            }
-        }
+    /// A connection ended.
+    pub(super) fn forget(&self, gone: &Arc<Carrier>) {
+        self.open().retain(|one| !Arc::ptr_eq(one, gone));
+        self.room.notify_waiters();
     }
-}
 
-/// Ends a connection for all who know it, however its task ends.
-struct Farewell {
-    carrier: Arc<Carrier>,
-    shared: Arc<Shared>,
-    error: Option<io::Error>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        let gone = || io::ErrorKind::ConnectionAborted.into();
-        self.carrier.end(&self.error.take().unwrap_or_else(gone));
-        self.shared.forget(&self.carrier);
+    /// When the upstream was asked last, if `one` is kept open for as long as it is asked by
+    /// anybody: the oldest of its worker.
+    pub(super) fn kept_warm(&self, one: &Carrier) -> Option<Instant> {
+        let open = self.open();
+        let mut alike = open.iter().filter(|other| other.ends == one.ends && other.is_kept());
+        let oldest = alike.next()?;
+        (std::ptr::eq(&raw const **oldest, one)).then(|| self.used.last())?
     }
-}
 
-/// Starts the task of a connection.
-pub(super) fn start(carrier: Arc<Carrier>, shared: Arc<Shared>) {
-    // Boxed, for the task of a connection may start that of the next one.
-    let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(run(carrier, shared));
-    tokio::spawn(task);
-}
-
-async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
-    let mut farewell =
-        Farewell { carrier: Arc::clone(&carrier), shared: Arc::clone(&shared), error: None };
-    let opening = open(&shared.over, carrier.ends, &carrier.local);
-    let (link, mut driver) = match carrier.wanted(opening).await {
-        Ok(opened) => opened,
-        Err(error) => {
-            // Who is greeted has been reached.
-            let op = if carrier.local.get().is_some() { Op::Read } else { Op::Dial };
-            farewell.error = Some(carrier.between(&shared).tell(op, error));
+    /// A connection is idle now: closes the one that has been for longest, if there are too many.
+    pub(super) fn bound_idle(&self) {
+        let most = self.options.max_idle;
+        if most == 0 {
             return;
         }
-    };
-    let line = link.line().cloned();
-    carrier.begin(link);
-    let error = tokio::select! {
-        error = driver.run() => Some(error),
-        () = carrier.deserted(line.as_ref()) => Some(late()),
-        () = carrier.outlived(&shared) => None,
-    };
-    // Its link goes with it.
-    let ours = error.is_none();
-    let error = error.map(|error| carrier.between(&shared).tell(Op::Read, error));
-    carrier.end(&error.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
-    if !ours && carrier.was_used() {
-        shared.renew(&carrier);
-    }
-    if ours || line.is_some() {
-        // The other side is told. Whether it listens does not matter.
-        let _ = tokio::time::timeout(FAREWELL, driver.close()).await;
-    }
-}
-
-async fn open(over: &Over, ends: Ends, local: &OnceLock<SocketAddr>) -> io::Result<(Link, Driver)> {
-    match over {
-        Over::Https(session, _) => {
-            let (link, driver) = https::open(session, ends, local).await?;
-            Ok((Link::Https(link), Driver::Https(Box::new(driver))))
+        let open = self.open();
+        let mut idle: Vec<(Instant, &Arc<Carrier>)> =
+            open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
+        idle.sort_by_key(|(since, _)| *since);
+        let surplus = idle.len().saturating_sub(most);
+        for (_, one) in &idle[..surplus] {
+            one.retire();
         }
-        Over::Quic(session) => {
-            let line = quic::open(session, ends, local).await?;
-            Ok((Link::Quic(line.clone()), Driver::Quic(line)))
-        }
-        Over::H3(session, _) => {
-            let (link, driver) = h3::open(session, ends, local).await?;
-            Ok((Link::H3(link), Driver::H3(Box::new(driver))))
-        }
-        Over::Tcp | Over::Tls(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 

@@ -13,10 +13,11 @@ use socket2::Type;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
-use super::carrier::{Broken, STREAMS};
-use super::connection::dial;
-use super::web::{Answer, Reading, Resource};
-use super::{Ends, socket};
+use super::broken::{Broken, STREAMS, useless};
+use crate::client::http::{Answer, Reading, Resource};
+use crate::client::network::Ends;
+use crate::client::socket::socket;
+use crate::client::stream::dial;
 use crate::tls::Session;
 
 pub(super) type Link = SendRequest<Bytes>;
@@ -85,10 +86,6 @@ pub(super) async fn exchange(
         reading.push(&chunk).map_err(useless)?;
     }
     Ok(reading.end())
-}
-
-pub(super) fn useless(why: super::Unfit) -> Broken {
-    Broken::Query(why.into())
 }
 
 /// RFC 9113 section 8.7: a stream that was refused was not processed. Of others that were reset the

@@ -18,9 +18,10 @@ use std::time::Duration;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::{Instant, sleep_until};
 
-use super::datagrams::{Descriptor, Pool};
-use super::told::{Between, Op};
-use super::{Ends, INTEREST, connected, late};
+use super::descriptor::Descriptor;
+use crate::client::error::{Between, Op, late};
+use crate::client::network::Ends;
+use crate::client::socket::{INTEREST, connected};
 use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
 
@@ -42,6 +43,24 @@ thread_local! {
     static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
 }
 
+/// Whoever counts what goes by the sockets of a pool.
+pub trait Watch: Send + Sync {
+    /// A query leaves: by a socket that carried others, or by a fresh one.
+    fn leaves(&self, reused: bool);
+
+    /// A datagram came that nobody waits for.
+    fn stray(&self);
+}
+
+/// The pool that a socket belongs to.
+pub(super) trait PortOwner: Send + Sync {
+    /// A datagram came that no query waits for.
+    fn stray(&self);
+
+    /// A socket has ended.
+    fn ended(&self);
+}
+
 /// Whether a query must leave together with others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
@@ -57,7 +76,7 @@ pub(super) struct Port {
     /// Its address and port on our side.
     pub(super) local: Option<SocketAddr>,
     state: Mutex<State>,
-    pool: Arc<Pool>,
+    owner: Arc<dyn PortOwner>,
 }
 
 #[derive(Default)]
@@ -134,13 +153,17 @@ impl State {
 
 impl Port {
     /// A fresh socket, and its task.
-    pub(super) fn open(ends: Ends, pool: &Arc<Pool>, place: Descriptor) -> io::Result<Arc<Self>> {
+    pub(super) fn open(
+        ends: Ends,
+        owner: Arc<dyn PortOwner>,
+        place: Descriptor,
+    ) -> io::Result<Arc<Self>> {
         let socket = connected(ends.source, ends.to)?;
         let port = Arc::new(Self {
             ends,
             local: socket.get_ref().local_addr().ok(),
             state: Mutex::default(),
-            pool: Arc::clone(pool),
+            owner,
         });
         tokio::spawn(Arc::clone(&port).run(socket, place));
         Ok(port)
@@ -208,7 +231,7 @@ impl Port {
         drop(socket);
         drop(place);
         *self.state() = State { retired: true, ..State::default() };
-        self.pool.ended();
+        self.owner.ended();
     }
 
     /// Sends and receives until the socket is retired and the last query has gone.
@@ -284,7 +307,7 @@ impl Port {
                 query.wake();
             }
             Some(query) if query.more.len() < INBOX => query.more.push_back(datagram.to_vec()),
-            _ => self.pool.watch.stray(),
+            _ => self.owner.stray(),
         }
     }
 

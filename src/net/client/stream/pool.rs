@@ -2,18 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use socket2::Type;
 use tokio::net::TcpSocket;
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
-use super::connection::{self, Connection, Ticket};
-use super::told::Between;
-use super::{Accept, Ends, Network, Source, late, simulated_stream, socket};
-use crate::tls::Session;
+use super::connection::{Connection, Shared, Ticket};
+use super::task;
+use crate::client::error::{Between, late};
+use crate::client::network::{Accept, Ends, Network, Outgoing};
+use crate::client::pooling::PoolOptions;
+use crate::client::simulated;
+use crate::client::socket::socket;
 use crate::workers::current_worker;
 
 /// Open connections of one pool. With the queries that each carries this is more than `forward`
@@ -28,77 +29,10 @@ const SPREAD: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reused(pub bool);
 
-/// What connections are like.
-#[derive(Clone)]
-pub struct PoolOptions {
-    /// How long an idle connection is kept; zero: it carries one question.
-    pub expire: Duration,
-    /// How many idle connections are kept; zero: no bound of its own.
-    pub max_idle: usize,
-    /// For how long a connection gets new queries; zero: no bound.
-    pub max_age: Duration,
-    /// With TLS, and whom to expect.
-    pub session: Option<Session>,
-    /// Called for each message that nobody waits for.
-    pub stray: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Default for PoolOptions {
-    fn default() -> Self {
-        let expire = Duration::from_secs(10);
-        let stray = Arc::new(|| {});
-        Self { expire, max_idle: 0, max_age: Duration::ZERO, session: None, stray }
-    }
-}
-
-impl PoolOptions {
-    /// For one question over a connection of its own.
-    pub fn once(session: Option<Session>) -> Self {
-        Self { expire: Duration::ZERO, session, ..Self::default() }
-    }
-}
-
 /// Connections to one upstream, over TCP or TLS. Each carries many queries at once; the one with
 /// the least to do gets the next, of equals the oldest, so that those that are not needed end.
 pub struct StreamPool {
     shared: Arc<Shared>,
-}
-
-/// What the tasks of connections know too.
-pub(super) struct Shared {
-    pub(super) options: PoolOptions,
-    /// All that are open, in the order they were opened.
-    open: Mutex<Vec<Arc<Connection>>>,
-    /// A connection ended, or has room again.
-    pub(super) room: Notify,
-}
-
-impl Shared {
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection ended.
-    pub(super) fn forget(&self, gone: &Arc<Connection>) {
-        self.open().retain(|one| !Arc::ptr_eq(one, gone));
-        self.room.notify_waiters();
-    }
-
-    /// A connection is idle now: closes the one that has been for longest, if there are too many.
-    pub(super) fn bound_idle(&self) {
-        let most = self.options.max_idle;
-        if most == 0 {
-            return;
-        }
-        let open = self.open();
-        let mut idle: Vec<(Instant, &Arc<Connection>)> =
-            open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
-        idle.sort_by_key(|(since, _)| *since);
-        let surplus = idle.len().saturating_sub(most);
-        for (_, one) in &idle[..surplus] {
-            one.retire();
-        }
-    }
 }
 
 impl Drop for StreamPool {
@@ -110,8 +44,7 @@ impl Drop for StreamPool {
 impl StreamPool {
     /// A pool of connections like that.
     pub fn new(options: PoolOptions) -> Self {
-        let shared = Shared { options, open: Mutex::default(), room: Notify::new() };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new(options)) }
     }
 
     /// How many connections are kept now, busy or idle.
@@ -126,7 +59,7 @@ impl StreamPool {
 
     /// Opens a connection ahead of the first query, in the runtime this is called in, if there is
     /// none.
-    pub(super) fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
+    pub(crate) fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
         let ends = Ends { source, to, worker: current_worker() };
         let mut open = self.shared.open();
         if open.len() >= CONNECTIONS || open.iter().any(|one| one.ends == ends && one.is_kept()) {
@@ -138,7 +71,7 @@ impl StreamPool {
         open.push(Arc::clone(&connection));
         drop(open);
         let socket = TcpSocket::from_std_stream(socket.into());
-        tokio::spawn(connection::run(connection, Arc::clone(&self.shared), socket));
+        tokio::spawn(task::run(connection, Arc::clone(&self.shared), socket));
     }
 
     /// Closes all connections, each as soon as no query waits on it.
@@ -148,34 +81,28 @@ impl StreamPool {
         }
     }
 
-    /// Sends `message`, which begins with an id, and waits for a reply that `accept` says yes to.
+    /// Sends a message and waits for a reply that `accept` says yes to.
     /// If the connection dies that carried other queries too, the message is sent once more over
     /// a fresh one.
     ///
     /// # Errors
-    /// `TimedOut` after `timeout`, `UnexpectedEof` if the upstream hangs up; else what the system
+    /// `TimedOut` at the deadline, `UnexpectedEof` if the upstream hangs up; else what the system
     /// or TLS says.
-    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
     pub async fn ask(
         &self,
         network: &Network,
-        source: impl Into<Source<'_>>,
-        to: SocketAddr,
-        message: &[u8],
-        timeout: Duration,
-        into: &mut Vec<u8>,
+        sent: Outgoing<'_>,
         accept: Accept<'_>,
-    ) -> io::Result<Reused> {
-        let end = Instant::now() + timeout;
+    ) -> io::Result<(Vec<u8>, Reused)> {
         if let Network::Simulated(world) = network {
-            simulated_stream(&**world, to, message, end, into, accept).await?;
-            return Ok(Reused(false));
+            let reply = simulated::stream(&**world, sent, accept).await?;
+            return Ok((reply, Reused(false)));
         }
+        let Outgoing { source, to, message, deadline: end } = sent;
         if !(2..=usize::from(u16::MAX)).contains(&message.len()) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let source = source.into();
-        let ends = Ends { source: source.address, to, worker: current_worker() };
+        let ends = sent.ends();
         let mut again = false;
         loop {
             let joined = timeout_at(end, self.join(ends, message, again)).await;
@@ -193,10 +120,9 @@ impl StreamPool {
             source.tell(|| ticket.local().ok_or_else(|| io::ErrorKind::NotConnected.into()));
             match outcome {
                 Ok(Ok(reply)) => {
-                    *into = reply;
                     let reused = Reused(!ticket.opener);
                     ticket.answered();
-                    return Ok(reused);
+                    return Ok((reply, reused));
                 }
                 Ok(Err(_)) if !again && ticket.deserves_another() => again = true,
                 Ok(Err(error)) => return Err(error),
@@ -245,7 +171,7 @@ impl StreamPool {
         open.push(Arc::clone(&connection));
         let ticket = connection.enter(&self.shared, message, true);
         drop(open);
-        tokio::spawn(connection::run(connection, Arc::clone(&self.shared), socket));
+        tokio::spawn(task::run(connection, Arc::clone(&self.shared), socket));
         Ok(ticket)
     }
 }

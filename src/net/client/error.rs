@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+
 use crate::tls;
 
 /// What was done when it went wrong.
@@ -17,10 +19,10 @@ pub(crate) enum Op {
 
 /// A text instead of the error that it tells of. Found inside an [`io::Error`].
 #[derive(Clone, Debug)]
-pub(super) struct Told {
-    pub(super) text: String,
+pub(crate) struct Told {
+    pub(crate) text: String,
     /// The system's number.
-    pub(super) number: Option<i32>,
+    pub(crate) number: Option<i32>,
 }
 
 impl fmt::Display for Told {
@@ -32,7 +34,7 @@ impl fmt::Display for Told {
 impl std::error::Error for Told {}
 
 impl Told {
-    pub(super) fn error(self, kind: io::ErrorKind) -> io::Error {
+    pub(crate) fn error(self, kind: io::ErrorKind) -> io::Error {
         io::Error::new(kind, self)
     }
 }
@@ -45,17 +47,17 @@ pub fn number(error: &io::Error) -> Option<i32> {
 
 /// The two ends of a socket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Between {
+pub(crate) struct Between {
     /// `udp` or `tcp`.
-    pub(super) proto: &'static str,
+    pub(crate) proto: &'static str,
     /// On our side, if it came to that.
-    pub(super) local: Option<SocketAddr>,
-    pub(super) remote: SocketAddr,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) remote: SocketAddr,
 }
 
 impl Between {
     /// The text for an error of the system, or for that of time; other errors have words of their own.
-    pub(super) fn tell(self, op: Op, error: io::Error) -> io::Error {
+    pub(crate) fn tell(self, op: Op, error: io::Error) -> io::Error {
         if error.get_ref().is_some_and(|inner| inner.is::<Told>()) {
             return error;
         }
@@ -85,7 +87,7 @@ impl Between {
     }
 
     /// The same for a socket that was to be opened from `source`.
-    pub(super) fn dialled(
+    pub(crate) fn dialled(
         proto: &'static str,
         source: Option<IpAddr>,
         remote: SocketAddr,
@@ -96,7 +98,7 @@ impl Between {
     }
 
     /// Between us and an upstream that a test made up.
-    pub(super) fn simulated(proto: &'static str, remote: SocketAddr) -> Self {
+    pub(crate) fn simulated(proto: &'static str, remote: SocketAddr) -> Self {
         let ip = match remote {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -106,12 +108,13 @@ impl Between {
 }
 
 /// What Go says where a deadline ended what is more than one call.
-pub(super) const DEADLINE: &str = "context deadline exceeded";
+pub(crate) const DEADLINE: &str = "context deadline exceeded";
 
-/// Linux's numbers; where a system has others, errors name another call.
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const EADDRNOTAVAIL: i32 = 99;
+/// Whether this machine, and no upstream, is short of something: memory, descriptors, ports or buffers.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let shortage = |number| matches!(number, ENOMEM | ENFILE | EMFILE | EADDRNOTAVAIL | ENOBUFS);
+    number(error).is_some_and(shortage)
+}
 
 /// What Go says where the C library says something else, or several of them different things.
 const WORDS: [(io::ErrorKind, &str); 7] = [
@@ -140,9 +143,89 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
+/// Why a connection ended: an error for each who waited.
+#[derive(Clone)]
+pub(crate) struct End {
+    number: Option<i32>,
+    kind: io::ErrorKind,
+    text: String,
+}
+
+impl End {
+    pub(crate) fn new(error: &io::Error) -> Self {
+        let (number, kind) = (number(error), error.kind());
+        // What others say alone tells the kind apart from its text.
+        let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
+        Self { number, kind, text }
+    }
+
+    pub(crate) fn error(&self) -> io::Error {
+        match self.number {
+            Some(number) if self.text.is_empty() => io::Error::from_raw_os_error(number),
+            None if self.text.is_empty() => self.kind.into(),
+            number => Told { text: self.text.clone(), number }.error(self.kind),
+        }
+    }
+}
+
+/// An upstream is there, but what it gave is no reply. Found inside an [`io::Error`].
+#[derive(Debug)]
+pub struct Unfit(pub String);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+pub(crate) fn unfit(why: Unfit) -> io::Error {
+    io::Error::other(why)
+}
+
+/// All connections to an upstream are full, and too many wait for a place. Found inside an
+/// [`io::Error`].
+#[derive(Debug)]
+pub struct Crowded;
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many queries wait for a place on a connection")
+    }
+}
+
+impl std::error::Error for Crowded {}
+
+impl From<Unfit> for io::Error {
+    fn from(why: Unfit) -> Self {
+        unfit(why)
+    }
+}
+
+/// The error of a deadline.
+pub(crate) fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shortages_are_ours_in_words_or_not() {
+        let between = Between { proto: "udp", local: None, remote: ([192, 0, 2, 1], 53).into() };
+        for number in [ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS] {
+            let error = io::Error::from_raw_os_error(number);
+            assert!(is_shortage(&error), "{error}");
+            assert!(is_shortage(&between.tell(Op::Dial, error)));
+        }
+        for number in [libc::ECONNREFUSED, libc::ENETUNREACH, libc::EACCES, libc::ETIMEDOUT] {
+            let error = io::Error::from_raw_os_error(number);
+            assert!(!is_shortage(&error), "{error}");
+        }
+        assert!(!is_shortage(&late()));
+    }
 
     #[test]
     fn errors_are_told_as_go_tells_them() {
