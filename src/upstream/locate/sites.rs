@@ -62,7 +62,7 @@ pub(crate) struct Sites {
 }
 
 /// A host that is being looked up.
-struct Asked {
+struct Lookup {
     index: usize,
     host: Host,
     port: u16,
@@ -75,9 +75,9 @@ enum Led {
     Host(Host, u16),
 }
 
-/// Where the upstreams are.
+/// Finds the sites of a group.
 ///
-/// Errors: a file that cannot be read, a word that can be nobody, nobody to ask.
+/// Errors: a file that cannot be read, a word that is neither file nor host, no upstream at all.
 pub(crate) fn sites(
     places: &[Place],
     secure: &Secure,
@@ -85,102 +85,136 @@ pub(crate) fn sites(
     known: &KnownHosts,
     setup: &mut Setup<'_>,
 ) -> Result<Sites, Diagnostics> {
-    let mut problems = Diagnostics::default();
-    let (mut sites, mut moves) = (Vec::new(), Vec::new());
-    let mut asked = Vec::new();
-    for (index, place) in places.iter().enumerate() {
-        let mut addresses = Vec::new();
-        match &place.to.target {
+    let mut search = Search::default();
+    for place in places {
+        let addresses = search.addresses(place, resolver, setup);
+        let (place, speaker) = (place.clone(), secure.speaker(place));
+        search.sites.push(Site { place, speaker, addresses, problem: None });
+    }
+    if search.problems.has_errors() {
+        return Err(search.problems);
+    }
+    let awaits_hosts = !search.lookups.is_empty();
+    search.finish_lookups(resolver, known, setup);
+    let Search { sites, moves, .. } = search;
+    check_count(&sites, awaits_hosts, setup)?;
+    Ok(Sites { sites, moves })
+}
+
+/// A search for sites that is under way.
+#[derive(Default)]
+struct Search {
+    sites: Vec<Site>,
+    moves: Vec<(usize, Moves)>,
+    lookups: Vec<Lookup>,
+    problems: Diagnostics,
+}
+
+impl Search {
+    /// The addresses of the next site, as far as they are known without a lookup.
+    fn addresses(
+        &mut self,
+        place: &Place,
+        resolver: &Resolver,
+        setup: &mut Setup<'_>,
+    ) -> Vec<SocketAddr> {
+        let (index, token) = (self.sites.len(), &place.to.token);
+        let (text, host, port) = match &place.to.target {
             Target::Address(address, zone) => {
                 let (address, unknown) = scoped(*address, zone.as_deref());
-                addresses.push(address);
-                let warning = unknown.map(|problem| no_interface(&place.to.token, problem));
+                let warning = unknown.map(|problem| no_interface(token, problem));
                 setup.requests.warnings.extend(warning);
+                return vec![address];
             }
-            Target::Word { text, host, port } => {
-                let port = port.unwrap_or_else(|| place.to.scheme.port());
-                match word(&place.to, text, host, port, setup) {
-                    Ok(Led::File(path, found)) => {
-                        addresses = found.addresses;
-                        let token = &place.to.token;
-                        let unknown = found.problems.into_iter();
-                        let warnings = unknown.map(|problem| no_interface(token, problem));
-                        setup.requests.warnings.extend(warnings);
-                        moves.push((index, Moves::File(path)));
-                    }
-                    Ok(Led::Host(host, port)) => {
-                        let answer = resolver.begin(&host);
-                        asked.push(Asked { index, host, port, answer });
-                    }
-                    Err(problem) => problems.push(problem),
+            Target::Word { text, host, port } => (text, host, port),
+        };
+        let port = port.unwrap_or_else(|| place.to.scheme.port());
+        match word(&place.to, text, host, port, setup) {
+            Ok(Led::File(path, found)) => {
+                let unknown = found.problems.into_iter();
+                let warnings = unknown.map(|problem| no_interface(token, problem));
+                setup.requests.warnings.extend(warnings);
+                self.moves.push((index, Moves::File(path)));
+                return found.addresses;
+            }
+            Ok(Led::Host(host, port)) => {
+                let answer = resolver.begin(&host);
+                self.lookups.push(Lookup { index, host, port, answer });
+            }
+            Err(problem) => self.problems.push(problem),
+        }
+        Vec::new()
+    }
+
+    /// Waits for the lookups, all of them together for at most [`PATIENCE`].
+    fn finish_lookups(&mut self, resolver: &Resolver, known: &KnownHosts, setup: &mut Setup<'_>) {
+        let mut patience = PATIENCE;
+        for Lookup { index, host, port, answer } in std::mem::take(&mut self.lookups) {
+            let found = answer.recv_timeout(patience).unwrap_or_else(|_| {
+                // All lookups run at the same time, so the others have had this time, too.
+                patience = Duration::ZERO;
+                Err("the lookup timed out".to_owned())
+            });
+            let found = match found {
+                Ok(found) => {
+                    known.remember(resolver, &host, &found.ips);
+                    Ok((found.ips, found.ttl))
                 }
-            }
+                Err(error) => {
+                    known.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
+                }
+            };
+            let site = &mut self.sites[index];
+            let fresh = match found {
+                Ok((ips, ttl)) => {
+                    site.addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                    ttl
+                }
+                Err(error) => {
+                    let problem = format!("failed to resolve `{}`: {error}", host.text);
+                    let warning = unresolved(&site.place, &problem);
+                    setup.requests.warnings.push(warning);
+                    site.problem = Some(problem);
+                    Duration::ZERO
+                }
+            };
+            self.moves.push((index, Moves::Host { host, port, fresh }));
         }
-        let (place, speaker) = (place.clone(), secure.speaker(place));
-        sites.push(Site { place, speaker, addresses, problem: None });
     }
-    if problems.has_errors() {
-        return Err(problems);
-    }
-    let hosts = !asked.is_empty();
-    let mut patience = PATIENCE;
-    for Asked { index, host, port, answer } in asked {
-        let site = &mut sites[index];
-        // All are looked up at the same time: who waited for one has waited for all.
-        let found = answer.recv_timeout(patience).unwrap_or_else(|_| {
-            patience = Duration::ZERO;
-            Err("the lookup timed out".to_owned())
-        });
-        let found = match found {
-            Ok(found) => {
-                known.remember(resolver, &host, &found.ips);
-                Ok((found.ips, found.ttl))
-            }
-            Err(error) => {
-                known.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
-            }
-        };
-        let fresh = match found {
-            Ok((ips, ttl)) => {
-                site.addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-                ttl
-            }
-            Err(error) => {
-                let problem = format!("failed to resolve `{}`: {error}", host.text);
-                setup.requests.warnings.push(
-                    Diagnostic::warning(site.place.to.token.span, problem.clone())
-                        .label("neither a file nor a host name that resolves at present")
-                        .help(
-                            "the lookup is repeated until it succeeds; to avoid this, give an address, \
-                               or set `resolver` to a server that knows this host",
-                        ),
-                );
-                site.problem = Some(problem);
-                Duration::ZERO
-            }
-        };
-        moves.push((index, Moves::Host { host, port, fresh }));
-    }
+}
+
+fn unresolved(place: &Place, problem: &str) -> Diagnostic {
+    Diagnostic::warning(place.to.token.span, problem.to_owned())
+        .label("neither a file nor a host name that resolves at present")
+        .help(
+            "the lookup is repeated until it succeeds; to avoid this, give an address, or set \
+             `resolver` to a server that knows this host",
+        )
+}
+
+/// Checks that there are upstreams, unless hosts may still be found, and warns of too many.
+fn check_count(
+    sites: &[Site],
+    awaits_hosts: bool,
+    setup: &mut Setup<'_>,
+) -> Result<(), Diagnostics> {
     let count: usize = sites.iter().map(|site| site.addresses.len()).sum();
-    if let Some(last) = places.last().map(|place| &place.to.token) {
-        if count == 0 && !hosts {
-            return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
-                .label("no `nameserver` line in this file")
-                .help("give an address, or a file with `nameserver` lines")
-                .into());
-        }
-        if count > MAX_UPSTREAMS {
-            setup.requests.warnings.push(
-                Diagnostic::warning(
-                    last.span,
-                    format!("more than {MAX_UPSTREAMS} upstreams: {count}"),
-                )
+    let Some(last) = sites.last().map(|site| &site.place.to.token) else { return Ok(()) };
+    if count == 0 && !awaits_hosts {
+        return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
+            .label("no `nameserver` line in this file")
+            .help("give an address, or a file with `nameserver` lines")
+            .into());
+    }
+    if count > MAX_UPSTREAMS {
+        let message = format!("more than {MAX_UPSTREAMS} upstreams: {count}");
+        setup.requests.warnings.push(
+            Diagnostic::warning(last.span, message)
                 .label("together with this one")
                 .help(format!("only the first {MAX_UPSTREAMS} are used")),
-            );
-        }
+        );
     }
-    Ok(Sites { sites, moves })
+    Ok(())
 }
 
 /// A file, or else a host.
