@@ -24,15 +24,13 @@ pub(super) fn overload(cause: String) -> Failure {
         .extended(ede::OTHER, "too many queries wait for upstreams")
 }
 
-/// Linux's numbers of what this machine, and no upstream, is short of: out of memory, files,
-/// ports and buffers.
-const SHORTAGES: [i32; 5] = [12, 23, 24, 99, 105];
-
 pub(super) fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
-    match net::client::number(&error) {
-        Some(number) if SHORTAGES.contains(&number) => Trouble::Ours(error),
-        _ if is::<Crowded>(&error) => Trouble::Crowded,
-        _ => Trouble::Theirs(to, error),
+    if net::is_shortage(&error) {
+        Trouble::Ours(error)
+    } else if is::<Crowded>(&error) {
+        Trouble::Crowded
+    } else {
+        Trouble::Theirs(to, error)
     }
 }
 
@@ -44,7 +42,7 @@ fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
 /// The last trouble as the client and the log are told; `None`: nobody was asked at all.
 pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
     match trouble {
-        None => Failure::servfail("no healthy proxies")
+        None => Failure::unresolved("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => overload(format!("cannot ask upstreams: {error}")),
         Some(Trouble::Crowded) => overload(Crowded.to_string()),
@@ -65,12 +63,12 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
                     (ede::NETWORK_ERROR, format!("the certificate of {to} was not accepted"))
                 }
                 _ if is::<Unfit>(&error) => {
-                    return Failure::servfail(format!("upstream {to}: {error}"))
+                    return Failure::unresolved(format!("upstream {to}: {error}"))
                         .extended(ede::NETWORK_ERROR, format!("invalid reply from {to}: {error}"));
                 }
                 _ => (ede::NETWORK_ERROR, format!("{to} could not be reached")),
             };
-            Failure::servfail(error.to_string()).extended(code, text)
+            Failure::unresolved(error.to_string()).extended(code, text)
         }
     }
 }

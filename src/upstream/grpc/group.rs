@@ -182,17 +182,17 @@ fn judge(
 /// The last trouble as the client and the log are told.
 fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
     let Some((to, trouble)) = trouble else {
-        return Failure::servfail("no healthy gRPC proxies")
+        return Failure::unresolved("no healthy gRPC proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time");
     };
     // The words that operators search for, those of gRPC's Go library.
     let rpc = |code: &str, what: &dyn fmt::Display| {
-        Failure::servfail(format!("rpc error: code = {code} desc = {what}"))
+        Failure::unresolved(format!("rpc error: code = {code} desc = {what}"))
     };
     match trouble {
-        Trouble::Unfit => Failure::servfail(format!("grpc {to}: a reply to another question"))
+        Trouble::Unfit => Failure::unresolved(format!("grpc {to}: a reply to another question"))
             .extended(ede::INVALID_DATA, "an upstream answered another question"),
-        Trouble::Told(GrpcError::Status(status)) => Failure::servfail(status.to_string())
+        Trouble::Told(GrpcError::Status(status)) => Failure::unresolved(status.to_string())
             .extended(ede::NETWORK_ERROR, "an upstream did not answer the question"),
         Trouble::Told(GrpcError::Network(error)) => match error.kind() {
             io::ErrorKind::TimedOut if number(&error).is_none() => {

@@ -150,7 +150,7 @@ impl Roster {
         let problem = sites.iter().find_map(|site| site.problem.clone());
         let problem = problem.unwrap_or_else(|| "no upstream has an address".to_owned());
         let text = format!("no upstream has an address yet: {problem}");
-        Failure::servfail(problem).extended(ede::NO_REACHABLE_AUTHORITY, text)
+        Failure::unresolved(problem).extended(ede::NO_REACHABLE_AUTHORITY, text)
     }
 
     fn sites(&self) -> MutexGuard<'_, Vec<Site>> {
