@@ -59,8 +59,8 @@ impl<'a> Config<'a> {
             (original, rcodes, from) = head;
             args.remaining()
         });
-        let mut own = Own;
-        let read = upstream::Config::read(&OWNER, directive, to, &mut own);
+        let mut options = Options;
+        let read = upstream::Config::read(&OWNER, directive, to, &mut options);
         let mut problems = Diagnostics::default();
         let mut inner = Vec::new();
         let blocks = directive.options().iter().filter(|one| one.name.as_str() == "alternate");
@@ -84,9 +84,9 @@ impl<'a> Config<'a> {
 }
 
 /// What only this plugin has: itself, which is read where the block is.
-struct Own;
+struct Options;
 
-impl upstream::Own for Own {
+impl upstream::PluginOptions for Options {
     const NAMES: &'static [&'static str] = &["alternate"];
 
     fn read(&mut self, _: &Directive) -> Result<(), Diagnostic> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chain::{Setup, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Place, Token};
 use telemetry::standing;
-use upstream::{Owner, Policy, Wanted, metric_names, server_name, some, tls};
+use upstream::{Owner, Policy, Wanted, at_least_one, metric_names, server_name, tls};
 use wire::Name;
 
 use super::metrics::observer;
@@ -75,7 +75,7 @@ impl Config {
         upstreams.wanted = Wanted::Positive;
         upstreams.budget = Some(Duration::from_secs(30));
         // Whatever the client came over: `network` says what is spoken.
-        upstreams.each.prefer_udp = true;
+        upstreams.defaults.prefer_udp = true;
         let mut reading = Reading {
             upstreams,
             except: Vec::new(),
@@ -109,16 +109,16 @@ impl Reading {
         let mut args = option.args();
         // As it reads them.
         match option.name.as_str().to_ascii_lowercase().as_str() {
-            "tls" => self.upstreams.each.tls = tls(&mut args),
+            "tls" => self.upstreams.defaults.tls = tls(&mut args),
             "tls-server" | "tls_servername" => {
-                self.upstreams.each.tls_servername = Some(server_name(&mut args)?);
+                self.upstreams.defaults.tls_servername = Some(server_name(&mut args)?);
             }
             "worker-count" => self.workers = workers(&mut args)?,
             "policy" => self.weighted = is_weighted(args.required("POLICY")?)?,
             "weighted-random-server-count" => self.servers = args.value("INTEGER")?,
             "weighted-random-load-factor" => {
                 let mut factors = Vec::new();
-                for token in some(option, &mut args, "a load factor for each upstream")? {
+                for token in at_least_one(option, &mut args, "a load factor for each upstream")? {
                     factors.push(factor(token)?);
                 }
                 self.factors = Some((option.clone(), factors));
@@ -126,7 +126,7 @@ impl Reading {
             }
             "network" => self.network(args.required("NETWORK")?)?,
             "except" => {
-                for token in some(option, &mut args, "a zone")? {
+                for token in at_least_one(option, &mut args, "a zone")? {
                     self.except.extend(zones::parse(token)?);
                 }
                 return Ok(());
@@ -150,10 +150,10 @@ impl Reading {
     }
 
     fn network(&mut self, token: &Token) -> Result<(), Diagnostic> {
-        let each = &mut self.upstreams.each;
+        let options = &mut self.upstreams.defaults;
         match token.as_str().to_ascii_lowercase().as_str() {
-            "udp" => each.force_tcp = false,
-            "tcp" => each.force_tcp = true,
+            "udp" => options.force_tcp = false,
+            "tcp" => options.force_tcp = true,
             "tcp-tls" => self.secure = true,
             other => {
                 return Err(Diagnostic::error(token.span, format!("unknown network `{other}`"))
@@ -202,7 +202,7 @@ impl Reading {
             }
         }
         if self.secure {
-            self.upstreams.secure();
+            self.upstreams.use_tls();
         }
         if self.problems.has_errors() {
             return Err(self.problems);

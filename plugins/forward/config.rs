@@ -3,7 +3,7 @@
 use chain::{ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
 use telemetry::standing;
-use upstream::{Owner, metric_names, rcode, some};
+use upstream::{Owner, at_least_one, metric_names, rcode};
 use wire::{Name, Rcode};
 
 /// The names of this plugin where its upstreams are logged, counted and recorded.
@@ -21,14 +21,14 @@ pub(super) struct Config {
     /// Which names are forwarded.
     pub(super) from: Name,
     /// Which of them are not, and what becomes of replies.
-    pub(super) own: Own,
+    pub(super) options: Options,
     /// Whom to ask, and how.
     pub(super) upstreams: upstream::Config,
 }
 
 /// What only `forward` has.
 #[derive(Default)]
-pub(super) struct Own {
+pub(super) struct Options {
     /// Which names are not forwarded.
     pub(super) except: ZoneSet,
     /// The same as they are read.
@@ -47,20 +47,20 @@ impl Config {
         directive: &Directive,
         warnings: &mut Diagnostics,
     ) -> Result<Self, Diagnostics> {
-        let mut own = Own::default();
+        let mut options = Options::default();
         let mut args = directive.args();
         let mut zone = Name::root();
         let to = from(&mut args, warnings).map(|from| {
             zone = from;
             args.remaining()
         });
-        let upstreams = upstream::Config::read(&OWNER, directive, to, &mut own)?;
-        own.except = ZoneSet::new(std::mem::take(&mut own.excepted));
-        Ok(Self { from: zone, own, upstreams })
+        let upstreams = upstream::Config::read(&OWNER, directive, to, &mut options)?;
+        options.except = ZoneSet::new(std::mem::take(&mut options.excepted));
+        Ok(Self { from: zone, options, upstreams })
     }
 }
 
-impl upstream::Own for Own {
+impl upstream::PluginOptions for Options {
     const NAMES: &'static [&'static str] = &["except", "next", "next_on_nodata"];
 
     fn read(&mut self, option: &Directive) -> Result<(), Diagnostic> {
@@ -68,12 +68,12 @@ impl upstream::Own for Own {
         let mut args = option.args();
         match option.name.as_str() {
             "except" => {
-                for token in some(option, &mut args, "a zone")? {
+                for token in at_least_one(option, &mut args, "a zone")? {
                     self.excepted.extend(zones::parse(token)?);
                 }
             }
             "next" => {
-                for token in some(option, &mut args, "an RCODE")? {
+                for token in at_least_one(option, &mut args, "an RCODE")? {
                     self.next.push(rcode(token)?);
                 }
             }

@@ -12,7 +12,7 @@ use corefile::Diagnostic;
 use upstream::Group;
 use wire::{Name, Query, Rcode, Reply, Section};
 
-use config::Own;
+use config::Options;
 
 /// The plugin.
 pub static PLUGIN: Kind = Kind {
@@ -26,21 +26,21 @@ pub static PLUGIN: Kind = Kind {
 /// One `forward` directive at work.
 struct Forward {
     from: ZoneSet,
-    own: Own,
+    options: Options,
     upstreams: Group,
     /// Whether the next plugin is a `forward` too.
     followed: bool,
 }
 
 impl Forward {
-    fn new(from: Name, own: Own, upstreams: Group, followed: bool) -> Self {
-        Self { from: ZoneSet::new([from]), own, upstreams, followed }
+    fn new(from: Name, options: Options, upstreams: Group, followed: bool) -> Self {
+        Self { from: ZoneSet::new([from]), options, upstreams, followed }
     }
 
     /// Whether this query is to be forwarded. **FROM** itself always is.
     #[inline]
     fn matches(&self, query: &Query) -> bool {
-        let except = &self.own.except;
+        let except = &self.options.except;
         self.from
             .find(query)
             .is_some_and(|(label, _)| label == 0 || except.is_empty() || !except.contains(query))
@@ -50,7 +50,8 @@ impl Forward {
     fn goes_on(&self, reply: &Reply) -> bool {
         let rcode = reply.rcode();
         let nodata = rcode == Rcode::NOERROR && reply.count(Section::Answer) == 0;
-        self.followed && (self.own.next.contains(&rcode) || self.own.next_on_nodata && nodata)
+        self.followed
+            && (self.options.next.contains(&rcode) || self.options.next_on_nodata && nodata)
     }
 }
 

@@ -34,14 +34,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let config = Config::read(directive, &mut setup.requests.warnings)?;
         let upstreams = GrpcGroup::set_up(&OWNER, &config.upstreams, directive, setup)?;
         setup.warn_outside(directive.args.get(..1).unwrap_or_default());
-        let Config { from, own, .. } = config;
-        if own.except.is_empty() && own.fallthrough == Fallthrough::NEVER {
+        let Config { from, options, .. } = config;
+        if options.except.is_empty() && options.fallthrough == Fallthrough::NEVER {
             setup.ends([from.clone()]);
         }
         setup.link(Grpc {
             from: ZoneSet::new([from]),
-            except: own.except,
-            fallthrough: own.fallthrough,
+            except: options.except,
+            fallthrough: options.fallthrough,
             upstreams,
             followed: AtomicBool::new(false),
         });

@@ -45,14 +45,14 @@ impl Group {
         let Ok(known) = setup.world.kept.get("upstream hosts", make);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
-            source: config.each.source,
+            source: config.defaults.source,
             network: Arc::clone(&network),
         };
         // Mistakes of both are told at once.
-        let read = Secure::new(&config.to, setup);
+        let read = Secure::new(&config.upstreams, setup);
         let clear = Secure::default();
         let secure = read.as_ref().unwrap_or(&clear);
-        let sites = locate::sites(&config.to, secure, &resolver, &known, setup);
+        let sites = locate::sites(&config.upstreams, secure, &resolver, &known, setup);
         let (secure, Sites { sites, moves }) = both(read, sites)?;
         let workers = setup.world.workers;
         let roster = Roster::new(&config, sites, registry, workers);
@@ -61,7 +61,7 @@ impl Group {
         })?);
         warn_of_unreachable(directive, &roster, setup);
         warn_of_unfit(directive, &config, setup);
-        if let Some(warning) = secure.warning(directive, &config.to) {
+        if let Some(warning) = secure.warning(directive, &config.upstreams) {
             setup.requests.warnings.push(warning);
         }
         let lookers = moves.into_iter().map(|(site, moves)| match moves {
@@ -107,8 +107,8 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
     let is_source = |one: &&Directive| one.name.as_str() == "source_address";
     let option = directive.options().iter().rfind(is_source);
     roster.each(|site, found| {
-        let span = option.map_or(site.place.to.token.span, |option| option.span);
-        let (address, source) = (found.address, site.place.each.source);
+        let span = option.map_or(site.place.spec.token.span, |option| option.span);
+        let (address, source) = (found.address, site.place.options.source);
         if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             let message = format!("`{source}` cannot reach upstream {address}");
             setup.requests.warnings.push(
@@ -130,22 +130,22 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             setup.requests.warnings.push(warning);
         }
     };
-    let places = &config.to;
-    let quic = places.iter().find(|one| one.to.scheme.is_quic());
-    if let (true, Some(one)) = (config.each.force_tcp, quic) {
+    let places = &config.upstreams;
+    let quic = places.iter().find(|one| one.spec.scheme.is_quic());
+    if let (true, Some(one)) = (config.defaults.force_tcp, quic) {
         warn(
             "force_tcp",
-            format!("`force_tcp` does not apply to upstream {}", one.to.token.as_str()),
+            format!("`force_tcp` does not apply to upstream {}", one.spec.token.as_str()),
             "QUIC always runs over UDP".to_owned(),
             "use `https://` or `tls://` where UDP is blocked",
         );
     }
     let for_plain = [
-        ("force_tcp", config.each.force_tcp && quic.is_none()),
-        ("prefer_udp", config.each.prefer_udp),
+        ("force_tcp", config.defaults.force_tcp && quic.is_none()),
+        ("prefer_udp", config.defaults.prefer_udp),
         ("case_randomization", config.case_randomization),
     ];
-    let plain = places.iter().any(|one| one.to.scheme == Scheme::Dns);
+    let plain = places.iter().any(|one| one.spec.scheme == Scheme::Dns);
     for (option, _) in for_plain.into_iter().filter(|(_, chosen)| *chosen && !plain) {
         warn(
             option,
@@ -154,7 +154,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "remove the option",
         );
     }
-    if !places.iter().any(|one| one.to.scheme.is_web()) {
+    if !places.iter().any(|one| one.spec.scheme.is_web()) {
         warn(
             "doh_method",
             "`doh_method` has no effect here".to_owned(),
@@ -162,7 +162,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "write `https://` or `h3://` before the upstreams' addresses",
         );
     }
-    if config.policy == Policy::Weighted && places.iter().all(|one| one.each.weight == 1) {
+    if config.policy == Policy::Weighted && places.iter().all(|one| one.options.weight == 1) {
         warn(
             "policy",
             "`policy weighted` acts as `random` here".to_owned(),
@@ -170,7 +170,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "write `to TO { weight INTEGER }` over three lines",
         );
     }
-    if config.policy != Policy::Weighted && places.iter().any(|one| one.each.weight != 1) {
+    if config.policy != Policy::Weighted && places.iter().any(|one| one.options.weight != 1) {
         warn(
             "to",
             "`weight` has no effect here".to_owned(),

@@ -7,7 +7,7 @@ use net::random;
 use crate::config::{MAX_UPSTREAMS, Policy};
 use crate::roster::{Member, State, Upstream};
 
-/// Each so manieth query of `fastest` goes to another one too.
+/// UpstreamOptions so manieth query of `fastest` goes to another one too.
 const EXPLORE: usize = 32;
 /// As long as there are some of whom nothing is known, more do.
 const EXPLORE_UNKNOWN: usize = 4;
@@ -100,7 +100,7 @@ fn shuffle(order: &mut [u8]) {
     }
 }
 
-/// Each place goes to one of those that are left, by their weights.
+/// UpstreamOptions place goes to one of those that are left, by their weights.
 fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     let mut left: u64 = order.iter().map(|&index| weight(index)).sum();
     for at in 0..order.len().saturating_sub(1) {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Rcode;
 
-use super::options::{self, Each, Place};
+use super::options::{self, UpstreamConfig, UpstreamOptions};
 use super::owner::Owner;
-use super::parse::{self, some};
-use super::spec::{self, Scheme, To};
+use super::parse::{self, at_least_one};
+use super::spec::{self, Scheme, UpstreamSpec};
 use super::values::{Breaker, Hedge, Policy, Wanted};
 
 /// CoreDNS's bound on **TO** arguments.
@@ -41,10 +41,10 @@ pub struct Config {
     pub most_servers: Option<usize>,
     /// How long a query may take in all; `None`: the usual time.
     pub budget: Option<Duration>,
-    /// Whom to ask, as written.
-    pub(crate) to: Vec<Place>,
-    /// How each of them is asked, where it says nothing else.
-    pub each: Each,
+    /// The upstreams, in the order in which they are written.
+    pub(crate) upstreams: Vec<UpstreamConfig>,
+    /// The options of upstreams without a block of their own.
+    pub defaults: UpstreamOptions,
     /// Whom to ask where host names among them are.
     pub resolvers: Vec<SocketAddr>,
     /// In which order.
@@ -76,7 +76,7 @@ struct Reading {
 }
 
 /// Options that only one plugin has.
-pub trait Own {
+pub trait PluginOptions {
     /// Their names.
     const NAMES: &'static [&'static str];
 
@@ -95,8 +95,8 @@ impl Config {
             wanted: Wanted::Any,
             most_servers: None,
             budget: None,
-            to: Vec::new(),
-            each: Each::default(),
+            upstreams: Vec::new(),
+            defaults: UpstreamOptions::default(),
             resolvers: Vec::new(),
             policy: Policy::Random,
             hedge: None,
@@ -116,7 +116,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read<O: Own>(
+    pub fn read<O: PluginOptions>(
         owner: &'static Owner,
         directive: &Directive,
         to: Result<&[Token], Diagnostic>,
@@ -139,9 +139,9 @@ impl Config {
                 reading.problems.push(problem);
             }
         }
-        reading.problems.extend(reading.config.each.check(directive));
+        reading.problems.extend(reading.config.defaults.check(directive));
         // What stands for all counts wherever it is written.
-        reading.config.place(line);
+        reading.config.add(line);
         for block in blocks() {
             reading.block(block);
         }
@@ -153,7 +153,7 @@ impl Config {
         let config = std::mem::replace(self, Self::new(self.owner));
         let mut reading = Reading { config, problems: Diagnostics::default() };
         match reading.targets(directive, to, 0) {
-            Ok(line) => reading.config.place(line),
+            Ok(line) => reading.config.add(line),
             Err(problem) => reading.problems.push(problem),
         }
         *self = reading.finish(directive)?;
@@ -162,27 +162,30 @@ impl Config {
 
     /// The number of upstreams that are named.
     pub fn count(&self) -> usize {
-        self.to.len()
+        self.upstreams.len()
     }
 
     /// Switches plain upstreams to TLS, on their ports.
-    pub fn secure(&mut self) {
-        for place in self.to.iter_mut().filter(|place| place.to.scheme == Scheme::Dns) {
-            place.to.scheme = Scheme::Tls;
-            place.to.tls = Some(None);
+    pub fn use_tls(&mut self) {
+        for upstream in
+            self.upstreams.iter_mut().filter(|upstream| upstream.spec.scheme == Scheme::Dns)
+        {
+            upstream.spec.scheme = Scheme::Tls;
+            upstream.spec.tls = Some(None);
         }
     }
 
     /// Gives the upstreams these weights, in the order in which they are written.
     pub fn weigh(&mut self, weights: impl IntoIterator<Item = u32>) {
-        for (place, weight) in self.to.iter_mut().zip(weights) {
-            place.each.weight = weight;
+        for (upstream, weight) in self.upstreams.iter_mut().zip(weights) {
+            upstream.options.weight = weight;
         }
     }
 
-    fn place(&mut self, line: Vec<To>) {
-        let each = &self.each;
-        self.to.extend(line.into_iter().map(|to| Place { to, each: each.clone() }));
+    fn add(&mut self, line: Vec<UpstreamSpec>) {
+        let options = &self.defaults;
+        let upstream = |spec| UpstreamConfig { spec, options: options.clone() };
+        self.upstreams.extend(line.into_iter().map(upstream));
     }
 }
 
@@ -193,7 +196,7 @@ impl Reading {
         directive: &Directive,
         to: &[Token],
         blocks: usize,
-    ) -> Result<Vec<To>, Diagnostic> {
+    ) -> Result<Vec<UpstreamSpec>, Diagnostic> {
         if to.is_empty() && blocks == 0 {
             let name = directive.name.as_str();
             return Err(Diagnostic::error(
@@ -215,27 +218,27 @@ impl Reading {
 
     /// Reads `to TO... { ... }`.
     fn block(&mut self, block: &Directive) {
-        let mut each = self.config.each.clone();
+        let mut options = self.config.defaults.clone();
         for option in block.options() {
-            if let Err(problem) = each.read_own(block, option) {
+            if let Err(problem) = options.read_own(block, option) {
                 self.problems.push(problem);
             }
         }
         if !block.options().is_empty() {
-            self.problems.extend(each.check(block));
+            self.problems.extend(options.check(block));
         }
         let mut args = block.args();
-        match some(block, &mut args, "an upstream") {
+        match at_least_one(block, &mut args, "an upstream") {
             Ok(to) => {
                 let to = self.targets(block, to, 0).unwrap_or_default();
-                let place = |to| Place { to, each: each.clone() };
-                self.config.to.extend(to.into_iter().map(place));
+                let upstream = |spec| UpstreamConfig { spec, options: options.clone() };
+                self.config.upstreams.extend(to.into_iter().map(upstream));
             }
             Err(problem) => self.problems.push(problem),
         }
     }
 
-    fn option<O: Own>(
+    fn option<O: PluginOptions>(
         &mut self,
         directive: &Directive,
         option: &Directive,
@@ -243,7 +246,7 @@ impl Reading {
         option.no_body()?;
         let mut args = option.args();
         let config = &mut self.config;
-        if config.each.read(option, &mut args)? {
+        if config.defaults.read(option, &mut args)? {
             return Ok(());
         }
         match option.name.as_str() {
@@ -256,14 +259,14 @@ impl Reading {
             "hedge" => config.hedge = Some(parse::hedge(&mut args)?),
             "circuit_breaker" => config.breaker = Some(parse::breaker(&mut args)?),
             "failover" => {
-                for token in some(option, &mut args, "an RCODE")? {
+                for token in at_least_one(option, &mut args, "an RCODE")? {
                     config.failover.push(parse::failover(token, "failover")?);
                 }
                 return Ok(());
             }
             "resolver" => {
                 config.resolvers.clear();
-                for token in some(option, &mut args, "an address")? {
+                for token in at_least_one(option, &mut args, "an address")? {
                     config.resolvers.push(spec::resolver(token)?);
                 }
                 return Ok(());
@@ -287,12 +290,12 @@ impl Reading {
     }
 
     fn finish(mut self, directive: &Directive) -> Result<Config, Diagnostics> {
-        let count = self.config.to.len();
+        let count = self.config.upstreams.len();
         if count > MAX_TARGETS
-            && let [first, .., last] = &*self.config.to
+            && let [first, .., last] = &*self.config.upstreams
         {
-            let mut span = first.to.token.span;
-            span.end = last.to.token.span.end;
+            let mut span = first.spec.token.span;
+            span.end = last.spec.token.span.end;
             let span = if directive.body.is_some() { directive.span } else { span };
             self.problems.push(
                 Diagnostic::error(span, format!("more than {MAX_TARGETS} TOs configured: {count}"))
@@ -300,7 +303,7 @@ impl Reading {
                     .help(format!("keep at most {MAX_TARGETS}")),
             );
         }
-        self.problems.extend(self.config.to.iter().filter_map(Place::check));
+        self.problems.extend(self.config.upstreams.iter().filter_map(UpstreamConfig::check));
         if self.problems.has_errors() { Err(self.problems) } else { Ok(self.config) }
     }
 }

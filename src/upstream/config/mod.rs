@@ -9,14 +9,14 @@ mod parse;
 mod spec;
 mod values;
 
-pub use group::{Config, Own};
-pub use options::Each;
+pub use group::{Config, PluginOptions};
+pub use options::UpstreamOptions;
 pub use owner::{MetricNames, Observer, Owner};
-pub use parse::{rcode, server_name, some, tls};
+pub use parse::{at_least_one, rcode, server_name, tls};
 pub use values::{Breaker, Health, Hedge, Policy, Tls, Wanted};
 
-pub(crate) use options::Place;
-pub(crate) use spec::{DNS_PORT, HTTPS_PORT, Scheme, Target, To, nameserver, target};
+pub(crate) use options::UpstreamConfig;
+pub(crate) use spec::{DNS_PORT, HTTPS_PORT, Scheme, Target, UpstreamSpec, nameserver, target};
 pub(crate) use values::MAX_UPSTREAMS;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use net::client::Method;
 use wire::Name;
 
 use super::parse;
-use super::spec::To;
+use super::spec::UpstreamSpec;
 use super::values::{Health, Tls};
 
 /// The options that may stand for one upstream; `weight` may only stand there.
@@ -29,7 +29,7 @@ pub(crate) const OPTIONS: &[&str] = &[
 
 /// How an upstream is queried and checked.
 #[derive(Clone, Debug)]
-pub struct Each {
+pub struct UpstreamOptions {
     /// How many queries it gets, compared with others.
     pub weight: u32,
     /// Over TCP, however the client asked.
@@ -58,12 +58,12 @@ pub struct Each {
 
 /// One **TO**, and how it is asked.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) to: To,
-    pub(crate) each: Each,
+pub(crate) struct UpstreamConfig {
+    pub(crate) spec: UpstreamSpec,
+    pub(crate) options: UpstreamOptions,
 }
 
-impl Default for Each {
+impl Default for UpstreamOptions {
     fn default() -> Self {
         Self {
             weight: 1,
@@ -86,7 +86,7 @@ impl Default for Each {
     }
 }
 
-impl Each {
+impl UpstreamOptions {
     /// Reads an option. `false`: it is not one of these.
     pub(crate) fn read(
         &mut self,
@@ -170,12 +170,12 @@ impl Each {
     }
 }
 
-impl Place {
+impl UpstreamConfig {
     /// Checks that the server has a single name.
     pub(crate) fn check(&self) -> Option<Diagnostic> {
-        let named = matches!(&self.to.tls, Some(Some(_)));
-        let general = self.each.tls_servername.as_ref().filter(|_| named)?;
-        let (token, general) = (&self.to.token, general.as_str());
+        let named = matches!(&self.spec.tls, Some(Some(_)));
+        let general = self.options.tls_servername.as_ref().filter(|_| named)?;
+        let (token, general) = (&self.spec.token, general.as_str());
         let text = token.as_str();
         let problem =
             format!("`{text}` and `tls_servername {general}` give different server names");

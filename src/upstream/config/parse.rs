@@ -13,7 +13,7 @@ use super::values::{Breaker, Health, Hedge, MAX_UPSTREAMS, Policy, Tls};
 ///
 /// # Errors
 /// There is none.
-pub fn some<'a>(
+pub fn at_least_one<'a>(
     option: &Directive,
     args: &mut Args<'a>,
     what: &str,

@@ -16,7 +16,7 @@ pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// One **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct To {
+pub(crate) struct UpstreamSpec {
     /// As written.
     pub(crate) token: Token,
     /// What is spoken.
@@ -87,13 +87,13 @@ pub(crate) enum Target {
 }
 
 /// Reads one, for `plugin`.
-pub(crate) fn read(token: &Token, plugin: &str) -> Result<To, Diagnostic> {
+pub(crate) fn read(token: &Token, plugin: &str) -> Result<UpstreamSpec, Diagnostic> {
     let text = token.as_str();
     let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
     match scheme {
         "dns" => {
             let target = target(token, rest, DNS_PORT)?;
-            Ok(To { token: token.clone(), scheme: Scheme::Dns, tls: None, target })
+            Ok(UpstreamSpec { token: token.clone(), scheme: Scheme::Dns, tls: None, target })
         }
         "tls" => secured(token, rest, Scheme::Tls),
         "quic" => secured(token, rest, Scheme::Quic),
@@ -117,13 +117,13 @@ pub(crate) fn read(token: &Token, plugin: &str) -> Result<To, Diagnostic> {
 }
 
 /// Reads what stands behind the protocol, where that has TLS.
-fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<To, Diagnostic> {
+fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<UpstreamSpec, Diagnostic> {
     let (rest, name) = split_name(rest);
     if let Some(name) = &name {
         server_name(token, name)?;
     }
     let target = target(token, &rest, scheme.port())?;
-    Ok(To { token: token.clone(), scheme, tls: Some(name), target })
+    Ok(UpstreamSpec { token: token.clone(), scheme, tls: Some(name), target })
 }
 
 /// What is asked for there; nothing said, what everybody has.

@@ -13,7 +13,7 @@ pub(crate) const MAX_UPSTREAMS: usize = 64;
 pub enum Policy {
     /// A fresh order for each query.
     Random,
-    /// Each query starts at the next one.
+    /// UpstreamOptions query starts at the next one.
     RoundRobin,
     /// As written.
     Sequential,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, Place};
+use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, ServerAddress};
 use net::random;
 use net::tls::Session;
 use telemetry::metrics::Worker;
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// What makes an upstream the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    pub(super) place: Place,
+    pub(super) place: ServerAddress,
     /// With TLS, and whom to expect there.
     pub(super) session: Option<Session>,
     /// What it is called in requests.

@@ -14,7 +14,7 @@ use super::found::Found;
 use super::hosts::{Answer, Host, KnownHosts, Resolver};
 use super::resolv::{self, Servers, no_interface, scoped};
 use super::tls::{Secure, Speaker};
-use crate::config::{MAX_UPSTREAMS, Place, Target, To};
+use crate::config::{MAX_UPSTREAMS, Target, UpstreamConfig, UpstreamSpec};
 
 /// How long set-up waits for all hosts together. Those that are not found by then are looked up
 /// while the server serves.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One **TO**: how it is asked, and where it is now.
 pub(crate) struct Site {
-    pub(crate) place: Place,
+    pub(crate) place: UpstreamConfig,
     pub(crate) speaker: Speaker,
     /// In the order in which they are asked.
     pub(crate) addresses: Vec<SocketAddr>,
@@ -39,9 +39,9 @@ pub(crate) enum Moves {
 }
 
 impl Site {
-    /// Each address, with what is needed to ask it.
+    /// UpstreamOptions address, with what is needed to ask it.
     pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
-        let To { scheme, tls, target, .. } = &self.place.to;
+        let UpstreamSpec { scheme, tls, target, .. } = &self.place.spec;
         let host = match target {
             Target::Word { host, .. } => Some(host.clone()),
             Target::Address(..) => None,
@@ -79,7 +79,7 @@ enum Led {
 ///
 /// Errors: a file that cannot be read, a word that is neither file nor host, no upstream at all.
 pub(crate) fn sites(
-    places: &[Place],
+    places: &[UpstreamConfig],
     secure: &Secure,
     resolver: &Resolver,
     known: &KnownHosts,
@@ -114,12 +114,12 @@ impl Search {
     /// The addresses of the next site, as far as they are known without a lookup.
     fn addresses(
         &mut self,
-        place: &Place,
+        place: &UpstreamConfig,
         resolver: &Resolver,
         setup: &mut Setup<'_>,
     ) -> Vec<SocketAddr> {
-        let (index, token) = (self.sites.len(), &place.to.token);
-        let (text, host, port) = match &place.to.target {
+        let (index, token) = (self.sites.len(), &place.spec.token);
+        let (text, host, port) = match &place.spec.target {
             Target::Address(address, zone) => {
                 let (address, unknown) = scoped(*address, zone.as_deref());
                 let warning = unknown.map(|problem| no_interface(token, problem));
@@ -128,8 +128,8 @@ impl Search {
             }
             Target::Word { text, host, port } => (text, host, port),
         };
-        let port = port.unwrap_or_else(|| place.to.scheme.port());
-        match word(&place.to, text, host, port, setup) {
+        let port = port.unwrap_or_else(|| place.spec.scheme.port());
+        match word(&place.spec, text, host, port, setup) {
             Ok(Led::File(path, found)) => {
                 let unknown = found.problems.into_iter();
                 let warnings = unknown.map(|problem| no_interface(token, problem));
@@ -183,8 +183,8 @@ impl Search {
     }
 }
 
-fn unresolved(place: &Place, problem: &str) -> Diagnostic {
-    Diagnostic::warning(place.to.token.span, problem.to_owned())
+fn unresolved(place: &UpstreamConfig, problem: &str) -> Diagnostic {
+    Diagnostic::warning(place.spec.token.span, problem.to_owned())
         .label("neither a file nor a host name that resolves at present")
         .help(
             "the lookup is repeated until it succeeds; to avoid this, give an address, or set \
@@ -199,7 +199,7 @@ fn check_count(
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostics> {
     let count: usize = sites.iter().map(|site| site.addresses.len()).sum();
-    let Some(last) = sites.last().map(|site| &site.place.to.token) else { return Ok(()) };
+    let Some(last) = sites.last().map(|site| &site.place.spec.token) else { return Ok(()) };
     if count == 0 && !awaits_hosts {
         return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
             .label("no `nameserver` line in this file")
@@ -218,7 +218,13 @@ fn check_count(
 }
 
 /// A file, or else a host.
-fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result<Led, Diagnostic> {
+fn word(
+    to: &UpstreamSpec,
+    text: &str,
+    host: &str,
+    port: u16,
+    setup: &Setup<'_>,
+) -> Result<Led, Diagnostic> {
     let token = &to.token;
     // A URL is no file.
     let paths = [setup.path(token), setup.world.root.join(text)];
@@ -260,10 +266,10 @@ fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result
 }
 
 /// CoreDNS would ask the file's servers without TLS.
-fn in_the_clear(to: &To, text: &str) -> Diagnostic {
-    let word = to.scheme.word();
+fn in_the_clear(spec: &UpstreamSpec, text: &str) -> Diagnostic {
+    let word = spec.scheme.word();
     let what = format!("`{text}` is a file, and its servers are queried over plain DNS");
-    Diagnostic::error(to.token.span, what)
+    Diagnostic::error(spec.token.span, what)
         .label(format!("`{word}://` would not apply to the servers in a file"))
         .help(format!(
             "give the servers' addresses as `{word}://ADDRESS%NAME`, or remove `{word}://`"

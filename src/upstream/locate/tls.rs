@@ -6,7 +6,7 @@ use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 
 use super::found::Found;
-use crate::config::{HTTPS_PORT, Place, Scheme, Tls};
+use crate::config::{HTTPS_PORT, Scheme, Tls, UpstreamConfig};
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
 /// session is known to all that trust the same.
@@ -28,17 +28,17 @@ impl Secure {
     /// Reads what each `tls` names, else what the system has if an upstream needs it.
     ///
     /// Errors: a file cannot be read, or is not what it should be.
-    pub(crate) fn new(places: &[Place], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
+    pub(crate) fn new(places: &[UpstreamConfig], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         let mut clients: Vec<(Tls, Read)> = Vec::new();
         for (at, place) in places.iter().enumerate() {
-            let alike = |one: &Place| one.each.tls == place.each.tls;
+            let alike = |one: &UpstreamConfig| one.options.tls == place.options.tls;
             if places[..at].iter().any(alike) {
                 continue;
             }
-            let needed = places[at..].iter().any(|one| alike(one) && one.to.tls.is_some());
-            match client(&place.each.tls, needed, place.to.token.span, setup) {
-                Ok(read) => clients.push((place.each.tls.clone(), read)),
+            let needed = places[at..].iter().any(|one| alike(one) && one.spec.tls.is_some());
+            match client(&place.options.tls, needed, place.spec.token.span, setup) {
+                Ok(read) => clients.push((place.options.tls.clone(), read)),
                 Err(more) => problems.extend(more),
             }
         }
@@ -46,22 +46,26 @@ impl Secure {
     }
 
     /// How to talk to the upstream of `place`.
-    pub(crate) fn speaker(&self, place: &Place) -> Speaker {
-        let each = &place.each;
-        let read = self.clients.iter().find(|(tls, _)| *tls == each.tls);
+    pub(crate) fn speaker(&self, place: &UpstreamConfig) -> Speaker {
+        let options = &place.options;
+        let read = self.clients.iter().find(|(tls, _)| *tls == options.tls);
         Speaker {
             client: read.and_then(|(_, read)| read.client.clone()),
-            name: each.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
-            method: each.doh_method,
+            name: options.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
+            method: options.doh_method,
         }
     }
 
     /// What is well-formed and cannot work, or does nothing.
-    pub(crate) fn warning(&self, directive: &Directive, places: &[Place]) -> Option<Diagnostic> {
+    pub(crate) fn warning(
+        &self,
+        directive: &Directive,
+        places: &[UpstreamConfig],
+    ) -> Option<Diagnostic> {
         if self.clients.iter().any(|(_, read)| read.distrusts) {
             return Some(distrust(directive));
         }
-        if places.iter().any(|one| one.to.tls.is_some()) {
+        if places.iter().any(|one| one.spec.tls.is_some()) {
             return None;
         }
         let is_tls = |one: &&Directive| matches!(one.name.as_str(), "tls" | "tls_servername");

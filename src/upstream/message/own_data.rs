@@ -1,7 +1,7 @@
 //! What an upstream says of names that this server is authoritative for.
 //!
 //! An upstream may answer with an alias that leads into one of this server's own zones, and with data
-//! for the name there: out of date, or false. Own data wins: the answer is cut behind that alias, and
+//! for the name there: out of date, or false. PluginOptions data wins: the answer is cut behind that alias, and
 //! this server resolves the name itself. Where the question's own name is in such a zone, the plugin
 //! asks an upstream on purpose, and only aliases are looked at.
 

@@ -102,7 +102,7 @@ impl Roster {
     /// The longest timeout of any of them.
     pub(crate) fn longest(&self) -> Duration {
         let sites = self.sites();
-        sites.iter().map(|site| site.place.each.read_timeout).max().unwrap_or_default()
+        sites.iter().map(|site| site.place.options.read_timeout).max().unwrap_or_default()
     }
 
     /// Calls a function for each current address.
@@ -180,15 +180,15 @@ impl Roster {
     }
 
     fn member(&self, site: &Site, found: &Found) -> Result<Member, String> {
-        let (each, config) = (&site.place.each, &self.config);
+        let (own, config) = (&site.place.options, &self.config);
         let options = Options {
-            source: each.source,
-            expire: each.expire,
-            max_age: each.max_age,
-            max_idle_conns: each.max_idle_conns,
-            check_recursion: each.health.recursion,
-            check_domain: each.health.domain.clone(),
-            check_tcp: each.force_tcp,
+            source: own.source,
+            expire: own.expire,
+            max_age: own.max_age,
+            max_idle_conns: own.max_idle_conns,
+            check_recursion: own.health.recursion,
+            check_domain: own.health.domain.clone(),
+            check_tcp: own.force_tcp,
             over: site.speaker.over(found)?,
             breaker: config.breaker.clone(),
             percentile: config.hedge.map(|hedge| hedge.percentile),
@@ -196,11 +196,11 @@ impl Roster {
         };
         Ok(Member {
             upstream: self.registry.upstream(found.address, options, self.workers),
-            weight: each.weight,
-            read_timeout: each.read_timeout,
-            force_tcp: each.force_tcp,
-            prefer_udp: each.prefer_udp,
-            check_every: each.health.interval,
+            weight: own.weight,
+            read_timeout: own.read_timeout,
+            force_tcp: own.force_tcp,
+            prefer_udp: own.prefer_udp,
+            check_every: own.health.interval,
         })
     }
 }

@@ -16,7 +16,7 @@ use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::http2::{Http2, Line, Place, broken, dialling};
+use super::http2::{Http2, Line, ServerAddress, broken, dialling};
 use crate::client::error::{Between, late};
 use crate::client::network::Network;
 use crate::tls::Session;
@@ -117,7 +117,7 @@ pub struct GrpcClient {
 impl GrpcClient {
     /// A client for the server at `place`, with TLS if there is a `session`. `authority` is what it
     /// is called in requests: a host, perhaps with a port.
-    pub fn new(place: Place, session: Option<Session>, authority: &str) -> Self {
+    pub fn new(place: ServerAddress, session: Option<Session>, authority: &str) -> Self {
         let scheme = if session.is_some() { "https" } else { "http" };
         let session = session.map(|session| session.speaking(b"h2"));
         Self {
@@ -140,7 +140,7 @@ impl GrpcClient {
     ) -> Result<Vec<u8>, GrpcError> {
         let end = Instant::now() + timeout;
         if let Network::Simulated(world) = network {
-            let Place::Address(to) = *self.connection.place() else {
+            let ServerAddress::Address(to) = *self.connection.place() else {
                 return Err(GrpcError::Network(io::ErrorKind::NotFound.into()));
             };
             let Some((delay, reply)) = world.tcp(to, message) else {

@@ -43,14 +43,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum ServerAddress {
     /// At an address.
     Address(SocketAddr),
     /// At a unix socket.
     Unix(PathBuf),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),
@@ -65,7 +65,7 @@ pub(super) struct Http2 {
 }
 
 struct Shared {
-    place: Place,
+    place: ServerAddress,
     /// With TLS, and whom to expect.
     session: Option<Session>,
     state: Mutex<State>,
@@ -118,12 +118,12 @@ pub(super) struct Line {
 }
 
 impl Http2 {
-    pub(super) fn new(place: Place, session: Option<Session>) -> Self {
+    pub(super) fn new(place: ServerAddress, session: Option<Session>) -> Self {
         let state = Mutex::new(State { link: Link::None, pause: PAUSE });
         Self { shared: Arc::new(Shared { place, session, state, changed: Notify::new() }) }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &ServerAddress {
         &self.shared.place
     }
 
@@ -196,12 +196,14 @@ impl Shared {
 
     async fn open(&self) -> io::Result<Stream> {
         let stream: Stream = match &self.place {
-            Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| {
-                let text =
-                    format!("dial unix {}: connect: {}", path.display(), error::words(&error));
-                dialling(Told { text, number: error.raw_os_error() }.error(error.kind()))
-            })?),
-            Place::Address(to) => {
+            ServerAddress::Unix(path) => {
+                Box::new(UnixStream::connect(path).await.map_err(|error| {
+                    let text =
+                        format!("dial unix {}: connect: {}", path.display(), error::words(&error));
+                    dialling(Told { text, number: error.raw_os_error() }.error(error.kind()))
+                })?)
+            }
+            ServerAddress::Address(to) => {
                 let socket = socket(None, *to, Type::STREAM).map_err(dialling)?;
                 let stream = TcpSocket::from_std_stream(socket.into()).connect(*to).await;
                 let told = |error| dialling(Between::dialled("tcp", None, *to, error));

@@ -6,4 +6,4 @@ mod call;
 mod http2;
 
 pub use call::{GrpcClient, GrpcError, GrpcStatus};
-pub use http2::Place;
+pub use http2::ServerAddress;
