@@ -11,18 +11,18 @@ use telemetry::metrics;
 
 use crate::ask::{Group, Watchers, in_flight};
 use crate::config::{Config, Policy, Scheme};
-use crate::locate::tls::Secure;
-use crate::locate::{self, KnownHosts, Moves, Resolver, Sites};
+use crate::locate::tls::TlsClients;
+use crate::locate::{self, AddressSource, Destinations, KnownHosts, Resolver};
 use crate::message::OwnData;
 use crate::roster::{Registry, Roster};
-use crate::supervise::{self, Follower, Looker, Tending};
+use crate::supervise::{self, Follower, Supervisor, Watch};
 
 impl Group {
     /// The group that `directive` describes. Its files are read and its hosts looked up, now and as
     /// long as the configuration serves; so long its upstreams are watched, too.
     ///
     /// # Errors
-    /// A file cannot be read, an upstream can be nobody.
+    /// A file cannot be read, an upstream can be no_upstream.
     pub fn set_up(
         config: Config,
         directive: &Directive,
@@ -49,13 +49,14 @@ impl Group {
             network: Arc::clone(&network),
         };
         // Mistakes of both are told at once.
-        let read = Secure::new(&config.upstreams, setup);
-        let clear = Secure::default();
+        let read = TlsClients::new(&config.upstreams, setup);
+        let clear = TlsClients::default();
         let secure = read.as_ref().unwrap_or(&clear);
-        let sites = locate::sites(&config.upstreams, secure, &resolver, &known, setup);
-        let (secure, Sites { sites, moves }) = both(read, sites)?;
+        let destinations =
+            locate::destinations(&config.upstreams, secure, &resolver, &known, setup);
+        let (secure, Destinations { destinations, sources }) = both(read, destinations)?;
         let workers = setup.world.workers;
-        let roster = Roster::new(&config, sites, registry, workers);
+        let roster = Roster::new(&config, destinations, registry, workers);
         let roster = Arc::new(roster.map_err(|problem| {
             Diagnostic::error(directive.span, problem).label("with one of these upstreams")
         })?);
@@ -64,24 +65,24 @@ impl Group {
         if let Some(warning) = secure.warning(directive, &config.upstreams) {
             setup.requests.warnings.push(warning);
         }
-        let lookers = moves.into_iter().map(|(site, moves)| match moves {
-            Moves::Host { host, port, fresh } => {
-                Looker::Host { site, host, port, fresh, resolver: resolver.clone() }
+        let watches = sources.into_iter().map(|(destination, sources)| match sources {
+            AddressSource::Host { host, port, fresh } => {
+                Watch::Host { destination, host, port, fresh, resolver: resolver.clone() }
             }
-            Moves::File(path) => {
+            AddressSource::File(path) => {
                 let looks = setup.looks([path.as_path()].into_iter());
-                Looker::File { site, path, looks }
+                Watch::File { destination, path, looks }
             }
         });
-        let lookers: Vec<Looker> = lookers.collect();
+        let watches: Vec<Watch> = watches.collect();
         let follower = Follower { owner: config.owner, roster: Arc::clone(&roster), known };
-        let tending = Tending {
+        let supervisor = Supervisor {
             roster: Arc::clone(&roster),
             network: Arc::clone(&network),
             runtimes: setup.world.service::<Runtimes>(),
             checks: config.max_fails > 0,
         };
-        setup.task(move || supervise::tend(tending, follower, lookers));
+        setup.task(move || supervise::supervise(supervisor, follower, watches));
         let watchers = Watchers::new(setup.peers());
         Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }
@@ -106,9 +107,9 @@ fn both<A, B>(
 fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup<'_>) {
     let is_source = |one: &&Directive| one.name.as_str() == "source_address";
     let option = directive.options().iter().rfind(is_source);
-    roster.each(|site, found| {
-        let span = option.map_or(site.place.spec.token.span, |option| option.span);
-        let (address, source) = (found.address, site.place.options.source);
+    roster.each(|destination, found| {
+        let span = option.map_or(destination.place.spec.token.span, |option| option.span);
+        let (address, source) = (found.address, destination.place.options.source);
         if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             let message = format!("`{source}` cannot reach upstream {address}");
             setup.requests.warnings.push(

@@ -41,7 +41,7 @@ impl Attempt<'_, '_> {
 /// Signals the round that an attempt is slow and a hedge should be considered.
 #[derive(Default)]
 pub(super) struct LateSignal {
-    /// Written and read in one task; atomic only because the future moves between threads.
+    /// Written and read in one task; atomic only because the future sources between threads.
     late: AtomicBool,
 }
 
@@ -64,7 +64,7 @@ impl LateTimer<'_> {
     /// The attempt has waited for `next`.
     fn expired(&mut self) {
         self.signal.late.store(true, Ordering::Relaxed);
-        self.member.upstream.waits(self.max_fails);
+        self.member.upstream.note_late(self.max_fails);
         self.next *= 2;
     }
 }
@@ -74,10 +74,10 @@ impl Group {
     pub(super) fn late_timer<'a>(&self, attempt: Attempt<'a, '_>) -> Option<LateTimer<'a>> {
         let member = attempt.member;
         let signal = attempt.late?;
-        let pulse = &member.upstream.pulse;
-        let usual = pulse.patience(member.read_timeout);
+        let liveness = &member.upstream.liveness;
+        let usual = liveness.late_after(member.read_timeout);
         // With `hedge` the operator accepts more queries for shorter response times.
-        let next = match pulse.late().filter(|_| self.config.hedge.is_some()) {
+        let next = match liveness.percentile().filter(|_| self.config.hedge.is_some()) {
             Some(late) => late.clamp(HEDGE_LEAST.min(usual), member.read_timeout),
             None => usual,
         };
@@ -106,7 +106,7 @@ impl<'a> Resend<'a> {
             timer: group.late_timer(attempt),
             deadline: attempt.deadline(sent),
             sent,
-            gone: member.upstream.seems_gone(max_fails),
+            gone: member.upstream.seems_down(max_fails),
         }
     }
 
@@ -126,7 +126,7 @@ impl<'a> Resend<'a> {
         if let Some(timer) = &mut self.timer {
             timer.expired();
         }
-        self.gone |= self.member.upstream.seems_gone(self.max_fails);
+        self.gone |= self.member.upstream.seems_down(self.max_fails);
         let again = self.gone && now.saturating_duration_since(self.sent) >= RESEND;
         if again {
             self.sent = now;

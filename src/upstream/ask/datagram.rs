@@ -37,18 +37,18 @@ impl Group {
         let upstream = &*attempt.member.upstream;
         question.renew(true).map_err(Trouble::Ours)?;
         let question = &*question;
-        // Written and read in one task; atomic only because the future moves between threads.
+        // Written and read in one task; atomic only because the future sources between threads.
         let doubtful = AtomicBool::new(false);
-        let numbers = &upstream.numbers;
-        let strange = |records| numbers.strange(question.worker, records);
-        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, strange) {
+        let metrics = &upstream.metrics;
+        let unrelated = |records| metrics.unrelated(question.worker, records);
+        let mut accept = |bytes: &[u8]| match take(question, bytes, reply, unrelated) {
             Taken::Yes => true,
             Taken::Doubtful => {
                 doubtful.store(true, Ordering::Relaxed);
                 false
             }
             Taken::No => {
-                numbers.dropped(question.worker);
+                metrics.dropped(question.worker);
                 false
             }
         };

@@ -29,11 +29,11 @@ impl Group {
         if stream {
             Box::pin(self.ask_stream(attempt, question, reply)).await?;
             answered = true;
-        } else if upstream.cuts_everything() {
+        } else if upstream.always_truncates() {
             // A datagram would come back truncated.
             answered = Box::pin(self.ask_stream(attempt, question, reply)).await.is_ok();
             if !answered {
-                upstream.came(false);
+                upstream.note_truncation(false);
                 sent = Instant::now();
             }
         }
@@ -41,20 +41,20 @@ impl Group {
             let datagram = self.ask_udp(attempt, sent, question, reply).await?;
             let doubtful = matches!(datagram, Datagram::Doubtful);
             if doubtful || reply.truncated {
-                upstream.came(true);
+                upstream.note_truncation(true);
                 let whole = Box::pin(self.ask_stream(attempt, question, reply)).await;
                 // A truncated reply is still a reply: the client may try TCP itself.
                 if doubtful {
                     whole?;
                 }
             } else {
-                upstream.came(false);
+                upstream.note_truncation(false);
             }
         }
         let took = attempt.begun.elapsed();
         let rcode = reply.rcode();
-        upstream.numbers.replied(question.worker, rcode, took);
-        upstream.pulse.beat(took);
+        upstream.metrics.replied(question.worker, rcode, took);
+        upstream.liveness.replied(took);
         Ok(rcode)
     }
 
@@ -76,12 +76,12 @@ impl Group {
             question.drop_keepalive();
         }
         let question = &*question;
-        let numbers = &upstream.numbers;
-        let strange = |records| numbers.strange(question.worker, records);
+        let metrics = &upstream.metrics;
+        let unrelated = |records| metrics.unrelated(question.worker, records);
         let mut accept = |bytes: &[u8]| {
-            let taken = matches!(take(question, bytes, reply, strange), Taken::Yes);
+            let taken = matches!(take(question, bytes, reply, unrelated), Taken::Yes);
             if !taken {
-                numbers.dropped(question.worker);
+                metrics.dropped(question.worker);
             }
             taken
         };
@@ -99,7 +99,7 @@ impl Group {
         let came = carried.as_ref().ok().map(|carried| &carried.reply[..]);
         attempt.taps.tell(&record, &question.message, came);
         let carried = carried.map_err(|error| trouble(upstream.address, error))?;
-        upstream.numbers.used_stream(question.worker, carried.reused);
+        upstream.metrics.used_stream(question.worker, carried.reused);
         if carried.age > 0 {
             reply.edit_ttls(|_, ttl| ttl.saturating_sub(carried.age));
         }

@@ -10,7 +10,7 @@ use telemetry::metrics::{self, Counter};
 use wire::{Failure, Query};
 
 use super::hedge::Tokens;
-use super::order::Turns;
+use super::order::Selector;
 use super::taps::Watchers;
 use super::trouble::overload;
 use crate::config::Config;
@@ -28,7 +28,7 @@ static IN_FLIGHT: Bound = Bound::new(MAX_IN_FLIGHT);
 /// Upstreams of which each can answer every query.
 pub struct Group {
     pub(super) roster: Arc<Roster>,
-    pub(super) policy: Turns,
+    pub(super) policy: Selector,
     pub(super) network: Arc<Network>,
     /// Queries in flight from this block.
     concurrent: Bound,
@@ -58,7 +58,7 @@ impl Group {
         own: OwnData,
     ) -> Self {
         Self {
-            policy: Turns::new(config.policy, config.most_servers),
+            policy: Selector::new(config.policy, config.most_servers),
             network,
             concurrent: Bound::new(match config.max_concurrent {
                 0 => usize::MAX,
@@ -80,7 +80,7 @@ impl Group {
             ),
             tokens: config.hedge.map(Tokens::new),
             // An operator who grants an upstream more than the budget means it.
-            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest_timeout())),
             roster,
             watchers,
             own,

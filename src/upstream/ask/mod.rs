@@ -16,5 +16,5 @@ mod trouble;
 pub use group::Group;
 
 pub(crate) use group::in_flight;
-pub(crate) use order::Turns;
+pub(crate) use order::Selector;
 pub(crate) use taps::Watchers;

@@ -19,7 +19,7 @@ use wire::{Rcode, Reply};
 
 use super::attempt::{Attempt, LateSignal};
 use super::group::Group;
-use super::order::Walk;
+use super::order::Candidates;
 use super::taps::Taps;
 use super::trouble::Trouble;
 use crate::config::Wanted;
@@ -34,7 +34,7 @@ const CONNECT: usize = usize::MAX;
 
 /// The progress of a query.
 pub(super) struct Run<'a> {
-    pub(super) walk: Walk<'a>,
+    pub(super) candidates: Candidates<'a>,
     pub(super) worker: Worker,
     /// When this round began.
     pub(super) begun: Instant,
@@ -112,7 +112,7 @@ impl Group {
         taps: &'a Taps<'q>,
     ) -> RoundEnd {
         let late = LateSignal::default();
-        let signal = (run.walk.count() > 1).then_some(&late);
+        let signal = (run.candidates.count() > 1).then_some(&late);
         let attempt = Attempt { member: first, begun: run.begun, end: run.end, taps, late: signal };
         self.begin(first, taps);
         let mut round = Round {
@@ -128,7 +128,7 @@ impl Group {
         let end = {
             let mut asking = pin!(self.exchange(attempt, question, reply));
             round.fill_up();
-            if let Some(member) = round.run.walk.beside() {
+            if let Some(member) = round.run.candidates.beside() {
                 round.start_attempt(member);
             }
             loop {
@@ -252,7 +252,7 @@ impl<'a, 'q: 'a> Round<'_, 'a, 'q> {
         if let Some(member) = self.group.hedge(late, in_flight, self.run) {
             self.start_attempt(member);
         }
-        let gone = |one: &Member| one.upstream.seems_gone(self.group.config.max_fails);
+        let gone = |one: &Member| one.upstream.seems_down(self.group.config.max_fails);
         let hopeless = (!self.first_in_flight || gone(self.first))
             && self.others.iter().all(|other| gone(other.member));
         let has_answer =
@@ -263,10 +263,10 @@ impl<'a, 'q: 'a> Round<'_, 'a, 'q> {
     /// The attempts in flight were slower than the one that answered: a lower bound of their times.
     fn note_outrun(&self) {
         if self.first_in_flight {
-            self.first.upstream.pulse.outrun(self.run.begun.elapsed());
+            self.first.upstream.liveness.outrun(self.run.begun.elapsed());
         }
         for other in &self.others {
-            other.member.upstream.pulse.outrun(other.begun.elapsed());
+            other.member.upstream.liveness.outrun(other.begun.elapsed());
         }
     }
 
@@ -274,7 +274,7 @@ impl<'a, 'q: 'a> Round<'_, 'a, 'q> {
     fn replace_silent(&mut self) {
         let alone = self.first_in_flight && self.others.is_empty();
         if alone
-            && self.first.upstream.seems_gone(self.group.config.max_fails)
+            && self.first.upstream.seems_down(self.group.config.max_fails)
             && let Some(member) = self.group.hedge(self.first, 1, self.run)
         {
             self.start_attempt(member);
@@ -286,7 +286,7 @@ impl<'a, 'q: 'a> Round<'_, 'a, 'q> {
         // With one at a time, the next round follows.
         let first = usize::from(self.first_in_flight);
         while self.run.width > 1 && first + self.others.len() < self.run.width {
-            let Some(member) = self.run.walk.next_untried() else { return };
+            let Some(member) = self.run.candidates.next_untried() else { return };
             if !self.start_attempt(member) {
                 return;
             }
@@ -333,15 +333,15 @@ impl Group {
 
     /// The upstream that hedges `late`, with `in_flight` attempts in flight.
     fn hedge<'a>(&self, late: &Member, in_flight: usize, run: &mut Run<'a>) -> Option<&'a Member> {
-        let most = self.max_attempts(run.walk.left()) as usize;
+        let most = self.max_attempts(run.candidates.left()) as usize;
         let width = run.width.saturating_add(HEDGES);
         if in_flight >= width || run.failed as usize + in_flight >= most {
             return None;
         }
         // The other upstreams take over the queries of a failed one anyway: this adds no load.
-        if late.upstream.seems_gone(self.config.max_fails) {
-            let member = run.walk.next_well()?;
-            member.upstream.numbers.stepped_in(run.worker);
+        if late.upstream.seems_down(self.config.max_fails) {
+            let member = run.candidates.next_healthy()?;
+            member.upstream.metrics.stood_in(run.worker);
             return Some(member);
         }
         let tokens = self.tokens.as_ref()?;
@@ -349,8 +349,8 @@ impl Group {
             self.unhedged.inc(run.worker);
             return None;
         }
-        let member = run.walk.next_well()?;
-        member.upstream.numbers.hedged(run.worker);
+        let member = run.candidates.next_healthy()?;
+        member.upstream.metrics.hedged(run.worker);
         Some(member)
     }
 
@@ -371,7 +371,7 @@ impl Group {
         };
         if !matches!(worth, Worth::Taken) {
             run.unwanted += 1;
-            run.walk.leave_out(member);
+            run.candidates.exclude(member);
         }
         worth
     }
@@ -387,8 +387,8 @@ impl Group {
         match trouble {
             Trouble::Ours(_) => self.overloaded.inc(run.worker),
             // The upstream may be healthy, and the next one idle.
-            Trouble::Crowded => {
-                member.upstream.numbers.crowded(run.worker);
+            Trouble::ConnectionsFull => {
+                member.upstream.metrics.connections_full(run.worker);
                 run.failed += 1;
             }
             Trouble::Theirs(..) => {

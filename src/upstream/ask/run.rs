@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use wire::{Failure, Query, Rcode, Reply};
 
 use super::group::Group;
-use super::order::Walk;
+use super::order::Candidates;
 use super::round::{RoundEnd, Run};
 use super::trouble;
 use crate::message::Question;
@@ -38,11 +38,11 @@ impl Group {
             .map_err(|_| Failure::rcode(Rcode::FORMERR))?;
         let members = self.roster.now();
         if members.is_empty() {
-            return Err(self.roster.nobody());
+            return Err(self.roster.no_upstream());
         }
         let begun = Instant::now();
         let mut run = Run {
-            walk: Walk::new(&members, &self.policy, self.config.max_fails),
+            candidates: Candidates::new(&members, &self.policy, self.config.max_fails),
             worker: query.worker,
             begun,
             end: begun + self.budget,
@@ -55,12 +55,12 @@ impl Group {
         if let Some(tokens) = &self.tokens {
             tokens.earn();
         }
-        let count = run.walk.count();
+        let count = run.candidates.count();
         let taps = self.watchers.of(query);
         // An unwanted reply is better than none.
         let mut second_best = false;
         let mut is_first = true;
-        while run.failed < self.max_attempts(run.walk.left()) {
+        while run.failed < self.max_attempts(run.candidates.left()) {
             if !mem::replace(&mut is_first, false) {
                 run.begun = Instant::now();
                 if run.begun >= run.end {
@@ -71,9 +71,9 @@ impl Group {
                 Box::pin(tokio::time::sleep(PAUSE)).await;
                 run.begun = Instant::now();
             }
-            let was_down = run.walk.all_down;
-            let found = run.walk.next();
-            if run.walk.all_down && !was_down {
+            let was_down = run.candidates.all_down;
+            let found = run.candidates.next();
+            if run.candidates.all_down && !was_down {
                 self.broken.inc(run.worker);
                 if self.config.failfast {
                     break;
@@ -84,7 +84,7 @@ impl Group {
                 RoundEnd::Answered => return Ok(()),
                 RoundEnd::Unwanted if run.unwanted >= count => return Ok(()),
                 // Silent upstreams are not waited for when the others have answered in the negative.
-                RoundEnd::Unwanted if self.wants_positive() && !run.walk.any_well() => {
+                RoundEnd::Unwanted if self.wants_positive() && !run.candidates.any_healthy() => {
                     return Ok(());
                 }
                 RoundEnd::Unwanted => second_best = true,

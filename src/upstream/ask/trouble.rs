@@ -11,10 +11,10 @@ use wire::{Failure, Rcode};
 pub(super) enum Trouble {
     /// The upstream's, or the network's on the way there.
     Theirs(SocketAddr, io::Error),
-    /// This machine's: no sockets, no memory, no random numbers.
+    /// This machine's: no sockets, no memory, no random metrics.
     Ours(io::Error),
     /// All connections to the upstream are full.
-    Crowded,
+    ConnectionsFull,
 }
 
 /// REFUSED and not SERVFAIL: resolvers keep SERVFAIL for a while, this may pass at once.
@@ -28,7 +28,7 @@ pub(super) fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
     if net::is_shortage(&error) {
         Trouble::Ours(error)
     } else if is::<Crowded>(&error) {
-        Trouble::Crowded
+        Trouble::ConnectionsFull
     } else {
         Trouble::Theirs(to, error)
     }
@@ -39,13 +39,13 @@ fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<E>())
 }
 
-/// The last trouble as the client and the log are told; `None`: nobody was asked at all.
+/// The last trouble as the client and the log are told; `None`: no_upstream was asked at all.
 pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
     match trouble {
         None => Failure::unresolved("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => overload(format!("cannot ask upstreams: {error}")),
-        Some(Trouble::Crowded) => overload(Crowded.to_string()),
+        Some(Trouble::ConnectionsFull) => overload(Crowded.to_string()),
         // The words that operators search for, those of Go: `read udp A->B: i/o timeout`.
         Some(Trouble::Theirs(to, error)) => {
             let (code, text) = match error.kind() {

@@ -52,7 +52,7 @@ impl GrpcConfig {
             Self { to: Vec::new(), policy: Policy::Random, tls: None, server_name: None };
         let mut problems = Diagnostics::default();
         match to {
-            Ok([]) => problems.push(nobody(directive)),
+            Ok([]) => problems.push(no_upstream(directive)),
             Ok(words) => {
                 for word in words {
                     match read_spec(word) {
@@ -96,7 +96,7 @@ impl GrpcConfig {
     }
 }
 
-fn nobody(directive: &Directive) -> Diagnostic {
+fn no_upstream(directive: &Directive) -> Diagnostic {
     let name = directive.name.as_str();
     Diagnostic::error(directive.span, format!("`{name}` needs at least one upstream"))
         .label("no TO given")

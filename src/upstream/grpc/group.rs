@@ -14,7 +14,7 @@ use wire::edns::ede;
 use wire::{Failure, Query, Rcode, Reply};
 
 use super::upstream::Upstream;
-use crate::ask::Turns;
+use crate::ask::Selector;
 use crate::config::MAX_UPSTREAMS;
 use crate::message::{OwnData, Question, Taken, take};
 
@@ -28,7 +28,7 @@ const QUERY: usize = usize::MAX;
 /// Upstreams of which each can answer every query.
 pub struct GrpcGroup {
     pub(super) upstreams: Box<[Arc<Upstream>]>,
-    pub(super) policy: Turns,
+    pub(super) policy: Selector,
     pub(super) network: Arc<Network>,
     pub(super) own: OwnData,
 }
@@ -152,12 +152,12 @@ fn judge(
             if let (Some(id), Some(sent)) = (bytes.get_mut(..2), question.message.get(..2)) {
                 id.copy_from_slice(sent);
             }
-            let strange = |records| upstream.numbers.strange(question.worker, records);
-            if matches!(take(question, &bytes, reply, strange), Taken::Yes) {
-                upstream.numbers.replied(question.worker, reply.rcode(), outcome.took);
+            let unrelated = |records| upstream.metrics.unrelated(question.worker, records);
+            if matches!(take(question, &bytes, reply, unrelated), Taken::Yes) {
+                upstream.metrics.replied(question.worker, reply.rcode(), outcome.took);
                 return Ok(());
             }
-            upstream.numbers.dropped(question.worker);
+            upstream.metrics.dropped(question.worker);
             Err(Trouble::Unfit)
         }
         // CoreDNS: who has no message for such a name says so.

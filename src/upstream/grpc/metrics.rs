@@ -20,17 +20,17 @@ pub struct GrpcOwner {
 }
 
 /// An upstream's metrics.
-pub(super) struct Numbers {
+pub(super) struct UpstreamMetrics {
     owner: &'static GrpcOwner,
     to: String,
     requests: Counter,
     durations: Histogram,
     responses: PerRcode<Counter>,
     dropped: Counter,
-    strange: Counter,
+    unrelated: Counter,
 }
 
-impl Numbers {
+impl UpstreamMetrics {
     pub(super) fn new(owner: &'static GrpcOwner, to: &str) -> Self {
         Self {
             owner,
@@ -56,7 +56,7 @@ impl Numbers {
                 &["to"],
                 &[to],
             ),
-            strange: metrics::counter(
+            unrelated: metrics::counter(
                 owner.records_dropped,
                 "Records dropped from upstream replies because they were unrelated to the question.",
                 &["to"],
@@ -90,7 +90,7 @@ impl Numbers {
 
     /// This many records of a reply did not belong to the question.
     #[cold]
-    pub(super) fn strange(&self, worker: Worker, records: usize) {
-        self.strange.add(worker, records as u64);
+    pub(super) fn unrelated(&self, worker: Worker, records: usize) {
+        self.unrelated.add(worker, records as u64);
     }
 }

@@ -13,7 +13,7 @@ use super::config::{GrpcConfig, GrpcSpec};
 use super::group::GrpcGroup;
 use super::metrics::GrpcOwner;
 use super::upstream::{self, Identity, Upstream};
-use crate::ask::Turns;
+use crate::ask::Selector;
 use crate::locate::resolv::{self, Servers};
 use crate::locate::tls;
 use crate::message::OwnData;
@@ -66,7 +66,7 @@ impl GrpcGroup {
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
         }
-        let policy = Turns::new(config.policy, None);
+        let policy = Selector::new(config.policy, None);
         Ok(Self { upstreams: upstreams.into(), policy, network, own: OwnData::new(setup) })
     }
 }

@@ -10,7 +10,7 @@ use net::tls::Session;
 use telemetry::metrics::Worker;
 use tokio::sync::Notify;
 
-use super::metrics::{GrpcOwner, Numbers};
+use super::metrics::{GrpcOwner, UpstreamMetrics};
 
 /// How long a check may take, and the time between two.
 const CHECK: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) struct Upstream {
     suspect: AtomicBool,
     /// Wakes the check.
     trouble: Notify,
-    pub(super) numbers: Numbers,
+    pub(super) metrics: UpstreamMetrics,
     owner: &'static GrpcOwner,
 }
 
@@ -55,7 +55,7 @@ impl Upstream {
             clients: (0..workers.max(1)).map(|_| identity.client()).collect(),
             suspect: AtomicBool::new(false),
             trouble: Notify::new(),
-            numbers: Numbers::new(owner, &name),
+            metrics: UpstreamMetrics::new(owner, &name),
             owner,
             identity,
             name,

@@ -74,7 +74,7 @@ impl Circuit {
         let bad = self.counts(rcode);
         match self.opens_until.load(Ordering::Relaxed) {
             0 => self.count(bad, now) && self.open(0, now),
-            // Asked before it opened, or because there was nobody else.
+            // Asked before it opened, or because there was no_upstream else.
             until if now.0 < until => false,
             until if bad => self.open(until, now),
             _ => {

@@ -3,7 +3,7 @@
 //! It must never know: sockets, tasks, configurations beyond one rule, nor what follows from a state.
 
 mod circuit;
-mod pulse;
+mod liveness;
 
 pub(crate) use circuit::Circuit;
-pub(crate) use pulse::Pulse;
+pub(crate) use liveness::Liveness;

@@ -5,18 +5,18 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 
-use super::found::Found;
+use super::endpoint::Endpoint;
 use crate::config::{HTTPS_PORT, Scheme, Tls, UpstreamConfig};
 
 /// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
 /// session is known to all that trust the same.
 #[derive(Default)]
-pub(crate) struct Secure {
+pub(crate) struct TlsClients {
     clients: Vec<(Tls, Read)>,
 }
 
 /// How an upstream is talked to, wherever it is.
-pub(crate) struct Speaker {
+pub(crate) struct Dialer {
     /// `None`: in the clear.
     client: Option<Client>,
     /// `tls_servername`.
@@ -24,7 +24,7 @@ pub(crate) struct Speaker {
     method: Method,
 }
 
-impl Secure {
+impl TlsClients {
     /// Reads what each `tls` names, else what the system has if an upstream needs it.
     ///
     /// Errors: a file cannot be read, or is not what it should be.
@@ -46,10 +46,10 @@ impl Secure {
     }
 
     /// How to talk to the upstream of `place`.
-    pub(crate) fn speaker(&self, place: &UpstreamConfig) -> Speaker {
+    pub(crate) fn dialer(&self, place: &UpstreamConfig) -> Dialer {
         let options = &place.options;
         let read = self.clients.iter().find(|(tls, _)| *tls == options.tls);
-        Speaker {
+        Dialer {
             client: read.and_then(|(_, read)| read.client.clone()),
             name: options.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
             method: options.doh_method,
@@ -79,12 +79,12 @@ impl Secure {
     }
 }
 
-impl Speaker {
+impl Dialer {
     /// How to talk to an upstream that was found. Without a name its certificate must be for the
     /// address, as in CoreDNS; the host of a URL, and of QUIC, is a name.
     ///
     /// Errors: no certificate can be for such a name.
-    pub(crate) fn over(&self, found: &Found) -> Result<Over, String> {
+    pub(crate) fn over(&self, found: &Endpoint) -> Result<Over, String> {
         let Some(name) = &found.tls else { return Ok(Over::Tcp) };
         let host = found.host.clone().filter(|_| found.scheme != Scheme::Tls);
         let host = host.map(|host| host.trim_end_matches('.').to_owned());
@@ -116,7 +116,7 @@ impl Speaker {
     }
 }
 
-/// TLS with nobody to trust.
+/// TLS with no_upstream to trust.
 pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
     let warning = "this system has no trusted CA certificates";
     Diagnostic::warning(directive.span, warning)
@@ -128,7 +128,7 @@ pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
 pub(crate) struct Read {
     /// `None`: nothing asks for it.
     pub(crate) client: Option<Client>,
-    /// Whether it trusts nobody.
+    /// Whether it trusts no_upstream.
     pub(crate) distrusts: bool,
 }
 

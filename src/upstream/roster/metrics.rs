@@ -11,7 +11,7 @@ use super::per_rcode::PerRcode;
 use crate::config::{Observer, Owner};
 
 /// An upstream's metrics.
-pub(crate) struct Numbers {
+pub(crate) struct UpstreamMetrics {
     plugin: &'static str,
     to: String,
     observer: Option<Box<dyn Observer>>,
@@ -21,8 +21,8 @@ pub(crate) struct Numbers {
     stream_misses: Counter,
     stream_hits: Counter,
     pub(crate) dropped: Counter,
-    crowded: Counter,
-    strange: Counter,
+    connections_full: Counter,
+    unrelated: Counter,
     pub(crate) silences: Counter,
     pub(crate) opened: Counter,
     hedges: Counter,
@@ -48,7 +48,7 @@ impl Watch for Datagrams {
     }
 }
 
-impl Numbers {
+impl UpstreamMetrics {
     /// The metrics of the upstream `to` of a plugin.
     pub(crate) fn new(owner: &'static Owner, to: &str, over: &Over) -> Self {
         let (plugin, names) = (owner.name, &owner.metrics);
@@ -104,11 +104,11 @@ impl Numbers {
             stream_misses: misses(stream),
             stream_hits: hits(stream),
             dropped,
-            crowded: own(
+            connections_full: own(
                 names.connections_full,
                 "Queries not sent because all connections to an upstream were full and too many queries waited.",
             ),
-            strange: own(
+            unrelated: own(
                 names.records_dropped,
                 "Records dropped from upstream replies because they were unrelated to the question.",
             ),
@@ -172,20 +172,20 @@ impl Numbers {
 
     /// A query was sent because another upstream fell silent.
     #[cold]
-    pub(crate) fn stepped_in(&self, worker: Worker) {
+    pub(crate) fn stood_in(&self, worker: Worker) {
         self.stand_ins.inc(worker);
     }
 
     /// A query found no room on any connection.
     #[cold]
-    pub(crate) fn crowded(&self, worker: Worker) {
-        self.crowded.inc(worker);
+    pub(crate) fn connections_full(&self, worker: Worker) {
+        self.connections_full.inc(worker);
     }
 
     /// This many records of a reply did not belong to the question.
     #[cold]
-    pub(crate) fn strange(&self, worker: Worker, records: usize) {
-        self.strange.add(worker, records as u64);
+    pub(crate) fn unrelated(&self, worker: Worker, records: usize) {
+        self.unrelated.add(worker, records as u64);
     }
 
     /// A message arrived that was not the reply.

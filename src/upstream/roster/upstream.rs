@@ -12,9 +12,9 @@ use telemetry::metrics::{self, Worker};
 use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 
-use super::metrics::Numbers;
+use super::metrics::UpstreamMetrics;
 use crate::config::{Breaker, Owner};
-use crate::health::{Circuit, Pulse};
+use crate::health::{Circuit, Liveness};
 
 /// Who fails again within this time is not believed so soon.
 const STEADY: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nothing speaks against it.
-    Well,
+    Healthy,
     /// The last query to it failed, and its health check has not succeeded since.
     Suspect,
     /// More health checks in a row failed than are allowed.
@@ -92,14 +92,14 @@ pub(crate) struct Upstream {
     /// Answers in a row that did not fit a datagram.
     cut: AtomicU32,
     /// How fast it answers, and whether it does.
-    pub(crate) pulse: Pulse,
+    pub(crate) liveness: Liveness,
     circuit: Option<Circuit>,
     /// Wakes the health checks.
     pub(crate) trouble: Notify,
     /// Whose turn it is to check, where several groups ask it.
     pub(crate) checking: Mutex<()>,
     /// Its metrics.
-    pub(crate) numbers: Numbers,
+    pub(crate) metrics: UpstreamMetrics,
 }
 
 impl Upstream {
@@ -107,8 +107,8 @@ impl Upstream {
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let numbers = Numbers::new(options.owner, &name, &options.over);
-        let dropped = numbers.dropped.clone();
+        let metrics = UpstreamMetrics::new(options.owner, &name, &options.over);
+        let dropped = metrics.dropped.clone();
         let options_of_pools = PoolOptions {
             expire: options.expire,
             max_idle: options.max_idle_conns,
@@ -120,7 +120,7 @@ impl Upstream {
             address,
             pools: Connections::several(&options.over, &options_of_pools, pools),
             datagrams: (0..workers.max(1))
-                .map(|worker| DatagramPool::new(numbers.datagrams(worker), workers))
+                .map(|worker| DatagramPool::new(metrics.datagrams(worker), workers))
                 .collect(),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
@@ -129,11 +129,11 @@ impl Upstream {
             relapses: AtomicU32::new(0),
             trial_at: AtomicU64::new(0),
             cut: AtomicU32::new(0),
-            pulse: Pulse::new(options.percentile),
+            liveness: Liveness::new(options.percentile),
             circuit: options.breaker.clone().map(Circuit::new),
             trouble: Notify::new(),
             checking: Mutex::const_new(()),
-            numbers,
+            metrics,
             options,
             name,
         }
@@ -164,11 +164,11 @@ impl Upstream {
         &self.datagrams[worker % self.datagrams.len()]
     }
 
-    /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
+    /// How it is, where more than `max_fails` failed checks mean down and zero that no_upstream looks.
     #[inline]
     pub(crate) fn state(&self, max_fails: u32) -> State {
         match self.health(max_fails) {
-            State::Well if self.is_on_trial(max_fails) => State::Suspect,
+            State::Healthy if self.is_on_trial(max_fails) => State::Suspect,
             state => state,
         }
     }
@@ -177,28 +177,28 @@ impl Upstream {
     /// or that what it answers is of no use.
     #[inline]
     fn is_on_trial(&self, max_fails: u32) -> bool {
-        max_fails > 0 && self.pulse.is_silent()
+        max_fails > 0 && self.liveness.is_silent()
             || self.circuit.as_ref().is_some_and(|one| !one.is_closed())
     }
 
     #[inline]
     fn health(&self, max_fails: u32) -> State {
         if max_fails == 0 {
-            State::Well
+            State::Healthy
         } else if self.fails.load(Ordering::Relaxed) > max_fails {
             State::Down
         } else if self.suspect.load(Ordering::Relaxed) {
             State::Suspect
         } else {
-            State::Well
+            State::Healthy
         }
     }
 
     /// Whether a query is put to it before those that are not well. One that is on trial gets a query
     /// now and then.
     #[inline]
-    pub(crate) fn is_asked(&self, max_fails: u32) -> bool {
-        self.health(max_fails) == State::Well
+    pub(crate) fn is_eligible(&self, max_fails: u32) -> bool {
+        self.health(max_fails) == State::Healthy
             && (!self.is_on_trial(max_fails) || self.admits(max_fails))
     }
 
@@ -208,7 +208,7 @@ impl Upstream {
         if self.circuit.as_ref().is_some_and(|one| !one.is_closed() && !one.admits(now)) {
             return false;
         }
-        if max_fails == 0 || !self.pulse.is_silent() {
+        if max_fails == 0 || !self.liveness.is_silent() {
             return true;
         }
         let at = self.trial_at.load(Ordering::Relaxed);
@@ -218,13 +218,13 @@ impl Upstream {
     }
 
     /// Whether a health check has work to do.
-    pub(crate) fn is_unwell(&self) -> bool {
+    pub(crate) fn is_unhealthy(&self) -> bool {
         self.suspect.load(Ordering::Relaxed) || self.fails.load(Ordering::Relaxed) > 0
     }
 
     /// Whether those who wait for it should not count on it.
-    pub(crate) fn seems_gone(&self, max_fails: u32) -> bool {
-        self.pulse.is_silent() || self.health(max_fails) != State::Well
+    pub(crate) fn seems_down(&self, max_fails: u32) -> bool {
+        self.liveness.is_silent() || self.health(max_fails) != State::Healthy
     }
 
     /// When it failed last, compared with others.
@@ -236,7 +236,7 @@ impl Upstream {
     /// it.
     #[inline]
     pub(crate) fn answered(&self, rcode: Rcode) -> bool {
-        if self.is_unwell() {
+        if self.is_unhealthy() {
             self.fails.store(0, Ordering::Relaxed);
             // Who fails again and again has to answer its checks for a while.
             if self.probation().is_zero() {
@@ -245,7 +245,7 @@ impl Upstream {
         }
         let Some(circuit) = &self.circuit else { return false };
         if circuit.answered(rcode, clock::now()) {
-            self.numbers.opened.inc(metrics::SHARED);
+            self.metrics.opened.inc(metrics::SHARED);
         }
         circuit.counts(rcode)
     }
@@ -277,9 +277,12 @@ impl Upstream {
 
     /// A query waits for it longer than it should.
     #[cold]
-    pub(crate) fn waits(&self, max_fails: u32) {
-        if self.pulse.look(clock::now()) && self.health(max_fails) == State::Well && max_fails > 0 {
-            self.numbers.silences.inc(metrics::SHARED);
+    pub(crate) fn note_late(&self, max_fails: u32) {
+        if self.liveness.note_late(clock::now())
+            && self.health(max_fails) == State::Healthy
+            && max_fails > 0
+        {
+            self.metrics.silences.inc(metrics::SHARED);
             self.failed(max_fails);
         }
     }
@@ -307,7 +310,7 @@ impl Upstream {
     /// Whether no answer fits a datagram: then all are asked for over a connection at once, but for
     /// one now and then.
     #[inline]
-    pub(crate) fn cuts_everything(&self) -> bool {
+    pub(crate) fn always_truncates(&self) -> bool {
         let cut = self.cut.load(Ordering::Relaxed);
         if cut < CUT {
             return false;
@@ -318,7 +321,7 @@ impl Upstream {
 
     /// An answer came as a datagram, and was cut or not.
     #[inline]
-    pub(crate) fn came(&self, cut: bool) {
+    pub(crate) fn note_truncation(&self, cut: bool) {
         let before = self.cut.load(Ordering::Relaxed);
         if cut && before < CUT {
             self.cut.store(before + 1, Ordering::Relaxed);
@@ -329,7 +332,7 @@ impl Upstream {
 
     /// It did not answer a health check.
     pub(crate) fn check_failed(&self) {
-        self.numbers.check_failures.inc(metrics::SHARED);
+        self.metrics.check_failures.inc(metrics::SHARED);
         let count = |fails: u32| Some(fails.saturating_add(1));
         // Cannot fail: the closure never says no.
         let _ = self.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
@@ -361,7 +364,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_or_a_good_check_makes_it_well() {
         let one = upstream(53);
-        assert_eq!(one.state(2), State::Well);
+        assert_eq!(one.state(2), State::Healthy);
         one.failed(2);
         assert_eq!(one.state(2), State::Suspect);
         for _ in 0..3 {
@@ -369,10 +372,10 @@ pub(crate) mod tests {
         }
         assert_eq!(one.state(2), State::Down);
         assert_eq!(one.state(3), State::Suspect);
-        assert_eq!(one.state(0), State::Well);
+        assert_eq!(one.state(0), State::Healthy);
         one.answered(Rcode::SERVFAIL);
-        assert_eq!(one.state(2), State::Well);
-        assert!(!one.is_unwell());
+        assert_eq!(one.state(2), State::Healthy);
+        assert!(!one.is_unhealthy());
     }
 
     #[tokio::test(start_paused = true)]
@@ -398,34 +401,34 @@ pub(crate) mod tests {
     async fn silence_is_noticed_before_a_timeout() {
         let one = upstream(53);
         for _ in 0..3 {
-            assert_eq!(one.state(2), State::Well);
-            one.waits(2);
+            assert_eq!(one.state(2), State::Healthy);
+            one.note_late(2);
             tokio::time::advance(Duration::from_millis(2)).await;
         }
         assert_eq!(one.state(2), State::Suspect);
-        assert!(one.seems_gone(0), "known, if nobody checks: but asked all the same");
-        assert_eq!(one.state(0), State::Well);
-        assert!(one.is_asked(0));
+        assert!(one.seems_down(0), "known, if no_upstream checks: but asked all the same");
+        assert_eq!(one.state(0), State::Healthy);
+        assert!(one.is_eligible(0));
         assert!(one.checked(Duration::ZERO));
         assert_eq!(one.state(2), State::Suspect, "no query was answered yet");
-        assert!(one.is_asked(2) && !one.is_asked(2), "one tries");
+        assert!(one.is_eligible(2) && !one.is_eligible(2), "one tries");
         tokio::time::advance(TRIAL).await;
-        assert!(one.is_asked(2));
-        one.pulse.beat(Duration::from_millis(1));
-        assert_eq!(one.state(2), State::Well);
-        assert!(one.is_asked(2) && one.is_asked(2));
+        assert!(one.is_eligible(2));
+        one.liveness.replied(Duration::from_millis(1));
+        assert_eq!(one.state(2), State::Healthy);
+        assert!(one.is_eligible(2) && one.is_eligible(2));
     }
 
     #[test]
     fn who_cuts_everything_is_asked_for_the_whole_at_once() {
         let one = upstream(53);
         for _ in 0..CUT {
-            assert!(!one.cuts_everything());
-            one.came(true);
+            assert!(!one.always_truncates());
+            one.note_truncation(true);
         }
-        let probes = (0..4 * (CUT_PROBE + 1)).filter(|_| !one.cuts_everything());
+        let probes = (0..4 * (CUT_PROBE + 1)).filter(|_| !one.always_truncates());
         assert_eq!(probes.count(), 4, "one of some is a probe");
-        one.came(false);
-        assert!(!one.cuts_everything());
+        one.note_truncation(false);
+        assert!(!one.always_truncates());
     }
 }

@@ -26,18 +26,18 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
         // Since when all checks succeed.
         let mut good: Option<Instant> = None;
         // First, because trouble may be left over from the configuration before.
-        while upstream.is_unwell() {
+        while upstream.is_unhealthy() {
             let begun = Instant::now();
             match check(&upstream, &network).await {
                 Ok(()) => {
-                    upstream.pulse.guess(begun.elapsed());
+                    upstream.liveness.checked(begun.elapsed());
                     let since = *good.get_or_insert_with(Instant::now);
                     if upstream.checked(since.elapsed()) {
                         break;
                     }
                 }
                 // A query was answered meanwhile.
-                Err(_) if !upstream.is_unwell() => break,
+                Err(_) if !upstream.is_unhealthy() => break,
                 Err(error) => {
                     good = None;
                     upstream.check_failed();

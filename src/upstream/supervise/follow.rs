@@ -23,15 +23,15 @@ const CEILING: Duration = Duration::from_secs(300);
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// up to this.
 const BACK_OFF_MOST: Duration = Duration::from_secs(60);
-/// How often files are looked at, where nobody tells that they change.
+/// How often files are looked at, where no_upstream tells that they change.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Somebody who looks whether a site is elsewhere.
-pub(crate) enum Looker {
+/// Somebody who looks whether a destination is elsewhere.
+pub(crate) enum Watch {
     /// Looks its host up.
-    Host { site: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
+    Host { destination: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
     /// Reads its file.
-    File { site: usize, path: PathBuf, looks: Looks },
+    File { destination: usize, path: PathBuf, looks: Looks },
 }
 
 /// Puts new addresses into the roster of a group.
@@ -42,20 +42,22 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows one site until the configuration is replaced.
-    pub(super) async fn follow(self: Arc<Self>, looker: Looker) {
-        match looker {
-            Looker::Host { site, host, port, fresh, resolver } => {
-                self.follow_host(site, &host, port, fresh, &resolver).await;
+    /// Follows one destination until the configuration is replaced.
+    pub(super) async fn follow(self: Arc<Self>, watch: Watch) {
+        match watch {
+            Watch::Host { destination, host, port, fresh, resolver } => {
+                self.follow_host(destination, &host, port, fresh, &resolver).await;
             }
-            Looker::File { site, path, looks } => self.follow_file(site, path, looks).await,
+            Watch::File { destination, path, looks } => {
+                self.follow_file(destination, path, looks).await
+            }
         }
     }
 
     /// Looks a host up whenever what is known of it is over.
     async fn follow_host(
         &self,
-        site: usize,
+        destination: usize,
         host: &Host,
         port: u16,
         fresh: Duration,
@@ -75,7 +77,7 @@ impl Follower {
                     let addresses: Vec<SocketAddr> =
                         found.ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
                     let shown = show(&addresses);
-                    if self.roster.moved(site, addresses) {
+                    if self.roster.update(destination, addresses) {
                         telemetry::info!("plugin/{plugin}: {} now resolves to {shown}", host.text);
                     }
                 }
@@ -87,14 +89,14 @@ impl Follower {
                         "plugin/{plugin}: {problem}: trying again in {}s",
                         wait.as_secs()
                     );
-                    self.roster.lost(site, problem);
+                    self.roster.unresolved(destination, problem);
                 }
             }
         }
     }
 
     /// Reads a file whenever it may have changed.
-    async fn follow_file(&self, site: usize, path: PathBuf, mut looks: Looks) {
+    async fn follow_file(&self, destination: usize, path: PathBuf, mut looks: Looks) {
         let plugin = self.owner.name;
         let mut told = false;
         // What was read at set-up is read once more, in case it changed since.
@@ -121,7 +123,7 @@ impl Follower {
                         telemetry::warning!("plugin/{plugin}: {}: {problem}", path.display());
                     }
                     let shown = show(&addresses);
-                    if self.roster.moved(site, addresses) {
+                    if self.roster.update(destination, addresses) {
                         telemetry::info!(
                             "plugin/{plugin}: upstreams of {}: {shown}",
                             path.display()

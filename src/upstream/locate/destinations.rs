@@ -10,10 +10,10 @@ use chain::Setup;
 use corefile::{Diagnostic, Diagnostics};
 use wire::Name;
 
-use super::found::Found;
+use super::endpoint::Endpoint;
 use super::hosts::{Answer, Host, KnownHosts, Resolver};
 use super::resolv::{self, Servers, no_interface, scoped};
-use super::tls::{Secure, Speaker};
+use super::tls::{Dialer, TlsClients};
 use crate::config::{MAX_UPSTREAMS, Target, UpstreamConfig, UpstreamSpec};
 
 /// How long set-up waits for all hosts together. Those that are not found by then are looked up
@@ -21,32 +21,32 @@ use crate::config::{MAX_UPSTREAMS, Target, UpstreamConfig, UpstreamSpec};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One **TO**: how it is asked, and where it is now.
-pub(crate) struct Site {
+pub(crate) struct Destination {
     pub(crate) place: UpstreamConfig,
-    pub(crate) speaker: Speaker,
+    pub(crate) dialer: Dialer,
     /// In the order in which they are asked.
     pub(crate) addresses: Vec<SocketAddr>,
     /// Why there are none.
     pub(crate) problem: Option<String>,
 }
 
-/// How a site may come to be elsewhere.
-pub(crate) enum Moves {
+/// How a destination may come to be elsewhere.
+pub(crate) enum AddressSource {
     /// Its file changes.
     File(PathBuf),
     /// Its host is found elsewhere; what is known of it holds for `fresh`.
     Host { host: Host, port: u16, fresh: Duration },
 }
 
-impl Site {
+impl Destination {
     /// UpstreamOptions address, with what is needed to ask it.
-    pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
+    pub(crate) fn found(&self) -> impl Iterator<Item = Endpoint> {
         let UpstreamSpec { scheme, tls, target, .. } = &self.place.spec;
         let host = match target {
             Target::Word { host, .. } => Some(host.clone()),
             Target::Address(..) => None,
         };
-        self.addresses.iter().map(move |&address| Found {
+        self.addresses.iter().map(move |&address| Endpoint {
             address,
             scheme: scheme.clone(),
             tls: tls.clone(),
@@ -55,10 +55,10 @@ impl Site {
     }
 }
 
-/// All sites of a group, and which of them may move, by their index.
-pub(crate) struct Sites {
-    pub(crate) sites: Vec<Site>,
-    pub(crate) moves: Vec<(usize, Moves)>,
+/// All destinations of a group, and which of them may move, by their index.
+pub(crate) struct Destinations {
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) sources: Vec<(usize, AddressSource)>,
 }
 
 /// A host that is being looked up.
@@ -70,55 +70,55 @@ struct Lookup {
 }
 
 /// Where a word leads.
-enum Led {
+enum Word {
     File(PathBuf, Servers),
     Host(Host, u16),
 }
 
-/// Finds the sites of a group.
+/// Finds the destinations of a group.
 ///
 /// Errors: a file that cannot be read, a word that is neither file nor host, no upstream at all.
-pub(crate) fn sites(
+pub(crate) fn destinations(
     places: &[UpstreamConfig],
-    secure: &Secure,
+    secure: &TlsClients,
     resolver: &Resolver,
     known: &KnownHosts,
     setup: &mut Setup<'_>,
-) -> Result<Sites, Diagnostics> {
+) -> Result<Destinations, Diagnostics> {
     let mut search = Search::default();
     for place in places {
         let addresses = search.addresses(place, resolver, setup);
-        let (place, speaker) = (place.clone(), secure.speaker(place));
-        search.sites.push(Site { place, speaker, addresses, problem: None });
+        let (place, dialer) = (place.clone(), secure.dialer(place));
+        search.destinations.push(Destination { place, dialer, addresses, problem: None });
     }
     if search.problems.has_errors() {
         return Err(search.problems);
     }
     let awaits_hosts = !search.lookups.is_empty();
     search.finish_lookups(resolver, known, setup);
-    let Search { sites, moves, .. } = search;
-    check_count(&sites, awaits_hosts, setup)?;
-    Ok(Sites { sites, moves })
+    let Search { destinations, sources, .. } = search;
+    check_count(&destinations, awaits_hosts, setup)?;
+    Ok(Destinations { destinations, sources })
 }
 
-/// A search for sites that is under way.
+/// A search for destinations that is under way.
 #[derive(Default)]
 struct Search {
-    sites: Vec<Site>,
-    moves: Vec<(usize, Moves)>,
+    destinations: Vec<Destination>,
+    sources: Vec<(usize, AddressSource)>,
     lookups: Vec<Lookup>,
     problems: Diagnostics,
 }
 
 impl Search {
-    /// The addresses of the next site, as far as they are known without a lookup.
+    /// The addresses of the next destination, as far as they are known without a lookup.
     fn addresses(
         &mut self,
         place: &UpstreamConfig,
         resolver: &Resolver,
         setup: &mut Setup<'_>,
     ) -> Vec<SocketAddr> {
-        let (index, token) = (self.sites.len(), &place.spec.token);
+        let (index, token) = (self.destinations.len(), &place.spec.token);
         let (text, host, port) = match &place.spec.target {
             Target::Address(address, zone) => {
                 let (address, unknown) = scoped(*address, zone.as_deref());
@@ -130,14 +130,14 @@ impl Search {
         };
         let port = port.unwrap_or_else(|| place.spec.scheme.port());
         match word(&place.spec, text, host, port, setup) {
-            Ok(Led::File(path, found)) => {
+            Ok(Word::File(path, found)) => {
                 let unknown = found.problems.into_iter();
                 let warnings = unknown.map(|problem| no_interface(token, problem));
                 setup.requests.warnings.extend(warnings);
-                self.moves.push((index, Moves::File(path)));
+                self.sources.push((index, AddressSource::File(path)));
                 return found.addresses;
             }
-            Ok(Led::Host(host, port)) => {
+            Ok(Word::Host(host, port)) => {
                 let answer = resolver.begin(&host);
                 self.lookups.push(Lookup { index, host, port, answer });
             }
@@ -164,21 +164,22 @@ impl Search {
                     known.known(resolver, &host).map(|ips| (ips, Duration::ZERO)).ok_or(error)
                 }
             };
-            let site = &mut self.sites[index];
+            let destination = &mut self.destinations[index];
             let fresh = match found {
                 Ok((ips, ttl)) => {
-                    site.addresses = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                    destination.addresses =
+                        ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
                     ttl
                 }
                 Err(error) => {
                     let problem = format!("failed to resolve `{}`: {error}", host.text);
-                    let warning = unresolved(&site.place, &problem);
+                    let warning = unresolved(&destination.place, &problem);
                     setup.requests.warnings.push(warning);
-                    site.problem = Some(problem);
+                    destination.problem = Some(problem);
                     Duration::ZERO
                 }
             };
-            self.moves.push((index, Moves::Host { host, port, fresh }));
+            self.sources.push((index, AddressSource::Host { host, port, fresh }));
         }
     }
 }
@@ -194,12 +195,14 @@ fn unresolved(place: &UpstreamConfig, problem: &str) -> Diagnostic {
 
 /// Checks that there are upstreams, unless hosts may still be found, and warns of too many.
 fn check_count(
-    sites: &[Site],
+    destinations: &[Destination],
     awaits_hosts: bool,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostics> {
-    let count: usize = sites.iter().map(|site| site.addresses.len()).sum();
-    let Some(last) = sites.last().map(|site| &site.place.spec.token) else { return Ok(()) };
+    let count: usize = destinations.iter().map(|destination| destination.addresses.len()).sum();
+    let Some(last) = destinations.last().map(|destination| &destination.place.spec.token) else {
+        return Ok(());
+    };
     if count == 0 && !awaits_hosts {
         return Err(Diagnostic::error(last.span, "no valid upstream addresses found")
             .label("no `nameserver` line in this file")
@@ -224,14 +227,14 @@ fn word(
     host: &str,
     port: u16,
     setup: &Setup<'_>,
-) -> Result<Led, Diagnostic> {
+) -> Result<Word, Diagnostic> {
     let token = &to.token;
     // A URL is no file.
     let paths = [setup.path(token), setup.world.root.join(text)];
     for path in paths.into_iter().filter(|_| !to.scheme.is_web()) {
         match resolv::read(&path) {
             Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),
-            Ok(addresses) => return Ok(Led::File(path, addresses)),
+            Ok(addresses) => return Ok(Word::File(path, addresses)),
             Err(error) if is_absent(&error) => {}
             Err(error) => {
                 return Err(Diagnostic::error(
@@ -262,7 +265,7 @@ fn word(
     if name.labels().last().is_none_or(numeric) {
         return Err(bad("neither an address nor a host name", "check the digits of the address"));
     }
-    Ok(Led::Host(Host { text: host.to_owned(), name }, port))
+    Ok(Word::Host(Host { text: host.to_owned(), name }, port))
 }
 
 /// CoreDNS would ask the file's servers without TLS.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::config::Scheme;
 
 /// Whom to ask, and how.
-pub(crate) struct Found {
+pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     /// What is spoken.
     pub(crate) scheme: Scheme,
@@ -15,7 +15,7 @@ pub(crate) struct Found {
     pub(crate) host: Option<String>,
 }
 
-impl Found {
+impl Endpoint {
     /// Whether both are the same upstream. Plain DNS or TLS does not count, as in CoreDNS: an
     /// address has one, the first.
     pub(crate) fn is(&self, other: &Self) -> bool {

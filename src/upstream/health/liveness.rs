@@ -1,49 +1,48 @@
 //! How fast an upstream answers, and whether it answers at all.
 //!
 //! The data comes from replies and from queries that wait. It is a few words that any worker writes
-//! without a lock; a lost update is one sample less. This file must never know what follows from it.
+//! without a lock; a lost update costs one sample. This file must never know what follows from it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wire::Moment;
 
-/// When to look after a query to an upstream that has not answered any yet.
+/// A query to an upstream without a reply so far is late after this time.
 const UNKNOWN: Duration = Duration::from_millis(50);
-/// Never look sooner.
+/// The shortest time after which a query is late.
 const LEAST: Duration = Duration::from_millis(25);
-/// The read timeout is so many times the longest time before the first look.
+/// The longest time after which a query is late, as a fraction of the read timeout.
 const SHARE: u32 = 8;
-/// How many deviations from its usual time a query may take before somebody looks.
+/// A query is late when it exceeds the smoothed RTT by so many deviations.
 const DEVIATIONS: u64 = 8;
-/// Looks in a row without a sign of life that make it silent.
-const LOOKS: u32 = 3;
-/// Looks closer to each other count once: queries that were sent together say the same.
+/// Late queries in a row without any reply that make an upstream silent.
+const SILENT_AFTER: u32 = 3;
+/// Late queries closer to each other than this count once: they were sent together. In nanoseconds.
 const APART: u64 = 1_000_000;
 
-/// What is known of one upstream.
+/// The response times of one upstream.
 #[derive(Default)]
-pub(crate) struct Pulse {
-    /// The smoothed time that it takes, and how much that varies, as RFC 6298 has them; microseconds
-    /// in 32 bits each. Zero: nothing is known.
+pub(crate) struct Liveness {
+    /// The smoothed RTT and its variation (RFC 6298), in microseconds and 32 bits each. Zero: unknown.
     times: AtomicU64,
-    /// Looks since it was heard of last.
-    looks: AtomicU32,
-    /// When the last of them was.
-    looked_at: AtomicU64,
-    /// How its times are spread, if anybody wants to know.
-    spread: Option<Spread>,
+    /// Late queries since the last reply.
+    late: AtomicU32,
+    /// When the last of them was counted.
+    late_at: AtomicU64,
+    /// The distribution of the RTT, if `hedge` needs it.
+    distribution: Option<Distribution>,
 }
 
-impl Pulse {
-    /// With the time that `percentile` of a hundred queries do not exceed, if one is given.
+impl Liveness {
+    /// With the distribution if a percentile is needed.
     pub(crate) fn new(percentile: Option<u8>) -> Self {
-        Self { spread: percentile.map(Spread::new), ..Self::default() }
+        Self { distribution: percentile.map(Distribution::new), ..Self::default() }
     }
 
-    /// A reply came after `took`.
+    /// A reply arrived after `took`.
     #[inline]
-    pub(crate) fn beat(&self, took: Duration) {
+    pub(crate) fn replied(&self, took: Duration) {
         let took = micros(took);
         let (smooth, varies) = self.times();
         self.store(match smooth {
@@ -53,23 +52,23 @@ impl Pulse {
                 (toward(smooth, took, 8), toward(varies, off, 4))
             }
         });
-        if self.looks.load(Ordering::Relaxed) != 0 {
-            self.looks.store(0, Ordering::Relaxed);
+        if self.late.load(Ordering::Relaxed) != 0 {
+            self.late.store(0, Ordering::Relaxed);
         }
-        if let Some(spread) = &self.spread {
-            spread.note(took);
+        if let Some(distribution) = &self.distribution {
+            distribution.note(took);
         }
     }
 
     /// The upstream answered a health check after `took`: weaker evidence than an answered query.
-    pub(crate) fn guess(&self, took: Duration) {
-        if self.usual().is_none() {
+    pub(crate) fn checked(&self, took: Duration) {
+        if self.smoothed_rtt().is_none() {
             let took = micros(took);
             self.store((took, took / 2));
         }
     }
 
-    /// The upstream had not answered after `waited`, when another one did: a lower bound of its time.
+    /// Another upstream answered first after `waited`: a lower bound for this one's RTT.
     pub(crate) fn outrun(&self, waited: Duration) {
         let waited = micros(waited);
         let (smooth, varies) = self.times();
@@ -78,14 +77,14 @@ impl Pulse {
         }
     }
 
-    /// Its usual response time in microseconds; `None`: unknown.
-    pub(crate) fn usual(&self) -> Option<u32> {
+    /// The smoothed RTT in microseconds; `None`: unknown.
+    pub(crate) fn smoothed_rtt(&self) -> Option<u32> {
         Some(self.times().0).filter(|&smooth| smooth > 0)
     }
 
-    /// How long a query waits before the upstream is checked for silence.
+    /// The time after which a query is late.
     #[inline]
-    pub(crate) fn patience(&self, timeout: Duration) -> Duration {
+    pub(crate) fn late_after(&self, timeout: Duration) -> Duration {
         let most = timeout / SHARE;
         match self.times() {
             (0, _) => UNKNOWN.min(most),
@@ -96,23 +95,23 @@ impl Pulse {
         }
     }
 
-    /// The time that a reply may take before the query is hedged; `None`: not known yet.
-    pub(crate) fn late(&self) -> Option<Duration> {
-        self.spread.as_ref()?.late()
+    /// The percentile of the RTT that `hedge` names; `None`: unknown.
+    pub(crate) fn percentile(&self) -> Option<Duration> {
+        self.distribution.as_ref()?.found()
     }
 
-    /// A query has waited longer than expected. `true`: so have all others, without any reply.
-    pub(crate) fn look(&self, now: Moment) -> bool {
-        if now.0.saturating_sub(self.looked_at.load(Ordering::Relaxed)) >= APART {
-            self.looked_at.store(now.0, Ordering::Relaxed);
-            self.looks.fetch_add(1, Ordering::Relaxed);
+    /// Counts a late query. `true`: several in a row were late, without any reply.
+    pub(crate) fn note_late(&self, now: Moment) -> bool {
+        if now.0.saturating_sub(self.late_at.load(Ordering::Relaxed)) >= APART {
+            self.late_at.store(now.0, Ordering::Relaxed);
+            self.late.fetch_add(1, Ordering::Relaxed);
         }
         self.is_silent()
     }
 
-    /// Whether nothing came although several looked.
+    /// Whether several queries in a row were late, without any reply.
     pub(crate) fn is_silent(&self) -> bool {
-        self.looks.load(Ordering::Relaxed) >= LOOKS
+        self.late.load(Ordering::Relaxed) >= SILENT_AFTER
     }
 
     fn times(&self) -> (u32, u32) {
@@ -133,32 +132,32 @@ fn micros(time: Duration) -> u32 {
 /// One `share`th of the way from `from` to `to`.
 fn toward(from: u32, to: u32, share: i64) -> u32 {
     let step = (i64::from(to) - i64::from(from)) / share;
-    // Between two numbers of 32 bits.
+    // Between two metrics of 32 bits.
     (i64::from(from) + step) as u32
 }
 
-/// Four buckets for each doubling, from 64 microseconds to four seconds.
+/// Buckets: four for each doubling, from 64 microseconds to four seconds.
 const BUCKETS: usize = 64;
-/// The shortest time that is told from shorter ones, as a power of two in microseconds.
+/// The upper bound of the first bucket, as a power of two in microseconds.
 const FIRST: u32 = 6;
-/// The percentile is found anew after so many samples.
+/// The percentile is computed after every so many samples.
 const EVERY: u32 = 64;
-/// After so many the old ones count half.
+/// After so many samples, the counts are halved.
 const FADE: u32 = 1024;
 
-/// How times are spread: a histogram of the recent ones.
-struct Spread {
+/// The distribution of the recent RTTs: a histogram.
+struct Distribution {
     percentile: u8,
     counts: [AtomicU32; BUCKETS],
     samples: AtomicU32,
     /// The percentile in microseconds; zero: too few samples.
-    late: AtomicU32,
+    found: AtomicU32,
 }
 
-impl Spread {
+impl Distribution {
     fn new(percentile: u8) -> Self {
         let counts = [const { AtomicU32::new(0) }; BUCKETS];
-        Self { percentile, counts, samples: AtomicU32::new(0), late: AtomicU32::new(0) }
+        Self { percentile, counts, samples: AtomicU32::new(0), found: AtomicU32::new(0) }
     }
 
     fn note(&self, took: u32) {
@@ -169,7 +168,7 @@ impl Spread {
         }
     }
 
-    /// Finds the percentile, and lets old samples fade.
+    /// Computes the percentile, and halves the counts of old samples.
     #[cold]
     fn find(&self, samples: u32) {
         let counts = self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -180,7 +179,7 @@ impl Spread {
             passed += u64::from(count);
             passed >= wanted
         });
-        self.late.store(end_of(found.unwrap_or(BUCKETS - 1)), Ordering::Relaxed);
+        self.found.store(end_of(found.unwrap_or(BUCKETS - 1)), Ordering::Relaxed);
         if samples >= FADE {
             self.samples.store(0, Ordering::Relaxed);
             for (count, was) in self.counts.iter().zip(counts) {
@@ -189,10 +188,10 @@ impl Spread {
         }
     }
 
-    fn late(&self) -> Option<Duration> {
-        match self.late.load(Ordering::Relaxed) {
+    fn found(&self) -> Option<Duration> {
+        match self.found.load(Ordering::Relaxed) {
             0 => None,
-            late => Some(Duration::from_micros(u64::from(late))),
+            found => Some(Duration::from_micros(u64::from(found))),
         }
     }
 }
@@ -224,59 +223,61 @@ mod tests {
 
     #[test]
     fn patience_follows_what_is_usual() {
-        let pulse = Pulse::default();
-        assert_eq!(pulse.patience(TIMEOUT), ms(50), "nothing is known");
-        assert_eq!(pulse.patience(ms(200)), ms(25), "there must be time for another");
+        let liveness = Liveness::default();
+        assert_eq!(liveness.late_after(TIMEOUT), ms(50), "nothing is known");
+        assert_eq!(liveness.late_after(ms(200)), ms(25), "there must be time for another");
         for _ in 0..100 {
-            pulse.beat(ms(1));
+            liveness.replied(ms(1));
         }
-        assert_eq!(pulse.usual(), Some(1000));
-        assert_eq!(pulse.patience(TIMEOUT), ms(25));
+        assert_eq!(liveness.smoothed_rtt(), Some(1000));
+        assert_eq!(liveness.late_after(TIMEOUT), ms(25));
         for round in 0..100 {
-            pulse.beat(ms(if round % 2 == 0 { 20 } else { 40 }));
+            liveness.replied(ms(if round % 2 == 0 { 20 } else { 40 }));
         }
-        let patience = pulse.patience(TIMEOUT);
+        let patience = liveness.late_after(TIMEOUT);
         assert!((ms(80)..ms(150)).contains(&patience), "{patience:?}");
         for _ in 0..100 {
-            pulse.beat(ms(1500));
+            liveness.replied(ms(1500));
         }
-        assert_eq!(pulse.patience(TIMEOUT), ms(250), "an eighth of the timeout at most");
+        assert_eq!(liveness.late_after(TIMEOUT), ms(250), "an eighth of the timeout at most");
     }
 
     #[test]
     fn silence_takes_several_looks_and_ends_with_a_reply() {
-        let pulse = Pulse::default();
+        let liveness = Liveness::default();
         let at = |millis: u64| Moment(1_000_000_000 + millis * 1_000_000);
         // What was sent together says the same.
-        assert!((0..50).all(|_| !pulse.look(at(0))));
-        assert!(!pulse.look(at(10)));
-        pulse.beat(ms(5));
-        assert!(!pulse.look(at(11)) && !pulse.look(at(12)));
-        assert!(pulse.look(at(13)) && pulse.is_silent());
-        pulse.beat(ms(5));
-        assert!(!pulse.is_silent());
+        assert!((0..50).all(|_| !liveness.note_late(at(0))));
+        assert!(!liveness.note_late(at(10)));
+        liveness.replied(ms(5));
+        assert!(!liveness.note_late(at(11)) && !liveness.note_late(at(12)));
+        assert!(liveness.note_late(at(13)) && liveness.is_silent());
+        liveness.replied(ms(5));
+        assert!(!liveness.is_silent());
     }
 
     #[test]
     fn a_check_is_no_sign_of_life_for_queries() {
-        let pulse = Pulse::default();
-        (0..3).for_each(|at| assert_eq!(pulse.look(Moment(1_000_000_000 * (at + 1))), at == 2));
-        pulse.guess(ms(4));
-        assert_eq!(pulse.patience(TIMEOUT), ms(25));
-        assert!(pulse.is_silent());
-        pulse.guess(ms(400));
-        assert_eq!(pulse.usual(), Some(4000));
+        let liveness = Liveness::default();
+        (0..3).for_each(|at| {
+            assert_eq!(liveness.note_late(Moment(1_000_000_000 * (at + 1))), at == 2)
+        });
+        liveness.checked(ms(4));
+        assert_eq!(liveness.late_after(TIMEOUT), ms(25));
+        assert!(liveness.is_silent());
+        liveness.checked(ms(400));
+        assert_eq!(liveness.smoothed_rtt(), Some(4000));
     }
 
     #[test]
     fn who_is_outrun_takes_no_less() {
-        let pulse = Pulse::default();
-        pulse.outrun(ms(3));
-        assert_eq!(pulse.usual(), Some(3000));
-        pulse.outrun(ms(1));
-        assert_eq!(pulse.usual(), Some(3000));
-        pulse.outrun(ms(5));
-        assert_eq!(pulse.usual(), Some(4000));
+        let liveness = Liveness::default();
+        liveness.outrun(ms(3));
+        assert_eq!(liveness.smoothed_rtt(), Some(3000));
+        liveness.outrun(ms(1));
+        assert_eq!(liveness.smoothed_rtt(), Some(3000));
+        liveness.outrun(ms(5));
+        assert_eq!(liveness.smoothed_rtt(), Some(4000));
     }
 
     #[test]
@@ -291,17 +292,17 @@ mod tests {
 
     #[test]
     fn a_percentile_is_found_and_follows() {
-        let pulse = Pulse::new(Some(95));
-        assert_eq!(pulse.late(), None);
+        let liveness = Liveness::new(Some(95));
+        assert_eq!(liveness.percentile(), None);
         for round in 0..2000u32 {
-            pulse.beat(ms(if round % 10 == 9 { 100 } else { 2 }));
+            liveness.replied(ms(if round % 10 == 9 { 100 } else { 2 }));
         }
-        let late = pulse.late().unwrap();
+        let late = liveness.percentile().unwrap();
         assert!((ms(100)..ms(130)).contains(&late), "{late:?}");
         for _ in 0..8000 {
-            pulse.beat(ms(2));
+            liveness.replied(ms(2));
         }
-        let late = pulse.late().unwrap();
+        let late = liveness.percentile().unwrap();
         assert!((ms(2)..ms(3)).contains(&late), "{late:?}");
     }
 }
