@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::error::{Unfit, unfit};
-use super::multiplexed::{CarrierPool, Over, Used};
+use super::error::{InvalidReply, invalid_reply};
+use super::multiplexed::{CarrierPool, LastUse, Over};
 use super::network::{Accept, Network, Outgoing};
 use super::pooling::PoolOptions;
 use super::simulated;
@@ -35,7 +35,7 @@ enum Kind {
 impl Connections {
     /// Connections like that; the TLS of `options` is that of `over`.
     pub fn new(over: &Over, options: PoolOptions) -> Self {
-        Self::with(over, options, Arc::new(Used::new()))
+        Self::with(over, options, Arc::new(LastUse::new()))
     }
 
     /// For one question over a connection of its own.
@@ -45,11 +45,11 @@ impl Connections {
 
     /// The same, `count` times: none closes its last connection while others are used.
     pub fn several(over: &Over, options: &PoolOptions, count: usize) -> Box<[Self]> {
-        let used = Arc::new(Used::new());
+        let used = Arc::new(LastUse::new());
         (0..count).map(|_| Self::with(over, options.clone(), Arc::clone(&used))).collect()
     }
 
-    fn with(over: &Over, options: PoolOptions, used: Arc<Used>) -> Self {
+    fn with(over: &Over, options: PoolOptions, used: Arc<LastUse>) -> Self {
         let streams =
             |session| Kind::Streams(StreamPool::new(PoolOptions { session, ..options.clone() }));
         Self(match over {
@@ -74,8 +74,8 @@ impl Connections {
     /// the connection dies that served others too, the message is sent once more over a fresh one.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, `UnexpectedEof` if the upstream hangs up, an [`Unfit`] inside if
-    /// it gave something that is no reply, [`super::Crowded`] inside if too many wait; else what the
+    /// `TimedOut` at the deadline, `UnexpectedEof` if the upstream hangs up, an [`InvalidReply`] inside if
+    /// it gave something that is no reply, [`super::ConnectionsFull`] inside if too many wait; else what the
     /// system or TLS says.
     pub async fn ask(
         &self,
@@ -104,7 +104,9 @@ impl Connections {
         let reply = with_id(&answer.message, ours);
         if !accept(&reply) {
             // There is one answer on a stream; no better one follows.
-            return Err(unfit(Unfit("what came is no reply to the question".to_owned())));
+            return Err(invalid_reply(InvalidReply(
+                "what came is no reply to the question".to_owned(),
+            )));
         }
         Ok(Carried { reply, reused, age: answer.age })
     }

@@ -19,21 +19,21 @@ pub(crate) enum Op {
 
 /// A text instead of the error that it tells of. Found inside an [`io::Error`].
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct GoError {
     pub(crate) text: String,
     /// The system's number.
     pub(crate) number: Option<i32>,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for GoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for GoError {}
 
-impl Told {
+impl GoError {
     pub(crate) fn error(self, kind: io::ErrorKind) -> io::Error {
         io::Error::new(kind, self)
     }
@@ -41,13 +41,13 @@ impl Told {
 
 /// The system's number for an error, told in words or not.
 pub fn number(error: &io::Error) -> Option<i32> {
-    let told = || error.get_ref()?.downcast_ref::<Told>()?.number;
+    let told = || error.get_ref()?.downcast_ref::<GoError>()?.number;
     error.raw_os_error().or_else(told)
 }
 
 /// The two ends of a socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Between {
+pub(crate) struct Endpoints {
     /// `udp` or `tcp`.
     pub(crate) proto: &'static str,
     /// On our side, if it came to that.
@@ -55,15 +55,15 @@ pub(crate) struct Between {
     pub(crate) remote: SocketAddr,
 }
 
-impl Between {
+impl Endpoints {
     /// The text for an error of the system, or for that of time; other errors have words of their own.
     pub(crate) fn tell(self, op: Op, error: io::Error) -> io::Error {
-        if error.get_ref().is_some_and(|inner| inner.is::<Told>()) {
+        if error.get_ref().is_some_and(|inner| inner.is::<GoError>()) {
             return error;
         }
         let (kind, number) = (error.kind(), error.raw_os_error());
         if kind == io::ErrorKind::UnexpectedEof {
-            return Told { text: "EOF".to_owned(), number }.error(kind);
+            return GoError { text: "EOF".to_owned(), number }.error(kind);
         }
         if error.get_ref().is_some() {
             return tls::told(error);
@@ -83,11 +83,11 @@ impl Between {
         } else {
             format!("{op} {proto} {local}{remote}: {call}: {}", words(&error))
         };
-        Told { text, number }.error(kind)
+        GoError { text, number }.error(kind)
     }
 
     /// The same for a socket that was to be opened from `source`.
-    pub(crate) fn dialled(
+    pub(crate) fn dial_error(
         proto: &'static str,
         source: Option<IpAddr>,
         remote: SocketAddr,
@@ -97,7 +97,7 @@ impl Between {
         Self { proto, local, remote }.tell(Op::Dial, error)
     }
 
-    /// Between us and an upstream that a test made up.
+    /// Endpoints us and an upstream that a test made up.
     pub(crate) fn simulated(proto: &'static str, remote: SocketAddr) -> Self {
         let ip = match remote {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -163,43 +163,43 @@ impl End {
         match self.number {
             Some(number) if self.text.is_empty() => io::Error::from_raw_os_error(number),
             None if self.text.is_empty() => self.kind.into(),
-            number => Told { text: self.text.clone(), number }.error(self.kind),
+            number => GoError { text: self.text.clone(), number }.error(self.kind),
         }
     }
 }
 
 /// An upstream is there, but what it gave is no reply. Found inside an [`io::Error`].
 #[derive(Debug)]
-pub struct Unfit(pub String);
+pub struct InvalidReply(pub String);
 
-impl fmt::Display for Unfit {
+impl fmt::Display for InvalidReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Unfit {}
+impl std::error::Error for InvalidReply {}
 
-pub(crate) fn unfit(why: Unfit) -> io::Error {
+pub(crate) fn invalid_reply(why: InvalidReply) -> io::Error {
     io::Error::other(why)
 }
 
 /// All connections to an upstream are full, and too many wait for a place. Found inside an
 /// [`io::Error`].
 #[derive(Debug)]
-pub struct Crowded;
+pub struct ConnectionsFull;
 
-impl fmt::Display for Crowded {
+impl fmt::Display for ConnectionsFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("too many queries wait for a place on a connection")
     }
 }
 
-impl std::error::Error for Crowded {}
+impl std::error::Error for ConnectionsFull {}
 
-impl From<Unfit> for io::Error {
-    fn from(why: Unfit) -> Self {
-        unfit(why)
+impl From<InvalidReply> for io::Error {
+    fn from(why: InvalidReply) -> Self {
+        invalid_reply(why)
     }
 }
 
@@ -214,11 +214,12 @@ mod tests {
 
     #[test]
     fn shortages_are_ours_in_words_or_not() {
-        let between = Between { proto: "udp", local: None, remote: ([192, 0, 2, 1], 53).into() };
+        let endpoints =
+            Endpoints { proto: "udp", local: None, remote: ([192, 0, 2, 1], 53).into() };
         for number in [ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS] {
             let error = io::Error::from_raw_os_error(number);
             assert!(is_shortage(&error), "{error}");
-            assert!(is_shortage(&between.tell(Op::Dial, error)));
+            assert!(is_shortage(&endpoints.tell(Op::Dial, error)));
         }
         for number in [libc::ECONNREFUSED, libc::ENETUNREACH, libc::EACCES, libc::ETIMEDOUT] {
             let error = io::Error::from_raw_os_error(number);
@@ -233,8 +234,9 @@ mod tests {
         let remote = "192.0.2.53:53".parse().unwrap();
         let system = io::Error::from_raw_os_error;
         let late = || io::Error::from(io::ErrorKind::TimedOut);
-        let tell =
-            |proto, op, local, error| Between { proto, local, remote }.tell(op, error).to_string();
+        let tell = |proto, op, local, error| {
+            Endpoints { proto, local, remote }.tell(op, error).to_string()
+        };
         let cases = [
             (
                 tell("udp", Op::Read, local, late()),
@@ -275,14 +277,14 @@ mod tests {
             assert_eq!(text, expected);
         }
         let source = Some("192.0.2.9".parse().unwrap());
-        let dialled = Between::dialled("udp", source, remote, system(99));
+        let dialled = Endpoints::dial_error("udp", source, remote, system(99));
         assert_eq!(
             dialled.to_string(),
             "dial udp 192.0.2.9:0->192.0.2.53:53: bind: cannot assign requested address"
         );
         assert_eq!((dialled.kind(), number(&dialled)), (io::ErrorKind::AddrNotAvailable, Some(99)));
         // What has words already keeps them.
-        let again = Between::dialled("tcp", None, remote, dialled);
+        let again = Endpoints::dial_error("tcp", None, remote, dialled);
         assert!(again.to_string().starts_with("dial udp"), "{again}");
     }
 }

@@ -32,7 +32,7 @@ mod stream;
 
 pub use connections::{Carried, Connections};
 pub use datagram::{DatagramPool, Watch};
-pub use error::{Crowded, Unfit, is_shortage, number, words};
+pub use error::{ConnectionsFull, InvalidReply, is_shortage, number, words};
 pub use grpc::{GrpcClient, GrpcError, GrpcStatus, ServerAddress};
 pub use http::{Method, Resource, Template};
 pub use multiplexed::{Over, QuicSession};

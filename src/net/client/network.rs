@@ -110,7 +110,7 @@ impl Source<'_> {
     }
 }
 
-/// Between whom a socket is; one for another upstream, from another address or in another runtime
+/// Endpoints whom a socket is; one for another upstream, from another address or in another runtime
 /// is of no use to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {

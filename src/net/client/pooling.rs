@@ -7,11 +7,11 @@ use crate::tls::Session;
 
 /// How long connecting may take, the TLS handshake included, however long queries wait for it.
 /// CoreDNS's bound too.
-pub(crate) const DIAL: Duration = Duration::from_secs(30);
-/// How long a farewell may take.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
-/// Between two looks whether a connection is idle at the least, however soon it expires.
-pub(crate) const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a end_guard may take.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Endpoints two looks whether a connection is idle at the least, however soon it expires.
+pub(crate) const IDLE_CHECK: Duration = Duration::from_millis(20);
 
 /// What connections are like.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::{Between, Op, late};
+use super::error::{Endpoints, Op, late};
 use super::network::{Accept, Outgoing, Patience, Simulated};
 
 /// Asks an upstream that a test made up.
@@ -19,7 +19,7 @@ pub(crate) async fn datagram(
     let Outgoing { to, message, .. } = sent;
     let start = Instant::now();
     let mut end = sent.deadline;
-    let tell = |error| Between::simulated("udp", to).tell(Op::Read, error);
+    let tell = |error| Endpoints::simulated("udp", to).tell(Op::Read, error);
     let ask = |passed: Duration| {
         let datagrams = world.udp(to, message);
         datagrams.into_iter().map(move |(delay, datagram)| (passed + delay, datagram))
@@ -60,7 +60,7 @@ pub(crate) async fn stream(
     let Outgoing { to, message, deadline, .. } = sent;
     let Some((delay, reply)) = world.tcp(to, message) else {
         let refused = io::ErrorKind::ConnectionRefused.into();
-        return Err(Between::dialled("tcp", None, to, refused));
+        return Err(Endpoints::dial_error("tcp", None, to, refused));
     };
     let comes = Instant::now() + delay;
     tokio::time::sleep_until(comes.min(deadline)).await;
@@ -68,5 +68,5 @@ pub(crate) async fn stream(
         return Ok(reply);
     }
     tokio::time::sleep_until(deadline).await;
-    Err(Between::simulated("tcp", to).tell(Op::Read, late()))
+    Err(Endpoints::simulated("tcp", to).tell(Op::Read, late()))
 }

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::error::Between;
+use super::error::Endpoints;
 use crate::udp::sys;
 
 /// What a socket that waits for a reply is watched for. Not for writing: the datagram that leaves
@@ -26,14 +26,14 @@ pub(crate) fn socket(source: Option<IpAddr>, to: SocketAddr, kind: Type) -> io::
         Ok(socket)
     };
     let proto = if kind == Type::DGRAM { "udp" } else { "tcp" };
-    open().map_err(|error| Between::dialled(proto, source, to, error))
+    open().map_err(|error| Endpoints::dial_error(proto, source, to, error))
 }
 
 /// A fresh UDP socket that is connected to `to`.
 pub(crate) fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<AsyncFd<UdpSocket>> {
     let socket = socket(source, to, Type::DGRAM)?;
     let dialled = socket.connect(&to.into());
-    dialled.map_err(|error| Between::dialled("udp", source, to, error))?;
+    dialled.map_err(|error| Endpoints::dial_error("udp", source, to, error))?;
     sys::register(socket.into(), INTEREST)
 }
 

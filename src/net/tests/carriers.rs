@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use net::client::{
-    Carried, Connections, Crowded, Method, Network, Outgoing, Over, PoolOptions, Resource,
-    Template, Unfit,
+    Carried, Connections, ConnectionsFull, InvalidReply, Method, Network, Outgoing, Over,
+    PoolOptions, Resource, Template,
 };
 use net::tls::{Client, Session, Trust};
 use peer::{Does, Kind, NAME, Peer, certificate};
@@ -83,7 +83,7 @@ fn echo(asked: &[u8]) -> Does {
 }
 
 fn why(error: &io::Error) -> &str {
-    &error.get_ref().unwrap().downcast_ref::<Unfit>().unwrap().0
+    &error.get_ref().unwrap().downcast_ref::<InvalidReply>().unwrap().0
 }
 
 // --- connections
@@ -244,7 +244,7 @@ async fn who_cannot_prove_who_it_is_gets_nothing() {
     for kind in KINDS {
         let peer = Peer::start(kind, echo).await;
         let named = session(&certificate().trusted(), "other.example.org");
-        let unknown = session(&Trust::nobody(), NAME);
+        let unknown = session(&Trust::none(), NAME);
         for (session, expected) in [(named, "is valid for"), (unknown, "unknown authority")] {
             let resource =
                 Resource::new("dns.example.org", &Template::default(), Method::Post).unwrap();
@@ -283,7 +283,7 @@ async fn over_the_bound_queries_are_refused() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let error = ask(&pool, peer.address, b"id query").await.unwrap_err();
-    assert!(error.get_ref().unwrap().is::<Crowded>(), "{error}");
+    assert!(error.get_ref().unwrap().is::<ConnectionsFull>(), "{error}");
     assert_eq!(peer.connections(), 32);
     asked.iter().for_each(|one| one.abort());
 }

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::go_text::told;
-use super::insecure::Anybody;
+use super::insecure::InsecureVerifier;
 use super::trust::{Identity, Trust};
 use super::verifier::Verifier;
 
@@ -42,14 +42,16 @@ impl Client {
             digest.update(&bytes.len().to_be_bytes());
             digest.update(bytes);
         };
-        add(&[u8::from(trust.named), u8::from(trust.blind)]);
+        add(&[u8::from(trust.named), u8::from(trust.insecure)]);
         trust.certificates.iter().for_each(|one| add(one));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let builder = if trust.blind {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        let builder = if trust.insecure {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(InsecureVerifier(provider)))
         } else if trust.named {
             let verifier = Verifier::new(roots, &trust.certificates, provider)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))

@@ -10,9 +10,9 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 /// Believes every certificate. Signatures are still checked: who speaks has the key of the
 /// certificate that was shown.
 #[derive(Debug)]
-pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+pub(super) struct InsecureVerifier(pub(super) Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for InsecureVerifier {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

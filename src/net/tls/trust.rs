@@ -14,14 +14,14 @@ pub struct Trust {
     /// Whether the operator named each of them: then one may be a server's own, which the verifier accepts.
     pub(super) named: bool,
     /// Whether nobody has to be believed.
-    pub(super) blind: bool,
+    pub(super) insecure: bool,
 }
 
 impl Trust {
     /// Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
     pub fn system() -> Self {
         let certificates = rustls_native_certs::load_native_certs().certs;
-        Self { certificates, named: false, blind: false }
+        Self { certificates, named: false, insecure: false }
     }
 
     /// Those of a PEM file. What is no certificate is passed over.
@@ -34,23 +34,23 @@ impl Trust {
         if RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()).0 == 0 {
             return Err("it has no certificate in PEM form".to_owned());
         }
-        Ok(Self { certificates, named: true, blind: false })
+        Ok(Self { certificates, named: true, insecure: false })
     }
 
     /// Nobody's.
-    pub fn nobody() -> Self {
-        Self { certificates: Vec::new(), named: false, blind: false }
+    pub fn none() -> Self {
+        Self { certificates: Vec::new(), named: false, insecure: false }
     }
 
-    /// Anybody's, and that of a certificate without authority: who listens on the way learns nothing,
+    /// InsecureVerifier's, and that of a certificate without authority: who listens on the way learns nothing,
     /// but who is at the other end may be anyone.
-    pub fn anybody() -> Self {
-        Self { blind: true, ..Self::nobody() }
+    pub fn insecure() -> Self {
+        Self { insecure: true, ..Self::none() }
     }
 
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
-        self.certificates.is_empty() && !self.blind
+        self.certificates.is_empty() && !self.insecure
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use net::client::{Crowded, Unfit};
+use net::client::{ConnectionsFull, InvalidReply};
 use wire::edns::ede;
 use wire::{Failure, Rcode};
 
@@ -27,7 +27,7 @@ pub(super) fn overload(cause: String) -> Failure {
 pub(super) fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
     if net::is_shortage(&error) {
         Trouble::Ours(error)
-    } else if is::<Crowded>(&error) {
+    } else if is::<ConnectionsFull>(&error) {
         Trouble::ConnectionsFull
     } else {
         Trouble::Theirs(to, error)
@@ -45,7 +45,7 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
         None => Failure::unresolved("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => overload(format!("cannot ask upstreams: {error}")),
-        Some(Trouble::ConnectionsFull) => overload(Crowded.to_string()),
+        Some(Trouble::ConnectionsFull) => overload(ConnectionsFull.to_string()),
         // The words that operators search for, those of Go: `read udp A->B: i/o timeout`.
         Some(Trouble::Theirs(to, error)) => {
             let (code, text) = match error.kind() {
@@ -62,7 +62,7 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
                 io::ErrorKind::InvalidData => {
                     (ede::NETWORK_ERROR, format!("the certificate of {to} was not accepted"))
                 }
-                _ if is::<Unfit>(&error) => {
+                _ if is::<InvalidReply>(&error) => {
                     return Failure::unresolved(format!("upstream {to}: {error}"))
                         .extended(ede::NETWORK_ERROR, format!("invalid reply from {to}: {error}"));
                 }

@@ -49,7 +49,7 @@ enum Trouble {
     /// The network or the upstream says so.
     Told(GrpcError),
     /// The reply is to something else, or cannot be read.
-    Unfit,
+    InvalidReply,
 }
 
 impl GrpcGroup {
@@ -158,7 +158,7 @@ fn judge(
                 return Ok(());
             }
             upstream.metrics.dropped(question.worker);
-            Err(Trouble::Unfit)
+            Err(Trouble::InvalidReply)
         }
         // CoreDNS: who has no message for such a name says so.
         Err(GrpcError::Status(status)) if status.code == GrpcStatus::NOT_FOUND => {
@@ -190,8 +190,10 @@ fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
         Failure::unresolved(format!("rpc error: code = {code} desc = {what}"))
     };
     match trouble {
-        Trouble::Unfit => Failure::unresolved(format!("grpc {to}: a reply to another question"))
-            .extended(ede::INVALID_DATA, "an upstream answered another question"),
+        Trouble::InvalidReply => {
+            Failure::unresolved(format!("grpc {to}: a reply to another question"))
+                .extended(ede::INVALID_DATA, "an upstream answered another question")
+        }
         Trouble::Told(GrpcError::Status(status)) => Failure::unresolved(status.to_string())
             .extended(ede::NETWORK_ERROR, "an upstream did not answer the question"),
         Trouble::Told(GrpcError::Network(error)) => match error.kind() {

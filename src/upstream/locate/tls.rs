@@ -146,7 +146,7 @@ pub(crate) fn client(
     let mut note = |problem: Diagnostic| problems.push(problem);
     let trust = match &tls.ca {
         Some(token) => read(token, setup)
-            .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| unfit(token, &why)))
+            .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| invalid_reply(token, &why)))
             .map_err(&mut note)
             .ok(),
         None if needed => Some(Trust::system()),
@@ -158,15 +158,15 @@ pub(crate) fn client(
         let secret = read(key, setup).map_err(&mut note);
         if let (Ok(certificates), Ok(secret)) = (certificates, secret) {
             let made = Identity::from_pem(&certificates, &secret);
-            identity = made.map_err(|why| note(unfit(certificate, &why))).ok();
+            identity = made.map_err(|why| note(invalid_reply(certificate, &why))).ok();
         }
     }
     let distrusts = needed && trust.as_ref().is_some_and(Trust::is_empty);
     let mut client = None;
-    if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::nobody)) {
+    if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::none)) {
         match (Client::new(&trust, identity.as_ref()), &tls.identity) {
             (Ok(made), _) => client = Some(made),
-            (Err(why), Some((certificate, _))) => note(unfit(certificate, &why)),
+            (Err(why), Some((certificate, _))) => note(invalid_reply(certificate, &why)),
             (Err(why), None) => note(Diagnostic::error(span, format!("cannot use TLS: {why}"))),
         }
     }
@@ -181,7 +181,7 @@ fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {
     })
 }
 
-fn unfit(token: &Token, why: &str) -> Diagnostic {
+fn invalid_reply(token: &Token, why: &str) -> Diagnostic {
     Diagnostic::error(token.span, format!("cannot use `{}`: {why}", token.as_str()))
         .label("not usable for TLS")
         .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`, all of them PEM files")

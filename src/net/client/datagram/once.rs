@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use tokio::io::unix::AsyncFd;
 
-use crate::client::error::{Between, Op, late};
+use crate::client::error::{Endpoints, Op, late};
 use crate::client::network::{Accept, Network, Outgoing};
 use crate::client::simulated;
 use crate::client::socket::{INTEREST, connected};
@@ -25,8 +25,8 @@ impl Network {
                 let socket = connected(source.address, to)?;
                 source.tell(|| socket.get_ref().local_addr());
                 let local = socket.get_ref().local_addr().ok();
-                let between = Between { proto: "udp", local, remote: to };
-                let tell = |error| between.tell(Op::Read, error);
+                let endpoints = Endpoints { proto: "udp", local, remote: to };
+                let tell = |error| endpoints.tell(Op::Read, error);
                 socket.get_ref().send(message).map_err(tell)?;
                 tokio::time::timeout_at(deadline, receive(&socket, accept))
                     .await

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::descriptor::{Descriptor, LEAST_PORTS};
-use super::port::{Company, Port, PortOwner, Ticket, Watch};
+use super::port::{Admission, Port, PortOwner, Ticket, Watch};
 use crate::client::network::{Accept, Ends, Network, Outgoing, Patience};
 use crate::client::simulated;
 use crate::random;
@@ -135,7 +135,7 @@ impl Pool {
     ) -> io::Result<(Ticket, bool)> {
         let mut open = self.open();
         if let Some(port) = open.filling.as_ref().filter(|port| port.ends == ends)
-            && let Some(ticket) = port.enter(message, deadline, Company::Needed)
+            && let Some(ticket) = port.enter(message, deadline, Admission::Batched)
         {
             return Ok((ticket, true));
         }
@@ -150,8 +150,8 @@ impl Pool {
         }
         while let Some(port) = open.draw()? {
             let fits = port.ends == ends;
-            let company = Company::Welcome;
-            if let Some(ticket) = fits.then(|| port.enter(message, deadline, company)).flatten() {
+            let admission = Admission::Normal;
+            if let Some(ticket) = fits.then(|| port.enter(message, deadline, admission)).flatten() {
                 open.filling = Some(port);
                 return Ok((ticket, true));
             }
@@ -163,8 +163,8 @@ impl Pool {
                 open.take_out(&port);
                 return Ok(entered);
             }
-            let company = Company::Crowd;
-            if let Some(ticket) = fits.then(|| port.enter(message, deadline, company)).flatten() {
+            let admission = Admission::Overflow;
+            if let Some(ticket) = fits.then(|| port.enter(message, deadline, admission)).flatten() {
                 open.filling = None;
                 return Ok((ticket, true));
             }
@@ -187,7 +187,7 @@ impl Pool {
         let owner: Arc<dyn PortOwner> = Arc::clone(self) as _;
         let port = Port::open(ends, owner, place)?;
         let ticket = port
-            .enter(message, deadline, Company::Welcome)
+            .enter(message, deadline, Admission::Normal)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         open.filling = Some(Arc::clone(&port));
         open.ports.push_back(port);

@@ -19,7 +19,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::time::{Instant, sleep_until};
 
 use super::descriptor::Descriptor;
-use crate::client::error::{Between, Op, late};
+use crate::client::error::{Endpoints, Op, late};
 use crate::client::network::Ends;
 use crate::client::socket::{INTEREST, connected};
 use crate::udp::sys::connected::{Inbound, Outbound};
@@ -61,13 +61,15 @@ pub(super) trait PortOwner: Send + Sync {
     fn ended(&self);
 }
 
-/// Whether a query must leave together with others.
+/// When a socket takes on a query.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Company {
-    Needed,
-    Welcome,
-    /// It may, and there is no other socket for it.
-    Crowd,
+pub(super) enum Admission {
+    /// If it leaves in a batch with others that have not been sent yet.
+    Batched,
+    /// If the socket has not carried too many.
+    Normal,
+    /// If there is any room: no other socket is available.
+    Overflow,
 }
 
 /// One socket as queries see it.
@@ -178,14 +180,14 @@ impl Port {
         self: &Arc<Self>,
         message: &[u8],
         deadline: Instant,
-        with: Company,
+        with: Admission,
     ) -> Option<Ticket> {
         let id = u16::from_be_bytes(*message.first_chunk()?);
         let mut state = self.state();
         let fits = match with {
-            Company::Needed => (1..LEAVE).contains(&state.out.len()),
-            Company::Welcome => state.carried < CARRIES && state.ids.len() < WAITING,
-            Company::Crowd => state.ids.len() < CARRIES,
+            Admission::Batched => (1..LEAVE).contains(&state.out.len()),
+            Admission::Normal => state.carried < CARRIES && state.ids.len() < WAITING,
+            Admission::Overflow => state.ids.len() < CARRIES,
         };
         if !fits || state.retired || state.ids.contains(&id) {
             return None;
@@ -209,7 +211,7 @@ impl Port {
     pub(super) fn tell(&self, error: io::Error) -> io::Error {
         // RFC 1122 section 4.1.3.3: that nobody listens is told with whichever call comes next.
         let op = if error.kind() == io::ErrorKind::PermissionDenied { Op::Write } else { Op::Read };
-        Between { proto: "udp", local: self.local, remote: self.ends.to }.tell(op, error)
+        Endpoints { proto: "udp", local: self.local, remote: self.ends.to }.tell(op, error)
     }
 
     /// No more queries; it ends after those it has.

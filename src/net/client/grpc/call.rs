@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::http2::{Http2, Line, ServerAddress, broken, dialling};
-use crate::client::error::{Between, late};
+use crate::client::error::{Endpoints, late};
 use crate::client::network::Network;
 use crate::tls::Session;
 
@@ -145,7 +145,7 @@ impl GrpcClient {
             };
             let Some((delay, reply)) = world.tcp(to, message) else {
                 let refused = io::ErrorKind::ConnectionRefused.into();
-                let refused = dialling(Between::dialled("tcp", None, to, refused));
+                let refused = dialling(Endpoints::dial_error("tcp", None, to, refused));
                 return Err(GrpcError::Network(refused));
             };
             let slept = timeout_at(end, tokio::time::sleep(delay)).await;
@@ -161,9 +161,7 @@ impl GrpcClient {
             let request = self.request(body.clone(), end)?;
             match timeout_at(end, exchange(&line, request)).await {
                 Ok(Err(GrpcError::Network(error)))
-                    if died.is_none()
-                        && line.deserves_another()
-                        && is_of_the_connection(&error) =>
+                    if died.is_none() && line.may_retry() && is_of_the_connection(&error) =>
                 {
                     died = Some(line);
                 }

@@ -21,8 +21,8 @@ use tokio::net::{TcpSocket, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::client::error::{self, Between, End, Told, late};
-use crate::client::pooling::DIAL;
+use crate::client::error::{self, End, Endpoints, GoError, late};
+use crate::client::pooling::DIAL_TIMEOUT;
 use crate::client::socket::socket;
 use crate::stream::Stream;
 use crate::tls::Session;
@@ -184,7 +184,7 @@ impl Line {
     }
 
     /// Whether what it died of may not be the fate of a new one.
-    pub(super) fn deserves_another(&self) -> bool {
+    pub(super) fn may_retry(&self) -> bool {
         self.opened.since.elapsed() >= YOUNG
     }
 }
@@ -200,13 +200,13 @@ impl Shared {
                 Box::new(UnixStream::connect(path).await.map_err(|error| {
                     let text =
                         format!("dial unix {}: connect: {}", path.display(), error::words(&error));
-                    dialling(Told { text, number: error.raw_os_error() }.error(error.kind()))
+                    dialling(GoError { text, number: error.raw_os_error() }.error(error.kind()))
                 })?)
             }
             ServerAddress::Address(to) => {
                 let socket = socket(None, *to, Type::STREAM).map_err(dialling)?;
                 let stream = TcpSocket::from_std_stream(socket.into()).connect(*to).await;
-                let told = |error| dialling(Between::dialled("tcp", None, *to, error));
+                let told = |error| dialling(Endpoints::dial_error("tcp", None, *to, error));
                 let stream = stream.map_err(told)?;
                 stream.set_nodelay(true)?;
                 Box::new(stream)
@@ -225,7 +225,7 @@ fn transport(what: &str, error: io::Error) -> io::Error {
     let eof = kind == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
     let why = if eof { "EOF".to_owned() } else { error.to_string() };
     let text = format!("connection error: desc = \"transport: {what}: {why}\"");
-    Told { text, number }.error(kind)
+    GoError { text, number }.error(kind)
 }
 
 pub(super) fn dialling(error: io::Error) -> io::Error {
@@ -261,7 +261,7 @@ async fn dial(shared: Arc<Shared>) {
         builder.initial_connection_window_size(CONNECTION_WINDOW);
         builder.handshake(stream).await.map_err(broken)
     };
-    let opened = tokio::time::timeout(DIAL, opening).await.unwrap_or_else(|_| Err(late()));
+    let opened = tokio::time::timeout(DIAL_TIMEOUT, opening).await.unwrap_or_else(|_| Err(late()));
     match opened {
         Err(error) => {
             let mut state = shared.state();

@@ -9,7 +9,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 
 use super::template::Template;
-use crate::client::error::Unfit;
+use crate::client::error::InvalidReply;
 
 /// The media type of a DNS message.
 const MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-message");
@@ -61,7 +61,10 @@ impl Resource {
     }
 
     /// The head of a request, and its body if it has one.
-    pub(crate) fn request(&self, message: &Bytes) -> Result<(Request<()>, Option<Bytes>), Unfit> {
+    pub(crate) fn request(
+        &self,
+        message: &Bytes,
+    ) -> Result<(Request<()>, Option<Bytes>), InvalidReply> {
         let mut request = Request::new(());
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(ACCEPT, MESSAGE);
@@ -76,10 +79,11 @@ impl Resource {
                 let path = self.template.with(&base64url(message));
                 let mut parts = self.uri.clone().into_parts();
                 // A query of 49,000 octets is too long for a URI.
-                let path = PathAndQuery::try_from(path).map_err(|why| Unfit(why.to_string()))?;
+                let path =
+                    PathAndQuery::try_from(path).map_err(|why| InvalidReply(why.to_string()))?;
                 parts.path_and_query = Some(path);
                 *request.uri_mut() =
-                    Uri::from_parts(parts).map_err(|why| Unfit(why.to_string()))?;
+                    Uri::from_parts(parts).map_err(|why| InvalidReply(why.to_string()))?;
                 Ok((request, None))
             }
         }
@@ -106,16 +110,16 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Judges the head.
-    pub(crate) fn begin<T>(response: &Response<T>) -> Result<Self, Unfit> {
+    pub(crate) fn begin<T>(response: &Response<T>) -> Result<Self, InvalidReply> {
         let (status, headers) = (response.status(), response.headers());
         if !status.is_success() {
-            return Err(Unfit(refusal(status, headers)));
+            return Err(InvalidReply(refusal(status, headers)));
         }
         let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         let essence = kind.split(|&byte| byte == b';').next().unwrap_or_default();
         if !essence.trim_ascii().eq_ignore_ascii_case(MESSAGE.as_bytes()) {
             let kind = if kind.is_empty() { "nothing said" } else { &*quote(kind) };
-            return Err(Unfit(format!("HTTP content of type `{kind}` is no DNS message")));
+            return Err(InvalidReply(format!("HTTP content of type `{kind}` is no DNS message")));
         }
         // RFC 9111 section 5.1: what is no number does not count, what is too large is large.
         let age = headers.get(AGE).and_then(|age| age.to_str().ok()).map_or(0, |age| {
@@ -126,10 +130,10 @@ impl Reading {
     }
 
     /// Takes a piece of the body.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Unfit> {
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), InvalidReply> {
         let message = &mut self.answer.message;
         if message.len() + chunk.len() > MAX_MESSAGE {
-            return Err(Unfit(format!("HTTP content of more than {MAX_MESSAGE} bytes")));
+            return Err(InvalidReply(format!("HTTP content of more than {MAX_MESSAGE} bytes")));
         }
         message.extend_from_slice(chunk);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::client::error::Unfit;
+use crate::client::error::InvalidReply;
 
 /// Queries on one connection at once, if the other side allows as many; RFC 9113 section 6.5.2 asks
 /// servers for no less.
@@ -16,6 +16,6 @@ pub(super) enum Broken {
     Query(io::Error),
 }
 
-pub(super) fn useless(why: Unfit) -> Broken {
+pub(super) fn useless(why: InvalidReply) -> Broken {
     Broken::Query(why.into())
 }

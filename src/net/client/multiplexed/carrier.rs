@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use super::broken::{Broken, STREAMS};
 use super::over::Over;
-use super::used::Used;
+use super::used::LastUse;
 use super::{h3, https, quic};
-use crate::client::error::{Between, End, Op, late};
+use crate::client::error::{End, Endpoints, Op, late};
 use crate::client::http::Answer;
 use crate::client::network::Ends;
-use crate::client::pooling::{FAREWELL, LOOK, Load, PoolOptions};
+use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Load, PoolOptions};
 use crate::permit::Bound;
 
 /// No answer for so long although queries wait, and new queries may go elsewhere.
@@ -156,9 +156,9 @@ impl Carrier {
     }
 
     /// Its two ends.
-    pub(super) fn between(&self, shared: &Shared) -> Between {
+    pub(super) fn endpoints(&self, shared: &Shared) -> Endpoints {
         let proto = if matches!(shared.over, Over::Https(..)) { "tcp" } else { "udp" };
-        Between { proto, local: self.local.get().copied(), remote: self.ends.to }
+        Endpoints { proto, local: self.local.get().copied(), remote: self.ends.to }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -246,7 +246,9 @@ impl Carrier {
         let mut state = self.state();
         let now = Instant::now();
         if state.waiting > 0 {
-            return Rest::Until(now + if expire.is_zero() { FAREWELL } else { expire.max(LOOK) });
+            return Rest::Until(
+                now + if expire.is_zero() { CLOSE_TIMEOUT } else { expire.max(IDLE_CHECK) },
+            );
         }
         let since = warm.map_or(state.idle_since, |used| used.max(state.idle_since));
         if state.retired || since + expire <= now {
@@ -266,12 +268,17 @@ pub(super) struct Shared {
     /// A connection ended, or has room again.
     pub(super) room: Notify,
     pub(super) waiting: Bound,
-    pub(super) used: Arc<Used>,
+    pub(super) used: Arc<LastUse>,
     pub(super) closed: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(over: Over, options: PoolOptions, used: Arc<Used>, waiting: usize) -> Self {
+    pub(super) fn new(
+        over: Over,
+        options: PoolOptions,
+        used: Arc<LastUse>,
+        waiting: usize,
+    ) -> Self {
         Self {
             options,
             over,
@@ -288,7 +295,7 @@ impl Shared {
     }
 
     /// A connection ended.
-    pub(super) fn forget(&self, gone: &Arc<Carrier>) {
+    pub(super) fn remove(&self, gone: &Arc<Carrier>) {
         self.open().retain(|one| !Arc::ptr_eq(one, gone));
         self.room.notify_waiters();
     }
@@ -365,7 +372,7 @@ impl Ticket {
 
     /// Whether the connection died of what may not be the fate of a new one: it was there before
     /// this query, or carried others too.
-    pub(super) fn deserves_another(&self) -> bool {
+    pub(super) fn may_retry(&self) -> bool {
         let state = self.carrier.state();
         state.established && (!self.opener || state.carried > 1)
     }
@@ -385,7 +392,7 @@ impl Ticket {
             state.retired = true;
         }
         drop(state);
-        self.carrier.between(&self.shared).tell(Op::Read, late())
+        self.carrier.endpoints(&self.shared).tell(Op::Read, late())
     }
 }
 

@@ -12,7 +12,7 @@ use h3_quinn::OpenStreams;
 
 use super::broken::{Broken, useless};
 use super::quic::{self, H3_NO_ERROR, Line, QuicSession};
-use crate::client::error::{Unfit, unfit};
+use crate::client::error::{InvalidReply, invalid_reply};
 use crate::client::http::{Answer, Reading, Resource};
 use crate::client::network::Ends;
 use crate::tls::Session;
@@ -123,7 +123,7 @@ impl Link {
             StreamError::RemoteClosing { .. } | StreamError::ConnectionError { .. } => {
                 Broken::Connection(io::ErrorKind::UnexpectedEof.into())
             }
-            other => Broken::Query(unfit(Unfit(format!("HTTP/3: {other}")))),
+            other => Broken::Query(invalid_reply(InvalidReply(format!("HTTP/3: {other}")))),
         }
     }
 }

@@ -17,4 +17,4 @@ pub use over::Over;
 pub use quic::QuicSession;
 
 pub(crate) use pool::CarrierPool;
-pub(crate) use used::Used;
+pub(crate) use used::LastUse;

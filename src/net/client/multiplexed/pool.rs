@@ -13,8 +13,10 @@ use super::broken::Broken;
 use super::carrier::{Carrier, Shared, Ticket};
 use super::over::Over;
 use super::task::{self, CONNECTIONS};
-use super::used::Used;
-use crate::client::error::{self, Between, Crowded, DEADLINE, Op, Told, Unfit, late};
+use super::used::LastUse;
+use crate::client::error::{
+    self, ConnectionsFull, DEADLINE, Endpoints, GoError, InvalidReply, Op, late,
+};
 use crate::client::http::Answer;
 use crate::client::network::{Ends, Outgoing};
 use crate::client::pooling::PoolOptions;
@@ -40,7 +42,7 @@ impl Drop for CarrierPool {
 }
 
 impl CarrierPool {
-    pub(crate) fn new(over: Over, options: PoolOptions, used: Arc<Used>) -> Self {
+    pub(crate) fn new(over: Over, options: PoolOptions, used: Arc<LastUse>) -> Self {
         Self { shared: Arc::new(Shared::new(over, options, used, WAITING)) }
     }
 
@@ -63,8 +65,8 @@ impl CarrierPool {
         loop {
             self.shared.used.touch(Instant::now());
             let joined = timeout_at(end, self.join(ends, since)).await;
-            let between = Between { proto: "udp", local: None, remote: to };
-            let ticket = joined.map_err(|_| between.tell(Op::Dial, late()))??;
+            let endpoints = Endpoints { proto: "udp", local: None, remote: to };
+            let ticket = joined.map_err(|_| endpoints.tell(Op::Dial, late()))??;
             let outcome = timeout_at(end, ticket.exchange(framed)).await;
             source.tell(|| ticket.local().ok_or_else(|| io::ErrorKind::NotConnected.into()));
             match outcome {
@@ -72,7 +74,7 @@ impl CarrierPool {
                     ticket.answered();
                     return Ok((answer, !ticket.opener));
                 }
-                Ok(Err(Broken::Connection(_))) if since.is_none() && ticket.deserves_another() => {
+                Ok(Err(Broken::Connection(_))) if since.is_none() && ticket.may_retry() => {
                     since = Some(Instant::now());
                 }
                 Ok(Err(Broken::Connection(error))) => return Err(ticket.end().unwrap_or(error)),
@@ -90,7 +92,10 @@ impl CarrierPool {
         let (Over::Https(_, resource) | Over::H3(_, resource)) = &self.shared.over else {
             return error;
         };
-        if error.get_ref().is_some_and(|inner| inner.is::<Crowded>() || inner.is::<Unfit>()) {
+        if error
+            .get_ref()
+            .is_some_and(|inner| inner.is::<ConnectionsFull>() || inner.is::<InvalidReply>())
+        {
             return error;
         }
         let (kind, number) = (error.kind(), error::number(&error));
@@ -101,7 +106,7 @@ impl CarrierPool {
             _ => error.to_string(),
         };
         let text = format!("{}: {what}", resource.told(to, &framed.slice(2..)));
-        Told { text, number }.error(kind)
+        GoError { text, number }.error(kind)
     }
 
     /// A place on a connection that was begun `since` then; waits while there is none and there may
@@ -117,7 +122,7 @@ impl CarrierPool {
             }
             if waiting.is_none() {
                 let permit = self.shared.waiting.try_acquire();
-                waiting = Some(permit.ok_or_else(|| io::Error::other(Crowded))?);
+                waiting = Some(permit.ok_or_else(|| io::Error::other(ConnectionsFull))?);
             }
             room.await;
         }

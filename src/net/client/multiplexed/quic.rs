@@ -17,7 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::broken::Broken;
-use crate::client::error::{Unfit, unfit};
+use crate::client::error::{InvalidReply, invalid_reply};
 use crate::client::http::Answer;
 use crate::client::network::Ends;
 use crate::client::socket::{any_source, socket};
@@ -174,7 +174,9 @@ impl Line {
     /// The other side broke the rules: that ends it (RFC 9250 section 4.3.3).
     fn violated(&self, what: &str) -> Broken {
         self.connection.close(PROTOCOL_ERROR, what.as_bytes());
-        Broken::Query(unfit(Unfit(format!("against the rules of DNS over QUIC: {what}"))))
+        Broken::Query(invalid_reply(InvalidReply(format!(
+            "against the rules of DNS over QUIC: {what}"
+        ))))
     }
 }
 
@@ -226,9 +228,9 @@ impl Receive {
         read.map_err(|why| match why {
             ReadToEndError::TooLong => line.violated("more than one message for a query"),
             ReadToEndError::Read(ReadError::ConnectionLost(why)) => lost(&why),
-            ReadToEndError::Read(ReadError::Reset(code)) => {
-                Broken::Query(unfit(Unfit(format!("{} from the server", error_name(code)))))
-            }
+            ReadToEndError::Read(ReadError::Reset(code)) => Broken::Query(invalid_reply(
+                InvalidReply(format!("{} from the server", error_name(code))),
+            )),
             ReadToEndError::Read(why) => Broken::Query(io::Error::other(why)),
         })
     }

@@ -14,7 +14,7 @@ use super::over::Over;
 use super::{h3, https, quic};
 use crate::client::error::{Op, late};
 use crate::client::network::Ends;
-use crate::client::pooling::{DIAL, FAREWELL};
+use crate::client::pooling::{CLOSE_TIMEOUT, DIAL_TIMEOUT};
 
 /// Open connections of one pool.
 pub(super) const CONNECTIONS: usize = 32;
@@ -56,7 +56,7 @@ impl Shared {
         }
     }
 
-    /// Opens a connection, if there is none between these ends but `except`.
+    /// Opens a connection, if there is none endpoints these ends but `except`.
     pub(super) fn warm(self: &Arc<Self>, ends: Ends, except: Option<&Arc<Carrier>>) {
         let mut open = self.open();
         let other = |one: &&Arc<Carrier>| except.is_none_or(|except| !Arc::ptr_eq(one, except));
@@ -72,7 +72,7 @@ impl Shared {
 
 impl Carrier {
     /// Returns when there is nothing left to do for the connection.
-    async fn outlived(&self, shared: &Shared) {
+    async fn idle_expired(&self, shared: &Shared) {
         while let Rest::Until(then) = self.rest(shared) {
             tokio::select! {
                 () = tokio::time::sleep_until(then) => {}
@@ -82,21 +82,21 @@ impl Carrier {
     }
 
     /// What `opening` brings, unless it takes too long or nobody wants it any more.
-    async fn wanted<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    async fn while_wanted<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let given_up = async {
             while !self.state().is_given_up() {
                 self.changed.notified().await;
             }
         };
         tokio::select! {
-            opened = tokio::time::timeout(DIAL, opening) => opened.unwrap_or_else(|_| Err(late())),
+            opened = tokio::time::timeout(DIAL_TIMEOUT, opening) => opened.unwrap_or_else(|_| Err(late())),
             () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 
     /// Returns when queries wait, we send, and nothing comes, not even acknowledgements. TCP would
     /// notice a server that started again by itself; QUIC knows only that nobody is there.
-    async fn deserted(&self, line: Option<&quic::Line>) {
+    async fn unresponsive(&self, line: Option<&quic::Line>) {
         let Some(line) = line else { return pending().await };
         loop {
             while self.state().waiting == 0 {
@@ -122,17 +122,17 @@ impl Carrier {
 }
 
 /// Ends a connection for all who know it, however its task ends.
-struct Farewell {
+struct EndGuard {
     carrier: Arc<Carrier>,
     shared: Arc<Shared>,
     error: Option<io::Error>,
 }
 
-impl Drop for Farewell {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         let gone = || io::ErrorKind::ConnectionAborted.into();
         self.carrier.end(&self.error.take().unwrap_or_else(gone));
-        self.shared.forget(&self.carrier);
+        self.shared.remove(&self.carrier);
     }
 }
 
@@ -144,15 +144,15 @@ pub(super) fn start(carrier: Arc<Carrier>, shared: Arc<Shared>) {
 }
 
 async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
-    let mut farewell =
-        Farewell { carrier: Arc::clone(&carrier), shared: Arc::clone(&shared), error: None };
+    let mut end_guard =
+        EndGuard { carrier: Arc::clone(&carrier), shared: Arc::clone(&shared), error: None };
     let opening = open(&shared.over, carrier.ends, &carrier.local);
-    let (link, mut driver) = match carrier.wanted(opening).await {
+    let (link, mut driver) = match carrier.while_wanted(opening).await {
         Ok(opened) => opened,
         Err(error) => {
             // Who is greeted has been reached.
             let op = if carrier.local.get().is_some() { Op::Read } else { Op::Dial };
-            farewell.error = Some(carrier.between(&shared).tell(op, error));
+            end_guard.error = Some(carrier.endpoints(&shared).tell(op, error));
             return;
         }
     };
@@ -160,19 +160,19 @@ async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
     carrier.begin(link);
     let error = tokio::select! {
         error = driver.run() => Some(error),
-        () = carrier.deserted(line.as_ref()) => Some(late()),
-        () = carrier.outlived(&shared) => None,
+        () = carrier.unresponsive(line.as_ref()) => Some(late()),
+        () = carrier.idle_expired(&shared) => None,
     };
     // Its link goes with it.
     let ours = error.is_none();
-    let error = error.map(|error| carrier.between(&shared).tell(Op::Read, error));
+    let error = error.map(|error| carrier.endpoints(&shared).tell(Op::Read, error));
     carrier.end(&error.unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()));
     if !ours && carrier.was_used() {
         shared.renew(&carrier);
     }
     if ours || line.is_some() {
         // The other side is told. Whether it listens does not matter.
-        let _ = tokio::time::timeout(FAREWELL, driver.close()).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, driver.close()).await;
     }
 }
 

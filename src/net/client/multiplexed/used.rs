@@ -10,14 +10,14 @@ use tokio::time::Instant;
 const USED_STEP: Duration = Duration::from_millis(250);
 
 /// When an upstream was asked last, by any worker.
-pub(crate) struct Used {
+pub(crate) struct LastUse {
     start: Instant,
     /// Milliseconds since then.
     last: AtomicU64,
     ever: AtomicBool,
 }
 
-impl Used {
+impl LastUse {
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), last: AtomicU64::new(0), ever: AtomicBool::new(false) }
     }

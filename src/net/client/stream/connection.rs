@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::client::error::{Between, DEADLINE, End, Op, Told, late};
+use crate::client::error::{DEADLINE, End, Endpoints, GoError, Op, late};
 use crate::client::network::Ends;
-use crate::client::pooling::{FAREWELL, LOOK, Load, PoolOptions};
+use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Load, PoolOptions};
 
 /// Queries on one connection at once, those among them that nobody waits for any more.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -231,7 +231,9 @@ impl Connection {
         let mut state = self.state();
         let now = Instant::now();
         if state.waiting > 0 {
-            return Rest::Until(now + if expire.is_zero() { FAREWELL } else { expire.max(LOOK) });
+            return Rest::Until(
+                now + if expire.is_zero() { CLOSE_TIMEOUT } else { expire.max(IDLE_CHECK) },
+            );
         }
         let idle_until = state.idle_since + expire;
         if state.is_given_up() || idle_until <= now {
@@ -242,20 +244,20 @@ impl Connection {
     }
 
     /// Its two ends.
-    pub(super) fn between(&self) -> Between {
-        Between { proto: "tcp", local: self.local.get().copied(), remote: self.ends.to }
+    pub(super) fn endpoints(&self) -> Endpoints {
+        Endpoints { proto: "tcp", local: self.local.get().copied(), remote: self.ends.to }
     }
 
     /// It took too long: to connect, to greet with TLS, or to answer.
     pub(super) fn late(&self) -> io::Error {
         if self.local.get().is_none() {
-            return Between::dialled("tcp", self.ends.source, self.ends.to, late());
+            return Endpoints::dial_error("tcp", self.ends.source, self.ends.to, late());
         }
         if self.state().established {
-            return self.between().tell(Op::Read, late());
+            return self.endpoints().tell(Op::Read, late());
         }
         let text = DEADLINE.to_owned();
-        Told { text, number: None }.error(io::ErrorKind::TimedOut)
+        GoError { text, number: None }.error(io::ErrorKind::TimedOut)
     }
 }
 
@@ -278,7 +280,7 @@ impl Shared {
     }
 
     /// A connection ended.
-    pub(super) fn forget(&self, gone: &Arc<Connection>) {
+    pub(super) fn remove(&self, gone: &Arc<Connection>) {
         self.open().retain(|one| !Arc::ptr_eq(one, gone));
         self.room.notify_waiters();
     }
@@ -346,7 +348,7 @@ impl Ticket {
 
     /// Whether the connection died of what may not be the fate of a new one: it was one, and was
     /// there before this query, or carried others too.
-    pub(super) fn deserves_another(&self) -> bool {
+    pub(super) fn may_retry(&self) -> bool {
         let state = self.connection.state();
         state.established && (!self.opener || state.carried > 1)
     }

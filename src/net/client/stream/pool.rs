@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 
 use super::connection::{Connection, Shared, Ticket};
 use super::task;
-use crate::client::error::{Between, late};
+use crate::client::error::{Endpoints, late};
 use crate::client::network::{Accept, Ends, Network, Outgoing};
 use crate::client::pooling::PoolOptions;
 use crate::client::simulated;
@@ -106,7 +106,7 @@ impl StreamPool {
         let mut again = false;
         loop {
             let joined = timeout_at(end, self.join(ends, message, again)).await;
-            let late = |_| Between::dialled("tcp", source.address, to, late());
+            let late = |_| Endpoints::dial_error("tcp", source.address, to, late());
             let ticket = joined.map_err(late)??;
             let replied = async {
                 loop {
@@ -124,7 +124,7 @@ impl StreamPool {
                     ticket.answered();
                     return Ok((reply, reused));
                 }
-                Ok(Err(_)) if !again && ticket.deserves_another() => again = true,
+                Ok(Err(_)) if !again && ticket.may_retry() => again = true,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(ticket.timed_out()),
             }

@@ -11,16 +11,16 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 use super::connection::{Connection, Rest, Shared};
-use crate::client::error::{Between, Op, Told};
+use crate::client::error::{Endpoints, GoError, Op};
 use crate::client::network::Ends;
-use crate::client::pooling::{DIAL, FAREWELL};
+use crate::client::pooling::{CLOSE_TIMEOUT, DIAL_TIMEOUT};
 
 /// What is read at once at most, but for long messages.
 const READ: usize = 4096;
 
 impl Connection {
     /// Returns when there is nothing left to do for the connection.
-    async fn outlived(&self, expire: Duration) {
+    async fn idle_expired(&self, expire: Duration) {
         while let Rest::Until(then) = self.rest(expire) {
             tokio::select! {
                 () = tokio::time::sleep_until(then) => {}
@@ -30,14 +30,14 @@ impl Connection {
     }
 
     /// What `dialled` brings, unless it takes too long or the connection is given up before.
-    async fn wanted<T>(&self, dialled: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    async fn while_wanted<T>(&self, dialled: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let given_up = async {
             while !self.state().is_given_up() {
                 self.changed.notified().await;
             }
         };
         tokio::select! {
-            dialled = tokio::time::timeout(DIAL, dialled) => {
+            dialled = tokio::time::timeout(DIAL_TIMEOUT, dialled) => {
                 dialled.unwrap_or_else(|_| Err(self.late()))
             }
             () = given_up => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -53,12 +53,12 @@ impl Connection {
         let (reader, writer) = tokio::io::split(stream);
         tokio::select! {
             read = self.read(BufReader::with_capacity(READ, reader), shared) => {
-                read.map_err(|error| self.between().tell(Op::Read, error))
+                read.map_err(|error| self.endpoints().tell(Op::Read, error))
             }
             written = self.write(writer) => {
-                written.map_err(|error| self.between().tell(Op::Write, error))
+                written.map_err(|error| self.endpoints().tell(Op::Write, error))
             }
-            () = self.outlived(shared.options.expire) => Ok(()),
+            () = self.idle_expired(shared.options.expire) => Ok(()),
         }
     }
 
@@ -76,7 +76,7 @@ impl Connection {
             while message.len() < length {
                 if rest.read_buf(&mut message).await? == 0 {
                     let text = "unexpected EOF".to_owned();
-                    return Err(Told { text, number: None }.error(io::ErrorKind::UnexpectedEof));
+                    return Err(GoError { text, number: None }.error(io::ErrorKind::UnexpectedEof));
                 }
             }
             if !self.deliver(message) {
@@ -101,42 +101,42 @@ impl Connection {
 }
 
 /// Ends a connection for all who know it, however its task ends.
-struct Farewell {
+struct EndGuard {
     connection: Arc<Connection>,
     shared: Arc<Shared>,
     error: Option<io::Error>,
 }
 
-impl Drop for Farewell {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         let gone = || io::ErrorKind::ConnectionAborted.into();
         self.connection.end(&self.error.take().unwrap_or_else(gone));
-        self.shared.forget(&self.connection);
+        self.shared.remove(&self.connection);
     }
 }
 
 /// The task of a connection.
 pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket: TcpSocket) {
-    let mut farewell =
-        Farewell { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
+    let mut end_guard =
+        EndGuard { connection: Arc::clone(&connection), shared: Arc::clone(&shared), error: None };
     let dialled = dial(socket, connection.ends, &connection.local);
     let ended = match &shared.options.session {
-        None => match connection.wanted(dialled).await {
+        None => match connection.while_wanted(dialled).await {
             Ok(mut stream) => connection.live(&mut stream, &shared).await,
             Err(error) => Err(error),
         },
         Some(session) => {
             let greeted = async {
                 let greeted = session.handshake(dialled.await?).await;
-                greeted.map_err(|error| connection.between().tell(Op::Read, error))
+                greeted.map_err(|error| connection.endpoints().tell(Op::Read, error))
             };
-            match connection.wanted(greeted).await {
+            match connection.while_wanted(greeted).await {
                 Ok(mut stream) => {
                     let ended = connection.live(&mut stream, &shared).await;
                     if ended.is_ok() {
                         // RFC 8446 section 6.1: the other side is told. Whether it listens does
                         // not matter.
-                        let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+                        let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
                     }
                     ended
                 }
@@ -144,7 +144,7 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
             }
         }
     };
-    farewell.error = ended.err();
+    end_guard.error = ended.err();
 }
 
 /// Connects, and notes in `local` where the connection is on our side.
@@ -154,7 +154,8 @@ pub(crate) async fn dial(
     local: &OnceLock<SocketAddr>,
 ) -> io::Result<TcpStream> {
     let stream = socket.connect(ends.to).await;
-    let stream = stream.map_err(|error| Between::dialled("tcp", ends.source, ends.to, error))?;
+    let stream =
+        stream.map_err(|error| Endpoints::dial_error("tcp", ends.source, ends.to, error))?;
     if let Ok(address) = stream.local_addr() {
         // A connection is dialled once.
         let _ = local.set(address);
