@@ -23,15 +23,15 @@ static OWNER: Owner = Owner {
 pub(super) struct Config<'a> {
     /// Where it is written.
     pub(super) directive: &'a Directive,
-    /// Whether the question goes out as the client asked it.
+    /// Whether the client's question is sent, without the changes of other plugins.
     pub(super) original: bool,
-    /// With which answers the upstreams are asked.
+    /// The rcodes with which the upstreams are queried.
     pub(super) rcodes: Vec<Rcode>,
-    /// For which names.
+    /// The zone for which they are queried.
     pub(super) from: Name,
     /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
-    /// What becomes of their answers.
+    /// The directives for their answers.
     pub(super) inner: Vec<Self>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Config<'a> {
     }
 }
 
-/// What only this plugin has: itself, which is read where the block is.
+/// The only option of this plugin is a nested `alternate`, which [`Config::read`] reads.
 struct Options;
 
 impl upstream::PluginOptions for Options {

@@ -28,7 +28,7 @@ const OPTIONS: &[&str] = &[
     "race",
 ];
 
-/// Upstreams that one query is put to at once.
+/// The maximum number of upstreams that a query is sent to at once.
 const MOST_WORKERS: usize = 32;
 
 /// The names of this plugin where its upstreams are logged, counted and recorded.
@@ -43,22 +43,22 @@ static OWNER: Owner = Owner {
 
 /// One `fanout` directive.
 pub(super) struct Config {
-    /// Which names are put to the upstreams.
+    /// The zone whose queries are sent to the upstreams.
     pub(super) from: Name,
-    /// Which of them are not.
+    /// The zones whose queries are not.
     pub(super) except: ZoneSet,
     /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
 }
 
-/// What is being read.
+/// The configuration so far.
 struct Reading {
     upstreams: upstream::Config,
     except: Vec<Name>,
     workers: usize,
     servers: usize,
     weighted: bool,
-    /// The weights as written, for the place of what is wrong with them.
+    /// The weights as written, for the place of a mistake.
     factors: Option<(Directive, Vec<u32>)>,
     attempts: u32,
     /// `network tcp-tls`.
@@ -69,12 +69,12 @@ struct Reading {
 impl Config {
     /// Reads a directive, and the files that it names.
     ///
-    /// Errors: everything that is wrong with it.
+    /// Errors: all mistakes in it.
     pub(super) fn read(directive: &Directive, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
         let mut upstreams = upstream::Config::new(&OWNER);
         upstreams.wanted = Wanted::Positive;
         upstreams.budget = Some(Duration::from_secs(30));
-        // Whatever the client came over: `network` says what is spoken.
+        // The option `network` decides the transport, and not that of the client.
         upstreams.defaults.prefer_udp = true;
         let mut reading = Reading {
             upstreams,
@@ -107,7 +107,7 @@ impl Reading {
     ) -> Result<(), Diagnostic> {
         option.no_body()?;
         let mut args = option.args();
-        // As it reads them.
+        // The external plugin ignores their case.
         match option.name.as_str().to_ascii_lowercase().as_str() {
             "tls" => self.upstreams.defaults.tls = tls(&mut args),
             "tls-server" | "tls_servername" => {
@@ -239,7 +239,7 @@ fn workers(args: &mut Args<'_>) -> Result<usize, Diagnostic> {
             .help(help.to_owned()))
     };
     match workers {
-        // As if it were not there.
+        // The same as without the option.
         0 => Ok(0),
         1 => wrong(
             "worker count should be more or equal 2. Consider to use Forward plugin".to_owned(),

@@ -26,14 +26,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         if except.is_empty() {
             setup.ends([from.clone()]);
         }
-        // As `forward` does, whose work it does.
+        // Upstreams answer queries of every class, as for `forward`.
         setup.settings.all_classes = true;
         setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
     }
     Ok(())
 }
 
-/// The directive at work.
+/// The plugin.
 struct Fanout {
     from: ZoneSet,
     except: ZoneSet,

@@ -1,4 +1,4 @@
-//! The directive as plain values: what is asked of upstreams is read where they are.
+//! The `forward` directive as plain values. `src/upstream` parses the options of the upstreams.
 
 use chain::{ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
@@ -20,29 +20,29 @@ static OWNER: Owner = Owner {
 pub(super) struct Config {
     /// Which names are forwarded.
     pub(super) from: Name,
-    /// Which of them are not, and what becomes of replies.
+    /// The options that only `forward` has.
     pub(super) options: Options,
-    /// Whom to ask, and how.
+    /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
 }
 
-/// What only `forward` has.
+/// The options that only `forward` has.
 #[derive(Default)]
 pub(super) struct Options {
     /// Which names are not forwarded.
     pub(super) except: ZoneSet,
     /// The same as they are read.
     excepted: Vec<Name>,
-    /// With which answers the following `forward` is asked.
+    /// Rcodes with which the query goes to the following `forward`.
     pub(super) next: Vec<Rcode>,
-    /// Whether it is asked for an answer without records.
+    /// Whether it also goes there after an answer without records.
     pub(super) next_on_nodata: bool,
 }
 
 impl Config {
     /// Reads a directive; warnings go to `warnings`.
     ///
-    /// Errors: everything that is wrong with it.
+    /// Errors: all mistakes in it.
     pub(super) fn read(
         directive: &Directive,
         warnings: &mut Diagnostics,
@@ -86,7 +86,7 @@ impl upstream::PluginOptions for Options {
     }
 }
 
-/// **FROM**: the first of the zones that it stands for.
+/// **FROM**: the first of the zones that it expands to.
 fn from(args: &mut Args<'_>, warnings: &mut Diagnostics) -> Result<Name, Diagnostic> {
     let from = args.required("FROM")?;
     let zones = zones::parse(from)?;

@@ -1,8 +1,8 @@
-//! Asks other servers.
+//! `forward`: sends queries to other servers.
 //!
-//! Takes the queries under one zone, except those under others, and gives the client what a group of
-//! upstreams says, or what the following `forward` says if the Corefile wants that. Whom to ask, and
-//! what happens when one does not answer, is the business of `src/upstream`.
+//! It handles the queries under one zone, except those under excluded zones. It returns the answer of a
+//! group of upstreams, or passes the query to the following `forward` if the Corefile says so.
+//! `src/upstream` selects the upstream and handles those that do not respond.
 
 mod config;
 mod setup;
@@ -23,7 +23,7 @@ pub static PLUGIN: Kind = Kind {
     setup: setup::setup,
 };
 
-/// One `forward` directive at work.
+/// One `forward` directive.
 struct Forward {
     from: ZoneSet,
     options: Options,
@@ -46,7 +46,7 @@ impl Forward {
             .is_some_and(|(label, _)| label == 0 || except.is_empty() || !except.contains(query))
     }
 
-    /// Whether the following `forward` is to be asked instead of giving this reply.
+    /// Whether the query goes to the following `forward` instead of returning this reply.
     fn goes_on(&self, reply: &Reply) -> bool {
         let rcode = reply.rcode();
         let nodata = rcode == Rcode::NOERROR && reply.count(Section::Answer) == 0;

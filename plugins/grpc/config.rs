@@ -7,29 +7,29 @@ use wire::Name;
 
 /// A `grpc` directive.
 pub(super) struct Config {
-    /// Which names are asked here.
+    /// The zone whose queries are sent to the upstreams.
     pub(super) from: Name,
-    /// Which of them are not, and what becomes of replies.
+    /// The options that only `grpc` has.
     pub(super) options: Options,
     /// The upstreams and their options.
     pub(super) upstreams: GrpcConfig,
 }
 
-/// What is the plugin's own.
+/// The options that only `grpc` has.
 #[derive(Default)]
 pub(super) struct Options {
-    /// Which names are not asked here.
+    /// The zones whose queries are not.
     pub(super) except: ZoneSet,
     /// The same as they are read.
     excepted: Vec<Name>,
-    /// For which names the next plugin is asked when the upstreams do not know them.
+    /// The zones whose queries go to the next plugin when the upstreams have no answer.
     pub(super) fallthrough: Fallthrough,
 }
 
 impl Config {
     /// Reads a directive; warnings go to `warnings`.
     ///
-    /// Errors: everything that is wrong with it.
+    /// Errors: all mistakes in it.
     pub(super) fn read(
         directive: &Directive,
         warnings: &mut Diagnostics,

@@ -55,12 +55,12 @@ struct Grpc {
     except: ZoneSet,
     fallthrough: Fallthrough,
     upstreams: GrpcGroup,
-    /// Whether there is a plugin behind this one.
+    /// Whether another plugin follows this one.
     followed: AtomicBool,
 }
 
 impl Grpc {
-    /// Whether this query is asked here. **FROM** itself always is.
+    /// Whether this query is sent to the upstreams. **FROM** itself always is.
     #[inline]
     fn matches(&self, query: &Query) -> bool {
         self.from.find(query).is_some_and(|(label, _)| {
@@ -68,7 +68,7 @@ impl Grpc {
         })
     }
 
-    /// Whether the next plugin is to be asked instead.
+    /// Whether the query goes to the next plugin instead.
     fn falls_through(&self, query: &Query) -> bool {
         self.followed.load(Ordering::Relaxed) && self.fallthrough.allows(query)
     }

@@ -34,8 +34,8 @@ mod supervise;
 
 pub use ask::Group;
 pub use config::{
-    Breaker, Config, Health, Hedge, MetricNames, Observer, Owner, PluginOptions, Policy, Tls,
-    UpstreamOptions, Wanted, at_least_one, rcode, server_name, tls,
+    Breaker, Config, Health, Hedge, MakeObserver, MetricNames, Observer, Owner, PluginOptions,
+    Policy, Tls, UpstreamOptions, Wanted, at_least_one, rcode, server_name, tls,
 };
 pub use grpc::{GrpcConfig, GrpcGroup, GrpcOwner};
 pub use roster::PerRcode;

@@ -22,7 +22,7 @@ impl Group {
     /// long as the configuration serves; so long its upstreams are watched, too.
     ///
     /// # Errors
-    /// A file cannot be read, an upstream can be no_upstream.
+    /// A file cannot be read, or a word is no upstream.
     pub fn set_up(
         config: Config,
         directive: &Directive,
@@ -48,7 +48,7 @@ impl Group {
             source: config.defaults.source,
             network: Arc::clone(&network),
         };
-        // Mistakes of both are told at once.
+        // The mistakes of both are reported at once.
         let read = TlsClients::new(&config.upstreams, setup);
         let clear = TlsClients::default();
         let secure = read.as_ref().unwrap_or(&clear);
@@ -103,7 +103,7 @@ fn both<A, B>(
     }
 }
 
-/// Upstreams that cannot be asked from `source_address`.
+/// Warns of upstreams that cannot be reached from `source_address`.
 fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup<'_>) {
     let is_source = |one: &&Directive| one.name.as_str() == "source_address";
     let option = directive.options().iter().rfind(is_source);
@@ -121,7 +121,7 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
     });
 }
 
-/// Options that do nothing for what is spoken with these upstreams, or say the opposite.
+/// Warns of options that have no effect with the protocols of these upstreams, or contradict them.
 fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) {
     let name = directive.name.as_str();
     let mut warn = |option: &str, message: String, label: String, help: &str| {

@@ -70,13 +70,13 @@ impl Connections {
         }
     }
 
-    /// Sends a message and waits for a reply that `accept` says yes to. If
+    /// Sends a message and waits for a reply that `accept` accepts. If
     /// the connection dies that served others too, the message is sent once more over a fresh one.
     ///
     /// # Errors
     /// `TimedOut` at the deadline, `UnexpectedEof` if the upstream hangs up, an [`InvalidReply`] inside if
-    /// it gave something that is no reply, [`super::ConnectionsFull`] inside if too many wait; else what the
-    /// system or TLS says.
+    /// it returned no valid reply, [`super::ConnectionsFull`] inside if too many wait; otherwise the
+    /// error of the system or of TLS.
     pub async fn ask(
         &self,
         network: &Network,

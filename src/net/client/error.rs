@@ -9,7 +9,7 @@ use libc::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
 
 use crate::tls;
 
-/// What was done when it went wrong.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Dial,
@@ -17,7 +17,7 @@ pub(crate) enum Op {
     Write,
 }
 
-/// A text instead of the error that it tells of. Found inside an [`io::Error`].
+/// The text of an error in Go's words. Found inside an [`io::Error`].
 #[derive(Clone, Debug)]
 pub(crate) struct GoError {
     pub(crate) text: String,
@@ -39,7 +39,7 @@ impl GoError {
     }
 }
 
-/// The system's number for an error, told in words or not.
+/// The system's number for an error, in Go's words or not.
 pub fn number(error: &io::Error) -> Option<i32> {
     let told = || error.get_ref()?.downcast_ref::<GoError>()?.number;
     error.raw_os_error().or_else(told)
@@ -97,7 +97,7 @@ impl Endpoints {
         Self { proto, local, remote }.tell(Op::Dial, error)
     }
 
-    /// Endpoints us and an upstream that a test made up.
+    /// Between us and a simulated upstream.
     pub(crate) fn simulated(proto: &'static str, remote: SocketAddr) -> Self {
         let ip = match remote {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -107,7 +107,7 @@ impl Endpoints {
     }
 }
 
-/// What Go says where a deadline ended what is more than one call.
+/// Go's text for a deadline that ends more than one call.
 pub(crate) const DEADLINE: &str = "context deadline exceeded";
 
 /// Whether this machine, and no upstream, is short of something: memory, descriptors, ports or buffers.
@@ -116,7 +116,7 @@ pub fn is_shortage(error: &io::Error) -> bool {
     number(error).is_some_and(shortage)
 }
 
-/// What Go says where the C library says something else, or several of them different things.
+/// Go's texts where those of C libraries differ from Go's, or from each other.
 const WORDS: [(io::ErrorKind, &str); 7] = [
     (io::ErrorKind::ConnectionRefused, "connection refused"),
     (io::ErrorKind::ConnectionReset, "connection reset by peer"),
@@ -143,7 +143,7 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Why a connection ended: an error for each who waited.
+/// Why a connection ended: an error for each query that waited.
 #[derive(Clone)]
 pub(crate) struct End {
     number: Option<i32>,
@@ -154,7 +154,7 @@ pub(crate) struct End {
 impl End {
     pub(crate) fn new(error: &io::Error) -> Self {
         let (number, kind) = (number(error), error.kind());
-        // What others say alone tells the kind apart from its text.
+        // Only errors of others have a text besides their kind.
         let text = error.get_ref().map(ToString::to_string).unwrap_or_default();
         Self { number, kind, text }
     }

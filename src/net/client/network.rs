@@ -9,18 +9,18 @@ use tokio::time::Instant;
 
 use crate::workers::current_worker;
 
-/// Says whether a message is the reply waited for.
+/// Decides whether a message is the expected reply.
 pub type Accept<'a> = &'a mut (dyn FnMut(&[u8]) -> bool + Send);
 
-/// Asked when a query has waited for as long as it was to: what more is done; `None`: nothing.
+/// Called when the wait of a query is over: what happens next; `None`: it fails.
 pub type Patience<'a> = &'a mut (dyn FnMut() -> Option<More> + Send);
 
-/// What is done for a query that has waited in vain.
+/// What happens to a query that has waited in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct More {
-    /// It waits for so long.
+    /// The next wait.
     pub wait: Duration,
-    /// It is sent once more before.
+    /// Whether it is sent again first.
     pub again: bool,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// Upstreams that a test made up.
+/// Simulated upstreams of a test.
 pub trait Simulated: Send + Sync {
     /// The datagrams that come back for `message`, each after its delay; none: it was lost.
     fn udp(&self, to: SocketAddr, message: &[u8]) -> Vec<(Duration, Vec<u8>)>;
@@ -62,7 +62,7 @@ pub trait Simulated: Send + Sync {
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
 
-    /// Whether nobody listens there for datagrams.
+    /// Whether the port for datagrams is closed.
     fn refuses(&self, to: SocketAddr) -> bool {
         let _ = to;
         false
@@ -84,12 +84,12 @@ pub enum Network {
     Simulated(Arc<dyn Simulated>),
 }
 
-/// Where to ask from.
+/// The source of a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Source<'a> {
-    /// This address; none: what the system chooses.
+    /// The source address; `None`: the system chooses.
     pub address: Option<IpAddr>,
-    /// Whoever wants to know gets the address and port it was in the end; it costs a system call.
+    /// Receives the local address and port of the socket; it costs a system call.
     pub tell: Option<&'a OnceLock<SocketAddr>>,
 }
 
@@ -104,13 +104,13 @@ impl Source<'_> {
         if let Some(tell) = self.tell
             && let Ok(local) = local()
         {
-            // Fails if it was told before: the first one counts.
+            // Fails if it is set: the first one counts.
             let _ = tell.set(local);
         }
     }
 }
 
-/// Endpoints whom a socket is; one for another upstream, from another address or in another runtime
+/// The two ends of a socket. A socket for another upstream, from another address or in another runtime
 /// is of no use to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {

@@ -10,7 +10,7 @@ use crate::tls::Session;
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a end_guard may take.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Endpoints two looks whether a connection is idle at the least, however soon it expires.
+/// The shortest time between two checks whether a connection is idle, however soon it expires.
 pub(crate) const IDLE_CHECK: Duration = Duration::from_millis(20);
 
 /// What connections are like.
@@ -20,11 +20,11 @@ pub struct PoolOptions {
     pub expire: Duration,
     /// How many idle connections are kept; zero: no bound of its own.
     pub max_idle: usize,
-    /// For how long a connection gets new queries; zero: no bound.
+    /// How long a connection gets new queries; zero: no bound.
     pub max_age: Duration,
-    /// With TLS, and whom to expect.
+    /// The TLS session and the expected server; `None`: plain text.
     pub session: Option<Session>,
-    /// Called for each message that nobody waits for.
+    /// Called for each message that no query waits for.
     pub stray: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -43,7 +43,7 @@ impl PoolOptions {
     }
 }
 
-/// How much a connection has to do; the least first.
+/// The load of a connection; the least loaded first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Load {
     /// Queries wait and nothing comes: the server may work at one query at a time, and this one

@@ -1,4 +1,4 @@
-//! Exchanges with upstreams that a test made up.
+//! Exchanges with the simulated upstreams of a test.
 
 use std::cmp::Reverse;
 use std::io;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::error::{Endpoints, Op, late};
 use super::network::{Accept, Outgoing, Patience, Simulated};
 
-/// Asks an upstream that a test made up.
+/// Sends a datagram to a simulated upstream.
 pub(crate) async fn datagram(
     world: &dyn Simulated,
     sent: Outgoing<'_>,
@@ -51,7 +51,7 @@ pub(crate) async fn datagram(
     }
 }
 
-/// Asks over a connection to an upstream that a test made up.
+/// Sends a message over a connection to a simulated upstream.
 pub(crate) async fn stream(
     world: &dyn Simulated,
     sent: Outgoing<'_>,

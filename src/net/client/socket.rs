@@ -10,8 +10,8 @@ use tokio::io::unix::AsyncFd;
 use super::error::Endpoints;
 use crate::udp::sys;
 
-/// What a socket that waits for a reply is watched for. Not for writing: the datagram that leaves
-/// would wake us.
+/// The events that a socket with queries in flight waits for. Not writability: the datagram that leaves
+/// would wake the task.
 pub(crate) const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// A fresh socket of `kind` for `to`, bound to `source` if one is asked for. The system chooses
@@ -37,7 +37,7 @@ pub(crate) fn connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<As
     sys::register(socket.into(), INTEREST)
 }
 
-/// The address that stands for no particular one, of the same family as `to`.
+/// The unspecified address of the same family as `to`.
 pub fn any_source(to: SocketAddr) -> IpAddr {
     if to.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
 }

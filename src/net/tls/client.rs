@@ -1,4 +1,4 @@
-//! The client side of TLS: who we are, whom we trust, and sessions with servers.
+//! The client side of TLS: a configuration from certificates, and sessions with servers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,19 +18,19 @@ use super::insecure::InsecureVerifier;
 use super::trust::{Identity, Trust};
 use super::verifier::Verifier;
 
-/// Sessions that are remembered for one server and protocol.
+/// Sessions to resume that are kept for one server and protocol.
 const SESSIONS: usize = 32;
 
-/// How we are to servers. Sessions with all of them are remembered here, to be resumed.
+/// A client configuration, with the sessions to resume with all servers.
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
-    /// Of everything that it is made of.
+    /// A digest of everything that it is made of.
     digest: [u8; 32],
 }
 
 impl Client {
-    /// A client that believes `trust`, and shows `identity` where it is asked for one.
+    /// A client that trusts `trust`, and presents `identity` if a server requests it.
     ///
     /// # Errors
     /// Certificate and key do not belong together.
@@ -74,7 +74,7 @@ impl Client {
         Ok(Self { config: Arc::new(config), digest: bytes })
     }
 
-    /// Sessions with a server that must be called `name`: a host name, or an address.
+    /// Sessions with a server whose certificate must have `name`: a host name, or an address.
     ///
     /// # Errors
     /// `name` is neither.
@@ -109,8 +109,8 @@ impl Session {
         connector.connect(self.name.clone(), stream).await.map_err(told)
     }
 
-    /// The same for what is called `protocol` (RFC 7301). What one says of itself to resume a session
-    /// is for that protocol only.
+    /// The same session for an ALPN protocol (RFC 7301). Sessions to resume
+    /// are kept for that protocol only.
     pub(crate) fn speaking(&self, protocol: &'static [u8]) -> Self {
         let mut config = (*self.client.config).clone();
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -123,7 +123,7 @@ impl Session {
         &self.client.config
     }
 
-    /// What the server must be called.
+    /// The name that the server's certificate must have.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         self.name.to_str()
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a server's side of TLS, in the words of Go's `crypto/tls` and `crypto/x509`:
+//! Errors of TLS in the words of Go's `crypto/tls` and `crypto/x509`:
 //! operators of CoreDNS have patterns for these texts.
 
 use std::io;

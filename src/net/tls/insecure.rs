@@ -7,8 +7,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-/// Believes every certificate. Signatures are still checked: who speaks has the key of the
-/// certificate that was shown.
+/// Accepts every certificate. Signatures are still checked: the peer has the key of the
+/// certificate that it presents.
 #[derive(Debug)]
 pub(super) struct InsecureVerifier(pub(super) Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! TLS: whom we trust, who we are, and sessions. One provider: ring.
+//! TLS: trusted authorities, our certificates, and sessions. One provider: ring.
 //!
 //! rustls checks the names and times of certificates. Files are read elsewhere: this room gets their
 //! bytes.

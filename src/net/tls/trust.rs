@@ -7,24 +7,24 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 /// The largest file of certificates or of a key; what a system trusts has a quarter of that.
 pub const MAX_PEM: u64 = 1 << 20;
 
-/// The authorities whose certificates are believed.
+/// The trusted authorities.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub(super) certificates: Vec<CertificateDer<'static>>,
     /// Whether the operator named each of them: then one may be a server's own, which the verifier accepts.
     pub(super) named: bool,
-    /// Whether nobody has to be believed.
+    /// Whether certificate verification is disabled.
     pub(super) insecure: bool,
 }
 
 impl Trust {
-    /// Those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
+    /// The system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; perhaps none.
     pub fn system() -> Self {
         let certificates = rustls_native_certs::load_native_certs().certs;
         Self { certificates, named: false, insecure: false }
     }
 
-    /// Those of a PEM file. What is no certificate is passed over.
+    /// The authorities of a PEM file. Other content is skipped.
     ///
     /// # Errors
     /// There is none.
@@ -37,24 +37,24 @@ impl Trust {
         Ok(Self { certificates, named: true, insecure: false })
     }
 
-    /// Nobody's.
+    /// No authorities.
     pub fn none() -> Self {
         Self { certificates: Vec::new(), named: false, insecure: false }
     }
 
-    /// InsecureVerifier's, and that of a certificate without authority: who listens on the way learns nothing,
-    /// but who is at the other end may be anyone.
+    /// Any certificate is accepted: an eavesdropper learns nothing,
+    /// but the peer may be anyone.
     pub fn insecure() -> Self {
         Self { insecure: true, ..Self::none() }
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no certificate can be accepted.
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty() && !self.insecure
     }
 }
 
-/// A certificate, those that vouch for it, and its key.
+/// A certificate, its chain, and its key.
 #[derive(Debug)]
 pub struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,

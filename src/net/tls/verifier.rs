@@ -9,9 +9,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
-/// What rustls checks, with one thing more that is believed: a server's certificate which is,
-/// byte by byte, one that the operator named as trusted, though it says that it is an authority's.
-/// `openssl req -x509` makes such ones, and Go, so CoreDNS, believes them.
+/// The checks of rustls, with one exception. It accepts a server's certificate that is,
+/// byte for byte, one that the operator named as trusted, even if it is marked as a CA certificate.
+/// `openssl req -x509` makes such certificates, and Go, and thus CoreDNS, accepts them.
 #[derive(Debug)]
 pub(super) struct Verifier {
     usual: Arc<WebPkiServerVerifier>,
@@ -31,7 +31,7 @@ impl Verifier {
     }
 }
 
-/// Whether the mark of an authority is all that is wrong. It is looked for behind the dates, and
+/// Whether the CA mark is the only mistake. It is checked after the dates, and
 /// before the name. The type of the error is that of a crate that rustls does not show.
 fn is_an_authoritys(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error

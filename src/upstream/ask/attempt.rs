@@ -92,7 +92,7 @@ pub(super) struct Resend<'a> {
     timer: Option<LateTimer<'a>>,
     deadline: Instant,
     sent: Instant,
-    /// Whether the upstream seemed to be gone at any time since the query was sent.
+    /// Whether the upstream seemed to be down at any time since the query was sent.
     gone: bool,
 }
 

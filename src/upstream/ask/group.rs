@@ -36,7 +36,7 @@ pub struct Group {
     rejected: Counter,
     pub(super) overloaded: Counter,
     pub(super) unhedged: Counter,
-    /// Who may be asked twice, if anybody.
+    /// The budget of hedges; `None`: no hedges.
     pub(super) tokens: Option<Tokens>,
     pub(super) budget: Duration,
     pub(super) watchers: Watchers,

@@ -7,15 +7,15 @@ use net::random;
 use crate::config::{MAX_UPSTREAMS, Policy};
 use crate::roster::{Member, State, Upstream};
 
-/// UpstreamOptions so manieth query of `fastest` goes to another one too.
+/// One query of so many also goes to another upstream than the fastest, to measure it.
 const EXPLORE: usize = 32;
-/// As long as there are some of whom nothing is known, more do.
+/// The same while the RTT of some upstreams is unknown.
 const EXPLORE_UNKNOWN: usize = 4;
 
-/// A policy at work.
+/// The state of a policy.
 pub(crate) struct Selector {
     policy: Policy,
-    /// How many upstreams a query may be put to.
+    /// The number of upstreams that a query may be sent to.
     most: usize,
     turn: AtomicUsize,
 }
@@ -25,7 +25,7 @@ impl Selector {
         Self { policy, most: most.unwrap_or(MAX_UPSTREAMS), turn: AtomicUsize::new(0) }
     }
 
-    /// The order for one query, and who is asked beside the first of it.
+    /// The order for one query, and the upstream that is queried beside the first one.
     fn order(&self, members: &[Member]) -> ([u8; MAX_UPSTREAMS], Option<u8>) {
         let weight = |index: u8| u64::from(members[usize::from(index)].weight);
         let usual = |index: u8| members[usize::from(index)].upstream.liveness.smoothed_rtt();
@@ -78,7 +78,7 @@ impl Selector {
         (all, None)
     }
 
-    /// Whose time is to be found out, of those that are not asked anyway.
+    /// The upstream to measure, of those that are not queried anyway.
     fn explore(&self, order: &[u8], usual: impl Fn(u8) -> Option<u32>) -> Option<u8> {
         let others = order.get(1..).filter(|others| !others.is_empty())?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn shuffle(order: &mut [u8]) {
     }
 }
 
-/// UpstreamOptions place goes to one of those that are left, by their weights.
+/// Draws each place from the rest, by weight.
 fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     let mut left: u64 = order.iter().map(|&index| weight(index)).sum();
     for at in 0..order.len().saturating_sub(1) {
@@ -119,10 +119,10 @@ fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     }
 }
 
-/// One query's way through the upstreams.
+/// The upstreams that one query may still try.
 ///
-/// Those that are well come first, in the policy's order; then those that just failed and are being
-/// checked. Those that are down are left out as long as any other is not; when all are, the one
+/// Healthy upstreams come first, in the policy's order; then those that just failed and are being
+/// checked. An upstream that is down is skipped while any other is not; when all are down, the one
 /// that failed longest_timeout ago comes first, and each is tried once.
 pub(crate) struct Candidates<'a> {
     members: &'a [Member],
@@ -130,10 +130,10 @@ pub(crate) struct Candidates<'a> {
     count: usize,
     beside: Option<u8>,
     tried: u64,
-    /// Who answered, and is not asked again.
+    /// The upstreams that have answered and are not queried again, one bit each.
     excluded: u64,
     max_fails: u32,
-    /// Whether all upstreams were down at some point of the way.
+    /// Whether all upstreams were down at some point.
     pub(crate) all_down: bool,
 }
 
@@ -165,7 +165,7 @@ impl<'a> Candidates<'a> {
             if let Some(found) = self.next_untried() {
                 return Some(found);
             }
-            // What went down on the way has been tried already.
+            // An upstream that went down meanwhile has been tried already.
             self.tried = tried;
             self.all_down = true;
         }
@@ -312,7 +312,7 @@ mod tests {
             }
         }
         assert_eq!(beside, [10, 0, 10]);
-        // One of whom nothing is known comes last, and is found out soon.
+        // An upstream with an unknown RTT comes last, and is measured soon.
         let members = [&members[..], &[member(4, 1)]].concat();
         let found = (0..8).filter(|_| turns.order(&members).1 == Some(3)).count();
         assert_eq!(found, 2);
@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(ports(&mut candidates, 5), [3, 1, 2]);
         assert!(candidates.all_down);
         let mut candidates = Candidates::new(&members, &turns(Policy::Sequential), 0);
-        assert_eq!(ports(&mut candidates, 2), [1, 2], "max_fails 0: no_upstream is ever down");
+        assert_eq!(ports(&mut candidates, 2), [1, 2], "max_fails 0: none is ever down");
     }
 
     #[test]

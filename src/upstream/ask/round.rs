@@ -270,7 +270,7 @@ impl<'a, 'q: 'a> Round<'_, 'a, 'q> {
         }
     }
 
-    /// Starts another attempt if only the first is in flight and its upstream seems to be gone.
+    /// Starts another attempt if only the first is in flight and its upstream seems to be down.
     fn replace_silent(&mut self) {
         let alone = self.first_in_flight && self.others.is_empty();
         if alone

@@ -9,7 +9,7 @@ use wire::{Failure, Rcode};
 
 /// Why there is no reply.
 pub(super) enum Trouble {
-    /// The upstream's, or the network's on the way there.
+    /// The upstream failed, or the network on the way to it.
     Theirs(SocketAddr, io::Error),
     /// This machine's: no sockets, no memory, no random metrics.
     Ours(io::Error),
@@ -17,7 +17,7 @@ pub(super) enum Trouble {
     ConnectionsFull,
 }
 
-/// REFUSED and not SERVFAIL: resolvers keep SERVFAIL for a while, this may pass at once.
+/// REFUSED and not SERVFAIL: resolvers cache SERVFAIL, and an overload may pass at once.
 #[cold]
 pub(super) fn overload(cause: String) -> Failure {
     Failure { cause: Some(cause.into()), ..Failure::rcode(Rcode::REFUSED) }
@@ -34,19 +34,19 @@ pub(super) fn trouble(to: SocketAddr, error: io::Error) -> Trouble {
     }
 }
 
-/// Whether this is what the error says.
+/// Whether the error contains an `E`.
 fn is<E: std::error::Error + 'static>(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<E>())
 }
 
-/// The last trouble as the client and the log are told; `None`: no_upstream was asked at all.
+/// The last trouble in the words for the client and for the log; `None`: no upstream was queried.
 pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
     match trouble {
         None => Failure::unresolved("no healthy proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "all upstreams are down"),
         Some(Trouble::Ours(error)) => overload(format!("cannot ask upstreams: {error}")),
         Some(Trouble::ConnectionsFull) => overload(ConnectionsFull.to_string()),
-        // The words that operators search for, those of Go: `read udp A->B: i/o timeout`.
+        // Go's words, which operators search for: `read udp A->B: i/o timeout`.
         Some(Trouble::Theirs(to, error)) => {
             let (code, text) = match error.kind() {
                 io::ErrorKind::TimedOut => {
@@ -58,7 +58,7 @@ pub(super) fn failure(trouble: Option<Trouble>) -> Failure {
                 io::ErrorKind::UnexpectedEof => {
                     (ede::NETWORK_ERROR, format!("{to} closed the connection"))
                 }
-                // What TLS does not like: a certificate, mostly. The error says which and why.
+                // An error of TLS: a certificate, mostly. The error names it.
                 io::ErrorKind::InvalidData => {
                     (ede::NETWORK_ERROR, format!("the certificate of {to} was not accepted"))
                 }

@@ -15,7 +15,7 @@ use super::values::{Breaker, Hedge, Policy, Wanted};
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
 
-/// The options that every plugin with upstreams has, besides those that may stand for one upstream.
+/// The options of every plugin with upstreams, besides those that a single upstream may have.
 const OPTIONS: &[&str] = &[
     "to",
     "max_fails",
@@ -33,43 +33,43 @@ const OPTIONS: &[&str] = &[
 /// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The plugin that they belong to.
+    /// The plugin that the upstreams belong to.
     pub owner: &'static Owner,
     /// Which answer ends the search.
     pub wanted: Wanted,
-    /// How many upstreams a query is put to at most; `None`: all of them.
+    /// The number of upstreams that a query may be sent to; `None`: all of them.
     pub most_servers: Option<usize>,
-    /// How long a query may take in all; `None`: the usual time.
+    /// The deadline of a query; `None`: the default.
     pub budget: Option<Duration>,
     /// The upstreams, in the order in which they are written.
     pub(crate) upstreams: Vec<UpstreamConfig>,
     /// The options of upstreams without a block of their own.
     pub defaults: UpstreamOptions,
-    /// Whom to ask where host names among them are.
+    /// The resolvers of host names among them; empty: the system's.
     pub resolvers: Vec<SocketAddr>,
-    /// In which order.
+    /// The order of the upstreams.
     pub policy: Policy,
-    /// When an upstream that is late gets company, if ever.
+    /// When queries are hedged; `None`: never.
     pub hedge: Option<Hedge>,
-    /// Which answers speak against an upstream, if any do.
+    /// The rule of the circuit breakers; `None`: they never open.
     pub breaker: Option<Breaker>,
-    /// More failed health checks than this, and an upstream is down; zero: never.
+    /// An upstream is down after more failed health checks than this; zero: never.
     pub max_fails: u32,
-    /// Failed attempts for one query; zero: no bound. `None`: some for each upstream.
+    /// Failed attempts for one query; zero: no bound. `None`: `attempts_each` for each upstream.
     pub max_connect_attempts: Option<u32>,
-    /// How many for each.
+    /// Failed attempts for each upstream.
     pub attempts_each: u32,
-    /// Queries under way at once; zero: no bound of its own.
+    /// Queries in flight; zero: no bound of its own.
     pub max_concurrent: usize,
-    /// With which answers the next upstream is asked.
+    /// Rcodes with which the next upstream is queried.
     pub failover: Vec<Rcode>,
     /// Give up at once when all upstreams are down.
     pub failfast: bool,
-    /// Mix the case of the name asked for, and insist that it comes back so.
+    /// Randomize the case of the query's name, and require the same case in the reply.
     pub case_randomization: bool,
 }
 
-/// What is being read, and what was found wrong with it.
+/// The configuration so far, and the mistakes in it.
 struct Reading {
     config: Config,
     problems: Diagnostics,
@@ -83,7 +83,7 @@ pub trait PluginOptions {
     /// Reads one of them.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake in it.
     fn read(&mut self, option: &Directive) -> Result<(), Diagnostic>;
 }
 
@@ -115,7 +115,7 @@ impl Config {
     /// `directive`; those that only the plugin has go to `own`.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// All mistakes in them.
     pub fn read<O: PluginOptions>(
         owner: &'static Owner,
         directive: &Directive,

@@ -1,4 +1,4 @@
-//! What the Corefile says of upstreams, as plain values.
+//! The upstreams of a directive and their options, as plain values.
 //!
 //! It must never know: files, the network, clocks, nor what the values do.
 
@@ -11,7 +11,7 @@ mod values;
 
 pub use group::{Config, PluginOptions};
 pub use options::UpstreamOptions;
-pub use owner::{MetricNames, Observer, Owner};
+pub use owner::{MakeObserver, MetricNames, Observer, Owner};
 pub use parse::{at_least_one, rcode, server_name, tls};
 pub use values::{Breaker, Health, Hedge, Policy, Tls, Wanted};
 

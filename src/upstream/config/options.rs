@@ -11,7 +11,7 @@ use super::parse;
 use super::spec::UpstreamSpec;
 use super::values::{Health, Tls};
 
-/// The options that may stand for one upstream; `weight` may only stand there.
+/// The options that a single upstream may have; only a single one may have `weight`.
 pub(crate) const OPTIONS: &[&str] = &[
     "weight",
     "force_tcp",
@@ -30,33 +30,33 @@ pub(crate) const OPTIONS: &[&str] = &[
 /// How an upstream is queried and checked.
 #[derive(Clone, Debug)]
 pub struct UpstreamOptions {
-    /// How many queries it gets, compared with others.
+    /// Its share of the queries, compared with others.
     pub weight: u32,
-    /// Over TCP, however the client asked.
+    /// Always TCP, whatever the client's transport.
     pub force_tcp: bool,
-    /// Over UDP, however the client asked.
+    /// UDP first, whatever the client's transport.
     pub prefer_udp: bool,
     /// How long an idle connection is kept.
     pub expire: Duration,
-    /// How long a connection is used at all; zero: no bound.
+    /// The lifetime of a connection; zero: no bound.
     pub max_age: Duration,
     /// How many idle connections are kept; zero: no bound.
     pub max_idle_conns: usize,
-    /// How long it may take.
+    /// The time to wait for a reply.
     pub read_timeout: Duration,
-    /// How it is checked.
+    /// Its health checks.
     pub health: Health,
-    /// The address to ask from.
+    /// The source address.
     pub source: Option<IpAddr>,
-    /// Whom to trust, and as whom to come, over TLS.
+    /// The files for TLS.
     pub tls: Tls,
-    /// What its certificate must be for.
+    /// The name that its certificate must have.
     pub tls_servername: Option<Token>,
-    /// How queries go over HTTPS.
+    /// The HTTP method of queries.
     pub doh_method: Method,
 }
 
-/// One **TO**, and how it is asked.
+/// One upstream, and the options for it.
 #[derive(Clone, Debug)]
 pub(crate) struct UpstreamConfig {
     pub(crate) spec: UpstreamSpec,

@@ -19,8 +19,11 @@ pub struct Owner {
     /// Counts queries over `max_concurrent`.
     pub rejected: fn() -> Counter,
     /// Makes the observer of the upstream at an address, if the plugin has metrics of its own.
-    pub observer: Option<fn(&str) -> Box<dyn Observer>>,
+    pub observer: Option<MakeObserver>,
 }
+
+/// Makes the observer of the upstream at an address.
+pub type MakeObserver = fn(&str) -> Box<dyn Observer>;
 
 /// Observes the replies of one upstream.
 pub trait Observer: Send + Sync {

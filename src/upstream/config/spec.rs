@@ -19,15 +19,15 @@ pub(crate) const HTTPS_PORT: u16 = 443;
 pub(crate) struct UpstreamSpec {
     /// As written.
     pub(crate) token: Token,
-    /// What is spoken.
+    /// The protocol.
     pub(crate) scheme: Scheme,
-    /// Over TLS; and the name behind `%`, which the server's certificate must be for.
+    /// `Some`: over TLS, with the name behind `%` that the server's certificate must have.
     pub(crate) tls: Option<Option<String>>,
-    /// Who it is.
+    /// Its address, file or host.
     pub(crate) target: Target,
 }
 
-/// What stands before `://`, and behind the server's name.
+/// The protocol before `://`, and the path after the authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// Nothing, or `dns`.
@@ -48,7 +48,7 @@ impl Scheme {
         }
     }
 
-    /// As it is written.
+    /// Its name in a URL.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Dns => "dns",
@@ -70,7 +70,7 @@ impl Scheme {
     }
 }
 
-/// Where a **TO** leads.
+/// The target of a **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// An address; the text behind `%` of a link-local one.
@@ -116,7 +116,7 @@ pub(crate) fn read(token: &Token, plugin: &str) -> Result<UpstreamSpec, Diagnost
     }
 }
 
-/// Reads what stands behind the protocol, where that has TLS.
+/// Reads the text after a protocol with TLS.
 fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<UpstreamSpec, Diagnostic> {
     let (rest, name) = split_name(rest);
     if let Some(name) = &name {
@@ -126,7 +126,7 @@ fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<UpstreamSpec, Di
     Ok(UpstreamSpec { token: token.clone(), scheme, tls: Some(name), target })
 }
 
-/// What is asked for there; nothing said, what everybody has.
+/// The path of the resource (default: the usual one).
 fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
     if path.is_empty() {
         return Ok(Template::default());
@@ -138,7 +138,7 @@ fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
     })
 }
 
-/// Refuses what cannot be in a certificate.
+/// Refuses a name that no certificate can have.
 pub(crate) fn server_name(token: &Token, name: &str) -> Result<(), Diagnostic> {
     tls::check_name(name).map_err(|problem| {
         Diagnostic::error(token.span, format!("`{name}` is not a valid server name: {problem}"))
@@ -161,7 +161,7 @@ fn split_name(text: &str) -> (String, Option<String>) {
     (rest, Some(name.to_owned()))
 }
 
-/// An address of a server that knows hosts.
+/// The address of a resolver.
 pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
     match target(token, token.as_str(), DNS_PORT) {
         Ok(Target::Address(address, _)) => Ok(address),
@@ -174,7 +174,7 @@ pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
     }
 }
 
-/// Reads what stands behind the protocol.
+/// Reads the text after the protocol.
 pub(crate) fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
     let text = token.as_str();
     let bad_port = |port: &str| {

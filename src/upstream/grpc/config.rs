@@ -15,11 +15,11 @@ const OPTIONS: &[&str] = &["tls", "tls_servername", "policy"];
 /// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct GrpcConfig {
-    /// Whom to ask, as written.
+    /// The upstreams, as written.
     pub(super) to: Vec<(Token, GrpcSpec)>,
     /// In which order.
     pub(super) policy: Policy,
-    /// Whom to trust, and as whom to come; `None`: nothing is said, and there is no TLS unless a
+    /// The files of `tls`; `None`: the option is missing, and there is no TLS unless a
     /// name asks for it.
     pub(super) tls: Option<Tls>,
     /// What the certificates of all upstreams must be for.

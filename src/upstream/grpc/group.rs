@@ -46,14 +46,14 @@ struct Outcome {
 
 /// Why there is no reply.
 enum Trouble {
-    /// The network or the upstream says so.
+    /// The network or the upstream reported an error.
     Told(GrpcError),
     /// The reply is to something else, or cannot be read.
     InvalidReply,
 }
 
 impl GrpcGroup {
-    /// Asks until somebody answers; the reply is loaded into `reply`.
+    /// Queries the upstreams until one answers; the reply is loaded into `reply`.
     ///
     /// # Errors
     /// No upstream answered.
@@ -138,7 +138,7 @@ async fn first_of(asked: &mut Vec<Asked<'_>>) -> Outcome {
     outcome
 }
 
-/// Loads the reply, if it is one, and remembers what the outcome says about its upstream.
+/// Loads the reply, if it is one, and updates the health of its upstream.
 fn judge(
     outcome: Outcome,
     upstream: &Upstream,
@@ -148,7 +148,7 @@ fn judge(
     match outcome.came {
         Ok(mut bytes) => {
             upstream.answered();
-            // The call tells whose reply it is; not every server repeats the id.
+            // The call identifies the reply; not every server repeats the id.
             if let (Some(id), Some(sent)) = (bytes.get_mut(..2), question.message.get(..2)) {
                 id.copy_from_slice(sent);
             }
@@ -160,7 +160,7 @@ fn judge(
             upstream.metrics.dropped(question.worker);
             Err(Trouble::InvalidReply)
         }
-        // CoreDNS: who has no message for such a name says so.
+        // As in CoreDNS: the status NOT_FOUND means that the name does not exist.
         Err(GrpcError::Status(status)) if status.code == GrpcStatus::NOT_FOUND => {
             upstream.answered();
             reply.clear();
@@ -179,7 +179,7 @@ fn judge(
     }
 }
 
-/// The last trouble as the client and the log are told.
+/// The last trouble in the words for the client and for the log.
 fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
     let Some((to, trouble)) = trouble else {
         return Failure::unresolved("no healthy gRPC proxies")

@@ -71,7 +71,7 @@ impl GrpcGroup {
     }
 }
 
-/// Whom to ask, in the order written.
+/// The addresses of the upstreams, in the order written.
 fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<ServerAddress>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut places = Vec::new();

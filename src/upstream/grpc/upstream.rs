@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) place: ServerAddress,
-    /// With TLS, and whom to expect there.
+    /// The TLS session and the expected server name; `None`: plain text.
     pub(super) session: Option<Session>,
     /// What it is called in requests.
     pub(super) authority: String,
@@ -91,7 +91,7 @@ pub(super) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>) {
     loop {
         // First, because trouble may be left over from the configuration before.
         if upstream.is_suspect() {
-            // A connection of its own: one that is kept says nothing about new ones.
+            // A connection of its own: an open one proves nothing about new ones.
             let client = upstream.identity.client();
             while upstream.is_suspect() {
                 match check(&client, &network).await {

@@ -246,7 +246,7 @@ mod tests {
     fn silence_takes_several_looks_and_ends_with_a_reply() {
         let liveness = Liveness::default();
         let at = |millis: u64| Moment(1_000_000_000 + millis * 1_000_000);
-        // What was sent together says the same.
+        // Queries that were sent together count once.
         assert!((0..50).all(|_| !liveness.note_late(at(0))));
         assert!(!liveness.note_late(at(10)));
         liveness.replied(ms(5));

@@ -1,4 +1,4 @@
-//! What the replies of an upstream, and their absence, say of its health.
+//! The health of an upstream, from its replies and their absence.
 //!
 //! It must never know: sockets, tasks, configurations beyond one rule, nor what follows from a state.
 

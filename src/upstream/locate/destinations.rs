@@ -16,30 +16,30 @@ use super::resolv::{self, Servers, no_interface, scoped};
 use super::tls::{Dialer, TlsClients};
 use crate::config::{MAX_UPSTREAMS, Target, UpstreamConfig, UpstreamSpec};
 
-/// How long set-up waits for all hosts together. Those that are not found by then are looked up
+/// How long set-up waits for all hosts together. Hosts that are not resolved by then are looked up
 /// while the server serves.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// One **TO**: how it is asked, and where it is now.
+/// One upstream of the Corefile: its options, and its current addresses.
 pub(crate) struct Destination {
     pub(crate) place: UpstreamConfig,
     pub(crate) dialer: Dialer,
-    /// In the order in which they are asked.
+    /// In the order in which they are queried.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Why there are none.
+    /// Why there are no addresses.
     pub(crate) problem: Option<String>,
 }
 
-/// How a destination may come to be elsewhere.
+/// Why the addresses of a destination may change.
 pub(crate) enum AddressSource {
     /// Its file changes.
     File(PathBuf),
-    /// Its host is found elsewhere; what is known of it holds for `fresh`.
+    /// Its host has new addresses; the known ones are fresh for this time.
     Host { host: Host, port: u16, fresh: Duration },
 }
 
 impl Destination {
-    /// UpstreamOptions address, with what is needed to ask it.
+    /// Each address, with what a connection to it needs.
     pub(crate) fn found(&self) -> impl Iterator<Item = Endpoint> {
         let UpstreamSpec { scheme, tls, target, .. } = &self.place.spec;
         let host = match target {
@@ -69,7 +69,7 @@ struct Lookup {
     answer: Answer,
 }
 
-/// Where a word leads.
+/// The meaning of a word.
 enum Word {
     File(PathBuf, Servers),
     Host(Host, u16),
@@ -101,7 +101,7 @@ pub(crate) fn destinations(
     Ok(Destinations { destinations, sources })
 }
 
-/// A search for destinations that is under way.
+/// A search for destinations in progress.
 #[derive(Default)]
 struct Search {
     destinations: Vec<Destination>,
@@ -220,7 +220,7 @@ fn check_count(
     Ok(())
 }
 
-/// A file, or else a host.
+/// Finds out whether a word is a file or a host.
 fn word(
     to: &UpstreamSpec,
     text: &str,
@@ -260,7 +260,7 @@ fn word(
     net::host::check(host).map_err(|problem| bad(&problem, "write an address or a host name"))?;
     let name = Name::from_text(host)
         .map_err(|problem| bad(&problem.to_string(), "write an address or a host name"))?;
-    // No top-level domain is a number (RFC 3696 section 2): this is an address gone wrong.
+    // No top-level domain is a number (RFC 3696 section 2): this is a malformed address.
     let numeric = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
     if name.labels().last().is_none_or(numeric) {
         return Err(bad("neither an address nor a host name", "check the digits of the address"));
@@ -268,7 +268,7 @@ fn word(
     Ok(Word::Host(Host { text: host.to_owned(), name }, port))
 }
 
-/// CoreDNS would ask the file's servers without TLS.
+/// CoreDNS would query the file's servers without TLS.
 fn in_the_clear(spec: &UpstreamSpec, text: &str) -> Diagnostic {
     let word = spec.scheme.word();
     let what = format!("`{text}` is a file, and its servers are queried over plain DNS");

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use crate::config::Scheme;
 
-/// Whom to ask, and how.
+/// One address of an upstream, and how it is queried.
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
-    /// What is spoken.
+    /// The protocol.
     pub(crate) scheme: Scheme,
-    /// Over TLS; and the name that was written behind `%`.
+    /// `Some`: over TLS, with the name that was written behind `%`.
     pub(crate) tls: Option<Option<String>>,
-    /// The name it was found by.
+    /// The host name that it was resolved from.
     pub(crate) host: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where upstreams are: from what the Corefile says to addresses. Files are read and hosts are resolved
+//! The way from the words of the Corefile to addresses. Files are read and hosts are resolved
 //! here.
 //!
 //! It must never know: the health of an upstream, groups, queries of clients.

@@ -8,16 +8,16 @@ use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 use super::endpoint::Endpoint;
 use crate::config::{HTTPS_PORT, Scheme, Tls, UpstreamConfig};
 
-/// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
-/// session is known to all that trust the same.
+/// The TLS clients of one directive. All upstreams with the same files share one, and with it the
+/// sessions to resume.
 #[derive(Default)]
 pub(crate) struct TlsClients {
     clients: Vec<(Tls, Read)>,
 }
 
-/// How an upstream is talked to, wherever it is.
+/// How connections to an upstream are made, whatever its address.
 pub(crate) struct Dialer {
-    /// `None`: in the clear.
+    /// `None`: plain text.
     client: Option<Client>,
     /// `tls_servername`.
     name: Option<String>,
@@ -25,9 +25,9 @@ pub(crate) struct Dialer {
 }
 
 impl TlsClients {
-    /// Reads what each `tls` names, else what the system has if an upstream needs it.
+    /// Reads the files of each `tls`, or the system's CAs if an upstream needs them.
     ///
-    /// Errors: a file cannot be read, or is not what it should be.
+    /// Errors: a file cannot be read, or has not the right content.
     pub(crate) fn new(places: &[UpstreamConfig], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         let mut clients: Vec<(Tls, Read)> = Vec::new();
@@ -45,7 +45,7 @@ impl TlsClients {
         if problems.has_errors() { Err(problems) } else { Ok(Self { clients }) }
     }
 
-    /// How to talk to the upstream of `place`.
+    /// The dialer for the upstream of `place`.
     pub(crate) fn dialer(&self, place: &UpstreamConfig) -> Dialer {
         let options = &place.options;
         let read = self.clients.iter().find(|(tls, _)| *tls == options.tls);
@@ -56,7 +56,7 @@ impl TlsClients {
         }
     }
 
-    /// What is well-formed and cannot work, or does nothing.
+    /// A warning about options that cannot work, or have no effect.
     pub(crate) fn warning(
         &self,
         directive: &Directive,
@@ -80,7 +80,7 @@ impl TlsClients {
 }
 
 impl Dialer {
-    /// How to talk to an upstream that was found. Without a name its certificate must be for the
+    /// The protocol and session for an endpoint. Without a name its certificate must be for the
     /// address, as in CoreDNS; the host of a URL, and of QUIC, is a name.
     ///
     /// Errors: no certificate can be for such a name.
@@ -95,7 +95,7 @@ impl Dialer {
             .as_ref()
             .ok_or_else(|| "there is no TLS configuration for it".to_owned())?;
         let session: Session = client.session(&name)?;
-        // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
+        // RFC 9110 section 4.2.2: the certificate's name is the name in the request.
         let authority = || match (name.contains(':'), found.address.port()) {
             (false, HTTPS_PORT) => name.clone(),
             (false, port) => format!("{name}:{port}"),
@@ -116,7 +116,7 @@ impl Dialer {
     }
 }
 
-/// TLS with no_upstream to trust.
+/// A warning that no CA is trusted.
 pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
     let warning = "this system has no trusted CA certificates";
     Diagnostic::warning(directive.span, warning)
@@ -124,18 +124,18 @@ pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
         .help("install the package `ca-certificates`, or name a file with `tls CA`")
 }
 
-/// What `tls` makes of us.
+/// A TLS client, read from files.
 pub(crate) struct Read {
-    /// `None`: nothing asks for it.
+    /// `None`: no upstream needs it.
     pub(crate) client: Option<Client>,
-    /// Whether it trusts no_upstream.
+    /// Whether it trusts no CA.
     pub(crate) distrusts: bool,
 }
 
-/// Reads the files of `tls`, or what the system has if TLS is `needed`; `span` is whom it is needed
-/// for.
+/// Reads the files of `tls`, or the system's CAs if TLS is `needed`; `span` is the upstream that needs
+/// it.
 ///
-/// Errors: a file cannot be read, or is not what it should be.
+/// Errors: a file cannot be read, or has not the right content.
 pub(crate) fn client(
     tls: &Tls,
     needed: bool,

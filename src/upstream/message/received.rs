@@ -4,7 +4,7 @@ use wire::Reply;
 
 use super::question::{Question, Verdict, restore_case};
 
-/// What a message was taken for.
+/// What a received message is.
 pub(crate) enum Taken {
     /// The reply.
     Yes,

@@ -18,23 +18,23 @@ use super::upstream::{Options, Upstream};
 use crate::config::{Config, MAX_UPSTREAMS};
 use crate::locate::{Destination, Endpoint};
 
-/// One upstream as one group asks it; what is known of the upstream may be shared with others.
+/// One upstream as one group queries it. Other groups may share the upstream itself.
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) upstream: Arc<Upstream>,
-    /// How many queries it gets, compared with others.
+    /// Its share of the queries, compared with others.
     pub(crate) weight: u32,
-    /// How long it may take.
+    /// The time to wait for a reply.
     pub(crate) read_timeout: Duration,
-    /// Over TCP, however the client asked.
+    /// Always TCP, whatever the client's transport.
     pub(crate) force_tcp: bool,
-    /// Over UDP, however the client asked.
+    /// UDP first, whatever the client's transport.
     pub(crate) prefer_udp: bool,
     /// Between two health checks.
     pub(crate) check_every: Duration,
 }
 
-/// All upstreams, by what makes one the same, while somebody asks them. Goes from one configuration to
+/// All upstreams in use, by their identity. It is carried over from one configuration to
 /// the next.
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -55,14 +55,14 @@ impl Registry {
     }
 }
 
-/// Who is asked now, and why.
+/// The current upstreams of a group, and the destinations that they come from.
 pub(crate) struct Roster {
     now: ArcSwap<Box<[Member]>>,
     destinations: Mutex<Vec<Destination>>,
     registry: Arc<Registry>,
     workers: usize,
     config: Config,
-    /// The list is another one.
+    /// The list has changed.
     pub(crate) changed: Notify,
 }
 
@@ -121,12 +121,12 @@ impl Roster {
         let mut destinations = self.destinations();
         let Some(destination) = destinations.get_mut(index) else { return false };
         destination.problem = None;
-        // Resolvers turn the order round; that is no news, and for `sequential` it must not matter.
+        // Resolvers rotate the order; that is no change, and must not affect `sequential`.
         let known = |address: &SocketAddr| destination.addresses.contains(address);
         if addresses.len() == destination.addresses.len() && addresses.iter().all(known) {
             return false;
         }
-        // Those that stay keep their places.
+        // Addresses that stay keep their places.
         let stays = |address: &&SocketAddr| addresses.contains(address);
         let mut next: Vec<SocketAddr> =
             destination.addresses.iter().filter(stays).copied().collect();

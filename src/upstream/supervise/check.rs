@@ -13,7 +13,7 @@ use wire::{HEADER, Rtype};
 
 use crate::roster::Upstream;
 
-/// How long a check may take.
+/// The timeout of a check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// `health_check 0s` does not mean a busy loop.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -23,9 +23,9 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
     let interval = interval.max(MIN_INTERVAL);
     loop {
         let turn = upstream.checking.lock().await;
-        // Since when all checks succeed.
+        // The time since which all checks have succeeded.
         let mut good: Option<Instant> = None;
-        // First, because trouble may be left over from the configuration before.
+        // Checked first: the upstream may have failed under the previous configuration.
         while upstream.is_unhealthy() {
             let begun = Instant::now();
             match check(&upstream, &network).await {
@@ -36,7 +36,7 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
                         break;
                     }
                 }
-                // A query was answered meanwhile.
+                // A query has been answered meanwhile.
                 Err(_) if !upstream.is_unhealthy() => break,
                 Err(error) => {
                     good = None;
@@ -66,7 +66,7 @@ async fn check(upstream: &Upstream, network: &Network) -> io::Result<()> {
     let mut accept = |reply: &[u8]| is_reply(&message, reply);
     let sent = Outgoing::new(upstream.address, &message, TIMEOUT).from(options.source);
     if options.check_tcp || options.over != Over::Tcp {
-        // A connection of its own: one that is kept says nothing about new ones.
+        // A connection of its own: an open one proves nothing about new ones.
         let once = Connections::once(&options.over);
         once.ask(network, sent, &mut accept).await.map(drop)
     } else {

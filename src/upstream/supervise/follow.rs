@@ -15,22 +15,22 @@ use crate::locate::resolv::{self, Servers};
 use crate::locate::{Host, KnownHosts, Resolver};
 use crate::roster::Roster;
 
-/// Hosts are not looked up more often than that, whatever their TTL says,
+/// The shortest time between two lookups of a host, whatever its TTL,
 const FLOOR: Duration = Duration::from_secs(5);
-/// nor less often.
+/// and the longest.
 const CEILING: Duration = Duration::from_secs(300);
-/// After a lookup that failed, doubled each time
+/// The time after the first failed lookup; it doubles with each failure,
 const BACK_OFF: Duration = Duration::from_secs(1);
-/// up to this.
+/// up to this time.
 const BACK_OFF_MOST: Duration = Duration::from_secs(60);
-/// How often files are looked at, where no_upstream tells that they change.
+/// How often files are polled where the kernel sends no notices of changes.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Somebody who looks whether a destination is elsewhere.
+/// A destination whose addresses may change.
 pub(crate) enum Watch {
-    /// Looks its host up.
+    /// Its host is resolved again.
     Host { destination: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
-    /// Reads its file.
+    /// Its file is read again.
     File { destination: usize, path: PathBuf, looks: Looks },
 }
 
@@ -54,7 +54,7 @@ impl Follower {
         }
     }
 
-    /// Looks a host up whenever what is known of it is over.
+    /// Resolves a host again whenever its TTL is over.
     async fn follow_host(
         &self,
         destination: usize,
@@ -64,7 +64,7 @@ impl Follower {
         resolver: &Resolver,
     ) {
         let plugin = self.owner.name;
-        // Nothing is known, or from the configuration before.
+        // Zero: the host is unknown, or known from the previous configuration only.
         let mut wait = if fresh.is_zero() { BACK_OFF } else { fresh.clamp(FLOOR, CEILING) };
         let mut back_off = BACK_OFF;
         loop {
@@ -99,7 +99,7 @@ impl Follower {
     async fn follow_file(&self, destination: usize, path: PathBuf, mut looks: Looks) {
         let plugin = self.owner.name;
         let mut told = false;
-        // What was read at set-up is read once more, in case it changed since.
+        // The file is read again at once: it may have changed since set-up.
         let mut seen = Versions::default();
         loop {
             looks.next(LOOK).await;
@@ -108,7 +108,7 @@ impl Follower {
                 if before.are_current() {
                     return None;
                 }
-                // The version is looked at first: a change while reading is another one.
+                // The version is taken first: a change while the file is read makes another version.
                 Some((Versions::of(&file), resolv::read(&file)))
             });
             let Ok(Some((version, read))) = read.await else { continue };
@@ -133,7 +133,7 @@ impl Follower {
                 }
                 Err(error) => error.to_string(),
             };
-            // Once, and not at each look.
+            // Reported once, and not at each poll.
             if !std::mem::replace(&mut told, true) {
                 let path = path.display();
                 telemetry::warning!(
@@ -149,7 +149,7 @@ fn show(addresses: &[SocketAddr]) -> String {
     shown.join(", ")
 }
 
-/// A little less, so that not all who know the same ask at the same moment.
+/// A little less, so that servers with the same record do not query at the same moment.
 fn spread(wait: Duration) -> Duration {
     let [byte] = random::bytes().unwrap_or([0]);
     wait - wait / 10 * u32::from(byte) / 255

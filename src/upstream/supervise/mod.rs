@@ -16,7 +16,7 @@ use crate::roster::{Member, Roster, Upstream};
 
 pub(crate) use follow::{Follower, Watch};
 
-/// All that goes on for one group.
+/// The background work of one group.
 pub(crate) struct Supervisor {
     pub(crate) roster: Arc<Roster>,
     pub(crate) network: Arc<Network>,
@@ -59,7 +59,7 @@ pub(crate) async fn supervise(supervisor: Supervisor, follower: Follower, watche
         }
         drop(now);
         supervisor.roster.changed.notified().await;
-        // Those that were ended are let go of.
+        // Releases the tasks that have ended.
         while tasks.try_join_next().is_some() {}
     }
 }

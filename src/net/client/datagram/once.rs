@@ -13,11 +13,11 @@ use crate::client::socket::{INTEREST, connected};
 use crate::udp::sys;
 
 impl Network {
-    /// Sends `message` from a fresh port and waits for a reply that `accept` says yes to; whatever
+    /// Sends a message from a fresh port and waits for a reply that `accept` accepts; whatever
     /// else comes (forged, late) is ignored.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline; else what the system says, `ConnectionRefused` among it.
+    /// `TimedOut` at the deadline; otherwise the system's error, such as `ConnectionRefused`.
     pub async fn ask_udp(&self, sent: Outgoing<'_>, accept: Accept<'_>) -> io::Result<Vec<u8>> {
         match self {
             Self::Os => {
@@ -40,7 +40,7 @@ impl Network {
     }
 }
 
-/// Receives until `accept` says yes.
+/// Receives until `accept` accepts a message.
 async fn receive(socket: &AsyncFd<UdpSocket>, accept: Accept<'_>) -> io::Result<Vec<u8>> {
     let mut into = Vec::new();
     loop {

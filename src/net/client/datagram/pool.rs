@@ -6,7 +6,7 @@
 //! - The system chooses each port at random. As many sockets as permitted are opened, one at a time
 //!   as queries come, before a socket is used again.
 //! - A handful of queries that leave at the same time go by one socket, chosen at random among
-//!   those that were not used for the longest time. Who finds an open port has one of a thousand,
+//!   those that were not used for the longest time. A forger who finds an open port has one of a thousand,
 //!   and one that was just used is not used again soon.
 //! - A socket lives for a few seconds.
 //!
@@ -86,10 +86,10 @@ impl DatagramPool {
     }
 
     /// Sends a message and waits for a reply that
-    /// `accept` says yes to; whatever else comes (forged, late) is ignored.
+    /// `accept` accepts; other messages (forged, late) are ignored.
     ///
     /// # Errors
-    /// `TimedOut` at the deadline, or when what `patience` adds to it is over; else what the system says,
+    /// `TimedOut` at the deadline, which `patience` may extend; otherwise the system's error,
     /// `ConnectionRefused` among it.
     pub async fn ask(
         &self,

@@ -1,7 +1,7 @@
 //! One socket that datagrams to an upstream go by.
 //!
 //! One task owns it: it sends what queries leave with it and gives each datagram that comes to
-//! whoever waits for its id. What a message means beyond its id it must never know.
+//! the query with its id. It must never know what a message means beyond its id.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,13 +29,13 @@ use crate::udp::writable;
 const LEAVE: usize = 9;
 /// Queries that a socket carries until it is replaced.
 const CARRIES: usize = 1024;
-/// Queries that a socket has under way if others can be opened.
+/// Queries in flight on a socket, if others can be opened.
 const WAITING: usize = 128;
 /// For how long a socket gets new queries.
 const LIFE: Duration = Duration::from_secs(10);
 /// Datagrams with one id that are kept until they are looked at.
 const INBOX: usize = 8;
-/// How long a full send buffer is waited for.
+/// How long to wait for room in the send buffer.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 thread_local! {
@@ -43,12 +43,12 @@ thread_local! {
     static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
 }
 
-/// Whoever counts what goes by the sockets of a pool.
+/// Counts the datagrams of a pool.
 pub trait Watch: Send + Sync {
     /// A query leaves: by a socket that carried others, or by a fresh one.
     fn leaves(&self, reused: bool);
 
-    /// A datagram came that nobody waits for.
+    /// A datagram came that no query waits for.
     fn stray(&self);
 }
 
@@ -83,24 +83,24 @@ pub(super) struct Port {
 
 #[derive(Default)]
 struct State {
-    /// The ids of those who wait, and who they are, in the same order.
+    /// The ids of the queries in flight, and the queries, in the same order.
     ids: Vec<u16>,
     queries: Vec<Query>,
     /// Messages to send.
     out: Outbound,
     carried: usize,
-    /// It gets no new queries, and ends after the last.
+    /// The socket gets no new queries, and closes after the last one.
     retired: bool,
-    /// When to look for queries whose time is up: never too late.
+    /// When the earliest deadline may pass; never too late.
     look_at: Option<Instant>,
     /// Wakes the task.
     task: Option<Waker>,
 }
 
-/// One who waits.
+/// A query in flight.
 struct Query {
     deadline: Instant,
-    /// What came; nearly always one datagram.
+    /// Received datagrams; nearly always one.
     first: Option<Vec<u8>>,
     more: VecDeque<Vec<u8>>,
     error: Option<io::Error>,
@@ -121,9 +121,9 @@ enum Event<'a> {
     Leave,
     /// Something came, or went wrong.
     Came(io::Result<AsyncFdReadyGuard<'a, UdpSocket>>),
-    /// It is time to look whose time is up.
+    /// A deadline may have passed.
     Look,
-    /// All is done.
+    /// The socket is retired and idle.
     End,
 }
 
@@ -139,7 +139,7 @@ impl State {
         self.queries.get_mut(at)
     }
 
-    /// All who wait are told.
+    /// All queries in flight fail.
     fn fail(&mut self, error: &io::Error) {
         self.retired = true;
         for query in &mut self.queries {
@@ -175,7 +175,7 @@ impl Port {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a query on, if there is room for it.
+    /// Takes on a query, if the socket has room for it.
     pub(super) fn enter(
         self: &Arc<Self>,
         message: &[u8],
@@ -209,19 +209,19 @@ impl Port {
 
     /// An error of the socket, or that of time, in words.
     pub(super) fn tell(&self, error: io::Error) -> io::Error {
-        // RFC 1122 section 4.1.3.3: that nobody listens is told with whichever call comes next.
+        // RFC 1122 section 4.1.3.3: the next system call of any kind reports that the port is closed.
         let op = if error.kind() == io::ErrorKind::PermissionDenied { Op::Write } else { Op::Read };
         Endpoints { proto: "udp", local: self.local, remote: self.ends.to }.tell(op, error)
     }
 
-    /// No more queries; it ends after those it has.
+    /// Retires the socket: it closes after the last query in flight.
     pub(super) fn retire(&self) {
         let mut state = self.state();
         state.retired = true;
         state.wake();
     }
 
-    /// Whether it gets no more queries.
+    /// Whether it gets no new queries.
     pub(super) fn is_retired(&self) -> bool {
         self.state().retired
     }
@@ -236,7 +236,7 @@ impl Port {
         self.owner.ended();
     }
 
-    /// Sends and receives until the socket is retired and the last query has gone.
+    /// Sends and receives until the socket is retired and no query is in flight.
     async fn serve(&self, socket: &AsyncFd<UdpSocket>) {
         let retires_at = Instant::now() + LIFE;
         let mut alarm = pin!(sleep_until(retires_at));
@@ -281,7 +281,7 @@ impl Port {
         }
     }
 
-    /// Gives what came to those who wait for it.
+    /// Passes received datagrams to their queries.
     fn receive(&self, mut ready: AsyncFdReadyGuard<'_, UdpSocket>) -> io::Result<()> {
         INBOUND.with_borrow_mut(|inbound| match inbound.receive(ready.get_inner().as_fd()) {
             Ok(more) => {
@@ -313,7 +313,7 @@ impl Port {
         }
     }
 
-    /// Tells those whose time is up, and retires when its own is.
+    /// Fails the queries whose deadline has passed, and retires at the end of the socket's life.
     fn look(&self, retires_at: Instant) {
         let now = Instant::now();
         let mut state = self.state();

@@ -47,7 +47,7 @@ struct DnsPacket {
 pub struct GrpcStatus {
     /// Its number.
     pub code: u32,
-    /// What the server says about it.
+    /// The server's message.
     pub message: String,
 }
 
@@ -131,7 +131,7 @@ impl GrpcClient {
     /// message is sent once more over a fresh one.
     ///
     /// # Errors
-    /// No reply came within `timeout`, or what came says why there is none.
+    /// No reply came within `timeout`, or an error came instead.
     pub async fn ask(
         &self,
         network: &Network,
@@ -273,7 +273,7 @@ fn status(headers: &HeaderMap) -> Option<GrpcStatus> {
     success(headers).err()
 }
 
-/// Whether trailers tell of success.
+/// Whether trailers report success.
 fn success(trailers: &HeaderMap) -> Result<(), GrpcStatus> {
     let code = trailers.get(&STATUS).and_then(|code| code.to_str().ok()?.parse::<u32>().ok());
     match code {
@@ -308,7 +308,7 @@ fn decoded(words: &[u8]) -> String {
     String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control(), " ")
 }
 
-/// What the protocol says that a status of HTTP means.
+/// The gRPC status for an HTTP status, by the protocol's specification.
 fn of_http(status: StatusCode) -> u32 {
     match status.as_u16() {
         400 => 13,

@@ -1,7 +1,7 @@
 //! One HTTP/2 connection to an upstream, with many requests on it; opened anew when it ends.
 //!
-//! Whoever comes first has it opened, by a task of its own: who stops waiting takes nothing from the
-//! others. After a failure nobody tries for a little while, and all are told the same at once. What
+//! The first request starts a task that opens it: a request that stops waiting does not affect the
+//! others. After a failure there is a short pause in which all requests fail at once. What
 //! requests are about it must never know.
 
 use std::fmt;
@@ -27,17 +27,17 @@ use crate::client::socket::socket;
 use crate::stream::Stream;
 use crate::tls::Session;
 
-/// What a stream, and all of them together, may have on the way to us that nobody read yet. A
+/// The flow-control windows of one stream, and of the whole connection. A
 /// message is not longer than 64 KiB.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// A connection that was idle for so long is not trusted any more: something on the way may have
 /// forgotten it.
 const IDLE: Duration = Duration::from_secs(10);
-/// A connection that fails a request is not replaced before this age, so that who breaks every
+/// A connection that fails a request is not replaced before this age: a server that breaks every
 /// request is not dialled for each.
 const YOUNG: Duration = Duration::from_millis(100);
-/// After a connection could not be opened: how long nobody tries again, the first time and at most.
+/// The pause after a connection could not be opened: the first one, and the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -66,7 +66,7 @@ pub(super) struct Http2 {
 
 struct Shared {
     place: ServerAddress,
-    /// With TLS, and whom to expect.
+    /// The TLS session and the expected server; `None`: plain text.
     session: Option<Session>,
     state: Mutex<State>,
     /// The state is another.
@@ -176,7 +176,7 @@ impl Line {
         self.opened.touch();
     }
 
-    /// Nothing came in time. A connection that said nothing to anybody is taken for dead.
+    /// The deadline has passed. A connection without any reply meanwhile counts as dead.
     pub(super) fn timed_out(&self) {
         if self.opened.heard.load(Ordering::Relaxed) == self.heard {
             self.opened.retired.store(true, Ordering::Relaxed);
@@ -219,7 +219,7 @@ impl Shared {
     }
 }
 
-/// What gRPC's Go library says when there is no connection.
+/// The error of gRPC's Go library when there is no connection.
 fn transport(what: &str, error: io::Error) -> io::Error {
     let (kind, number) = (error.kind(), error::number(&error));
     let eof = kind == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
@@ -236,7 +236,7 @@ fn greeting(error: io::Error) -> io::Error {
     transport("authentication handshake failed", error)
 }
 
-/// The end of dialling for all who wait, however the task ends.
+/// Ends dialling for all requests that wait, however the task ends.
 struct Dialled {
     shared: Arc<Shared>,
     link: Link,
@@ -280,15 +280,15 @@ async fn dial(shared: Arc<Shared>) {
                 used: AtomicU64::new(0),
             }));
             drop(dialled);
-            // The connection must not keep alive whom it serves.
+            // The connection must not keep its client alive.
             drop(shared);
-            // Those whose requests it breaks are told by them.
+            // Its requests report its errors.
             let _ = connection.await;
         }
     }
 }
 
-/// What hyper says as an error of the network, with the words of what lies behind it.
+/// hyper's error as an error of the network, with the text of its cause.
 pub(super) fn broken(error: hyper::Error) -> io::Error {
     let closed = error.is_canceled() || error.is_closed();
     let mut text = error.to_string();

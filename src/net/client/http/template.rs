@@ -16,7 +16,7 @@ pub struct Template {
 }
 
 impl Default for Template {
-    /// `/dns-query{?dns}`, which everybody has.
+    /// `/dns-query{?dns}`, the usual path.
     fn default() -> Self {
         Self { before: "/dns-query".to_owned(), prefix: "?dns=".to_owned(), after: String::new() }
     }
@@ -87,7 +87,7 @@ fn expand(expression: &str) -> Result<Option<String>, String> {
     let wrong = |what: &str| format!("`{{{expression}}}` {what}");
     let operator = expression.chars().next().filter(|c| !c.is_ascii_alphanumeric() && *c != '_');
     let list = &expression[operator.map_or(0, char::len_utf8)..];
-    // RFC 6570 appendix A: what comes first, and whether the name is told.
+    // RFC 6570 appendix A: the first character, and whether the name is included.
     let (first, named) = match operator {
         None | Some('+') => ("", false),
         Some('.') => (".", false),

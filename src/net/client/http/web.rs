@@ -15,7 +15,7 @@ use crate::client::error::InvalidReply;
 const MESSAGE: HeaderValue = HeaderValue::from_static("application/dns-message");
 /// The longest message there is.
 const MAX_MESSAGE: usize = 65_535;
-/// How much of what a server says is repeated to the operator.
+/// The length of a server's text that is shown to the operator.
 const QUOTED: usize = 100;
 
 /// How a query is sent.

@@ -29,31 +29,31 @@ const STALL: Duration = Duration::from_millis(500);
 /// A connection as queries see it.
 pub(super) struct Carrier {
     pub(super) ends: Ends,
-    /// Its address and port on our side, once it has them.
+    /// Its local address, once it has one.
     pub(super) local: OnceLock<SocketAddr>,
     pub(super) begun: Instant,
     state: Mutex<State>,
-    /// It is open now, or never will be.
+    /// The connection has been opened, or has failed to open.
     ready: Notify,
-    /// Somebody waits again.
+    /// A query waits again.
     pub(super) busy: Notify,
-    /// The task should look whether it is time to go.
+    /// Wakes the task to check whether the connection should end.
     pub(super) changed: Notify,
 }
 
 pub(super) struct State {
     phase: Phase,
-    /// How many queries it has.
+    /// Queries in flight.
     pub(super) waiting: usize,
-    /// How many it had in all.
+    /// Queries so far.
     carried: u64,
-    /// How many answers came.
+    /// Answers so far.
     heard: u64,
-    /// When the last came, or was begun to be waited for.
+    /// When the last answer came, or the wait for one began.
     heard_at: Instant,
-    /// Whether it ever was open.
+    /// Whether it was ever open.
     established: bool,
-    /// It gets no new queries and ends after the last.
+    /// It gets no new queries, and ends after the last one.
     retired: bool,
     idle_since: Instant,
 }
@@ -82,7 +82,7 @@ impl Link {
         }
     }
 
-    /// The connection itself, where what goes to and fro on it tells whether the other side is there
+    /// The connection itself, if its traffic shows whether the other side is alive
     /// at all.
     pub(super) fn line(&self) -> Option<&quic::Line> {
         match self {
@@ -125,7 +125,7 @@ impl State {
     }
 }
 
-/// What the task has to do about its end.
+/// Whether the connection should end now.
 pub(super) enum Rest {
     Over,
     Until(Instant),
@@ -198,7 +198,7 @@ impl Carrier {
         Some(Ticket { carrier, shared, opener, heard })
     }
 
-    /// No more queries; it ends after those it has.
+    /// Retires the connection: it ends after the last query in flight.
     pub(super) fn retire(&self) {
         self.state().retired = true;
         self.changed.notify_one();
@@ -209,7 +209,7 @@ impl Carrier {
         self.state().is_kept()
     }
 
-    /// Since when it is idle, if it is kept and nobody uses it.
+    /// The time since which it is idle, if it is kept and no query uses it.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         (state.waiting == 0 && state.is_kept()).then_some(state.idle_since)
@@ -229,7 +229,7 @@ impl Carrier {
         self.ready.notify_waiters();
     }
 
-    /// The end, for all who know it; only the first counts.
+    /// Ends the connection for all its queries; only the first end counts.
     pub(super) fn end(&self, error: &io::Error) {
         let mut state = self.state();
         if !matches!(state.phase, Phase::Ended(_)) {
@@ -259,7 +259,7 @@ impl Carrier {
     }
 }
 
-/// What the tasks of connections know too.
+/// What a pool and the tasks of its connections share.
 pub(super) struct Shared {
     pub(super) options: PoolOptions,
     pub(super) over: Over,
@@ -301,7 +301,7 @@ impl Shared {
     }
 
     /// When the upstream was asked last, if `one` is kept open for as long as it is asked by
-    /// anybody: the oldest of its worker.
+    /// any worker: only the oldest of its worker is.
     pub(super) fn kept_warm(&self, one: &Carrier) -> Option<Instant> {
         let open = self.open();
         let mut alike = open.iter().filter(|other| other.ends == one.ends && other.is_kept());
@@ -337,7 +337,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// Asks, and waits as long as it takes.
+    /// Sends the query, and waits for the answer without a deadline.
     pub(super) async fn exchange(&self, framed: &Bytes) -> Result<Answer, Broken> {
         let link = self.link().await.map_err(Broken::Connection)?;
         link.exchange(&self.shared.over, framed).await
@@ -370,7 +370,7 @@ impl Ticket {
         state.heard_at = Instant::now();
     }
 
-    /// Whether the connection died of what may not be the fate of a new one: it was there before
+    /// Whether a new connection may succeed where this one died: it was open before
     /// this query, or carried others too.
     pub(super) fn may_retry(&self) -> bool {
         let state = self.carrier.state();
@@ -385,7 +385,7 @@ impl Ticket {
         }
     }
 
-    /// The time is over. A connection that answered nothing all the while is taken for dead.
+    /// The deadline has passed. A connection without any answer meanwhile counts as dead.
     pub(super) fn timed_out(&self) -> io::Error {
         let mut state = self.carrier.state();
         if state.heard == self.heard {
@@ -412,7 +412,7 @@ impl Drop for Ticket {
         if idle {
             self.shared.bound_idle();
         }
-        // Else who waits for room would not see that there is some, or a connection to spare.
+        // Otherwise queries that wait for room would not notice that there is some.
         if idle || was_full {
             self.shared.room.notify_waiters();
         }

@@ -38,7 +38,7 @@ pub(super) struct Driver {
     line: Line,
 }
 
-/// Whom to expect at the other end.
+/// A session with the expected server.
 pub(super) fn session(session: &Session) -> Result<QuicSession, String> {
     let mut transport = quic::transport();
     transport.max_concurrent_uni_streams(SERVER_STREAMS.into());
@@ -96,7 +96,7 @@ pub(super) async fn exchange(
             sent => sent.map_err(broken)?,
         }
     }
-    // If it fails the response, or its absence, says why.
+    // If it fails, the response or its absence shows why.
     let _ = stream.finish().await;
     let response = stream.recv_response().await.map_err(broken)?;
     let mut reading = Reading::begin(&response).map_err(useless)?;

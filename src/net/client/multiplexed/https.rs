@@ -89,7 +89,7 @@ pub(super) async fn exchange(
 }
 
 /// RFC 9113 section 8.7: a stream that was refused was not processed. Of others that were reset the
-/// server says what it thinks of this query.
+/// server rejects this query.
 fn broken(why: h2::Error) -> Broken {
     let refused = why.reason() == Some(Reason::REFUSED_STREAM);
     let other = why.is_reset() && !refused;

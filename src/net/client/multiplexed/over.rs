@@ -1,4 +1,4 @@
-//! What is spoken with an upstream.
+//! The protocols of upstreams.
 
 use wire::Transport;
 
@@ -7,10 +7,10 @@ use super::{h3, https};
 use crate::client::http::Resource;
 use crate::tls::Session;
 
-/// What is spoken with an upstream, and whom to expect there.
+/// The protocol of an upstream, and the expected server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// DNS over TCP (RFC 7766); over UDP too, where that is asked for.
+    /// DNS over TCP (RFC 7766), and over UDP.
     Tcp,
     /// DNS over TLS (RFC 7858).
     Tls(Session),
@@ -44,7 +44,7 @@ impl Over {
         h3::session(session).map(|session| Self::H3(session, resource))
     }
 
-    /// What it is to those who record it.
+    /// The transport, for plugins that record messages.
     pub fn transport(&self) -> Transport {
         match self {
             Self::Tcp => Transport::Tcp,

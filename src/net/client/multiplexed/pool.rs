@@ -24,10 +24,10 @@ use crate::workers::current_worker;
 
 /// Queries that wait for a place on a connection, in one pool.
 const WAITING: usize = 1000;
-/// As long as there are fewer connections, one that has gone quiet is no reason to wait.
+/// With fewer connections, a query opens another one instead of waiting for one that is stalled.
 const SPREAD: usize = 4;
 /// Connections over HTTPS, QUIC or HTTP/3. The one with the least to do gets the next query; there
-/// is a second one only when the others are full or have gone quiet.
+/// is a second one only when the others are full or stalled.
 pub(crate) struct CarrierPool {
     shared: Arc<Shared>,
 }
@@ -53,7 +53,7 @@ impl CarrierPool {
 
     /// Sends `framed`, which begins with the message's length and zero for its id, and waits for the
     /// answer. If the connection dies that was there before the query, or carried others too, it is
-    /// sent once more over a fresh one. Also tells whether the connection was there before.
+    /// sent once more over a fresh one. Also returns whether the connection was reused.
     pub(crate) async fn ask(
         &self,
         sent: Outgoing<'_>,
@@ -87,7 +87,7 @@ impl CarrierPool {
         }
     }
 
-    /// An error of a request, in the words of Go's HTTP client. What HTTP itself says has words of its own.
+    /// An error of a request, in the words of Go's HTTP client. Errors of HTTP itself keep their text.
     pub(crate) fn tell(&self, to: SocketAddr, framed: &Bytes, error: io::Error) -> io::Error {
         let (Over::Https(_, resource) | Over::H3(_, resource)) = &self.shared.over else {
             return error;

@@ -39,12 +39,12 @@ const MAX_FRAME: usize = 2 + 65_535;
 /// What a server may send before we have read it, on one stream and on all together.
 const STREAM_WINDOW: VarInt = VarInt::from_u32(128 * 1024);
 const WINDOW: VarInt = VarInt::from_u32(1 << 20);
-/// For how long a connection may be without a sign of life. Who waits for an answer notices sooner.
+/// The idle timeout. Queries that wait for an answer notice a dead connection sooner.
 const MAX_IDLE: VarInt = VarInt::from_u32(30_000);
 /// In half of the time in which something must come back that long: at least this.
 const MIN_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Whom to expect at the other end, and what to speak there.
+/// The expected server, and the protocol.
 #[derive(Clone)]
 pub struct QuicSession {
     session: Session,
@@ -55,7 +55,7 @@ impl QuicSession {
     /// For DNS over QUIC.
     pub(super) fn dns(session: &Session) -> Result<Self, String> {
         let mut transport = transport();
-        // RFC 9250 section 5.4: queries must not be told by their length. A server opens no streams.
+        // RFC 9250 section 5.4: padding hides the length of queries. A server opens no streams.
         transport.pad_to_mtu(true).max_concurrent_uni_streams(0_u8.into());
         Self::new(session, ALPN, transport)
     }
@@ -111,7 +111,7 @@ pub(super) struct Line {
 pub(super) struct Traffic {
     /// Frames that the other side has to acknowledge.
     pub(super) asked: u64,
-    /// Frames that came. Of datagrams nobody knows who sent them: a server that started again
+    /// Frames that came. Datagrams do not count, because anyone may have sent them: a restarted server
     /// answers what it does not know with a reset, which to us is noise (RFC 9000 section 10.3).
     pub(super) heard: u64,
 }
@@ -124,7 +124,7 @@ pub(super) async fn open(
 ) -> io::Result<Line> {
     let source = ends.source.unwrap_or_else(|| any_source(ends.to));
     let socket = socket(Some(source), ends.to, Type::DGRAM)?;
-    // Who does not listen there says so, and nobody else is heard.
+    // A closed port is reported, and packets from other addresses are dropped.
     socket.connect(&ends.to.into())?;
     let socket = UdpSocket::from(socket);
     if let Ok(address) = socket.local_addr() {
@@ -136,7 +136,7 @@ pub(super) async fn open(
     let connecting = endpoint
         .connect_with(session.config.clone(), ends.to, &session.session.name())
         .map_err(io::Error::other)?;
-    // Later nobody is believed who says that there is no server: it could be anyone.
+    // Only while connecting: later an ICMP error could be forged.
     let connection = tokio::select! {
         connected = connecting => connected.map_err(|why| error(&why))?,
         trouble = trouble(&watched) => return Err(trouble),
@@ -145,7 +145,7 @@ pub(super) async fn open(
 }
 
 impl Line {
-    /// Waits until it has ended; tells why.
+    /// Waits until it has ended; returns the error.
     pub(super) async fn ended(&self) -> io::Error {
         error(&self.connection.closed().await)
     }
@@ -156,7 +156,7 @@ impl Line {
         self.endpoint.wait_idle().await;
     }
 
-    /// How much there was until now. Whoever is there acknowledges what we send.
+    /// The traffic so far. A live server acknowledges every packet.
     pub(super) fn traffic(&self) -> Traffic {
         let stats = self.connection.stats();
         let (asked, heard) = (&stats.frame_tx, &stats.frame_rx);
@@ -215,7 +215,7 @@ pub(super) async fn exchange(line: &Line, framed: &Bytes) -> Result<Answer, Brok
     Ok(Answer { message: message.to_vec(), age: 0 })
 }
 
-/// The side of a stream that an answer comes on. Left before its end, the server is told.
+/// The receiving side of a stream. Dropped early, it sends STOP_SENDING.
 struct Receive {
     stream: RecvStream,
     ended: bool,
@@ -280,8 +280,8 @@ fn error(why: &ConnectionError) -> io::Error {
     }
 }
 
-/// Waits until the system says something against the socket: nobody listens there, mostly. Whoever
-/// reads from it or writes to it may be told instead, but they do not look.
+/// Waits for an error of the socket, mostly that the port is closed. Other readers and writers of the
+/// socket may get the error instead, but they ignore it.
 async fn trouble(socket: &AsyncFd<UdpSocket>) -> io::Error {
     loop {
         let mut ready = match socket.ready(Interest::ERROR).await {

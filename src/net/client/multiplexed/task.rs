@@ -18,7 +18,7 @@ use crate::client::pooling::{CLOSE_TIMEOUT, DIAL_TIMEOUT};
 
 /// Open connections of one pool.
 pub(super) const CONNECTIONS: usize = 32;
-/// What keeps a connection going.
+/// Drives a connection.
 enum Driver {
     Https(Box<https::Driver>),
     Quic(quic::Line),
@@ -26,7 +26,7 @@ enum Driver {
 }
 
 impl Driver {
-    /// Keeps the connection going until it ends from the other side; tells why.
+    /// Drives the connection until the other side ends it; returns the error.
     async fn run(&mut self) -> io::Error {
         match self {
             Self::Https(driver) => https::run(driver).await,
@@ -35,7 +35,7 @@ impl Driver {
         }
     }
 
-    /// Ends it; all links are gone.
+    /// Closes it; no query uses it any more.
     async fn close(self) {
         match self {
             Self::Https(mut driver) => drop(https::run(&mut driver).await),
@@ -71,7 +71,7 @@ impl Shared {
 }
 
 impl Carrier {
-    /// Returns when there is nothing left to do for the connection.
+    /// Returns when the connection is idle and has expired.
     async fn idle_expired(&self, shared: &Shared) {
         while let Rest::Until(then) = self.rest(shared) {
             tokio::select! {
@@ -81,7 +81,7 @@ impl Carrier {
         }
     }
 
-    /// What `opening` brings, unless it takes too long or nobody wants it any more.
+    /// Waits for `opening`, until it takes too long or no query needs the connection any more.
     async fn while_wanted<T>(&self, opening: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let given_up = async {
             while !self.state().is_given_up() {
@@ -95,7 +95,7 @@ impl Carrier {
     }
 
     /// Returns when queries wait, we send, and nothing comes, not even acknowledgements. TCP would
-    /// notice a server that started again by itself; QUIC knows only that nobody is there.
+    /// notice a restarted server by itself; with QUIC it just does not answer.
     async fn unresponsive(&self, line: Option<&quic::Line>) {
         let Some(line) = line else { return pending().await };
         loop {
@@ -121,7 +121,7 @@ impl Carrier {
     }
 }
 
-/// Ends a connection for all who know it, however its task ends.
+/// Ends a connection for all its queries, however its task ends.
 struct EndGuard {
     carrier: Arc<Carrier>,
     shared: Arc<Shared>,
@@ -150,7 +150,7 @@ async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
     let (link, mut driver) = match carrier.while_wanted(opening).await {
         Ok(opened) => opened,
         Err(error) => {
-            // Who is greeted has been reached.
+            // During the handshake the server has been reached.
             let op = if carrier.local.get().is_some() { Op::Read } else { Op::Dial };
             end_guard.error = Some(carrier.endpoints(&shared).tell(op, error));
             return;
@@ -171,7 +171,7 @@ async fn run(carrier: Arc<Carrier>, shared: Arc<Shared>) {
         shared.renew(&carrier);
     }
     if ours || line.is_some() {
-        // The other side is told. Whether it listens does not matter.
+        // The close is sent. Whether it arrives does not matter.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, driver.close()).await;
     }
 }

@@ -2,7 +2,7 @@
 //! 6.2.1.1).
 //!
 //! One task owns the socket: it connects, writes what queries leave for it and gives each message
-//! that comes to whoever waits for its id. Queries hold a [`Ticket`]. What a message means beyond
+//! that comes to the query with its id. Queries hold a [`Ticket`]. What a message means beyond
 //! its length and id it must never know.
 
 use std::collections::hash_map::{Entry as Place, HashMap};
@@ -20,9 +20,9 @@ use crate::client::error::{DEADLINE, End, Endpoints, GoError, Op, late};
 use crate::client::network::Ends;
 use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Load, PoolOptions};
 
-/// Queries on one connection at once, those among them that nobody waits for any more.
+/// Queries on one connection at once, abandoned ones included.
 pub(super) const IN_FLIGHT: usize = 64;
-/// Queries on one connection that nobody waits for any more: with more it gets no new ones.
+/// Abandoned queries on one connection: with more of them it gets no new ones.
 const ABANDONED: usize = IN_FLIGHT / 2;
 /// Silence of this length, and new queries better go elsewhere.
 const STALL: Duration = Duration::from_millis(100);
@@ -31,13 +31,13 @@ const INBOX: usize = 8;
 /// A connection as queries see it.
 pub(super) struct Connection {
     pub(super) ends: Ends,
-    /// Its address and port on our side, once it is one.
+    /// Its local address, once it is connected.
     pub(super) local: OnceLock<SocketAddr>,
     opened: Instant,
     state: Mutex<State>,
     /// There is something to write.
     pub(super) filled: Notify,
-    /// The task should look whether it is time to go.
+    /// Wakes the task to check whether the connection should end.
     pub(super) changed: Notify,
 }
 
@@ -46,19 +46,19 @@ pub(super) struct State {
     queries: HashMap<u16, Query>,
     /// Framed messages to write.
     pub(super) out: Vec<u8>,
-    /// How many queries are waited for.
+    /// Queries in flight.
     waiting: usize,
-    /// How many queries it carried in all.
+    /// Queries so far.
     carried: u64,
-    /// How many messages came.
+    /// Messages received.
     heard: u64,
-    /// When the last came, or was begun to be waited for.
+    /// When the last message came, or the wait for one began.
     pub(super) heard_at: Instant,
-    /// Whether it ever was one.
+    /// Whether it was ever connected.
     pub(super) established: bool,
-    /// Nobody else may use it before the first message came.
+    /// No other query may use it before the first message came.
     alone: bool,
-    /// It gets no new queries and ends after the last.
+    /// It gets no new queries, and ends after the last one.
     retired: bool,
     idle_since: Instant,
     end: Option<End>,
@@ -74,18 +74,18 @@ impl State {
     }
 }
 
-/// A query on its way.
+/// A query on a connection.
 enum Query {
     Waiting {
         inbox: Vec<Vec<u8>>,
         waker: Option<Waker>,
     },
-    /// Nobody waits, but a reply may still come: the id stays taken until then, so that no other
+    /// The client has given up, but a reply may still come: the id stays taken until then, so that no other
     /// query gets that reply.
     Abandoned,
 }
 
-/// What the task has to do about its end.
+/// Whether the connection should end now.
 pub(super) enum Rest {
     Over,
     Until(Instant),
@@ -172,7 +172,7 @@ impl Connection {
         Some(Ticket { connection, shared, id, ours, opener, heard, open: true })
     }
 
-    /// No more queries; it ends after those it has.
+    /// Retires the connection: it ends after the last query in flight.
     pub(super) fn retire(&self) {
         self.state().retired = true;
         self.changed.notify_one();
@@ -184,14 +184,14 @@ impl Connection {
         !state.retired && state.end.is_none()
     }
 
-    /// Since when it is idle, if it is kept and nobody uses it.
+    /// The time since which it is idle, if it is kept and no query uses it.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
         let idle = state.waiting == 0 && !state.retired && state.end.is_none();
         idle.then_some(state.idle_since)
     }
 
-    /// A message for `id`; whether somebody waited for it.
+    /// Delivers a message to the query with its id; whether there is one.
     pub(super) fn deliver(&self, message: Vec<u8>) -> bool {
         let Some(&id) = message.first_chunk::<2>() else { return false };
         let id = u16::from_be_bytes(id);
@@ -215,7 +215,7 @@ impl Connection {
         }
     }
 
-    /// The end: all who wait are told.
+    /// Ends the connection: all queries that wait fail.
     pub(super) fn end(&self, error: &io::Error) {
         let mut state = self.state();
         state.end = Some(End::new(error));
@@ -248,7 +248,7 @@ impl Connection {
         Endpoints { proto: "tcp", local: self.local.get().copied(), remote: self.ends.to }
     }
 
-    /// It took too long: to connect, to greet with TLS, or to answer.
+    /// The error of a deadline: while connecting, in the TLS handshake, or waiting for an answer.
     pub(super) fn late(&self) -> io::Error {
         if self.local.get().is_none() {
             return Endpoints::dial_error("tcp", self.ends.source, self.ends.to, late());
@@ -261,7 +261,7 @@ impl Connection {
     }
 }
 
-/// What the tasks of connections know too.
+/// What a pool and the tasks of its connections share.
 pub(super) struct Shared {
     pub(super) options: PoolOptions,
     /// All that are open, in the order they were opened.
@@ -346,7 +346,7 @@ impl Ticket {
         self.connection.local.get().copied()
     }
 
-    /// Whether the connection died of what may not be the fate of a new one: it was one, and was
+    /// Whether a new connection may succeed where this one died: it was established, and was
     /// there before this query, or carried others too.
     pub(super) fn may_retry(&self) -> bool {
         let state = self.connection.state();
@@ -358,7 +358,7 @@ impl Ticket {
         self.leave(true);
     }
 
-    /// The time is over. A connection that said nothing all the while is taken for dead.
+    /// The deadline has passed. A connection without any message meanwhile counts as dead.
     pub(super) fn timed_out(self) -> io::Error {
         let late = self.connection.late();
         let mut state = self.connection.state();
@@ -394,7 +394,7 @@ impl Ticket {
         if idle {
             self.shared.bound_idle();
         }
-        // Else who waits for room would not see that there is some, or a connection to spare.
+        // Otherwise queries that wait for room would not notice that there is some.
         if idle || was_full {
             self.shared.room.notify_waiters();
         }

@@ -22,7 +22,7 @@ use crate::workers::current_worker;
 const CONNECTIONS: usize = 160;
 
 /// With so many connections open, queries share them. Many servers answer one query of a
-/// connection after the other, so sharing is not for those who can do without.
+/// connection after the other, so queries share connections only when they must.
 const SPREAD: usize = 4;
 
 /// Whether the question went over a connection that was not opened for it.
@@ -65,7 +65,7 @@ impl StreamPool {
         if open.len() >= CONNECTIONS || open.iter().any(|one| one.ends == ends && one.is_kept()) {
             return;
         }
-        // Without a socket the first query is told why.
+        // Without a socket, the first query gets the error.
         let Ok(socket) = socket(source, to, Type::STREAM) else { return };
         let connection = Arc::new(Connection::new(ends, false));
         open.push(Arc::clone(&connection));
@@ -81,7 +81,7 @@ impl StreamPool {
         }
     }
 
-    /// Sends a message and waits for a reply that `accept` says yes to.
+    /// Sends a message and waits for a reply that `accept` accepts.
     /// If the connection dies that carried other queries too, the message is sent once more over
     /// a fresh one.
     ///
@@ -132,7 +132,7 @@ impl StreamPool {
     }
 
     /// A place on a connection with room, or on a new one; waits while there is neither. With
-    /// `alone` on a new one which nobody else gets before it brought something.
+    /// `alone` on a new one, which no other query gets before its first message.
     async fn join(&self, ends: Ends, message: &[u8], alone: bool) -> io::Result<Ticket> {
         loop {
             let room = self.shared.room.notified();
@@ -151,7 +151,7 @@ impl StreamPool {
         if !alone && !self.shared.options.expire.is_zero() {
             let fits = open.iter().filter(|one| one.ends == ends);
             let loads = fits.filter_map(|one| Some((one.load(&self.shared.options)?, one)));
-            // Of equals the oldest: who is not needed is left alone, and expires.
+            // Of equals the oldest: a connection that is not needed stays idle and expires.
             if let Some((load, one)) = loads.min_by_key(|(load, _)| *load)
                 && (load.waiting == 0 || full || open.len() >= SPREAD && !load.stalled)
                 && let Some(ticket) = one.enter(&self.shared, message, false)

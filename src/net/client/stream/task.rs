@@ -15,11 +15,11 @@ use crate::client::error::{Endpoints, GoError, Op};
 use crate::client::network::Ends;
 use crate::client::pooling::{CLOSE_TIMEOUT, DIAL_TIMEOUT};
 
-/// What is read at once at most, but for long messages.
+/// The size of the read buffer; longer messages are read without it.
 const READ: usize = 4096;
 
 impl Connection {
-    /// Returns when there is nothing left to do for the connection.
+    /// Returns when the connection is idle and has expired.
     async fn idle_expired(&self, expire: Duration) {
         while let Rest::Until(then) = self.rest(expire) {
             tokio::select! {
@@ -29,7 +29,7 @@ impl Connection {
         }
     }
 
-    /// What `dialled` brings, unless it takes too long or the connection is given up before.
+    /// Waits for `dialled`, until it takes too long or no query needs the connection any more.
     async fn while_wanted<T>(&self, dialled: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let given_up = async {
             while !self.state().is_given_up() {
@@ -44,7 +44,7 @@ impl Connection {
         }
     }
 
-    /// Reads and writes until the other side ends it, or there is nothing left to do for it.
+    /// Reads and writes until the other side ends the connection, or it expires.
     async fn live<S>(&self, stream: &mut S, shared: &Shared) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -100,7 +100,7 @@ impl Connection {
     }
 }
 
-/// Ends a connection for all who know it, however its task ends.
+/// Ends a connection for all its queries, however its task ends.
 struct EndGuard {
     connection: Arc<Connection>,
     shared: Arc<Shared>,
@@ -134,7 +134,7 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
                 Ok(mut stream) => {
                     let ended = connection.live(&mut stream, &shared).await;
                     if ended.is_ok() {
-                        // RFC 8446 section 6.1: the other side is told. Whether it listens does
+                        // RFC 8446 section 6.1: close_notify is sent. Whether it arrives does
                         // not matter.
                         let _ = tokio::time::timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
                     }
@@ -147,7 +147,7 @@ pub(super) async fn run(connection: Arc<Connection>, shared: Arc<Shared>, socket
     end_guard.error = ended.err();
 }
 
-/// Connects, and notes in `local` where the connection is on our side.
+/// Connects, and stores the local address in `local`.
 pub(crate) async fn dial(
     socket: TcpSocket,
     ends: Ends,
