@@ -121,8 +121,7 @@ impl ServeDns for Filter {
             self.ask(question, &mut found).await;
             change(rule, &plan, query, reply);
             if let Some(soa) = soa(&found) {
-                let Draft { owner, rtype, class, ttl, rdata, .. } = &soa;
-                reply.push(Section::Authority, owner.as_wire(), *rtype, *class, *ttl, rdata);
+                reply.push_draft(&Draft { section: Section::Authority, ..soa });
             }
         })
     }

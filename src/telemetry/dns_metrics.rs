@@ -460,7 +460,7 @@ fn push_histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{Class, Failure, Moment, Name, Section};
+    use wire::{Failure, Moment, Name, Rdata};
 
     #[test]
     fn buckets_are_those_of_the_bounds() {
@@ -527,8 +527,7 @@ mod tests {
         query.now = Moment(300_000);
         let mut reply = Reply::new();
         reply.begin(&query);
-        let name = Name::from_text("www.example.org.").unwrap();
-        reply.push(Section::Answer, name.as_wire(), Rtype::A, Class::IN, 1, &[1, 2, 3, 4]);
+        reply.answer(1, Rdata::A([1, 2, 3, 4].into()));
         metrics.replied(&query, &reply, || "errors");
         reply.fail(Failure::rcode(Rcode::SERVFAIL));
         metrics.replied(&query, &reply, || unreachable!("a failure is nobody's"));

@@ -91,7 +91,7 @@ impl Selector {
     }
 }
 
-/// Fisher and Yates. A bias below 2^-24 does not matter here; without random metrics the order
+/// Fisher and Yates. A bias below 2^-24 does not matter here; without random numbers the order
 /// stays.
 fn shuffle(order: &mut [u8]) {
     for last in (1..order.len()).rev() {

@@ -11,7 +11,7 @@ use wire::{Failure, Rcode};
 pub(super) enum Trouble {
     /// The upstream failed, or the network on the way to it.
     Theirs(SocketAddr, io::Error),
-    /// This machine's: no sockets, no memory, no random metrics.
+    /// This machine lacks sockets, memory or random numbers.
     Ours(io::Error),
     /// All connections to the upstream are full.
     ConnectionsFull,

@@ -132,7 +132,7 @@ fn micros(time: Duration) -> u32 {
 /// One `share`th of the way from `from` to `to`.
 fn toward(from: u32, to: u32, share: i64) -> u32 {
     let step = (i64::from(to) - i64::from(from)) / share;
-    // Between two metrics of 32 bits.
+    // Between two numbers of 32 bits.
     (i64::from(from) + step) as u32
 }
 

@@ -73,7 +73,7 @@ impl Question {
 
     /// Sets a new id, and over UDP a new case of the name if configured.
     ///
-    /// Errors: no random metrics.
+    /// Errors: no random numbers.
     pub(crate) fn renew(&mut self, udp: bool) -> io::Result<()> {
         self.message[..2].copy_from_slice(&random::bytes::<2>()?);
         if self.client.is_empty() {
