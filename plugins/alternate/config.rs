@@ -2,7 +2,6 @@
 
 use chain::zones;
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use telemetry::standing;
 use upstream::{Owner, metric_names, rcode};
 use wire::{Name, Rcode};
 
@@ -14,8 +13,8 @@ static OWNER: Owner = Owner {
     name: "alternate",
     metadata: "alternate/upstream",
     metrics: metric_names!("forward"),
-    broken: standing::forward_broken,
-    rejected: standing::forward_rejects,
+    broken: "coredns_forward_healthcheck_broken_total",
+    rejected: "coredns_forward_max_concurrent_rejects_total",
     observer: None,
 };
 

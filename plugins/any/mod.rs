@@ -6,7 +6,7 @@ use wire::{Rcode, Rdata, Rtype};
 
 /// The `any` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "any", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "any", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The TTL that tells people where to read more.
 const TTL: u32 = 8482;

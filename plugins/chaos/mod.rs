@@ -13,7 +13,7 @@ use config::Config;
 
 /// The `chaos` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "chaos", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "chaos", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The names of RFC 4892 and of BIND.
 const VERSION_BIND: &[u8] = name!("version.bind.");
@@ -45,7 +45,7 @@ impl ServeDns for Chaos {
             VERSION_BIND | VERSION_SERVER => text(query, reply, &self.config.version),
             HOSTNAME_BIND | ID_SERVER => text(query, reply, &self.host),
             AUTHORS_BIND => {
-                // Nobody is always first.
+                // The order is random, so that no author is always first.
                 let authors = &self.config.authors;
                 let random = hash::mix(query.now.0 ^ u64::from(query.id()), hash::root());
                 for at in config::order(authors.len(), random) {

@@ -17,7 +17,7 @@ use config::Config;
 
 /// The `erratic` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "erratic", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "erratic", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 /// RFC 5737.
 const ADDRESS_V4: Rdata<'_> = Rdata::A(Ipv4Addr::new(192, 0, 2, 53));

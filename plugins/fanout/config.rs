@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chain::{Setup, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Place, Token};
-use telemetry::standing;
 use upstream::{Owner, Policy, Wanted, at_least_one, metric_names, server_name, tls};
 use wire::Name;
 
@@ -36,8 +35,8 @@ static OWNER: Owner = Owner {
     name: "fanout",
     metadata: "fanout/upstream",
     metrics: metric_names!("forward"),
-    broken: standing::forward_broken,
-    rejected: standing::forward_rejects,
+    broken: "coredns_forward_healthcheck_broken_total",
+    rejected: "coredns_forward_max_concurrent_rejects_total",
     observer: Some(observer),
 };
 

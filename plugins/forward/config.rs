@@ -2,17 +2,16 @@
 
 use chain::{ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use telemetry::standing;
 use upstream::{Owner, at_least_one, metric_names, rcode};
 use wire::{Name, Rcode};
 
 /// The names of this plugin where its upstreams are logged, counted and recorded.
-static OWNER: Owner = Owner {
+pub(super) static OWNER: Owner = Owner {
     name: "forward",
     metadata: "forward/upstream",
     metrics: metric_names!("forward"),
-    broken: standing::forward_broken,
-    rejected: standing::forward_rejects,
+    broken: "coredns_forward_healthcheck_broken_total",
+    rejected: "coredns_forward_max_concurrent_rejects_total",
     observer: None,
 };
 

@@ -12,15 +12,16 @@ use corefile::Diagnostic;
 use upstream::Group;
 use wire::{Name, Query, Rcode, Reply, Section};
 
-use config::Options;
+use config::{OWNER, Options};
 
 /// The plugin.
 pub static PLUGIN: Kind = Kind {
     name: "forward",
     doc: include_str!("README.md"),
-    once: false,
     answers: true,
     setup: setup::setup,
+    baseline_metrics: || upstream::baseline_metrics(&OWNER),
+    ..Kind::DEFAULT
 };
 
 /// One `forward` directive.

@@ -20,13 +20,8 @@ use row::{InPlace, Items};
 use weights::{Source, Unread};
 
 /// The `loadbalance` directive.
-pub static PLUGIN: Kind = Kind {
-    name: "loadbalance",
-    doc: include_str!("README.md"),
-    once: false,
-    answers: false,
-    setup,
-};
+pub static PLUGIN: Kind =
+    Kind { name: "loadbalance", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct LoadBalance {
     order: Order,

@@ -8,13 +8,19 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use telemetry::metrics::Counter;
-use telemetry::standing;
+use telemetry::metrics::{self, Counter};
 use wire::{NewRecord, Rcode, Rdata, Rtype, Section, name};
 
 /// The `local` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "local", doc: include_str!("README.md"), once: false, answers: false, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "local",
+    doc: include_str!("README.md"),
+    setup,
+    baseline_metrics: || {
+        counter();
+    },
+    ..Kind::DEFAULT
+};
 
 /// A week.
 const TTL: u32 = 604_800;
@@ -37,8 +43,14 @@ const SOA: Rdata<'_> = Rdata::Soa {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let prefix = config::parse(uses)?;
-    setup.link(Local { prefix, localhost: standing::local_names() });
+    setup.link(Local { prefix, localhost: counter() });
     Ok(())
+}
+
+/// Queries for `localhost.` in front of another name.
+fn counter() -> Counter {
+    let help = "Counter of special localhost subdomain requests.";
+    metrics::counter("coredns_local_localhost_requests_total", help, &[], &[])
 }
 
 struct Local {

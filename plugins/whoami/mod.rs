@@ -8,7 +8,7 @@ use wire::{NameBuf, NewRecord, Rcode, Rdata, Section, name};
 
 /// The `whoami` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "whoami", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "whoami", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 struct Whoami;
 

@@ -32,7 +32,7 @@ mod roster;
 mod setup;
 mod supervise;
 
-pub use ask::Group;
+pub use ask::{Group, baseline_metrics};
 pub use config::{
     Breaker, Config, Health, Hedge, MakeObserver, MetricNames, Observer, Owner, PluginOptions,
     Policy, Tls, UpstreamOptions, Wanted, at_least_one, rcode, server_name, tls,

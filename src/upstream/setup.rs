@@ -70,8 +70,8 @@ impl Group {
                 Watch::Host { destination, host, port, fresh, resolver: resolver.clone() }
             }
             AddressSource::File(path) => {
-                let looks = setup.looks([path.as_path()].into_iter());
-                Watch::File { destination, path, looks }
+                let schedule = setup.poll_schedule([path.as_path()].into_iter());
+                Watch::File { destination, path, schedule }
             }
         });
         let watches: Vec<Watch> = watches.collect();

@@ -8,7 +8,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::Endpoints;
-use crate::udp::sys;
 
 /// The events that a socket with queries in flight waits for. Not writability: the datagram that leaves
 /// would wake the task.

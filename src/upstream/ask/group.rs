@@ -6,10 +6,11 @@ use std::time::Duration;
 use chain::Chain;
 use net::client::Network;
 use net::{Bound, Permit};
-use telemetry::metrics::{self, Counter};
+use telemetry::metrics::Counter;
 use wire::{Failure, Query};
 
 use super::hedge::Tokens;
+use super::metrics;
 use super::order::Selector;
 use super::taps::Watchers;
 use super::trouble::overload;
@@ -64,20 +65,10 @@ impl Group {
                 0 => usize::MAX,
                 most => most,
             }),
-            broken: (config.owner.broken)(),
-            rejected: (config.owner.rejected)(),
-            overloaded: metrics::counter(
-                config.owner.metrics.overload_rejects,
-                "Queries refused because too many queries were waiting for upstreams.",
-                &[],
-                &[],
-            ),
-            unhedged: metrics::counter(
-                config.owner.metrics.hedges_denied,
-                "Late queries that were not hedged because too many hedges had been sent.",
-                &[],
-                &[],
-            ),
+            broken: metrics::broken(config.owner),
+            rejected: metrics::rejected(config.owner),
+            overloaded: metrics::overloaded(config.owner),
+            unhedged: metrics::unhedged(config.owner),
             tokens: config.hedge.map(Tokens::new),
             // An operator who grants an upstream more than the budget means it.
             budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest_timeout())),

@@ -7,6 +7,7 @@ mod datagram;
 mod exchange;
 mod group;
 mod hedge;
+mod metrics;
 mod order;
 mod round;
 mod run;
@@ -14,6 +15,7 @@ mod taps;
 mod trouble;
 
 pub use group::Group;
+pub use metrics::baseline_metrics;
 
 pub(crate) use group::in_flight;
 pub(crate) use order::Selector;

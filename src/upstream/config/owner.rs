@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use telemetry::metrics::{Counter, Worker};
+use telemetry::metrics::Worker;
 use wire::Rcode;
 
 /// The plugin that a group belongs to.
@@ -14,10 +14,10 @@ pub struct Owner {
     pub metadata: &'static str,
     /// The names of the metrics that CoreDNS does not have.
     pub metrics: MetricNames,
-    /// Counts queries for which every upstream was down.
-    pub broken: fn() -> Counter,
-    /// Counts queries over `max_concurrent`.
-    pub rejected: fn() -> Counter,
+    /// The metric of queries for which every upstream was down.
+    pub broken: &'static str,
+    /// The metric of queries over `max_concurrent`.
+    pub rejected: &'static str,
     /// Makes the observer of the upstream at an address, if the plugin has metrics of its own.
     pub observer: Option<MakeObserver>,
 }
@@ -86,7 +86,7 @@ pub(crate) static TEST: Owner = Owner {
     name: "test",
     metadata: "test/upstream",
     metrics: metric_names!("test"),
-    broken: || telemetry::metrics::counter("test_broken_total", "Test.", &[], &[]),
-    rejected: || telemetry::metrics::counter("test_rejected_total", "Test.", &[], &[]),
+    broken: "test_broken_total",
+    rejected: "test_rejected_total",
     observer: None,
 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use files::versions::Versions;
-use files::watch::Looks;
+use files::watch::PollSchedule;
 use net::random;
 
 use crate::config::Owner;
@@ -31,7 +31,7 @@ pub(crate) enum Watch {
     /// Its host is resolved again.
     Host { destination: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
     /// Its file is read again.
-    File { destination: usize, path: PathBuf, looks: Looks },
+    File { destination: usize, path: PathBuf, schedule: PollSchedule },
 }
 
 /// Puts new addresses into the roster of a group.
@@ -48,8 +48,8 @@ impl Follower {
             Watch::Host { destination, host, port, fresh, resolver } => {
                 self.follow_host(destination, &host, port, fresh, &resolver).await;
             }
-            Watch::File { destination, path, looks } => {
-                self.follow_file(destination, path, looks).await
+            Watch::File { destination, path, schedule } => {
+                self.follow_file(destination, path, schedule).await
             }
         }
     }
@@ -96,13 +96,13 @@ impl Follower {
     }
 
     /// Reads a file whenever it may have changed.
-    async fn follow_file(&self, destination: usize, path: PathBuf, mut looks: Looks) {
+    async fn follow_file(&self, destination: usize, path: PathBuf, mut schedule: PollSchedule) {
         let plugin = self.owner.name;
         let mut told = false;
         // The file is read again at once: it may have changed since set-up.
         let mut seen = Versions::default();
         loop {
-            looks.next(LOOK).await;
+            schedule.next(LOOK).await;
             let (file, before) = (path.clone(), seen.clone());
             let read = tokio::task::spawn_blocking(move || {
                 if before.are_current() {

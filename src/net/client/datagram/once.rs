@@ -10,7 +10,6 @@ use crate::client::error::{Endpoints, Op, late};
 use crate::client::network::{Accept, Network, Outgoing};
 use crate::client::simulated;
 use crate::client::socket::{INTEREST, connected};
-use crate::udp::sys;
 
 impl Network {
     /// Sends a message from a fresh port and waits for a reply that `accept` accepts; whatever

@@ -22,8 +22,8 @@ use super::descriptor::Descriptor;
 use crate::client::error::{Endpoints, Op, late};
 use crate::client::network::Ends;
 use crate::client::socket::{INTEREST, connected};
-use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
+use sys::connected::{Inbound, Outbound};
 
 /// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.
 const LEAVE: usize = 9;
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 thread_local! {
     // What was received is handed on before anything else is, so one is enough for a worker.
-    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
+    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::default());
 }
 
 /// Counts the datagrams of a pool.

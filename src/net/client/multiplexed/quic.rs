@@ -22,7 +22,6 @@ use crate::client::http::Answer;
 use crate::client::network::Ends;
 use crate::client::socket::{any_source, socket};
 use crate::tls::Session;
-use crate::udp::sys;
 
 /// What TLS calls DNS over QUIC (RFC 9250 section 7.1).
 const ALPN: &[u8] = b"doq";
