@@ -26,7 +26,7 @@ mod udp;
 mod workers;
 
 pub use client::is_shortage;
-pub use handler::{BoxFuture, Fate, Handler, Slot};
+pub use handler::Handler;
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};

@@ -6,8 +6,9 @@
 use std::mem;
 use std::time::Duration;
 
+use exchange::Query;
 use tokio::time::Instant;
-use wire::{Failure, Query, Rcode, Reply};
+use wire::{Failure, Rcode, Reply};
 
 use super::group::Group;
 use super::order::Candidates;
@@ -43,7 +44,7 @@ impl Group {
         let begun = Instant::now();
         let mut run = Run {
             candidates: Candidates::new(&members, &self.policy, self.config.max_fails),
-            worker: query.worker,
+            worker: query.client.worker,
             begun,
             end: begun + self.budget,
             width: self.config.policy.width(),

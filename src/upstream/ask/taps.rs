@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chain::setup::Peers;
-use chain::{Chain, Exchange, Query};
+use chain::{Chain, Query, UpstreamExchange};
 use net::client::{Outgoing, Source};
 use tokio::time::Instant;
 use wire::{Moment, Transport};
@@ -59,7 +59,7 @@ impl Taps<'_> {
     /// Passes an exchange to the plugins that record it; `reply` if there was one.
     pub(super) fn tell(&self, record: &Record, question: &[u8], reply: Option<&[u8]>) {
         let Some(chain) = &self.chain else { return };
-        let exchange = Exchange {
+        let exchange = UpstreamExchange {
             upstream: record.upstream,
             local: record.local.get().copied(),
             transport: record.transport,
