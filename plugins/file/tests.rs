@@ -2,7 +2,7 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, World};
+use chain::{Batch, Chain, Clock, Kept, Resolve, World};
 use exchange::Place;
 use std::fs;
 use std::path::PathBuf;
@@ -225,7 +225,7 @@ async fn aliases_to_other_zones_of_this_server_are_followed() {
     files.write("db", ZONE);
     let world = world();
     let other: Arc<dyn Resolve> = Arc::new(Other);
-    world.resolver.set(Arc::downgrade(&other)).ok().unwrap();
+    world.resolver.set(Arc::downgrade(&other));
     let uses = [directive("file db example.org", &[])];
     let mut block = block(&world, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);

@@ -8,9 +8,9 @@
 
 pub mod ahead;
 pub mod kept;
-pub mod kind;
 pub mod memory;
 pub mod registry;
+pub mod resolver;
 pub mod roles;
 pub mod run;
 pub mod settings;
@@ -23,15 +23,15 @@ use corefile::Diagnostic;
 pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
 pub use kept::Kept;
-pub use kind::Kind;
-pub use registry::{Entry, Registry};
+pub use registry::{Entry, Kind, Registry};
+pub use resolver::{Resolve, Resolver};
 pub use roles::{
     CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
     UpstreamExchange, Verdict,
 };
 pub use run::{Chain, Link, Next, yield_to_batch};
 pub use settings::{Filter, Settings, View};
-pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Setup, World};
 pub use wire::{Clock, Failure, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 

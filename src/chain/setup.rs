@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
-use exchange::{Query, StateKey};
-use wire::{Clock, Name, Reply};
+use exchange::StateKey;
+use wire::{Clock, Name};
 
 use crate::run::Link;
-use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
+use crate::{BoxFuture, Chain, Kept, OwnZones, Resolver, ServeDns, Settings};
 use files::watch::{PollSchedule, Watcher};
 
 /// One key of a server block as routed: a zone on one listener.
@@ -24,15 +24,6 @@ pub struct Key {
     pub server: Arc<str>,
     /// Port.
     pub port: u16,
-}
-
-/// Resolves queries of our own with the whole server, as if the client had sent them.
-pub trait Resolve: Send + Sync + 'static {
-    /// Whether any server block on the query's listener would take `name` (wire form).
-    fn is_served(&self, query: &Query, name: &[u8]) -> bool;
-
-    /// Runs `query`, made with [`Query::make_subquery`], through the listener's chains.
-    fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
 }
 
 /// A request to one of the server's HTTP endpoints.
@@ -140,7 +131,7 @@ pub struct World {
     /// The objects that survive a reload.
     pub kept: Kept,
     /// Resolves queries of our own. Set when the configuration is complete.
-    pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    pub resolver: Resolver,
     /// The zones that plugins are authoritative for.
     pub own_zones: Arc<OwnZones>,
     /// The directory of relative paths without `root`.
@@ -160,7 +151,7 @@ impl World {
             workers,
             clock,
             kept,
-            resolver: Arc::new(OnceLock::new()),
+            resolver: Resolver::default(),
             own_zones: Arc::default(),
             root: PathBuf::from("."),
             fingerprint: String::new(),
@@ -343,8 +334,8 @@ impl Setup<'_> {
     }
 
     /// The resolver of queries of our own.
-    pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
-        Arc::clone(&self.world.resolver)
+    pub fn resolver(&self) -> Resolver {
+        self.world.resolver.clone()
     }
 
     /// Notes that the data of these zones is this server's own: what upstreams say of names in them does

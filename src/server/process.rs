@@ -259,7 +259,7 @@ impl Process {
         telemetry::log::set_debug(plan.debug);
         self.options.memory.set_limit(plan.memory);
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        plan.world.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
         let shares =
             self.descriptors.share_out(self.sockets_of(&plan.listeners) + prepared.sockets());

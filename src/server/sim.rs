@@ -96,7 +96,7 @@ impl Sim {
 
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        plan.world.resolver.set(resolver as Weak<dyn Resolve>);
         telemetry::log::set_debug(plan.debug);
         self.serving.config.store(Arc::new(plan.config));
         plan.world.kept.settle();
