@@ -24,7 +24,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // As in CoreDNS the last directive of a block counts.
     let Some((source, zones)) = config::parse(uses, setup)? else { return Ok(()) };
-    let found = setup.keys.iter().map(|key| {
+    let found = setup.keys().iter().map(|key| {
         metrics::counter(
             "coredns_autopath_success_total",
             "Counter of requests that did autopath.",

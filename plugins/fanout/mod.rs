@@ -26,7 +26,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             setup.ends([from.clone()]);
         }
         // As `forward` does, whose work it does.
-        setup.settings.all_classes = true;
+        setup.take_all_classes(directive.span);
         setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
     }
     Ok(())

@@ -37,7 +37,7 @@ const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     for directive in uses {
         setup.warn_outside(directive.args.get(1..).unwrap_or_default());
     }
@@ -54,7 +54,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let mut findings = Findings::default();
         for origin in &file.origins {
             let (source, found) = open(setup, &path, origin, file.on_error);
-            let warnings = &mut setup.requests.warnings;
+            let warnings = setup.warnings();
             if let Err(wrong) = findings.take(found, &file, (origin, &source), warnings) {
                 // One file may be read for many zones: its mistakes are reported once.
                 errors.extend(wrong);
@@ -69,7 +69,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 let warning = Diagnostic::warning(file.path.span, message)
                     .label("this file replaces it")
                     .help("remove one of the two, or list the zones of each");
-                setup.requests.warnings.push(warning);
+                setup.warn(warning);
                 let before = all.remove(at);
                 skipping.retain(|known| !Arc::ptr_eq(known, &before));
                 for (_, sources) in &mut watched {
@@ -84,7 +84,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         }
         if let Some(why) = findings.missing {
             let warning = absent(&path, &why, file.watch, file.path.span);
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
     }
     if errors.has_errors() {
@@ -100,7 +100,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         zones: Zones::new(all),
         skipping: skipping.into(),
         fallthrough: config.fallthrough,
-        collects_metadata: setup.settings.metadata.is_some(),
+        collects_metadata: setup.has_metadata(),
         resolver: setup.resolver(),
         peers: setup.peers(),
         is_last: OnceLock::new(),
@@ -187,11 +187,10 @@ fn open(
 ) -> (Arc<Source>, Result<Warnings, Problem>) {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
-    let place: Arc<Place> =
-        match setup.world.kept.get(key, || Ok::<_, Infallible>(Place::default())) {
-            Ok(place) => place,
-            Err(never) => match never {},
-        };
+    let place: Arc<Place> = match setup.try_keep(key, || Ok::<_, Infallible>(Place::default())) {
+        Ok(place) => place,
+        Err(never) => match never {},
+    };
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = &*place
         && known.is_current()

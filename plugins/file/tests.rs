@@ -73,10 +73,11 @@ fn world() -> World {
 fn block(world: &World, root: &Path, uses: &[Directive]) -> Result<BlockSetup, Diagnostics> {
     let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
     let mut block = BlockSetup::default();
-    block.settings.root = root.to_owned();
-    block.settings.metadata = Some(chain::ZoneSet::all());
     let uses: Vec<&Directive> = uses.iter().collect();
-    setup(&uses, &mut block.plugin("file", &keys, world))?;
+    let mut plugin = block.plugin("file", &keys, world);
+    plugin.set_root(root.to_owned(), Span::default());
+    plugin.collect_metadata(chain::ZoneSet::all(), Span::default());
+    setup(&uses, &mut plugin)?;
     Ok(block)
 }
 

@@ -27,7 +27,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         setup.warn_outside(&directive.args);
     }
     let view = setup.view().to_owned();
-    let counts = setup.keys.iter().map(|key| Counts::new(&key.server, &view)).collect();
+    let counts = setup.keys().iter().map(|key| Counts::new(&key.server, &view)).collect();
     setup.link(Filter { rules, counts, peers: setup.peers(), place: OnceLock::new() });
     Ok(())
 }

@@ -402,5 +402,5 @@ fn warnings_say_what_does_nothing() {
     (PLUGIN.setup)(&uses, &mut block.plugin("forward", &[], &world)).unwrap();
     let warnings: Vec<_> = block.requests.warnings.iter().map(|one| &one.message).collect();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert!(block.settings.all_classes);
+    assert!(block.settings.block.all_classes.is_some());
 }

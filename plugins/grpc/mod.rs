@@ -21,7 +21,7 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
-        let config = Config::read(directive, &mut setup.requests.warnings)?;
+        let config = Config::read(directive, setup.warnings())?;
         let upstreams = GrpcGroup::set_up(&config.upstreams, directive, setup)?;
         setup.warn_outside(directive.args.get(..1).unwrap_or_default());
         let Config { from, own, .. } = config;

@@ -36,10 +36,10 @@ struct Log {
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let has_metadata = setup.settings.metadata.is_some();
+    let has_metadata = setup.has_metadata();
     let (rules, warnings) = config::parse(uses, has_metadata)?;
-    setup.requests.warnings.extend(warnings);
-    setup.link(Log { rules, clock: setup.world.clock });
+    setup.warn_all(warnings);
+    setup.link(Log { rules, clock: setup.clock() });
     Ok(())
 }
 

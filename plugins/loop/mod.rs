@@ -74,10 +74,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 .help("make /dev/urandom readable")
         })
     };
-    let key = setup.keys.first();
+    let key = setup.keys().first();
     let zone = key.map_or_else(Name::root, |key| key.zone.clone());
     let port = key.map_or(53, |key| key.port);
-    let bound = setup.settings.bind.first().and_then(|bind| bind.addresses.first());
+    let bound = setup.binds().first().and_then(|bind| bind.addresses.first());
     let address = match bound {
         Some((host, _)) if host.contains(':') => format!("[{host}]:{port}"),
         Some((host, _)) => format!("{host}:{port}"),
@@ -87,9 +87,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let prober = Prober {
         shared: Arc::clone(&shared),
         peers: setup.peers(),
-        now: setup.world.clock.now,
+        now: setup.clock().now,
         address,
-        fatal: Arc::clone(&setup.world.fatal),
+        fatal: setup.fatal(),
     };
     setup.task(move || prober.run());
     setup.link(Loop(shared));

@@ -24,7 +24,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() {
         return Err(errors);
     }
-    setup.link(Minimal { clock: setup.world.clock });
+    setup.link(Minimal { clock: setup.clock() });
     Ok(())
 }
 

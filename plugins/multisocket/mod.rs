@@ -13,8 +13,8 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
-        let count = config::parse(directive)?.unwrap_or(setup.world.workers);
-        setup.settings.sockets = Some((count, directive.span));
+        let count = config::parse(directive)?.unwrap_or(setup.workers());
+        setup.set_sockets(count, directive.span);
     }
     Ok(())
 }

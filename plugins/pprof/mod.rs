@@ -58,7 +58,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let config = config::parse(uses)?;
     let (address, span) = (config.address.as_str(), config.span);
     for warning in config.warnings {
-        setup.requests.warnings.push(warning);
+        setup.warn(warning);
     }
     setup.http(address, span, "/debug/pprof", |_| {
         HttpReply::text(302, "").with("Location", "/debug/pprof/")

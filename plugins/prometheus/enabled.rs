@@ -25,12 +25,12 @@ static SERVING: Mutex<Vec<Arc<Inner>>> = Mutex::new(Vec::new());
 impl Block {
     /// The block that is being set up.
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        let keys = setup.keys.iter();
+        let keys = setup.keys().iter();
         Self(Arc::new(Inner {
             keys: keys.map(|key| (key.server.to_string(), key.zone.to_string())).collect(),
             peers: setup.peers(),
             view: setup.view().to_owned(),
-            metadata: setup.settings.metadata.is_some(),
+            metadata: setup.has_metadata(),
         }))
     }
 

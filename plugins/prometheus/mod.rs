@@ -37,7 +37,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     standing::expose();
     process::expose();
     if config.runtime_metrics {
-        process::expose_runtime(setup.world.workers);
+        process::expose_runtime(setup.workers());
     }
 
     let enabled = enabled::Block::new(setup);
@@ -45,7 +45,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let _listed = enabled.list();
         std::future::pending::<()>().await;
     });
-    let (keys, view) = (setup.keys.iter(), setup.view());
+    let (keys, view) = (setup.keys().iter(), setup.view());
     let mut keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), view));
     if let Some(first) = keys.next() {
         let (others, peers) = (keys.collect(), setup.peers());

@@ -105,7 +105,7 @@ fn chain(directive: &str) -> (Arc<Chain>, Task) {
     block.plugin("waits", &keys, &world).link(Waits);
     block.plugin("fails", &keys, &world).link(Fails);
     let links: Vec<Link> = std::mem::take(&mut block.links);
-    let links = chain::spans::watched(links, block.settings.spans_from, clock);
+    let links = chain::spans::watched(links, block.settings.block.spans_from, clock);
     (Arc::new(Chain::new(links, clock)), block.requests.finishing.remove(0))
 }
 

@@ -36,7 +36,7 @@ pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
 pub use run::{Chain, Link, Next, Place, Ran, in_step};
-pub use settings::{Filter, Settings, View};
+pub use settings::{Filter, Setting, Settings, View};
 pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
 pub use wire::{Failure, Query, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};

@@ -2,17 +2,19 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use corefile::{Diagnostic, Span, Token};
+use corefile::{Diagnostic, Diagnostics, Span, Token};
 use wire::{Moment, Name, Query, Reply, Slot};
 
 use crate::run::Link;
+use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
 use crate::watch::{Looks, Watcher};
-use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
+use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
 
 /// The server's clock.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +135,7 @@ pub struct Requests {
     /// Tasks that run when the process begins to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
-    pub warnings: corefile::Diagnostics,
+    pub warnings: Diagnostics,
 }
 
 /// Reports why the process must end, and ends it.
@@ -210,16 +212,12 @@ impl Peers {
     }
 }
 
-/// The set-up of one server block.
+/// The set-up of one plugin in one server block: what it may ask, and what it may request.
 pub struct Setup<'a> {
-    /// The keys of the block.
-    pub keys: &'a [Key],
-    /// The settings of the block for the server.
-    pub settings: &'a mut Settings,
-    /// The process.
-    pub world: &'a World,
-    /// The requests of this block to the server.
-    pub requests: &'a mut Requests,
+    keys: &'a [Key],
+    settings: &'a mut Settings,
+    world: &'a World,
+    requests: &'a mut Requests,
     links: &'a mut Vec<Link>,
     slots: &'a mut HashMap<TypeId, usize>,
     peers: Peers,
@@ -261,7 +259,171 @@ impl BlockSetup {
     }
 }
 
-impl Setup<'_> {
+impl<'a> Setup<'a> {
+    /// The keys of the block.
+    pub fn keys(&self) -> &'a [Key] {
+        self.keys
+    }
+
+    /// Reports something that does not stop the start.
+    pub fn warn(&mut self, warning: Diagnostic) {
+        self.requests.warnings.push(warning);
+    }
+
+    /// Reports several such things.
+    pub fn warn_all(&mut self, warnings: impl IntoIterator<Item = Diagnostic>) {
+        self.requests.warnings.extend(warnings);
+    }
+
+    /// The warnings so far, for a parser that adds to them.
+    pub fn warnings(&mut self) -> &mut Diagnostics {
+        &mut self.requests.warnings
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> Clock {
+        self.world.clock
+    }
+
+    /// The number of workers; counters have one cell for each.
+    pub fn workers(&self) -> usize {
+        self.world.workers
+    }
+
+    /// The service of type `T`, such as the network.
+    pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.world.service()
+    }
+
+    /// The value kept under `key`, from this configuration or the one before, or a new one. The key
+    /// must contain everything whose change makes a value unfit for reuse.
+    pub fn keep<T: Send + Sync + 'static>(
+        &self,
+        key: impl Into<String>,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let Ok(value) = self.try_keep(key, || Ok::<_, Infallible>(make()));
+        value
+    }
+
+    /// The same for a value whose making can fail.
+    ///
+    /// Errors: those of `make`.
+    pub fn try_keep<T: Send + Sync + 'static, E>(
+        &self,
+        key: impl Into<String>,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        self.world.kept.get(key, make)
+    }
+
+    /// Reports that going on would do harm: logs the message and ends the process.
+    pub fn fatal(&self) -> Fatal {
+        Arc::clone(&self.world.fatal)
+    }
+
+    /// The SHA-512 of the parsed Corefile, in hexadecimal.
+    pub fn fingerprint(&self) -> &'a str {
+        &self.world.fingerprint
+    }
+
+    /// The directory in which the server was started.
+    pub fn start_directory(&self) -> &'a Path {
+        &self.world.root
+    }
+
+    /// The zones that plugins are authoritative for.
+    pub fn own_zones(&self) -> Arc<OwnZones> {
+        Arc::clone(&self.world.own_zones)
+    }
+
+    /// The origin of a setting of this plugin at `span`.
+    fn origin(&self, span: Span) -> Origin {
+        Origin { directive: self.name, span }
+    }
+
+    fn setting<T>(&self, value: T, span: Span) -> Option<Setting<T>> {
+        Some(Setting { value, origin: self.origin(span) })
+    }
+
+    /// Checks for a changed Corefile from time to time.
+    pub fn set_reload(&mut self, reload: Reload, span: Span) {
+        self.settings.process.reload = self.setting(reload, span);
+    }
+
+    /// Logs debug lines, and lets panics end the process.
+    pub fn set_debug(&mut self, span: Span) {
+        self.settings.process.debug = Some(self.origin(span));
+    }
+
+    /// Limits the memory of the process, in octets.
+    pub fn set_memory_limit(&mut self, limit: u64, span: Span) {
+        self.settings.process.memory = self.setting(limit, span);
+    }
+
+    /// Keeps serving for a while after a stop signal.
+    pub fn set_lameduck(&mut self, lameduck: Lameduck, span: Span) {
+        self.settings.process.lameduck = self.setting(lameduck, span);
+    }
+
+    /// Sets the number of sockets of each listener of the block.
+    pub fn set_sockets(&mut self, count: usize, span: Span) {
+        self.settings.listener.sockets = self.setting(count, span);
+    }
+
+    /// Sets the directory of relative paths.
+    pub fn set_root(&mut self, path: PathBuf, span: Span) {
+        self.settings.block.root = self.setting(path, span);
+    }
+
+    /// Listens on these addresses, and on those of earlier calls.
+    pub fn bind(&mut self, binds: impl IntoIterator<Item = Bind>) {
+        self.settings.block.bind.extend(binds);
+    }
+
+    /// The addresses to listen on, as written; empty means all.
+    pub fn binds(&self) -> &[Bind] {
+        &self.settings.block.bind
+    }
+
+    /// Logs the stack of a panic.
+    pub fn log_stacks(&mut self, span: Span) {
+        self.settings.block.stacktrace = Some(self.origin(span));
+    }
+
+    /// Lets queries of all classes enter the chain, not only those of class IN.
+    pub fn take_all_classes(&mut self, span: Span) {
+        self.settings.block.all_classes = Some(self.origin(span));
+    }
+
+    /// Collects metadata for queries in these zones.
+    pub fn collect_metadata(&mut self, zones: ZoneSet, span: Span) {
+        self.settings.block.metadata = self.setting(zones, span);
+    }
+
+    /// Whether the block collects metadata.
+    pub fn has_metadata(&self) -> bool {
+        self.settings.block.metadata.is_some()
+    }
+
+    /// Takes only some of the queries in the block's zones.
+    pub fn set_view(&mut self, view: View, span: Span) {
+        self.settings.block.view = self.setting(view, span);
+    }
+
+    /// Everything but its zones that tells whose queries the block takes, as words for the key of a
+    /// value that survives a reload: the kind of word, then the word.
+    pub fn audience(&self) -> Vec<(&'static str, &str)> {
+        let block = &self.settings.block;
+        let mut words = Vec::new();
+        for bind in &block.bind {
+            words.extend(bind.addresses.iter().map(|(address, _)| ("bind", address.as_str())));
+            words.extend(bind.except.iter().map(|(address, _)| ("except", address.as_str())));
+        }
+        words.extend(block.view.as_ref().map(|view| ("view", view.value.identity.as_str())));
+        words
+    }
+
     /// Adds a plugin to the chain at the place of this directive; several keep their order.
     pub fn link(&mut self, plugin: impl ServeDns) {
         self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
@@ -280,7 +442,7 @@ impl Setup<'_> {
 
     /// Declares that this plugin passes on no query in these zones.
     pub fn ends(&mut self, zones: impl IntoIterator<Item = Name>) {
-        self.settings.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
+        self.settings.block.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
     }
 
     /// Warns of zones among `args` that no query of this block is in.
@@ -306,15 +468,20 @@ impl Setup<'_> {
 
     /// The name of the block's view, for metrics; empty if it has none.
     pub fn view(&self) -> &str {
-        self.settings.view.as_ref().map_or("", |view| &view.name)
+        self.settings.block.view.as_ref().map_or("", |view| &view.value.name)
     }
 
     /// A path argument, relative to the block's `root`.
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());
-        let root = &self.settings.root;
+        let root = self.root();
         // In the working directory a file is called what it is called in the Corefile.
         if path.is_absolute() || root == Path::new(".") { path.to_owned() } else { root.join(path) }
+    }
+
+    /// The directory of relative paths.
+    pub fn root(&self) -> &Path {
+        self.settings.block.root.as_ref().map_or(&self.world.root, |root| &root.value)
     }
 
     /// When to look at these files again.
@@ -413,7 +580,7 @@ impl Setup<'_> {
 
     /// Makes the plugins after this one record spans of traced queries.
     pub fn record_spans(&mut self) {
-        self.settings.spans_from = Some(self.links.len());
+        self.settings.block.spans_from = Some(self.links.len());
     }
 
     /// Runs `task` when the process begins to stop, before the listeners close.

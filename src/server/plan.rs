@@ -5,11 +5,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use chain::settings::Reload;
+use chain::settings::{ListenerSettings, ProcessSettings};
 use chain::setup::{BlockSetup, Requests};
-use chain::{Chain, Entry, Key, Registry, World};
+use chain::{Chain, Entry, Key, Registry, Settings, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock, Span, Token};
 use wire::Name;
 
@@ -35,14 +34,8 @@ pub(crate) struct Plan {
     pub(crate) listeners: Vec<Wanted>,
     /// HTTP endpoints, tasks and shutdown hooks that plugins asked for.
     pub(crate) requests: Requests,
-    /// `reload`, if any block has it.
-    pub(crate) reload: Option<Reload>,
-    /// `debug` in any block.
-    pub(crate) debug: bool,
-    /// `memory`, if any block has it.
-    pub(crate) memory: Option<u64>,
-    /// The longest lameduck.
-    pub(crate) lameduck: Duration,
+    /// The settings of the process.
+    pub(crate) process: ProcessSettings,
     /// The lines of the start banner.
     pub(crate) banner: Vec<String>,
     /// What survives to the next configuration, and what plugins refer to.
@@ -62,10 +55,9 @@ pub(crate) fn plan(
     let mut problems = Diagnostics::default();
     let mut requests = Requests::default();
     let mut sites: HashMap<SocketAddr, Vec<Target>> = HashMap::new();
-    let mut order: Vec<(SocketAddr, Option<usize>)> = Vec::new();
+    let mut order: Vec<(SocketAddr, ListenerSettings, Span)> = Vec::new();
     let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
-    let mut summary = (None, false, Duration::ZERO);
-    let mut memory = None;
+    let mut process = ProcessSettings::default();
     let blocks = spread_directives(&corefile.blocks, registry, &mut problems);
     for (block, extra) in &blocks {
         let zone_keys = keys::parse(block, default_port, &mut problems);
@@ -78,11 +70,9 @@ pub(crate) fn plan(
             .warnings
             .0
             .retain(|warning| warning.span.is_none_or(|at| !glued.contains(&at)));
-        let settings = &setup.settings;
-        summary.0 = settings.reload.or(summary.0);
-        summary.1 |= settings.debug;
-        summary.2 = summary.2.max(settings.lameduck);
-        problems.extend(settings.memory.and_then(|asked| contradicts(asked, &mut memory)));
+        let Settings { process: own, listener: listening, block: settings } = setup.settings;
+        let debug = own.debug.is_some();
+        problems.extend(process.merge(own).err());
         let mut asked = setup.requests;
         requests.endpoints.append(&mut asked.endpoints);
         requests.tasks.append(&mut asked.tasks);
@@ -96,10 +86,10 @@ pub(crate) fn plan(
         peers.set(&chain);
         let complete = chain.plugins().iter().map(|plugin| plugin.complete(&chain));
         problems.extend(complete.filter_map(Result::err));
-        let sockets = setup.settings.sockets;
-        problems.extend(sockets.and_then(|asked| outdone(asked, &routed, &order)));
-        let metadata = setup.settings.metadata.clone();
-        let filter = setup.settings.view.map(|view| view.filter);
+        problems.extend(ignored(&listening, &routed, &order));
+        let first_key = block.keys.first().map_or(block.span, |key| key.span);
+        let metadata = settings.metadata.map(|metadata| metadata.value);
+        let filter = settings.view.map(|view| view.value.filter);
         let viewed = filter.is_some();
         let beforehand =
             (viewed || metadata.is_some()).then(|| Arc::new(Beforehand { metadata, filter }));
@@ -112,14 +102,14 @@ pub(crate) fn plan(
                 claims.push((key.zone.clone(), *listener));
             }
             let target = Target {
-                all_classes: setup.settings.all_classes,
-                debug: setup.settings.debug,
-                stacktrace: setup.settings.stacktrace,
+                all_classes: settings.all_classes.is_some(),
+                debug,
+                stacktrace: settings.stacktrace.is_some(),
                 beforehand: beforehand.clone(),
                 ..Target::new(key.zone.clone(), Arc::clone(&chain), index as u16)
             };
             let zones = sites.entry(*listener).or_insert_with(|| {
-                order.push((*listener, sockets.map(|(count, _)| count)));
+                order.push((*listener, listening.clone(), first_key));
                 Vec::new()
             });
             zones.push(target);
@@ -131,7 +121,11 @@ pub(crate) fn plan(
         return Err(problems);
     }
     problems.extend(warnings);
-    let wanted = |(address, sockets)| Wanted { address, number: numbers.of(address), sockets };
+    let wanted = |(address, settings, _): (SocketAddr, ListenerSettings, Span)| Wanted {
+        address,
+        number: numbers.of(address),
+        sockets: settings.sockets.map(|sockets| sockets.value),
+    };
     let listeners: Vec<Wanted> = order.into_iter().map(wanted).collect();
     let mut routers = vec![Arc::<Router>::default(); numbers.len()];
     let mut banner = Vec::new();
@@ -146,10 +140,7 @@ pub(crate) fn plan(
         config: Config::new(routers),
         listeners,
         requests,
-        reload: summary.0,
-        debug: summary.1,
-        memory: memory.map(|(limit, _)| limit),
-        lameduck: summary.2,
+        process,
         banner,
         world: Arc::new(world),
     };
@@ -165,7 +156,6 @@ fn set_up(
     problems: &mut Diagnostics,
 ) -> (BlockSetup, Vec<(Key, SocketAddr)>) {
     let mut setup = BlockSetup::default();
-    setup.settings.root.clone_from(&world.root);
     let mut routed = Vec::new();
     let mut stale = true;
     let mut keys: Vec<Key> = Vec::new();
@@ -177,7 +167,7 @@ fn set_up(
         }
         if stale {
             // `bind` may have told more by now, and it runs before all who look at keys.
-            let addresses = keys::addresses(&setup.settings.bind, problems);
+            let addresses = keys::addresses(&setup.settings.block.bind, problems);
             routed = keys::routed(zone_keys, &addresses);
             keys = routed.iter().map(|(key, _)| key.clone()).collect();
         }
@@ -205,52 +195,34 @@ fn set_up(
             continue;
         }
         if kind.answers
-            && let Some(unreached) = unreached(&uses, &setup.settings.ended, &keys)
+            && let Some(unreached) = unreached(&uses, &setup.settings.block.ended, &keys)
         {
             problems.push(unreached);
         }
-        let bound = setup.settings.bind.len();
+        let bound = setup.settings.block.bind.len();
         if let Err(wrong) = (kind.setup)(&uses, &mut setup.plugin(kind.name, &keys, world)) {
             problems.extend(wrong);
         }
-        stale = setup.settings.bind.len() != bound;
+        stale = setup.settings.block.bind.len() != bound;
     }
     if stale || routed.is_empty() {
-        let addresses = keys::addresses(&setup.settings.bind, problems);
+        let addresses = keys::addresses(&setup.settings.block.bind, problems);
         routed = keys::routed(zone_keys, &addresses);
     }
     (setup, routed)
 }
 
-/// An error if another block says something else about the memory of the process.
-fn contradicts((limit, span): (u64, Span), known: &mut Option<(u64, Span)>) -> Option<Diagnostic> {
-    let (other, _) = *known.get_or_insert((limit, span));
-    (other != limit).then(|| {
-        Diagnostic::error(span, "conflicting values of `memory`")
-            .label(format!("another server block sets {}", chain::memory::show(other)))
-            .help("`memory` applies to the whole process: keep one of the values")
-    })
-}
-
-/// A warning if an earlier block decided how many sockets a listener of this one has: the first one
-/// does, as in CoreDNS.
-fn outdone(
-    (count, span): (usize, Span),
+/// A warning if an earlier block decided about a listener of this one.
+fn ignored(
+    settings: &ListenerSettings,
     routed: &[(Key, SocketAddr)],
-    order: &[(SocketAddr, Option<usize>)],
+    order: &[(SocketAddr, ListenerSettings, Span)],
 ) -> Option<Diagnostic> {
-    let other = |(address, sockets): &&(SocketAddr, Option<usize>)| {
-        *sockets != Some(count) && routed.iter().any(|(_, listener)| listener == address)
-    };
-    let (address, _) = order.iter().find(other)?;
-    Some(
-        Diagnostic::warning(span, "`multisocket` has no effect here")
-            .label(format!(
-                "an earlier server block sets the number of sockets of {}",
-                keys::server(*address)
-            ))
-            .help("move it to the first server block on this address"),
-    )
+    let shared = order.iter().filter(|(address, ..)| routed.iter().any(|(_, own)| own == address));
+    let mut warnings = shared.filter_map(|(address, earlier, first)| {
+        earlier.merge(settings, &keys::server(*address), *first)
+    });
+    warnings.next()
 }
 
 /// A warning if every query of the block ends before a plugin that answers.

@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chain::memory::Memory;
+use chain::settings::{ProcessSettings, Reload};
 use chain::watch::Watcher;
-use chain::{Clock, Kept, Registry, Resolve, World, metrics, standing};
+use chain::{Clock, Kept, Registry, Resolve, Setting, World, metrics, standing};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use net::{Handler, ListenSpec, Listener, Workers};
 use tokio::task::JoinSet;
@@ -108,8 +109,7 @@ pub struct Process {
 struct Current {
     world: Arc<World>,
     on_shutdown: Vec<chain::setup::Task>,
-    reload: Option<chain::settings::Reload>,
-    lameduck: Duration,
+    settings: ProcessSettings,
     banner: Vec<String>,
 }
 
@@ -250,11 +250,12 @@ impl Process {
         }
 
         // From here on nothing can fail.
-        if self.current.is_some() {
-            show_fingerprint(plan.reload.is_some(), &plan.world.fingerprint);
+        if let Some(current) = &self.current {
+            let reloads = current.settings.reload.map(|reload| reload.value);
+            show_fingerprint(reloads, plan.process.reload, &plan.world.fingerprint);
         }
-        chain::log::set_debug(plan.debug);
-        self.options.memory.set_limit(plan.memory);
+        chain::log::set_debug(plan.process.debug.is_some());
+        self.options.memory.set_limit(plan.process.memory.map(|limit| limit.value));
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
@@ -282,8 +283,7 @@ impl Process {
         self.current = Some(Current {
             world: plan.world,
             on_shutdown: plan.requests.on_shutdown,
-            reload: plan.reload,
-            lameduck: plan.lameduck,
+            settings: plan.process,
             banner: plan.banner,
         });
         net::forget_start();
@@ -354,8 +354,8 @@ impl Process {
     }
 
     /// How often to look for a changed Corefile.
-    pub fn reload_interval(&self) -> Option<chain::settings::Reload> {
-        self.current.as_ref().and_then(|current| current.reload)
+    pub fn reload_interval(&self) -> Option<Reload> {
+        self.current.as_ref()?.settings.reload.map(|reload| reload.value)
     }
 
     /// The fingerprint of the configuration being served.
@@ -370,8 +370,8 @@ impl Process {
 
     /// Tells what is served from the start on; later configurations tell by themselves.
     pub fn announce(&self) {
-        if let Some(current) = self.current.as_ref().filter(|current| current.reload.is_some()) {
-            log_fingerprint(&current.world.fingerprint);
+        if let Some(reload) = self.reload_interval() {
+            (reload.announce)(self.fingerprint());
         }
     }
 
@@ -399,7 +399,8 @@ impl Process {
                     let before = if failed { "Restart failed: " } else { "" };
                     chain::log::finding(before, finding, &refused.sources);
                 }
-                let what = cause.unwrap_or("plugin/reload: Corefile changed but reload failed");
+                let refused = self.reload_interval().map_or("", |reload| reload.refused);
+                let what = cause.unwrap_or(refused);
                 chain::error!("{what}: the old configuration keeps serving");
             }
         }
@@ -439,10 +440,11 @@ impl Process {
             for hook in current.on_shutdown {
                 hook().await;
             }
-            if !current.lameduck.is_zero() {
-                let shown = corefile::show_duration(current.lameduck);
-                chain::info!("plugin/health: Going into lameduck mode for {shown}");
-                tokio::time::sleep(current.lameduck).await;
+            if let Some(Setting { value: lameduck, .. }) = current.settings.lameduck
+                && !lameduck.time.is_zero()
+            {
+                (lameduck.announce)(lameduck.time);
+                tokio::time::sleep(lameduck.time).await;
             }
         }
         let mut closing = JoinSet::new();
@@ -468,26 +470,14 @@ fn close(listeners: impl IntoIterator<Item = Listener>) {
     }
 }
 
-fn log_fingerprint(fingerprint: &str) {
-    chain::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
-}
-
-/// With `reload`, the fingerprint of a later configuration is logged and exposed, as CoreDNS does.
-fn show_fingerprint(reloads: bool, fingerprint: &str) {
-    const NAME: &str = "coredns_reload_version_info";
-    metrics::forget(NAME, |_| true);
-    if !reloads {
-        return;
+/// Logs and exposes the fingerprint of a later configuration that is reloaded when its Corefile changes.
+fn show_fingerprint(before: Option<Reload>, now: Option<Setting<Reload>>, fingerprint: &str) {
+    if let Some(Setting { value: reload, .. }) = now {
+        (reload.announce)(fingerprint);
+        (reload.expose)(Some(fingerprint));
+    } else if let Some(reload) = before {
+        (reload.expose)(None);
     }
-    log_fingerprint(fingerprint);
-    metrics::gauge(
-        NAME,
-        "A metric with a constant '1' value labeled by hash, and value which type of hash \
-         generated.",
-        &["hash", "value"],
-        &["sha512", fingerprint],
-    )
-    .set(1.0);
 }
 
 fn busy(address: SocketAddr, error: &io::Error) -> Diagnostic {

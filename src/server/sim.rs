@@ -93,7 +93,7 @@ impl Sim {
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
-        chain::log::set_debug(plan.debug);
+        chain::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
         plan.world.kept.settle();
         self.sites = plan

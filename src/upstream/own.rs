@@ -18,7 +18,7 @@ pub(super) struct OwnData {
 
 impl OwnData {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self { zones: Arc::clone(&setup.world.own_zones), resolver: setup.resolver() }
+        Self { zones: setup.own_zones(), resolver: setup.resolver() }
     }
 
     /// Puts own data in place of what an upstream says.

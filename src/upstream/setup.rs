@@ -31,7 +31,7 @@ impl Group {
         directive: &Directive,
         setup: &mut Setup<'_>,
     ) -> Result<Self, Diagnostics> {
-        let network = match setup.world.service::<Network>() {
+        let network = match setup.service::<Network>() {
             Some(network) => network,
             None => Arc::new(Network::Os),
         };
@@ -43,7 +43,7 @@ impl Group {
             || IN_FLIGHT.load(Ordering::Relaxed) as f64,
         );
         let make = || Ok::<_, Infallible>(Registry::default());
-        let Ok(registry) = setup.world.kept.get("upstreams", make);
+        let Ok(registry) = setup.try_keep("upstreams", make);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
             source: config.each.source,
@@ -55,7 +55,7 @@ impl Group {
         let secure = read.as_ref().unwrap_or(&clear);
         let sites = target::sites(&config.to, secure, &resolver, &registry, setup);
         let (secure, Sites { sites, moves }) = both(read, sites)?;
-        let workers = setup.world.workers;
+        let workers = setup.workers();
         let roster = Roster::new(&config, sites, Arc::clone(&registry), workers);
         let roster = Arc::new(roster.map_err(|problem| {
             Diagnostic::error(directive.span, problem).label("with one of these upstreams")
@@ -63,7 +63,7 @@ impl Group {
         warn_of_unreachable(directive, &roster, setup);
         warn_of_unfit(directive, &config, setup);
         if let Some(warning) = secure.warning(directive, &config.to) {
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
         let lookers = moves.into_iter().map(|(site, moves)| match moves {
             Moves::Host { host, port, fresh } => {
@@ -80,7 +80,7 @@ impl Group {
             roster: Arc::clone(&roster),
             registry,
             network: Arc::clone(&network),
-            runtimes: setup.world.service::<Runtimes>(),
+            runtimes: setup.service::<Runtimes>(),
             checks: config.max_fails > 0,
         };
         setup.task(move || tend::tend(tending, lookers));
@@ -113,7 +113,7 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
         let (address, source) = (found.address, site.place.each.source);
         if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             let message = format!("`{source}` cannot reach upstream {address}");
-            setup.requests.warnings.push(
+            setup.warn(
                 Diagnostic::warning(span, message)
                     .label("the IP versions differ")
                     .help("set another `source_address` for it in a block: `to TO { ... }`"),
@@ -129,7 +129,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
         let option = directive.options().iter().rfind(|one| one.name.as_str() == option);
         if let Some(option) = option {
             let warning = Diagnostic::warning(option.span, message).label(label).help(help);
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
     };
     let places = &config.to;

@@ -117,7 +117,7 @@ pub(crate) fn sites(
                 let (address, unknown) = scoped(*address, zone.as_deref());
                 addresses.push(address);
                 let warning = unknown.map(|problem| no_interface(&place.to.token, problem));
-                setup.requests.warnings.extend(warning);
+                setup.warn_all(warning);
             }
             Target::Word { text, host, port } => {
                 let port = port.unwrap_or_else(|| place.to.scheme.port());
@@ -127,7 +127,7 @@ pub(crate) fn sites(
                         let token = &place.to.token;
                         let unknown = found.problems.into_iter();
                         let warnings = unknown.map(|problem| no_interface(token, problem));
-                        setup.requests.warnings.extend(warnings);
+                        setup.warn_all(warnings);
                         moves.push((index, Moves::File(path)));
                     }
                     Ok(Led::Host(host, port)) => {
@@ -169,7 +169,7 @@ pub(crate) fn sites(
             }
             Err(error) => {
                 let problem = format!("failed to resolve `{}`: {error}", host.text);
-                setup.requests.warnings.push(
+                setup.warn(
                     Diagnostic::warning(site.place.to.token.span, problem.clone())
                         .label("neither a file nor a host name that resolves at present")
                         .help(
@@ -192,7 +192,7 @@ pub(crate) fn sites(
                 .into());
         }
         if count > MAX_UPSTREAMS {
-            setup.requests.warnings.push(
+            setup.warn(
                 Diagnostic::warning(
                     last.span,
                     format!("more than {MAX_UPSTREAMS} upstreams: {count}"),
@@ -209,7 +209,7 @@ pub(crate) fn sites(
 fn word(to: &To, text: &str, host: &str, port: u16, setup: &Setup<'_>) -> Result<Led, Diagnostic> {
     let token = &to.token;
     // A URL is no file.
-    let paths = [setup.path(token), setup.world.root.join(text)];
+    let paths = [setup.path(token), setup.start_directory().join(text)];
     for path in paths.into_iter().filter(|_| !to.scheme.is_web()) {
         match read(&path) {
             Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),
