@@ -5,9 +5,9 @@
 mod config;
 mod nets;
 
-use chain::metrics::{self, Counter};
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostics, Directive};
+use telemetry::metrics::{self, Counter};
 use wire::edns::{ede, option};
 use wire::{Name, Rcode};
 

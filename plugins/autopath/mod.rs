@@ -7,11 +7,11 @@ mod config;
 
 use std::sync::OnceLock;
 
-use chain::metrics::{self, Counter};
 use chain::{
     BoxFuture, Chain, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
+use telemetry::metrics::{self, Counter};
 use wire::name::{self, NameBuf};
 use wire::{Class, Draft, Name, Rcode, Rtype, Section};
 

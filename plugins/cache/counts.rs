@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chain::metrics::{self, Counter};
 use chain::{Key, Query};
+use telemetry::metrics::{self, Counter};
 
 use super::config::Half;
 use super::store::Store;

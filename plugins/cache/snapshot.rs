@@ -128,18 +128,18 @@ impl Place {
         }
         if left_out > 0 {
             let path = self.path.display();
-            chain::warning!(
+            telemetry::warning!(
                 "plugin/cache: snapshot {path}: skipped {}",
                 corefile::counted(left_out, "unreadable entry", "unreadable entries")
             );
         }
         let taken = corefile::counted(taken, "entry", "entries");
-        chain::info!("plugin/cache: loaded {taken} from snapshot {}", self.path.display());
+        telemetry::info!("plugin/cache: loaded {taken} from snapshot {}", self.path.display());
     }
 
     fn warn(&self, problem: &str) {
         let path = self.path.display();
-        chain::warning!("plugin/cache: snapshot {path} is ignored: {problem}");
+        telemetry::warning!("plugin/cache: snapshot {path} is ignored: {problem}");
     }
 
     /// Keeps one entry if it is of use still; `None` if it is none.
@@ -186,7 +186,7 @@ impl Place {
                 .await;
         if let Ok(Err(error)) = written {
             let path = self.path.display();
-            chain::warning!("plugin/cache: cannot write snapshot {path}: {error}");
+            telemetry::warning!("plugin/cache: cannot write snapshot {path}: {error}");
         }
     }
 }

@@ -8,9 +8,9 @@ mod prefix;
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use chain::metrics::{self, Counter};
 use chain::{BoxFuture, Kind, Query, Reply, Resolve, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::metrics::{self, Counter};
 use wire::{Class, Draft, Family, Rcode, Rtype, Section};
 
 use config::Config;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use chain::format::Format;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::stream::{Belief, Endpoint, Files};
+use telemetry::format::Format;
 
 use super::sink::{Mode, Target};
 

@@ -13,10 +13,10 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chain::format::Format;
-use chain::seen::Seen;
 use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use telemetry::format::Format;
+use telemetry::seen::Seen;
 
 use config::Config;
 use message::{Event, Kind as Said, Sender};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chain::metrics::{self, Counter, SHARED, Worker};
 use net::stream::{self, Belief, Door, Endpoint, Files, Stream};
+use telemetry::metrics::{self, Counter, SHARED, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -171,7 +171,7 @@ async fn tell(shared: &Shared) {
         tokio::time::sleep(TELL).await;
         let dropped = shared.untold.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            chain::warning!("plugin/dnstap: Dropped dnstap messages: {dropped}");
+            telemetry::warning!("plugin/dnstap: Dropped dnstap messages: {dropped}");
         }
     }
 }
@@ -197,14 +197,16 @@ async fn feed(
                 match write_all(stream, &mut queue, shared).await {
                     Ok(()) => return,
                     Err(error) => {
-                        chain::warning!("plugin/dnstap: connection to {endpoint} lost: {error}");
+                        telemetry::warning!(
+                            "plugin/dnstap: connection to {endpoint} lost: {error}"
+                        );
                     }
                 }
             }
             Err(error) => {
                 if !told {
                     told = true;
-                    chain::error!("plugin/dnstap: No connection to dnstap endpoint: {error}");
+                    telemetry::error!("plugin/dnstap: No connection to dnstap endpoint: {error}");
                 }
                 tokio::select! {
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
@@ -318,7 +320,7 @@ async fn open(endpoint: &Endpoint, files: Option<&Files>, shared: &Shared) -> Op
             Ok(door) => return Some(door),
             Err(error) if !told => {
                 told = true;
-                chain::error!("plugin/dnstap: Failed to start dnstap listener: {error}");
+                telemetry::error!("plugin/dnstap: Failed to start dnstap listener: {error}");
             }
             Err(_) => {}
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chain::log::Level;
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use regex::Regex;
+use telemetry::log::Level;
 
 /// The longest regular expression, in bytes; CoreDNS's bound.
 const MAX_PATTERN: usize = 10_000;

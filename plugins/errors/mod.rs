@@ -8,9 +8,9 @@ mod pattern;
 
 use std::sync::Arc;
 
-use chain::log::Level;
 use chain::{Kind, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::log::Level;
 use wire::Failure;
 use wire::name::Text;
 
@@ -70,7 +70,7 @@ impl Errors {
             }
             level = pattern.level();
         }
-        chain::log::line(
+        telemetry::log::line(
             level,
             format_args!(
                 "plugin/errors: {} {} {}: {text}",

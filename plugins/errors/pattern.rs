@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use chain::log::Level;
+use telemetry::log::Level;
 use tokio::sync::Notify;
 
 use super::config::Consolidate;
@@ -54,7 +54,7 @@ impl Pattern {
         if count == 0 || (count == 1 && self.config.show_first) {
             return;
         }
-        chain::log::line(
+        telemetry::log::line(
             self.config.level,
             format_args!(
                 "plugin/errors: {count} errors like '{}' occurred in last {}",

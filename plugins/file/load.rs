@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use chain::versions::{Stamp, Versions};
+use files::versions::{Stamp, Versions};
 use wire::{Name, Rtype, name};
 use zone::master::{self, Includes, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};

@@ -8,7 +8,6 @@ mod config;
 mod load;
 mod report;
 mod source;
-mod zones;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -20,13 +19,12 @@ use chain::{
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::name::NameBuf;
-use wire::{Class, Name, Opcode, Rcode, Section};
+use wire::{Class, Name, Opcode, Rcode, Section, SuffixMap};
 use zone::{Outcome, Zone};
 
 use config::{OnError, Watch};
 use load::{Problem, Warnings};
 use source::Source;
-use zones::Zones;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
@@ -97,7 +95,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         }
     }
     let plugin = File {
-        zones: Zones::new(all),
+        zones: SuffixMap::new(all),
         skipping: skipping.into(),
         fallthrough: config.fallthrough,
         collects_metadata: setup.has_metadata(),
@@ -226,7 +224,7 @@ const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
 /// All zones of a block's `file` directives. What the usual query reads of it is one cache line.
 #[repr(C, align(64))]
 struct File {
-    zones: Zones,
+    zones: SuffixMap<Arc<Source>>,
     /// Whether anybody reads metadata.
     collects_metadata: bool,
     fallthrough: Fallthrough,
@@ -253,7 +251,7 @@ impl ServeDns for File {
             return only.prefetch(stage, batch.queries());
         }
         for query in batch.queries() {
-            if let Some(source) = self.zones.find(query) {
+            if let Some((source, _)) = self.zones.find(query) {
                 source.prefetch(stage, std::iter::once(query));
             }
         }
@@ -261,7 +259,7 @@ impl ServeDns for File {
 
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let Some(source) = self.zones.find(query) else {
+        let Some((source, _)) = self.zones.find(query) else {
             return self.not_mine();
         };
         if query.qtype().is_transfer()
@@ -295,7 +293,7 @@ impl ServeDns for File {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             reply.clear();
-            let Some(source) = self.zones.find(query) else {
+            let Some((source, _)) = self.zones.find(query) else {
                 return self.not_mine();
             };
             let Some(zone) = source.zone_to_keep() else {
@@ -392,7 +390,7 @@ fn refuse(query: &Query, source: &Source) -> Served {
     }
     if query.opcode() != Opcode::QUERY {
         let from = query.peer.ip();
-        chain::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
+        telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
         return Ok(Step::Drop);
     }
     Err(Failure::rcode(Rcode::REFUSED))

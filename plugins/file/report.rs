@@ -94,11 +94,11 @@ pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
     match problem {
         Problem::Open(error) => {
             let (path, why) = (path.display().to_string(), load::words(error));
-            chain::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
+            telemetry::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
         }
         Problem::Text(errors) => {
             for error in errors {
-                chain::error!("plugin/file: Parsing zone {zone:?}: {error}");
+                telemetry::error!("plugin/file: Parsing zone {zone:?}: {error}");
             }
         }
     }
@@ -107,11 +107,11 @@ pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
 /// Logs what a new version leaves out or serves otherwise than it is written.
 pub(super) fn log_warnings(found: &Warnings) {
     for error in &found.shown {
-        chain::warning!("plugin/file: {error}: {}", error.label);
+        telemetry::warning!("plugin/file: {error}: {}", error.label);
     }
     let unshown = found.count - found.shown.len();
     if unshown > 0 {
-        chain::warning!("plugin/file: {}", more(unshown));
+        telemetry::warning!("plugin/file: {}", more(unshown));
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use chain::metrics;
-use chain::versions::{Stamp, Versions};
-use chain::watch::Looks;
+use files::versions::{Stamp, Versions};
+use files::watch::Looks;
+use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Failure, Name, Query, Rcode};
+use wire::{Failure, Name, Query, Rcode, Zoned};
 use zone::{Whereabouts, Zone};
 
 use super::config::Watch;
@@ -53,6 +53,12 @@ pub(super) struct Fresh {
 }
 
 const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
+
+impl Zoned for Source {
+    fn zone_name(&self) -> &Name {
+        &self.origin
+    }
+}
 
 impl Source {
     /// A zone that is not loaded yet.
@@ -215,7 +221,7 @@ impl Source {
     fn log(&self, fresh: &Fresh) {
         let (zone, path) = (self.origin.to_string(), self.path.display().to_string());
         let serial = fresh.serial;
-        chain::info!(
+        telemetry::info!(
             "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} SOA serial"
         );
         report::log_warnings(&fresh.warnings);

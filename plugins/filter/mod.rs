@@ -9,9 +9,9 @@ mod plan;
 
 use std::sync::OnceLock;
 
-use chain::metrics::{self, Counter};
 use chain::{BoxFuture, Chain, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use telemetry::metrics::{self, Counter};
 use wire::{Class, Draft, NameBuf, Opcode, Rcode, Rtype, Section, name};
 
 use config::Rule;

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chain::setup::BlockSetup;
-use chain::{Chain, Clock, Kept, Key, Ran, World, metrics};
+use chain::{Chain, Clock, Kept, Key, Ran, World};
 use corefile::Directive;
 use net::client::{Network, Simulated};
+use telemetry::metrics;
 use tokio::time::Instant;
 use wire::{Name, Rtype, Transport};
 

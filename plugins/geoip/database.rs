@@ -133,7 +133,7 @@ impl Database {
         match self.reader.lookup(address).and_then(|found| value(label, &found)) {
             Ok(value) => Some(value),
             Err(error) => {
-                chain::debug!("plugin/geoip: no {label} for {address}: {error}");
+                telemetry::debug!("plugin/geoip: no {label} for {address}: {error}");
                 None
             }
         }

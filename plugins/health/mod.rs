@@ -28,5 +28,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// The words of CoreDNS when the process keeps serving after a stop signal.
 fn announce(time: Duration) {
-    chain::info!("plugin/health: Going into lameduck mode for {}", corefile::show_duration(time));
+    telemetry::info!(
+        "plugin/health: Going into lameduck mode for {}",
+        corefile::show_duration(time)
+    );
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chain::metrics::{Counter, Histogram, SHARED};
-use chain::{Setup, standing};
+use chain::Setup;
+use telemetry::metrics::{Counter, Histogram, SHARED};
+use telemetry::standing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -53,7 +54,7 @@ impl Probe {
                 Ok(Ok(())) => {
                     if took > SLOW {
                         let took = corefile::show_duration(took);
-                        chain::warning!(
+                        telemetry::warning!(
                             "plugin/health: Local health request to {url:?} took more than 1s: \
                              {took}"
                         );
@@ -64,7 +65,7 @@ impl Probe {
                 Err(_) => format!("no reply within {PATIENCE:?}"),
             };
             self.failures.inc(SHARED);
-            chain::warning!("plugin/health: Local health request to {url:?} failed: {problem}");
+            telemetry::warning!("plugin/health: Local health request to {url:?} failed: {problem}");
         }
     }
 }

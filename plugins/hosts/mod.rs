@@ -5,7 +5,6 @@
 
 mod answer;
 mod config;
-mod index;
 mod parse;
 mod source;
 mod table;
@@ -14,8 +13,9 @@ use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, metrics, standing};
+use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use telemetry::{metrics, standing};
 use wire::{Rtype, name};
 
 use answer::Answer;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
-use chain::versions::Stamp;
-use chain::watch::Looks;
+use files::versions::Stamp;
+use files::watch::Looks;
 use tokio::time::Instant;
 
 use super::parse::{self, Rules};
@@ -70,13 +70,15 @@ impl Source {
                 }
                 Err(error) => {
                     let path = self.path.display();
-                    chain::error!("plugin/hosts: {path}: {error}: its entries stay as they are");
+                    telemetry::error!(
+                        "plugin/hosts: {path}: {error}: its entries stay as they are"
+                    );
                     false
                 }
             },
             Err(error) => {
                 if before.is_some() {
-                    chain::debug!("plugin/hosts: {}: {error}", self.path.display());
+                    telemetry::debug!("plugin/hosts: {}: {error}", self.path.display());
                 }
                 false
             }
@@ -86,7 +88,7 @@ impl Source {
     fn read(&self) -> io::Result<()> {
         let file = files::open(&self.path, MAX_FILE)?;
         let table = parse::table(BufReader::with_capacity(1 << 16, file), &self.rules)?;
-        chain::debug!("plugin/hosts: Parsed hosts file into {} entries", table.entries());
+        telemetry::debug!("plugin/hosts: Parsed hosts file into {} entries", table.entries());
         self.table.store(Arc::new(table));
         Ok(())
     }

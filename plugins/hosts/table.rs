@@ -8,9 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
 
 use wire::prefetch::fetch;
-use wire::{hash, name};
-
-use super::index::Index;
+use wire::{HashIndex, hash, name};
 
 /// No link.
 const NONE: u32 = u32::MAX;
@@ -21,9 +19,9 @@ pub(super) struct Table {
     /// Lower-case wire names.
     names: Vec<u8>,
     entries: Vec<Entry>,
-    by_name: Index,
+    by_name: HashIndex,
     addresses: Vec<Address>,
-    by_address: Index,
+    by_address: HashIndex,
     links: Vec<Link>,
     /// Hashes of the names that have others below them.
     ancestors: HashSet<u64, BuildHasherDefault<Identity>>,
@@ -117,12 +115,11 @@ impl Table {
     /// Starts to fetch what [`Table::find`] will read: the index, then what it points to.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64, stage: u8) {
-        let Some(slot) = self.by_name.first(hash) else { return };
         match stage {
-            0 => fetch(slot),
-            1 if *slot != 0 => {
-                if let Some(entry) = self.entries.get(*slot as u32 as usize - 1) {
-                    fetch(entry);
+            0 => self.by_name.prefetch(hash),
+            1 => {
+                if let Some(entry) = self.by_name.first(hash) {
+                    fetch(&self.entries[entry as usize]);
                 }
             }
             _ => {}
@@ -197,8 +194,8 @@ impl Table {
         self.addresses.shrink_to_fit();
         self.links.shrink_to_fit();
         self.ancestors.shrink_to_fit();
-        self.by_name.fit();
-        self.by_address.fit();
+        self.by_name.shrink_to_fit();
+        self.by_address.shrink_to_fit();
     }
 
     #[inline]

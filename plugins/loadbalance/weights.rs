@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chain::versions::Versions;
 use corefile::Place;
+use files::versions::Versions;
 use wire::{Name, NameBuf};
 
 /// The weight of an address that the file does not name.
@@ -156,7 +156,7 @@ impl Source {
             Weights::parse(&text).map_err(|wrong| Unread::Text(self.path.clone(), wrong))?;
         self.weights.store(Arc::new(weights));
         let path = self.path.display();
-        chain::info!("plugin/loadbalance: Successfully reloaded weight file {path}");
+        telemetry::info!("plugin/loadbalance: Successfully reloaded weight file {path}");
         Ok(())
     }
 }
@@ -168,7 +168,7 @@ pub(super) async fn watch(source: Arc<Source>, every: Duration) {
         let source = Arc::clone(&source);
         let looked = tokio::task::spawn_blocking(move || source.renew()).await;
         if let Ok(Err(problem)) = looked {
-            chain::error!("plugin/loadbalance: {problem}");
+            telemetry::error!("plugin/loadbalance: {problem}");
         }
     }
 }

@@ -4,9 +4,10 @@
 
 mod config;
 
-use chain::metrics::Counter;
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, standing};
+use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
+use telemetry::metrics::Counter;
+use telemetry::standing;
 use wire::{Class, Rcode, Rtype, Section};
 
 /// The `local` directive.

@@ -1,6 +1,6 @@
 //! FORMAT: the format of the log lines.
 
-use chain::format::Format as Template;
+use telemetry::format::Format as Template;
 
 /// The Common Log Format.
 const COMMON: &str = "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} \

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use chain::Reply;
-use chain::json::{self, string};
-use chain::log::Level;
-use chain::seen::{self, Seen};
+use telemetry::json::{self, string};
+use telemetry::log::Level;
+use telemetry::seen::{self, Seen};
 use wire::name::Text;
 
 use super::class::Kind;

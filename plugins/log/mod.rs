@@ -1,7 +1,7 @@
 //! `log`: writes a line about every query.
 //!
 //! It reads the query and the reply on the way out, formats the line into a thread-local buffer and
-//! hands it to `chain::log`. It never changes a reply, never waits for a terminal or a disk, and does
+//! hands it to `telemetry::log`. It never changes a reply, never waits for a terminal or a disk, and does
 //! not allocate once its buffer has grown.
 
 mod class;
@@ -11,9 +11,9 @@ mod json;
 
 use std::cell::RefCell;
 
-use chain::seen::Seen;
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::seen::Seen;
 
 use config::Rule;
 use format::Format;
@@ -57,7 +57,7 @@ impl ServeDns for Log {
         LINE.with_borrow_mut(|[line, part]| {
             line.clear();
             match &rule.format {
-                Format::Text(text) if chain::log::is_json() => {
+                Format::Text(text) if telemetry::log::is_json() => {
                     part.clear();
                     text.write(part, &seen);
                     let message = String::from_utf8_lossy(part);
@@ -70,7 +70,7 @@ impl ServeDns for Log {
                 Format::Json => json::write(line, &seen, kind, (self.clock.unix)(query.now)),
             }
             line.push(b'\n');
-            chain::log::raw(line);
+            telemetry::log::raw(line);
             for buffer in [line, part] {
                 if buffer.capacity() > MAX_KEPT {
                     buffer.shrink_to(MAX_KEPT);

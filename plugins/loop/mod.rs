@@ -249,7 +249,7 @@ impl Prober {
         query.peer = SocketAddr::from(([127, 0, 0, 1], 0));
         query.local = query.peer;
         query.transport = Transport::Udp;
-        query.worker = chain::metrics::SHARED;
+        query.worker = telemetry::metrics::SHARED;
         query.received = (self.now)();
         query.now = query.received;
         query.set_zone(2);

@@ -43,7 +43,7 @@ async fn run_within(command: Command, patience: Duration) {
     let id = COUNT.fetch_add(1, Ordering::Relaxed);
     let shown = shown(&command);
     let kind = if command.background { "Nonblocking" } else { "Blocking" };
-    chain::info!("{kind} Command \"{shown}\" with ID {id}");
+    telemetry::info!("{kind} Command \"{shown}\" with ID {id}");
     let done = match command.background {
         true => start(&command, id),
         false => wait(&command, id, patience).await,
@@ -59,7 +59,7 @@ fn shown(command: &Command) -> String {
 }
 
 fn failed(id: u64, why: &dyn std::fmt::Display) {
-    chain::error!("plugin/on: command with ID {id}: {why}");
+    telemetry::error!("plugin/on: command with ID {id}: {why}");
 }
 
 /// A group of its own: what the command starts can be ended with it, and an interrupt from the
@@ -149,7 +149,7 @@ async fn log_output(pipe: Option<impl AsyncRead + Unpin>, id: u64, budget: &Atom
         budget.store(left.saturating_sub(len), Ordering::Relaxed);
         if left > 0 && left <= len {
             line.end();
-            chain::warning!(
+            telemetry::warning!(
                 "plugin/on: command with ID {id}: too much output, the rest is not logged"
             );
         }
@@ -176,7 +176,7 @@ impl Line {
     fn end(&mut self) {
         if !self.bytes.is_empty() {
             let text = escaped(&String::from_utf8_lossy(&self.bytes));
-            chain::info!("plugin/on: command with ID {}: {text}", self.id);
+            telemetry::info!("plugin/on: command with ID {}: {text}", self.id);
             self.bytes.clear();
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use chain::metrics::{self, Sample, Type, Value};
 use chain::{Peers, Setup};
+use telemetry::metrics::{self, Sample, Type, Value};
 
 /// A server block whose plugins are to be listed.
 #[derive(Clone)]

@@ -1,17 +1,16 @@
 //! `prometheus`: counts queries and replies, and serves all metrics over HTTP.
 //!
-//! [`chain::dns_metrics`] does the counting. This module has the endpoint, the list of enabled plugins
+//! [`telemetry::dns_metrics`] does the counting. This module has the endpoint, the list of enabled plugins
 //! and the metrics of the process. It never changes a query or a reply.
 
 mod config;
 mod enabled;
 mod process;
 
-use chain::dns_metrics::DnsMetrics;
-use chain::{
-    Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup, metrics, standing,
-};
+use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::dns_metrics::DnsMetrics;
+use telemetry::{metrics, standing};
 
 /// The `prometheus` directive.
 pub static PLUGIN: Kind =

@@ -5,7 +5,7 @@
 use std::fs;
 use std::sync::Once;
 
-use chain::metrics::{self, Sample, Type, Value};
+use telemetry::metrics::{self, Sample, Type, Value};
 
 /// Clock ticks a second in `/proc`; Linux shows 100 to every program, whatever the kernel uses.
 const TICKS: f64 = 100.0;

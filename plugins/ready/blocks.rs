@@ -99,7 +99,7 @@ impl Inner {
                 }
                 Err(why) => {
                     let name = chain.names()[index];
-                    chain::debug!("plugin/ready: {name} is not ready: {why}");
+                    telemetry::debug!("plugin/ready: {name} is not ready: {why}");
                     waiting.insert(name);
                 }
             }

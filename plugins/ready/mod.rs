@@ -44,7 +44,7 @@ fn answer(verdict: &Verdict) -> HttpReply {
         Verdict::ShuttingDown => HttpReply::text(503, "Shutting down"),
         Verdict::Waiting(plugins) => {
             let names = plugins.join(",");
-            chain::info!("plugin/ready: Plugins not ready: {names:?}");
+            telemetry::info!("plugin/ready: Plugins not ready: {names:?}");
             HttpReply::text(503, names)
         }
     }

@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostic, Diagnostics, Span};
 use wire::name::MAX_NAME;
-use wire::{Class, Name, Rtype, hash, name};
+use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
 use zone::master::{self, Options, ZoneError};
 use zone::{Builder, RecordRef, Zone};
 
@@ -17,16 +17,20 @@ const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
 
-/// A zone and how to recognise the names in it.
+/// A zone of the directive.
 pub(super) struct Entry {
-    pub(super) hash: u64,
-    pub(super) labels: usize,
     pub(super) zone: Zone,
     /// Whether a record was written for the zone's own name, which exists in any case.
     pub(super) has_apex: bool,
 }
 
-/// The zones, longest first; `warnings` gets what is not read as it is written.
+impl Zoned for Entry {
+    fn zone_name(&self) -> &Name {
+        self.zone.apex()
+    }
+}
+
+/// The zones; `warnings` gets what is not read as it is written.
 ///
 /// # Errors
 /// Everything that is wrong with the records, each at its word; `directive` is the place of the
@@ -35,7 +39,7 @@ pub(super) fn load(
     config: &Config,
     directive: Span,
     warnings: &mut Diagnostics,
-) -> Result<Box<[Entry]>, Diagnostics> {
+) -> Result<SuffixMap<Entry>, Diagnostics> {
     let mut entries = Vec::with_capacity(config.zones.len());
     let mut errors = Diagnostics::default();
     for origin in &config.zones {
@@ -56,8 +60,7 @@ pub(super) fn load(
     if errors.has_errors() {
         return Err(errors);
     }
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.labels));
-    Ok(entries.into())
+    Ok(SuffixMap::new(entries))
 }
 
 /// Whether the mistake was already reported for another zone.
@@ -106,9 +109,7 @@ fn one(
         let wrong = zone::locate(&wrong, &mut source, &options, &master::NoIncludes);
         wrong.into_iter().map(|error| unfit(error, text, directive)).collect::<Vec<_>>()
     })?;
-    let wire = origin.as_wire();
-    let entry = Entry { hash: hash::name(wire), labels: name::label_count(wire), zone, has_apex };
-    Ok((entry, warnings))
+    Ok((Entry { zone, has_apex }, warnings))
 }
 
 /// A record outside of one zone may be for another.

@@ -13,7 +13,7 @@ use chain::{
     Step,
 };
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Opcode, Rcode, Section};
+use wire::{Class, Opcode, Rcode, Section, SuffixMap};
 use zone::{Outcome, Zone};
 
 use load::Entry;
@@ -52,8 +52,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 struct Records {
-    /// Longest first.
-    zones: Box<[Entry]>,
+    zones: SuffixMap<Entry>,
     fallthrough: Fallthrough,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
 }
@@ -61,7 +60,7 @@ struct Records {
 impl ServeDns for Records {
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let Some(entry) = self.find(query) else {
+        let Some((entry, label)) = self.zones.find(query) else {
             return Ok(Step::Next);
         };
         if query.opcode() != Opcode::QUERY {
@@ -71,7 +70,7 @@ impl ServeDns for Records {
         if query.qtype().is_transfer() || query.qclass() != Class::IN {
             return Err(Failure::rcode(Rcode::REFUSED));
         }
-        if !entry.has_apex && query.labels() == entry.labels && self.fallthrough.allows(query) {
+        if !entry.has_apex && label == 0 && self.fallthrough.allows(query) {
             // All that is known of this name is the SOA record that nobody wrote.
             return Ok(Step::Next);
         }
@@ -90,7 +89,7 @@ impl ServeDns for Records {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             let resolver = self.resolver.get().and_then(Weak::upgrade);
-            let (Some(entry), Some(resolver)) = (self.find(query), resolver) else {
+            let (Some((entry, _)), Some(resolver)) = (self.zones.find(query), resolver) else {
                 return Err(Failure::servfail("the configuration was unloaded"));
             };
             reply.clear();
@@ -109,17 +108,6 @@ impl ServeDns for Records {
 }
 
 impl Records {
-    /// The longest zone that the query's name is in.
-    #[inline]
-    fn find(&self, query: &Query) -> Option<&Entry> {
-        self.zones.iter().find(|entry| {
-            query.labels().checked_sub(entry.labels).is_some_and(|label| {
-                query.suffix_hash(label) == entry.hash
-                    && query.suffix(label) == entry.zone.apex().as_wire()
-            })
-        })
-    }
-
     /// What follows from what the zone says.
     #[inline]
     fn conclude(&self, outcome: &Outcome, query: &Query, reply: &mut Reply) -> Served {

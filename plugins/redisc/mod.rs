@@ -14,10 +14,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chain::metrics::SHARED;
 use chain::{BoxFuture, Clock, Kind, Next, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 use net::client::{Lost, Network, RedisClient, RedisError, RedisOptions};
+use telemetry::metrics::SHARED;
 use wire::answer::{Answer, Kind as Judged};
 use wire::{Moment, Opcode};
 
@@ -67,13 +67,13 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
         let tell = move |trouble: Option<&RedisError>| match trouble {
             Some(error) => {
                 up.set(0.0);
-                chain::warning!(
+                telemetry::warning!(
                     "plugin/redisc: Redis at {to} is down, lookups are suspended: {error}"
                 );
             }
             None => {
                 up.set(1.0);
-                chain::info!("plugin/redisc: Redis at {to} is up again");
+                telemetry::info!("plugin/redisc: Redis at {to} is up again");
             }
         };
         let options = RedisOptions { to, timeout, workers, tell: Arc::new(tell) };

@@ -1,6 +1,6 @@
 //! The metrics: those of the external plugin `redisc` under their names, and our own.
 
-use chain::metrics::{self, Counter, Gauge};
+use telemetry::metrics::{self, Counter, Gauge};
 
 /// The counters of one listener.
 pub(super) struct Numbers {

@@ -6,8 +6,9 @@
 mod config;
 
 use chain::settings::Reload;
-use chain::{Kind, Setup, metrics, standing};
+use chain::{Kind, Setup};
 use corefile::{Diagnostics, Directive};
+use telemetry::{metrics, standing};
 
 use config::Config;
 
@@ -29,7 +30,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// The words of CoreDNS for the configuration that is served.
 fn announce(fingerprint: &str) {
-    chain::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
+    telemetry::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
 }
 
 /// Exposes the fingerprint of a reloaded configuration as CoreDNS does.

@@ -1,11 +1,11 @@
 //! The template of one record: evaluated once if its result is constant, otherwise for each query.
 
+use gotemplate::{Error, Template};
 use wire::{Reply, Section};
 use zone::master::OwnedRecord;
 
 use super::config::first_record;
 use super::data::{self, Data};
-use super::go::{Error, Program};
 
 /// One record of a stanza.
 pub(super) struct Body {
@@ -19,7 +19,7 @@ pub(super) struct Body {
 enum Made {
     /// No query changes it.
     Once(Result<OwnedRecord, String>),
-    ForEach(Program),
+    ForEach(Template),
 }
 
 /// Why there is no record.
@@ -33,7 +33,7 @@ pub(super) enum Trouble {
 impl Body {
     /// Parses the text. Errors: it is not Go's syntax.
     pub(super) fn new(text: &str, section: Section) -> Result<Self, Error> {
-        let program = Program::parse(text)?;
+        let program = Template::parse(text)?;
         let source = program.source();
         let mut adapted = None;
         let made = match program.literal() {

@@ -6,7 +6,6 @@ use std::cell::OnceCell;
 use expr::{Environment, Expr, Function, Held, QueryEnvironment, Scope, Type, Value};
 use wire::Query;
 
-use super::go;
 use super::pattern::Pattern;
 
 /// The variables and conditions of a stanza.
@@ -82,15 +81,15 @@ impl Conditions {
     }
 
     /// The values as bodies see them.
-    pub(super) fn shown<'v>(&'v self, values: &'v [Value<'static>]) -> go::Map<'v> {
-        let mut entries: Vec<(Cow<'v, str>, go::Value<'v>)> = self
+    pub(super) fn shown<'v>(&'v self, values: &'v [Value<'static>]) -> gotemplate::Map<'v> {
+        let mut entries: Vec<(Cow<'v, str>, gotemplate::Value<'v>)> = self
             .variables
             .iter()
             .zip(values)
             .map(|((name, _), value)| (Cow::Borrowed(name.as_str()), shown(value)))
             .collect();
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        go::Map { entries: entries.into(), of: go::Of::Any }
+        gotemplate::Map { entries: entries.into(), of: gotemplate::Of::Any }
     }
 }
 
@@ -146,27 +145,31 @@ fn owned(value: &Value<'_>) -> Value<'static> {
 }
 
 /// The value as bodies see it.
-fn shown<'v>(value: &'v Value<'static>) -> go::Value<'v> {
+fn shown<'v>(value: &'v Value<'static>) -> gotemplate::Value<'v> {
     match value {
-        Value::Nil => go::Value::None,
-        Value::Bool(yes) => go::Value::Bool(*yes),
-        Value::Int(number) => go::Value::Int(*number),
-        Value::Float(number) => go::Value::Float(*number),
-        Value::Text(text) => go::Value::text(text),
-        Value::Bytes(bytes) => go::Value::List(go::List {
-            items: bytes.iter().map(|byte| go::Value::Uint(u64::from(*byte), 8)).collect(),
-            of: go::Of::Any,
+        Value::Nil => gotemplate::Value::None,
+        Value::Bool(yes) => gotemplate::Value::Bool(*yes),
+        Value::Int(number) => gotemplate::Value::Int(*number),
+        Value::Float(number) => gotemplate::Value::Float(*number),
+        Value::Text(text) => gotemplate::Value::text(text),
+        Value::Bytes(bytes) => gotemplate::Value::List(gotemplate::List {
+            items: bytes.iter().map(|byte| gotemplate::Value::Uint(u64::from(*byte), 8)).collect(),
+            of: gotemplate::Of::Any,
         }),
-        Value::List(items) => {
-            go::Value::List(go::List { items: items.iter().map(shown).collect(), of: go::Of::Any })
-        }
+        Value::List(items) => gotemplate::Value::List(gotemplate::List {
+            items: items.iter().map(shown).collect(),
+            of: gotemplate::Of::Any,
+        }),
         Value::Map(map) => {
-            let mut entries: Vec<(Cow<'v, str>, go::Value<'v>)> = map
+            let mut entries: Vec<(Cow<'v, str>, gotemplate::Value<'v>)> = map
                 .iter()
                 .map(|(key, value)| (Cow::Owned(key.value().to_string()), shown(value)))
                 .collect();
             entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            go::Value::Map(go::Map { entries: entries.into(), of: go::Of::Any })
+            gotemplate::Value::Map(gotemplate::Map {
+                entries: entries.into(),
+                of: gotemplate::Of::Any,
+            })
         }
     }
 }

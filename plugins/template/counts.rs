@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use chain::metrics::{self, Counter};
 use chain::{Key, Query};
+use telemetry::metrics::{self, Counter};
 use wire::{Class, Rtype};
 
 use super::config::Stanza;

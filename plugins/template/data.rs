@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use gotemplate::{Error, List, Map, Member, Object, Of, Template, Value};
 use wire::{Query, name};
 
 use super::condition::{Conditions, Values};
-use super::go::{Error, List, Map, Member, Object, Of, Program, Value};
 use super::pattern::Pattern;
 
 /// The fields and methods of the data.
@@ -33,7 +33,7 @@ pub(super) struct Data<'q> {
 
 impl Data<'_> {
     /// Writes what `program` makes of the data.
-    pub(super) fn run(&self, program: &Program, out: &mut String) -> Result<(), Error> {
+    pub(super) fn run(&self, program: &Template, out: &mut String) -> Result<(), Error> {
         let root = Root {
             data: self,
             message: Message { query: self.query, question: Question { query: self.query } },
@@ -200,7 +200,7 @@ mod tests {
             values: &Vec::new(),
         };
         let mut out = String::new();
-        let program = Program::parse(r#"{{ .Meta "test/label" }},{{ "none" | .Meta }}"#).unwrap();
+        let program = Template::parse(r#"{{ .Meta "test/label" }},{{ "none" | .Meta }}"#).unwrap();
         data.run(&program, &mut out).unwrap();
         assert_eq!(out, "value,");
     }

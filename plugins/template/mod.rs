@@ -1,14 +1,13 @@
 //! `template`: answers with records that are generated from the query.
 //!
 //! The stanzas of a block share one plugin: the first matching stanza, in the order of the Corefile,
-//! answers. The templates are Go's (`go`), and their output is parsed like lines of a zone file.
+//! answers. The templates are Go's (`gotemplate`), and their output is parsed like lines of a zone file.
 
 mod body;
 mod condition;
 mod config;
 mod counts;
 mod data;
-mod go;
 mod pattern;
 mod select;
 mod text;

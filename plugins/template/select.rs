@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use wire::{Class, Name, Query, Rtype, hash, name};
+use wire::{Class, Name, Query, Rtype, SuffixMap, Zoned, name};
 
 use super::config::Stanza;
 use super::text::NameText;
@@ -14,14 +14,8 @@ use super::text::NameText;
 /// From how many expressions on it pays to try them together.
 const MIN_SET: usize = 4;
 
-/// The zones of all stanzas, and for each the stanzas in question.
-pub(super) struct Areas {
-    areas: Vec<Area>,
-    /// Hashes of the zones, in order, and where the zones are.
-    by_hash: Vec<(u64, u32)>,
-    /// Bit `n` is set if a zone has `n` labels: other depths need no look.
-    depths: u128,
-}
+/// The zones of all stanzas, and for each its candidate stanzas.
+pub(super) struct Areas(SuffixMap<Area>);
 
 /// The names that are in one zone, and in no longer one.
 struct Area {
@@ -34,7 +28,13 @@ struct Area {
     any: Option<Selection>,
 }
 
-/// Stanzas in question, in order; at least one.
+impl Zoned for Area {
+    fn zone_name(&self) -> &Name {
+        &self.zone
+    }
+}
+
+/// Candidate stanzas, in order; at least one.
 pub(super) struct Selection {
     candidates: Vec<Candidate>,
     /// All their expressions, unless there are few.
@@ -79,31 +79,15 @@ impl Areas {
         zones.extend(stanzas.iter().flat_map(|stanza| &stanza.zones));
         zones.sort_unstable();
         zones.dedup();
-        let hashes = zones.iter().map(|zone| hash::name(zone.as_wire())).zip(0..);
-        let mut by_hash: Vec<(u64, u32)> = hashes.collect();
-        by_hash.sort_unstable();
-        let labels = zones.iter().map(|zone| name::label_count(zone.as_wire()));
-        let depths = labels.fold(0, |depths, labels| depths | 1u128 << labels);
         let owners = owners(stanzas);
         let areas = zones.iter().map(|zone| Area::new(zone, &owners, stanzas)).collect();
-        Self { areas, by_hash, depths }
-    }
-
-    fn find(&self, query: &Query) -> Option<&Area> {
-        let labels = query.labels();
-        (0..=labels).filter(|label| self.depths >> (labels - label) & 1 == 1).find_map(|label| {
-            let hash = query.suffix_hash(label);
-            let first = self.by_hash.partition_point(|(known, _)| *known < hash);
-            let same = self.by_hash[first..].iter().take_while(|(known, _)| *known == hash);
-            let mut areas = same.map(|&(_, at)| &self.areas[at as usize]);
-            areas.find(|area| area.zone.as_wire() == query.suffix(label))
-        })
+        Self(SuffixMap::new(areas))
     }
 
     /// The stanzas that are in question; none if `None`.
     #[inline]
     pub(super) fn select(&self, query: &Query) -> Option<&Selection> {
-        self.find(query)?.selection(query.qtype())
+        self.0.find(query)?.0.selection(query.qtype())
     }
 }
 
@@ -188,7 +172,7 @@ impl Area {
             .into_iter()
             .map(|wanted| (wanted, select(&|qtype| qtype == wanted || qtype == Rtype::ANY)));
         Self {
-            zone: zone.clone(),
+            zone: zone.to_lower(),
             by_type: by_type.collect(),
             other: select(&|qtype| qtype == Rtype::ANY),
             any: select(&|_| true),

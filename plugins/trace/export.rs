@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chain::BoxFuture;
-use chain::metrics::{Counter, SHARED};
 use reqwest::{Client, StatusCode, Url};
+use telemetry::metrics::{Counter, SHARED};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 use wire::query::Span;
@@ -85,7 +85,7 @@ impl Exporter {
         let client = match client() {
             Ok(client) => client,
             Err(error) => {
-                chain::error!("plugin/trace: cannot send spans: {error}");
+                telemetry::error!("plugin/trace: cannot send spans: {error}");
                 return;
             }
         };
@@ -188,7 +188,7 @@ impl Exporter {
         let now = Instant::now();
         if self.told.is_none_or(|told| now.duration_since(told) >= QUIET) {
             self.told = Some(now);
-            chain::warning!("plugin/trace: {}", refused.problem);
+            telemetry::warning!("plugin/trace: {}", refused.problem);
         }
         if refused.later && open {
             for finished in refused.batch.into_iter().rev() {

@@ -13,9 +13,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chain::metrics::{self, Counter};
 use chain::{Clock, Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
+use telemetry::metrics::{self, Counter};
 use tokio::sync::mpsc::{self, Sender};
 use wire::query::{Span, SpanContext, Spans};
 use wire::{Rcode, Rtype};

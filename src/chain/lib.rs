@@ -7,23 +7,14 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod ahead;
-pub mod dns_metrics;
-pub mod format;
-pub mod json;
 pub mod kept;
 pub mod kind;
-pub mod log;
 pub mod memory;
-pub mod metrics;
 pub mod roles;
 pub mod run;
-pub mod seen;
 pub mod settings;
 pub mod setup;
 pub mod spans;
-pub mod standing;
-pub mod versions;
-pub mod watch;
 pub mod zones;
 
 use std::future::Future;
@@ -37,8 +28,8 @@ pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
 pub use run::{Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Setting, Settings, View};
-pub use setup::{Clock, HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
-pub use wire::{Failure, Query, Reply};
+pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use wire::{Clock, Failure, Query, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 
 /// A future of a plugin, boxed because plugins are trait objects.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::metrics::{self, Counter, SHARED};
+use telemetry::metrics::{self, Counter, SHARED};
 
 /// A store whose entries can be evicted.
 pub trait Holder: Send + Sync {

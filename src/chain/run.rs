@@ -7,10 +7,9 @@ use std::task::Poll;
 
 use smallvec::SmallVec;
 use wire::edns::ede;
-use wire::{Failure, Moment, Query, Reply};
+use wire::{Clock, Failure, Moment, Query, Reply};
 
 use crate::ahead::{Ahead, Batch};
-use crate::setup::Clock;
 use crate::{BoxFuture, ServeDns, Served, Step};
 
 /// One plugin at its place.

@@ -9,21 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Span, Token};
-use wire::{Moment, Name, Query, Reply, Slot};
+use files::watch::{Looks, Watcher};
+use wire::{Clock, Name, Query, Reply, Slot};
 
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
-use crate::watch::{Looks, Watcher};
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
-
-/// The server's clock.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// The present moment; a system call, so not for the data path: there is `query.now`.
-    pub now: fn() -> Moment,
-    /// The Unix time, in seconds, of a moment.
-    pub unix: fn(Moment) -> u64,
-}
 
 /// One key of a server block as routed: a zone on one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +184,7 @@ impl World {
 }
 
 fn log_fatal(message: &str) {
-    crate::log::line(crate::log::Level::Fatal, format_args!("{message}"));
+    telemetry::log::line(telemetry::log::Level::Fatal, format_args!("{message}"));
 }
 
 /// The chain that a plugin became part of, once it is complete.

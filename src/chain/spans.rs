@@ -3,9 +3,8 @@
 //! A tracing plugin requests this ([`crate::Setup::record_spans`]), and only the links after it are
 //! watched. Other chains pay nothing for it.
 
-use wire::{Query, Reply};
+use wire::{Clock, Query, Reply};
 
-use crate::setup::Clock;
 use crate::{Batch, BoxFuture, Chain, Diagnostic, Link, Next, Roles, ServeDns, Served, Step};
 
 /// The links, unchanged up to number `from` and watched after it.

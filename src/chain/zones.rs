@@ -1,11 +1,12 @@
 //! Zones as arguments: the names that a plugin serves, and those that it passes on.
 
+use std::cmp::Reverse;
 use std::mem;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
-use wire::{Name, Query, hash, name};
+use wire::{Name, Query, SuffixMap, hash, name};
 
 /// The zones that this server is authoritative for: their data is its own, whatever others say.
 #[derive(Debug, Default)]
@@ -52,20 +53,24 @@ impl OwnZones {
 }
 
 /// The zones a plugin answers for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ZoneSet {
-    /// Longest first, so that the first match is the longest.
-    zones: Vec<(u64, Name)>,
+#[derive(Clone, Debug, Default)]
+pub struct ZoneSet(SuffixMap<Name>);
+
+impl PartialEq for ZoneSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.values() == other.0.values()
+    }
 }
+
+impl Eq for ZoneSet {}
 
 impl ZoneSet {
     /// These zones.
     pub fn new(zones: impl IntoIterator<Item = Name>) -> Self {
-        let mut zones: Vec<_> =
-            zones.into_iter().map(|zone| (hash::name(zone.as_wire()), zone.to_lower())).collect();
-        zones.sort_by_key(|(_, zone)| std::cmp::Reverse(name::label_count(zone.as_wire())));
+        let mut zones: Vec<Name> = zones.into_iter().map(|zone| zone.to_lower()).collect();
+        zones.sort_by_key(|zone| Reverse(name::label_count(zone.as_wire())));
         zones.dedup();
-        Self { zones }
+        Self(SuffixMap::new(zones))
     }
 
     /// The root only: every name.
@@ -89,28 +94,18 @@ impl ZoneSet {
 
     /// The zones, longest first.
     pub fn iter(&self) -> impl Iterator<Item = &Name> {
-        self.zones.iter().map(|(_, zone)| zone)
+        self.0.values().iter()
     }
 
     /// Whether there is no zone.
     pub fn is_empty(&self) -> bool {
-        self.zones.is_empty()
+        self.0.is_empty()
     }
 
     /// The longest zone that the query's name is in, and the label where it starts.
     #[inline]
     pub fn find(&self, query: &Query) -> Option<(usize, &Name)> {
-        let labels = query.labels();
-        self.zones.iter().find_map(|(hash, zone)| {
-            // Start of the suffix with as many bytes as the zone, if a label starts there.
-            let wire = zone.as_wire();
-            let at = query.name().len().checked_sub(wire.len())?;
-            let label = (0..=labels).rev().find(|&label| query.label_at(label) <= at)?;
-            let fits = query.label_at(label) == at
-                && query.suffix_hash(label) == *hash
-                && &query.name()[at..] == wire;
-            fits.then_some((label, zone))
-        })
+        self.0.find(query).map(|(zone, label)| (label, zone))
     }
 
     /// Whether the query's name is in one of the zones.
@@ -121,7 +116,7 @@ impl ZoneSet {
 
     /// Whether `wire`, any case, is in one of the zones.
     pub fn contains_name(&self, wire: &[u8]) -> bool {
-        self.zones.iter().any(|(_, zone)| name::is_under(wire, zone.as_wire()))
+        self.0.find_name(wire).is_some()
     }
 }
 

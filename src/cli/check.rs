@@ -12,7 +12,7 @@ use crate::server::{self, Options, SiteNumbers};
 
 /// Checks and tells: exit 0 if the Corefile can be served (there may be warnings), 1 if not.
 pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
-    chain::log::to_stderr();
+    telemetry::log::to_stderr();
     let source = match run::read_source(Some(&check.conf)) {
         Ok(source) => source,
         Err(unread) => {
@@ -50,7 +50,7 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
         }),
     );
     let code = tell(check, findings, &corefile.sources);
-    chain::log::flush();
+    telemetry::log::flush();
     code
 }
 

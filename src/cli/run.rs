@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Registry;
-use chain::log::Level;
 use chain::memory::Memory;
-use chain::watch::Watcher;
+use files::watch::Watcher;
+use telemetry::log::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::RunOptions;
@@ -23,7 +23,7 @@ const EXIT_INTERRUPTED: u8 = 2;
 /// Serves; returns when the process is to end.
 pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     if options.json {
-        chain::log::set_json(|| net::clock::unix(net::clock::now()));
+        telemetry::log::set_json(|| net::clock::unix(net::clock::now()));
     }
     let source = match read_source(options.conf.as_deref()) {
         Ok(source) => source,
@@ -40,7 +40,7 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
         }
     };
     let code = runtime.block_on(serve(registry, options, source));
-    chain::log::flush();
+    telemetry::log::flush();
     // Background lookups may still sit in a blocking thread; nobody waits for them any more.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
@@ -54,16 +54,19 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
             return ExitCode::FAILURE;
         }
     };
-    let watcher = match Watcher::new() {
+    let unwatched = |directory: &Path, error| {
+        telemetry::debug!("cannot watch {}: {error}", directory.display());
+    };
+    let watcher = match Watcher::new(unwatched) {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(error) => {
-            chain::warning!("cannot watch files: {error}; the server polls them instead");
+            telemetry::warning!("cannot watch files: {error}; the server polls them instead");
             None
         }
     };
     let (workers, (memory, unused_limit)) = (workers(), memory());
     if let Some(problem) = unused_limit {
-        chain::warning!("{problem}");
+        telemetry::warning!("{problem}");
     }
     let options = Options { registry, port: run.port, workers, memory, watcher };
     let mut process = match Process::start(source, options).await {
@@ -90,11 +93,11 @@ async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode
                 }
             }
             Event::Quit => {
-                chain::info!("SIGQUIT: Quitting process immediately");
+                telemetry::info!("SIGQUIT: Quitting process immediately");
                 break ExitCode::SUCCESS;
             }
             Event::Stop(told) => {
-                chain::info!("{told}");
+                telemetry::info!("{told}");
                 tokio::select! {
                     () = process.stop() => break ExitCode::SUCCESS,
                     _ = signals.interrupt.recv() => break ExitCode::from(EXIT_INTERRUPTED),
@@ -222,7 +225,7 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
 
 /// Tells on stderr why the process ends.
 fn complain(problem: &str) {
-    match chain::log::object(Level::Error, format_args!("{problem}")) {
+    match telemetry::log::object(Level::Error, format_args!("{problem}")) {
         Some(object) => output::complain(String::from_utf8_lossy(&object).trim_end()),
         None => output::complain(problem),
     }
@@ -231,11 +234,11 @@ fn complain(problem: &str) {
 /// Tells on stderr what is wrong with the configuration: with carets for a person, or an object for
 /// each finding.
 fn refuse(refused: &Refused) {
-    if !chain::log::is_json() {
+    if !telemetry::log::is_json() {
         return output::complain(refused.text().trim_end());
     }
     for finding in refused.findings.in_order() {
-        if let Some(object) = chain::log::finding_object(finding, &refused.sources) {
+        if let Some(object) = telemetry::log::finding_object(finding, &refused.sources) {
             output::complain(String::from_utf8_lossy(&object).trim_end());
         }
     }
@@ -244,10 +247,10 @@ fn refuse(refused: &Refused) {
 /// The banner: zones, the fingerprint (which is a line of the log), the version.
 fn announce(process: &Process, quiet: bool) {
     // Log lines have a thread of their own: each part waits for the one before.
-    chain::log::flush();
-    let say = |line: &str| match chain::log::is_json() {
+    telemetry::log::flush();
+    let say = |line: &str| match telemetry::log::is_json() {
         _ if quiet => {}
-        true => chain::info!("{line}"),
+        true => telemetry::info!("{line}"),
         false => output::say(line),
     };
     process.banner().iter().for_each(|line| say(line));
@@ -255,7 +258,7 @@ fn announce(process: &Process, quiet: bool) {
     if !quiet {
         process.announce_descriptors();
     }
-    chain::log::flush();
+    telemetry::log::flush();
     say(&format!("catena-{VERSION}"));
     say(&help::platform());
 }

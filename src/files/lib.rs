@@ -1,13 +1,18 @@
-//! Every file that the server reads or writes.
+//! Every file that the server reads, writes or watches.
 //!
 //! Paths come from a configuration, and other users of the machine may be able to change what they lead
 //! to. So only regular files of a bounded size are read, opening never waits, and a file is written
 //! beside its place under a fresh name that nobody can have prepared, then renamed.
 //!
+//! [`versions`] tells one version of a file from another without reading it, and [`watch`] when to check
+//! for a new one.
+//!
 //! It must never know: what is in a file. Files of the kernel (`/proc`, `/sys`) and sockets are not its
 //! business.
 
 mod read;
+pub mod versions;
+pub mod watch;
 mod write;
 
 pub use read::{Reader, open, read, read_line, read_pipe, read_stream, read_text};

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chain::metrics::{self, Sample, Type, Value};
 use net::descriptors::{self, Limit, Shares};
 use net::{Room, Stats, StatsSnapshot};
+use telemetry::metrics::{self, Sample, Type, Value};
 
 /// The budget of the process.
 pub(crate) struct Descriptors {
@@ -38,7 +38,7 @@ impl Descriptors {
         let raised = if now > before { format!(" (raised from {before})") } else { String::new() };
         let Shares { clients, upstreams, .. } =
             *self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        chain::info!(
+        telemetry::info!(
             "The limit on file descriptors is {now}{raised}: TCP clients may use {clients} of them, \
              sockets to upstreams {upstreams}"
         );

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chain::memory::{self, Memory};
-use chain::metrics::{self, Sample, Type, Value};
 use net::{Room, Stats, Waiting};
+use telemetry::metrics::{self, Sample, Type, Value};
 
 /// What a waiting query takes, with its buffers, its task and the exchange with an upstream.
 const QUERY: u64 = 12 << 10;
@@ -132,7 +132,7 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
         room.give(shares.waiting, connections);
         if used.resident > limit && due(logged, LOG_PAUSE, now) {
             logged = Some(now);
-            chain::warning!(
+            telemetry::warning!(
                 "memory limit reached: {} of {} in use, {} of it by caches and {} by zones and the \
                  server itself; new queries that must wait are refused",
                 memory::show(used.resident),

@@ -37,12 +37,12 @@ impl Panic {
         let text = self.text();
         match &self.origin {
             Some(Origin { place, stack }) if with_stack => {
-                chain::error!("Recovered from panic in server: {text} at {place}\n{stack}");
+                telemetry::error!("Recovered from panic in server: {text} at {place}\n{stack}");
             }
             Some(Origin { place, .. }) => {
-                chain::error!("Recovered from panic in server: {text} at {place}");
+                telemetry::error!("Recovered from panic in server: {text} at {place}");
             }
-            None => chain::error!("Recovered from panic in server: {text}"),
+            None => telemetry::error!("Recovered from panic in server: {text}"),
         }
     }
 

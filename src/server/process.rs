@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use chain::memory::Memory;
 use chain::settings::{ProcessSettings, Reload};
-use chain::watch::Watcher;
-use chain::{Clock, Kept, Registry, Resolve, Setting, World, metrics, standing};
+use chain::{Clock, Kept, Registry, Resolve, Setting, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
+use files::watch::Watcher;
 use net::{Handler, ListenSpec, Listener, Workers};
+use telemetry::{metrics, standing};
 use tokio::task::JoinSet;
 
 use super::admin::Admin;
@@ -180,8 +181,8 @@ fn fingerprint(corefile: &Corefile) -> String {
 
 /// The end of the process, in the words and with the status of CoreDNS's `log.Fatal`.
 fn fatal(message: &str) {
-    chain::log::line(chain::log::Level::Fatal, format_args!("{message}"));
-    chain::log::flush();
+    telemetry::log::line(telemetry::log::Level::Fatal, format_args!("{message}"));
+    telemetry::log::flush();
     std::process::exit(1);
 }
 
@@ -246,7 +247,7 @@ impl Process {
         let opened =
             self.open(&plan.listeners).map_err(|(address, error)| busy(address, &error))?;
         for warning in warnings.in_order() {
-            chain::log::finding("", warning, &sources);
+            telemetry::log::finding("", warning, &sources);
         }
 
         // From here on nothing can fail.
@@ -254,7 +255,7 @@ impl Process {
             let reloads = current.settings.reload.map(|reload| reload.value);
             show_fingerprint(reloads, plan.process.reload, &plan.world.fingerprint);
         }
-        chain::log::set_debug(plan.process.debug.is_some());
+        telemetry::log::set_debug(plan.process.debug.is_some());
         self.options.memory.set_limit(plan.process.memory.map(|limit| limit.value));
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
@@ -330,7 +331,7 @@ impl Process {
     fn run_startup_hooks(&mut self, hooks: Vec<chain::setup::Task>) {
         while self.startups.try_join_next().is_some() {}
         if self.startups.len() >= MAX_STARTUPS {
-            chain::error!(
+            telemetry::error!(
                 "the startup hooks of {MAX_STARTUPS} earlier configurations are still running: \
                  the hooks of this configuration are skipped"
             );
@@ -381,13 +382,13 @@ impl Process {
     /// The words are CoreDNS's: people look for them in logs.
     pub async fn reload(&mut self, cause: Option<&str>) {
         if let Some(signal) = cause {
-            chain::info!("{signal}: Reloading");
+            telemetry::info!("{signal}: Reloading");
         }
-        chain::info!("Reloading");
+        telemetry::info!("Reloading");
         match self.try_reload().await {
             Ok(()) => {
                 self.refused = None;
-                chain::info!("Reloading complete");
+                telemetry::info!("Reloading complete");
             }
             // Nobody asked, and nothing is other than it was at the look before.
             Err(refused) if cause.is_none() && self.refused.as_ref() == Some(&refused.text()) => {}
@@ -397,11 +398,11 @@ impl Process {
                 for finding in refused.findings.in_order() {
                     let failed = finding.severity == Severity::Error;
                     let before = if failed { "Restart failed: " } else { "" };
-                    chain::log::finding(before, finding, &refused.sources);
+                    telemetry::log::finding(before, finding, &refused.sources);
                 }
                 let refused = self.reload_interval().map_or("", |reload| reload.refused);
                 let what = cause.unwrap_or(refused);
-                chain::error!("{what}: the old configuration keeps serving");
+                telemetry::error!("{what}: the old configuration keeps serving");
             }
         }
     }

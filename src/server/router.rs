@@ -2,12 +2,12 @@
 //!
 //! Several blocks may have one zone if they have views: the first that takes the query gets it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use chain::dns_metrics::{DROPPED, DnsMetrics};
 use chain::{Chain, Filter};
-use wire::prefetch::fetch;
-use wire::{Name, Query, Rtype, hash, name};
+use telemetry::dns_metrics::{DROPPED, DnsMetrics};
+use wire::{Name, Query, Rtype, SuffixTable, Zoned};
 
 /// A server block as seen from one of its zones on one listener; one cache line.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub(crate) struct Target {
     pub(crate) stacktrace: bool,
     /// What it wants to know of a query before its chain runs.
     pub(crate) beforehand: Option<Arc<Beforehand>>,
-    /// Index of the next block with this zone, or [`FREE`].
+    /// Index of the next block with this zone, or [`NONE`].
     pub(crate) next: u32,
 }
 
@@ -55,7 +55,7 @@ impl Target {
             debug: false,
             stacktrace: false,
             beforehand: None,
-            next: FREE,
+            next: NONE,
         }
     }
 
@@ -89,11 +89,8 @@ impl Target {
 /// The zones of one listener.
 #[derive(Default)]
 pub(crate) struct Router {
-    /// Open addressing over the hash of the zone name; a power of two, at most half full.
-    slots: Box<[Slot]>,
-    targets: Box<[Target]>,
-    /// Bit `n` is set if a zone has `n` labels: other depths need no look.
-    depths: u128,
+    /// Finds the first target of each zone; others follow by [`Target::next`].
+    targets: SuffixTable<Target>,
     /// Whether any block takes classes other than IN, which opens the listener for them.
     pub(crate) all_classes: bool,
     /// Whether any block has a filter: then metadata is collected on the way here.
@@ -102,71 +99,35 @@ pub(crate) struct Router {
     pub(crate) dropped: Option<DnsMetrics>,
 }
 
-/// A zone in the table; eight of them share a cache line.
-#[derive(Clone, Copy)]
-struct Slot {
-    /// The upper half of the hash of its name: the lower is where it lies.
-    tag: u32,
-    /// Index of its target, or [`FREE`].
-    target: u32,
-}
-
-impl Slot {
-    /// Whether it may be the zone of this hash.
+impl Zoned for Target {
     #[inline]
-    fn fits(self, hash: u64) -> bool {
-        self.tag == (hash >> 32) as u32 && self.target != FREE
+    fn zone_name(&self) -> &Name {
+        &self.zone
     }
 }
 
-const FREE: u32 = u32::MAX;
+/// No further target.
+const NONE: u32 = u32::MAX;
 
 /// With so many zones the router is worth a prefetch.
 const LARGE: usize = 32;
 
-/// Depths that are prefetched: a name is seldom in more zones than that.
-const MOST_DEPTHS: u32 = 3;
-
 impl Router {
     /// The router for these zones, in the order of the Corefile, on the listener that metrics call `server`.
     pub(crate) fn new(server: &str, mut targets: Vec<Target>) -> Self {
-        let size = (targets.len() * 2).next_power_of_two().max(2);
-        let mut slots = vec![Slot { tag: 0, target: FREE }; size].into_boxed_slice();
-        let mut depths = 0;
+        // Each block points to the next one with its zone.
+        let mut last_of = HashMap::new();
         for index in 0..targets.len() {
-            let name = targets[index].zone.as_wire();
-            let hash = hash::name(name);
-            let mut slot = hash as usize & (size - 1);
-            let known = loop {
-                let found = &slots[slot];
-                if found.target == FREE {
-                    break None;
-                }
-                if found.fits(hash) && targets[found.target as usize].zone.as_wire() == name {
-                    break Some(found.target);
-                }
-                slot = (slot + 1) & (size - 1);
-            };
-            match known {
-                // Behind the other blocks with this zone.
-                Some(first) => {
-                    let mut last = first as usize;
-                    while targets[last].next != FREE {
-                        last = targets[last].next as usize;
-                    }
-                    targets[last].next = index as u32;
-                }
-                None => {
-                    slots[slot] = Slot { tag: (hash >> 32) as u32, target: index as u32 };
-                    depths |= 1u128 << name::label_count(name);
-                }
+            let last = last_of.insert(targets[index].zone.clone(), index);
+            if let Some(target) = last.and_then(|last| targets.get_mut(last)) {
+                target.next = index as u32;
             }
         }
-        let targets: Box<[Target]> = targets.into();
         let all_classes = targets.iter().any(|target| target.all_classes);
         let views = targets.iter().any(|target| target.filter().is_some());
+        let targets = SuffixTable::new(targets);
         let dropped = Some(DnsMetrics::new(server, DROPPED, ""));
-        Self { slots, targets, depths, all_classes, views, dropped }
+        Self { targets, all_classes, views, dropped }
     }
 
     /// The block for a query and the label where its zone starts.
@@ -177,7 +138,7 @@ impl Router {
     pub(crate) fn find(&self, query: &Query) -> Option<(&Target, usize)> {
         let mut own = None;
         for label in 0..=query.labels() {
-            let Some(target) = self.suffix(query, label) else { continue };
+            let Some(target) = self.targets.at(query, label) else { continue };
             match side(query, label, own.is_some()) {
                 Side::Here => return Some((target, label)),
                 Side::Child => own = Some((target, label)),
@@ -193,13 +154,13 @@ impl Router {
     pub(crate) fn find_viewed(&self, query: &mut Query) -> Option<(&Target, usize)> {
         let mut own = None;
         for label in 0..=query.labels() {
-            let mut next = self.suffix(query, label);
+            let mut next = self.targets.at(query, label);
             while let Some(target) = next {
                 // A block without plugins refuses, but for the root, where others may follow.
                 if (!target.empty || label < query.labels()) && target.takes(query) {
                     break;
                 }
-                next = self.targets.get(target.next as usize);
+                next = self.targets.values().get(target.next as usize);
             }
             let Some(target) = next else { continue };
             match side(query, label, own.is_some()) {
@@ -216,66 +177,22 @@ impl Router {
         own
     }
 
-    /// The first block whose zone is the name from this label on.
-    #[inline]
-    fn suffix(&self, query: &Query, label: usize) -> Option<&Target> {
-        if self.depths >> (query.labels() - label) & 1 == 0 {
-            return None;
-        }
-        self.zone(query.suffix_hash(label), query.suffix(label))
-    }
-
     /// Whether some block takes `name` (wire form, lower case).
     pub(crate) fn serves(&self, name: &[u8]) -> bool {
-        !self.slots.is_empty()
-            && name::label_starts(name)
-                .map(|(at, _)| &name[at..])
-                .chain([&[0][..]])
-                .any(|suffix| self.zone(hash::name(suffix), suffix).is_some())
+        self.targets.find_name(name).is_some()
     }
 
     /// Whether there are so many zones that [`Router::prefetch`] pays.
     #[inline]
     pub(crate) fn is_large(&self) -> bool {
-        self.targets.len() >= LARGE
+        self.targets.values().len() >= LARGE
     }
 
     /// Starts to fetch what [`Router::find`] will read: the table (stage 0), then what that points
     /// to (stage 1).
     #[inline]
     pub(crate) fn prefetch(&self, query: &Query, stage: u8) {
-        let labels = query.labels();
-        let mut depths = self.depths & (u128::MAX >> (127 - labels));
-        for _ in 0..MOST_DEPTHS.min(depths.count_ones()) {
-            let depth = 127 - depths.leading_zeros();
-            depths &= !(1 << depth);
-            let hash = query.suffix_hash(labels - depth as usize);
-            let slot = &self.slots[hash as usize & (self.slots.len() - 1)];
-            if stage == 0 {
-                fetch(slot);
-            } else if slot.fits(hash) {
-                fetch(&self.targets[slot.target as usize]);
-            }
-        }
-    }
-
-    #[inline]
-    fn zone(&self, hash: u64, name: &[u8]) -> Option<&Target> {
-        let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
-        loop {
-            let zone = &self.slots[slot];
-            if zone.target == FREE {
-                return None;
-            }
-            if zone.fits(hash) {
-                let target = &self.targets[zone.target as usize];
-                if target.zone.as_wire() == name {
-                    return Some(target);
-                }
-            }
-            slot = (slot + 1) & mask;
-        }
+        self.targets.prefetch(query, stage);
     }
 }
 

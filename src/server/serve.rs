@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use chain::metrics::{self, Counter};
-use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve, standing};
+use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve};
 use net::{Fate, Handler, Slot};
+use telemetry::metrics::{self, Counter};
+use telemetry::standing;
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
 
@@ -140,7 +141,7 @@ impl Serving {
             Err(panic) => {
                 self.panicked(&panic, target.stacktrace, query, reply);
                 if target.debug {
-                    chain::log::flush();
+                    telemetry::log::flush();
                     resume_unwind(panic.payload);
                 }
             }

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use chain::{Clock, Kept, Registry, Resolve, World, metrics};
+use chain::{Clock, Kept, Registry, Resolve, World};
 use corefile::{Diagnostics, Loader};
 use net::client::Network;
 use net::{Fate, Handler, Slot};
+use telemetry::metrics;
 use tokio::task::JoinSet;
 use wire::Transport;
 
@@ -84,7 +85,7 @@ impl Sim {
         };
         problems.extend(warnings);
         for warning in problems.in_order() {
-            chain::log::finding("", warning, &corefile.sources);
+            telemetry::log::finding("", warning, &corefile.sources);
         }
         self.apply(plan, with_tasks);
         Ok(render(&problems))
@@ -93,7 +94,7 @@ impl Sim {
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
-        chain::log::set_debug(plan.process.debug.is_some());
+        telemetry::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
         plan.world.kept.settle();
         self.sites = plan

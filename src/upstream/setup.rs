@@ -2,23 +2,20 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use chain::{Setup, metrics};
+use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive};
 use net::Runtimes;
 use net::client::Network;
+use telemetry::metrics;
 
-use super::config::Config;
-use super::lookup::Resolver;
-use super::members::{Registry, Roster};
-use super::policy::Policy;
-use super::secure::Secure;
-use super::taps::Watchers;
-use super::target::{self, Moves, Sites};
-use super::tend::{self, Looker, Tending};
-use super::to::Scheme;
-use super::{Group, IN_FLIGHT, OwnData};
+use crate::ask::{Group, Watchers, in_flight};
+use crate::config::{Config, Policy, Scheme};
+use crate::locate::tls::Secure;
+use crate::locate::{self, KnownHosts, Moves, Resolver, Sites};
+use crate::message::OwnData;
+use crate::roster::{Registry, Roster};
+use crate::supervise::{self, Follower, Looker, Tending};
 
 impl Group {
     /// The group that `directive` describes. Its files are read and its hosts looked up, now and as
@@ -40,10 +37,12 @@ impl Group {
             "Queries waiting for an upstream.",
             &[],
             &[],
-            || IN_FLIGHT.load(Ordering::Relaxed) as f64,
+            || in_flight() as f64,
         );
         let make = || Ok::<_, Infallible>(Registry::default());
         let Ok(registry) = setup.try_keep("upstreams", make);
+        let make = || Ok::<_, Infallible>(KnownHosts::default());
+        let Ok(known) = setup.try_keep("upstream hosts", make);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
             source: config.each.source,
@@ -53,10 +52,10 @@ impl Group {
         let read = Secure::new(&config.to, setup);
         let clear = Secure::default();
         let secure = read.as_ref().unwrap_or(&clear);
-        let sites = target::sites(&config.to, secure, &resolver, &registry, setup);
+        let sites = locate::sites(&config.to, secure, &resolver, &known, setup);
         let (secure, Sites { sites, moves }) = both(read, sites)?;
         let workers = setup.workers();
-        let roster = Roster::new(&config, sites, Arc::clone(&registry), workers);
+        let roster = Roster::new(&config, sites, registry, workers);
         let roster = Arc::new(roster.map_err(|problem| {
             Diagnostic::error(directive.span, problem).label("with one of these upstreams")
         })?);
@@ -75,15 +74,14 @@ impl Group {
             }
         });
         let lookers: Vec<Looker> = lookers.collect();
+        let follower = Follower { who: config.who, roster: Arc::clone(&roster), known };
         let tending = Tending {
-            who: config.who,
             roster: Arc::clone(&roster),
-            registry,
             network: Arc::clone(&network),
             runtimes: setup.service::<Runtimes>(),
             checks: config.max_fails > 0,
         };
-        setup.task(move || tend::tend(tending, lookers));
+        setup.task(move || supervise::tend(tending, follower, lookers));
         let watchers = Watchers::new(setup.peers());
         Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }

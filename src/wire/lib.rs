@@ -7,10 +7,12 @@
 //! It must never know: sockets, clocks, async, configuration, plugins.
 
 pub mod answer;
+mod clock;
 pub mod codes;
 mod compress;
 pub mod edns;
 pub mod hash;
+mod map;
 pub mod name;
 pub mod prefetch;
 pub mod query;
@@ -20,8 +22,10 @@ pub mod reply;
 pub mod slots;
 pub mod typed;
 
+pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
+pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
 pub use name::{Name, NameBuf, NameError};
 pub use query::{Family, Flag, Moment, Query, Rejection, Transport};
 pub use record::{Malformed, Message, Record, Section};

@@ -37,14 +37,14 @@ impl Recording {
     fn start() -> Self {
         static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        chain::log::capture(true);
+        telemetry::log::capture(true);
         Self(one)
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        chain::log::capture(false);
+        telemetry::log::capture(false);
     }
 }
 
@@ -166,7 +166,7 @@ impl State {
             std::thread::sleep(Duration::from_millis(1));
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.log.push_str(&String::from_utf8_lossy(&chain::log::capture(true)));
+        self.log.push_str(&String::from_utf8_lossy(&telemetry::log::capture(true)));
     }
 
     async fn ask(
@@ -338,7 +338,7 @@ async fn all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 }
 
 fn metrics() -> BTreeMap<String, f64> {
-    chain::metrics::text()
+    telemetry::metrics::text()
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {

@@ -64,7 +64,7 @@ fn rcode(slot: &Slot) -> Rcode {
 /// panics were counted.
 async fn ask(site: &Site, names: &[&str]) -> (Vec<Rcode>, String, u64) {
     let panics = site.serving.counters.panics.get();
-    chain::log::capture(true);
+    telemetry::log::capture(true);
     let mut slots: Vec<Box<Slot>> = names.iter().map(|name| slot(name)).collect();
     site.serve_batch(&mut slots);
     let mut rcodes = Vec::new();
@@ -78,7 +78,7 @@ async fn ask(site: &Site, names: &[&str]) -> (Vec<Rcode>, String, u64) {
     while site.serving.counters.refreshes.load(Ordering::Relaxed) > 0 {
         tokio::task::yield_now().await;
     }
-    let log = String::from_utf8(chain::log::capture(false)).unwrap();
+    let log = String::from_utf8(telemetry::log::capture(false)).unwrap();
     (rcodes, log, site.serving.counters.panics.get() - panics)
 }
 

@@ -5,11 +5,7 @@ use std::path::{Path, PathBuf};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 
-use super::super::config::Own;
-use super::super::each::Tls;
-use super::super::policy::Policy;
-use super::super::to::{self, DNS_PORT, Target};
-use super::super::words::tls;
+use crate::config::{DNS_PORT, Own, Policy, Target, Tls, server_name, target, tls};
 
 /// RFC 9113 over TLS; the port of `grpc://` in keys of server blocks too.
 const GRPC_PORT: u16 = 443;
@@ -91,9 +87,7 @@ impl GrpcConfig {
         match option.name.as_str() {
             "tls" => self.tls = Some(tls(&mut args)),
             "tls_servername" => {
-                let name = args.required("NAME")?;
-                to::server_name(name, name.as_str())?;
-                self.server_name = Some(name.clone());
+                self.server_name = Some(server_name(&mut args)?);
             }
             "policy" => self.policy = policy(args.required("POLICY")?)?,
             _ => return Err(directive.unknown_option(option, &[O::NAMES, OPTIONS].concat())),
@@ -135,7 +129,7 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
             .help("write the address alone; for TLS add the option `tls`"));
         }
     };
-    Ok(match to::target(token, rest, port)? {
+    Ok(match target(token, rest, port)? {
         Target::Address(address, zone) => To::Address(address, zone),
         Target::Word { text, .. } => To::File(text),
     })
@@ -158,8 +152,8 @@ fn policy(token: &Token) -> Result<Policy, Diagnostic> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::config::token;
     use super::*;
+    use crate::config::token;
 
     fn shown(text: &str) -> Option<String> {
         Some(match read_to(&token(text)).ok()? {

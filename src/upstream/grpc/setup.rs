@@ -9,13 +9,13 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use net::client::{Network, Place};
 use net::tls::{Client, Session};
 
-use super::super::own::OwnData;
-use super::super::policy::Turns;
-use super::super::secure;
-use super::super::target::{self, Servers};
-use super::GrpcGroup;
 use super::config::{GrpcConfig, To};
+use super::group::GrpcGroup;
 use super::upstream::{self, Identity, Upstream};
+use crate::ask::Turns;
+use crate::locate::resolv::{self, Servers};
+use crate::locate::tls;
+use crate::message::OwnData;
 
 /// CoreDNS's bound on upstreams, those in files among them.
 const MAX_UPSTREAMS: usize = 15;
@@ -77,16 +77,16 @@ fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<Place>, Diag
         match to {
             To::Unix(path) => places.push(Place::Unix(path.clone())),
             To::Address(address, zone) => {
-                let (address, unknown) = target::scoped(*address, zone.as_deref());
+                let (address, unknown) = resolv::scoped(*address, zone.as_deref());
                 places.push(Place::Address(address));
-                let warning = unknown.map(|problem| target::no_interface(token, problem));
+                let warning = unknown.map(|problem| resolv::no_interface(token, problem));
                 setup.warn_all(warning);
             }
             To::File(text) => match servers(token, text, setup) {
                 Ok(Servers { addresses, problems }) => {
                     places.extend(addresses.into_iter().map(Place::Address));
                     let unknown = problems.into_iter();
-                    let warnings = unknown.map(|problem| target::no_interface(token, problem));
+                    let warnings = unknown.map(|problem| resolv::no_interface(token, problem));
                     setup.warn_all(warnings);
                 }
                 Err(problem) => problems.push(problem),
@@ -112,7 +112,7 @@ fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<Place>, Diag
 fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Servers, Diagnostic> {
     let mut problem = None;
     for path in [setup.path(token), setup.start_directory().join(text)] {
-        match target::read(&path) {
+        match resolv::read(&path) {
             Ok(servers) if servers.addresses.is_empty() => {
                 return Err(Diagnostic::error(token.span, "no nameservers found")
                     .label("no `nameserver` line in this file")
@@ -138,9 +138,9 @@ fn client(
         return Ok(None);
     }
     let files = config.tls.clone().unwrap_or_default();
-    let read = secure::client(&files, true, directive.span, setup)?;
+    let read = tls::client(&files, true, directive.span, setup)?;
     if read.distrusts {
-        setup.warn(secure::distrust(directive));
+        setup.warn(tls::distrust(directive));
     }
     Ok(read.client)
 }

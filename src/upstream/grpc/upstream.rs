@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chain::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, Place};
 use net::random;
 use net::tls::Session;
+use telemetry::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
 use tokio::sync::Notify;
 use wire::Rcode;
 
@@ -97,7 +97,7 @@ pub(super) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>) {
                     Ok(()) => upstream.answered(),
                     Err(error) => {
                         let name = &upstream.name;
-                        chain::debug!("plugin/grpc: {name} does not answer: {error:?}");
+                        telemetry::debug!("plugin/grpc: {name} does not answer: {error:?}");
                         tokio::time::sleep(INTERVAL).await;
                     }
                 }

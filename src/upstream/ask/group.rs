@@ -1,0 +1,129 @@
+//! A group of upstreams of which each can answer every query, and its bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chain::Chain;
+use net::client::Network;
+use telemetry::metrics::{self, Counter};
+use telemetry::standing;
+use wire::{Failure, Query};
+
+use super::hedge::Tokens;
+use super::order::Turns;
+use super::taps::Watchers;
+use super::trouble::overload;
+use crate::config::Config;
+use crate::message::OwnData;
+use crate::roster::Roster;
+
+/// How long one query may take in all, unless a single upstream may take longer.
+const BUDGET: Duration = Duration::from_secs(5);
+/// Queries that wait for upstreams at once, in the whole process: each has a socket and a few
+/// kilobytes.
+const MAX_IN_FLIGHT: usize = 10_000;
+
+static IN_FLIGHT: AtomicUsize = AtomicUsize::new(0);
+
+/// Upstreams of which each can answer every query.
+pub struct Group {
+    pub(super) roster: Arc<Roster>,
+    pub(super) policy: Turns,
+    pub(super) network: Arc<Network>,
+    /// Under way here.
+    concurrent: AtomicUsize,
+    pub(super) broken: Counter,
+    rejected: Counter,
+    pub(super) overloaded: Counter,
+    pub(super) unhedged: Counter,
+    /// Who may be asked twice, if anybody.
+    pub(super) tokens: Option<Tokens>,
+    pub(super) budget: Duration,
+    pub(super) watchers: Watchers,
+    pub(super) own: OwnData,
+    pub(super) config: Config,
+}
+
+/// The queries that wait for upstreams now, in the whole process.
+pub(crate) fn in_flight() -> usize {
+    IN_FLIGHT.load(Ordering::Relaxed)
+}
+
+impl Group {
+    pub(crate) fn new(
+        config: Config,
+        roster: Arc<Roster>,
+        network: Arc<Network>,
+        watchers: Watchers,
+        own: OwnData,
+    ) -> Self {
+        Self {
+            policy: Turns::new(config.policy, config.most_servers),
+            network,
+            concurrent: AtomicUsize::new(0),
+            broken: standing::forward_broken(),
+            rejected: standing::forward_rejects(),
+            overloaded: metrics::counter(
+                "catena_forward_overload_rejects_total",
+                "Queries refused because too many queries were waiting for upstreams.",
+                &[],
+                &[],
+            ),
+            unhedged: metrics::counter(
+                "catena_forward_hedges_denied_total",
+                "Late queries that were not hedged because too many hedges had been sent.",
+                &[],
+                &[],
+            ),
+            tokens: config.hedge.map(Tokens::new),
+            // An operator who grants an upstream more than the budget means it.
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
+            roster,
+            watchers,
+            own,
+            config,
+        }
+    }
+
+    /// Finds the plugins of the complete chain that record messages to upstreams.
+    pub fn complete(&self, chain: &Chain) {
+        self.watchers.look(chain);
+    }
+
+    /// Takes a place among the queries under way.
+    pub(super) fn enter(&self, query: &Query) -> Result<(Place<'_>, Place<'static>), Failure> {
+        let all = Place::take(&IN_FLIGHT, MAX_IN_FLIGHT).ok_or_else(|| {
+            self.overloaded.inc(query.worker);
+            overload("too many queries wait for upstreams".to_owned())
+        })?;
+        let most = match self.config.max_concurrent {
+            0 => usize::MAX,
+            most => most,
+        };
+        let here = Place::take(&self.concurrent, most).ok_or_else(|| {
+            self.rejected.inc(query.worker);
+            overload(format!("concurrent queries exceeded maximum {most}"))
+        })?;
+        Ok((here, all))
+    }
+}
+
+/// One of a bounded number of places; free again when dropped.
+pub(super) struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(places: &'a AtomicUsize, most: usize) -> Option<Self> {
+        if places.fetch_add(1, Ordering::Relaxed) < most {
+            return Some(Self(places));
+        }
+        places.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,17 @@
+//! Asks the upstreams of a group until one answers: their order, attempts, hedges and bounds.
+//!
+//! It must never know: how upstreams are found, nor whose query it is.
+
+mod exchange;
+mod group;
+mod hedge;
+mod order;
+mod run;
+mod taps;
+mod trouble;
+
+pub use group::Group;
+
+pub(crate) use group::in_flight;
+pub(crate) use order::Turns;
+pub(crate) use taps::Watchers;

@@ -1,0 +1,7 @@
+//! Collections keyed by the hash of names.
+
+mod index;
+mod suffix;
+
+pub use index::HashIndex;
+pub use suffix::{SuffixMap, SuffixTable, Zoned};
