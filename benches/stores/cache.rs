@@ -1,25 +1,17 @@
 //! What is measured, beside the plugin's own sources of the store.
 
-#[path = "../../plugins/cache/entry.rs"]
+#[path = "../../plugins/cache/entry/mod.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod entry;
+#[path = "../../plugins/cache/partition.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
+mod partition;
 #[path = "store.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
 mod store;
-/// What of the rest the store speaks of.
-mod config {
-    #[derive(Clone, Copy, Debug)]
-    pub(super) enum Half {
-        Success,
-    }
-}
-mod subnet {
-    use wire::edns::ClientSubnet;
-
-    pub(super) fn source(query: &wire::Query) -> Option<ClientSubnet> {
-        ClientSubnet::find(query.options())
-    }
-}
+#[path = "../../plugins/cache/subnet.rs"]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the plugin uses all of it")]
+mod subnet;
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::hint::black_box;
@@ -39,8 +31,8 @@ const GETS: usize = 2_000_000;
 const ROUNDS: usize = 5;
 
 fn space(shared: &Arc<Shared>, capacity: u64) -> Space {
-    let about = About { half: config::Half::Success, zones: String::new(), view: String::new() };
-    shared.space(capacity, about)
+    let about = About { half: partition::Half::Success, zones: String::new(), view: String::new() };
+    Space::new(shared, capacity, about)
 }
 
 /// A question: name, type and their hash.
@@ -162,7 +154,7 @@ impl Maker {
 
     fn make(&self, asked: &Asked, space: &Space) -> Arc<Entry> {
         let content = Content::of(&self.reply, 60, Facts::default(), Extras::default());
-        Entry::new(&asked.key(), Some(space), Moment(0), content).expect("a small answer")
+        Entry::new(&asked.key(), space.id(), Moment(0), content).expect("a small answer")
     }
 }
 

@@ -2,11 +2,20 @@
 
 #[path = "../../plugins/cache/store/ghosts.rs"]
 mod ghosts;
+#[path = "../../plugins/cache/store/hints.rs"]
+mod hints;
+#[path = "../../plugins/cache/store/queue.rs"]
+mod queue;
+#[path = "../../plugins/cache/store/quota.rs"]
+mod quota;
 #[path = "../../plugins/cache/store/shard.rs"]
 mod shard;
 #[path = "../../plugins/cache/store/shared.rs"]
 mod shared;
+#[path = "../../plugins/cache/store/space.rs"]
+mod space;
 #[path = "../../plugins/cache/store/table.rs"]
 mod table;
 
-pub(super) use shared::{About, Shared, Space};
+pub(super) use shared::{About, Shared};
+pub(super) use space::Space;

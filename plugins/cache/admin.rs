@@ -3,34 +3,28 @@
 //! They speak JSON, about the caches of all blocks, and `catena cache` is who asks. Without a token they
 //! are open on loopback addresses only, and never to pages in a browser there.
 
+mod filter;
+
 use std::sync::Arc;
 
 use chain::{Clock, HttpReply, HttpRequest, Setup};
-use corefile::{Diagnostic, Span, Token};
+use corefile::{Diagnostic, Token};
 use serde_json::{Value, json};
-use wire::{Name, Rtype, name};
+use wire::name;
 
+use super::config::{AdminConfig, DEFAULT_ADDRESS};
 use super::entry::Entry;
 use super::store::Shared;
+use filter::Filter;
 
 /// The largest file with a token.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
-/// Where it listens unless the Corefile says something else.
-pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:8953";
 /// Entries that one reply has at most, and has unless more are asked for.
 const MOST: usize = 100_000;
 const USUAL: usize = 1_000;
 /// A shorter token can be guessed.
 const SHORTEST_TOKEN: usize = 16;
-
-/// `admin [ADDRESS [TOKEN_FILE]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Admin {
-    pub(super) address: String,
-    pub(super) span: Span,
-    pub(super) token: Option<Token>,
-}
 
 /// Opens the endpoint.
 ///
@@ -38,11 +32,11 @@ pub(super) struct Admin {
 /// The address is none, or not a loopback address and there is no token; the token's file cannot be
 /// read, or has none.
 pub(super) fn open(
-    admin: &Admin,
+    admin: &AdminConfig,
     shared: &Arc<Shared>,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostic> {
-    let Admin { address, span, token } = admin;
+    let AdminConfig { address, span, token } = admin;
     let token = token.as_ref().map(|token| read_token(token, setup)).transpose()?;
     let bound = Setup::http_address(address)
         .map_err(|problem| Diagnostic::error(*span, format!("`{address}`: {problem}")))?;
@@ -98,16 +92,6 @@ struct Door {
     token: Option<[u8; 32]>,
     shared: Arc<Shared>,
     clock: Clock,
-}
-
-/// Which entries.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Filter {
-    name: Option<Name>,
-    suffix: Option<Name>,
-    rtype: Option<Rtype>,
-    all: bool,
-    limit: Option<usize>,
 }
 
 impl Door {
@@ -223,88 +207,9 @@ fn lines(entry: &Entry, ttl: i64) -> Vec<String> {
     message.records().filter_map(line).collect()
 }
 
-impl Filter {
-    /// Reads `name=www.example.org&type=A`.
-    fn parse(query: &str) -> Result<Self, String> {
-        let mut filter = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value =
-                decode(value).ok_or_else(|| format!("`{value}` is not percent-encoded UTF-8"))?;
-            let name = || {
-                let name = Name::from_text(&value);
-                name.map(|name| name.to_lower())
-                    .map_err(|_| format!("`{value}` is not a domain name"))
-            };
-            match key {
-                "name" => filter.name = Some(name()?),
-                "suffix" => filter.suffix = Some(name()?),
-                "type" => {
-                    let rtype = Rtype::from_text(&value);
-                    filter.rtype =
-                        Some(rtype.ok_or_else(|| format!("`{value}` is not a record type"))?);
-                }
-                "limit" => {
-                    let limit = value.parse::<usize>();
-                    filter.limit = Some(limit.map_err(|_| format!("`{value}` is not a number"))?);
-                }
-                "all" => filter.all = true,
-                _ => {
-                    return Err(format!(
-                        "unknown parameter `{key}`: expected name, suffix, type, all or limit"
-                    ));
-                }
-            }
-        }
-        Ok(filter)
-    }
-
-    /// Whether nothing is said about what to take.
-    fn is_empty(&self) -> bool {
-        *self == Self { limit: self.limit, ..Self::default() }
-    }
-
-    fn takes(&self, entry: &Entry) -> bool {
-        let key = entry.key();
-        self.rtype.is_none_or(|rtype| key.qtype == rtype)
-            && self.name.as_ref().is_none_or(|name| key.name == name.as_wire())
-            && self.suffix.as_ref().is_none_or(|zone| name::is_under(key.name, zone.as_wire()))
-    }
-}
-
-/// Text from a URL.
-fn decode(text: &str) -> Option<String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        octets.push(match octet {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |octet: u8| char::from(octet).to_digit(16);
-                (digit(rest.next()?)? * 16 + digit(rest.next()?)?) as u8
-            }
-            octet => octet,
-        });
-    }
-    String::from_utf8(octets).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn filters_are_read() {
-        let filter = Filter::parse("name=WWW.example.org&type=aaaa&limit=7").unwrap();
-        assert_eq!(filter.name.unwrap().to_string(), "www.example.org.");
-        assert_eq!((filter.rtype, filter.limit), (Some(Rtype::AAAA), Some(7)));
-        assert_eq!(Filter::parse("suffix=a%5C.b.org").unwrap().suffix.unwrap().labels().count(), 2);
-        assert!(Filter::parse("limit=3").unwrap().is_empty());
-        assert!(!Filter::parse("all").unwrap().is_empty());
-        for wrong in ["nam=x", "type=X1", "name=a..b", "limit=-1", "name=%zz", "name=%4"] {
-            assert!(Filter::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn who_is_let_in() {

@@ -3,6 +3,8 @@
 //! One member of a flight leads and asks. If it goes away without an answer (its client closed the
 //! connection, the task was dropped, a plugin panicked), the next one in line leads.
 
+mod ident;
+
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::BuildHasherDefault;
@@ -11,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use wire::{Class, Query, Rtype, hash};
+use wire::Query;
 
 use super::entry::{Key, Mixed};
-use super::subnet;
+use ident::{Ident, Rest};
 
 /// Questions that may wait for the same answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
@@ -22,64 +24,6 @@ pub(super) const MAX_PER_FLIGHT: usize = 20_000;
 /// which is the bound that is met first.
 pub(super) const MAX_WAITING: usize = 50_000;
 const SHARDS: usize = 32;
-
-/// What makes two questions one: the cache's key, and what an upstream would answer differently.
-struct Ident {
-    hash: u64,
-    name: Box<[u8]>,
-    rest: Rest,
-}
-
-impl Ident {
-    fn is(&self, key: &Key<'_>, rest: Rest) -> bool {
-        self.rest == rest && *self.name == *key.name
-    }
-}
-
-/// All of it but the name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rest {
-    qtype: Rtype,
-    class: Class,
-    bits: u8,
-    /// An answer cut to a datagram is no answer for a stream.
-    datagram: bool,
-    /// Without RD an upstream may know nothing.
-    recursion: bool,
-    /// Zero, or which of a few lanes the client's network is in. An answer may be meant for one
-    /// network, but a question that anybody may multiply by as many networks as there are would be
-    /// forged an answer to before long.
-    lane: u8,
-}
-
-/// Questions for the same name and type, from different networks, that go upstream at the same time.
-const LANES: u64 = 16;
-
-fn lane(query: &Query) -> u8 {
-    subnet::source(query).map_or(0, |asked| {
-        let octets = asked.source.octets().iter();
-        let mixed = octets.fold(0, |mixed, &octet| hash::mix(mixed, u64::from(octet)));
-        1 + (mixed % LANES) as u8
-    })
-}
-
-impl Rest {
-    fn of(key: &Key<'_>, query: &Query) -> Self {
-        Self {
-            qtype: key.qtype,
-            class: key.class,
-            bits: key.bits,
-            datagram: query.transport.is_datagram(),
-            recursion: query.recursion_desired(),
-            lane: lane(query),
-        }
-    }
-
-    fn hash(self, key: &Key<'_>) -> u64 {
-        let flags = u64::from(self.datagram) << 1 | u64::from(self.recursion);
-        hash::mix(key.hash, u64::from(self.lane) << 2 | flags)
-    }
-}
 
 /// One question under way, and in the end its outcome.
 struct Flight<T> {
@@ -299,94 +243,4 @@ impl<T> Drop for Leader<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::Name;
-
-    fn query(text: &str) -> Query {
-        let mut query = Query::new();
-        let name = Name::from_text(text).unwrap();
-        query.ask_on_behalf(&Query::new(), name.as_wire(), Rtype::A, false);
-        query
-    }
-
-    fn under_way<T>(flights: &Flights<T>) -> usize {
-        flights.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
-    }
-
-    async fn lead(member: Member<u32>) -> Leader<u32> {
-        match member.turn().await {
-            Turn::Lead(leader) => leader,
-            Turn::Outcome(_) => panic!("nobody asked yet"),
-        }
-    }
-
-    async fn outcome(member: Member<u32>) -> u32 {
-        match member.turn().await {
-            Turn::Outcome(outcome) => outcome,
-            Turn::Lead(_) => panic!("somebody asks already"),
-        }
-    }
-
-    #[tokio::test]
-    async fn one_asks_and_all_learn() {
-        let flights = Flights::<u32>::new(10, 10);
-        let leader = lead(flights.join(&query("a.")).unwrap()).await;
-        let followers: Vec<_> =
-            (0..3).map(|_| tokio::spawn(outcome(flights.join(&query("A.")).unwrap()))).collect();
-        tokio::task::yield_now().await;
-        assert!(leader.is_awaited());
-        leader.tell(7);
-        for follower in followers {
-            assert_eq!(follower.await.unwrap(), 7);
-        }
-        assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn the_next_in_line_leads_when_the_leader_goes() {
-        let flights = Flights::<u32>::new(10, 10);
-        let leader = lead(flights.join(&query("a.")).unwrap()).await;
-        let second = flights.join(&query("a.")).unwrap();
-        let third = flights.join(&query("a.")).unwrap();
-        drop(leader);
-        let leader = lead(second).await;
-        leader.tell(8);
-        assert_eq!(outcome(third).await, 8);
-        assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn nobody_left_leaves_nothing() {
-        let flights = Flights::<u32>::new(10, 10);
-        let leader = lead(flights.join(&query("a.")).unwrap()).await;
-        let waits = flights.join(&query("a.")).unwrap();
-        drop(waits);
-        drop(leader);
-        assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
-    }
-
-    #[test]
-    fn both_bounds_hold() {
-        let flights = Flights::<u32>::new(2, 3);
-        let first = flights.join(&query("a."));
-        let second = flights.join(&query("a."));
-        assert!(first.is_some() && second.is_some());
-        assert!(flights.join(&query("a.")).is_none(), "two for each question");
-        let third = flights.join(&query("b."));
-        assert!(third.is_some());
-        assert!(flights.join(&query("c.")).is_none(), "three in all");
-        drop(first);
-        assert!(flights.join(&query("c.")).is_some());
-    }
-
-    #[test]
-    fn what_an_upstream_answers_differently_is_another_question() {
-        let flights = Flights::<u32>::new(10, 10);
-        let mut stream = query("a.");
-        stream.transport = wire::Transport::Tcp;
-        let _held = flights.join(&query("a.")).unwrap().lead();
-        assert!(flights.join(&stream).unwrap().lead().is_some());
-        assert!(flights.join(&query("a.")).unwrap().lead().is_none());
-    }
-}
+mod tests;

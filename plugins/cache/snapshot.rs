@@ -4,31 +4,22 @@
 //! that is damaged, of another version or of another block is left alone, and the cache begins empty.
 //! Nothing of this is on the way of a query.
 
+mod format;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chain::{Clock, Setup};
 use corefile::Diagnostic;
-use wire::edns::Subnet;
-use wire::{Class, Family, Message, NameBuf, Rcode, Rtype, name, rdata};
+use wire::Rcode;
 
-use super::config::{Config, Half};
-use super::entry::{Content, Entry, Extras, Facts, Key};
+use super::config::{Config, SnapshotConfig};
+use super::entry::Entry;
+use super::partition::Half;
 use super::store::{Space, Store};
+use format::{Saved, SavedEntry, Writer};
 
-/// `snapshot FILE [INTERVAL]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Snapshot {
-    pub(super) file: corefile::Token,
-    /// Between two writings.
-    pub(super) interval: Duration,
-}
-
-/// The first octets, with the version.
-const MAGIC: &[u8; 16] = b"catena cache 01\n";
-const DIGEST: usize = 32;
 /// Entries taken in before others get a turn.
 const AT_ONCE: usize = 1_000;
 
@@ -44,7 +35,7 @@ struct Place {
 }
 
 /// Another block has the same file.
-pub(super) fn taken(snapshot: &Snapshot) -> Diagnostic {
+pub(super) fn taken(snapshot: &SnapshotConfig) -> Diagnostic {
     Diagnostic::error(snapshot.file.span, "two server blocks use the same snapshot file")
         .label("another block writes to this file")
         .help("give each block a file of its own")
@@ -52,7 +43,7 @@ pub(super) fn taken(snapshot: &Snapshot) -> Diagnostic {
 
 /// Reads the snapshot when the configuration serves, and writes it from time to time and at the end.
 pub(super) fn keep(
-    snapshot: &Snapshot,
+    snapshot: &SnapshotConfig,
     config: &Config,
     store: &Arc<Store>,
     setup: &mut Setup<'_>,
@@ -154,7 +145,7 @@ impl Place {
         if left <= -stale_for || half.peek(&key).is_some() {
             return Some(false);
         }
-        let entry = Entry::expiring(&key, Some(half), now, left, content)?;
+        let entry = Entry::expiring(&key, half.id(), now, left, content)?;
         if let Some(subnet) = saved.subnet {
             self.store.lengths.note(&subnet);
         }
@@ -188,273 +179,6 @@ impl Place {
             let path = self.path.display();
             telemetry::warning!("plugin/cache: cannot write snapshot {path}: {error}");
         }
-    }
-}
-
-fn digest(octets: &[u8]) -> ring::digest::Digest {
-    ring::digest::digest(&ring::digest::SHA256, octets)
-}
-
-/// Puts a snapshot together.
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new(unix: u64, zones: &str, view: &str) -> Self {
-        let mut writer = Self(MAGIC.to_vec());
-        writer.0.extend_from_slice(&unix.to_be_bytes());
-        for text in [zones, view] {
-            writer.long(text.as_bytes());
-        }
-        writer
-    }
-
-    /// Octets behind their number.
-    fn long(&mut self, octets: &[u8]) {
-        self.0.extend_from_slice(&(octets.len() as u32).to_be_bytes());
-        self.0.extend_from_slice(octets);
-    }
-
-    fn push(&mut self, half: Half, entry: &Entry, expires: i64) {
-        let (key, facts) = (entry.key(), entry.facts());
-        let mut inner = Self(Vec::with_capacity(128));
-        let flags = [
-            half == Half::Denial,
-            facts.authoritative,
-            facts.recursion_available,
-            facts.authentic_data,
-            facts.truncated,
-            facts.answering,
-            facts.for_all,
-        ];
-        let flags = flags.iter().enumerate().fold(0, |all, (at, &set)| all | u8::from(set) << at);
-        let out = &mut inner.0;
-        out.push(flags);
-        out.push(key.bits);
-        out.extend_from_slice(&facts.rcode.0.to_be_bytes());
-        out.extend_from_slice(&key.qtype.0.to_be_bytes());
-        out.extend_from_slice(&key.class.0.to_be_bytes());
-        out.extend_from_slice(&expires.to_be_bytes());
-        out.extend_from_slice(&entry.lifetime().to_be_bytes());
-        for count in entry.counts() {
-            out.extend_from_slice(&count.to_be_bytes());
-        }
-        let subnet = entry.subnet();
-        out.push(subnet.map_or(0, |subnet| subnet.family as u8));
-        out.push(subnet.map_or(0, |subnet| subnet.bits));
-        inner.long(subnet.as_ref().map_or(&[], Subnet::octets));
-        inner.long(key.name);
-        inner.long(entry.wildcard().unwrap_or_default().as_bytes());
-        inner.long(entry.records());
-        self.long(&inner.0);
-    }
-
-    /// The whole file.
-    fn finish(mut self) -> Vec<u8> {
-        self.long(&[]);
-        let digest = digest(&self.0);
-        self.0.extend_from_slice(digest.as_ref());
-        self.0
-    }
-}
-
-/// Takes octets from the front.
-#[derive(Clone, Copy)]
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn word(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    fn long(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(u32::from_be_bytes(self.array()?)).ok()?;
-        let (octets, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(octets)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.long()?).ok()
-    }
-}
-
-/// A snapshot whose digest is right.
-struct Saved<'a> {
-    zones: &'a str,
-    view: &'a str,
-    rest: Cursor<'a>,
-}
-
-impl<'a> Saved<'a> {
-    fn new(octets: &'a [u8]) -> Result<Self, &'static str> {
-        if !octets.starts_with(MAGIC) {
-            return Err("it is not a snapshot of this version");
-        }
-        let split = octets.len().checked_sub(DIGEST).filter(|&at| at >= MAGIC.len());
-        let (body, told) = split.map(|at| octets.split_at(at)).ok_or("it is truncated")?;
-        if digest(body).as_ref() != told {
-            return Err("its checksum does not match");
-        }
-        let mut rest = Cursor(&body[MAGIC.len()..]);
-        let head = |rest: &mut Cursor<'a>| {
-            rest.array::<8>()?;
-            Some((rest.text()?, rest.text()?))
-        };
-        let (zones, view) = head(&mut rest).ok_or("its header is corrupt")?;
-        Ok(Self { zones, view, rest })
-    }
-
-    fn entries(&self) -> SavedEntries<'a> {
-        SavedEntries { rest: self.rest, done: false }
-    }
-}
-
-/// The entries of a snapshot; `None` for one that cannot be read.
-struct SavedEntries<'a> {
-    rest: Cursor<'a>,
-    done: bool,
-}
-
-impl SavedEntries<'_> {
-    fn is_done(&self) -> bool {
-        self.done
-    }
-}
-
-impl<'a> Iterator for SavedEntries<'a> {
-    type Item = Option<SavedEntry<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        match self.rest.long() {
-            Some(octets) if !octets.is_empty() => Some(SavedEntry::read(octets)),
-            _ => {
-                self.done = true;
-                None
-            }
-        }
-    }
-}
-
-/// One entry as it was written.
-struct SavedEntry<'a> {
-    half: Half,
-    facts: Facts,
-    bits: u8,
-    qtype: Rtype,
-    class: Class,
-    expires: i64,
-    lifetime: u32,
-    counts: [u16; 3],
-    subnet: Option<Subnet>,
-    name: &'a [u8],
-    wildcard: &'a str,
-    records: &'a [u8],
-}
-
-impl<'a> SavedEntry<'a> {
-    fn read(octets: &'a [u8]) -> Option<Self> {
-        let mut from = Cursor(octets);
-        let [flags, bits] = from.array()?;
-        let is = |at: u8| flags >> at & 1 == 1;
-        let rcode = Rcode(from.word()?);
-        let (qtype, class) = (Rtype(from.word()?), Class(from.word()?));
-        let expires = i64::from_be_bytes(from.array()?);
-        let lifetime = u32::from_be_bytes(from.array()?);
-        let counts = [from.word()?, from.word()?, from.word()?];
-        let [family, length] = from.array()?;
-        let octets = from.long()?;
-        let subnet = match family {
-            0 => None,
-            1 => Some(Subnet::new(Family::V4, length, octets)?),
-            2 => Some(Subnet::new(Family::V6, length, octets)?),
-            _ => return None,
-        };
-        let saved = Self {
-            half: if is(0) { Half::Denial } else { Half::Success },
-            facts: Facts {
-                rcode,
-                authoritative: is(1),
-                recursion_available: is(2),
-                authentic_data: is(3),
-                truncated: is(4),
-                answering: is(5),
-                for_all: is(6),
-                failure: false,
-            },
-            bits,
-            qtype,
-            class,
-            expires,
-            lifetime,
-            counts,
-            subnet,
-            name: from.long()?,
-            wildcard: from.text()?,
-            records: from.long()?,
-        };
-        from.0.is_empty().then_some(saved)
-    }
-
-    fn key(&self) -> Key<'a> {
-        let key = Key::new(self.name, self.qtype, self.class, self.bits);
-        self.subnet.map_or(key, |subnet| key.within(subnet))
-    }
-
-    /// What the entry holds, if all of it can be read as a message: the file is trusted no more than
-    /// the network.
-    fn content(&self) -> Option<Content<'a>> {
-        let lower = !self.name.iter().any(u8::is_ascii_uppercase);
-        let known = self.bits & !(Key::DO | Key::CD) == 0;
-        if name::wire_len(self.name) != Some(self.name.len()) || !lower || !known {
-            return None;
-        }
-        let question = wire::HEADER + self.name.len() + 4;
-        let plain_len = question + self.plain_records()?;
-        let wildcard = (!self.wildcard.is_empty()).then(|| self.wildcard.into());
-        Some(Content {
-            ttl: self.lifetime,
-            facts: self.facts,
-            records: self.records,
-            counts: self.counts,
-            plain_len: u32::try_from(plain_len).ok()?,
-            extras: Extras { wildcard, last_good: None, subnet: self.subnet },
-        })
-    }
-
-    /// Octets of the records with all names written out.
-    fn plain_records(&self) -> Option<usize> {
-        let key = (self.name, self.qtype, self.class);
-        let message = super::entry::message(key, self.counts, self.records);
-        if message.len() > wire::MAX_MESSAGE {
-            return None;
-        }
-        let (mut owner, mut data) = (NameBuf::new(), Vec::new());
-        let (mut plain, mut end) = (0, message.len() - self.records.len());
-        let mut records = 0;
-        for record in Message::new(&message).ok()?.records() {
-            let record = record.ok()?;
-            record.owner(&mut owner).ok()?;
-            data.clear();
-            rdata::expand(record.rtype, record.message, record.rdata_at, record.end, &mut data)
-                .ok()?;
-            if record.ttl != self.lifetime || record.rtype == Rtype::OPT {
-                return None;
-            }
-            plain += owner.as_wire().len() + 10 + data.len();
-            end = record.end;
-            records += 1;
-        }
-        let told: usize = self.counts.iter().map(|&count| usize::from(count)).sum();
-        (records == told && end == message.len()).then_some(plain)
     }
 }
 

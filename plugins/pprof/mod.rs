@@ -117,8 +117,8 @@ async fn symbol(request: HttpRequest) -> HttpReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain::setup::{BlockSetup, HttpEndpoint};
     use chain::{Clock, HttpHandler, Kept, World};
+    use chain::{HttpEndpoint, setup::BlockSetup};
     use wire::Moment;
 
     fn endpoints() -> Vec<HttpEndpoint> {

@@ -7,6 +7,7 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod ahead;
+pub mod http;
 pub mod kept;
 pub mod kind;
 pub mod memory;
@@ -23,12 +24,13 @@ use std::pin::Pin;
 use corefile::Diagnostic;
 
 pub use ahead::Batch;
+pub use http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
 pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
 pub use run::{Chain, Link, Next, Place, Ran, in_step};
 pub use settings::{Filter, Setting, Settings, View};
-pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use setup::{Key, Peers, Resolve, Setup, World};
 pub use wire::{Clock, Failure, Query, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 

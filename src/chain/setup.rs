@@ -12,6 +12,7 @@ use corefile::{Diagnostic, Diagnostics, Span, Token};
 use files::watch::{Looks, Watcher};
 use wire::{Clock, Name, Query, Reply, Slot};
 
+use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
@@ -34,78 +35,6 @@ pub trait Resolve: Send + Sync + 'static {
 
     /// Runs `query`, made with [`Query::ask_on_behalf`], through the listener's chains.
     fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
-}
-
-/// A request to one of the server's HTTP endpoints.
-#[derive(Clone, Debug, Default)]
-pub struct HttpRequest {
-    /// `GET`, `POST` and so on.
-    pub method: String,
-    /// What follows the `?`.
-    pub query: String,
-    /// The `Host` header.
-    pub host: String,
-    /// The `Origin` header: set by browsers.
-    pub origin: String,
-    /// The `Authorization` header.
-    pub authorization: String,
-    /// The `Accept` header.
-    pub accept: String,
-    /// What the client sent; read only for an [`HttpHandler::Later`], and bounded.
-    pub body: Vec<u8>,
-}
-
-/// The reply to it.
-#[derive(Clone, Debug)]
-pub struct HttpReply {
-    /// Status code.
-    pub status: u16,
-    /// `Content-Type`.
-    pub content_type: &'static str,
-    /// Further headers.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// Body.
-    pub body: Vec<u8>,
-}
-
-impl HttpReply {
-    /// A reply of this type.
-    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, headers: Vec::new(), body: body.into() }
-    }
-
-    /// A plain text.
-    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", body)
-    }
-
-    /// The same with one more header.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-}
-
-/// Answers requests to one path.
-#[derive(Clone)]
-pub enum HttpHandler {
-    /// On the control thread, without waiting.
-    Now(Arc<dyn Fn(&HttpRequest) -> HttpReply + Send + Sync>),
-    /// After a while that the handler bounds itself. The future is dropped if the client leaves.
-    Later(Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, HttpReply> + Send + Sync>),
-}
-
-/// An endpoint that a plugin requested.
-pub struct HttpEndpoint {
-    /// Address to listen on, as written (`:8080` means all addresses).
-    pub address: String,
-    /// Where the address was written, if it was.
-    pub span: Option<Span>,
-    /// Path, such as `/health`. A later endpoint for the same address and path replaces this one.
-    pub path: &'static str,
-    /// The handler of its requests.
-    pub handler: HttpHandler,
 }
 
 /// Work that runs once the new configuration serves.

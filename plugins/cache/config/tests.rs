@@ -1,7 +1,10 @@
 //! What the directive may say.
 
 use super::*;
-use corefile::Span;
+use corefile::{Diagnostics, Directive};
+use wire::Name;
+
+use super::options::{MINUTE, RFC_8767};
 
 fn directive(line: &str) -> Directive {
     let token = |text: &str| Token { text: text.into(), span: Span::default(), quoted: false };

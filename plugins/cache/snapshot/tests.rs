@@ -2,9 +2,14 @@
 
 use super::*;
 use proptest::prelude::*;
-use wire::{Moment, Name, Query, Reply, Section};
+use std::time::Duration;
+use wire::edns::Subnet;
+use wire::{Class, Family, Moment, Name, Query, Reply, Rtype, Section};
 
+use crate::cache::entry::{Content, Extras, Facts, Key, SpaceId};
 use crate::cache::store::Shared;
+
+use super::format::{DIGEST, MAGIC, digest};
 
 fn wire(text: &str) -> Vec<u8> {
     Name::from_text(text).unwrap().as_wire().to_vec()
@@ -23,7 +28,8 @@ fn entry(owner: &str, lifetime: u32, subnet: Option<Subnet>) -> Arc<Entry> {
     let key = subnet.map_or(key, |subnet| key.within(subnet));
     let wildcard = Some("*.example.org.".into());
     let extras = Extras { wildcard, last_good: None, subnet };
-    Entry::new(&key, None, Moment(0), Content::of(&reply, lifetime, facts, extras)).unwrap()
+    Entry::new(&key, SpaceId::NONE, Moment(0), Content::of(&reply, lifetime, facts, extras))
+        .unwrap()
 }
 
 fn subnet() -> Subnet {
@@ -51,8 +57,8 @@ fn what_was_written_is_read() {
         let first = entry(owner, lifetime, subnet);
         assert_eq!((saved.half, saved.expires), (half, 1_000 + i64::from(lifetime)));
         let content = saved.content().unwrap();
-        let again = Entry::new(&saved.key(), None, Moment(0), content).unwrap();
-        assert!(again.is(&first.key(), 0), "the same key");
+        let again = Entry::new(&saved.key(), SpaceId::NONE, Moment(0), content).unwrap();
+        assert!(again.is(&first.key(), SpaceId::NONE), "the same key");
         assert_eq!(again.facts(), first.facts());
         assert_eq!(again.message(), first.message());
         assert_eq!(again.wildcard(), first.wildcard());
@@ -106,7 +112,7 @@ proptest! {
         let Ok(saved) = Saved::new(&octets) else { return Ok(()) };
         for entry in saved.entries().flatten() {
             let Some(content) = entry.content() else { continue };
-            let Some(entry) = Entry::new(&entry.key(), None, Moment(0), content) else { continue };
+            let Some(entry) = Entry::new(&entry.key(), SpaceId::NONE, Moment(0), content) else { continue };
             let (mut query, mut reply) = (Query::new(), Reply::new());
             query.ask_on_behalf(&Query::new(), entry.key().name, Rtype::A, false);
             reply.begin(&query);

@@ -1,8 +1,13 @@
 //! A block's two halves of the cache, and which of them answers.
 
 mod ghosts;
+mod hints;
+mod lengths;
+mod queue;
+mod quota;
 mod shard;
 mod shared;
+mod space;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,12 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::{Moment, Rcode};
 
-use super::config::{Config, Half};
+use super::config::Config;
 use super::entry::{Entry, Key};
-use super::subnet::Lengths;
+use super::partition::Half;
+use lengths::Lengths;
 use shard::Change;
-use shared::Part;
-pub(super) use shared::{About, Evicted, Shared, Space};
+pub(super) use shared::{About, Shared};
+use space::Part;
+pub(super) use space::{Evicted, Space};
 
 /// Answers and denials of a block. Kept over a reload.
 pub(super) struct Store {
@@ -44,7 +51,7 @@ impl Store {
     pub(super) fn new(shared: &Arc<Shared>, config: &Config, view: &str) -> Self {
         let space = |half: Half| {
             let (zones, view) = (config.zones_label.clone(), view.to_owned());
-            shared.space(config.limits(half).capacity, About { half, zones, view })
+            Space::new(shared, config.limits(half).capacity, About { half, zones, view })
         };
         Self {
             success: space(Half::Success),

@@ -13,9 +13,10 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use super::super::entry::{Entry, Key, Mixed};
+use super::super::entry::{Entry, Key, Mixed, SpaceId};
 use super::ghosts::Ghosts;
-use super::shared::Tally;
+use super::queue::{self, ALONE, EMPTY, Line, Lines, Place, Queue, count, push, unlink};
+use super::quota::Tally;
 use super::table::{Cell, NONE, Table};
 
 /// A part of the store.
@@ -33,49 +34,9 @@ pub(super) struct Shard {
 }
 
 /// What of an entry only insertions and evictions look at.
-#[derive(Clone, Copy)]
-struct Place {
-    hash: u64,
-    /// Index of its space in [`Spaces::list`].
-    space: u32,
-    queue: Queue,
-    /// Neighbours in the line of all, and in that of the space.
-    all: Links,
-    own: Links,
-}
-
-#[derive(Clone, Copy)]
-struct Links {
-    newer: u32,
-    older: u32,
-}
-
-const ALONE: Links = Links { newer: NONE, older: NONE };
-
-/// Where in its life an entry is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Queue {
-    /// New, and not asked for since.
-    Probation = 0,
-    /// Asked for again.
-    Resident = 1,
-}
-
-/// A line from its newest to its oldest member.
-#[derive(Clone, Copy)]
-struct Line {
-    newest: u32,
-    oldest: u32,
-    len: usize,
-}
-
-type Lines = [Line; 2];
-
-const EMPTY: Lines = [Line { newest: NONE, oldest: NONE, len: 0 }; 2];
-
 /// One half of one block's cache, as far as it lies here.
 struct Space {
-    number: u32,
+    number: SpaceId,
     lines: Lines,
     tally: Arc<Tally>,
 }
@@ -86,11 +47,11 @@ struct Spaces {
     list: Vec<Space>,
     /// Indexes of those that have none any more.
     free: Vec<u32>,
-    by_number: HashMap<u32, u32, BuildHasherDefault<Mixed>>,
+    by_number: HashMap<SpaceId, u32, BuildHasherDefault<Mixed>>,
 }
 
 impl Spaces {
-    fn find(&self, number: u32) -> Option<u32> {
+    fn find(&self, number: SpaceId) -> Option<u32> {
         self.by_number.get(&number).copied()
     }
 
@@ -103,7 +64,7 @@ impl Spaces {
     }
 
     /// The index of the space, which is about to have entries.
-    fn enter(&mut self, number: u32, tally: &Arc<Tally>) -> u32 {
+    fn enter(&mut self, number: SpaceId, tally: &Arc<Tally>) -> u32 {
         *self.by_number.entry(number).or_insert_with(|| {
             let space = Space { number, lines: EMPTY, tally: Arc::clone(tally) };
             if let Some(index) = self.free.pop() {
@@ -155,13 +116,13 @@ impl Shard {
 
     /// The entry under `key` in `space`.
     #[inline]
-    pub(super) fn get(&self, hash: u64, key: &Key<'_>, space: u32) -> Option<&Arc<Entry>> {
+    pub(super) fn get(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<&Arc<Entry>> {
         let at = self.find(hash, key, space)?;
         self.entries[at as usize].as_ref()
     }
 
     #[inline]
-    fn find(&self, hash: u64, key: &Key<'_>, space: u32) -> Option<u32> {
+    fn find(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<u32> {
         self.table.find(hash, |at| {
             self.entries[at as usize].as_ref().is_some_and(|entry| entry.is(key, space))
         })
@@ -175,13 +136,13 @@ impl Shard {
 
     /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
     /// included: all of that was last looked at long ago.
-    pub(super) fn prepare(&self, hash: u64, space: u32, quota: usize, is_tight: bool) {
+    pub(super) fn prepare(&self, hash: u64, space: SpaceId, quota: usize, is_tight: bool) {
         self.table.prefetch(hash);
         self.ghosts.prefetch(hash);
         let is_full = |own: &Space| count(&own.lines) >= quota;
         // The new one will be on probation by then.
         let with_new = |&[probation, resident]: &Lines| {
-            oldest(&[Line { len: probation.len + 1, ..probation }, resident])
+            queue::oldest(&[Line { len: probation.len + 1, ..probation }, resident])
         };
         let own = self.spaces.find(space).map(|index| self.spaces.get(index));
         let oldest = match own {
@@ -300,13 +261,18 @@ impl Shard {
 
     fn oldest(&self, whose: Whose) -> Option<u32> {
         match whose {
-            Whose::All => oldest(&self.lines),
-            Whose::Space(space) => oldest(&self.spaces.get(space).lines),
+            Whose::All => queue::oldest(&self.lines),
+            Whose::Space(space) => queue::oldest(&self.spaces.get(space).lines),
         }
     }
 
     /// Takes an entry out.
-    pub(super) fn remove(&mut self, hash: u64, key: &Key<'_>, space: u32) -> Option<Arc<Entry>> {
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        key: &Key<'_>,
+        space: SpaceId,
+    ) -> Option<Arc<Entry>> {
         let at = self.find(hash, key, space)?;
         self.remove_at(at)
     }
@@ -337,7 +303,7 @@ impl Shard {
     }
 
     /// Takes all entries of a space out; the octets they had.
-    pub(super) fn clear(&mut self, space: u32) -> u64 {
+    pub(super) fn clear(&mut self, space: SpaceId) -> u64 {
         let mut octets = 0;
         while let Some(index) = self.spaces.find(space) {
             let at =
@@ -364,39 +330,4 @@ impl Shard {
         let own = &mut self.spaces.get_mut(space).lines[queue as usize];
         unlink(own, &mut self.places, at, |place| &mut place.own);
     }
-}
-
-/// Who is next to go: the oldest on probation, unless less than a tenth are.
-fn oldest(lines: &Lines) -> Option<u32> {
-    let [probation, resident] = lines;
-    let on_probation = probation.len * 10 > count(lines) || resident.len == 0;
-    let line = if on_probation { probation } else { resident };
-    (line.oldest != NONE).then_some(line.oldest)
-}
-
-fn count(lines: &Lines) -> usize {
-    lines[0].len + lines[1].len
-}
-
-fn push(line: &mut Line, places: &mut [Place], at: u32, links: fn(&mut Place) -> &mut Links) {
-    *links(&mut places[at as usize]) = Links { newer: NONE, older: line.newest };
-    match line.newest {
-        NONE => line.oldest = at,
-        second => links(&mut places[second as usize]).newer = at,
-    }
-    line.newest = at;
-    line.len += 1;
-}
-
-fn unlink(line: &mut Line, places: &mut [Place], at: u32, links: fn(&mut Place) -> &mut Links) {
-    let Links { newer, older } = *links(&mut places[at as usize]);
-    match newer {
-        NONE => line.newest = older,
-        newer => links(&mut places[newer as usize]).older = older,
-    }
-    match older {
-        NONE => line.oldest = newer,
-        older => links(&mut places[older as usize]).newer = newer,
-    }
-    line.len -= 1;
 }

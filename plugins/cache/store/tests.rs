@@ -39,7 +39,7 @@ fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
     }
     EMPTY.with(|reply| {
         let content = Content::of(reply, 300, Facts::default(), Extras::default());
-        Entry::new(&asked.key(), Some(space), Moment(0), content).unwrap()
+        Entry::new(&asked.key(), space.id(), Moment(0), content).unwrap()
     })
 }
 
@@ -59,7 +59,7 @@ fn shared() -> Arc<Shared> {
 
 fn space(shared: &Arc<Shared>, capacity: u64) -> Space {
     let about = About { half: Half::Success, zones: ".".into(), view: String::new() };
-    shared.space(capacity, about)
+    Space::new(shared, capacity, about)
 }
 
 /// Pseudo-random numbers, the same in every run.
@@ -172,12 +172,12 @@ fn a_block_that_goes_gives_its_room_back() {
         ask(&goes, name);
     }
     let held = shared.octets();
-    let number = goes.number();
+    let number = goes.id();
     drop(goes);
     assert_eq!(shared.octets() * 2, held);
     assert_eq!(stays.len(), 500);
     let next = space(&shared, 1024);
-    assert_eq!((next.number(), next.len()), (number, 0));
+    assert_eq!((next.id(), next.len()), (number, 0));
     assert!(next.get(&Asked::new(1).key()).is_none(), "nothing is left of the one before");
 }
 

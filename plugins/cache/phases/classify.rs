@@ -5,7 +5,8 @@ pub(super) use wire::answer::Kind;
 use wire::record::Malformed;
 use wire::{Query, Reply};
 
-use super::config::{Config, Half};
+use crate::cache::config::Config;
+use crate::cache::partition::Half;
 
 /// What the cache makes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chain::{Key, Query};
 use telemetry::metrics::{self, Counter};
 
-use super::config::Half;
+use super::partition::Half;
 use super::store::Store;
 
 /// The counters of one listener.

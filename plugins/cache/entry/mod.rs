@@ -1,92 +1,17 @@
 //! One cached answer, flat: the facts, the name and the records lie side by side in one allocation.
 
-use std::hash::Hasher;
+mod key;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wire::edns::Subnet;
 use wire::prefetch::fetch;
-use wire::{Class, Moment, Query, Rcode, Reply, Rtype, hash};
+use wire::{Class, Moment, Query, Rcode, Reply, Rtype};
 
-use super::store::Space;
-
-/// What an answer depends on, borrowed from the query. Compared in full, never by hash alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Key<'a> {
-    pub(super) hash: u64,
-    /// Lower case.
-    pub(super) name: &'a [u8],
-    pub(super) qtype: Rtype,
-    pub(super) class: Class,
-    /// [`Key::DO`] and [`Key::CD`].
-    pub(super) bits: u8,
-    /// The network that the answer is meant for, if not for all.
-    pub(super) subnet: Option<Subnet>,
-}
-
-impl<'a> Key<'a> {
-    /// The client wants DNSSEC records.
-    pub(super) const DO: u8 = 1;
-    /// The client does its own validation (RFC 4035 section 4.7).
-    pub(super) const CD: u8 = 2;
-    /// No answer, but for how many networks there are some.
-    const COUNT: u8 = 4;
-
-    /// The key of this question.
-    #[inline]
-    pub(super) fn of(query: &'a Query) -> Self {
-        let dnssec = if query.wants_dnssec() { Self::DO } else { 0 };
-        let bits = dnssec | if query.checking_disabled() { Self::CD } else { 0 };
-        let (qtype, class) = (query.qtype(), query.qclass());
-        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
-        let hash = hash::mix(query.suffix_hash(0), rest);
-        Self { hash, name: query.name(), qtype, class, bits, subnet: None }
-    }
-
-    /// The key of this question, as [`Key::of`] a query that asks it.
-    pub(super) fn new(name: &'a [u8], qtype: Rtype, class: Class, bits: u8) -> Self {
-        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
-        let hash = hash::mix(hash::name(name), rest);
-        Self { hash, name, qtype, class, bits, subnet: None }
-    }
-
-    /// The same question from this network.
-    pub(super) fn within(self, subnet: Subnet) -> Self {
-        let octets = subnet
-            .octets()
-            .iter()
-            .fold(u64::from(subnet.bits) << 8, |hash, &octet| hash::mix(hash, u64::from(octet)));
-        let hash = hash::mix(self.hash, octets | subnet.family as u64);
-        Self { hash, subnet: Some(subnet), ..self }
-    }
-
-    /// The count of networks for the same question.
-    pub(super) fn counting(self) -> Self {
-        Self { hash: hash::mix(self.hash, 1), bits: self.bits | Self::COUNT, ..self }
-    }
-}
-
-/// Hands a hash through: it is mixed well already.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = hash::mix(self.0, u64::from(byte));
-        }
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-    fn write_u32(&mut self, number: u32) {
-        self.0 = hash::mix(u64::from(number), 0);
-    }
-}
+use super::subnet;
+pub(super) use key::{Key, Mixed, SpaceId};
 
 /// What the reply said beside its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,8 +69,8 @@ impl<'a> Content<'a> {
 /// Everything about an entry that has a fixed length.
 struct Head {
     hash: u64,
-    /// The space of the store that it was made for; none has the number zero.
-    space: u32,
+    /// The space of the store that it was made for.
+    space: SpaceId,
     /// When it expires on the server's clock, in nanoseconds; before its start for what was on disk.
     expires: i64,
     ttl: u32,
@@ -192,7 +117,7 @@ impl Entry {
     /// Makes an entry; `space` is where it is to be kept.
     pub(super) fn new(
         key: &Key<'_>,
-        space: Option<&Space>,
+        space: SpaceId,
         now: Moment,
         content: Content<'_>,
     ) -> Option<Arc<Self>> {
@@ -202,7 +127,7 @@ impl Entry {
     /// The same for one that has been an entry before: it has `left` seconds, or is past its time.
     pub(super) fn expiring(
         key: &Key<'_>,
-        space: Option<&Space>,
+        space: SpaceId,
         now: Moment,
         left: i64,
         content: Content<'_>,
@@ -212,7 +137,7 @@ impl Entry {
             extras.wildcard.is_some() || extras.last_good.is_some() || extras.subnet.is_some();
         let head = Head {
             hash: key.hash,
-            space: space.map_or(0, Space::number),
+            space,
             expires: (now.0 as i64).saturating_add(left.saturating_mul(SECOND)),
             ttl,
             qtype: key.qtype,
@@ -274,7 +199,7 @@ impl Entry {
 
     /// Whether it is what `key` means in `space`. Compared in full.
     #[inline]
-    pub(super) fn is(&self, key: &Key<'_>, space: u32) -> bool {
+    pub(super) fn is(&self, key: &Key<'_>, space: SpaceId) -> bool {
         let head = &self.head;
         head.hash == key.hash
             && head.space == space
@@ -286,7 +211,7 @@ impl Entry {
     }
 
     /// The space that it was made for.
-    pub(super) fn space(&self) -> u32 {
+    pub(super) fn space(&self) -> SpaceId {
         self.head.space
     }
 
@@ -395,7 +320,7 @@ impl Entry {
     /// Whether it is an answer for this client.
     pub(super) fn is_for(&self, query: &Query) -> bool {
         self.subnet().is_none_or(|subnet| {
-            super::subnet::source(query).is_some_and(|asked| subnet.covers(&asked.source))
+            subnet::source(query).is_some_and(|asked| subnet.covers(&asked.source))
         })
     }
 

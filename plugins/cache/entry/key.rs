@@ -1,0 +1,92 @@
+//! The key of a cached answer: what the answer depends on.
+
+use std::hash::Hasher;
+
+use wire::edns::Subnet;
+use wire::{Class, Query, Rtype, hash};
+
+/// What an answer depends on, borrowed from the query. Compared in full, never by hash alone.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cache) struct Key<'a> {
+    pub(in crate::cache) hash: u64,
+    /// Lower case.
+    pub(in crate::cache) name: &'a [u8],
+    pub(in crate::cache) qtype: Rtype,
+    pub(in crate::cache) class: Class,
+    /// [`Key::DO`] and [`Key::CD`].
+    pub(in crate::cache) bits: u8,
+    /// The network that the answer is meant for, if not for all.
+    pub(in crate::cache) subnet: Option<Subnet>,
+}
+
+impl<'a> Key<'a> {
+    /// The client wants DNSSEC records.
+    pub(in crate::cache) const DO: u8 = 1;
+    /// The client does its own validation (RFC 4035 section 4.7).
+    pub(in crate::cache) const CD: u8 = 2;
+    /// No answer, but for how many networks there are some.
+    pub(super) const COUNT: u8 = 4;
+
+    /// The key of this question.
+    #[inline]
+    pub(in crate::cache) fn of(query: &'a Query) -> Self {
+        let dnssec = if query.wants_dnssec() { Self::DO } else { 0 };
+        let bits = dnssec | if query.checking_disabled() { Self::CD } else { 0 };
+        let (qtype, class) = (query.qtype(), query.qclass());
+        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
+        let hash = hash::mix(query.suffix_hash(0), rest);
+        Self { hash, name: query.name(), qtype, class, bits, subnet: None }
+    }
+
+    /// The key of this question, as [`Key::of`] a query that asks it.
+    pub(in crate::cache) fn new(name: &'a [u8], qtype: Rtype, class: Class, bits: u8) -> Self {
+        let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
+        let hash = hash::mix(hash::name(name), rest);
+        Self { hash, name, qtype, class, bits, subnet: None }
+    }
+
+    /// The same question from this network.
+    pub(in crate::cache) fn within(self, subnet: Subnet) -> Self {
+        let octets = subnet
+            .octets()
+            .iter()
+            .fold(u64::from(subnet.bits) << 8, |hash, &octet| hash::mix(hash, u64::from(octet)));
+        let hash = hash::mix(self.hash, octets | subnet.family as u64);
+        Self { hash, subnet: Some(subnet), ..self }
+    }
+
+    /// The count of networks for the same question.
+    pub(in crate::cache) fn counting(self) -> Self {
+        Self { hash: hash::mix(self.hash, 1), bits: self.bits | Self::COUNT, ..self }
+    }
+}
+
+/// Hands a hash through: it is mixed well already.
+#[derive(Clone, Copy, Default)]
+pub(in crate::cache) struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = hash::mix(self.0, u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+    fn write_u32(&mut self, number: u32) {
+        self.0 = hash::mix(u64::from(number), 0);
+    }
+}
+
+/// The number of a space of the store: a part of the key of every entry that it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::cache) struct SpaceId(pub(in crate::cache) u32);
+
+impl SpaceId {
+    /// Of an entry that no space keeps.
+    pub(in crate::cache) const NONE: Self = Self(0);
+}

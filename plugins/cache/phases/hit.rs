@@ -1,0 +1,75 @@
+//! A hit: answers from an entry, fresh or stale.
+
+use chain::{Query, Reply, Served, Step};
+use wire::edns::{ede, option};
+use wire::{Moment, Rcode};
+
+use super::outcome::cached_failure;
+use super::state::Cache;
+use crate::cache::config::Stale;
+use crate::cache::entry::Entry;
+
+impl Cache {
+    /// Answers from an entry within its lifetime.
+    #[inline]
+    pub(super) fn tell_fresh(&self, entry: &Entry, query: &mut Query, reply: &mut Reply) -> Served {
+        if entry.facts().failure {
+            return Err(cached_failure());
+        }
+        let ttl =
+            if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
+        entry.write(ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
+        Ok(Step::Done)
+    }
+
+    /// Answers from an entry past it.
+    pub(super) fn tell_stale(
+        &self,
+        entry: &Entry,
+        stale: Stale,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) {
+        self.counts(query).served_stale.inc(query.worker);
+        entry.write(stale.ttl, query, reply);
+        self.tell_scope(entry.subnet(), query, reply);
+        if query.edns().is_some() {
+            let code = match entry.facts().rcode {
+                Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
+                _ => ede::STALE_ANSWER,
+            };
+            reply.opt.push(option::EXTENDED_ERROR, &code.to_be_bytes());
+        }
+    }
+
+    /// Counts the hit; whether the entry is popular and near its end, and nobody renews it yet.
+    #[inline]
+    pub(super) fn wants_prefetch(&self, entry: &Entry, now: Moment) -> bool {
+        let Some(prefetch) = self.config.prefetch else {
+            return false;
+        };
+        let hits = entry.hit(prefetch.gap, now);
+        let threshold = (u64::from(entry.lifetime()) * u64::from(prefetch.percent)).div_ceil(100);
+        hits >= prefetch.amount
+            && entry.ttl(now) <= threshold as i64
+            && !entry.facts().failure
+            && entry.begin_renewal(now)
+    }
+
+    /// What to do with an expired entry.
+    pub(super) fn stale_step(
+        &self,
+        entry: &Entry,
+        stale: Stale,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Served {
+        if stale.verify.is_some() {
+            // Another renewal under way or a recent failure is seen there.
+            return Ok(Step::Wait);
+        }
+        self.tell_stale(entry, stale, query, reply);
+        Ok(if entry.begin_renewal(query.now) { Step::Refresh } else { Step::Done })
+    }
+}

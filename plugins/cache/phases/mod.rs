@@ -1,0 +1,74 @@
+//! The phases of a query that may be answered from the cache.
+
+mod admit;
+mod classify;
+mod hit;
+mod miss;
+mod outcome;
+mod refresh;
+mod resolve;
+mod scope;
+mod state;
+mod verify;
+
+use chain::{Batch, BoxFuture, Next, Query, Reply, Roles, ServeDns, Served, Step};
+
+use super::entry::Key;
+use super::store::Found;
+pub(super) use state::Cache;
+
+impl ServeDns for Cache {
+    fn prefetch(&self, batch: Batch<'_>, _: u8) {
+        batch.queries().for_each(|query| self.store.prefetch(&Key::of(query)));
+    }
+
+    fn roles(&self) -> Roles<'_> {
+        Roles { prefetch_stages: 1, ..Roles::default() }
+    }
+
+    #[inline]
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        if !self.applies(query, reply) {
+            return Ok(Step::Next);
+        }
+        let counts = self.counts(query);
+        counts.requests.inc(query.worker);
+        let news = self.store.news(&Key::of(query));
+        match self.find(query) {
+            Found::Fresh(half, entry) => {
+                counts.hit(half, query);
+                let refresh = self.wants_prefetch(&entry, query.now);
+                let served = self.tell_fresh(&entry, query, reply);
+                if refresh { served.map(|_| Step::Refresh) } else { served }
+            }
+            Found::Stale(half, entry) => {
+                counts.hit(half, query);
+                match self.config.stale {
+                    Some(stale) => self.stale_step(&entry, stale, query, reply),
+                    None => Ok(Step::Wait),
+                }
+            }
+            Found::Nothing => {
+                counts.misses.inc(query.worker);
+                // Answers for a network lie in parts of their own.
+                query.slot(self.handed).nothing_since = self.config.ecs.is_none().then_some(news);
+                Ok(Step::Wait)
+            }
+        }
+    }
+
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            if query.refresh {
+                self.renew(query, reply, next).await;
+                return Ok(Step::Done);
+            }
+            self.wait(query, reply, next).await
+        })
+    }
+}

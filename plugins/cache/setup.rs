@@ -1,0 +1,94 @@
+//! From a `cache` directive to the plugin.
+
+use std::sync::Arc;
+
+use chain::memory::Memory;
+use chain::{Kind, Setup};
+use corefile::{Diagnostic, Diagnostics, Directive};
+
+use super::config::Config;
+use super::flight::{self, Flights};
+use super::metrics::{self, Counts};
+use super::phases::Cache;
+use super::store::{Shared, Store};
+use super::{admin, snapshot};
+
+/// The `cache` directive.
+pub static PLUGIN: Kind =
+    Kind { name: "cache", doc: include_str!("README.md"), once: true, answers: false, setup };
+
+fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
+    let zones = setup.zones();
+    for directive in uses {
+        let config = Config::parse(directive, &zones, setup.warnings())?;
+        // The first argument may be a TTL.
+        let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
+        setup.warn_outside(&directive.args[usize::from(ttl)..]);
+        let cache = build(config, setup)?;
+        setup.link(cache);
+    }
+    Ok(())
+}
+
+/// Opens or takes over what the plugin needs.
+fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
+    let memory = || setup.service::<Memory>();
+    let shared = kept(setup, "cache", || Shared::new(memory()));
+    let store =
+        kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
+    if let Some(admin) = &config.admin {
+        admin::open(admin, &shared, setup)?;
+    }
+    if let Some(snapshot) = &config.snapshot {
+        let identity = identity(&config, setup);
+        let key = format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.fingerprint());
+        let owner: Arc<String> = kept(setup, key, || identity.clone());
+        if *owner != identity {
+            return Err(snapshot::taken(snapshot));
+        }
+        snapshot::keep(snapshot, &config, &store, setup);
+    }
+    let view = setup.view();
+    metrics::show_entries(setup.keys(), &config.zones_label, view, &store);
+    let servers =
+        setup.keys().iter().map(|key| &*key.server).chain(setup.keys().is_empty().then_some(""));
+    let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
+    Ok(Cache {
+        store,
+        flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
+        counts,
+        clock: setup.clock(),
+        peers: setup.peers(),
+        handed: setup.slot(),
+        background: Arc::default(),
+        config,
+    })
+}
+
+/// What an earlier configuration had under `key`, or something new.
+fn kept<T: Send + Sync + 'static>(
+    setup: &Setup<'_>,
+    key: impl Into<String>,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    match setup.try_keep(key, || Ok::<_, std::convert::Infallible>(make())) {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+/// What makes a kept store unfit when it changes: who is served from it, and its size. Lifetimes
+/// are not in it: a changed TTL option leaves what is cached alone.
+fn identity(config: &Config, setup: &Setup<'_>) -> String {
+    use std::fmt::Write;
+    let mut text = String::from("cache");
+    for key in setup.keys() {
+        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port);
+    }
+    for (kind, word) in setup.audience() {
+        let _ = write!(text, " {kind} {word}");
+    }
+    let capacities = [&config.success, &config.denial].map(|limits| limits.capacity);
+    let _ = write!(text, " zones {} capacities {capacities:?}", config.zones_label);
+    text
+}
