@@ -3,7 +3,7 @@
 //! The order is CoreDNS's: what runs first is what an operator moving over expects. To add a
 //! plugin: one folder, one `mod` line, one line in [`REGISTRY`].
 
-use chain::Entry::{Built, Known};
+use chain::Entry::{Built, Known, Listener};
 use chain::Registry;
 
 pub mod acl;
@@ -66,7 +66,7 @@ pub const REGISTRY: Registry = &[
     Known("https"),
     Known("https3"),
     Known("timeouts"),
-    Built(&multisocket::PLUGIN),
+    Listener(&multisocket::PLUGIN),
     Built(&reload::PLUGIN),
     Built(&nsid::PLUGIN),
     Built(&bufsize::PLUGIN),

@@ -83,7 +83,7 @@ fn identity(config: &Config, setup: &Setup<'_>) -> String {
     use std::fmt::Write;
     let mut text = String::from("cache");
     for key in setup.keys() {
-        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port);
+        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port());
     }
     for (kind, word) in setup.audience() {
         let _ = write!(text, " {kind} {word}");

@@ -171,7 +171,7 @@ fn directive(line: &str) -> Directive {
 fn build(lines: &[&str], world: &World, source: &Source) -> Arc<Chain> {
     let mut cache = directive(lines[0]);
     cache.body = Some(lines[1..].iter().map(|line| directive(line)).collect());
-    let keys = [chain::Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [chain::Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
     (super::PLUGIN.setup)(&[&cache], &mut block.plugin("cache", &keys, world)).unwrap();
     let mut links = std::mem::take(&mut block.links);

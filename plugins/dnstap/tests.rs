@@ -47,8 +47,8 @@ fn chain_in(world: &World, directive: &str) -> Result<(Arc<Chain>, Task, String)
     let text = format!(". {{\n{directive}\n}}\n");
     let (corefile, problems) = corefile::parse("Corefile", &text, &NoFiles);
     assert!(problems.is_empty());
-    let server = "dns://127.0.0.1:1053".into();
-    let keys = [Key { zone: Name::from_text(".").unwrap(), server, port: 1053 }];
+    let endpoint = wire::Endpoint::dns("127.0.0.1:1053".parse().unwrap());
+    let keys = [Key::new(Name::root(), endpoint)];
     let mut block = BlockSetup::default();
     let uses: Vec<&Directive> = corefile.blocks[0].directives.iter().collect();
     let shown = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);

@@ -71,7 +71,7 @@ fn world() -> World {
 }
 
 fn block(world: &World, root: &Path, uses: &[Directive]) -> Result<BlockSetup, Diagnostics> {
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
     let uses: Vec<&Directive> = uses.iter().collect();
     let mut plugin = block.plugin("file", &keys, world);

@@ -58,7 +58,7 @@ fn chain(corefile: &str, fake: &Arc<Fake>) -> (Arc<Chain>, Vec<chain::setup::Tas
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
     let simulated: Arc<dyn Simulated> = Arc::clone(fake) as _;
     let world = World::new(1, clock, Kept::default()).with(Arc::new(Network::Simulated(simulated)));
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
     (PLUGIN.setup)(&uses, &mut block.plugin("forward", &keys, &world)).expect("a good Corefile");
     (Arc::new(Chain::new(block.links, clock)), block.requests.tasks)

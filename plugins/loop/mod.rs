@@ -76,7 +76,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     };
     let key = setup.keys().first();
     let zone = key.map_or_else(Name::root, |key| key.zone.clone());
-    let port = key.map_or(53, |key| key.port);
+    let port = key.map_or(53, chain::Key::port);
     let bound = setup.binds().first().and_then(|bind| bind.addresses.first());
     let address = match bound {
         Some((host, _)) if host.contains(':') => format!("[{host}]:{port}"),

@@ -139,7 +139,7 @@ fn nobody_else_can_make_a_probe() {
 
 #[test]
 fn it_takes_no_arguments() {
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let clock = Clock { now: || Moment(0), unix: |_| 0 };
     let world = World::new(1, clock, Kept::default());
     for (text, good) in [("loop", true), ("loop x", false), ("loop {\n a\n }", false)] {

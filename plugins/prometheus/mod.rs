@@ -133,7 +133,7 @@ mod tests {
         let clock = Clock { now: || Moment(0), unix: |_| 0 };
         let world = World::new(1, clock, Kept::default());
         let zone = Name::from_text("counted.test.").unwrap();
-        let keys = [Key { zone: zone.clone(), server: "dns://:53".into(), port: 53 }];
+        let keys = [Key::new(zone.clone(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
         let mut block = BlockSetup::default();
         setup(&[], &mut block.plugin("prometheus", &keys, &world)).unwrap();
         block.plugin("errors", &keys, &world).link(Pass);

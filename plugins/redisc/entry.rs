@@ -44,7 +44,7 @@ pub(super) fn group(setup: &Setup<'_>) -> String {
         }
     };
     let mut keys: Vec<(String, u16)> =
-        setup.keys().iter().map(|key| (key.zone.to_string(), key.port)).collect();
+        setup.keys().iter().map(|key| (key.zone.to_string(), key.port())).collect();
     keys.sort();
     for (zone, port) in keys {
         add(b"key", format!("{zone} {port}").as_bytes());

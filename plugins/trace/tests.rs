@@ -95,8 +95,8 @@ fn chain(directive: &str) -> (Arc<Chain>, Task) {
     assert!(problems.is_empty());
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
     let world = World::new(1, clock, Kept::default());
-    let server = "dns://127.0.0.1:1053".into();
-    let keys = [Key { zone: Name::from_text(".").unwrap(), server, port: 1053 }];
+    let endpoint = wire::Endpoint::dns("127.0.0.1:1053".parse().unwrap());
+    let keys = [Key::new(Name::root(), endpoint)];
     let mut block = BlockSetup::default();
     let uses: Vec<&Directive> = corefile.blocks[0].directives.iter().collect();
     if let Err(wrong) = setup(&uses, &mut block.plugin("trace", &keys, &world)) {

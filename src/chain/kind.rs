@@ -27,6 +27,9 @@ pub struct Kind {
 pub enum Entry {
     /// A plugin of this build.
     Built(&'static Kind),
+    /// A plugin of this build that sets up listeners only: the body of a listener inside a server block
+    /// may have it, too.
+    Listener(&'static Kind),
     /// A directive that CoreDNS knows and this build does not have yet.
     Known(&'static str),
 }
@@ -35,8 +38,16 @@ impl Entry {
     /// The directive's name.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Built(kind) => kind.name,
+            Self::Built(kind) | Self::Listener(kind) => kind.name,
             Self::Known(name) => name,
+        }
+    }
+
+    /// The plugin, if it is in this build.
+    pub const fn kind(&self) -> Option<&'static Kind> {
+        match self {
+            Self::Built(kind) | Self::Listener(kind) => Some(kind),
+            Self::Known(_) => None,
         }
     }
 }

@@ -90,6 +90,12 @@ pub struct ListenerSettings {
 }
 
 impl ListenerSettings {
+    /// These settings, and those of `other` where they say nothing.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { sockets: self.sockets.or(other.sockets) }
+    }
+
     /// Merges the settings of a further block on `endpoint`. The first block's key is at `first`.
     ///
     /// Returns a warning if a value of the further block has no effect.

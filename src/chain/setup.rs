@@ -10,22 +10,34 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Span, Token};
 use files::watch::{Looks, Watcher};
-use wire::{Clock, Name, Query, Reply, Slot};
+use wire::{Clock, Endpoint, Name, Query, Reply, Slot};
 
 use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
 
-/// One key of a server block as routed: a zone on one listener.
+/// One key of a server block as routed: a zone on one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Lower-case zone.
     pub zone: Name,
-    /// The listener as CoreDNS labels it in metrics: `dns://:53`.
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The endpoint as CoreDNS labels it in metrics: `dns://:53`.
     pub server: Arc<str>,
-    /// Port.
-    pub port: u16,
+}
+
+impl Key {
+    /// The key of `zone` on `endpoint`.
+    pub fn new(zone: Name, endpoint: Endpoint) -> Self {
+        Self { zone, endpoint, server: endpoint.to_string().into() }
+    }
+
+    /// The port of the endpoint.
+    pub fn port(&self) -> u16 {
+        self.endpoint.address.port()
+    }
 }
 
 /// Resolves queries of our own with the whole server, as if the client had sent them.
@@ -56,6 +68,18 @@ pub struct Requests {
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
     pub warnings: Diagnostics,
+}
+
+impl Requests {
+    /// Adds the requests of a further block.
+    pub fn append(&mut self, mut block: Self) {
+        self.endpoints.append(&mut block.endpoints);
+        self.tasks.append(&mut block.tasks);
+        self.on_startup.append(&mut block.on_startup);
+        self.finishing.append(&mut block.finishing);
+        self.on_shutdown.append(&mut block.on_shutdown);
+        self.warnings.extend(block.warnings);
+    }
 }
 
 /// Reports why the process must end, and ends it.

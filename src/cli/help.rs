@@ -17,7 +17,9 @@ pub(crate) fn usage() -> ExitCode {
 pub(crate) fn help(registry: Registry, topic: Option<&str>) -> ExitCode {
     let Some(topic) = topic else { return output::print(&args::usage(), ExitCode::SUCCESS) };
     match registry.iter().find(|entry| entry.name() == topic) {
-        Some(Entry::Built(kind)) => output::print(kind.doc, ExitCode::SUCCESS),
+        Some(Entry::Built(kind) | Entry::Listener(kind)) => {
+            output::print(kind.doc, ExitCode::SUCCESS)
+        }
         Some(Entry::Known(name)) => {
             complain(format_args!("plugin `{name}` of CoreDNS is not in this build"));
             ExitCode::FAILURE
@@ -43,7 +45,7 @@ fn unknown(topic: &str, registry: Registry) -> String {
 /// `-plugins`: bare names, sorted, as CoreDNS lists them.
 pub(crate) fn plugins(registry: Registry) -> ExitCode {
     let mut names: Vec<&str> =
-        registry.iter().filter(|entry| matches!(entry, Entry::Built(_))).map(Entry::name).collect();
+        registry.iter().filter(|entry| entry.kind().is_some()).map(Entry::name).collect();
     names.sort_unstable();
     // CoreDNS lists `on` last: it comes from another package.
     names.sort_by_key(|name| *name == "on");

@@ -26,7 +26,7 @@ mod udp;
 mod workers;
 
 pub use handler::{BoxFuture, Fate, Handler, Slot};
-pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use listener::{Change, ListenSpec, Listener, TcpTimeouts, is_supported};
 pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};
 pub use stats::{Stats, StatsSnapshot};

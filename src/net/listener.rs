@@ -1,11 +1,13 @@
-//! One address to listen on, over all workers.
+//! A listener: one endpoint, over all workers.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use wire::{Endpoint, Scheme};
 
 use crate::bind;
 use crate::handler::Handler;
@@ -13,12 +15,9 @@ use crate::signal::Signal;
 use crate::workers::Workers;
 use crate::{tcp, udp};
 
-/// What is spoken on an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Plain DNS: UDP and TCP on the same port.
-    Dns,
+/// Whether this build can listen on endpoints with this scheme.
+pub const fn is_supported(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Dns)
 }
 
 /// How long a TCP client may take, and how much it may ask.
@@ -55,10 +54,8 @@ impl Default for TcpTimeouts {
 /// Where and how to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSpec {
-    /// What is spoken there.
-    pub protocol: Protocol,
-    /// The address. Port 0 lets the system choose; `[::]` stands for IPv4 too.
-    pub addr: SocketAddr,
+    /// The endpoint. Port 0 lets the system choose.
+    pub endpoint: Endpoint,
     /// Sockets on this address; one per worker unless said.
     pub sockets: Option<usize>,
     /// Bounds on TCP clients.
@@ -66,10 +63,26 @@ pub struct ListenSpec {
 }
 
 impl ListenSpec {
-    /// Plain DNS on `addr`, all else as usual.
-    pub fn dns(addr: SocketAddr) -> Self {
-        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
+    /// Listens on `endpoint` with the default settings.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, sockets: None, tcp: TcpTimeouts::default() }
     }
+
+    /// Listens for plain DNS on `address` with the default settings.
+    pub fn dns(address: SocketAddr) -> Self {
+        Self::new(Endpoint::dns(address))
+    }
+}
+
+/// What an open listener needs to become what another [`ListenSpec`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// [`Listener::apply`], which closes no socket.
+    Apply,
+    /// Other sockets: a new listener has to replace it.
+    Reopen,
 }
 
 /// Sockets that answer. Dropping it closes them without grace.
@@ -78,6 +91,8 @@ pub struct Listener {
     signal: Arc<Signal>,
     tasks: Vec<JoinHandle<()>>,
     sockets: usize,
+    /// The bounds on TCP clients, read for each connection.
+    tcp: watch::Sender<TcpTimeouts>,
 }
 
 impl Listener {
@@ -87,9 +102,10 @@ impl Listener {
         handler: &Arc<dyn Handler>,
     ) -> io::Result<Self> {
         let count = spec.sockets.unwrap_or_else(|| workers.count()).max(1);
-        let bound = bind::bind(spec.addr, count)?;
+        let bound = bind::bind(spec.endpoint.address, count)?;
         let first = workers.turn(count);
         let signal = Arc::new(Signal::default());
+        let tcp = watch::Sender::new(spec.tcp);
         // Everything that can fail comes first: bind, then register with each runtime.
         let mut ready = Vec::with_capacity(count);
         for (n, pair) in (first..).zip(bound.pairs) {
@@ -104,7 +120,7 @@ impl Listener {
             )?;
             let streams = tcp::Acceptor::new(
                 pair.tcp,
-                spec.tcp,
+                tcp.subscribe(),
                 Arc::clone(worker),
                 Arc::clone(handler),
                 Arc::clone(&signal),
@@ -118,7 +134,7 @@ impl Listener {
                 [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
             })
             .collect();
-        Ok(Self { local: bound.local, signal, tasks, sockets: count })
+        Ok(Self { local: bound.local, signal, tasks, sockets: count, tcp })
     }
 
     /// The address, with the port that the system chose if it did.
@@ -129,6 +145,25 @@ impl Listener {
     /// How many sockets it has, of UDP and of TCP each.
     pub fn sockets(&self) -> usize {
         self.sockets
+    }
+
+    /// What has to happen for it to become what `spec` says for its endpoint, on a server with so many
+    /// workers. Changes nothing yet, so that a configuration may still be refused.
+    pub fn change_to(&self, spec: &ListenSpec, workers: usize) -> Change {
+        // Every setting is named here: one that were forgotten would be ignored by reloads.
+        let ListenSpec { endpoint: _, sockets, tcp } = spec;
+        if sockets.unwrap_or(workers).max(1) != self.sockets {
+            Change::Reopen
+        } else if *tcp != *self.tcp.borrow() {
+            Change::Apply
+        } else {
+            Change::None
+        }
+    }
+
+    /// Takes the settings of `spec` that need no other sockets. Connections that are open keep theirs.
+    pub fn apply(&self, spec: &ListenSpec) {
+        self.tcp.send_replace(spec.tcp);
     }
 
     /// Stops accepting, answers all that has arrived, waits up to `grace` for queries that wait,

@@ -1,24 +1,18 @@
 //! The server: from configuration to answers.
 //!
 //! - `plan` turns a Corefile into chains and routers.
-//! - `process` owns the sockets and swaps configurations.
+//! - `process` owns the sockets and swaps configurations; its `listeners` change with them, `admin` is
+//!   the HTTP side, `memory` and `descriptors` divide what the process has of both.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
 //! - `finish` completes its reply.
 //! - `panics` catches panics.
-//! - `admin` is the HTTP side.
-//! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
 
-mod admin;
 mod ahead;
 mod config;
-mod descriptors;
 mod finish;
-mod keys;
-mod lint;
-mod memory;
 mod panics;
 mod plan;
 mod process;
@@ -27,7 +21,6 @@ mod serve;
 pub mod sim;
 
 pub(crate) use config::SiteNumbers;
-pub(crate) use lint::lint;
-pub(crate) use memory::allowed as allowed_memory;
-pub(crate) use process::{BUILTIN, prepare};
+pub(crate) use plan::lint;
+pub(crate) use process::{BUILTIN, allowed_memory, prepare};
 pub use process::{Options, Process, Refused, Source};

@@ -12,7 +12,7 @@ use net::client::Network;
 use net::{Fate, Handler, Slot};
 use telemetry::metrics;
 use tokio::task::JoinSet;
-use wire::Transport;
+use wire::{Endpoint, Scheme, Transport};
 
 use super::config::{Config, SiteNumbers};
 use super::plan::{self, Plan};
@@ -23,7 +23,7 @@ pub struct Sim {
     registry: Registry,
     serving: Arc<Serving>,
     numbers: SiteNumbers,
-    sites: Vec<(SocketAddr, Arc<Site>)>,
+    sites: Vec<(Endpoint, Arc<Site>)>,
     world: Option<Arc<World>>,
     network: Arc<Network>,
     tasks: JoinSet<()>,
@@ -102,7 +102,7 @@ impl Sim {
             .iter()
             .map(|wanted| {
                 let site = Site { serving: Arc::clone(&self.serving), number: wanted.number };
-                (wanted.address, Arc::new(site))
+                (wanted.spec.endpoint, Arc::new(site))
             })
             .collect();
         // Startup hooks are left out: what they start knows no simulated time.
@@ -130,7 +130,9 @@ impl Sim {
 
     /// The door of the listener on `port`, as a transport has it.
     pub fn handler(&self, port: u16) -> Option<Arc<dyn Handler>> {
-        let (_, site) = self.sites.iter().find(|(address, _)| address.port() == port)?;
+        let (_, site) = self.sites.iter().find(|(endpoint, _)| {
+            endpoint.scheme == Scheme::Dns && endpoint.address.port() == port
+        })?;
         Some(Arc::clone(site) as Arc<dyn Handler>)
     }
 

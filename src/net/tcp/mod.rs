@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire::Transport;
 
@@ -41,7 +42,7 @@ pub(crate) struct Acceptor {
 
 /// The connections that were accepted.
 struct Hall {
-    timeouts: TcpTimeouts,
+    timeouts: watch::Receiver<TcpTimeouts>,
     worker: Arc<Worker>,
     handler: Arc<dyn Handler>,
     signal: Arc<Signal>,
@@ -58,7 +59,7 @@ impl Acceptor {
     /// Registers the socket with the runtime of the current context.
     pub(crate) fn new(
         listener: std::net::TcpListener,
-        timeouts: TcpTimeouts,
+        timeouts: watch::Receiver<TcpTimeouts>,
         worker: Arc<Worker>,
         handler: Arc<dyn Handler>,
         signal: Arc<Signal>,
@@ -152,7 +153,7 @@ impl Hall {
             stream,
             [canonical(peer), canonical(local)],
             Transport::Tcp,
-            self.timeouts,
+            *self.timeouts.borrow(),
             Arc::clone(&self.worker),
             Arc::clone(&self.handler),
             Arc::clone(&entry),

@@ -1,7 +1,10 @@
 //! A running server: sockets, the configuration behind them, reload and shutdown.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
+mod admin;
+mod descriptors;
+mod listeners;
+mod memory;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -12,28 +15,24 @@ use chain::settings::{ProcessSettings, Reload};
 use chain::{Clock, Kept, Registry, Resolve, Setting, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use files::watch::Watcher;
-use net::{Handler, ListenSpec, Listener, Workers};
+use net::{Handler, Workers};
 use telemetry::{metrics, standing};
 use tokio::task::JoinSet;
 
-use super::admin::Admin;
 use super::config::{Config, SiteNumbers};
-use super::descriptors::Descriptors;
-use super::memory;
-use super::plan::{self, Plan, Wanted};
+use super::plan::{self, Plan};
 use super::serve::{Serving, Site};
+use admin::Admin;
+use descriptors::Descriptors;
+use listeners::{GRACE, Listeners};
 
-/// How long listeners that close wait for queries that wait.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) use memory::allowed as allowed_memory;
 
 /// Configurations whose startup hooks may run at the same time.
 const MAX_STARTUPS: usize = 16;
 
 /// What the configuration without a Corefile is called.
 pub(crate) const BUILTIN: &str = "builtin";
-
-/// Too many open files.
-const EMFILE: i32 = 24;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -90,7 +89,7 @@ pub struct Process {
     workers: Workers,
     descriptors: Descriptors,
     serving: Arc<Serving>,
-    listeners: HashMap<SocketAddr, Listener>,
+    listeners: Listeners,
     numbers: SiteNumbers,
     admin: Admin,
     tasks: JoinSet<()>,
@@ -205,7 +204,7 @@ impl Process {
             workers,
             descriptors,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
-            listeners: HashMap::new(),
+            listeners: Listeners::default(),
             numbers: SiteNumbers::default(),
             admin: Admin::default(),
             tasks: JoinSet::new(),
@@ -244,8 +243,11 @@ impl Process {
             // Sockets answer as soon as they are open.
             self.serving.config.store(Arc::clone(&config));
         }
-        let opened =
-            self.open(&plan.listeners).map_err(|(address, error)| busy(address, &error))?;
+        let handler = |number| {
+            let serving = Arc::clone(&self.serving);
+            Arc::new(Site { serving, number }) as Arc<dyn Handler>
+        };
+        let opened = self.listeners.open(&self.workers, &plan.listeners, handler)?;
         for warning in warnings.in_order() {
             telemetry::log::finding("", warning, &sources);
         }
@@ -260,19 +262,13 @@ impl Process {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
         let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
-        let shares =
-            self.descriptors.share_out(self.sockets_of(&plan.listeners) + prepared.sockets());
+        let sockets = listeners::sockets(&plan.listeners, self.workers.count());
+        let shares = self.descriptors.share_out(sockets + prepared.sockets());
         self.admin.apply(prepared, shares.admin);
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();
         plan.world.kept.settle();
-        let wanted: HashSet<SocketAddr> = plan.listeners.iter().map(|it| it.address).collect();
-        let gone = self.listeners.extract_if(|address, _| !wanted.contains(address));
-        let mut closing: Vec<Listener> = gone.map(|(_, listener)| listener).collect();
-        for (address, listener) in opened {
-            closing.extend(self.listeners.insert(address, listener));
-        }
-        close(closing);
+        self.listeners.apply(opened, &plan.listeners, self.workers.count());
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
         }
@@ -289,42 +285,6 @@ impl Process {
         });
         net::forget_start();
         Ok(())
-    }
-
-    /// Opens the sockets that are not open yet, and beside those that are another number of them
-    /// where that changed: the old ones close once the configuration is served.
-    fn open(
-        &self,
-        wanted: &[Wanted],
-    ) -> Result<Vec<(SocketAddr, Listener)>, (SocketAddr, io::Error)> {
-        let mut opened = Vec::new();
-        for &Wanted { address, number, sockets } in wanted {
-            let mut spec = ListenSpec { sockets, ..ListenSpec::dns(address) };
-            if let Some(open) = self.listeners.get(&address) {
-                if open.sockets() == sockets.unwrap_or_else(|| self.workers.count()) {
-                    continue;
-                }
-                // Where the system chose the port it is that one.
-                spec.addr.set_port(open.local_addr().port());
-            }
-            let site: Arc<dyn Handler> =
-                Arc::new(Site { serving: Arc::clone(&self.serving), number });
-            match self.workers.listen(&spec, site) {
-                Ok(listener) => opened.push((address, listener)),
-                Err(error) => {
-                    // They may have been asked already.
-                    close(opened.into_iter().map(|(_, listener)| listener));
-                    return Err((address, error));
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    /// How many sockets these listeners have, of UDP and of TCP.
-    fn sockets_of(&self, listeners: &[Wanted]) -> usize {
-        let workers = self.workers.count();
-        listeners.iter().map(|it| 2 * it.sockets.unwrap_or(workers)).sum()
     }
 
     /// Runs them one after the other, beside everything else.
@@ -351,7 +311,7 @@ impl Process {
 
     /// The addresses that are listened on, with the ports that the system chose.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.values().map(Listener::local_addr).collect()
+        self.listeners.local_addresses()
     }
 
     /// How often to look for a changed Corefile.
@@ -448,11 +408,7 @@ impl Process {
                 tokio::time::sleep(lameduck.time).await;
             }
         }
-        let mut closing = JoinSet::new();
-        for (_, listener) in self.listeners.drain() {
-            closing.spawn(listener.close(GRACE));
-        }
-        while closing.join_next().await.is_some() {}
+        self.listeners.close().await;
         self.tasks.shutdown().await;
         let workers = self.workers;
         // Joining threads blocks; nothing else is left to do.
@@ -464,13 +420,6 @@ impl Process {
     }
 }
 
-/// Lets listeners answer what they have, beside everything else.
-fn close(listeners: impl IntoIterator<Item = Listener>) {
-    for listener in listeners {
-        tokio::spawn(listener.close(GRACE));
-    }
-}
-
 /// Logs and exposes the fingerprint of a later configuration that is reloaded when its Corefile changes.
 fn show_fingerprint(before: Option<Reload>, now: Option<Setting<Reload>>, fingerprint: &str) {
     if let Some(Setting { value: reload, .. }) = now {
@@ -479,26 +428,4 @@ fn show_fingerprint(before: Option<Reload>, now: Option<Setting<Reload>>, finger
     } else if let Some(reload) = before {
         (reload.expose)(None);
     }
-}
-
-fn busy(address: SocketAddr, error: &io::Error) -> Diagnostic {
-    let shown = match address.ip() {
-        ip if ip.is_unspecified() => format!(":{}", address.port()),
-        _ => address.to_string(),
-    };
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens on this address: stop it, or choose another port"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
-        }
-        _ if error.raw_os_error() == Some(EMFILE) => {
-            "the limit on open files is reached: raise it (`ulimit -n`, LimitNOFILE), or open \
-             fewer sockets with `multisocket`"
-        }
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-        _ => "the address cannot be used: choose another one with `bind`",
-    };
-    Diagnostic::general(format!("Listen: listen {shown}: {error}")).help(remedy)
 }
