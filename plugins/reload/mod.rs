@@ -1,6 +1,6 @@
 //! `reload`: how often the server checks whether its Corefile changed.
 //!
-//! It only sets a setting and registers the counter. The server checks, compares and swaps
+//! It only sets a setting. The server checks, compares and swaps
 //! configurations.
 
 mod config;
@@ -8,19 +8,17 @@ mod config;
 use chain::settings::Reload;
 use chain::{Kind, Setup};
 use corefile::{Diagnostics, Directive};
-use telemetry::{metrics, standing};
+use telemetry::metrics;
 
 use config::Config;
 
 /// The `reload` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "reload", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "reload", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (Config { interval, jitter }, warnings) = config::parse(uses)?;
     setup.warn_all(warnings);
-    // Shown from the start on, at zero: alerts on its growth need the series to exist.
-    standing::reload_failures();
     let refused = "plugin/reload: Corefile changed but reload failed";
     if let [first, ..] = uses {
         setup.set_reload(Reload { interval, jitter, announce, expose, refused }, first.span);

@@ -73,7 +73,7 @@ impl ProcessSettings {
             return Ok(());
         }
         let directive = limit.origin.directive;
-        let shown = crate::memory::show(earlier.value);
+        let shown = crate::memory::shown(earlier.value);
         Err(Diagnostic::error(limit.origin.span, format!("conflicting values of `{directive}`"))
             .label(format!("another server block sets {shown}"))
             .also(earlier.origin.span, "it is set here")

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Span, Token};
-use files::watch::{Looks, Watcher};
+use files::watch::{PollSchedule, Watcher};
 use wire::{Clock, Endpoint, Name, Query, Reply, Slot};
 
 use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
@@ -428,9 +428,9 @@ impl<'a> Setup<'a> {
         self.settings.block.root.as_ref().map_or(&self.world.root, |root| &root.value)
     }
 
-    /// When to look at these files again.
-    pub fn looks<'p>(&self, files: impl Iterator<Item = &'p Path>) -> Looks {
-        Looks::new(self.world.service::<Watcher>().as_deref(), files)
+    /// The times at which to check these files for changes.
+    pub fn poll_schedule<'p>(&self, files: impl Iterator<Item = &'p Path>) -> PollSchedule {
+        PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
     }
 
     /// A place in every query for this plugin's state between the way in and the way out.

@@ -7,10 +7,12 @@
 //! - `router` selects its chain.
 //! - `finish` completes its reply.
 //! - `panics` catches panics.
+//! - `baseline` registers the metrics that exist from the start.
 //!
 //! It knows every room and no plugin by name.
 
 mod ahead;
+mod baseline;
 mod config;
 mod finish;
 mod panics;
