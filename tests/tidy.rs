@@ -199,7 +199,8 @@ fn sockets(text: &str) -> Vec<(usize, String)> {
 #[test]
 fn files_are_opened_in_files() {
     // These read the kernel's own files.
-    let kernel = ["src/server/process/memory.rs", "plugins/pprof/threads.rs", "src/net/descriptors.rs"];
+    let kernel =
+        ["src/server/process/memory.rs", "plugins/pprof/threads.rs", "src/net/descriptors.rs"];
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| {
         !path.starts_with("src/files/")
@@ -240,7 +241,7 @@ fn clocks(path: &str, text: &str) -> Vec<(usize, String)> {
         &[]
     };
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    lines_with(text, &words, "`query.now`, `world.clock` and `setup.task` are there for it")
+    lines_with(text, &words, "`query.client.now`, `world.clock` and `setup.task` are there for it")
 }
 
 /// What CoreDNS 1.14.7 exports, read from its sources.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corefile::{Diagnostic, Span};
-use wire::{Name, Query};
+use exchange::Query;
+use wire::Name;
 
 use crate::ZoneSet;
 

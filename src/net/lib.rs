@@ -25,7 +25,7 @@ pub mod tls;
 mod udp;
 mod workers;
 
-pub use handler::{BoxFuture, Fate, Handler, Slot};
+pub use handler::Handler;
 pub use listener::{Change, ListenSpec, Listener, TcpTimeouts, is_supported};
 pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};

@@ -5,7 +5,7 @@
 //!   the HTTP side, `memory` and `descriptors` divide what the process has of both.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
-//! - `finish` completes its reply.
+//! - `envelope` completes its reply.
 //! - `panics` catches panics.
 //! - `baseline` registers the metrics that exist from the start.
 //!
@@ -13,8 +13,9 @@
 
 mod ahead;
 mod baseline;
+mod block;
 mod config;
-mod finish;
+mod envelope;
 mod panics;
 mod plan;
 mod process;

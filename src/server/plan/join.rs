@@ -9,6 +9,7 @@ use corefile::{Diagnostic, Diagnostics, Span};
 use net::ListenSpec;
 use wire::{Endpoint, Name};
 
+use super::super::block::{Block, Counts};
 use super::super::router::{Beforehand, Router, Target};
 use super::build::{Built, Served};
 
@@ -59,6 +60,7 @@ pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
     let mut joined = Joined::default();
     let mut claims = Vec::new();
     let mut unsupported = Vec::new();
+    let counts = Arc::new(Counts::new());
     for (number, block) in blocks.into_iter().enumerate() {
         let Built { chain, settings, served, requests, span } = block;
         let Settings { process, block: own, .. } = settings;
@@ -71,6 +73,11 @@ pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
         let viewed = filter.is_some();
         let beforehand =
             (viewed || metadata.is_some()).then(|| Arc::new(Beforehand { metadata, filter }));
+        let block = Arc::new(Block {
+            debug,
+            stacktrace: own.stacktrace.is_some(),
+            ..Block::new(chain, Arc::clone(&counts))
+        });
         for (index, zone) in served.into_iter().enumerate() {
             if !net::is_supported(zone.endpoint.scheme) {
                 if !unsupported.contains(&zone.span) {
@@ -92,10 +99,8 @@ pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
             }
             let target = Target {
                 all_classes: own.all_classes.is_some(),
-                debug,
-                stacktrace: own.stacktrace.is_some(),
                 beforehand: beforehand.clone(),
-                ..Target::new(zone.zone, Arc::clone(&chain), index as u16)
+                ..Target::new(zone.zone, Arc::clone(&block), index as u16)
             };
             joined.listener(zone.endpoint, zone.settings, span).targets.push(target);
         }
