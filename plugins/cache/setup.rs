@@ -58,7 +58,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
         counts,
         clock: setup.clock(),
-        peers: setup.peers(),
+        chain_ref: setup.chain_ref(),
         handed: setup.state_key(),
         background: Arc::default(),
         config,

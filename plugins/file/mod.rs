@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, OnNotify, Peers, Query, Ready, Reply,
+    Batch, BoxFuture, ChainRef, Failure, Fallthrough, Kind, Next, OnNotify, Query, Ready, Reply,
     Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
@@ -100,7 +100,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         fallthrough: config.fallthrough,
         collects_metadata: setup.has_metadata(),
         resolver: setup.resolver(),
-        peers: setup.peers(),
+        chain_ref: setup.chain_ref(),
         is_last: OnceLock::new(),
     };
     setup.link(plugin);
@@ -229,7 +229,7 @@ struct File {
     collects_metadata: bool,
     fallthrough: Fallthrough,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
-    peers: Peers,
+    chain_ref: ChainRef,
     /// Whether no plugin follows in the chain; known once it is complete.
     is_last: OnceLock<bool>,
     /// Zones that are served without, if their files have mistakes: readiness tells of them.
@@ -378,7 +378,7 @@ impl File {
     #[cold]
     fn not_mine(&self) -> Served {
         let is_last = self.is_last.get_or_init(|| {
-            let chain = self.peers.chain();
+            let chain = self.chain_ref.chain();
             chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))
         });
         if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use chain::setup::{Fatal, Peers};
+use chain::setup::{ChainRef, Fatal};
 use chain::{Kind, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use exchange::Query;
@@ -87,7 +87,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let shared = Arc::new(Shared::new(zone, random()?));
     let prober = Prober {
         shared: Arc::clone(&shared),
-        peers: setup.peers(),
+        chain_ref: setup.chain_ref(),
         now: setup.clock().now,
         address,
         fatal: setup.fatal(),
@@ -171,7 +171,7 @@ impl ServeDns for Loop {
 /// Sends the probes.
 struct Prober {
     shared: Arc<Shared>,
-    peers: Peers,
+    chain_ref: ChainRef,
     now: fn() -> Moment,
     address: String,
     /// Ends the process: going on would eat all memory and CPU.
@@ -206,7 +206,7 @@ impl Prober {
 
     /// Sends one probe; whether it was answered.
     async fn probe(&self, first: u64) -> bool {
-        let (Some(chain), Some(mut query)) = (self.peers.chain(), self.query(first)) else {
+        let (Some(chain), Some(mut query)) = (self.chain_ref.chain(), self.query(first)) else {
             return false;
         };
         let before = self.shared.latest[0].swap(first, Ordering::Relaxed);

@@ -117,14 +117,14 @@ async fn symbol(request: HttpRequest) -> HttpReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain::{Clock, HttpHandler, Kept, World};
+    use chain::{Clock, HttpHandler, Kept, Services};
     use chain::{HttpEndpoint, setup::BlockSetup};
     use wire::Moment;
 
     fn endpoints() -> Vec<HttpEndpoint> {
-        let world = World::new(1, Clock { now: || Moment(0), unix: |_| 0 }, Kept::default());
+        let services = Services::new(1, Clock { now: || Moment(0), unix: |_| 0 }, Kept::default());
         let mut block = BlockSetup::default();
-        setup(&[], &mut block.plugin("pprof", &[], &world)).unwrap();
+        setup(&[], &mut block.plugin("pprof", &[], &services)).unwrap();
         block.requests.endpoints
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use chain::{Peers, Setup};
+use chain::{ChainRef, Setup};
 use telemetry::metrics::{self, Sample, Type, Value};
 
 /// A server block whose plugins are to be listed.
@@ -13,7 +13,7 @@ pub(super) struct Block(Arc<Inner>);
 struct Inner {
     /// Server and zone of each key.
     keys: Vec<(String, String)>,
-    peers: Peers,
+    chain_ref: ChainRef,
     view: String,
     /// `metadata` is a plugin to CoreDNS; here it is a setting and has no link.
     metadata: bool,
@@ -28,7 +28,7 @@ impl Block {
         let keys = setup.keys().iter();
         Self(Arc::new(Inner {
             keys: keys.map(|key| (key.server.to_string(), key.zone.to_string())).collect(),
-            peers: setup.peers(),
+            chain_ref: setup.chain_ref(),
             view: setup.view().to_owned(),
             metadata: setup.has_metadata(),
         }))
@@ -67,7 +67,7 @@ fn samples(out: &mut Vec<Sample>) {
     let mut seen = BTreeSet::new();
     let serving = SERVING.lock().unwrap_or_else(PoisonError::into_inner);
     for block in serving.iter() {
-        let Some(chain) = block.peers.chain() else {
+        let Some(chain) = block.chain_ref.chain() else {
             continue;
         };
         let metadata = block.metadata.then_some("metadata");

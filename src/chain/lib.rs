@@ -31,7 +31,7 @@ pub use roles::{
 };
 pub use run::{Chain, Link, Next, yield_to_batch};
 pub use settings::{Filter, Setting, Settings, View};
-pub use setup::{Key, Peers, Resolve, Setup, World};
+pub use setup::{ChainRef, Key, Resolve, Services, Setup};
 pub use wire::{Clock, Failure, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 

@@ -87,7 +87,7 @@ impl Requests {
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The services of the process, the same for all server blocks of one configuration.
-pub struct World {
+pub struct Services {
     /// Number of workers; counters have one cell for each.
     pub workers: usize,
     /// The clock.
@@ -105,11 +105,11 @@ pub struct World {
     /// A plugin calls this when going on would do harm: the process logs the message and ends.
     /// Without a process, the message is only logged.
     pub fatal: Fatal,
-    services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
-impl World {
-    /// A world without services.
+impl Services {
+    /// A process that offers no service by type.
     pub fn new(workers: usize, clock: Clock, kept: Kept) -> Self {
         Self {
             workers,
@@ -120,20 +120,20 @@ impl World {
             root: PathBuf::from("."),
             fingerprint: String::new(),
             fatal: Arc::new(log_fatal),
-            services: HashMap::new(),
+            by_type: HashMap::new(),
         }
     }
 
     /// Offers a service to plugins, by type: the network, the watcher of files.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, service: Arc<T>) -> Self {
-        self.services.insert(TypeId::of::<T>(), service);
+        self.by_type.insert(TypeId::of::<T>(), service);
         self
     }
 
     /// The service of type `T`.
     pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.services.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+        self.by_type.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
     }
 }
 
@@ -143,9 +143,9 @@ fn log_fatal(message: &str) {
 
 /// The chain that a plugin became part of, once it is complete.
 #[derive(Clone, Default)]
-pub struct Peers(Arc<OnceLock<Weak<Chain>>>);
+pub struct ChainRef(Arc<OnceLock<Weak<Chain>>>);
 
-impl Peers {
+impl ChainRef {
     /// Sets the chain.
     pub fn set(&self, chain: &Arc<Chain>) {
         let _ = self.0.set(Arc::downgrade(chain));
@@ -161,11 +161,11 @@ impl Peers {
 pub struct Setup<'a> {
     keys: &'a [Key],
     settings: &'a mut Settings,
-    world: &'a World,
+    services: &'a Services,
     requests: &'a mut Requests,
     links: &'a mut Vec<Link>,
     keys_used: &'a mut HashMap<TypeId, usize>,
-    peers: Peers,
+    chain_ref: ChainRef,
     name: &'static str,
 }
 
@@ -179,7 +179,7 @@ pub struct BlockSetup {
     /// Links so far, in order.
     pub links: Vec<Link>,
     /// The chain that is being built.
-    pub peers: Peers,
+    pub chain_ref: ChainRef,
     keys_used: HashMap<TypeId, usize>,
 }
 
@@ -189,16 +189,16 @@ impl BlockSetup {
         &'a mut self,
         name: &'static str,
         keys: &'a [Key],
-        world: &'a World,
+        services: &'a Services,
     ) -> Setup<'a> {
         Setup {
             keys,
             settings: &mut self.settings,
-            world,
+            services,
             requests: &mut self.requests,
             links: &mut self.links,
             keys_used: &mut self.keys_used,
-            peers: self.peers.clone(),
+            chain_ref: self.chain_ref.clone(),
             name,
         }
     }
@@ -227,17 +227,17 @@ impl<'a> Setup<'a> {
 
     /// The server's clock.
     pub fn clock(&self) -> Clock {
-        self.world.clock
+        self.services.clock
     }
 
     /// The number of workers; counters have one cell for each.
     pub fn workers(&self) -> usize {
-        self.world.workers
+        self.services.workers
     }
 
     /// The service of type `T`, such as the network.
     pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.world.service()
+        self.services.service()
     }
 
     /// The value kept under `key`, from this configuration or the one before, or a new one. The key
@@ -259,27 +259,27 @@ impl<'a> Setup<'a> {
         key: impl Into<String>,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        self.world.kept.get(key, make)
+        self.services.kept.get(key, make)
     }
 
     /// Reports that going on would do harm: logs the message and ends the process.
     pub fn fatal(&self) -> Fatal {
-        Arc::clone(&self.world.fatal)
+        Arc::clone(&self.services.fatal)
     }
 
     /// The SHA-512 of the parsed Corefile, in hexadecimal.
     pub fn fingerprint(&self) -> &'a str {
-        &self.world.fingerprint
+        &self.services.fingerprint
     }
 
     /// The directory in which the server was started.
     pub fn start_directory(&self) -> &'a Path {
-        &self.world.root
+        &self.services.root
     }
 
     /// The zones that plugins are authoritative for.
     pub fn own_zones(&self) -> Arc<OwnZones> {
-        Arc::clone(&self.world.own_zones)
+        Arc::clone(&self.services.own_zones)
     }
 
     /// The origin of a setting of this plugin at `span`.
@@ -426,12 +426,12 @@ impl<'a> Setup<'a> {
 
     /// The directory of relative paths.
     pub fn root(&self) -> &Path {
-        self.settings.block.root.as_ref().map_or(&self.world.root, |root| &root.value)
+        self.settings.block.root.as_ref().map_or(&self.services.root, |root| &root.value)
     }
 
     /// The times at which to check these files for changes.
     pub fn poll_schedule<'p>(&self, files: impl Iterator<Item = &'p Path>) -> PollSchedule {
-        PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
+        PollSchedule::new(self.services.service::<Watcher>().as_deref(), files)
     }
 
     /// The key of this plugin's state in every query, between the way in and the way out.
@@ -445,19 +445,19 @@ impl<'a> Setup<'a> {
     }
 
     /// The chain this plugin will be part of.
-    pub fn peers(&self) -> Peers {
-        self.peers.clone()
+    pub fn chain_ref(&self) -> ChainRef {
+        self.chain_ref.clone()
     }
 
     /// The resolver of queries of our own.
     pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
-        Arc::clone(&self.world.resolver)
+        Arc::clone(&self.services.resolver)
     }
 
     /// Notes that the data of these zones is this server's own: what upstreams say of names in them does
     /// not count.
     pub fn owns<'n>(&self, zones: impl IntoIterator<Item = &'n Name>) {
-        zones.into_iter().for_each(|zone| self.world.own_zones.add(zone));
+        zones.into_iter().for_each(|zone| self.services.own_zones.add(zone));
     }
 
     /// Serves `path` over HTTP on `address`.

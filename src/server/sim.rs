@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use chain::{Clock, Kept, Registry, Resolve, World};
+use chain::{Clock, Kept, Registry, Resolve, Services};
 use corefile::{Diagnostics, Loader};
 use exchange::Exchange;
 use net::Handler;
@@ -26,7 +26,7 @@ pub struct Sim {
     serving: Arc<Serving>,
     numbers: SiteNumbers,
     sites: Vec<(Endpoint, Arc<Site>)>,
-    world: Option<Arc<World>>,
+    services: Option<Arc<Services>>,
     network: Arc<Network>,
     tasks: JoinSet<()>,
     /// What relative paths in a Corefile are relative to.
@@ -55,7 +55,7 @@ impl Sim {
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
             numbers: SiteNumbers::default(),
             sites: Vec::new(),
-            world: None,
+            services: None,
             network: Arc::new(network),
             tasks: JoinSet::new(),
             root: PathBuf::from("."),
@@ -74,10 +74,11 @@ impl Sim {
         with_tasks: bool,
     ) -> Result<String, String> {
         let (corefile, mut problems) = corefile::parse(name, text, loader);
-        let kept = self.world.as_ref().map_or_else(Kept::default, |world| world.kept.successor());
-        let mut world = World::new(1, clock(), kept).with(Arc::clone(&self.network));
-        world.root.clone_from(&self.root);
-        let planned = plan::plan(&corefile, self.registry, world, 53, &mut self.numbers);
+        let kept =
+            self.services.as_ref().map_or_else(Kept::default, |services| services.kept.successor());
+        let mut services = Services::new(1, clock(), kept).with(Arc::clone(&self.network));
+        services.root.clone_from(&self.root);
+        let planned = plan::plan(&corefile, self.registry, services, 53, &mut self.numbers);
         let render = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
         let (plan, warnings) = match planned {
             Ok(planned) if !problems.has_errors() => planned,
@@ -96,10 +97,10 @@ impl Sim {
 
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
         telemetry::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
-        plan.world.kept.settle();
+        plan.services.kept.settle();
         self.sites = plan
             .listeners
             .iter()
@@ -115,7 +116,7 @@ impl Sim {
                 self.tasks.spawn(task());
             }
         }
-        self.world = Some(plan.world);
+        self.services = Some(plan.services);
     }
 
     /// Fills a slot with a question, as a transport would.

@@ -82,7 +82,7 @@ impl Group {
             checks: config.max_fails > 0,
         };
         setup.task(move || supervise::tend(tending, follower, lookers));
-        let watchers = Watchers::new(setup.peers());
+        let watchers = Watchers::new(setup.chain_ref());
         Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chain::settings::{ListenerSettings, Settings};
 use chain::setup::{BlockSetup, Requests};
-use chain::{Chain, Entry, Key, Kind, Registry, World};
+use chain::{Chain, Entry, Key, Kind, Registry, Services};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::{Endpoint, Name};
 
@@ -42,11 +42,11 @@ pub(super) struct Served {
 pub(super) fn build(
     block: &ParsedBlock<'_>,
     registry: Registry,
-    world: &World,
+    services: &Services,
     problems: &mut Diagnostics,
 ) -> Built {
     let directives: Vec<&Directive> = block.directives.iter().map(AsRef::as_ref).collect();
-    let mut builder = Builder::new(block, world, problems);
+    let mut builder = Builder::new(block, services, problems);
     for entry in registry {
         let name = entry.name();
         let uses: Vec<&Directive> =
@@ -55,13 +55,13 @@ pub(super) fn build(
     }
     builder.route();
     let Builder { setup, routed, .. } = builder;
-    let BlockSetup { settings, mut requests, links, peers, .. } = setup;
+    let BlockSetup { settings, mut requests, links, chain_ref, .. } = setup;
     let glued = directives::refuse_unknown(&directives, block.braces, registry, problems);
     requests.warnings.0.retain(|warning| warning.span.is_none_or(|at| !glued.contains(&at)));
-    let bodies = listeners::settings(block, registry, world, &mut requests, problems);
-    let links = chain::spans::watched(links, settings.block.spans_from, world.clock);
-    let chain = Arc::new(Chain::new(links, world.clock));
-    peers.set(&chain);
+    let bodies = listeners::settings(block, registry, services, &mut requests, problems);
+    let links = chain::spans::watched(links, settings.block.spans_from, services.clock);
+    let chain = Arc::new(Chain::new(links, services.clock));
+    chain_ref.set(&chain);
     problems.extend(chain.plugins().iter().filter_map(|plugin| plugin.complete(&chain).err()));
     let served = |(key, index): (Key, usize)| {
         let written = &block.keys[index];
@@ -80,7 +80,7 @@ pub(super) fn build(
 /// A block whose plugins are being set up.
 struct Builder<'a> {
     block: &'a ParsedBlock<'a>,
-    world: &'a World,
+    services: &'a Services,
     problems: &'a mut Diagnostics,
     setup: BlockSetup,
     /// The keys as routed, which plugins see, and the number of `bind` directives they follow from.
@@ -90,9 +90,13 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(block: &'a ParsedBlock<'a>, world: &'a World, problems: &'a mut Diagnostics) -> Self {
+    fn new(
+        block: &'a ParsedBlock<'a>,
+        services: &'a Services,
+        problems: &'a mut Diagnostics,
+    ) -> Self {
         let (setup, routed, keys) = (BlockSetup::default(), Vec::new(), Vec::new());
-        Self { block, world, problems, setup, routed, keys, binds: None }
+        Self { block, services, problems, setup, routed, keys, binds: None }
     }
 
     /// Routes the keys, unless nothing was bound since. `bind` runs before all plugins that look at them.
@@ -124,7 +128,7 @@ impl<'a> Builder<'a> {
             let ended = &self.setup.settings.block.ended;
             self.problems.extend(unreached(uses, ended, &self.keys));
         }
-        let mut setup = self.setup.plugin(kind.name, &self.keys, self.world);
+        let mut setup = self.setup.plugin(kind.name, &self.keys, self.services);
         if let Err(wrong) = (kind.setup)(uses, &mut setup) {
             self.problems.extend(wrong);
         }

@@ -2,7 +2,7 @@
 
 use chain::settings::ListenerSettings;
 use chain::setup::{BlockSetup, Requests};
-use chain::{Entry, Registry, World};
+use chain::{Entry, Registry, Services};
 use corefile::{Diagnostic, Diagnostics, Directive};
 
 use super::blocks::ParsedBlock;
@@ -12,7 +12,7 @@ use super::build::{not_built, surplus};
 pub(super) fn settings(
     block: &ParsedBlock<'_>,
     registry: Registry,
-    world: &World,
+    services: &Services,
     requests: &mut Requests,
     problems: &mut Diagnostics,
 ) -> Vec<ListenerSettings> {
@@ -33,7 +33,7 @@ pub(super) fn settings(
                 Entry::Listener(kind) => match surplus(kind, &uses) {
                     Some(surplus) => problems.push(surplus),
                     None => {
-                        let done = (kind.setup)(&uses, &mut setup.plugin(kind.name, &[], world));
+                        let done = (kind.setup)(&uses, &mut setup.plugin(kind.name, &[], services));
                         problems.extend(done.err().into_iter().flatten());
                     }
                 },

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use chain::settings::ProcessSettings;
 use chain::setup::Requests;
-use chain::{Registry, World};
+use chain::{Registry, Services};
 use corefile::{Corefile, Diagnostics};
 use net::ListenSpec;
 
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     /// The lines of the start banner.
     pub(crate) banner: Vec<String>,
     /// What survives to the next configuration, and what plugins refer to.
-    pub(crate) world: Arc<World>,
+    pub(crate) services: Arc<Services>,
 }
 
 /// Turns a Corefile into a plan, with warnings.
@@ -56,25 +56,27 @@ pub(crate) struct Plan {
 pub(crate) fn plan(
     corefile: &Corefile,
     registry: Registry,
-    world: World,
+    services: Services,
     default_port: u16,
     numbers: &mut SiteNumbers,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut problems = Diagnostics::default();
     let parsed = blocks::blocks(&corefile.blocks, registry, default_port, &mut problems);
-    let built: Vec<_> =
-        parsed.iter().map(|block| build::build(block, registry, &world, &mut problems)).collect();
+    let built: Vec<_> = parsed
+        .iter()
+        .map(|block| build::build(block, registry, &services, &mut problems))
+        .collect();
     let mut joined = join::join(built, &mut problems);
     let refused = problems.has_errors();
     problems.extend(std::mem::take(&mut joined.requests.warnings));
     if refused {
         return Err(problems);
     }
-    Ok((finish(joined, world, numbers), problems))
+    Ok((finish(joined, services, numbers), problems))
 }
 
 /// Numbers the listeners and makes their routers.
-fn finish(joined: Joined, world: World, numbers: &mut SiteNumbers) -> Plan {
+fn finish(joined: Joined, services: Services, numbers: &mut SiteNumbers) -> Plan {
     let Joined { listeners, process, requests } = joined;
     let number = |listener: join::Listening| (numbers.of(listener.endpoint), listener);
     let numbered: Vec<(u16, join::Listening)> = listeners.into_iter().map(number).collect();
@@ -95,6 +97,6 @@ fn finish(joined: Joined, world: World, numbers: &mut SiteNumbers) -> Plan {
         requests,
         process,
         banner,
-        world: Arc::new(world),
+        services: Arc::new(services),
     }
 }

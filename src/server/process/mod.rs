@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chain::memory::Memory;
 use chain::settings::{ProcessSettings, Reload};
-use chain::{Clock, Kept, Registry, Resolve, Setting, World};
+use chain::{Clock, Kept, Registry, Resolve, Services, Setting};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use files::watch::Watcher;
 use net::{Handler, Workers};
@@ -108,7 +108,7 @@ pub struct Process {
 
 /// What of the current plan is still needed once it is served.
 struct Current {
-    world: Arc<World>,
+    services: Arc<Services>,
     on_shutdown: Vec<chain::setup::Task>,
     settings: ProcessSettings,
     banner: Vec<String>,
@@ -134,18 +134,18 @@ pub(crate) fn prepare(
         let text = format!(".:{} {{\n whoami\n log\n}}\n", options.port);
         (corefile, _) = corefile::parse_behind(corefile.sources, BUILTIN, &text, loader);
     }
-    let mut world = World::new(options.workers, clock(), kept)
+    let mut services = Services::new(options.workers, clock(), kept)
         .with(Arc::new(net::client::Network::Os))
         .with(Arc::clone(&options.memory));
     if let Some(watcher) = &options.watcher {
-        world = world.with(Arc::clone(watcher));
+        services = services.with(Arc::clone(watcher));
     }
     if let Some(runtimes) = runtimes {
-        world = world.with(Arc::new(runtimes));
+        services = services.with(Arc::new(runtimes));
     }
-    world.fingerprint = fingerprint(&corefile);
-    world.fatal = Arc::new(fatal);
-    let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);
+    services.fingerprint = fingerprint(&corefile);
+    services.fatal = Arc::new(fatal);
+    let planned = plan::plan(&corefile, options.registry, services, options.port, numbers);
     let result = match planned {
         Ok((plan, warnings)) if !problems.has_errors() => {
             problems.extend(warnings);
@@ -227,7 +227,8 @@ impl Process {
 
     /// Serves the source's current text. The configuration before goes on if anything is wrong.
     async fn load(&mut self) -> Result<(), Refused> {
-        let kept = self.current.as_ref().map_or_else(Kept::default, |it| it.world.kept.successor());
+        let kept =
+            self.current.as_ref().map_or_else(Kept::default, |it| it.services.kept.successor());
         let mut numbers = std::mem::take(&mut self.numbers);
         let runtimes = Some(self.workers.runtimes());
         let loader = &corefile::OsLoader;
@@ -257,19 +258,19 @@ impl Process {
         // From here on nothing can fail.
         if let Some(current) = &self.current {
             let reloads = current.settings.reload.map(|reload| reload.value);
-            show_fingerprint(reloads, plan.process.reload, &plan.world.fingerprint);
+            show_fingerprint(reloads, plan.process.reload, &plan.services.fingerprint);
         }
         telemetry::log::set_debug(plan.process.debug.is_some());
         self.options.memory.set_limit(plan.process.memory.map(|limit| limit.value));
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
         let sockets = listeners::sockets(&plan.listeners, self.workers.count());
         let shares = self.descriptors.share_out(sockets + prepared.sockets());
         self.admin.apply(prepared, shares.admin);
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();
-        plan.world.kept.settle();
+        plan.services.kept.settle();
         self.listeners.apply(opened, &plan.listeners, self.workers.count());
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
@@ -280,7 +281,7 @@ impl Process {
             self.finishing.spawn(task());
         }
         self.current = Some(Current {
-            world: plan.world,
+            services: plan.services,
             on_shutdown: plan.requests.on_shutdown,
             settings: plan.process,
             banner: plan.banner,
@@ -323,7 +324,7 @@ impl Process {
 
     /// The fingerprint of the configuration being served.
     pub fn fingerprint(&self) -> &str {
-        self.current.as_ref().map_or("", |current| &current.world.fingerprint)
+        self.current.as_ref().map_or("", |current| &current.services.fingerprint)
     }
 
     /// Says how many file descriptors there are and for whom.

@@ -4,20 +4,20 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use chain::setup::Peers;
+use chain::setup::ChainRef;
 use chain::{Chain, Query, UpstreamExchange};
 use wire::Moment;
 
 /// Knows whether there are any.
 pub(crate) struct Watchers {
-    peers: Peers,
+    chain_ref: ChainRef,
     any: AtomicBool,
 }
 
 impl Watchers {
     /// None, until the chain is complete.
-    pub(crate) fn new(peers: Peers) -> Self {
-        Self { peers, any: AtomicBool::new(false) }
+    pub(crate) fn new(chain_ref: ChainRef) -> Self {
+        Self { chain_ref, any: AtomicBool::new(false) }
     }
 
     /// Looks for them.
@@ -29,7 +29,7 @@ impl Watchers {
     /// The query, and those who record what is asked for it.
     pub(super) fn of<'a>(&self, query: &'a mut Query) -> Taps<'a> {
         let any = self.any.load(Ordering::Relaxed);
-        let chain = if any { self.peers.chain() } else { None };
+        let chain = if any { self.chain_ref.chain() } else { None };
         Taps { chain, query: Mutex::new(query) }
     }
 }
