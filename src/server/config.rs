@@ -29,9 +29,9 @@ impl Config {
 /// Numbers listeners, the same endpoint always alike: a listener that lives through a reload keeps
 /// its number.
 #[derive(Default)]
-pub(crate) struct SiteNumbers(Vec<Endpoint>);
+pub(crate) struct ListenerIds(Vec<Endpoint>);
 
-impl SiteNumbers {
+impl ListenerIds {
     /// The number of the listener on `endpoint`.
     pub(crate) fn of(&mut self, endpoint: Endpoint) -> u16 {
         let known = self.0.iter().position(|known| *known == endpoint);

@@ -23,7 +23,7 @@ mod router;
 mod serve;
 pub mod sim;
 
-pub(crate) use config::SiteNumbers;
+pub(crate) use config::ListenerIds;
 pub(crate) use plan::lint;
 pub(crate) use process::{BUILTIN, allowed_memory, prepare};
 pub use process::{Options, Process, Refused, Source};

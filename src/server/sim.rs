@@ -16,16 +16,16 @@ use tokio::task::JoinSet;
 use wire::{Endpoint, Scheme, Transport};
 
 use super::baseline;
-use super::config::{Config, SiteNumbers};
+use super::config::{Config, ListenerIds};
 use super::plan::{self, Plan};
-use super::serve::{Serving, Site};
+use super::serve::{ListenerHandler, Serving};
 
 /// A configured server that is called instead of listened to.
 pub struct Sim {
     registry: Registry,
     serving: Arc<Serving>,
-    numbers: SiteNumbers,
-    sites: Vec<(Endpoint, Arc<Site>)>,
+    ids: ListenerIds,
+    handlers: Vec<(Endpoint, Arc<ListenerHandler>)>,
     services: Option<Arc<Services>>,
     network: Arc<Network>,
     tasks: JoinSet<()>,
@@ -53,8 +53,8 @@ impl Sim {
         Self {
             registry,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
-            numbers: SiteNumbers::default(),
-            sites: Vec::new(),
+            ids: ListenerIds::default(),
+            handlers: Vec::new(),
             services: None,
             network: Arc::new(network),
             tasks: JoinSet::new(),
@@ -78,7 +78,7 @@ impl Sim {
             self.services.as_ref().map_or_else(Kept::default, |services| services.kept.successor());
         let mut services = Services::new(1, clock(), kept).with(Arc::clone(&self.network));
         services.root.clone_from(&self.root);
-        let planned = plan::plan(&corefile, self.registry, services, 53, &mut self.numbers);
+        let planned = plan::plan(&corefile, self.registry, services, 53, &mut self.ids);
         let render = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
         let (plan, warnings) = match planned {
             Ok(planned) if !problems.has_errors() => planned,
@@ -101,12 +101,13 @@ impl Sim {
         telemetry::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
         plan.services.kept.settle();
-        self.sites = plan
+        self.handlers = plan
             .listeners
             .iter()
             .map(|wanted| {
-                let site = Site { serving: Arc::clone(&self.serving), number: wanted.number };
-                (wanted.spec.endpoint, Arc::new(site))
+                let handler =
+                    ListenerHandler { serving: Arc::clone(&self.serving), number: wanted.number };
+                (wanted.spec.endpoint, Arc::new(handler))
             })
             .collect();
         // Startup hooks are left out: what they start knows no simulated time.
@@ -134,10 +135,10 @@ impl Sim {
 
     /// The door of the listener on `port`, as a transport has it.
     pub fn handler(&self, port: u16) -> Option<Arc<dyn Handler>> {
-        let (_, site) = self.sites.iter().find(|(endpoint, _)| {
+        let (_, handler) = self.handlers.iter().find(|(endpoint, _)| {
             endpoint.scheme == Scheme::Dns && endpoint.address.port() == port
         })?;
-        Some(Arc::clone(site) as Arc<dyn Handler>)
+        Some(Arc::clone(handler) as Arc<dyn Handler>)
     }
 
     /// Asks, and waits as long as the server does. `None` is silence.

@@ -10,7 +10,7 @@ use net::ListenSpec;
 use wire::{Endpoint, Name};
 
 use super::super::block::{Block, Counts};
-use super::super::router::{Beforehand, Router, Target};
+use super::super::router::{Admission, Router, Target};
 use super::build::{Built, Served};
 
 /// All blocks of a configuration, put together.
@@ -71,8 +71,8 @@ pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
         let metadata = own.metadata.map(|metadata| metadata.value);
         let filter = own.view.map(|view| view.value.filter);
         let viewed = filter.is_some();
-        let beforehand =
-            (viewed || metadata.is_some()).then(|| Arc::new(Beforehand { metadata, filter }));
+        let admission =
+            (viewed || metadata.is_some()).then(|| Arc::new(Admission { metadata, filter }));
         let block = Arc::new(Block {
             debug,
             stacktrace: own.stacktrace.is_some(),
@@ -99,7 +99,7 @@ pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
             }
             let target = Target {
                 all_classes: own.all_classes.is_some(),
-                beforehand: beforehand.clone(),
+                admission: admission.clone(),
                 ..Target::new(zone.zone, Arc::clone(&block), index as u16)
             };
             joined.listener(zone.endpoint, zone.settings, span).targets.push(target);

@@ -21,7 +21,7 @@ use chain::{Registry, Services};
 use corefile::{Corefile, Diagnostics};
 use net::ListenSpec;
 
-use super::config::{Config, SiteNumbers};
+use super::config::{Config, ListenerIds};
 use join::Joined;
 
 pub(crate) use lint::lint;
@@ -58,7 +58,7 @@ pub(crate) fn plan(
     registry: Registry,
     services: Services,
     default_port: u16,
-    numbers: &mut SiteNumbers,
+    ids: &mut ListenerIds,
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut problems = Diagnostics::default();
     let parsed = blocks::blocks(&corefile.blocks, registry, default_port, &mut problems);
@@ -72,15 +72,15 @@ pub(crate) fn plan(
     if refused {
         return Err(problems);
     }
-    Ok((finish(joined, services, numbers), problems))
+    Ok((finish(joined, services, ids), problems))
 }
 
 /// Numbers the listeners and makes their routers.
-fn finish(joined: Joined, services: Services, numbers: &mut SiteNumbers) -> Plan {
+fn finish(joined: Joined, services: Services, ids: &mut ListenerIds) -> Plan {
     let Joined { listeners, process, requests } = joined;
-    let number = |listener: join::Listening| (numbers.of(listener.endpoint), listener);
+    let number = |listener: join::Listening| (ids.of(listener.endpoint), listener);
     let numbered: Vec<(u16, join::Listening)> = listeners.into_iter().map(number).collect();
-    let mut routers = vec![Arc::default(); numbers.len()];
+    let mut routers = vec![Arc::default(); ids.len()];
     let mut wanted = Vec::with_capacity(numbered.len());
     let mut banner = Vec::new();
     for (number, listener) in numbered {

@@ -20,9 +20,9 @@ use telemetry::metrics;
 use tokio::task::JoinSet;
 
 use super::baseline;
-use super::config::{Config, SiteNumbers};
+use super::config::{Config, ListenerIds};
 use super::plan::{self, Plan};
-use super::serve::{Serving, Site};
+use super::serve::{ListenerHandler, Serving};
 use admin::Admin;
 use descriptors::Descriptors;
 use listeners::{GRACE, Listeners};
@@ -91,7 +91,7 @@ pub struct Process {
     descriptors: Descriptors,
     serving: Arc<Serving>,
     listeners: Listeners,
-    numbers: SiteNumbers,
+    ids: ListenerIds,
     admin: Admin,
     tasks: JoinSet<()>,
     /// Startup hooks, one task for each configuration that has some.
@@ -122,7 +122,7 @@ pub(crate) fn prepare(
     loader: &dyn Loader,
     options: &Options,
     kept: Kept,
-    numbers: &mut SiteNumbers,
+    ids: &mut ListenerIds,
     runtimes: Option<net::Runtimes>,
 ) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
@@ -145,7 +145,7 @@ pub(crate) fn prepare(
     }
     services.fingerprint = fingerprint(&corefile);
     services.fatal = Arc::new(fatal);
-    let planned = plan::plan(&corefile, options.registry, services, options.port, numbers);
+    let planned = plan::plan(&corefile, options.registry, services, options.port, ids);
     let result = match planned {
         Ok((plan, warnings)) if !problems.has_errors() => {
             problems.extend(warnings);
@@ -207,7 +207,7 @@ impl Process {
             descriptors,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
             listeners: Listeners::default(),
-            numbers: SiteNumbers::default(),
+            ids: ListenerIds::default(),
             admin: Admin::default(),
             tasks: JoinSet::new(),
             startups: JoinSet::new(),
@@ -229,12 +229,12 @@ impl Process {
     async fn load(&mut self) -> Result<(), Refused> {
         let kept =
             self.current.as_ref().map_or_else(Kept::default, |it| it.services.kept.successor());
-        let mut numbers = std::mem::take(&mut self.numbers);
+        let mut ids = std::mem::take(&mut self.ids);
         let runtimes = Some(self.workers.runtimes());
         let loader = &corefile::OsLoader;
         let (corefile, result) =
-            prepare(&self.source, loader, &self.options, kept, &mut numbers, runtimes);
-        self.numbers = numbers;
+            prepare(&self.source, loader, &self.options, kept, &mut ids, runtimes);
+        self.ids = ids;
         let sources = corefile.sources;
         let refuse = |findings: Diagnostics| Refused { findings, sources: sources.clone() };
         let (plan, warnings) = result.map_err(refuse)?;
@@ -248,7 +248,7 @@ impl Process {
         }
         let handler = |number| {
             let serving = Arc::clone(&self.serving);
-            Arc::new(Site { serving, number }) as Arc<dyn Handler>
+            Arc::new(ListenerHandler { serving, number }) as Arc<dyn Handler>
         };
         let opened = self.listeners.open(&self.workers, &plan.listeners, handler)?;
         for warning in warnings.in_order() {
