@@ -34,6 +34,7 @@ pub static PLUGIN: Kind = Kind {
     baseline_metrics: || {
         last_change();
     },
+    without_corefile: None,
 };
 
 /// When a hosts file last changed, in seconds since 1970.

@@ -19,8 +19,13 @@ use config::Rule;
 use format::Format;
 
 /// The `log` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "log", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
+pub static PLUGIN: Kind = Kind {
+    name: "log",
+    doc: include_str!("README.md"),
+    setup,
+    without_corefile: Some("queries are logged"),
+    ..Kind::DEFAULT
+};
 
 /// The longest line buffer that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;

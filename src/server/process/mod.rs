@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chain::memory::Memory;
 use chain::settings::{ProcessSettings, Reload};
-use chain::{Clock, Kept, Registry, Resolve, Services, Setting};
+use chain::{Clock, Entry, Kept, Registry, Resolve, Services, Setting};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use files::watch::Watcher;
 use net::{Handler, Workers};
@@ -128,10 +128,9 @@ pub(crate) fn prepare(
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
         if source.name != BUILTIN {
-            problems.push(no_blocks());
+            problems.push(no_blocks(options.registry));
         }
-        // CoreDNS without a Corefile answers with whoami and logs.
-        let text = format!(".:{} {{\n whoami\n log\n}}\n", options.port);
+        let text = builtin(options);
         (corefile, _) = corefile::parse_behind(corefile.sources, BUILTIN, &text, loader);
     }
     let mut services = Services::new(options.workers, clock(), kept)
@@ -159,10 +158,20 @@ pub(crate) fn prepare(
     (corefile, result)
 }
 
-fn no_blocks() -> Diagnostic {
+/// The Corefile that is served where there is none: all plugins that offer themselves for it.
+fn builtin(options: &Options) -> String {
+    let kinds = options.registry.iter().filter_map(Entry::kind);
+    let names = kinds.filter(|kind| kind.without_corefile.is_some()).map(|kind| kind.name);
+    let lines: Vec<&str> = names.collect();
+    format!(".:{} {{\n{}\n}}\n", options.port, lines.join("\n"))
+}
+
+fn no_blocks(registry: Registry) -> Diagnostic {
+    let kinds = registry.iter().rev().filter_map(Entry::kind);
+    let served: Vec<&str> = kinds.filter_map(|kind| kind.without_corefile).collect();
     Diagnostic::warning(Span::default(), "the Corefile has no server block")
         .label("it starts here, and has none up to its end")
-        .note("without one every name is answered by `whoami`, and queries are logged")
+        .note(format!("without one {}", served.join(", and ")))
         .help(
             "write one, such as `. {`, `forward . /etc/resolv.conf` and `}` on lines of their own",
         )
