@@ -25,6 +25,7 @@ pub mod tls;
 mod udp;
 mod workers;
 
+pub use client::is_shortage;
 pub use handler::Handler;
 pub use listener::{Change, ListenSpec, Listener, TcpTimeouts, is_supported};
 pub use permit::{Bound, Permit};
