@@ -34,6 +34,7 @@ pub static PLUGIN: Kind = Kind {
     baseline_metrics: || {
         last_change();
     },
+    listener: false,
     without_corefile: None,
 };
 

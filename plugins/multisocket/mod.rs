@@ -10,6 +10,7 @@ use corefile::{Diagnostics, Directive};
 /// The `multisocket` directive.
 pub static PLUGIN: Kind = Kind {
     name: "multisocket",
+    listener: true,
     doc: include_str!("README.md"),
     once: true,
     setup,

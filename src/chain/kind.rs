@@ -1,4 +1,4 @@
-//! How a plugin declares itself, and the ordered registry of all of them.
+//! How a plugin declares itself.
 
 use corefile::{Diagnostics, Directive};
 
@@ -23,6 +23,8 @@ pub struct Kind {
     /// Registers the metrics that are exposed, at zero, even if no server block uses the plugin:
     /// dashboards and alerts of CoreDNS's operators rely on these series.
     pub baseline_metrics: fn(),
+    /// Whether it sets up listeners only: the body of a listener inside a server block may have it, too.
+    pub listener: bool,
     /// What the plugin does where there is no Corefile, if it is part of the configuration that serves
     /// then: `every name is answered by …`.
     pub without_corefile: Option<&'static str>,
@@ -37,39 +39,7 @@ impl Kind {
         answers: false,
         setup: |_, _| Ok(()),
         baseline_metrics: || (),
+        listener: false,
         without_corefile: None,
     };
 }
-
-/// One line of the registry.
-#[derive(Clone, Copy)]
-pub enum Entry {
-    /// A plugin of this build.
-    Built(&'static Kind),
-    /// A plugin of this build that sets up listeners only: the body of a listener inside a server block
-    /// may have it, too.
-    Listener(&'static Kind),
-    /// A directive that CoreDNS knows and this build does not have yet.
-    Known(&'static str),
-}
-
-impl Entry {
-    /// The directive's name.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Built(kind) | Self::Listener(kind) => kind.name,
-            Self::Known(name) => name,
-        }
-    }
-
-    /// The plugin, if it is in this build.
-    pub const fn kind(&self) -> Option<&'static Kind> {
-        match self {
-            Self::Built(kind) | Self::Listener(kind) => Some(kind),
-            Self::Known(_) => None,
-        }
-    }
-}
-
-/// All directives in the order in which their plugins run.
-pub type Registry = &'static [Entry];

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use corefile::{Diagnostic, Diagnostics, Span, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use exchange::{Query, StateKey};
 use files::watch::{PollSchedule, Watcher};
 use wire::{Clock, Endpoint, Name, Reply};
@@ -372,6 +372,19 @@ impl<'a> Setup<'a> {
     /// Adds a plugin to the chain at the place of this directive; several keep their order.
     pub fn link(&mut self, plugin: impl ServeDns) {
         self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
+    }
+
+    /// Checks that the directives have neither arguments nor a block.
+    ///
+    /// # Errors
+    /// Each directive that has.
+    pub fn no_arguments(&self, uses: &[&Directive]) -> Result<(), Diagnostics> {
+        let mut errors = Diagnostics::default();
+        for directive in uses {
+            errors.extend(directive.args().end().err());
+            errors.extend(directive.no_body().err());
+        }
+        if errors.has_errors() { Err(errors) } else { Ok(()) }
     }
 
     /// The zones of the block, without repeats.

@@ -17,9 +17,7 @@ pub(crate) fn usage() -> ExitCode {
 pub(crate) fn help(registry: Registry, topic: Option<&str>) -> ExitCode {
     let Some(topic) = topic else { return output::print(&args::usage(), ExitCode::SUCCESS) };
     match registry.iter().find(|entry| entry.name() == topic) {
-        Some(Entry::Built(kind) | Entry::Listener(kind)) => {
-            output::print(kind.doc, ExitCode::SUCCESS)
-        }
+        Some(Entry::Built(kind)) => output::print(kind.doc, ExitCode::SUCCESS),
         Some(Entry::Known(name)) => {
             complain(format_args!("plugin `{name}` of CoreDNS is not in this build"));
             ExitCode::FAILURE

@@ -30,7 +30,7 @@ pub(super) fn settings(
                 .collect();
             let Some(first) = uses.first() else { continue };
             match entry {
-                Entry::Listener(kind) => match surplus(kind, &uses) {
+                Entry::Built(kind) if kind.listener => match surplus(kind, &uses) {
                     Some(surplus) => problems.push(surplus),
                     None => {
                         let done = (kind.setup)(&uses, &mut setup.plugin(kind.name, &[], services));
