@@ -10,6 +10,10 @@ use crate::workers::is_wildcard;
 
 /// What is asked for each UDP socket's buffers; the system may give less.
 const UDP_BUFFER: usize = 4 << 20;
+/// Octets that the system takes from a connection beyond those that it can send (TCP_NOTSENT_LOWAT).
+/// More would only delay the answers behind them.
+#[cfg(target_os = "linux")]
+const TCP_UNSENT: u32 = 64 << 10;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often a port that UDP got but TCP did not is tried again.
@@ -85,8 +89,10 @@ fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit these options.
     socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(TCP_UNSENT)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

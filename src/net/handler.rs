@@ -52,17 +52,3 @@ impl Drop for Permit {
         self.0.leave_waiting();
     }
 }
-
-/// The rest of a waiting exchange, as a task.
-pub(crate) fn resume(
-    permit: Permit,
-    pending: Pending,
-    exchange: Box<Exchange>,
-) -> impl Future<Output = Box<Exchange>> + Send + use<> {
-    let rest = pending.resume(exchange);
-    async move {
-        let exchange = rest.await;
-        drop(permit);
-        exchange
-    }
-}

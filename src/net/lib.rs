@@ -20,6 +20,7 @@ mod room;
 mod signal;
 mod stats;
 pub mod stream;
+mod tasks;
 mod tcp;
 pub mod tls;
 mod udp;

@@ -1,4 +1,4 @@
-//! Slots that are free for the next query: one stack per thread, so that no lock is needed.
+//! Exchanges that are free for the next query: one stack per thread, so that no lock is needed.
 
 use std::cell::RefCell;
 
@@ -11,11 +11,11 @@ const KEPT: usize = 512;
 /// would have had one.
 const LARGEST: usize = 16 << 10;
 
-/// Slots on their way; boxed, so that they move between stacks and tasks by pointer.
-pub(crate) type Slots = Vec<Box<Exchange>>;
+/// Exchanges on their way; boxed, so that they move between stacks and tasks by pointer.
+pub(crate) type Exchanges = Vec<Box<Exchange>>;
 
 thread_local! {
-    static POOL: RefCell<Slots> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Exchanges> = const { RefCell::new(Vec::new()) };
 }
 
 /// A slot from the pool, or a fresh one.

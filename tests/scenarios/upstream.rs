@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use exchange::Query;
-use exchange::Query;
 use tokio::time::Instant;
 use wire::{Class, Name, NewRecord, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;

@@ -1,7 +1,11 @@
 //! TCP: accepts connections on one worker, within bounds.
 
 mod connection;
+mod outbox;
+mod output;
 mod registry;
+mod scratch;
+mod state;
 
 use std::future::poll_fn;
 use std::io;
@@ -24,6 +28,7 @@ pub(crate) use registry::Connections;
 
 use connection::Connection;
 use registry::Entry;
+use state::Setup;
 
 /// The most connections pushed out for one that comes: where the bound was lowered there may be many
 /// too many.
@@ -148,15 +153,16 @@ impl Hall {
         counters.tcp_accepted.add(1);
         let entry = Arc::new(Entry::new(Arc::clone(&self.signal), clock::now()));
         connections.insert(&entry);
-        let connection = Connection::new(
-            stream,
-            [canonical(peer), canonical(local)],
-            Transport::Tcp,
-            self.timeouts,
-            Arc::clone(&self.worker),
-            Arc::clone(&self.handler),
-            Arc::clone(&entry),
-        );
+        let setup = Setup {
+            peer: canonical(peer),
+            local: canonical(local),
+            transport: Transport::Tcp,
+            timeouts: self.timeouts,
+            worker: Arc::clone(&self.worker),
+            handler: Arc::clone(&self.handler),
+            entry: Arc::clone(&entry),
+        };
+        let connection = Connection::new(stream, setup);
         entry.set_task(self.open.spawn(connection.run()));
     }
 

@@ -1,10 +1,10 @@
 //! UDP: receive a batch, answer it in one call, send the replies in one call.
 
 mod replies;
-mod waiting;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use tokio::time::Instant;
 use crate::handler::{self, Handler, Permit};
 use crate::signal::Signal;
 use crate::stats::Counters;
+use crate::tasks::{Finished, Tasks};
 use crate::workers::{Worker, is_wildcard};
 use crate::{clock, pool};
 
 use replies::{Batch, DeferredReplies, Replies};
-use waiting::{Done, Waiting};
 
 /// How long a full send buffer is waited for before replies are dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const BUSY: usize = BATCH / 8;
 /// Pause after an error that receiving cannot explain, lest it repeats at full speed.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
+/// Entries for waiting queries that are reused when none waits.
+const KEPT_TASKS: usize = 1024;
 /// The discard port: where a closing socket is connected to, so that it gets no more queries.
 const NOWHERE: u16 = 9;
 
@@ -44,14 +46,15 @@ pub(crate) struct Socket {
     signal: Arc<Signal>,
     batch: Batch,
     deferred: DeferredReplies,
-    waiting: Waiting,
+    /// Exchanges that wait.
+    tasks: Tasks<()>,
     /// A turn was taken: others go first.
     gave_way: bool,
 }
 
 enum Event {
     Received,
-    Late,
+    Deferred,
     Failed,
     Close(Duration),
 }
@@ -75,7 +78,7 @@ impl Socket {
             signal,
             batch: Batch::new(wildcard),
             deferred: DeferredReplies::new(wildcard, local.is_ipv6()),
-            waiting: Waiting::default(),
+            tasks: Tasks::new(KEPT_TASKS),
             gave_way: false,
         })
     }
@@ -90,7 +93,7 @@ impl Socket {
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Received => self.answer().await,
-                Event::Late => self.send_deferred().await,
+                Event::Deferred => self.send_deferred().await,
                 Event::Failed => tokio::time::sleep(ERROR_PAUSE).await,
                 Event::Close(grace) => return self.finish(grace).await,
             }
@@ -101,12 +104,12 @@ impl Socket {
         if let Some(grace) = self.signal.grace() {
             return Poll::Ready(Event::Close(grace));
         }
-        if self.poll_late(cx) {
-            return Poll::Ready(Event::Late);
+        if self.poll_tasks(cx) {
+            return Poll::Ready(Event::Deferred);
         }
         // Between two batches other tasks of this worker have their turn. Waking ourselves does
         // that without a system call; the runtime looks at its sockets every few turns.
-        if !std::mem::replace(&mut self.gave_way, true) {
+        if !mem::replace(&mut self.gave_way, true) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -132,28 +135,21 @@ impl Socket {
         }
     }
 
-    /// Goes on with queries that need wait no longer; whether there are replies to send.
-    fn poll_late(&mut self, cx: &Context<'_>) -> bool {
-        // Twice: those who stepped aside for the others of their batch go on at once.
+    /// Continues exchanges that need not wait any longer; whether there are replies to send.
+    fn poll_tasks(&mut self, cx: &Context<'_>) -> bool {
+        // Twice: tasks that yielded to the others of their batch continue at once.
         for _ in 0..2 {
-            if self.waiting.is_empty() {
+            if self.tasks.is_empty() {
                 break;
             }
-            self.waiting.look(cx);
+            self.tasks.begin_turn(cx);
             while !self.deferred.is_full()
-                && let Some(done) = self.waiting.next()
+                && let Some(finished) = self.tasks.next_finished()
             {
-                self.finished(done);
+                finish(finished, &mut self.deferred, &self.worker.counters);
             }
         }
         !self.deferred.is_empty()
-    }
-
-    fn finished(&mut self, done: Done) {
-        match done {
-            Ok(slot) => self.deferred.push(slot),
-            Err(_) => self.worker.counters.panics.add(1),
-        }
     }
 
     /// Answers the batch just received.
@@ -162,20 +158,16 @@ impl Socket {
         self.worker.counters.udp_received.add(queries.len() as u64);
         self.worker.counters.udp_batches.add(1);
         if handler::serve(&*self.handler, &self.worker, queries) {
-            for slot in queries {
-                let Some(pending) = slot.take_pending() else { continue };
-                match Permit::take(&self.worker) {
-                    Some(permit) => {
-                        let mut waits = std::mem::replace(slot, pool::take());
-                        waits.query.leave_buffer_to(&mut slot.query);
-                        let rest = pending.resume(waits);
-                        match self.waiting.enter(permit, rest) {
-                            Some(Ok(slot)) => self.deferred.push(slot),
-                            Some(Err(_)) => self.worker.counters.panics.add(1),
-                            None => {}
-                        }
-                    }
-                    None => handler::refuse(pending, &self.worker, slot),
+            for exchange in queries {
+                let Some(pending) = exchange.take_pending() else { continue };
+                let Some(permit) = Permit::take(&self.worker) else {
+                    handler::refuse(pending, &self.worker, exchange);
+                    continue;
+                };
+                let mut waits = mem::replace(exchange, pool::take());
+                waits.query.leave_buffer_to(&mut exchange.query);
+                if let Some(finished) = self.tasks.spawn(permit, (), pending.resume(waits)) {
+                    finish(finished, &mut self.deferred, &self.worker.counters);
                 }
             }
         }
@@ -205,12 +197,12 @@ impl Socket {
             }
         }
         let end = Instant::now() + grace;
-        while !self.waiting.is_empty() {
+        while !self.tasks.is_empty() {
             let late = tokio::time::timeout_at(
                 end,
                 poll_fn(|cx| {
-                    let some = self.poll_late(cx);
-                    if some || self.waiting.is_empty() { Poll::Ready(some) } else { Poll::Pending }
+                    let some = self.poll_tasks(cx);
+                    if some || self.tasks.is_empty() { Poll::Ready(some) } else { Poll::Pending }
                 }),
             );
             match late.await {
@@ -219,6 +211,14 @@ impl Socket {
                 Err(_) => break,
             }
         }
+    }
+}
+
+/// Adds the reply of an exchange that waited.
+fn finish(finished: Finished<()>, deferred: &mut DeferredReplies, counters: &Counters) {
+    match finished.result {
+        Ok(exchange) => deferred.push(exchange),
+        Err(_) => counters.panics.add(1),
     }
 }
 

@@ -8,7 +8,7 @@ use exchange::{Exchange, Outcome};
 use sys::{BATCH, Datagram, Sender, Sent};
 use wire::{Moment, Transport};
 
-use crate::pool::{self, Slots};
+use crate::pool::{self, Exchanges};
 
 /// Replies that a socket sends with one system call.
 pub(super) trait Replies {
@@ -27,7 +27,7 @@ fn is_sent(exchange: &Exchange) -> bool {
 /// The queries of one system call, and their replies.
 pub(super) struct Batch {
     datagrams: sys::Batch,
-    exchanges: Slots,
+    exchanges: Exchanges,
     /// Queries of this batch. Their buffers are in `exchanges`.
     received: usize,
 }
@@ -104,7 +104,7 @@ impl Replies for Batch {
 
 /// Replies to queries that waited.
 pub(super) struct DeferredReplies {
-    exchanges: Slots,
+    exchanges: Exchanges,
     sender: Sender,
     wildcard: bool,
 }
