@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
-use exchange::Exchange;
-use exchange::Query;
-use exchange::Query;
+use exchange::{Exchange, Query};
 use net::client::{Network, Simulated};
-use net::{Fate, Slot};
 use wire::{Name, Rdata, Reply, Rtype, Transport};
 
 /// An upstream that knows two addresses for every name.
