@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use super::datagrams::{Descriptor, Pool};
 use super::told::{Between, Op};
 use super::{Ends, INTEREST, connected, late};
-use crate::udp::writable;
+use crate::writable::writable;
 use sys::connected::{Inbound, Outbound};
 
 /// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.

@@ -1,4 +1,4 @@
-//! UDP: receive a batch, answer it in one call, send the replies in one call.
+//! UDP: receives a batch, has it answered in one call, and sends the replies in one system call.
 
 mod replies;
 
@@ -16,26 +16,29 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use crate::handler::{self, Handler, Permit};
-use crate::signal::Signal;
-use crate::stats::Counters;
-use crate::tasks::{Finished, Tasks};
-use crate::workers::{Worker, is_wildcard};
-use crate::{clock, pool};
+use crate::clock;
+use crate::listen::bind::is_wildcard;
+use crate::listen::handler::{self, Handler, Permit};
+use crate::listen::pool;
+use crate::listen::tasks::{Finished, Tasks};
+use crate::workers::Counters;
+use crate::workers::Signal;
+use crate::workers::Worker;
+use crate::writable::writable;
 
 use replies::{Batch, DeferredReplies, Replies};
 
-/// How long a full send buffer is waited for before replies are dropped.
+/// The time to wait for a full send buffer before replies are dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// A batch of at least this many is followed by another look at the queue, without asking the
-/// runtime: while so many arrive, more have arrived by the time they are answered.
+/// After a batch of this size, the next receive does not ask the runtime first: at such a rate more
+/// queries have arrived by then.
 const BUSY: usize = BATCH / 8;
-/// Pause after an error that receiving cannot explain, lest it repeats at full speed.
+/// Pause after an unexpected error of the socket, which may repeat.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 /// Entries for waiting queries that are reused when none waits.
 const KEPT_TASKS: usize = 1024;
-/// The discard port: where a closing socket is connected to, so that it gets no more queries.
-const NOWHERE: u16 = 9;
+/// The discard port. A closing socket is connected to it, so that it gets no more queries.
+const DISCARD: u16 = 9;
 
 /// One UDP socket on its worker.
 pub(crate) struct Socket {
@@ -48,8 +51,8 @@ pub(crate) struct Socket {
     deferred: DeferredReplies,
     /// Exchanges that wait.
     tasks: Tasks<()>,
-    /// A turn was taken: others go first.
-    gave_way: bool,
+    /// The task has yielded since the last batch.
+    yielded: bool,
 }
 
 enum Event {
@@ -70,7 +73,7 @@ impl Socket {
     ) -> io::Result<Self> {
         let wildcard = is_wildcard(local);
         Ok(Self {
-            // Not for writing: each datagram that leaves would wake us.
+            // Not for writing: each datagram that leaves would wake the task.
             fd: sys::register(socket, Interest::READABLE)?,
             local,
             worker,
@@ -79,11 +82,11 @@ impl Socket {
             batch: Batch::new(wildcard),
             deferred: DeferredReplies::new(wildcard, local.is_ipv6()),
             tasks: Tasks::new(KEPT_TASKS),
-            gave_way: false,
+            yielded: false,
         })
     }
 
-    /// Answers until the signal is raised, then finishes.
+    /// Answers queries until the signal is raised, then finishes.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| {
             self.signal.subscribe(cx.waker());
@@ -107,9 +110,9 @@ impl Socket {
         if self.poll_tasks(cx) {
             return Poll::Ready(Event::Deferred);
         }
-        // Between two batches other tasks of this worker have their turn. Waking ourselves does
-        // that without a system call; the runtime looks at its sockets every few turns.
-        if !mem::replace(&mut self.gave_way, true) {
+        // Between two batches other tasks of this worker have their turn. A wake of this task does that
+        // without a system call; the runtime polls its sockets every few turns.
+        if !mem::replace(&mut self.yielded, true) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -125,7 +128,7 @@ impl Socket {
                     if !self.batch.is_full() && received < BUSY {
                         ready.clear_ready();
                     }
-                    self.gave_way = received < BUSY;
+                    self.yielded = received < BUSY;
                     return Poll::Ready(Event::Received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
@@ -180,17 +183,17 @@ impl Socket {
         self.deferred.clear();
     }
 
-    /// Lets no more queries in, answers those that are in, waits for those that wait.
+    /// Accepts no more queries, answers those in the socket, and finishes those that wait.
     async fn finish(mut self, grace: Duration) {
-        // A connected socket gets datagrams from its peer only: all others go to whoever shares
-        // the port now. Where this fails, what comes between the last read and closing is lost.
-        let _ = self.fd.get_ref().connect(nowhere(self.local));
+        // A connected socket gets datagrams from its peer only. All others go to the other sockets of the
+        // port. If this fails, datagrams between the last read and closing are lost.
+        let _ = self.fd.get_ref().connect(discard(self.local));
         loop {
             match self.batch.receive(self.fd.get_ref().as_fd()) {
                 Ok(0) => break,
                 Ok(_) => self.answer().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The error of connecting, or of a reply that nobody wanted; reading clears it.
+                // An ICMP error; reading clears it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -244,19 +247,8 @@ async fn send(socket: &UdpSocket, replies: &mut impl Replies, counters: &Counter
     }
 }
 
-/// Waits until the socket takes more; `false` when it does not by `end`.
-pub(crate) async fn writable(socket: &UdpSocket, end: Instant) -> bool {
-    let Ok(copy) = socket.try_clone() else {
-        return false;
-    };
-    let Ok(copy) = sys::register(copy, Interest::WRITABLE) else {
-        return false;
-    };
-    matches!(tokio::time::timeout_at(end, copy.writable()).await, Ok(Ok(_)))
-}
-
-/// An address that a socket bound to `local` can be connected to and that asks nothing.
-fn nowhere(local: SocketAddr) -> SocketAddr {
+/// An address that a socket bound to `local` can connect to and that sends no queries.
+fn discard(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -264,6 +256,6 @@ fn nowhere(local: SocketAddr) -> SocketAddr {
     };
     let mut addr = local;
     addr.set_ip(ip);
-    addr.set_port(NOWHERE);
+    addr.set_port(DISCARD);
     addr
 }

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use exchange::{BoxFuture, Exchange};
 use futures_util::task::AtomicWaker;
 
-use crate::handler::Permit;
+use crate::listen::handler::Permit;
 
 /// The end of a list.
 const NONE: usize = usize::MAX;

@@ -37,11 +37,11 @@ pub(crate) fn refuse(pending: Pending, worker: &Worker, exchange: &mut Exchange)
     pending.refuse(exchange);
 }
 
-/// One place among the waiting queries of a worker, given back when dropped.
+/// Counts one waiting query of a worker while it lives.
 pub(crate) struct Permit(Arc<Worker>);
 
 impl Permit {
-    /// A place, if there is one.
+    /// A permit, if the limit allows one more.
     pub(crate) fn take(worker: &Arc<Worker>) -> Option<Self> {
         worker.enter_waiting().then(|| Self(Arc::clone(worker)))
     }

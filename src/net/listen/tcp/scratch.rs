@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::mem;
 
-use crate::pool::Exchanges;
+use crate::listen::pool::Exchanges;
 
 /// Octets per read.
 const READ: usize = 64 << 10;

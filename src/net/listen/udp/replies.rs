@@ -8,7 +8,7 @@ use exchange::{Exchange, Outcome};
 use sys::{BATCH, Datagram, Sender, Sent};
 use wire::{Moment, Transport};
 
-use crate::pool::{self, Exchanges};
+use crate::listen::pool::{self, Exchanges};
 
 /// Replies that a socket sends with one system call.
 pub(super) trait Replies {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use exchange::{BoxFuture, Channel, Exchange, Gone};
 use futures_util::task::AtomicWaker;
 
-use crate::handler::Permit;
+use crate::listen::handler::Permit;
 
 /// Messages of one exchange that were sent and are not written.
 pub(super) const IN_FLIGHT: usize = 2;

@@ -13,13 +13,13 @@ use wire::{HEADER, Transport};
 
 use super::outbox::{Content, Message, Outbox, Stream};
 use super::output::{ENOUGH, Output};
-use super::registry::Entry;
 use super::scratch;
 use crate::clock;
-use crate::handler::{self, Handler, Permit};
-use crate::listener::TcpTimeouts;
-use crate::pool::{self, Exchanges};
-use crate::tasks::{Finished, Tasks};
+use crate::listen::handler::{self, Handler, Permit};
+use crate::listen::pool::{self, Exchanges};
+use crate::listen::spec::TcpTimeouts;
+use crate::listen::tasks::{Finished, Tasks};
+use crate::workers::Entry;
 use crate::workers::Worker;
 
 /// Queries per call of the handler.
