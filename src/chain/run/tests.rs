@@ -301,7 +301,7 @@ fn observe(
     let seen = Arc::new(AtomicUsize::new(0));
     let observer = Observer { sees, takes, seen: Arc::clone(&seen) };
     let chain = chain(vec![Box::new(observer), Box::new(Source(Rcode::NXDOMAIN, false))]);
-    let mut message = vec![0, 0, (opcode.0 as u8) << 3, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut message = vec![0, 0, opcode.0 << 3, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     message.extend_from_slice(name);
     message.extend_from_slice(&qtype.0.to_be_bytes());
     message.extend_from_slice(&[0, 1]);
@@ -310,7 +310,7 @@ fn observe(
     query.parse_update().or_else(|_| query.parse()).unwrap();
     reply.begin(&query);
     finish(&chain, &mut query, &mut reply);
-    let rcode = reply.failure().map_or(reply.rcode(), |failure| failure.rcode);
+    let rcode = reply.failure().map_or_else(|| reply.rcode(), |failure| failure.rcode);
     (rcode, reply.authoritative(), seen.load(Ordering::Relaxed))
 }
 

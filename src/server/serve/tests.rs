@@ -8,7 +8,7 @@ use chain::{
     Chain, Clock, Limit, Link, Next, OnUpdate, Roles, Sees, ServeDns, Served, Step, Verdict,
 };
 use exchange::{Channel, Gone};
-use wire::{Moment, Name, Rtype, Section, Transport};
+use wire::{Moment, Name, NewRecord, Rdata, Rtype, Section, Transport};
 
 use super::super::block::{Block, Counts};
 use super::*;
@@ -148,7 +148,8 @@ impl ServeDns for Limiter {
     }
 
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        reply.push(Section::Answer, query.name(), Rtype::A, Class::IN, 60, &[192, 0, 2, 1]);
+        let address = Rdata::A([192, 0, 2, 1].into());
+        reply.push(Section::Answer, NewRecord::new(query.name(), 60, address));
         Ok(Step::Done)
     }
 }
@@ -260,8 +261,8 @@ impl ServeDns for Several {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             for number in 1..=self.0 {
-                let rdata = [192, 0, 2, number as u8];
-                reply.push(Section::Answer, query.name(), Rtype::A, Class::IN, 60, &rdata);
+                let address = Rdata::A([192, 0, 2, number as u8].into());
+                reply.push(Section::Answer, NewRecord::new(query.name(), 60, address));
                 if number < self.0 && query.send(reply).await.is_err() {
                     reply.fail(Failure::rcode(Rcode::NOTIMP));
                     break;
