@@ -18,6 +18,7 @@ pub mod tls;
 mod workers;
 mod writable;
 
+pub use client::is_shortage;
 pub use listen::{Handler, ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
 pub use workers::{Limits, Room, Runtimes, Stats, StatsSnapshot, Waiting, Workers, current_worker};
