@@ -1,0 +1,76 @@
+//! Where and how to listen.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use wire::{Endpoint, Scheme};
+
+/// Whether this build can listen on endpoints with this scheme.
+pub const fn is_supported(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Dns)
+}
+
+/// How long a TCP client may take, and how much it may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpTimeouts {
+    /// From the first byte of a message (or from connecting, for the first one) to its last.
+    pub read: Duration,
+    /// Without taking a byte of what was sent.
+    pub write: Duration,
+    /// Without a question, after the first.
+    pub idle: Duration,
+    /// Queries on one connection; then it is closed.
+    pub max_queries: Option<u32>,
+}
+
+impl TcpTimeouts {
+    /// The idle timeout as clients are told it, in units of 100 ms (RFC 7828 section 3.1).
+    pub(crate) fn keepalive(&self) -> u16 {
+        u16::try_from(self.idle.as_millis() / 100).unwrap_or(u16::MAX)
+    }
+}
+
+impl Default for TcpTimeouts {
+    fn default() -> Self {
+        Self {
+            read: Duration::from_secs(3),
+            write: Duration::from_secs(5),
+            idle: Duration::from_secs(10),
+            max_queries: None,
+        }
+    }
+}
+
+/// Where and how to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenSpec {
+    /// The endpoint. Port 0 lets the system choose.
+    pub endpoint: Endpoint,
+    /// Sockets on this address; one per worker unless said.
+    pub sockets: Option<usize>,
+    /// Bounds on TCP clients.
+    pub tcp: TcpTimeouts,
+}
+
+impl ListenSpec {
+    /// Listens on `endpoint` with the default settings.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, sockets: None, tcp: TcpTimeouts::default() }
+    }
+
+    /// Listens for plain DNS on `address` with the default settings.
+    pub fn dns(address: SocketAddr) -> Self {
+        Self::new(Endpoint::dns(address))
+    }
+}
+
+/// What an open listener needs to become what another [`ListenSpec`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// [`super::Listener::apply`], which closes no socket.
+    Apply,
+    /// Other sockets: a new listener has to replace it.
+    Reopen,
+}
