@@ -22,7 +22,8 @@ const MAX_TOKEN_FILE: u64 = 64 << 10;
 /// A server that has not answered by then does not.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks and tells: exit 0 if there is something to tell, 1 if not or if the server cannot be asked.
+/// Queries the server and prints its answer: exit 0 if there are entries, 1 if there are none or the request
+/// fails.
 pub(crate) fn cache(options: &CacheOptions) -> ExitCode {
     match ask(options) {
         Ok(reply) => tell(options, &reply),

@@ -118,7 +118,7 @@ pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, most: u64) -> io
     Ok(got)
 }
 
-/// Refuses what is no regular file: devices and pipes have no end, or wait for somebody.
+/// Refuses files that are not regular: reading a device or a pipe may never end.
 pub(crate) fn refuse_special(found: &Metadata) -> io::Result<()> {
     let kind = found.file_type();
     if kind.is_file() || kind.is_char_device() && found.rdev() == NULL {
