@@ -7,26 +7,21 @@
 //! It must never know: sockets, clocks, async, configuration, plugins.
 
 pub mod answer;
-mod clock;
-pub mod codes;
 mod compress;
 pub mod edns;
-pub mod hash;
 mod map;
-pub mod moment;
 pub mod name;
 pub mod prefetch;
 pub mod rdata;
 pub mod record;
 pub mod reply;
 pub mod request;
-pub mod transport;
 pub mod typed;
+mod values;
 
-pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
-pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
+pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned, hash};
 pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
 pub use rdata::Rdata;
@@ -34,6 +29,7 @@ pub use record::{Malformed, Message, Record, Section};
 pub use reply::{AliasChain, Draft, Failure, NewRecord, Origin, Reply};
 pub use request::{Flag, Rejection, Request};
 pub use transport::{Family, Transport};
+pub use values::{Clock, codes, moment, transport};
 
 /// Length of the fixed DNS header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;
