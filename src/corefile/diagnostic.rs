@@ -106,6 +106,8 @@ pub struct Diagnostic {
     pub label: String,
     /// Where in files that the Corefile names: the mistake first, then what it has to do with.
     pub places: Vec<Place>,
+    /// Further places in the Corefile that the finding has to do with, each with its label.
+    pub related: Vec<(Span, String)>,
     /// What to do.
     pub help: Option<String>,
     /// What else is worth knowing.
@@ -124,6 +126,7 @@ impl Diagnostic {
             span: Some(span),
             label: String::new(),
             places: Vec::new(),
+            related: Vec::new(),
             help: None,
             notes: Vec::new(),
             logged: None,
@@ -154,6 +157,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a related position in the Corefile.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push((span, label.into()));
+        self
+    }
+
     /// Sets the help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -175,23 +185,29 @@ impl Diagnostic {
         self
     }
 
-    /// The position of the mistake, then related positions in the same or other files, and last the directive
-    /// that names the file.
+    /// The position of the mistake, then the other positions in the same or other files, the directive that names
+    /// the file, and the related positions.
     pub fn locations<'a>(&'a self, sources: &'a Sources) -> Vec<Location<'a>> {
         let mut all: Vec<Location<'a>> = self.places.iter().map(Location::from).collect();
-        all.extend(self.span.map(|span| {
-            let (line, column) = sources.position(span.file, span.start);
-            let (end_line, end_column) = sources.position(span.file, span.end);
-            Location {
-                file: sources.name(span.file),
-                line: Some(line),
-                column: Some(column),
-                end_line: Some(end_line),
-                end_column: Some(end_column),
-                label: &self.label,
-            }
-        }));
+        all.extend(self.span.map(|span| Location::of(span, &self.label, sources)));
+        all.extend(self.related.iter().map(|(span, label)| Location::of(*span, label, sources)));
         all
+    }
+}
+
+impl<'a> Location<'a> {
+    /// A place in the Corefile.
+    fn of(span: Span, label: &'a str, sources: &'a Sources) -> Self {
+        let (line, column) = sources.position(span.file, span.start);
+        let (end_line, end_column) = sources.position(span.file, span.end);
+        Self {
+            file: sources.name(span.file),
+            line: Some(line),
+            column: Some(column),
+            end_line: Some(end_line),
+            end_column: Some(end_column),
+            label,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod answer;
 mod compress;
 pub mod edns;
+mod endpoint;
 mod map;
 pub mod name;
 pub mod prefetch;
@@ -21,6 +22,7 @@ mod values;
 
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
+pub use endpoint::{Endpoint, Scheme};
 pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned, hash};
 pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
