@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use chain::{BoxFuture, Clock, Kind, Next, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use net::client::{Lost, Network, RedisClient, RedisError, RedisOptions};
+use net::client::Network;
+use redis::{Lost, RedisClient, RedisError, RedisOptions};
 use telemetry::metrics::SHARED;
 use wire::answer::{Answer, Kind as Judged};
 use wire::{Moment, Opcode};

@@ -12,8 +12,6 @@ mod https;
 mod pool;
 mod port;
 mod quic;
-mod redis;
-pub mod resp;
 mod template;
 mod told;
 mod web;
@@ -37,7 +35,6 @@ pub use grpc::{GrpcClient, GrpcError, GrpcStatus};
 pub use http2::Place;
 pub use pool::{PoolOptions, Reused, StreamPool};
 pub use quic::QuicSession;
-pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 pub use template::Template;
 pub use told::{number, words};
 pub use web::{Method, Resource};
@@ -78,9 +75,10 @@ pub trait Simulated: Send + Sync {
         false
     }
 
-    /// What a Redis says to a command; `None`: there is none.
-    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
-        let _ = (to, command);
+    /// The bytes that a server of another protocol than DNS returns for `request` over TCP; `None`: it
+    /// refuses connections.
+    fn raw_tcp(&self, to: SocketAddr, request: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, request);
         None
     }
 }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{Network, RedisClient, RedisError, RedisOptions};
+use net::client::Network;
+use redis::{RedisClient, RedisError, RedisOptions};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use socket2::Type;
+use net::client::{Network, Simulated};
+use net::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::resp::{self, Value};
-use super::{Network, late, socket};
+use crate::resp::{self, Value};
 
 /// How long connecting may take. A lookup does not wait longer for it than for anything else.
 const CONNECT: Duration = Duration::from_millis(200);
@@ -200,7 +200,7 @@ impl RedisClient {
         let lifetime = lifetime.as_millis().to_string();
         let bytes = encode(&[b"SET", key, value, b"PX", lifetime.as_bytes()]);
         if let Network::Simulated(world) = &*self.network {
-            return match world.redis(self.shared.options.to, &bytes) {
+            return match world.raw_tcp(self.shared.options.to, &bytes) {
                 Some((_, reply)) if reply.starts_with(b"+") => Ok(()),
                 _ => Err(RedisError::Network(io::ErrorKind::ConnectionRefused.into())),
             };
@@ -255,13 +255,7 @@ impl Shared {
     }
 
     async fn dial(&self) -> io::Result<TcpStream> {
-        let to = self.options.to;
-        let connecting = async {
-            let socket = socket(None, to, Type::STREAM)?;
-            let stream = TcpSocket::from_std_stream(socket.into()).connect(to).await?;
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        };
+        let connecting = stream::connect_tcp(self.options.to);
         timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(late()))
     }
 }
@@ -270,6 +264,10 @@ fn encode(parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     resp::command(parts, &mut bytes);
     bytes
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 fn odd() -> io::Error {
@@ -281,12 +279,12 @@ fn refused(said: &[u8]) -> RedisError {
 }
 
 async fn simulated(
-    world: &dyn super::Simulated,
+    world: &dyn Simulated,
     to: SocketAddr,
     bytes: &[u8],
     limit: Duration,
 ) -> Result<Value, RedisError> {
-    let Some((delay, reply)) = world.redis(to, bytes) else {
+    let Some((delay, reply)) = world.raw_tcp(to, bytes) else {
         return Err(RedisError::Network(io::ErrorKind::ConnectionRefused.into()));
     };
     tokio::time::sleep(delay.min(limit)).await;
