@@ -4,6 +4,12 @@
 //! stops querying a Redis that fails. It must never know: DNS, plugins, the meaning of keys and values.
 
 mod client;
+mod connection;
+mod error;
+mod health;
 pub mod resp;
 
-pub use client::{Lost, RedisClient, RedisError, RedisOptions, Tell};
+pub use client::RedisClient;
+pub use connection::OnLost;
+pub use error::RedisError;
+pub use health::{OnHealth, RedisOptions};
