@@ -1,8 +1,8 @@
 //! Names, queries and replies as bytes.
 //!
 //! This room turns the bytes of a DNS message into meaning and back: a [`Query`] is its bytes plus
-//! a few offsets, a [`Reply`] is a growing buffer. Typed records exist only where a plugin asks for
-//! them (`typed`).
+//! a few offsets, a [`Reply`] is a growing buffer. Typed RDATA exists only where code edits the inside
+//! of a record ([`typed`]).
 //!
 //! It must never know: sockets, clocks, async, configuration, plugins.
 
