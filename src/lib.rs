@@ -4,6 +4,16 @@
 //! refuse queries. `ARCHITECTURE.md` is the map. A binary with other plugins is
 //! `catena::main(REGISTRY)`.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 mod cli;
 pub mod server;
 

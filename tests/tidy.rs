@@ -3,6 +3,8 @@
 //! A checker is a function from text to complaints. The tests feed it the repository; `fires` feeds
 //! it something bad.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,6 @@ use chain::Setup;
 use telemetry::metrics::{Counter, Histogram, SHARED};
 use telemetry::standing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Between two requests.
@@ -72,7 +71,7 @@ impl Probe {
 
 /// One request, over a connection of its own.
 async fn ask(address: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+    let mut stream = net::stream::connect_tcp(address).await?;
     let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut start = [0; 9];

@@ -6,6 +6,16 @@
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 pub mod ahead;
 pub mod kept;
 pub mod kind;
@@ -131,7 +141,7 @@ pub trait ServeDns: Send + Sync + 'static {
 
 /// The name of this machine.
 pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = files::read_kernel("/proc/sys/kernel/hostname").ok();
     let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
     match name.trim() {
         "" => "localhost".to_owned(),

@@ -5,6 +5,16 @@
 //! expressions, networks, lists) are prepared when the text is parsed, so that the usual conditions
 //! do not allocate. It must never know: plugins, sockets, clocks (the time is the environment's).
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 mod builtins;
 mod error;
 mod eval;

@@ -6,6 +6,16 @@
 //!
 //! It must never know: plugins, the chain, and who reads its output.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 pub mod dns_metrics;
 pub mod format;
 pub mod json;

@@ -1,5 +1,6 @@
 //! The client of Redis against servers that answer late, in pieces, or not at all.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read, Write};
