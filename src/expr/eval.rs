@@ -1,10 +1,10 @@
 //! Evaluation: a walk over the tree, with bounds on work and memory.
 
 use crate::error::{Error, Spot};
-use crate::lists;
-use crate::ops;
+use crate::functions::lists;
+use crate::ops::{self, Op};
 use crate::scope::Environment;
-use crate::syntax::{Member, Node, Op, Slice};
+use crate::syntax::{Member, Node, Slice};
 use crate::value::{Held, Key, Map};
 use crate::{Type, Value};
 

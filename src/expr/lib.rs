@@ -15,25 +15,21 @@
     )
 )]
 
-mod builtins;
+mod arguments;
 mod error;
 mod eval;
-mod lex;
-mod lists;
+mod functions;
 mod loops;
-mod make;
 mod network;
-mod numbers;
 mod ops;
-mod parse;
 mod query;
 mod scope;
-mod strings;
 mod syntax;
 mod types;
 mod value;
 
-pub use error::{Error, from_args};
+pub use arguments::from_args;
+pub use error::Error;
 pub use query::QueryEnvironment;
 pub use scope::{Environment, Function, Scope};
 pub use types::Type;
@@ -52,7 +48,7 @@ impl Expr {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, scope: &Scope) -> Result<Self, Error> {
-        let made = parse::Parser::new(text, scope)?.whole()?;
+        let made = syntax::Parser::new(text, scope)?.whole()?;
         Ok(Self { node: made.node, kind: made.kind })
     }
 

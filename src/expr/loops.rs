@@ -2,47 +2,12 @@
 
 use crate::error::{Error, Spot};
 use crate::eval::{Halt, Run, Running};
-use crate::lists;
-use crate::parse::{Frame, Parser};
-use crate::syntax::{Loop, LoopKind, Made, Node, Op};
+use crate::functions::{LoopKind, lists};
+use crate::ops::{self, Op};
+use crate::syntax::{Frame, Loop, Made, Node, Parser};
 use crate::types::{BOOL, LIST, TEXT};
 use crate::value::{Key, Map};
-use crate::{Held, Type, Value, ops};
-
-/// Their names.
-pub(crate) const NAMES: [(&str, LoopKind); 15] = [
-    ("all", LoopKind::All),
-    ("none", LoopKind::None),
-    ("any", LoopKind::Any),
-    ("one", LoopKind::One),
-    ("filter", LoopKind::Filter),
-    ("map", LoopKind::Map),
-    ("count", LoopKind::Count),
-    ("sum", LoopKind::Sum),
-    ("find", LoopKind::Find),
-    ("findIndex", LoopKind::FindIndex),
-    ("findLast", LoopKind::FindLast),
-    ("findLastIndex", LoopKind::FindLastIndex),
-    ("groupBy", LoopKind::GroupBy),
-    ("sortBy", LoopKind::SortBy),
-    ("reduce", LoopKind::Reduce),
-];
-
-/// The function of this name.
-pub(crate) fn find(name: &str) -> Option<LoopKind> {
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
-}
-
-impl LoopKind {
-    fn name(self) -> &'static str {
-        NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-
-    /// Whether the predicate must be `bool`.
-    fn asks(self) -> bool {
-        !matches!(self, Self::Map | Self::Sum | Self::GroupBy | Self::SortBy | Self::Reduce)
-    }
-}
+use crate::{Held, Type, Value};
 
 impl Parser<'_> {
     /// `all(array, predicate)` and its like.

@@ -50,6 +50,20 @@ impl Type {
         Self::Map(Box::new((keys, values)))
     }
 
+    /// The type of `self[key]`.
+    pub(crate) fn indexed(&self, key: &Self) -> Result<Self, String> {
+        match self {
+            Self::Any => Ok(Self::Any),
+            Self::List(_) | Self::Bytes if key.may_be(INT) => Ok(self.element()),
+            Self::List(_) | Self::Bytes => Err(format!("an index must be int, found {key}")),
+            Self::Map(types) if *key == Self::Any || types.0 == Self::Any || types.0 == *key => {
+                Ok(types.1.clone())
+            }
+            Self::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
+            _ => Err(format!("{self} cannot be indexed")),
+        }
+    }
+
     /// The set that it is alone in; all types for [`Type::Any`].
     fn set(&self) -> Set {
         match self {

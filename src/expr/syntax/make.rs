@@ -2,13 +2,12 @@
 
 use corefile::nearest;
 
-use crate::builtins;
+use super::parse::Parser;
+use super::tree::{Made, Member, Node, Slice};
 use crate::error::{Error, Spot};
-use crate::loops;
+use crate::functions;
 use crate::network::Network;
-use crate::ops;
-use crate::parse::Parser;
-use crate::syntax::{Made, Member, Node, Op, Slice};
+use crate::ops::{self, Op};
 use crate::types::{BOOL, BYTES, INT, LIST, NUMBER, TEXT};
 use crate::{Type, Value};
 
@@ -183,7 +182,7 @@ impl Parser<'_> {
             let kind = kind.clone();
             return self.made(Node::Variable(index), kind, spot, 1);
         }
-        if self.scope.find_function(name).is_some() || builtins::is_function(name) {
+        if self.scope.find_function(name).is_some() || functions::is_function(name) {
             return Err(Error::at(spot, format!("`{name}` is a function"))
                 .help(format!("call it: `{name}(…)`")));
         }
@@ -194,7 +193,7 @@ impl Parser<'_> {
         let mut names: Vec<&str> = self.scope.names().collect();
         names.extend(self.locals.iter().map(|(name, _)| name.as_str()));
         // One by one, each shortens its lifetime.
-        builtins::names().for_each(|name| names.push(name));
+        functions::names().for_each(|name| names.push(name));
         Error::at(spot, format!("unknown name `{name}`")).help(
             match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -236,14 +235,14 @@ impl Parser<'_> {
     ) -> Built {
         let own = self.scope.find_function(name).filter(|_| environment);
         if own.is_none() && name != "incidr" {
-            if let Some(function) = loops::find(name) {
+            if let Some(function) = functions::find_loop(name) {
                 return self.run_over(function, spot, first);
             }
-            if let Some(function) = builtins::find(name) {
+            if let Some(function) = functions::find(name) {
                 let mut arguments: Vec<Made> = first.into_iter().collect();
                 arguments.extend(self.elements("(", ")")?);
                 let kinds: Vec<&Type> = arguments.iter().map(|made| &made.kind).collect();
-                let kind = builtins::kind(function, &kinds).map_err(|(index, message)| {
+                let kind = functions::kind(function, &kinds).map_err(|(index, message)| {
                     let at = index.and_then(|index| arguments.get(index));
                     Error::at(at.map_or(spot, |argument| argument.spot), message)
                 })?;
@@ -344,7 +343,7 @@ impl Parser<'_> {
                 None => Err(Error::at(key.spot, "a name in `$env` must be a string")),
             };
         }
-        let kind = element(&base.kind, &key.kind).map_err(|message| Error::at(spot, message))?;
+        let kind = base.kind.indexed(&key.kind).map_err(|message| Error::at(spot, message))?;
         let made = self.member(base, key, optional, kind, spot)?;
         if optional { self.chain(made) } else { Ok(made) }
     }
@@ -382,20 +381,6 @@ impl Parser<'_> {
         let (from, to) = (from.map(|made| made.node), to.map(|made| made.node));
         let slice = Slice { base: base.node, from, to, spot };
         self.made(Node::Slice(Box::new(slice)), kind, spot, height)
-    }
-}
-
-/// The type of `base[key]`.
-pub(crate) fn element(base: &Type, key: &Type) -> Result<Type, String> {
-    match base {
-        Type::Any => Ok(Type::Any),
-        Type::List(_) | Type::Bytes if key.may_be(INT) => Ok(base.element()),
-        Type::List(_) | Type::Bytes => Err(format!("an index must be int, found {key}")),
-        Type::Map(types) if *key == Type::Any || types.0 == Type::Any || types.0 == *key => {
-            Ok(types.1.clone())
-        }
-        Type::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
-        _ => Err(format!("{base} cannot be indexed")),
     }
 }
 

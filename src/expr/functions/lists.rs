@@ -2,10 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::strings;
 use crate::Value;
-use crate::builtins::not_for;
-use crate::ops::whole;
-use crate::strings;
+use crate::ops::{not_for, whole};
 use crate::value::{Held, Key, Map};
 
 type Result<'v> = std::result::Result<Value<'v>, String>;

@@ -1,8 +1,14 @@
 //! The functions of the language: their parameters, their results and their code.
 
-use crate::loops;
+pub(crate) mod lists;
+mod loop_kind;
+mod numbers;
+mod strings;
+
 use crate::types::{ANY, BYTES, FLOAT, INT, LIST, MAP, NIL, NUMBER, Set, TEXT};
-use crate::{Type, Value, lists, make, numbers, strings};
+use crate::{Type, Value};
+
+pub(crate) use loop_kind::{LoopKind, find as find_loop};
 
 /// A function that sees only its arguments.
 pub(crate) type Run = for<'v> fn(&[Value<'v>]) -> Result<Value<'v>, String>;
@@ -65,7 +71,7 @@ impl Builtin {
 
 const T: Set = TEXT;
 
-/// All of them, but for those in [`loops`] and `incidr`.
+/// All of them, but for those that run over arrays and `incidr`.
 static BUILTINS: &[Builtin] = &[
     // Texts.
     function("trim", &[T, T], Gives::Text, strings::trim).optional(1),
@@ -131,7 +137,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
 /// All names of functions.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let plain = BUILTINS.iter().map(|function| function.name);
-    plain.chain(loops::NAMES.iter().map(|(name, _)| *name)).chain(["incidr"])
+    plain.chain(loop_kind::NAMES.iter().map(|(name, _)| *name)).chain(["incidr"])
 }
 
 /// Whether the language has a function of this name.
@@ -179,7 +185,7 @@ pub(crate) fn kind(
         Gives::Number => Type::Any,
         Gives::Indexed if *arguments[0] == Type::Nil => Type::Nil,
         Gives::Indexed => {
-            make::element(arguments[0], arguments[1]).map_err(|message| (Some(1), message))?
+            arguments[0].indexed(arguments[1]).map_err(|message| (Some(1), message))?
         }
     })
 }
@@ -197,9 +203,4 @@ fn describe(set: Set) -> String {
     let words: Vec<&str> =
         known.into_iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| word).collect();
     words.join(" or ")
-}
-
-/// The error of a function whose argument turned out to have another type than it needs.
-pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, String> {
-    Err(format!("`{name}` does not accept {}", value.kind()))
 }

@@ -1,8 +1,9 @@
 //! The grammar: precedence climbing, with the operators and quirks of expr-lang.
 
+use super::lex::{self, Kind, Lexeme};
+use super::tree::{Made, Node};
 use crate::error::{Error, Spot};
-use crate::lex::{self, Kind, Lexeme};
-use crate::syntax::{Made, Node, Op};
+use crate::ops::Op;
 use crate::{Scope, Type, Value};
 
 /// The longest text, in bytes.

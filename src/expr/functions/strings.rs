@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use crate::Value;
-use crate::builtins::not_for;
-use crate::ops::whole;
+use crate::ops::{not_for, whole};
 use crate::value::{Held, Key, Map};
 
 /// The longest text that a function makes.
