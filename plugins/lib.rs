@@ -3,7 +3,6 @@
 //! The order is CoreDNS's: what runs first is what an operator moving over expects. To add a
 //! plugin: one folder, one `mod` line, one line in [`REGISTRY`].
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

@@ -4,7 +4,6 @@
 //! refuse queries. `ARCHITECTURE.md` is the map. A binary with other plugins is
 //! `catena::main(REGISTRY)`.
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use files::versions::{Stamp, Versions};
-use files::watch::Looks;
+use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
 use wire::{Failure, Name, Query, Rcode, Zoned};
@@ -268,14 +268,14 @@ impl Reports {
 }
 
 /// Looks at the files again and again, one at a time, until the configuration is replaced.
-pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Watch) {
+pub(super) async fn watch(sources: Vec<Arc<Source>>, mut schedule: PollSchedule, watch: Watch) {
     let by_mtime = watch.by_mtime;
     let every = watch.every.max(Duration::from_millis(1));
     let mut reports: Vec<Reports> = sources.iter().map(|_| Reports::default()).collect();
     loop {
         let waiting = reports.iter().filter(|reports| reports.waiting.is_some());
         let next = waiting.map(|reports| reports.wait(every)).min().unwrap_or(every);
-        looks.next(next.clamp(Duration::from_millis(1), every)).await;
+        schedule.next(next.clamp(Duration::from_millis(1), every)).await;
         let began = Instant::now();
         for (source, reports) in sources.iter().zip(&mut reports) {
             let looked = Arc::clone(source);
@@ -283,6 +283,6 @@ pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Wa
             let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
             reports.tell(source, found.ok().flatten(), every);
         }
-        looks.took(began.elapsed());
+        schedule.took(began.elapsed());
     }
 }

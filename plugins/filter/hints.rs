@@ -39,7 +39,7 @@ pub(super) fn strip(rdata: &mut Vec<u8>, rtype: Rtype) {
 fn parameters_at(rdata: &[u8]) -> Option<usize> {
     let target = rdata.get(2..)?;
     let at = 2 + name::wire_len(target)?;
-    // Parameters that end early are malformed.
+    // Malformed parameters are left unchanged.
     let whole: usize = Parameters(&rdata[at..]).map(|(_, value)| 4 + value.len()).sum();
     (at + whole == rdata.len()).then_some(at)
 }

@@ -19,8 +19,14 @@ use zone::{Outcome, Zone};
 use load::Entry;
 
 /// The `records` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "records", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "records",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 /// Lookups of our own inside each other, as for zones in files.
 const MAX_DEPTH: u8 = 8;

@@ -33,7 +33,7 @@ use text::NameText;
 /// It makes exceptions rather than serve a zone: the Corefiles of clusters have it behind `forward`, and
 /// nobody is surprised that it is asked first.
 pub static PLUGIN: Kind =
-    Kind { name: "template", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "template", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// Lookups of our own inside each other: aliases may lead back here.
 const MAX_DEPTH: u8 = 8;

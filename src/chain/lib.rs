@@ -6,7 +6,6 @@
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

@@ -1,4 +1,5 @@
-//! Zones as arguments: the names that a plugin serves, and those that it passes on.
+//! Sets of zones: the zones of a plugin, its `fallthrough`, and the zones that this server is
+//! authoritative for.
 
 use std::cmp::Reverse;
 use std::mem;
@@ -11,22 +12,22 @@ use wire::{Name, Query, SuffixMap, hash, name};
 /// The zones that this server is authoritative for: their data is its own, whatever others say.
 #[derive(Debug, Default)]
 pub struct OwnZones {
-    /// As plugins tell them, until the first question.
-    told: Mutex<Vec<Name>>,
+    /// The zones as plugins declare them, until the first lookup.
+    declared: Mutex<Vec<Name>>,
     /// The hashes of their names, in order.
     hashes: OnceLock<Box<[u64]>>,
 }
 
 impl OwnZones {
-    /// Adds a zone; to be called while the configuration is built. The root does not count: it is
-    /// above all names, and a server that has a copy of it sends who asks elsewhere.
+    /// Adds a zone while the configuration is built. The root does not count: it contains all names, and
+    /// a server with a copy of it answers with referrals.
     pub fn add(&self, zone: &Name) {
         if !zone.is_root() {
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
+            self.declared.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
         }
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.hashes().is_empty()
@@ -43,8 +44,10 @@ impl OwnZones {
     #[inline]
     fn hashes(&self) -> &[u64] {
         self.hashes.get_or_init(|| {
-            let told = mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut hashes: Vec<_> = told.iter().map(|zone| hash::name(zone.as_wire())).collect();
+            let declared =
+                mem::take(&mut *self.declared.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut hashes: Vec<_> =
+                declared.iter().map(|zone| hash::name(zone.as_wire())).collect();
             hashes.sort_unstable();
             hashes.dedup();
             hashes.into()
@@ -155,7 +158,7 @@ pub fn parse(token: &Token) -> Result<Vec<Name>, Diagnostic> {
 
 /// The same for plain text.
 ///
-/// Errors: what is wrong with the text.
+/// Errors: the text is no zone; the message says why.
 pub fn from_text(text: &str) -> Result<Vec<Name>, String> {
     if text.contains('/')
         && !text.ends_with('.')

@@ -6,7 +6,6 @@
 //!
 //! It must never know: DNS, plugins, or files other than through its [`Loader`].
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

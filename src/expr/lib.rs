@@ -5,7 +5,6 @@
 //! expressions, networks, lists) are prepared when the text is parsed, so that the usual conditions
 //! do not allocate. It must never know: plugins, sockets, clocks (the time is the environment's).
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

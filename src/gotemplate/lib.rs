@@ -5,7 +5,6 @@
 //! bounded: its output, its steps, and how deep it nests. It must never know: DNS, plugins, sockets,
 //! clocks.
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

@@ -3,7 +3,6 @@
 //! `net` opens the connections; this room speaks Redis's protocol on them, bounds every wait, and
 //! stops querying a Redis that fails. It must never know: DNS, plugins, the meaning of keys and values.
 
-#![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
     reason = "one task for each of a bounded number of connections, and one that probes"

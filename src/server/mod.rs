@@ -7,6 +7,7 @@
 //! - `finish` completes its reply.
 //! - `panics` catches panics.
 //! - `admin` is the HTTP side.
+//! - `baseline` registers the metrics that exist from the start.
 //! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
@@ -18,6 +19,7 @@
 
 mod admin;
 mod ahead;
+mod baseline;
 mod config;
 mod descriptors;
 mod finish;

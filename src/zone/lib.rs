@@ -7,7 +7,6 @@
 //! It must never know: sockets, plugins, configuration. Files are opened by the caller; time is an
 //! argument.
 
-#![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(

@@ -1,8 +1,8 @@
-//! The shape of sources: lengths, folders, open ends, unsafe code.
+//! The shape of sources: lengths, folders, open ends, lints.
 
 use std::collections::BTreeMap;
 
-use crate::repository::{EVERYTHING, each, files, has_word, none, product_sources, read, sources};
+use crate::repository::{EVERYTHING, each, has_word, none, product_sources, read, sources};
 
 const MAX_LINES: usize = 600;
 
@@ -62,24 +62,18 @@ fn todos(text: &str) -> Vec<(usize, String)> {
     lines.map(|(index, _)| (index + 1, "name the issue, as in (#12)".to_owned())).collect()
 }
 
-/// The rooms that may have unsafe code, where an attribute allows it with its reason.
-const UNSAFE_ROOMS: [&str; 3] = ["src/net/lib.rs", "src/sys/lib.rs", "src/wire/lib.rs"];
-
 #[test]
-fn rooms_forbid_unsafe_code() {
-    let root = |path: &String| {
-        let parts: Vec<&str> = path.split('/').collect();
-        matches!(parts.as_slice(), ["src", _, "lib.rs"] | ["src" | "plugins", "lib.rs"])
-            && !UNSAFE_ROOMS.contains(&path.as_str())
-    };
-    let roots: Vec<String> = files().into_iter().filter(root).collect();
-    assert!(roots.len() > 5, "{roots:?}");
-    let lax = roots.into_iter().filter(|path| !forbids(&read(path)));
-    none(lax.map(|path| format!("{path}: no `#![forbid(unsafe_code)]`")).collect());
+fn rooms_with_unsafe_code_have_the_lints_of_the_others() {
+    for own in ["src/sys/Cargo.toml", "src/wire/Cargo.toml"] {
+        assert_eq!(lints(&read(own)), lints(&read("Cargo.toml")), "{own}");
+    }
 }
 
-fn forbids(text: &str) -> bool {
-    text.lines().any(|line| line == concat!("#![forbid(un", "safe_code)]"))
+/// The tables of lints of a manifest, with unsafe code only denied.
+fn lints(manifest: &str) -> String {
+    let text = manifest.replace("[workspace.lints", "[lints").replace("forbid", "deny");
+    let table = text.split("[lints.rust]").nth(1).and_then(|rest| rest.split("[package]").next());
+    table.expect("tables of lints").trim().to_owned()
 }
 
 mod fires {
@@ -96,6 +90,7 @@ mod fires {
         assert!(crowded(&paths(12)).is_empty());
         assert_eq!(todos(concat!("// TO", "DO: later")).len(), 1);
         assert!(todos(concat!("// TO", "DO(#12): later")).is_empty());
-        assert!(!forbids("//! A room."));
+        let table = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\n\n[package]\n";
+        assert_eq!(lints(table), lints("[lints.rust]\nunsafe_code = \"deny\"\n"));
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
-use chain::memory::{Holder, Memory};
+use chain::memory::{Evictable, Memory};
 
 use super::super::entry::{Entry, Key, SpaceId};
 use super::super::partition::Half;
@@ -64,7 +64,7 @@ impl Shared {
             numbers: Mutex::default(),
         });
         if let Some(memory) = &shared.memory {
-            memory.enter(Arc::downgrade(&shared) as Weak<dyn Holder>);
+            memory.register(Arc::downgrade(&shared) as Weak<dyn Evictable>);
         }
         shared
     }
@@ -102,7 +102,7 @@ impl Shared {
     /// How many octets they may have: one KiB for each place, and what the process's memory allows.
     pub(super) fn bound(&self) -> u64 {
         let asked = self.asked.load(Ordering::Relaxed);
-        self.memory.as_ref().map_or(asked, |memory| memory.for_stores().min(asked))
+        self.memory.as_ref().map_or(asked, |memory| memory.store_budget().min(asked))
     }
 
     /// Shows entries of all blocks until `show` says no.
@@ -171,12 +171,12 @@ impl Shared {
     }
 }
 
-impl Holder for Shared {
+impl Evictable for Shared {
     fn held(&self) -> u64 {
         self.octets()
     }
 
-    fn let_go(&self) -> u64 {
+    fn evict(&self) -> u64 {
         let bound = self.bound();
         let mut evicted = 0;
         // From each shard the same share, so that no part of the names is hit harder.
