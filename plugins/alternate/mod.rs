@@ -6,10 +6,11 @@
 
 mod config;
 
-use chain::{BoxFuture, Chain, Kind, Roles, ServeDns, Setup, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Roles, Sees, ServeDns, Setup, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::Group;
-use wire::{Query, Rcode, Reply};
+use wire::{Rcode, Reply};
 
 use config::Config;
 
@@ -87,7 +88,7 @@ impl Rule {
     /// Puts another answer in the place of `reply`.
     fn replace<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let asked = if self.original && query.asides() > 0 {
+            let asked = if self.original && query.originals() > 0 {
                 self.ask_original(query, reply).await
             } else {
                 reply.clear();
@@ -112,7 +113,7 @@ impl Rule {
         reply: &mut Reply,
     ) -> Result<(), wire::Failure> {
         let (mut asked, mut said) = (Box::new(Query::new()), Box::new(Reply::new()));
-        asked.original_of(query);
+        asked.copy_original_from(query);
         said.begin(&asked);
         self.upstreams.ask(&mut asked, &mut said).await?;
         // Those who changed the question change its answer back, and expect one to theirs.
@@ -142,6 +143,6 @@ impl ServeDns for Alternate {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { waits_on_reply: true, ..Roles::default() }
+        Roles { waits_on_reply: true, sees: Sees::FORWARDABLE, ..Roles::default() }
     }
 }

@@ -6,10 +6,11 @@
 
 mod config;
 
-use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::Group;
-use wire::{Query, Reply};
+use wire::Reply;
 
 use config::Config;
 
@@ -46,6 +47,10 @@ struct Fanout {
 }
 
 impl ServeDns for Fanout {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         let excepted = || !self.except.is_empty() && self.except.contains(query);
         let ours = self.from.contains(query) && !excepted();

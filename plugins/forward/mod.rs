@@ -7,10 +7,11 @@
 mod config;
 mod setup;
 
-use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Step, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Step, ZoneSet};
 use corefile::Diagnostic;
+use exchange::Query;
 use upstream::Group;
-use wire::{Name, Query, Rcode, Reply, Section};
+use wire::{Name, Rcode, Reply, Section};
 
 use config::Own;
 
@@ -56,6 +57,10 @@ impl Forward {
 }
 
 impl ServeDns for Forward {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -8,10 +8,13 @@ mod config;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chain::{BoxFuture, Chain, Fallthrough, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{
+    BoxFuture, Chain, Fallthrough, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::GrpcGroup;
-use wire::{Query, Rcode, Reply};
+use wire::{Rcode, Reply};
 
 use config::Config;
 
@@ -71,6 +74,10 @@ impl Grpc {
 }
 
 impl ServeDns for Grpc {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -12,12 +12,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::setup::{Fatal, Peers};
-use chain::{Kind, Ran, ServeDns, Served, Setup, Step};
+use chain::{Kind, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wire::{Class, Failure, Moment, Name, NameBuf, Query, Reply, Rtype, Transport, name};
+use wire::{Class, Failure, Moment, Name, NameBuf, Reply, Rtype, Transport, name};
 
 /// The plugin.
 pub static PLUGIN: Kind =
@@ -137,12 +138,12 @@ impl Shared {
     #[cold]
     fn saw(&self, query: &Query) -> Served {
         // A query that came in by a listener has no depth: this one is just leaving.
-        if query.depth > 0 {
+        if query.state.depth > 0 {
             return Ok(Step::Next);
         }
         let returned = self.returned.fetch_add(1, Ordering::Relaxed) + 1;
         if returned >= LOOP {
-            let _ = self.culprit.set(query.peer);
+            let _ = self.culprit.set(query.client.peer);
         }
         self.came_back.notify_one();
         if returned < LOOP {
@@ -213,7 +214,7 @@ impl Prober {
         let answered = async move {
             let mut reply = Reply::new();
             reply.begin(&query);
-            if let Ran::Wait(at) = chain.run(&mut query, &mut reply) {
+            if let Some(at) = chain.run(&mut query, &mut reply) {
                 chain.resume(at, &mut query, &mut reply).await;
             }
         };
@@ -246,15 +247,15 @@ impl Prober {
         bytes[..2].copy_from_slice(&first.to_be_bytes()[6..]);
         let mut query = Query::new();
         query.receive(&bytes).ok()?;
-        query.peer = SocketAddr::from(([127, 0, 0, 1], 0));
-        query.local = query.peer;
-        query.transport = Transport::Udp;
-        query.worker = telemetry::metrics::SHARED;
-        query.received = (self.now)();
-        query.now = query.received;
+        query.client.peer = SocketAddr::from(([127, 0, 0, 1], 0));
+        query.client.local = query.client.peer;
+        query.client.transport = Transport::Udp;
+        query.client.worker = telemetry::metrics::SHARED;
+        query.client.received = (self.now)();
+        query.client.now = query.client.received;
         query.set_zone(2);
         // Ours, and no client's: one level deep.
-        query.depth = 1;
+        query.state.depth = 1;
         Some(query)
     }
 

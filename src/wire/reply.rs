@@ -17,7 +17,7 @@ use crate::compress::Compressor;
 use crate::edns::{Edns, EdnsOption, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Message, Records, Section};
-use crate::{HEADER, Query, Rcode, Rtype, rdata};
+use crate::{HEADER, Rcode, Request, Rtype, rdata};
 
 pub use aliases::AliasChain;
 pub use push::NewRecord;
@@ -187,7 +187,7 @@ impl Reply {
 
     /// Starts the reply to `query`: its question in its own case, and nothing else.
     #[inline]
-    pub fn begin(&mut self, query: &Query) {
+    pub fn begin(&mut self, query: &Request) {
         self.buf.clear();
         self.buf.extend_from_slice(&[0; HEADER]);
         self.buf.extend_from_slice(query.question());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use chain::Exchange;
+use chain::UpstreamExchange;
 use net::client::{More, Over, Source};
 use tokio::time::{Instant, Sleep};
 use wire::{Rcode, Reply, Transport};
@@ -215,7 +215,7 @@ impl Group {
             .await
         };
         let came = matches!(outcome, Some(Ok(())));
-        taps.tell(&Exchange {
+        taps.tell(&UpstreamExchange {
             upstream: to,
             local: local.get().copied(),
             transport: Transport::Udp,
@@ -279,7 +279,7 @@ impl Group {
             Some(looks) => patiently(asking, looks).await,
             None => asking.await,
         };
-        taps.tell(&Exchange {
+        taps.tell(&UpstreamExchange {
             upstream: to,
             local: local.get().copied(),
             transport: upstream.options.over.transport(),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Chain;
+use exchange::Query;
 use net::client::Network;
 use net::{Bound, Permit};
 use telemetry::metrics::Counter;
-use wire::{Failure, Query};
+use wire::Failure;
 
 use super::hedge::Tokens;
 use super::metrics;
@@ -87,11 +88,11 @@ impl Group {
     /// Counts the query among those in flight.
     pub(super) fn enter(&self, query: &Query) -> Result<[Permit<&Bound>; 2], Failure> {
         let all = IN_FLIGHT.try_acquire().ok_or_else(|| {
-            self.overloaded.inc(query.worker);
+            self.overloaded.inc(query.client.worker);
             overload("too many queries wait for upstreams".to_owned())
         })?;
         let here = self.concurrent.try_acquire().ok_or_else(|| {
-            self.rejected.inc(query.worker);
+            self.rejected.inc(query.client.worker);
             let most = self.concurrent.most();
             overload(format!("concurrent queries exceeded maximum {most}"))
         })?;

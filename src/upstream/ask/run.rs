@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use chain::BoxFuture;
+use chain::{BoxFuture, Query};
 use telemetry::metrics::Worker;
 use tokio::time::Instant;
-use wire::{Failure, Query, Rcode, Reply};
+use wire::{Failure, Rcode, Reply};
 
 use super::exchange::{Attempt, Wait};
 use super::group::Group;
@@ -118,7 +118,7 @@ impl Group {
         let begun = Instant::now();
         let mut run = Run {
             walk: Walk::new(&members, &self.policy, self.config.max_fails),
-            worker: query.worker,
+            worker: query.client.worker,
             begun,
             end: begun + self.budget,
             width: self.config.policy.width(),

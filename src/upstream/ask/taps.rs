@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chain::setup::Peers;
-use chain::{Chain, Exchange, Query};
+use chain::{Chain, Query, UpstreamExchange};
 use wire::Moment;
 
 /// Knows whether there are any.
@@ -61,7 +61,7 @@ impl Taps<'_> {
     }
 
     /// Tells them.
-    pub(super) fn tell(&self, exchange: &Exchange<'_>) {
+    pub(super) fn tell(&self, exchange: &UpstreamExchange<'_>) {
         for plugin in self.chain.iter().flat_map(|chain| chain.plugins()) {
             if let Some(tap) = plugin.roles().tap {
                 self.with(|query| tap.exchanged(query, exchange));

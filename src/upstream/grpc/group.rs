@@ -8,10 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::BoxFuture;
+use exchange::Query;
 use net::client::{GrpcError, GrpcStatus, Network, number};
 use tokio::time::{Instant, timeout_at};
 use wire::edns::ede;
-use wire::{Failure, Query, Rcode, Reply};
+use wire::{Failure, Rcode, Reply};
 
 use super::upstream::Upstream;
 use crate::ask::Turns;

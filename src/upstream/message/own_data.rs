@@ -8,7 +8,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use chain::{OwnZones, Resolve, Setup};
-use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+use exchange::Query;
+use wire::{Class, Rcode, Reply, Rtype, Section};
 
 /// The zones that are this server's own, and the way to their data.
 pub(crate) struct OwnData {
@@ -45,7 +46,7 @@ impl OwnData {
         let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
         let mut asked = Box::new((Query::new(), Reply::new()));
         let (question, found) = &mut *asked;
-        question.ask_on_behalf(query, alias.target(), query.qtype(), query.wants_dnssec());
+        question.make_subquery(query, alias.target(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, found).await;
         // Names below a delegation are somebody else's.
         if is_referral(found) {

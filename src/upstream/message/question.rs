@@ -3,10 +3,11 @@
 use std::io;
 use std::ops::Range;
 
+use exchange::Query;
 use telemetry::metrics::Worker;
 use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
 
 use net::random;
 
@@ -65,9 +66,9 @@ impl Question {
             options: free.map(|edns| edns.options_at..edns.end),
             client: if mixable { query.original_name().to_vec() } else { Vec::new() },
             mixed: false,
-            connected: query.transport.proto() == "tcp",
+            connected: query.client.transport.proto() == "tcp",
             ordinary: query.opcode() == Opcode::QUERY && !query.qtype().is_transfer(),
-            worker: query.worker,
+            worker: query.client.worker,
         })
     }
 

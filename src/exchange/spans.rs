@@ -3,7 +3,9 @@
 //! Only a plugin that traces puts one in, so other queries pay for an empty field. Times and the
 //! numbers that make it unique are arguments.
 
-use super::{Moment, Query};
+use wire::Moment;
+
+use crate::query::Query;
 
 /// Where a span stands: the trace, and the span that others become children of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,23 +112,23 @@ impl Query {
     /// The spans of this query, if it is traced.
     #[inline]
     pub fn spans(&mut self) -> Option<&mut Spans> {
-        self.spans.as_deref_mut()
+        self.state.spans.as_deref_mut()
     }
 
     /// Traces this query from here on.
     pub fn trace(&mut self, spans: Spans) {
-        self.spans = Some(Box::new(spans));
+        self.state.spans = Some(Box::new(spans));
     }
 
     /// Whether somebody traces this query.
     #[inline]
     pub fn is_traced(&self) -> bool {
-        self.spans.is_some()
+        self.state.spans.is_some()
     }
 
     /// Ends the trace.
     pub fn take_spans(&mut self) -> Option<Box<Spans>> {
-        self.spans.take()
+        self.state.spans.take()
     }
 }
 
@@ -173,14 +175,14 @@ mod tests {
     #[test]
     fn a_lookup_of_our_own_is_a_part_of_what_asks() {
         let mut outer = Query::new();
-        outer.receive(&crate::query::tests::question("a.", crate::Rtype::A)).unwrap();
+        outer.receive(&crate::query::tests::question("a.", wire::Rtype::A)).unwrap();
         let mut inner = Query::new();
-        inner.ask_on_behalf(&outer, b"\0", crate::Rtype::A, false);
-        assert_eq!(inner.within, None);
+        inner.make_subquery(&outer, b"\0", wire::Rtype::A, false);
+        assert_eq!(inner.state.within, None);
         outer.trace(Spans::new(WITHIN, 1));
-        inner.ask_on_behalf(&outer, b"\0", crate::Rtype::A, false);
-        assert_eq!((inner.within, inner.is_traced()), (Some(WITHIN), false));
-        outer.receive(&crate::query::tests::question("a.", crate::Rtype::A)).unwrap();
+        inner.make_subquery(&outer, b"\0", wire::Rtype::A, false);
+        assert_eq!((inner.state.within, inner.is_traced()), (Some(WITHIN), false));
+        outer.receive(&crate::query::tests::question("a.", wire::Rtype::A)).unwrap();
         assert!(!outer.is_traced(), "the next query in its place is another");
     }
 }

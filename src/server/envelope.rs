@@ -1,52 +1,102 @@
-//! Completes every reply with what plugins do not do.
+//! The envelope of a reply: everything about a message that plugins do not decide.
 //!
-//! This covers the id and echoed flags, the failure's rcode and extended error, the OPT record, and
-//! truncation, in one place for every transport.
+//! It opens when a query is admitted, where its signature is judged. It closes around each message of
+//! the reply, for every transport: the failure's rcode and extended error, room for a signature,
+//! truncation, the OPT record, id and flags, the signature.
 
+use exchange::{Query, Signer};
 use wire::edns::option;
 use wire::name;
-use wire::{Class, NameBuf, NewRecord, Opcode, Query, Rcode, Rdata, Record, Reply, Rtype, Section};
+use wire::{Class, NameBuf, NewRecord, Opcode, Rcode, Rdata, Record, Reply, Rtype, Section};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
 
-/// Completes the reply: after this its bytes can be sent.
+/// Opens the envelope of a query that was just parsed.
 #[inline]
-pub(crate) fn finish(query: &Query, reply: &mut Reply) {
+pub(crate) fn open(query: &mut Query) {
+    if query.tsig_at().is_some() {
+        open_signed(query);
+    }
+}
+
+/// Judges the signature of a query (RFC 8945 section 5.2). There are no keys, so it is refused, unless
+/// an upstream answers: its reply to a signed query is not ours to judge.
+#[cold]
+fn open_signed(query: &mut Query) {
+    query.state.signer = Some(Box::new(UnknownKey(bad_key(query))));
+}
+
+/// Completes a message of the reply: after this its bytes can be sent.
+#[inline]
+pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
     if reply.failure().is_some() {
         fail(query, reply);
     }
-    if query.tsig_at().is_some() && !reply.foreign {
-        return refuse_key(query, reply);
+    if query.state.signer.is_some() && !reply.foreign {
+        return seal_signed(query, reply);
     }
+    complete(query, reply, 0);
+}
+
+#[cold]
+fn seal_signed(query: &mut Query, reply: &mut Reply) {
+    let Some(mut signer) = query.state.signer.take() else { return };
+    signer.review(query, reply);
+    complete(query, reply, signer.reserve());
+    signer.sign(query, reply);
+    // The counts include the signature now.
+    reply.seal(query.id(), flags(query, reply, reply.rcode()));
+    query.state.signer = Some(signer);
+}
+
+/// Truncation, OPT record and header; leaves `reserved` octets free.
+#[inline]
+fn complete(query: &Query, reply: &mut Reply, reserved: usize) {
     let rcode = reply.rcode();
+    let limit = query.reply_limit() - reserved.min(query.reply_limit());
     match query.edns() {
         Some(edns) => {
             let dnssec_ok = edns.dnssec_ok;
-            // RFC 6891 section 6.2.6: options are per hop; what an upstream said to us about its
-            // cookie, connection or padding is not for our client.
+            // RFC 6891 section 6.2.6: options are per hop. Cookie, connection and padding of an upstream
+            // are not for the client.
             if reply.opt.own {
                 reply.opt.retain(|opt| {
                     !matches!(opt.code, option::COOKIE | option::TCP_KEEPALIVE | option::PADDING)
                 });
             }
-            if !query.transport.is_datagram() {
+            if query.client.transport.carries_keepalive() {
                 tell_keepalive(query, reply);
             }
             let opt_len = BARE_OPT + reply.opt.as_wire().len();
-            reply.truncate_to(query.reply_limit().saturating_sub(opt_len));
+            reply.truncate_to(limit.saturating_sub(opt_len));
             reply.push_own_opt(query.announced_udp_size(), rcode.extended_bits(), dnssec_ok);
         }
         // RFC 6891 section 7: no OPT in the query, no OPT in the reply.
-        None => reply.truncate_to(query.reply_limit()),
+        None => reply.truncate_to(limit),
     }
     reply.seal(query.id(), flags(query, reply, rcode));
 }
 
-/// A client that asks how long it may keep its connection is told (RFC 7828 section 3.3.2).
+/// Replaces a finished reply by an empty, truncated one with the same rcode: what a rate limit lets
+/// slip, so that a client with a genuine address asks again over TCP.
+#[cold]
+pub(crate) fn slip(query: &mut Query, reply: &mut Reply) {
+    let rcode = reply.rcode();
+    reply.clear();
+    reply.set_rcode(rcode);
+    reply.truncated = true;
+    if query.question().len() > 4 {
+        complete(query, reply, 0);
+    } else {
+        reply.seal(query.id(), flags(query, reply, rcode));
+    }
+}
+
+/// Answers a client that asks how long it may keep its connection (RFC 7828 section 3.3.2).
 fn tell_keepalive(query: &Query, reply: &mut Reply) {
     if query.options().any(|opt| opt.code == option::TCP_KEEPALIVE) {
-        reply.opt.push(option::TCP_KEEPALIVE, &query.keepalive.to_be_bytes());
+        reply.opt.push(option::TCP_KEEPALIVE, &query.client.keepalive.to_be_bytes());
     }
 }
 
@@ -71,22 +121,11 @@ fn fail(query: &Query, reply: &mut Reply) {
     }
 }
 
-/// The reply to a query that is signed with a key we do not have, which are all: NOTAUTH, and an
-/// unsigned TSIG record that says BADKEY (RFC 8945 section 5.2.1). An upstream's reply to a signed
-/// query that was passed on is not ours to judge.
-#[cold]
-fn refuse_key(query: &Query, reply: &mut Reply) {
-    reply.clear();
-    reply.set_rcode(Rcode::NOTAUTH);
-    if let Some(edns) = query.edns() {
-        reply.push_own_opt(query.announced_udp_size(), 0, edns.dnssec_ok);
-    }
-    if let Some((key, rdata)) = bad_key(query) {
-        let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, &rdata));
-        reply.push(Section::Additional, tsig.class(Class::ANY));
-    }
-    reply.seal(query.id(), flags(query, reply, Rcode::NOTAUTH));
-}
+/// The answer to a query that is signed with an unknown key: NOTAUTH, and a TSIG record with error BADKEY
+/// and no MAC (RFC 8945 section 5.2.1).
+///
+/// It holds the name of the key and the RDATA of that record; nothing if the query's cannot be read.
+struct UnknownKey(Option<(NameBuf, Vec<u8>)>);
 
 /// Key name and RDATA of the TSIG record that refuses the query's.
 fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
@@ -103,6 +142,25 @@ fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
     rdata.extend_from_slice(&Rcode::BADKEY.0.to_be_bytes());
     rdata.extend_from_slice(&[0, 0]); // no other data
     Some((key, rdata))
+}
+
+impl Signer for UnknownKey {
+    fn reserve(&self) -> usize {
+        // Type, class, TTL and length take ten octets.
+        self.0.as_ref().map_or(0, |(key, rdata)| key.as_wire().len() + 10 + rdata.len())
+    }
+
+    fn review(&mut self, _: &Query, reply: &mut Reply) {
+        reply.clear();
+        reply.set_rcode(Rcode::NOTAUTH);
+    }
+
+    fn sign(&mut self, _: &Query, reply: &mut Reply) {
+        if let Some((key, rdata)) = &self.0 {
+            let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, rdata));
+            reply.push(Section::Additional, tsig.class(Class::ANY));
+        }
+    }
 }
 
 /// The second sixteen bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3).
@@ -151,7 +209,7 @@ mod tests {
             query.limit_udp_size(cap);
         }
         reply.begin(&query);
-        finish(&query, &mut reply);
+        seal(&mut query, &mut reply);
         assert!(Message::new(reply.bytes()).is_ok());
         let at = HEADER + 5 + 3;
         u16::from_be_bytes([reply.bytes()[at], reply.bytes()[at + 1]])

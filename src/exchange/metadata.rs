@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use super::Query;
+use crate::query::Query;
 
 /// What is known about one query.
 #[derive(Default)]
-pub(super) struct Metadata {
+pub(crate) struct Metadata {
     values: Vec<(&'static str, String)>,
     offers: Vec<Offer>,
 }
@@ -22,17 +22,17 @@ struct Offer {
 impl Query {
     /// Starts to collect metadata for this query; without this, values are not kept.
     pub fn collect_metadata(&mut self) {
-        self.metadata.get_or_insert_default();
+        self.state.metadata.get_or_insert_default();
     }
 
     /// Lets go of what was collected.
     pub fn forget_metadata(&mut self) {
-        self.metadata = None;
+        self.state.metadata = None;
     }
 
     /// Keeps `value` under `label` (`plugin/name`) if metadata is collected; the last value wins.
     pub fn set_metadata(&mut self, label: &'static str, value: impl FnOnce() -> String) {
-        if let Some(all) = &mut self.metadata {
+        if let Some(all) = &mut self.state.metadata {
             all.values.retain(|(known, _)| *known != label);
             all.values.push((label, value()));
         }
@@ -46,7 +46,7 @@ impl Query {
         labels: &'static [&'static str],
         make: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
     ) {
-        if let Some(all) = &mut self.metadata {
+        if let Some(all) = &mut self.state.metadata {
             let made = labels.iter().map(|_| OnceLock::new()).collect();
             all.offers.push(Offer { labels, make: Box::new(make), made });
         }
@@ -54,7 +54,7 @@ impl Query {
 
     /// The value under `label`.
     pub fn metadata(&self, label: &str) -> Option<&str> {
-        let all = self.metadata.as_ref()?;
+        let all = self.state.metadata.as_ref()?;
         if let Some((_, value)) = all.values.iter().find(|(known, _)| *known == label) {
             return Some(value);
         }

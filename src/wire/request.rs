@@ -1,85 +1,15 @@
-//! A query: its bytes as they came, and the offsets of what they mean.
+//! The message of a query: its bytes as received, and the offsets of their parts.
 
 mod change;
-mod metadata;
-mod own;
 mod size;
-mod spans;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
-
-use change::Aside;
 pub use change::Flag;
-use metadata::Metadata;
-pub use spans::{Span, SpanContext, Spans};
+use change::Original;
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Record, Section};
-use crate::slots::{Slot, Slots};
 use crate::{Class, HEADER, MAX_MESSAGE, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, hash};
-
-/// How a query came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Transport {
-    /// Plain UDP.
-    Udp,
-    /// Plain TCP.
-    Tcp,
-    /// DNS over TLS (RFC 7858).
-    Tls,
-    /// DNS over HTTPS (RFC 8484).
-    Https,
-    /// DNS over HTTP/3.
-    Https3,
-    /// DNS over QUIC (RFC 9250).
-    Quic,
-    /// CoreDNS's gRPC service.
-    Grpc,
-}
-
-impl Transport {
-    /// `udp` or `tcp`, as CoreDNS labels it in metrics and logs.
-    pub const fn proto(self) -> &'static str {
-        match self {
-            Self::Udp | Self::Quic | Self::Https3 => "udp",
-            Self::Tcp | Self::Tls | Self::Https | Self::Grpc => "tcp",
-        }
-    }
-
-    /// Whether a reply is bounded by the client's UDP payload size.
-    pub const fn is_datagram(self) -> bool {
-        matches!(self, Self::Udp)
-    }
-}
-
-/// The family of the client's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Family {
-    /// IPv4.
-    V4 = 1,
-    /// IPv6.
-    V6 = 2,
-}
-
-/// A moment on the server's clock: nanoseconds since it started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Moment(pub u64);
-
-impl Moment {
-    /// How long ago `earlier` was; zero if it is not earlier.
-    pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    /// The moment `after` from now.
-    pub const fn plus(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(after.as_nanos() as u64))
-    }
-}
 
 /// Why bytes did not become a query, and what to say to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +20,8 @@ pub enum Rejection {
     Rcode(Rcode),
 }
 
-/// A query and where it came from.
-pub struct Query {
+/// The message of a query.
+pub struct Request {
     buf: Vec<u8>,
     folded: NameBuf,
     starts: [u8; 128],
@@ -105,56 +35,22 @@ pub struct Query {
     /// The largest UDP reply, whatever the client offers.
     udp_cap: u16,
     tsig_at: Option<usize>,
-    slots: Slots,
-    metadata: Option<Metadata>,
-    spans: Option<Box<Spans>>,
-    /// Messages set aside, one behind the other.
-    aside: Vec<u8>,
-    asides: Vec<Aside>,
+    /// Saved messages, one behind the other.
+    saved: Vec<u8>,
+    originals: Vec<Original>,
     /// Memory to write a changed message to.
     spare: Vec<u8>,
-    /// The client.
-    pub peer: SocketAddr,
-    /// The address the query was sent to.
-    pub local: SocketAddr,
-    /// How it came.
-    pub transport: Transport,
-    /// How long its connection may be idle, in units of 100 ms (RFC 7828 section 3.1); of no
-    /// meaning with a datagram.
-    pub keepalive: u16,
-    /// The worker that handles it: the index of its counters.
-    pub worker: usize,
-    /// When it was received.
-    pub received: Moment,
-    /// The latest known time: the batch's, or the moment a waiting query went on.
-    pub now: Moment,
-    /// The listener it came in by: which router an internal lookup asks.
-    pub site: u16,
-    /// The server block's key that matched: index of its zone and server labels.
-    pub key: u16,
-    /// Whether this runs in the background to renew an answer that was already given.
-    pub refresh: bool,
-    /// The link of the chain that wants to renew what it answered, and the query as that link saw
-    /// it: plugins before it may have changed it, and bring back what the client sent.
-    pub renewal: Option<(usize, Box<Self>)>,
-    /// When to give up waiting for an answer.
-    pub deadline: Option<Moment>,
-    /// How many lookups of our own led to this one; bounds loops through the chain.
-    pub depth: u8,
-    /// The span that this query is a part of, if the one it was asked for is traced.
-    pub within: Option<SpanContext>,
 }
 
-impl Default for Query {
+impl Default for Request {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Query {
-    /// An empty query, to be filled by [`Query::receive`].
-    pub fn new() -> Self {
-        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+impl Request {
+    /// An empty request, to be filled by [`Request::receive`].
+    pub const fn new() -> Self {
         Self {
             buf: Vec::new(),
             folded: NameBuf::new(),
@@ -168,30 +64,13 @@ impl Query {
             edns: None,
             udp_cap: SAFE_UDP_PAYLOAD,
             tsig_at: None,
-            slots: Slots::default(),
-            metadata: None,
-            spans: None,
-            aside: Vec::new(),
-            asides: Vec::new(),
+            saved: Vec::new(),
+            originals: Vec::new(),
             spare: Vec::new(),
-            peer: nowhere,
-            local: nowhere,
-            transport: Transport::Udp,
-            keepalive: 0,
-            worker: 0,
-            received: Moment(0),
-            now: Moment(0),
-            site: 0,
-            key: 0,
-            refresh: false,
-            renewal: None,
-            deadline: None,
-            depth: 0,
-            within: None,
         }
     }
 
-    /// The receive buffer: a transport writes the message here, then calls [`Query::parse`].
+    /// The receive buffer: a transport writes the message here, then calls [`Request::parse`].
     pub fn buffer_mut(&mut self) -> &mut Vec<u8> {
         &mut self.buf
     }
@@ -210,7 +89,7 @@ impl Query {
 
     /// How many octets messages may have before they need more memory.
     pub fn room(&self) -> usize {
-        self.buf.capacity() + self.spare.capacity() + self.aside.capacity()
+        self.buf.capacity() + self.spare.capacity() + self.saved.capacity()
     }
 
     /// Takes a copy of `message` and parses it.
@@ -223,20 +102,12 @@ impl Query {
     /// Reads the buffer. The checks and their order are those of the wire filter that CoreDNS
     /// inherits: responses are ignored, unknown opcodes are NOTIMP, odd counts are FORMERR.
     pub fn parse(&mut self) -> Result<(), Rejection> {
-        self.slots.reset();
-        self.metadata = None;
-        self.spans = None;
-        self.within = None;
         self.edns = None;
         self.udp_cap = SAFE_UDP_PAYLOAD;
         self.tsig_at = None;
         self.zone_at = 0;
-        self.depth = 0;
-        self.refresh = false;
-        self.renewal = None;
-        self.deadline = None;
-        self.aside.clear();
-        self.asides.clear();
+        self.saved.clear();
+        self.originals.clear();
         self.labels = 0;
         self.question_end = HEADER;
         let Some(header) = self.buf.first_chunk::<HEADER>() else {
@@ -255,6 +126,25 @@ impl Query {
         }
         self.parse_body(answers, authorities, additionals)
             .map_err(|Malformed| Rejection::Rcode(Rcode::FORMERR))
+    }
+
+    /// Reads the buffer as an UPDATE message (RFC 2136 section 2), which [`Request::parse`] rejects. The
+    /// question is the zone section; its other sections have any number of records.
+    ///
+    /// # Errors
+    /// It is another message, or malformed.
+    pub fn parse_update(&mut self) -> Result<(), Rejection> {
+        if let Err(rejection) = self.parse()
+            && (rejection != Rejection::Rcode(Rcode::NOTIMP) || self.opcode() != Opcode::UPDATE)
+        {
+            return Err(rejection);
+        }
+        let formerr = Rejection::Rcode(Rcode::FORMERR);
+        let [prerequisites, updates, additionals] = self.record_counts();
+        if self.buf[4..6] != [0, 1] {
+            return Err(formerr);
+        }
+        self.parse_body(prerequisites, updates, additionals).map_err(|Malformed| formerr)
     }
 
     fn parse_body(
@@ -366,7 +256,7 @@ impl Query {
         usize::from(self.labels)
     }
 
-    /// Offset in [`Query::name`] of label `index`; `labels()` gives the root byte.
+    /// Offset in [`Request::name`] of label `index`; `labels()` gives the root byte.
     #[inline]
     pub fn label_at(&self, index: usize) -> usize {
         usize::from(self.starts[index])
@@ -405,6 +295,12 @@ impl Query {
     #[inline]
     pub fn opcode(&self) -> Opcode {
         Opcode(self.flag_byte(2) >> 3 & 0x0F)
+    }
+
+    /// Whether it is a question: opcode QUERY, and no transfer.
+    #[inline]
+    pub fn is_question(&self) -> bool {
+        self.opcode() == Opcode::QUERY && !self.qtype.is_transfer()
     }
 
     /// RD: recursion desired.
@@ -454,20 +350,6 @@ impl Query {
     pub fn tsig_at(&self) -> Option<usize> {
         self.tsig_at
     }
-
-    /// The family of the client's address; IPv4 inside IPv6 counts as IPv4.
-    pub fn family(&self) -> Family {
-        match self.peer.ip().to_canonical() {
-            IpAddr::V4(_) => Family::V4,
-            IpAddr::V6(_) => Family::V6,
-        }
-    }
-
-    /// The value a plugin keeps for this query.
-    #[inline]
-    pub fn slot<T: Default + Send + 'static>(&mut self, slot: Slot<T>) -> &mut T {
-        self.slots.get(slot)
-    }
 }
 
 #[cfg(test)]
@@ -486,13 +368,13 @@ pub(crate) mod tests {
     #[test]
     fn the_receive_buffer_is_left_to_the_next() {
         for changed in [false, true] {
-            let mut query = Query::new();
+            let mut query = Request::new();
             query.buffer_mut().reserve(MAX_MESSAGE);
             query.receive(&question("www.example.org.", Rtype::A)).unwrap();
             if changed {
                 query.rename(b"\x03new\x07example\x03org\x00").unwrap();
             }
-            let (name, mut next) = (query.name().to_vec(), Query::new());
+            let (name, mut next) = (query.name().to_vec(), Request::new());
             query.leave_buffer_to(&mut next);
             assert_eq!(query.name(), name);
             assert!(query.room() < 512 && next.buf.capacity() >= MAX_MESSAGE, "{}", query.room());
@@ -501,7 +383,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_plain_question() {
-        let mut query = Query::new();
+        let mut query = Request::new();
         query.receive(&question("WWW.Example.org.", Rtype::AAAA)).unwrap();
         assert_eq!(query.name(), b"\x03www\x07example\x03org\x00");
         assert_eq!(query.original_name(), b"\x03WWW\x07Example\x03org\x00");
@@ -515,7 +397,7 @@ pub(crate) mod tests {
 
     #[test]
     fn rejections_are_those_of_the_filter() {
-        let mut query = Query::new();
+        let mut query = Request::new();
         let good = question("a.", Rtype::A);
         let formerr = Err(Rejection::Rcode(Rcode::FORMERR));
         assert_eq!(query.receive(&good[..11]), Err(Rejection::Silence));
@@ -536,35 +418,49 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn updates_have_any_number_of_records() {
+        let mut query = Request::new();
+        let mut update = question("example.org.", Rtype::SOA);
+        (update[2], update[9]) = (5 << 3, 3);
+        for last in 1..=3 {
+            update.extend_from_slice(&[0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, last]);
+        }
+        let parse = |query: &mut Request, bytes: &[u8]| {
+            query.buffer_mut().clear();
+            query.buffer_mut().extend_from_slice(bytes);
+            query.parse_update()
+        };
+        assert_eq!(parse(&mut query, &update), Ok(()));
+        assert_eq!((query.opcode(), query.qtype()), (Opcode::UPDATE, Rtype::SOA));
+        assert!(!query.is_question());
+        let formerr = Err(Rejection::Rcode(Rcode::FORMERR));
+        assert_eq!(parse(&mut query, &update[..update.len() - 1]), formerr, "cut off");
+        update[5] = 2;
+        assert_eq!(parse(&mut query, &update), formerr, "two zones");
+        assert_eq!(parse(&mut query, &update[..11]), Err(Rejection::Silence), "short");
+        (update[2], update[5]) = (2 << 3, 1);
+        assert_eq!(parse(&mut query, &update), Err(Rejection::Rcode(Rcode::NOTIMP)), "status");
+    }
+
+    #[test]
     fn options_are_kept_in_order() {
         let mut bytes = question("a.", Rtype::A);
         bytes[11] = 1;
         bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 9]);
         bytes.extend_from_slice(&[0, 3, 0, 0, 0xFF, 0xFE, 0, 1, 7]);
-        let mut query = Query::new();
+        let mut query = Request::new();
         query.receive(&bytes).unwrap();
         assert!(query.wants_dnssec());
         assert_eq!(query.udp_size(), 1232);
         let codes: Vec<u16> = query.options().map(|option| option.code).collect();
         assert_eq!(codes, [3, 0xFFFE]);
         query.limit_udp_size(1000);
-        assert_eq!((query.udp_size(), query.reply_limit()), (1000, 1000));
+        assert_eq!((query.udp_size(), query.announced_udp_size()), (1000, 1000));
         let mut twice = bytes.clone();
         bytes[37] = 2; // the second option now ends behind its record
         assert!(query.receive(&bytes).is_err(), "an option that runs over");
         twice[11] = 2;
         twice.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
         assert!(query.receive(&twice).is_err(), "two OPT records");
-    }
-
-    #[test]
-    fn slots_start_anew_with_each_query() {
-        let mut query = Query::new();
-        let slot = Slot::<u32>::new(1);
-        query.receive(&question("a.", Rtype::A)).unwrap();
-        *query.slot(slot) = 7;
-        assert_eq!(*query.slot(slot), 7);
-        query.receive(&question("a.", Rtype::A)).unwrap();
-        assert_eq!(*query.slot(slot), 0);
     }
 }

@@ -1,10 +1,10 @@
-//! Changing a query on its way in, and giving back what the client asked on the way out.
+//! Changes of a query on the way in, and the original for the way out.
 //!
-//! A plugin that changes the question sets the message aside first and brings it back in its
-//! `on_reply`, so that those before it, and the server, see what the client sent. Several plugins
-//! may do so inside each other: what was set aside last comes back first.
+//! A plugin that changes the question saves the message first and restores it in its `on_reply`, so
+//! that the plugins before it and the server see the message of the client. Saved messages form a
+//! stack, because several plugins may do so inside each other.
 
-use super::Query;
+use super::Request;
 use crate::edns::EdnsOption;
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Records, Section};
@@ -13,12 +13,12 @@ use crate::{Class, HEADER, MAX_MESSAGE, Rtype, rdata};
 /// What an OPT record of our own offers; CoreDNS's size.
 const OWN_UDP_SIZE: u16 = 4096;
 
-/// What [`Query::parse`] takes; a copy of this query must pass it too.
+/// What [`Request::parse`] takes; a copy of this query must pass it too.
 const MAX_ADDITIONALS: u16 = 2;
 
-/// Where a message that was set aside starts, and the zone it was routed to.
+/// The start of a saved message, and the zone it was routed to.
 #[derive(Clone, Copy)]
-pub(super) struct Aside {
+pub(super) struct Original {
     start: usize,
     zone_at: u8,
 }
@@ -34,47 +34,70 @@ pub enum Flag {
     RecursionAvailable,
 }
 
-impl Query {
-    /// Keeps the message as it is now for [`Query::bring_back`].
-    pub fn set_aside(&mut self) {
-        self.asides.push(Aside { start: self.aside.len(), zone_at: self.zone_at });
-        self.aside.extend_from_slice(&self.buf);
+impl Request {
+    /// Saves the message as it is now, for [`Request::pop_original`].
+    pub fn push_original(&mut self) {
+        self.originals.push(Original { start: self.saved.len(), zone_at: self.zone_at });
+        self.saved.extend_from_slice(&self.buf);
     }
 
-    /// How many messages were set aside.
-    pub fn asides(&self) -> usize {
-        self.asides.len()
+    /// The number of saved messages.
+    pub fn originals(&self) -> usize {
+        self.originals.len()
     }
 
-    /// The message set aside last is the query again.
-    pub fn bring_back(&mut self) {
-        let Some(last) = self.asides.pop() else { return };
+    /// Restores the message that was saved last.
+    pub fn pop_original(&mut self) {
+        let Some(last) = self.originals.pop() else { return };
         self.buf.clear();
-        self.buf.extend_from_slice(&self.aside[last.start..]);
-        self.aside.truncate(last.start);
+        self.buf.extend_from_slice(&self.saved[last.start..]);
+        self.saved.truncate(last.start);
         self.read_again();
         self.zone_at = last.zone_at;
     }
 
-    /// Brings back what was set aside after there were `depth` messages: plugins that were cut off
-    /// on the way in do not do it themselves.
-    pub fn bring_back_to(&mut self, depth: usize) {
-        while self.asides.len() > depth {
-            self.bring_back();
+    /// Restores the message as it was when there were `depth` saved ones: plugins whose way in was cut
+    /// off do not restore it themselves.
+    pub fn pop_originals_to(&mut self, depth: usize) {
+        while self.originals.len() > depth {
+            self.pop_original();
         }
     }
 
-    /// Makes this the question that `from` was when it came in, before any plugin changed it.
-    pub fn original_of(&mut self, from: &Self) {
-        let Some(first) = from.asides.first() else { return self.copy_of(from) };
-        let end = from.asides.get(1).map_or(from.aside.len(), |next| next.start);
+    /// Makes this the message that `from` is now, with memory of its own.
+    pub fn copy_from(&mut self, from: &Self) {
         self.buf.clear();
-        self.buf.extend_from_slice(&from.aside[first.start..end]);
-        self.inherit(from);
-        let parsed = self.parse();
-        debug_assert!(parsed.is_ok(), "what parsed once parses again");
-        self.depth = from.depth;
+        self.buf.extend_from_slice(&from.buf);
+        self.parse_known();
+        self.zone_at = from.zone_at;
+    }
+
+    /// Makes this the message that `from` was when it was received, before any plugin changed it.
+    pub fn copy_original_from(&mut self, from: &Self) {
+        let Some(first) = from.originals.first() else { return self.copy_from(from) };
+        let end = from.originals.get(1).map_or(from.saved.len(), |next| next.start);
+        self.buf.clear();
+        self.buf.extend_from_slice(&from.saved[first.start..end]);
+        self.parse_known();
         self.zone_at = first.zone_at;
+    }
+
+    /// Makes this a question of our own: RD, one question in class IN, and an OPT record.
+    pub fn ask(&mut self, qname: &[u8], qtype: Rtype, dnssec_ok: bool) {
+        self.buf.clear();
+        self.buf.extend_from_slice(&[0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+        self.buf.extend_from_slice(qname);
+        self.buf.extend_from_slice(&qtype.0.to_be_bytes());
+        self.buf.extend_from_slice(&Class::IN.0.to_be_bytes());
+        let flags = if dnssec_ok { 0x80 } else { 0 };
+        self.buf.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, flags, 0, 0, 0]);
+        self.parse_known();
+    }
+
+    /// Parses a message that was parsed before or is our own.
+    fn parse_known(&mut self) {
+        let parsed = self.parse();
+        debug_assert!(parsed.is_ok(), "a known message parses");
     }
 
     /// Gives the query another name (uncompressed); everything else stays. The reply must be begun
@@ -213,7 +236,7 @@ impl Query {
         Records::new(&self.buf, self.question_end, self.record_counts())
     }
 
-    fn record_counts(&self) -> [u16; 3] {
+    pub(super) fn record_counts(&self) -> [u16; 3] {
         Section::ALL.map(|section| {
             let at = 6 + 2 * section as usize;
             u16::from_be_bytes([self.buf[at], self.buf[at + 1]])
@@ -242,20 +265,20 @@ fn push_opt(out: &mut Vec<u8>, options: &[u8]) {
 mod tests {
     use super::*;
     use crate::Name;
-    use crate::query::tests::question;
+    use crate::request::tests::question;
 
     fn wire(text: &str) -> Vec<u8> {
         Name::from_text(text).unwrap().as_wire().to_vec()
     }
 
     /// A query with OPT and, as secondaries send it, an SOA record whose names are pointers.
-    fn query() -> Query {
+    fn query() -> Request {
         let mut bytes = question("WWW.Example.org.", Rtype::IXFR);
         (bytes[9], bytes[11]) = (1, 1);
         bytes.extend_from_slice(&[0xC0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 24, 0xC0, 16, 0xC0, 24]);
         bytes.extend_from_slice(&[7; 20]);
         bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 5, 0xFF, 0xEE, 0, 1, 9]);
-        let mut query = Query::new();
+        let mut query = Request::new();
         query.receive(&bytes).unwrap();
         query.set_zone(1);
         query
@@ -265,7 +288,7 @@ mod tests {
     fn a_new_name_leaves_everything_else() {
         let mut query = query();
         let before = query.bytes().to_vec();
-        query.set_aside();
+        query.push_original();
         query.rename(&wire("a-longer.name.example.org.")).unwrap();
         assert_eq!(query.name(), wire("a-longer.name.example.org."));
         assert_eq!((query.qtype(), query.udp_size()), (Rtype::IXFR, 1232));
@@ -277,12 +300,12 @@ mod tests {
         assert_eq!(owner.as_wire(), wire("WWW.Example.org."));
         assert_eq!(&soa.rdata()[..13], wire("Example.org."));
 
-        query.set_aside();
+        query.push_original();
         query.rename(&wire("elsewhere.net.")).unwrap();
         assert_eq!(query.zone(), [0]);
-        query.bring_back();
+        query.pop_original();
         assert_eq!(query.zone(), wire("example.org."));
-        query.bring_back_to(0);
+        query.pop_originals_to(0);
         assert_eq!(query.bytes(), before);
         assert_eq!(query.original_name(), wire("WWW.Example.org."));
         assert_eq!(query.zone(), wire("example.org."));
@@ -297,7 +320,7 @@ mod tests {
         query.receive(&question("a.", Rtype::A)).unwrap();
         query.set_options(&[]).unwrap();
         assert_eq!(query.edns().unwrap().udp_size, 4096);
-        let mut copy = Query::new();
+        let mut copy = Request::new();
         copy.receive(query.bytes()).unwrap();
         assert_eq!(copy.edns(), query.edns());
     }
@@ -309,7 +332,7 @@ mod tests {
         query.set_qclass(Class::CH);
         query.set_flag(Flag::RecursionDesired, false);
         query.set_flag(Flag::RecursionAvailable, true);
-        let mut copy = Query::new();
+        let mut copy = Request::new();
         copy.receive(query.bytes()).unwrap();
         assert_eq!((copy.qtype(), copy.qclass()), (Rtype::A, Class::CH));
         assert!(!copy.recursion_desired());

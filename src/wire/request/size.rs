@@ -1,9 +1,9 @@
 //! How large the reply may be.
 
-use super::Query;
-use crate::{MAX_MESSAGE, MIN_UDP_PAYLOAD};
+use super::Request;
+use crate::MIN_UDP_PAYLOAD;
 
-impl Query {
+impl Request {
     /// The UDP payload size that the client offers, at least 512.
     #[inline]
     pub fn udp_size(&self) -> u16 {
@@ -14,15 +14,6 @@ impl Query {
     #[inline]
     pub fn announced_udp_size(&self) -> u16 {
         self.udp_size().min(self.udp_cap)
-    }
-
-    /// The largest reply to this query, in octets.
-    #[inline]
-    pub fn reply_limit(&self) -> usize {
-        match self.transport.is_datagram() {
-            true => usize::from(self.announced_udp_size()),
-            false => MAX_MESSAGE,
-        }
     }
 
     /// Caps UDP replies at `size` octets instead of [`crate::SAFE_UDP_PAYLOAD`], and lowers a larger offer of

@@ -1,27 +1,27 @@
-//! What a plugin remembers between the way in and the way out, without allocating per query.
+//! What a plugin keeps for a query between the way in and the way out, without allocating per query.
 //!
-//! Each slot is boxed the first time a pooled query meets it and reset, not freed, afterwards.
+//! Each value is boxed the first time a pooled query needs it and reset, not freed, afterwards.
 
 use std::any::Any;
 use std::marker::PhantomData;
 
 /// The key to one plugin's value of type `T` in every query of its chain.
 #[derive(Debug)]
-pub struct Slot<T> {
+pub struct StateKey<T> {
     index: usize,
     kind: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Slot<T> {
+impl<T> Clone for StateKey<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Slot<T> {}
+impl<T> Copy for StateKey<T> {}
 
-impl<T> Slot<T> {
-    /// The slot number `index`; whoever numbers them keeps one type to one number.
+impl<T> StateKey<T> {
+    /// The key with number `index`. Each number must have one type only.
     pub const fn new(index: usize) -> Self {
         Self { index, kind: PhantomData }
     }
@@ -29,23 +29,23 @@ impl<T> Slot<T> {
 
 /// The values of one query.
 #[derive(Default)]
-pub(crate) struct Slots {
+pub(crate) struct PluginStates {
     turn: u64,
     values: Vec<Option<(u64, Box<dyn Any + Send>)>>,
 }
 
-impl Slots {
+impl PluginStates {
     /// Every value is its type's default again.
     pub(crate) fn reset(&mut self) {
         self.turn += 1;
     }
 
-    pub(crate) fn get<T: Default + Send + 'static>(&mut self, slot: Slot<T>) -> &mut T {
-        if self.values.len() <= slot.index {
-            self.values.resize_with(slot.index + 1, || None);
+    pub(crate) fn get<T: Default + Send + 'static>(&mut self, key: StateKey<T>) -> &mut T {
+        if self.values.len() <= key.index {
+            self.values.resize_with(key.index + 1, || None);
         }
         let turn = self.turn;
-        let entry = &mut self.values[slot.index];
+        let entry = &mut self.values[key.index];
         let fits = entry.as_ref().is_some_and(|(_, value)| value.is::<T>());
         if !fits {
             *entry = None;
