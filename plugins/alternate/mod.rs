@@ -19,7 +19,7 @@ pub static PLUGIN: Kind =
     Kind { name: "alternate", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    // As `forward` does, whose work it does too.
+    // Upstreams answer queries of every class, as for `forward`.
     setup.settings.all_classes = true;
     let mut problems = Diagnostics::default();
     let mut rules = Vec::new();
@@ -33,14 +33,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if problems.has_errors() {
         return Err(problems);
     }
-    // On its way out a reply meets the last link first: so the first of the directives does.
+    // On the way out, a reply passes the last link first; that must be the first directive.
     for rule in rules.into_iter().rev() {
         setup.link(Alternate { rule });
     }
     Ok(())
 }
 
-/// One directive at work.
+/// One `alternate` directive.
 struct Alternate {
     rule: Rule,
 }
@@ -51,7 +51,7 @@ struct Rule {
     rcodes: Vec<Rcode>,
     original: bool,
     upstreams: Group,
-    /// What becomes of their answer.
+    /// The rules for their answers.
     inner: Vec<Self>,
 }
 
@@ -80,12 +80,12 @@ impl Rule {
         }
     }
 
-    /// Whether it is for this reply.
+    /// Whether the rule applies to this reply.
     fn is_for(&self, query: &Query, reply: &Reply) -> bool {
         !reply.is_silent() && self.rcodes.contains(&reply.rcode()) && self.from.contains(query)
     }
 
-    /// Puts another answer in the place of `reply`.
+    /// Replaces `reply` with the answer of the upstreams.
     fn replace<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let asked = if self.original && query.originals() > 0 {
@@ -106,7 +106,7 @@ impl Rule {
         })
     }
 
-    /// Asks what the client asked, before other plugins changed it.
+    /// Sends the client's question, without the changes of other plugins.
     async fn ask_original(
         &self,
         query: &mut Query,
@@ -116,7 +116,7 @@ impl Rule {
         asked.copy_original_from(query);
         said.begin(&asked);
         self.upstreams.ask(&mut asked, &mut said).await?;
-        // Those who changed the question change its answer back, and expect one to theirs.
+        // Plugins that changed the question restore it on the way out, and expect an answer to theirs.
         said.readdress(query, |_| true);
         *reply = *said;
         Ok(())

@@ -126,7 +126,7 @@ impl ServeDns for Source {
                 Say::Empty => reply.set_rcode(Rcode::NOERROR),
                 Say::Code(rcode) => reply.set_rcode(rcode),
                 Say::Dead => {
-                    return Err(Failure::servfail("no healthy proxies")
+                    return Err(Failure::unresolved("no healthy proxies")
                         .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream"));
                 }
                 Say::Cut if query.client.transport == Transport::Udp => {

@@ -221,7 +221,7 @@ async fn messages_wait_for_a_reader_that_comes_late_or_again() {
 #[tokio::test]
 async fn over_the_bounds_messages_are_dropped_and_counted() {
     let endpoint = |name: &str| Endpoint::Unix(Path::new("/nowhere").join(name));
-    let mode = || Mode::Connect { belief: net::stream::Belief::System, send_buffer: 0 };
+    let mode = || Mode::Connect { verification: net::stream::Verification::System, send_buffer: 0 };
     let target = |name, queue| Target { endpoint: endpoint(name), mode: mode(), queue };
     let many = Sink::new(target("many", 1));
     for _ in 0..10_003 {

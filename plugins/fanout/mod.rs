@@ -5,6 +5,7 @@
 //! respond.
 
 mod config;
+mod metrics;
 
 use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
@@ -32,14 +33,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         if except.is_empty() {
             setup.ends([from.clone()]);
         }
-        // As `forward` does, whose work it does.
+        // Upstreams answer queries of every class, as for `forward`.
         setup.settings.all_classes = true;
         setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
     }
     Ok(())
 }
 
-/// The directive at work.
+/// The plugin.
 struct Fanout {
     from: ZoneSet,
     except: ZoneSet,

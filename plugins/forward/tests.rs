@@ -175,7 +175,7 @@ async fn a_dead_upstream_costs_no_client_more_than_one_timeout() {
         let begun = Instant::now();
         let (_, reply) = ask(&chain, "www.example.org.").await;
         assert_eq!(reply.rcode(), Rcode::NOERROR);
-        // Four times the time after which somebody looks for the first time.
+        // Four times the time after which a query is late.
         assert!(begun.elapsed() <= Duration::from_millis(400));
         slow += usize::from(begun.elapsed() > Duration::from_millis(10));
     }

@@ -6,15 +6,6 @@
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "tests read clocks, write files and open sockets"
-    )
-)]
-
 pub mod ahead;
 pub mod kept;
 pub mod kind;
@@ -136,15 +127,5 @@ pub trait ServeDns: Send + Sync + 'static {
     /// The interfaces that this plugin offers to others.
     fn roles(&self) -> Roles<'_> {
         Roles::default()
-    }
-}
-
-/// The name of this machine.
-pub fn host_name() -> String {
-    let name = files::read_kernel("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
     }
 }

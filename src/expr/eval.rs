@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Spot};
 use crate::functions::lists;
-use crate::ops::{self, Op};
+use crate::language::tree::{Member, Node, Op, Slice};
+use crate::ops;
 use crate::scope::Environment;
-use crate::syntax::{Member, Node, Slice};
 use crate::value::{Held, Key, Map};
 use crate::{Type, Value};
 

@@ -5,39 +5,26 @@
 //! expressions, networks, lists) are prepared when the text is parsed, so that the usual conditions
 //! do not allocate. It must never know: plugins, sockets, clocks (the time is the environment's).
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::disallowed_methods,
-        clippy::disallowed_types,
-        reason = "tests read clocks, write files and open sockets"
-    )
-)]
-
-mod arguments;
 mod error;
 mod eval;
 mod functions;
-mod loops;
-mod network;
+mod language;
 mod ops;
 mod query;
 mod scope;
-mod syntax;
 mod types;
 mod value;
 
-pub use arguments::from_args;
-pub use error::Error;
+pub use error::{Error, from_args};
 pub use query::QueryEnvironment;
 pub use scope::{Environment, Function, Scope};
 pub use types::Type;
 pub use value::{Held, Key, Map, Value};
 
-/// A text that was understood.
+/// An expression whose syntax and types were checked.
 #[derive(Debug)]
 pub struct Expr {
-    node: syntax::Node,
+    node: language::tree::Node,
     kind: Type,
 }
 
@@ -47,7 +34,7 @@ impl Expr {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, scope: &Scope) -> Result<Self, Error> {
-        let made = syntax::Parser::new(text, scope)?.whole()?;
+        let made = language::parser::Parser::new(text, scope)?.whole()?;
         Ok(Self { node: made.node, kind: made.kind })
     }
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::network::Network;
+use crate::functions::network::Network;
+use crate::language::tree::Op;
 use crate::types::{BYTES, INT, LIST, MAP, NUMBER, Set, TEXT};
 use crate::value::Key;
 use crate::{Type, Value};
@@ -16,85 +17,6 @@ const MAX_PATTERN: usize = 10_000;
 const MAX_PROGRAM: usize = 1 << 20;
 /// The longest array that a range may make.
 const MAX_RANGE: i64 = 1_000_000;
-
-/// An operator between two values, both of which are always needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    More,
-    MoreOrEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-    Power,
-    In,
-    Matches,
-    Contains,
-    StartsWith,
-    EndsWith,
-    Range,
-    /// `incidr(a, b)`.
-    Within,
-}
-
-impl Op {
-    /// The operator as written.
-    pub(crate) const fn sign(self) -> &'static str {
-        match self {
-            Self::Equal => "==",
-            Self::Unequal => "!=",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::More => ">",
-            Self::MoreOrEqual => ">=",
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Modulo => "%",
-            Self::Power => "**",
-            Self::In => "in",
-            Self::Matches => "matches",
-            Self::Contains => "contains",
-            Self::StartsWith => "startsWith",
-            Self::EndsWith => "endsWith",
-            Self::Range => "..",
-            Self::Within => "incidr",
-        }
-    }
-
-    /// The operator that `sign` is.
-    pub(crate) fn of(sign: &str) -> Option<Self> {
-        use Op::*;
-        let all = [
-            Equal,
-            Unequal,
-            Less,
-            LessOrEqual,
-            More,
-            MoreOrEqual,
-            Add,
-            Subtract,
-            Multiply,
-            Divide,
-            Modulo,
-            Power,
-            In,
-            Matches,
-            Contains,
-            StartsWith,
-            EndsWith,
-            Range,
-        ];
-        let sign = if sign == "^" { "**" } else { sign };
-        all.into_iter().find(|op| op.sign() == sign)
-    }
-}
 
 /// The type of the result.
 pub(crate) fn kind(op: Op, left: &Type, right: &Type) -> Result<Type, String> {
@@ -289,9 +211,4 @@ pub(crate) fn within<'v>(value: &Value<'_>, network: &Network) -> Result<Value<'
     let address: IpAddr =
         text.parse().map_err(|_| format!("`{}` is not an IP address", &**text))?;
     Ok(Value::Bool(network.has(address)))
-}
-
-/// The error of a function whose argument turned out to have another type than it needs.
-pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, String> {
-    Err(format!("`{name}` does not accept {}", value.kind()))
 }

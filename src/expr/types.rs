@@ -50,20 +50,6 @@ impl Type {
         Self::Map(Box::new((keys, values)))
     }
 
-    /// The type of `self[key]`.
-    pub(crate) fn indexed(&self, key: &Self) -> Result<Self, String> {
-        match self {
-            Self::Any => Ok(Self::Any),
-            Self::List(_) | Self::Bytes if key.may_be(INT) => Ok(self.element()),
-            Self::List(_) | Self::Bytes => Err(format!("an index must be int, found {key}")),
-            Self::Map(types) if *key == Self::Any || types.0 == Self::Any || types.0 == *key => {
-                Ok(types.1.clone())
-            }
-            Self::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
-            _ => Err(format!("{self} cannot be indexed")),
-        }
-    }
-
     /// The set that it is alone in; all types for [`Type::Any`].
     fn set(&self) -> Set {
         match self {
@@ -133,5 +119,19 @@ impl fmt::Display for Type {
             Self::List(_) => "array",
             Self::Map(_) => "map",
         })
+    }
+}
+
+/// The type of `base[key]`.
+pub(crate) fn element(base: &Type, key: &Type) -> Result<Type, String> {
+    match base {
+        Type::Any => Ok(Type::Any),
+        Type::List(_) | Type::Bytes if key.may_be(INT) => Ok(base.element()),
+        Type::List(_) | Type::Bytes => Err(format!("an index must be int, found {key}")),
+        Type::Map(types) if *key == Type::Any || types.0 == Type::Any || types.0 == *key => {
+            Ok(types.1.clone())
+        }
+        Type::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
+        _ => Err(format!("{base} cannot be indexed")),
     }
 }

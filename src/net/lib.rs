@@ -31,6 +31,7 @@ pub mod tls;
 mod udp;
 mod workers;
 
+pub use client::is_shortage;
 pub use handler::Handler;
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};

@@ -40,7 +40,7 @@ pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
 pub use rdata::Rdata;
 pub use record::{Malformed, Message, Record, Section};
-pub use reply::{AliasChain, Draft, Failure, NewRecord, Reply};
+pub use reply::{AliasChain, Draft, Failure, NewRecord, Origin, Reply};
 pub use request::{Flag, Rejection, Request};
 pub use transport::{Family, Transport};
 

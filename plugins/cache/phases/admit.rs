@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use chain::{Query, Reply};
-use wire::Rcode;
-use wire::edns::ede;
+use wire::{Origin, Rcode};
 
 use super::classify::{self, Kind};
 use super::outcome::Outcome;
@@ -114,10 +113,7 @@ impl Cache {
         let Some(failure) = reply.failure() else {
             return Outcome::Private;
         };
-        let unresolved = failure.rcode == Rcode::SERVFAIL
-            && failure.extended.as_ref().is_some_and(|(code, _)| {
-                matches!(*code, ede::NO_REACHABLE_AUTHORITY | ede::NETWORK_ERROR)
-            });
+        let unresolved = failure.rcode == Rcode::SERVFAIL && failure.origin == Origin::Upstream;
         let keeps = unresolved
             && purpose == Purpose::Miss
             && self.config.servfail > 0
@@ -133,6 +129,7 @@ impl Cache {
         Outcome::Failed {
             rcode: failure.rcode,
             extended: failure.extended.clone(),
+            origin: failure.origin,
             cause: failure.cause.as_ref().map(|cause| cause.to_string().into()),
         }
     }

@@ -71,9 +71,9 @@ impl Cache {
                 self.tell_scope(entry.subnet(), query, reply);
                 Ok(Step::Done)
             }
-            Outcome::Failed { rcode, extended, cause } => {
+            Outcome::Failed { rcode, extended, cause, origin } => {
                 let cause = cause.map(|cause| cause.to_string().into());
-                Err(Failure { rcode, extended, cause })
+                Err(Failure { rcode, extended, cause, origin })
             }
             Outcome::Silence | Outcome::Private => Ok(Step::Drop),
         }

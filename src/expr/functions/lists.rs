@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
-use super::strings;
 use crate::Value;
-use crate::ops::{not_for, whole};
+use crate::functions::strings;
+use crate::ops::whole;
+use crate::value::not_for;
 use crate::value::{Held, Key, Map};
 
 type Result<'v> = std::result::Result<Value<'v>, String>;

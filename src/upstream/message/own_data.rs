@@ -1,4 +1,4 @@
-//! What an upstream says of names that this server is authoritative for.
+//! Upstream data of names that this server is authoritative for.
 //!
 //! An upstream may answer with an alias that leads into one of this server's own zones, and with data
 //! for the name there: out of date, or false. Own data wins: the answer is cut behind that alias, and
@@ -22,10 +22,10 @@ impl OwnData {
         Self { zones: Arc::clone(&setup.world.own_zones), resolver: setup.resolver() }
     }
 
-    /// Puts own data in place of what an upstream says.
+    /// Replaces upstream data with this server's own.
     pub(crate) async fn settle(&self, query: &mut Query, reply: &mut Reply) {
         if !self.zones.is_empty() {
-            // Boxed, as all that is rare here: what waits for each query stays small.
+            // Boxed, because it is rare: the future of each query stays small.
             Box::pin(self.replace(query, reply)).await;
         }
     }
@@ -38,7 +38,7 @@ impl OwnData {
         if !is_own(query.original_name()) {
             reply.drop_beside(is_own);
         }
-        // RFC 1034 section 4.3.2: these are answered with the alias itself.
+        // RFC 1034 section 4.3.2: queries of these types are answered with the alias itself.
         if matches!(query.qtype(), Rtype::CNAME | Rtype::DNAME | Rtype::ANY) {
             return;
         }
@@ -48,7 +48,7 @@ impl OwnData {
         let (question, found) = &mut *asked;
         question.make_subquery(query, alias.target(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, found).await;
-        // Names below a delegation are somebody else's.
+        // Names below a delegation belong to another server.
         if is_referral(found) {
             return;
         }
@@ -68,7 +68,7 @@ impl OwnData {
     }
 }
 
-/// Whether a reply says no more than who knows.
+/// Whether a reply is a referral.
 fn is_referral(reply: &Reply) -> bool {
     let points_elsewhere = || {
         let mut records = reply.records().map_while(Result::ok);

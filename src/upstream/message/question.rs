@@ -11,11 +11,11 @@ use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, Sect
 
 use net::random;
 
-/// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
+/// The largest UDP payload size in a query to an upstream: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
 const MAX_ADVERTISED: u16 = SAFE_UDP_PAYLOAD;
 
-/// A client's query as it is sent on.
+/// A client's query as it is sent to upstreams.
 pub(crate) struct Question {
     /// The message; id and the name's case change from attempt to attempt.
     pub(crate) message: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) struct Question {
     pub(crate) connected: bool,
     /// Whether the sections of the reply mean what they do in a reply to a query.
     pub(crate) ordinary: bool,
-    /// Who counts.
+    /// The worker whose metrics count it.
     pub(crate) worker: Worker,
 }
 
