@@ -12,29 +12,19 @@
     reason = "sockets, clocks and the tasks of connections belong here"
 )]
 
-mod bind;
 pub mod client;
 pub mod clock;
 pub mod descriptors;
-mod handler;
 pub mod host;
-mod listener;
+mod listen;
 mod permit;
-mod pool;
 pub mod random;
-mod room;
-mod signal;
-mod stats;
 pub mod stream;
-mod tcp;
 pub mod tls;
-mod udp;
 mod workers;
+mod writable;
 
 pub use client::is_shortage;
-pub use handler::Handler;
-pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use listen::{Handler, ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
-pub use room::{Room, Waiting};
-pub use stats::{Stats, StatsSnapshot};
-pub use workers::{Limits, Runtimes, Workers, current_worker};
+pub use workers::{Limits, Room, Runtimes, Stats, StatsSnapshot, Waiting, Workers, current_worker};
