@@ -41,9 +41,9 @@ fn folder(name: &str, readme: &str, has: impl Fn(&str) -> bool, registry: &str) 
     if !places.is_sorted() {
         complaints.push(format!("plugins/{name}/README.md: sections are out of order"));
     }
-    if !registry.contains(&format!("Built(&{name}::PLUGIN)"))
-        && !registry.contains(&format!("Built(&r#{name}::PLUGIN)"))
-        && !registry.contains(&format!("Built(&{name}_::PLUGIN)"))
+    if !registry.contains(&format!("(&{name}::PLUGIN)"))
+        && !registry.contains(&format!("(&r#{name}::PLUGIN)"))
+        && !registry.contains(&format!("(&{name}_::PLUGIN)"))
     {
         complaints.push(format!("plugins/{name}: no line in the registry"));
     }
