@@ -10,7 +10,7 @@ use corefile::Directive;
 use net::client::{Network, Simulated};
 use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Name, Rtype, Transport};
+use wire::{Name, Query, Rcode, Reply, Rtype, Transport};
 
 use super::*;
 
