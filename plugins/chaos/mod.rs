@@ -29,7 +29,7 @@ struct Chaos {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    // Without this the server refuses every class but IN before it asks the plugins.
+    // Without this the server refuses every class but IN before the chain runs.
     setup.settings.all_classes = true;
     setup.link(Chaos { config, host: chain::host_name() });
     Ok(())
