@@ -72,12 +72,12 @@ impl Counts {
 
     #[inline]
     pub(super) fn hit(&self, half: Half, query: &Query) {
-        self.hits[half as usize].inc(query.worker);
+        self.hits[half as usize].inc(query.client.worker);
     }
 
     pub(super) fn evicted(&self, half: Half, query: &Query, entries: u64) {
         if entries > 0 {
-            self.evictions[half as usize].add(query.worker, entries);
+            self.evictions[half as usize].add(query.client.worker, entries);
         }
     }
 }

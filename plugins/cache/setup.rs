@@ -60,7 +60,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         counts,
         clock: setup.world.clock,
         peers: setup.peers(),
-        handed: setup.slot(),
+        handed: setup.state_key(),
         background: Arc::default(),
         config,
     })

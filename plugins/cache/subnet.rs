@@ -3,8 +3,9 @@
 //! With the option `ecs` such an answer is kept under the network that it is meant for, and a client
 //! gets that of the smallest network it is in. Without it such an answer is not kept.
 
+use exchange::Query;
+use wire::Reply;
 use wire::edns::{ClientSubnet, Subnet, option};
-use wire::{Query, Reply};
 
 /// The network that the client, or a plugin before this one, told.
 pub(super) fn source(query: &Query) -> Option<ClientSubnet> {

@@ -1,8 +1,8 @@
-//! `forward`: queries other servers.
+//! `forward`: sends queries to other servers.
 //!
-//! It takes the queries under one zone, except those under others. The client gets the answer of a group
-//! of upstreams, or that of the following `forward` if the Corefile wants that. The choice of an upstream
-//! and the handling of failures are in `src/upstream`.
+//! It handles the queries under one zone, except those under excluded zones. It returns the answer of a
+//! group of upstreams, or passes the query to the following `forward` if the Corefile says so.
+//! `src/upstream` selects the upstream and handles those that do not respond.
 
 mod config;
 mod plugin;
@@ -10,13 +10,15 @@ mod setup;
 
 use chain::Kind;
 
+use config::OWNER;
+
 /// The plugin.
 pub static PLUGIN: Kind = Kind {
     name: "forward",
     doc: include_str!("README.md"),
     answers: true,
     setup: setup::setup,
-    baseline_metrics: upstream::baseline_metrics,
+    baseline_metrics: || upstream::baseline_metrics(&OWNER),
     ..Kind::DEFAULT
 };
 

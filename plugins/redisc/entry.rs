@@ -6,11 +6,12 @@
 use std::fmt::Write;
 
 use chain::Setup;
+use exchange::Query;
 use ring::digest::{Context, SHA256};
 use wire::answer::{Answer, Kind};
 use wire::name::Text;
 use wire::record::Malformed;
-use wire::{HEADER, Query, Rcode, Reply};
+use wire::{HEADER, Rcode, Reply};
 
 /// The form of keys and values. Servers of other forms do not find each other's.
 const FORM: u8 = 1;
@@ -109,7 +110,7 @@ pub(super) fn take(
     let left = u64::from_be_bytes(until).saturating_sub(now).saturating_add(500) / 1000;
     let left = left.min(u64::from(lifetime)) as u32;
     // Somebody renews what he has: an answer that is about as old is of no use to him.
-    if left == 0 || query.refresh && left <= lifetime / 2 {
+    if left == 0 || query.state.refresh && left <= lifetime / 2 {
         return Ok(false);
     }
     if let Err(malformed) = load(message, now / 1000, query, reply) {

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
-use wire::{Name, Query, SuffixMap, hash, name};
+use exchange::Query;
+use wire::{Name, SuffixMap, hash, name};
 
 /// The zones that this server is authoritative for: their data is its own, whatever others say.
 #[derive(Debug, Default)]
@@ -243,7 +244,7 @@ mod tests {
         let mut query = Query::new();
         let from = Query::new();
         let mut zone_of = |text: &str| {
-            query.ask_on_behalf(&from, name(text).as_wire(), Rtype::A, false);
+            query.make_subquery(&from, name(text).as_wire(), Rtype::A, false);
             set.find(&query).map(|(label, zone)| (label, zone.to_string()))
         };
         assert_eq!(zone_of("www.Example.org."), Some((1, "example.org.".into())));

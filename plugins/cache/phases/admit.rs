@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use chain::{Query, Reply};
-use wire::Rcode;
-use wire::edns::ede;
+use wire::{Origin, Rcode};
 
 use super::classify::{self, Kind};
 use super::outcome::Outcome;
@@ -33,9 +32,9 @@ impl Cache {
             return (Outcome::Private, false);
         }
         let clock = self.clock;
-        let now = query.now;
+        let now = query.client.now;
         let Ok(verdict) = classify::judge(query, reply, || (clock.unix)(now), &self.config) else {
-            self.counts(query).drops.inc(query.worker);
+            self.counts(query).drops.inc(query.client.worker);
             return (Outcome::Private, false);
         };
         if verdict.uncompressed {
@@ -71,7 +70,7 @@ impl Cache {
             let extras = Extras { subnet, ..self.extras(half, verdict.answering, &key, query) };
             let space = half.map_or(SpaceId::NONE, |half| self.store.half(half).id());
             let content = Content::of(reply, verdict.ttl, facts, extras);
-            if let Some(entry) = Entry::new(&key, space, query.now, content) {
+            if let Some(entry) = Entry::new(&key, space, query.client.now, content) {
                 if let Some(half) = half {
                     self.keep(half, &key, &entry, query);
                 }
@@ -114,10 +113,7 @@ impl Cache {
         let Some(failure) = reply.failure() else {
             return Outcome::Private;
         };
-        let unresolved = failure.rcode == Rcode::SERVFAIL
-            && failure.extended.as_ref().is_some_and(|(code, _)| {
-                matches!(*code, ede::NO_REACHABLE_AUTHORITY | ede::NETWORK_ERROR)
-            });
+        let unresolved = failure.rcode == Rcode::SERVFAIL && failure.origin == Origin::Upstream;
         let keeps = unresolved
             && purpose == Purpose::Miss
             && self.config.servfail > 0
@@ -126,13 +122,14 @@ impl Cache {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
             let (key, space) = (Key::of(query), self.store.half(Half::Denial).id());
             let content = Content::empty(self.config.servfail, Facts { for_all: true, ..facts });
-            if let Some(entry) = Entry::new(&key, space, query.now, content) {
+            if let Some(entry) = Entry::new(&key, space, query.client.now, content) {
                 self.keep(Half::Denial, &key, &entry, query);
             }
         }
         Outcome::Failed {
             rcode: failure.rcode,
             extended: failure.extended.clone(),
+            origin: failure.origin,
             cause: failure.cause.as_ref().map(|cause| cause.to_string().into()),
         }
     }

@@ -16,8 +16,11 @@ impl Cache {
         if entry.facts().failure {
             return Err(cached_failure());
         }
-        let ttl =
-            if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
+        let ttl = if self.config.keepttl {
+            entry.lifetime()
+        } else {
+            entry.ttl(query.client.now).max(0) as u32
+        };
         entry.write(ttl, query, reply);
         self.tell_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
@@ -31,7 +34,7 @@ impl Cache {
         query: &mut Query,
         reply: &mut Reply,
     ) {
-        self.counts(query).served_stale.inc(query.worker);
+        self.counts(query).served_stale.inc(query.client.worker);
         entry.write(stale.ttl, query, reply);
         self.tell_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
@@ -70,6 +73,6 @@ impl Cache {
             return Ok(Step::Wait);
         }
         self.tell_stale(entry, stale, query, reply);
-        Ok(if entry.begin_renewal(query.now) { Step::Refresh } else { Step::Done })
+        Ok(if entry.begin_renewal(query.client.now) { Step::Refresh } else { Step::Done })
     }
 }

@@ -19,7 +19,7 @@ impl Cache {
         reply: &mut Reply,
         next: Next<'_>,
     ) -> Served {
-        let mut nothing_since = query.slot(self.handed).nothing_since.take();
+        let mut nothing_since = query.plugin_state(self.handed).nothing_since.take();
         loop {
             // Somebody may have been faster since `on_query` looked.
             let looked = nothing_since.take() == Some(self.store.news(&Key::of(query)));
@@ -35,12 +35,12 @@ impl Cache {
             }
             // A lookup of our own never waits for another query: that one may wait for us. And
             // `loop` finds loops by HINFO questions that come back, so each must go through.
-            if query.depth > 0 || query.qtype() == Rtype::HINFO {
+            if query.state.depth > 0 || query.qtype() == Rtype::HINFO {
                 self.ask(query, reply, next, Purpose::Miss, || false).await;
                 return Ok(Step::Done);
             }
             let Some(member) = self.flights.join(query) else {
-                self.counts(query).refused.inc(query.worker);
+                self.counts(query).refused.inc(query.client.worker);
                 // Not SERVFAIL: clients and resolvers remember that.
                 return Err(Failure::rcode(Rcode::REFUSED)
                     .extended(ede::OTHER, "too many queries wait for this answer"));
@@ -53,10 +53,10 @@ impl Cache {
                     return Ok(Step::Done);
                 }
                 Turn::Outcome(outcome) if !outcome.is_for(query) => {
-                    query.now = (self.clock.now)();
+                    query.client.now = (self.clock.now)();
                 }
                 Turn::Outcome(outcome) => {
-                    self.counts(query).coalesced.inc(query.worker);
+                    self.counts(query).coalesced.inc(query.client.worker);
                     return self.tell(outcome, query, reply);
                 }
             }
@@ -71,9 +71,9 @@ impl Cache {
                 self.tell_scope(entry.subnet(), query, reply);
                 Ok(Step::Done)
             }
-            Outcome::Failed { rcode, extended, cause } => {
+            Outcome::Failed { rcode, extended, cause, origin } => {
                 let cause = cause.map(|cause| cause.to_string().into());
-                Err(Failure { rcode, extended, cause })
+                Err(Failure { rcode, extended, cause, origin })
             }
             Outcome::Silence | Outcome::Private => Ok(Step::Drop),
         }

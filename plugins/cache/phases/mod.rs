@@ -32,12 +32,12 @@ impl ServeDns for Cache {
             return Ok(Step::Next);
         }
         let counts = self.counts(query);
-        counts.requests.inc(query.worker);
+        counts.requests.inc(query.client.worker);
         let news = self.store.news(&Key::of(query));
         match self.find(query) {
             Found::Fresh(half, entry) => {
                 counts.hit(half, query);
-                let refresh = self.wants_prefetch(&entry, query.now);
+                let refresh = self.wants_prefetch(&entry, query.client.now);
                 let served = self.tell_fresh(&entry, query, reply);
                 if refresh { served.map(|_| Step::Refresh) } else { served }
             }
@@ -49,9 +49,10 @@ impl ServeDns for Cache {
                 }
             }
             Found::Nothing => {
-                counts.misses.inc(query.worker);
+                counts.misses.inc(query.client.worker);
                 // Answers for a network lie in parts of their own.
-                query.slot(self.handed).nothing_since = self.config.ecs.is_none().then_some(news);
+                query.plugin_state(self.handed).nothing_since =
+                    self.config.ecs.is_none().then_some(news);
                 Ok(Step::Wait)
             }
         }
@@ -64,7 +65,7 @@ impl ServeDns for Cache {
         next: Next<'a>,
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
-            if query.refresh {
+            if query.state.refresh {
                 self.renew(query, reply, next).await;
                 return Ok(Step::Done);
             }

@@ -14,7 +14,7 @@ use crate::cache::store::Found;
 impl Cache {
     /// In the background: renews what was answered from the cache a moment ago.
     pub(super) async fn renew(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
-        let handed = query.slot(self.handed).leader.take();
+        let handed = query.plugin_state(self.handed).leader.take();
         let verifies = handed.is_some();
         // If somebody asks already, their answer renews the entry.
         let leader = handed.or_else(|| self.flights.join(query).and_then(Member::lead));
@@ -23,9 +23,9 @@ impl Cache {
         let stale = self
             .config
             .stale
-            .filter(|_| old.as_ref().is_some_and(|entry| entry.ttl(query.now) <= 0));
+            .filter(|_| old.as_ref().is_some_and(|entry| entry.ttl(query.client.now) <= 0));
         if !verifies {
-            self.counts(query).prefetches.inc(query.worker);
+            self.counts(query).prefetches.inc(query.client.worker);
         }
         let purpose = if stale.is_some() { Purpose::Renew } else { Purpose::Prefetch };
         let (outcome, renews) = self.ask(query, reply, next, purpose, || leader.is_awaited()).await;
@@ -34,7 +34,7 @@ impl Cache {
                 new.inherit_hits(&old);
             }
             let failed = stale.filter(|_| !renews);
-            old.end_renewal(query.now, failed.map_or(Duration::ZERO, |stale| stale.recheck));
+            old.end_renewal(query.client.now, failed.map_or(Duration::ZERO, |stale| stale.recheck));
         }
         leader.tell(outcome);
     }

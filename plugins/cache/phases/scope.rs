@@ -1,7 +1,8 @@
 //! Answers for some networks: which of them a client gets, and how many are kept.
 
+use exchange::Query;
 use wire::edns::Subnet;
-use wire::{Moment, Query, Rcode, Reply};
+use wire::{Moment, Rcode, Reply};
 
 use super::state::Cache;
 use crate::cache::entry::{Content, Entry, Facts, Key};
@@ -18,13 +19,13 @@ impl Cache {
         {
             return self.find_for(query, asked.source);
         }
-        self.store.find(&Key::of(query), query.now, &self.config)
+        self.store.find(&Key::of(query), query.client.now, &self.config)
     }
 
     fn find_for(&self, query: &Query, source: Subnet) -> Found {
         let mut best = Found::Nothing;
         for subnet in self.store.lengths.around(source) {
-            match self.store.find(&Key::of(query).within(subnet), query.now, &self.config) {
+            match self.store.find(&Key::of(query).within(subnet), query.client.now, &self.config) {
                 Found::Nothing => {}
                 found @ Found::Stale(..) => {
                     if matches!(best, Found::Nothing) {
@@ -34,7 +35,7 @@ impl Cache {
                 found @ Found::Fresh(..) => return found,
             }
         }
-        match self.store.find(&Key::of(query), query.now, &self.config) {
+        match self.store.find(&Key::of(query), query.client.now, &self.config) {
             // An answer to who told no network may be meant for ours.
             Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().for_all => best,
             Found::Stale(..) if !matches!(best, Found::Nothing) => best,
@@ -52,8 +53,8 @@ impl Cache {
         let known = [Half::Success, Half::Denial]
             .iter()
             .any(|&half| self.store.half(half).peek(&own).is_some());
-        if !known && !self.count_scope(&key, most, query.now) {
-            self.counts(query).scopes_refused.inc(query.worker);
+        if !known && !self.count_scope(&key, most, query.client.now) {
+            self.counts(query).scopes_refused.inc(query.client.worker);
             return None;
         }
         self.store.lengths.note(&subnet);
@@ -80,7 +81,7 @@ impl Cache {
     /// Tells the client for whom the answer is, if it told its network itself.
     #[inline]
     pub(super) fn tell_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
-        if self.config.ecs.is_some() && query.asides() == 0 {
+        if self.config.ecs.is_some() && query.originals() == 0 {
             subnet::tell(subnet, query, reply);
         }
     }

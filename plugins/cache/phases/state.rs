@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use chain::{Clock, Peers, Query, Reply};
-use wire::Opcode;
 
 use super::outcome::{Handed, Outcome};
 use crate::cache::config::Config;
@@ -21,7 +20,7 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) counts: Box<[Counts]>,
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) peers: Peers,
-    pub(in crate::cache) handed: wire::Slot<Handed>,
+    pub(in crate::cache) handed: exchange::StateKey<Handed>,
     pub(in crate::cache) background: Arc<AtomicUsize>,
 }
 
@@ -30,15 +29,12 @@ impl Cache {
     /// the name begins the reply anew; if not, the reply's pointers would be wrong.
     #[inline]
     pub(super) fn applies(&self, query: &Query, reply: &Reply) -> bool {
-        query.opcode() == Opcode::QUERY
-            && !query.qtype().is_transfer()
-            && reply.question_end() == query.question_end()
-            && self.config.zones.contains(query)
+        reply.question_end() == query.question_end() && self.config.zones.contains(query)
     }
 
     #[inline]
     pub(super) fn counts(&self, query: &Query) -> &Counts {
         let last = self.counts.len() - 1;
-        &self.counts[usize::from(query.key).min(last)]
+        &self.counts[usize::from(query.state.key).min(last)]
     }
 }

@@ -29,12 +29,12 @@ impl Cache {
         let limit = stale.verify.unwrap_or_default();
         // While somebody asks, all wait for that; only an attempt that failed makes a pause.
         let pause = !stale.recheck.is_zero()
-            && !entry.may_renew(query.now)
+            && !entry.may_renew(query.client.now)
             && !self.flights.is_under_way(query);
         let member = if pause { None } else { self.flights.join(query) };
         let renewed = match member {
             None => false,
-            Some(member) if query.depth > 0 || limit.is_zero() => {
+            Some(member) if query.state.depth > 0 || limit.is_zero() => {
                 self.verify_here(entry, stale, member, query, reply, next).await
             }
             Some(member) => {
@@ -63,7 +63,7 @@ impl Cache {
         reply: &mut Reply,
         next: Next<'_>,
     ) -> bool {
-        let leader = if query.depth > 0 {
+        let leader = if query.state.depth > 0 {
             member.lead()
         } else {
             match member.turn().await {
@@ -73,7 +73,7 @@ impl Cache {
         };
         let awaited = || leader.as_ref().is_some_and(Leader::is_awaited);
         let (outcome, renews) = self.ask(query, reply, next, Purpose::Renew, awaited).await;
-        entry.end_renewal(query.now, if renews { Duration::ZERO } else { stale.recheck });
+        entry.end_renewal(query.client.now, if renews { Duration::ZERO } else { stale.recheck });
         if let Some(leader) = leader {
             leader.tell(outcome);
         }
@@ -106,7 +106,10 @@ impl Cache {
                 drop(follower);
                 let awaited = || leader.is_awaited();
                 let (outcome, renews) = self.ask(query, reply, next, Purpose::Renew, awaited).await;
-                entry.end_renewal(query.now, if renews { Duration::ZERO } else { stale.recheck });
+                entry.end_renewal(
+                    query.client.now,
+                    if renews { Duration::ZERO } else { stale.recheck },
+                );
                 leader.tell(outcome);
                 renews
             }
@@ -120,7 +123,7 @@ impl Cache {
         if !entry.is_for(query) {
             return false;
         }
-        self.counts(query).coalesced.inc(query.worker);
+        self.counts(query).coalesced.inc(query.client.worker);
         reply.clear();
         entry.write(entry.lifetime(), query, reply);
         self.tell_scope(entry.subnet(), query, reply);
@@ -145,9 +148,9 @@ impl Cache {
             return Err(leader);
         };
         let (mut copy, mut reply) = (Query::new(), Reply::new());
-        copy.copy_of(query);
+        copy.copy_from(query);
         reply.begin(&copy);
-        copy.slot(self.handed).leader = Some(leader);
+        copy.plugin_state(self.handed).leader = Some(leader);
         runtime.spawn(async move {
             let _permit = permit;
             chain.refresh(place, &mut copy, &mut reply).await;
