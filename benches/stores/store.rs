@@ -14,8 +14,6 @@ mod shard;
 mod shared;
 #[path = "../../plugins/cache/store/space.rs"]
 mod space;
-#[path = "../../plugins/cache/store/table.rs"]
-mod table;
 
 pub(super) use shared::{About, Shared};
 pub(super) use space::Space;

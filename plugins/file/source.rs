@@ -11,7 +11,7 @@ use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
 use wire::{Failure, Name, Rcode, Zoned};
-use zone::{Whereabouts, Zone};
+use zone::{PrefetchHints, Zone};
 
 use super::config::Watch;
 use super::load::{self, Failed, Loaded, Problem, Warnings};
@@ -30,7 +30,7 @@ pub(super) struct Source {
     pub(super) origin: Name,
     /// The version that answers; none before the file could be read.
     zone: ArcSwapOption<Zone>,
-    whereabouts: Whereabouts,
+    hints: PrefetchHints,
     path: PathBuf,
     files: Mutex<Files>,
     /// Why the last version of the file was not loaded, for clients: code and text.
@@ -67,7 +67,7 @@ impl Source {
         Self {
             origin,
             zone: ArcSwapOption::empty(),
-            whereabouts: Whereabouts::default(),
+            hints: PrefetchHints::default(),
             path,
             files: Mutex::default(),
             trouble: ArcSwapOption::empty(),
@@ -87,10 +87,10 @@ impl Source {
         match stage {
             0 => wire::prefetch::fetch(self),
             1 => {
-                self.whereabouts.prefetch();
-                queries.for_each(|query| self.whereabouts.prefetch_slot(query));
+                self.hints.prefetch();
+                queries.for_each(|query| self.hints.prefetch_bucket(query));
             }
-            _ if self.whereabouts.is_small() => {}
+            _ if self.hints.is_small() => {}
             // One look at the current version for all: taking it is a fence, and fences between the
             // hints would make them wait for each other.
             _ => {
@@ -145,7 +145,7 @@ impl Source {
         let seen = versions.clone().first_only();
         *self.files() = Files { served: versions, seen };
         let zone = Arc::new(zone);
-        self.whereabouts.set(&zone);
+        self.hints.set(&zone);
         self.zone.store(Some(zone));
         self.mended();
         Ok(Fresh { serial, warnings })

@@ -129,13 +129,3 @@ pub trait ServeDns: Send + Sync + 'static {
         Roles::default()
     }
 }
-
-/// The name of this machine.
-pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
-    }
-}

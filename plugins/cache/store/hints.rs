@@ -2,34 +2,32 @@
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+use wire::HashIndex;
 use wire::prefetch::fetch_place;
-
-use super::table::Cell;
 
 /// What is known of a part without its lock.
 pub(super) struct Outline {
-    /// Where the cells of its table are, and what leaves of a hash the number of its first cell: to fetch that.
-    /// Hints only, never followed.
-    cells: AtomicPtr<Cell>,
-    mask: AtomicUsize,
+    /// Where the cells of its index are, and how many. Prefetch hints only, never dereferenced.
+    cells: AtomicPtr<u64>,
+    count: AtomicUsize,
     /// How often something was kept there.
     news: AtomicU32,
 }
 
 impl Outline {
-    pub(super) fn new((cells, mask): (*const Cell, usize)) -> Self {
+    pub(super) fn new((cells, count): (*const u64, usize)) -> Self {
         Self {
             cells: AtomicPtr::new(cells.cast_mut()),
-            mask: AtomicUsize::new(mask),
+            count: AtomicUsize::new(count),
             news: AtomicU32::new(0),
         }
     }
 
     /// Something was kept. The part is still locked.
     #[inline]
-    pub(super) fn note(&self, (cells, mask): (*const Cell, usize)) {
+    pub(super) fn note(&self, (cells, count): (*const u64, usize)) {
         self.cells.store(cells.cast_mut(), Ordering::Relaxed);
-        self.mask.store(mask, Ordering::Relaxed);
+        self.count.store(count, Ordering::Relaxed);
         let news = self.news.load(Ordering::Relaxed);
         self.news.store(news.wrapping_add(1), Ordering::Relaxed);
     }
@@ -42,7 +40,7 @@ impl Outline {
 
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        let cell = hash as usize & self.mask.load(Ordering::Relaxed);
+        let cell = HashIndex::cell_of(hash, self.count.load(Ordering::Relaxed));
         fetch_place(self.cells.load(Ordering::Relaxed).wrapping_add(cell), 1);
     }
 }

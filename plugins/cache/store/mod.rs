@@ -8,7 +8,6 @@ mod quota;
 mod shard;
 mod shared;
 mod space;
-mod table;
 #[cfg(test)]
 mod tests;
 

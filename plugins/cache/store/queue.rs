@@ -1,6 +1,7 @@
 //! The order in which entries have to go: lists through their places.
 
-use super::table::NONE;
+/// No place.
+pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
 pub(super) struct Place {

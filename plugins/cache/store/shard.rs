@@ -13,17 +13,19 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use wire::HashIndex;
+
 use super::super::entry::{Entry, Key, Mixed, SpaceId};
 use super::ghosts::Ghosts;
-use super::queue::{self, ALONE, EMPTY, Line, Lines, Place, Queue, count, push, unlink};
+use super::queue::{self, ALONE, EMPTY, Line, Lines, NONE, Place, Queue, count, push, unlink};
 use super::quota::Tally;
-use super::table::{Cell, NONE, Table};
 
 /// A part of the store.
 #[repr(C)]
 pub(super) struct Shard {
     // First, since a look that finds nothing reads no more of it.
-    table: Table,
+    /// From hashes to places in `entries`.
+    index: HashIndex,
     /// Entries by place. A hit reads these and no others, so they lie close together.
     entries: Vec<Option<Arc<Entry>>>,
     places: Vec<Place>,
@@ -104,7 +106,7 @@ pub(super) struct Change {
 impl Shard {
     pub(super) fn new() -> Self {
         Self {
-            table: Table::new(),
+            index: HashIndex::default(),
             entries: Vec::new(),
             places: Vec::new(),
             free: Vec::new(),
@@ -123,21 +125,21 @@ impl Shard {
 
     #[inline]
     fn find(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<u32> {
-        self.table.find(hash, |at| {
+        self.index.find(hash, |at| {
             self.entries[at as usize].as_ref().is_some_and(|entry| entry.is(key, space))
         })
     }
 
-    /// Where the cells of its table are, and what leaves of a hash the number of its first cell.
+    /// Where the cells of its index are, and how many.
     #[inline]
-    pub(super) fn whereabouts(&self) -> (*const Cell, usize) {
-        self.table.whereabouts()
+    pub(super) fn cells(&self) -> (*const u64, usize) {
+        self.index.cells()
     }
 
     /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
     /// included: all of that was last looked at long ago.
     pub(super) fn prepare(&self, hash: u64, space: SpaceId, quota: usize, is_tight: bool) {
-        self.table.prefetch(hash);
+        self.index.prefetch(hash);
         self.ghosts.prefetch(hash);
         let is_full = |own: &Space| count(&own.lines) >= quota;
         // The new one will be on probation by then.
@@ -154,7 +156,7 @@ impl Shard {
         if let Some(Some(entry)) = self.entries.get(at as usize) {
             entry.prefetch();
             let hash = self.places[at as usize].hash;
-            self.table.prefetch(hash);
+            self.index.prefetch(hash);
             self.ghosts.prefetch(hash);
         }
     }
@@ -192,7 +194,7 @@ impl Shard {
         let at = self.place(hash, space, entry);
         self.enter(at, queue);
         tally.grow();
-        self.table.insert(hash, at);
+        self.index.insert(hash, at);
         while count(&self.spaces.get(space).lines) > quota {
             let Some(octets) = self.evict(Whose::Space(space)) else { break };
             change.octets -= octets as i64;
@@ -280,7 +282,7 @@ impl Shard {
     fn remove_at(&mut self, at: u32) -> Option<Arc<Entry>> {
         let Place { hash, space, .. } = self.places[at as usize];
         self.leave(at);
-        self.table.remove(hash, at);
+        self.index.remove(hash, at);
         self.free.push(at);
         let own = self.spaces.get(space);
         own.tally.shrink();

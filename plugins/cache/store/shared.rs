@@ -54,7 +54,7 @@ impl Shared {
     /// An empty store, which takes no more than `memory` leaves to it.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
         let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
-        let outlines = shards.each_ref().map(|shard| Outline::new(shard.whereabouts()));
+        let outlines = shards.each_ref().map(|shard| Outline::new(shard.cells()));
         let shared = Arc::new(Self {
             shards: shards.map(|shard| Alone(RwLock::new(shard))),
             outlines,

@@ -130,7 +130,7 @@ impl Space {
         let roomy = self.shared.octets() < bound / 10 * 9;
         let change = shard.insert(hash, entry, &self.tally, self.quota, roomy);
         let other = beside(&mut shard);
-        self.shared.outlines[index].note(shard.whereabouts());
+        self.shared.outlines[index].note(shard.cells());
         let octets = self.shared.add(change.octets + other.octets);
         let any = if octets > bound { self.shared.make_room(index, shard, bound) } else { 0 };
         Evicted { own: change.evicted, any }
