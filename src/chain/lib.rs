@@ -10,6 +10,7 @@ pub mod ahead;
 pub mod kept;
 pub mod kind;
 pub mod memory;
+pub mod registry;
 pub mod roles;
 pub mod run;
 pub mod settings;
@@ -22,7 +23,8 @@ use corefile::Diagnostic;
 pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
 pub use kept::Kept;
-pub use kind::{Entry, Kind, Registry};
+pub use kind::Kind;
+pub use registry::{Entry, Registry};
 pub use roles::{
     CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
     UpstreamExchange, Verdict,
