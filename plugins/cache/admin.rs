@@ -48,7 +48,7 @@ pub(super) fn open(
         .label("expected a loopback address, or a token file after the address")
         .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
-    let door = Door { token, shared: Arc::clone(shared), clock: setup.world.clock };
+    let door = Door { token, shared: Arc::clone(shared), clock: setup.clock() };
     type Does = fn(&Door, &Filter) -> Value;
     let list: Does = |door, filter| door.list(filter, false);
     let show: Does = |door, filter| door.list(filter, true);

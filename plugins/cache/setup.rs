@@ -20,7 +20,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();
     for directive in uses {
-        let config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
+        let config = Config::parse(directive, &zones, setup.warnings())?;
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);
@@ -32,7 +32,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// Opens or takes over what the plugin needs.
 fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
-    let memory = || setup.world.service::<Memory>();
+    let memory = || setup.service::<Memory>();
     let shared = kept(setup, "cache", || Shared::new(memory()));
     let store =
         kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
@@ -41,8 +41,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
     }
     if let Some(snapshot) = &config.snapshot {
         let identity = identity(&config, setup);
-        let key =
-            format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.world.fingerprint);
+        let key = format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.fingerprint());
         let owner: Arc<String> = kept(setup, key, || identity.clone());
         if *owner != identity {
             return Err(snapshot::taken(snapshot));
@@ -50,16 +49,16 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         snapshot::keep(snapshot, &config, &store, setup);
     }
     let view = setup.view();
-    metrics::show_entries(setup.keys, &config.zones_label, view, &store);
+    metrics::show_entries(setup.keys(), &config.zones_label, view, &store);
     let servers =
-        setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
+        setup.keys().iter().map(|key| &*key.server).chain(setup.keys().is_empty().then_some(""));
     let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
     Ok(Cache {
         store,
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
         counts,
-        clock: setup.world.clock,
-        peers: setup.peers(),
+        clock: setup.clock(),
+        chain_ref: setup.chain_ref(),
         handed: setup.state_key(),
         background: Arc::default(),
         config,
@@ -72,7 +71,7 @@ fn kept<T: Send + Sync + 'static>(
     key: impl Into<String>,
     make: impl FnOnce() -> T,
 ) -> Arc<T> {
-    match setup.world.kept.get(key, || Ok::<_, std::convert::Infallible>(make())) {
+    match setup.try_keep(key, || Ok::<_, std::convert::Infallible>(make())) {
         Ok(value) => value,
         Err(never) => match never {},
     }
@@ -83,16 +82,11 @@ fn kept<T: Send + Sync + 'static>(
 fn identity(config: &Config, setup: &Setup<'_>) -> String {
     use std::fmt::Write;
     let mut text = String::from("cache");
-    for key in setup.keys {
-        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port);
+    for key in setup.keys() {
+        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port());
     }
-    for bind in &setup.settings.bind {
-        for (address, _) in bind.addresses.iter().chain(&bind.except) {
-            let _ = write!(text, " on {address}");
-        }
-    }
-    if let Some(view) = &setup.settings.view {
-        let _ = write!(text, " view {}", view.identity);
+    for (kind, word) in setup.audience() {
+        let _ = write!(text, " {kind} {word}");
     }
     let capacities = [&config.success, &config.denial].map(|limits| limits.capacity);
     let _ = write!(text, " zones {} capacities {capacities:?}", config.zones_label);

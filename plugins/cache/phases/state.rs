@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use chain::{Clock, Peers, Query, Reply};
+use chain::{ChainRef, Clock, Query, Reply};
 
 use super::outcome::{Handed, Outcome};
 use crate::cache::config::Config;
@@ -19,7 +19,7 @@ pub(in crate::cache) struct Cache {
     /// One for each key of the block.
     pub(in crate::cache) counts: Box<[Counts]>,
     pub(in crate::cache) clock: Clock,
-    pub(in crate::cache) peers: Peers,
+    pub(in crate::cache) chain_ref: ChainRef,
     pub(in crate::cache) handed: exchange::StateKey<Handed>,
     pub(in crate::cache) background: Arc<AtomicUsize>,
 }

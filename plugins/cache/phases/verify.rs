@@ -138,7 +138,7 @@ impl Cache {
                 std::ptr::eq(plugin, std::ptr::from_ref(self).cast::<()>())
             })
         };
-        let chain = self.peers.chain();
+        let chain = self.chain_ref.chain();
         let place = chain.as_ref().and_then(|chain| here(chain));
         let runtime = tokio::runtime::Handle::try_current();
         let (Some(chain), Some(place), Ok(runtime)) = (chain, place, runtime) else {
