@@ -19,7 +19,7 @@ pub static PLUGIN: Kind = Kind {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
-        let count = config::parse(directive)?.unwrap_or(setup.workers());
+        let count = config::parse(directive)?.unwrap_or_else(|| setup.workers());
         setup.set_sockets(count, directive.span);
     }
     Ok(())
