@@ -92,6 +92,15 @@ pub fn read_pipe(path: &Path, most: u64) -> io::Result<Option<String>> {
     read_stream(File::open(path)?, most).map(Some)
 }
 
+/// The text of a file of the kernel, in `/proc` or `/sys`. Such a file reports no length, ends by
+/// itself, and nobody else can put it there.
+///
+/// # Errors
+/// Those of the system.
+pub fn read_kernel(path: impl AsRef<Path>) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
 /// The text of a stream to its end, at most `most` octets.
 ///
 /// # Errors

@@ -1,10 +1,19 @@
 //! Names, queries and replies as bytes.
 //!
 //! This room turns the bytes of a DNS message into meaning and back: a [`Request`] is its bytes plus
-//! a few offsets, a [`Reply`] is a growing buffer. Typed records exist only where a plugin asks for
-//! them (`typed`).
+//! a few offsets, a [`Reply`] is a growing buffer. Typed RDATA exists only where code edits the inside
+//! of a record ([`typed`]).
 //!
 //! It must never know: sockets, clocks, async, configuration, plugins.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
 
 pub mod answer;
 mod compress;
