@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use chain::{Query, Reply};
 use wire::{NameBuf, NewRecord, Rdata, Rtype, Section, name};
 
-use super::Found;
 use super::table::Table;
 
 /// How long at most a client may remember that there is nothing: the file may have it soon.
@@ -18,6 +17,27 @@ const IP6_ARPA: &[u8] = name!("ip6.arpa.");
 const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
+
+/// The entries that answer a name: of the name itself, or of the wildcard beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Found([Option<u32>; 2]);
+
+impl Found {
+    #[inline]
+    pub(super) fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
+        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
+        if exact.iter().any(Option::is_some) {
+            return Some(Self(exact));
+        }
+        if query.labels() == 0 {
+            return None;
+        }
+        let parent = query.suffix(1);
+        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
+        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
+        wild.iter().any(Option::is_some).then_some(Self(wild))
+    }
+}
 
 /// A reply under way.
 pub(super) struct Answer<'a> {

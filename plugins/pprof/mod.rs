@@ -100,13 +100,14 @@ fn index() -> HttpReply {
 }
 
 /// The arguments with NUL between them, as Go has it.
+#[expect(clippy::disallowed_methods, reason = "a file of the kernel that need not be UTF-8")]
 fn command_line() -> Vec<u8> {
     let mut line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     line.pop_if(|last| *last == 0);
     line
 }
 
-/// The addresses stand behind the `?` or, if there are many, in the body.
+/// The addresses are behind the `?` or, if there are many, in the body.
 async fn symbol(request: HttpRequest) -> HttpReply {
     let asked = if request.body.is_empty() { request.query.into_bytes() } else { request.body };
     // The first request reads the symbol tables from the binary: not on this thread.

@@ -5,7 +5,6 @@
 //! names, and the reader of the profile may have an unstripped copy.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::UNIX_EPOCH;
 
 use pprof::UnresolvedReport;
@@ -67,7 +66,7 @@ pub(super) struct Label {
     pub(super) text: i64,
 }
 
-/// A part of a file with code in it, and where it lies in memory.
+/// A part of a file with code, and its place in memory.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Mapping {
     #[prost(uint64, tag = "1")]
@@ -123,7 +122,7 @@ pub(super) struct Function {
 pub(super) fn write(report: UnresolvedReport) -> Vec<u8> {
     let timing = &report.timing;
     let period = 1_000_000_000 / i64::from(timing.frequency.max(1));
-    let mut writer = Writer::new(&fs::read_to_string("/proc/self/maps").unwrap_or_default());
+    let mut writer = Writer::new(&files::read_kernel("/proc/self/maps").unwrap_or_default());
     for (stack, count) in &report.data {
         let count = *count as i64;
         let name = &stack.thread_name[..stack.thread_name_length];
@@ -154,7 +153,7 @@ impl Writer {
             functions: HashMap::new(),
             locations: HashMap::new(),
         };
-        // The first string is empty, says the format.
+        // The format requires an empty first string.
         writer.string(String::new());
         for line in maps.lines() {
             if let Some((start, limit, offset, file)) = code(line) {
@@ -184,7 +183,7 @@ impl Writer {
     ) {
         let location_id = addresses
             .enumerate()
-            // All but the innermost are where a call returns to: the call stands before.
+            // All but the innermost are return addresses: the call is before them.
             .map(|(depth, address)| self.location(address - usize::from(depth > 0 && address > 0)))
             .collect();
         let label = Label { key: self.string("thread".into()), text: self.string(thread) };

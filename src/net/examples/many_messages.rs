@@ -4,6 +4,7 @@
 //! `cargo run --release -p catena-net --example many_messages`, with `MESSAGES` (default 10000) of 60,000
 //! octets and `RATE` in octets per second (default 1000000).
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 #![allow(clippy::print_stdout, reason = "its result")]
 
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exchange::{BoxFuture, Drive, Exchange, Outcome, Pending, Place, Query};
+use exchange::{BoxFuture, Complete, Drive, Exchange, Outcome, Pending, Place, Query};
 use net::{Handler, Limits, ListenSpec, Workers};
 use wire::Reply;
 
@@ -75,7 +76,9 @@ impl Drive for Sender {
     }
 
     fn refuse(&self, _: &mut Exchange) {}
+}
 
+impl Complete for Sender {
     fn complete(&self, _: &mut Query, _: &mut Reply) -> bool {
         true
     }
