@@ -14,17 +14,17 @@ use wire::name;
 
 use super::config::{AdminConfig, DEFAULT_ADDRESS};
 use super::entry::Entry;
-use super::store::Shared;
+use super::store::SharedStore;
 use filter::Filter;
 
 /// The largest file with a token.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
 /// Entries that one reply has at most, and has unless more are asked for.
-const MOST: usize = 100_000;
-const USUAL: usize = 1_000;
+const MAX_ENTRIES: usize = 100_000;
+const DEFAULT_ENTRIES: usize = 1_000;
 /// A shorter token can be guessed.
-const SHORTEST_TOKEN: usize = 16;
+const MIN_TOKEN_LENGTH: usize = 16;
 
 /// Opens the endpoint.
 ///
@@ -33,7 +33,7 @@ const SHORTEST_TOKEN: usize = 16;
 /// read, or has none.
 pub(super) fn open(
     admin: &AdminConfig,
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedStore>,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostic> {
     let AdminConfig { address, span, token } = admin;
@@ -48,16 +48,18 @@ pub(super) fn open(
         .label("expected a loopback address, or a token file after the address")
         .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
-    let door = Door { token, shared: Arc::clone(shared), clock: setup.world.clock };
-    type Does = fn(&Door, &Filter) -> Value;
-    let list: Does = |door, filter| door.list(filter, false);
-    let show: Does = |door, filter| door.list(filter, true);
+    let endpoint = Endpoint { token, shared: Arc::clone(shared), clock: setup.world.clock };
+    type Action = fn(&Endpoint, &Filter) -> Value;
+    let list: Action = |endpoint, filter| endpoint.list(filter, false);
+    let show: Action = |endpoint, filter| endpoint.list(filter, true);
     let paths = [("/cache/list", "GET", list), ("/cache/show", "GET", show)];
-    for (path, method, does) in
-        paths.into_iter().chain([("/cache/flush", "POST", Door::flush as Does)])
+    for (path, method, action) in
+        paths.into_iter().chain([("/cache/flush", "POST", Endpoint::flush as Action)])
     {
-        let door = door.clone();
-        setup.http(address, Some(*span), path, move |request| door.answer(request, method, does));
+        let endpoint = endpoint.clone();
+        setup.http(address, Some(*span), path, move |request| {
+            endpoint.answer(request, method, action)
+        });
     }
     Ok(())
 }
@@ -67,14 +69,14 @@ fn read_token(file: &Token, setup: &Setup<'_>) -> Result<[u8; 32], Diagnostic> {
     let path = setup.path(file);
     let wrong = |problem: String| {
         Diagnostic::error(file.span, problem).help(format!(
-            "write a token of at least {SHORTEST_TOKEN} characters to the file, for example with \
+            "write a token of at least {MIN_TOKEN_LENGTH} characters to the file, for example with \
              `head -c 24 /dev/urandom | base64`"
         ))
     };
     let text = files::read_text(&path, MAX_TOKEN_FILE)
         .map_err(|error| wrong(format!("cannot read {}: {error}", path.display())))?;
     match text.trim() {
-        token if token.len() >= SHORTEST_TOKEN => Ok(digest(token)),
+        token if token.len() >= MIN_TOKEN_LENGTH => Ok(digest(token)),
         _ => Err(wrong(format!("the token in {} is too short", path.display()))),
     }
 }
@@ -87,21 +89,21 @@ fn digest(text: &str) -> [u8; 32] {
 
 /// Who answers.
 #[derive(Clone)]
-struct Door {
+struct Endpoint {
     /// Compared by digest, so that the time it takes tells nothing.
     token: Option<[u8; 32]>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     clock: Clock,
 }
 
-impl Door {
+impl Endpoint {
     fn answer(
         &self,
         request: &HttpRequest,
         method: &str,
-        does: fn(&Self, &Filter) -> Value,
+        action: fn(&Self, &Filter) -> Value,
     ) -> HttpReply {
-        if let Some((status, problem)) = self.refuses(request) {
+        if let Some((status, problem)) = self.reject(request) {
             let reply = failure(status, problem);
             return if status == 401 { reply.with("WWW-Authenticate", "Bearer") } else { reply };
         }
@@ -113,12 +115,12 @@ impl Door {
             Ok(filter) if method == "POST" && filter.is_empty() => {
                 failure(400, "select the entries to delete: name, suffix, type or all")
             }
-            Ok(filter) => json_reply(200, &does(self, &filter)),
+            Ok(filter) => json_reply(200, &action(self, &filter)),
         }
     }
 
     /// Why the request is not answered.
-    fn refuses(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
+    fn reject(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
         if let Some(token) = self.token {
             let given = request.authorization.strip_prefix("Bearer ").map(str::trim);
             return (given.map(digest) != Some(token))
@@ -139,10 +141,10 @@ impl Door {
 
     fn list(&self, filter: &Filter, records: bool) -> Value {
         let now = (self.clock.now)();
-        let limit = filter.limit.unwrap_or(USUAL).min(MOST);
+        let limit = filter.limit.unwrap_or(DEFAULT_ENTRIES).min(MAX_ENTRIES);
         let mut found = Vec::new();
         let mut more = false;
-        self.shared.each(|entry, about| {
+        self.shared.for_each(|entry, info| {
             if !filter.takes(entry) || !entry.is_answer() {
                 return true;
             }
@@ -155,9 +157,9 @@ impl Door {
                     "class": entry.key().class.to_string(),
                     "do": entry.wants_dnssec(),
                     "cd": entry.checking_disabled(),
-                    "kind": about.half.label(),
-                    "zones": about.zones,
-                    "view": about.view,
+                    "kind": info.partition.label(),
+                    "zones": info.zones,
+                    "view": info.view,
                     "rcode": entry.facts().rcode.to_string(),
                     "ttl": ttl,
                     "stale": ttl <= 0,
@@ -177,7 +179,7 @@ impl Door {
     }
 
     fn flush(&self, filter: &Filter) -> Value {
-        json!({ "flushed": self.shared.forget(|entry| filter.takes(entry)) })
+        json!({ "flushed": self.shared.remove_where(|entry| filter.takes(entry)) })
     }
 }
 
@@ -214,9 +216,9 @@ mod tests {
     #[test]
     fn who_is_let_in() {
         let clock = Clock { now: || wire::Moment(0), unix: |_| 0 };
-        let door = |token: Option<&str>| Door {
+        let endpoint = |token: Option<&str>| Endpoint {
             token: token.map(digest),
-            shared: Shared::new(None),
+            shared: SharedStore::new(None),
             clock,
         };
         let request = |host: &str, origin: &str, authorization: &str| HttpRequest {
@@ -225,18 +227,18 @@ mod tests {
             authorization: authorization.into(),
             ..HttpRequest::default()
         };
-        let open = door(None);
+        let open = endpoint(None);
         for host in ["127.0.0.1:8953", "localhost", "[::1]:8953", "[::1]"] {
-            assert_eq!(open.refuses(&request(host, "", "")), None, "{host}");
+            assert_eq!(open.reject(&request(host, "", "")), None, "{host}");
         }
         for (host, origin) in [("evil.example", ""), ("", ""), ("127.0.0.1", "http://evil.example")]
         {
-            assert_eq!(open.refuses(&request(host, origin, "")).unwrap().0, 403, "{host}");
+            assert_eq!(open.reject(&request(host, origin, "")).unwrap().0, 403, "{host}");
         }
-        let locked = door(Some("0123456789abcdef"));
-        assert_eq!(locked.refuses(&request("x", "", "Bearer 0123456789abcdef")), None);
+        let locked = endpoint(Some("0123456789abcdef"));
+        assert_eq!(locked.reject(&request("x", "", "Bearer 0123456789abcdef")), None);
         for wrong in ["", "Bearer", "Bearer 0123456789abcdeg", "0123456789abcdef"] {
-            assert_eq!(locked.refuses(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");
+            assert_eq!(locked.reject(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chain::ZoneSet;
 use corefile::{Span, Token};
 
-use super::partition::Half;
+use super::partition::Partition;
 
 /// The bounds of one half.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,10 +124,10 @@ impl Default for Config {
 
 impl Config {
     /// The bounds of one half.
-    pub(super) fn limits(&self, half: Half) -> &Limits {
-        match half {
-            Half::Success => &self.success,
-            Half::Denial => &self.denial,
+    pub(super) fn limits(&self, partition: Partition) -> &Limits {
+        match partition {
+            Partition::Success => &self.success,
+            Partition::Denial => &self.denial,
         }
     }
 }

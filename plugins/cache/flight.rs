@@ -3,7 +3,7 @@
 //! One member of a flight leads and asks. If it goes away without an answer (its client closed the
 //! connection, the task was dropped, a plugin panicked), the next one in line leads.
 
-mod ident;
+mod key;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use wire::Query;
 
 use super::entry::{Key, Mixed};
-use ident::{Ident, Rest};
+use key::{FlightKey, Variant};
 
 /// Questions that may wait for the same answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
@@ -27,14 +27,14 @@ const SHARDS: usize = 32;
 
 /// One question under way, and in the end its outcome.
 struct Flight<T> {
-    ident: Ident,
+    key: FlightKey,
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     members: usize,
     /// Whether one of them asks.
-    led: bool,
+    has_leader: bool,
     outcome: Option<T>,
     /// Those who wait, each at its place; places of those who left are used again.
     waiting: Vec<Option<Waker>>,
@@ -42,11 +42,16 @@ struct State<T> {
 }
 
 impl<T> Flight<T> {
-    fn new(hash: u64, name: &[u8], rest: Rest) -> Arc<Self> {
-        let ident = Ident { hash, name: name.into(), rest };
-        let state =
-            State { members: 0, led: false, outcome: None, waiting: Vec::new(), free: Vec::new() };
-        Arc::new(Self { ident, state: Mutex::new(state) })
+    fn new(hash: u64, name: &[u8], variant: Variant) -> Arc<Self> {
+        let key = FlightKey { hash, name: name.into(), variant };
+        let state = State {
+            members: 0,
+            has_leader: false,
+            outcome: None,
+            waiting: Vec::new(),
+            free: Vec::new(),
+        };
+        Arc::new(Self { key, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -77,7 +82,7 @@ pub(super) struct Member<T> {
     flights: Arc<Flights<T>>,
     flight: Arc<Flight<T>>,
     /// Where it waits.
-    place: Option<usize>,
+    waker_index: Option<usize>,
 }
 
 /// The one who asks. Dropped without an outcome, it hands over to the next.
@@ -111,12 +116,12 @@ impl<T> Flights<T> {
             return None;
         }
         let key = Key::of(query);
-        let rest = Rest::of(&key, query);
-        let hash = rest.hash(&key);
+        let variant = Variant::of(&key, query);
+        let hash = variant.hash(&key);
         let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shard.entry(hash).or_insert_with(|| Flight::new(hash, key.name, rest));
-        let same = known.ident.is(&key, rest);
-        let flight = if same { Arc::clone(known) } else { Flight::new(hash, key.name, rest) };
+        let known = shard.entry(hash).or_insert_with(|| Flight::new(hash, key.name, variant));
+        let same = known.key.matches(&key, variant);
+        let flight = if same { Arc::clone(known) } else { Flight::new(hash, key.name, variant) };
         let mut state = flight.state();
         if state.members >= self.max_per_flight {
             self.members.fetch_sub(1, Ordering::Relaxed);
@@ -125,16 +130,16 @@ impl<T> Flights<T> {
         state.members += 1;
         drop(state);
         drop(shard);
-        Some(Member { flights: Arc::clone(self), flight, place: None })
+        Some(Member { flights: Arc::clone(self), flight, waker_index: None })
     }
 
     /// Whether anybody asks the same as `query`.
-    pub(super) fn is_under_way(&self, query: &Query) -> bool {
+    pub(super) fn is_in_flight(&self, query: &Query) -> bool {
         let key = Key::of(query);
-        let rest = Rest::of(&key, query);
-        let hash = rest.hash(&key);
+        let variant = Variant::of(&key, query);
+        let hash = variant.hash(&key);
         let shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&hash).is_some_and(|known| known.ident.is(&key, rest))
+        shard.get(&hash).is_some_and(|known| known.key.matches(&key, variant))
     }
 
     fn shard(&self, hash: u64) -> &Shard<T> {
@@ -143,7 +148,7 @@ impl<T> Flights<T> {
 
     /// Forgets the flight, unless another has its place, where `is_over` says so.
     fn forget(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
-        let hash = flight.ident.hash;
+        let hash = flight.key.hash;
         let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
         if is_over() && shard.get(&hash).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             shard.remove(&hash);
@@ -166,24 +171,24 @@ impl<T: Clone> Member<T> {
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(Some(outcome.clone()));
         }
-        if !mem::replace(&mut state.led, true) {
+        if !mem::replace(&mut state.has_leader, true) {
             return Poll::Ready(None);
         }
         let State { waiting, free, .. } = &mut *state;
-        let place = *self.place.get_or_insert_with(|| {
+        let waker_index = *self.waker_index.get_or_insert_with(|| {
             free.pop().unwrap_or_else(|| {
                 waiting.push(None);
                 waiting.len() - 1
             })
         });
-        waiting[place] = Some(context.waker().clone());
+        waiting[waker_index] = Some(context.waker().clone());
         Poll::Pending
     }
 
     /// The turn to ask, if nobody else has it.
     pub(super) fn lead(self) -> Option<Leader<T>> {
         let mut state = self.flight.state();
-        let taken = state.outcome.is_some() || mem::replace(&mut state.led, true);
+        let taken = state.outcome.is_some() || mem::replace(&mut state.has_leader, true);
         drop(state);
         (!taken).then_some(Leader { member: self })
     }
@@ -194,9 +199,9 @@ impl<T> Drop for Member<T> {
         self.flights.members.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.flight.state();
         state.members -= 1;
-        if let Some(place) = self.place {
-            state.waiting[place] = None;
-            state.free.push(place);
+        if let Some(waker_index) = self.waker_index {
+            state.waiting[waker_index] = None;
+            state.free.push(waker_index);
         }
         // What has an outcome is forgotten already.
         let last = state.members == 0 && state.outcome.is_none();
@@ -209,7 +214,7 @@ impl<T> Drop for Member<T> {
 
 impl<T> Leader<T> {
     /// Whether anybody else waits for the outcome.
-    pub(super) fn is_awaited(&self) -> bool {
+    pub(super) fn has_followers(&self) -> bool {
         self.member.flight.state().members > 1
     }
 
@@ -218,11 +223,11 @@ impl<T> Leader<T> {
         let Member { flights, flight, .. } = &self.member;
         flights.members.fetch_add(1, Ordering::Relaxed);
         flight.state().members += 1;
-        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), place: None }
+        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), waker_index: None }
     }
 
     /// Tells all who wait; who comes later starts anew.
-    pub(super) fn tell(self, outcome: T) {
+    pub(super) fn finish(self, outcome: T) {
         let Member { flights, flight, .. } = &self.member;
         flights.forget(flight, || true);
         let mut state = flight.state();
@@ -235,7 +240,7 @@ impl<T> Drop for Leader<T> {
     fn drop(&mut self) {
         let mut state = self.member.flight.state();
         if state.outcome.is_none() {
-            state.led = false;
+            state.has_leader = false;
             // All look, one of them leads: whoever is woken alone may be gone before it looks.
             Flight::wake_all(state);
         }

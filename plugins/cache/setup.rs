@@ -8,9 +8,9 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 
 use super::config::Config;
 use super::flight::{self, Flights};
-use super::metrics::{self, Counts};
+use super::metrics::{self, CacheMetrics};
 use super::phases::Cache;
-use super::store::{Shared, Store};
+use super::store::{SharedStore, Store};
 use super::{admin, snapshot};
 
 /// The `cache` directive.
@@ -33,7 +33,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 /// Opens or takes over what the plugin needs.
 fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
     let memory = || setup.world.service::<Memory>();
-    let shared = kept(setup, "cache", || Shared::new(memory()));
+    let shared = kept(setup, "cache", || SharedStore::new(memory()));
     let store =
         kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
     if let Some(admin) = &config.admin {
@@ -45,22 +45,23 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
             format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.world.fingerprint);
         let owner: Arc<String> = kept(setup, key, || identity.clone());
         if *owner != identity {
-            return Err(snapshot::taken(snapshot));
+            return Err(snapshot::conflict(snapshot));
         }
-        snapshot::keep(snapshot, &config, &store, setup);
+        snapshot::start(snapshot, &config, &store, setup);
     }
     let view = setup.view();
-    metrics::show_entries(setup.keys, &config.zones_label, view, &store);
+    metrics::register_entries(setup.keys, &config.zones_label, view, &store);
     let servers =
         setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
-    let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
+    let metrics =
+        servers.map(|server| CacheMetrics::new(server, &config.zones_label, view)).collect();
     Ok(Cache {
         store,
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
-        counts,
+        metrics,
         clock: setup.world.clock,
         peers: setup.peers(),
-        handed: setup.slot(),
+        query_state: setup.slot(),
         background: Arc::default(),
         config,
     })

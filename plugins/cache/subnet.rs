@@ -15,7 +15,7 @@ pub(super) fn source(query: &Query) -> Option<ClientSubnet> {
 /// The network that a reply is meant for; `None` if it is for all. "If the SCOPE PREFIX-LENGTH is longer
 /// than the SOURCE PREFIX-LENGTH" no more is known of the client than the latter (RFC 7871 section
 /// 7.3.1).
-pub(super) fn meant_for(query: &Query, reply: &Reply) -> Option<Subnet> {
+pub(super) fn scope_of(query: &Query, reply: &Reply) -> Option<Subnet> {
     let asked = source(query)?;
     let told = ClientSubnet::find(reply.opt.options())?;
     // An answer about another network is taken for one that is for nobody else than who asked.
@@ -25,7 +25,7 @@ pub(super) fn meant_for(query: &Query, reply: &Reply) -> Option<Subnet> {
 
 /// "If the EDNS Client Subnet option was received in a query, the response has one" (RFC 7871 section
 /// 7.2.1).
-pub(super) fn tell(subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
+pub(super) fn write_scope(subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
     if let Some(asked) = ClientSubnet::find(query.options()) {
         let told = ClientSubnet { scope: subnet.map_or(0, |subnet| subnet.bits), ..asked };
         let mut room = [0; 20];

@@ -104,13 +104,13 @@ impl Config {
     /// `disable success|denial [ZONES...]`.
     fn disable(&mut self, option: &Directive) -> Result<(), Diagnostic> {
         let mut args = option.args();
-        let half = args.required("success or denial")?;
+        let partition = args.required("success or denial")?;
         let zones = ZoneSet::from_args(args.remaining(), &[Name::root()])?;
-        match half.as_str() {
+        match partition.as_str() {
             "success" => self.success.disabled = zones,
             "denial" => self.denial.disabled = zones,
             other => {
-                return Err(Diagnostic::error(half.span, format!("unknown cache `{other}`"))
+                return Err(Diagnostic::error(partition.span, format!("unknown cache `{other}`"))
                     .label("expected `success` or `denial`")
                     .help("write `disable success` or `disable denial`, then the zones"));
             }

@@ -84,9 +84,9 @@ impl Hasher for Mixed {
 
 /// The number of a space of the store: a part of the key of every entry that it keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::cache) struct SpaceId(pub(in crate::cache) u32);
+pub(in crate::cache) struct TenantId(pub(in crate::cache) u32);
 
-impl SpaceId {
+impl TenantId {
     /// Of an entry that no space keeps.
     pub(in crate::cache) const NONE: Self = Self(0);
 }

@@ -11,7 +11,7 @@ use wire::prefetch::fetch;
 use wire::{Class, Moment, Query, Rcode, Reply, Rtype};
 
 use super::subnet;
-pub(super) use key::{Key, Mixed, SpaceId};
+pub(super) use key::{Key, Mixed, TenantId};
 
 /// What the reply said beside its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Facts {
     /// It is a failure of this server's own, to be told again as one (RFC 9520).
     pub(super) failure: bool,
     /// The client's network was told to who answered, and made no difference.
-    pub(super) for_all: bool,
+    pub(super) scope_zero: bool,
 }
 
 /// What few entries have.
@@ -35,7 +35,7 @@ pub(super) struct Extras {
     /// The wildcard that the answer was made from, for the metadata `zone/wildcard`.
     pub(super) wildcard: Option<Box<str>>,
     /// The answer before this one, which is none (`serve_stale_policy prefer_positive`).
-    pub(super) last_good: Option<Arc<Entry>>,
+    pub(super) last_positive: Option<Arc<Entry>>,
     /// The network that the answer is meant for.
     pub(super) subnet: Option<Subnet>,
 }
@@ -70,7 +70,7 @@ impl<'a> Content<'a> {
 struct Head {
     hash: u64,
     /// The space of the store that it was made for.
-    space: SpaceId,
+    tenant: TenantId,
     /// When it expires on the server's clock, in nanoseconds; before its start for what was on disk.
     expires: i64,
     ttl: u32,
@@ -83,7 +83,7 @@ struct Head {
     plain_len: u32,
     facts: Facts,
     /// How often it keeps its place when others want it: it was asked for.
-    turns: AtomicU8,
+    frequency: AtomicU8,
     /// A denial was stored after this answer: look there, too.
     denied: AtomicBool,
     /// Hits without a gap, and the last of them.
@@ -107,37 +107,37 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// In nanoseconds.
 const SECOND: i64 = 1_000_000_000;
 /// A use counts for two turns in which the entry keeps its place; more turns are not saved up.
-const PER_USE: u8 = 2;
-const MAX_TURNS: u8 = 6;
+const FREQUENCY_PER_USE: u8 = 2;
+const MAX_FREQUENCY: u8 = 6;
 /// What the store adds to an entry, and the allocator: the counts of the `Arc`, its place, its cells of
 /// the table.
-const BESIDE: usize = 16 + 16 + 16 + 32 + 16;
+const OVERHEAD: usize = 16 + 16 + 16 + 32 + 16;
 
 impl Entry {
     /// Makes an entry; `space` is where it is to be kept.
     pub(super) fn new(
         key: &Key<'_>,
-        space: SpaceId,
+        tenant: TenantId,
         now: Moment,
         content: Content<'_>,
     ) -> Option<Arc<Self>> {
-        Self::expiring(key, space, now, i64::from(content.ttl), content)
+        Self::expiring(key, tenant, now, i64::from(content.ttl), content)
     }
 
     /// The same for one that has been an entry before: it has `left` seconds, or is past its time.
     pub(super) fn expiring(
         key: &Key<'_>,
-        space: SpaceId,
+        tenant: TenantId,
         now: Moment,
         left: i64,
         content: Content<'_>,
     ) -> Option<Arc<Self>> {
         let Content { ttl, facts, records, counts, plain_len, extras } = content;
         let some =
-            extras.wildcard.is_some() || extras.last_good.is_some() || extras.subnet.is_some();
+            extras.wildcard.is_some() || extras.last_positive.is_some() || extras.subnet.is_some();
         let head = Head {
             hash: key.hash,
-            space,
+            tenant,
             expires: (now.0 as i64).saturating_add(left.saturating_mul(SECOND)),
             ttl,
             qtype: key.qtype,
@@ -148,7 +148,7 @@ impl Entry {
             used: (key.name.len() + records.len()) as u32,
             plain_len,
             facts,
-            turns: AtomicU8::new(0),
+            frequency: AtomicU8::new(0),
             denied: AtomicBool::new(false),
             hits: AtomicU32::new(0),
             last_hit: AtomicU64::new(now.0),
@@ -158,22 +158,22 @@ impl Entry {
         let parts = [key.name, records];
         // One allocation without `unsafe` needs a length known when compiled: a few to choose from.
         match head.used {
-            0..=64 => Some(sized::<64>(head, parts)),
-            65..=128 => Some(sized::<128>(head, parts)),
-            129..=192 => Some(sized::<192>(head, parts)),
-            193..=256 => Some(sized::<256>(head, parts)),
-            257..=384 => Some(sized::<384>(head, parts)),
-            385..=512 => Some(sized::<512>(head, parts)),
-            513..=768 => Some(sized::<768>(head, parts)),
-            769..=1024 => Some(sized::<1024>(head, parts)),
-            1025..=1536 => Some(sized::<1536>(head, parts)),
-            1537..=2048 => Some(sized::<2048>(head, parts)),
-            2049..=3072 => Some(sized::<3072>(head, parts)),
-            3073..=4096 => Some(sized::<4096>(head, parts)),
-            4097..=8192 => Some(sized::<8192>(head, parts)),
-            8193..=16_384 => Some(sized::<16_384>(head, parts)),
-            16_385..=32_768 => Some(sized::<32_768>(head, parts)),
-            32_769..=65_536 => Some(sized::<65_536>(head, parts)),
+            0..=64 => Some(allocate::<64>(head, parts)),
+            65..=128 => Some(allocate::<128>(head, parts)),
+            129..=192 => Some(allocate::<192>(head, parts)),
+            193..=256 => Some(allocate::<256>(head, parts)),
+            257..=384 => Some(allocate::<384>(head, parts)),
+            385..=512 => Some(allocate::<512>(head, parts)),
+            513..=768 => Some(allocate::<768>(head, parts)),
+            769..=1024 => Some(allocate::<1024>(head, parts)),
+            1025..=1536 => Some(allocate::<1536>(head, parts)),
+            1537..=2048 => Some(allocate::<2048>(head, parts)),
+            2049..=3072 => Some(allocate::<3072>(head, parts)),
+            3073..=4096 => Some(allocate::<4096>(head, parts)),
+            4097..=8192 => Some(allocate::<8192>(head, parts)),
+            8193..=16_384 => Some(allocate::<16_384>(head, parts)),
+            16_385..=32_768 => Some(allocate::<32_768>(head, parts)),
+            32_769..=65_536 => Some(allocate::<65_536>(head, parts)),
             // No message is that long.
             _ => None,
         }
@@ -199,10 +199,10 @@ impl Entry {
 
     /// Whether it is what `key` means in `space`. Compared in full.
     #[inline]
-    pub(super) fn is(&self, key: &Key<'_>, space: SpaceId) -> bool {
+    pub(super) fn matches(&self, key: &Key<'_>, tenant: TenantId) -> bool {
         let head = &self.head;
         head.hash == key.hash
-            && head.space == space
+            && head.tenant == tenant
             && head.qtype == key.qtype
             && head.class == key.class
             && head.bits == key.bits
@@ -211,8 +211,8 @@ impl Entry {
     }
 
     /// The space that it was made for.
-    pub(super) fn space(&self) -> SpaceId {
-        self.head.space
+    pub(super) fn tenant(&self) -> TenantId {
+        self.head.tenant
     }
 
     #[inline]
@@ -278,15 +278,15 @@ impl Entry {
 
     /// The octets it costs.
     pub(super) fn octets(&self) -> u64 {
-        (size_of_val(self) + BESIDE) as u64
+        (size_of_val(self) + OVERHEAD) as u64
     }
 
     /// Counts a use. Most are beyond counting, and write nothing.
     #[inline]
-    pub(super) fn use_once(&self) {
-        let turns = self.head.turns.load(Ordering::Relaxed);
-        if turns < MAX_TURNS {
-            self.head.turns.store(turns + PER_USE, Ordering::Relaxed);
+    pub(super) fn touch(&self) {
+        let frequency = self.head.frequency.load(Ordering::Relaxed);
+        if frequency < MAX_FREQUENCY {
+            self.head.frequency.store(frequency + FREQUENCY_PER_USE, Ordering::Relaxed);
         }
     }
 
@@ -294,27 +294,27 @@ impl Entry {
     #[inline]
     pub(super) fn prefetch(&self) {
         fetch(&self.head);
-        fetch(&self.head.turns);
+        fetch(&self.head.frequency);
     }
 
     /// Takes a turn; whether there was one.
-    pub(super) fn take_turn(&self) -> bool {
-        let turns = self.head.turns.load(Ordering::Relaxed);
-        self.head.turns.store(turns.saturating_sub(1), Ordering::Relaxed);
-        turns > 0
+    pub(super) fn decrement_frequency(&self) -> bool {
+        let frequency = self.head.frequency.load(Ordering::Relaxed);
+        self.head.frequency.store(frequency.saturating_sub(1), Ordering::Relaxed);
+        frequency > 0
     }
 
     /// Takes all turns; whether there were any.
-    pub(super) fn take_turns(&self) -> bool {
+    pub(super) fn reset_frequency(&self) -> bool {
         // No swap, which would wait for all that was written before: a turn that comes between is one of many.
-        let turns = self.head.turns.load(Ordering::Relaxed);
-        self.head.turns.store(0, Ordering::Relaxed);
-        turns > 0
+        let frequency = self.head.frequency.load(Ordering::Relaxed);
+        self.head.frequency.store(0, Ordering::Relaxed);
+        frequency > 0
     }
 
     /// It is asked for as often as `old`, whose place it takes.
-    pub(super) fn inherit_use(&self, old: &Self) {
-        self.head.turns.store(old.head.turns.load(Ordering::Relaxed), Ordering::Relaxed);
+    pub(super) fn inherit_frequency(&self, old: &Self) {
+        self.head.frequency.store(old.head.frequency.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Whether it is an answer for this client.
@@ -345,11 +345,11 @@ impl Entry {
     }
 
     /// This entry if it answers its question, or the last that did.
-    pub(super) fn answering(entry: &Arc<Self>) -> Option<&Arc<Self>> {
+    pub(super) fn answering_entry(entry: &Arc<Self>) -> Option<&Arc<Self>> {
         if entry.head.facts.answering {
             return Some(entry);
         }
-        entry.head.extras.as_ref()?.last_good.as_ref()
+        entry.head.extras.as_ref()?.last_positive.as_ref()
     }
 
     #[inline]
@@ -362,7 +362,7 @@ impl Entry {
     }
 
     /// Counts one more of what it is a count of; how many there were before.
-    pub(super) fn count(&self) -> u32 {
+    pub(super) fn increment(&self) -> u32 {
         self.head.hits.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -428,7 +428,7 @@ pub(super) fn message(
 
 /// Puts an entry of up to `N` bytes into one allocation.
 #[inline(never)]
-fn sized<const N: usize>(head: Head, [name, records]: [&[u8]; 2]) -> Arc<Entry> {
+fn allocate<const N: usize>(head: Head, [name, records]: [&[u8]; 2]) -> Arc<Entry> {
     let mut bytes = [0; N];
     let (first, rest) = bytes.split_at_mut(name.len());
     first.copy_from_slice(name);

@@ -12,28 +12,33 @@ use crate::cache::entry::Entry;
 impl Cache {
     /// Answers from an entry within its lifetime.
     #[inline]
-    pub(super) fn tell_fresh(&self, entry: &Entry, query: &mut Query, reply: &mut Reply) -> Served {
+    pub(super) fn write_fresh(
+        &self,
+        entry: &Entry,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Served {
         if entry.facts().failure {
             return Err(cached_failure());
         }
         let ttl =
             if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
         entry.write(ttl, query, reply);
-        self.tell_scope(entry.subnet(), query, reply);
+        self.write_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
     }
 
     /// Answers from an entry past it.
-    pub(super) fn tell_stale(
+    pub(super) fn write_stale(
         &self,
         entry: &Entry,
         stale: Stale,
         query: &mut Query,
         reply: &mut Reply,
     ) {
-        self.counts(query).served_stale.inc(query.worker);
+        self.metrics(query).served_stale.inc(query.worker);
         entry.write(stale.ttl, query, reply);
-        self.tell_scope(entry.subnet(), query, reply);
+        self.write_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
             let code = match entry.facts().rcode {
                 Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
@@ -69,7 +74,7 @@ impl Cache {
             // Another renewal under way or a recent failure is seen there.
             return Ok(Step::Wait);
         }
-        self.tell_stale(entry, stale, query, reply);
+        self.write_stale(entry, stale, query, reply);
         Ok(if entry.begin_renewal(query.now) { Step::Refresh } else { Step::Done })
     }
 }

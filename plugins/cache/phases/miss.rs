@@ -19,13 +19,13 @@ impl Cache {
         reply: &mut Reply,
         next: Next<'_>,
     ) -> Served {
-        let mut nothing_since = query.slot(self.handed).nothing_since.take();
+        let mut missed_at_version = query.slot(self.query_state).missed_at_version.take();
         loop {
             // Somebody may have been faster since `on_query` looked.
-            let looked = nothing_since.take() == Some(self.store.news(&Key::of(query)));
-            let found = if looked { Found::Nothing } else { self.find(query) };
+            let looked = missed_at_version.take() == Some(self.store.version(&Key::of(query)));
+            let found = if looked { Found::Miss } else { self.find(query) };
             match (found, self.config.stale) {
-                (Found::Fresh(_, entry), _) => return self.tell_fresh(&entry, query, reply),
+                (Found::Fresh(_, entry), _) => return self.write_fresh(&entry, query, reply),
                 (Found::Stale(_, entry), Some(stale)) => {
                     // Boxed, because it is rare: what waits for each miss stays small.
                     Box::pin(self.verify(&entry, stale, query, reply, next)).await;
@@ -36,39 +36,40 @@ impl Cache {
             // A lookup of our own never waits for another query: that one may wait for us. And
             // `loop` finds loops by HINFO questions that come back, so each must go through.
             if query.depth > 0 || query.qtype() == Rtype::HINFO {
-                self.ask(query, reply, next, Purpose::Miss, || false).await;
+                self.resolve(query, reply, next, Purpose::Miss, || false).await;
                 return Ok(Step::Done);
             }
             let Some(member) = self.flights.join(query) else {
-                self.counts(query).refused.inc(query.worker);
+                self.metrics(query).refused.inc(query.worker);
                 // Not SERVFAIL: clients and resolvers remember that.
                 return Err(Failure::rcode(Rcode::REFUSED)
                     .extended(ede::OTHER, "too many queries wait for this answer"));
             };
             match member.turn().await {
                 Turn::Lead(leader) => {
-                    let awaited = || leader.is_awaited();
-                    let asked = self.ask(query, reply, next, Purpose::Miss, awaited).await;
-                    leader.tell(asked.0);
+                    let has_followers = || leader.has_followers();
+                    let asked =
+                        self.resolve(query, reply, next, Purpose::Miss, has_followers).await;
+                    leader.finish(asked.0);
                     return Ok(Step::Done);
                 }
                 Turn::Outcome(outcome) if !outcome.is_for(query) => {
                     query.now = (self.clock.now)();
                 }
                 Turn::Outcome(outcome) => {
-                    self.counts(query).coalesced.inc(query.worker);
-                    return self.tell(outcome, query, reply);
+                    self.metrics(query).coalesced.inc(query.worker);
+                    return self.write_outcome(outcome, query, reply);
                 }
             }
         }
     }
 
     /// Says to one who waited what another was told.
-    fn tell(&self, outcome: Outcome, query: &mut Query, reply: &mut Reply) -> Served {
+    fn write_outcome(&self, outcome: Outcome, query: &mut Query, reply: &mut Reply) -> Served {
         match outcome {
             Outcome::Answer { entry, .. } => {
                 entry.write(entry.lifetime(), query, reply);
-                self.tell_scope(entry.subnet(), query, reply);
+                self.write_scope(entry.subnet(), query, reply);
                 Ok(Step::Done)
             }
             Outcome::Failed { rcode, extended, cause } => {

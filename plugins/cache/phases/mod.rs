@@ -31,27 +31,28 @@ impl ServeDns for Cache {
         if !self.applies(query, reply) {
             return Ok(Step::Next);
         }
-        let counts = self.counts(query);
-        counts.requests.inc(query.worker);
-        let news = self.store.news(&Key::of(query));
+        let metrics = self.metrics(query);
+        metrics.requests.inc(query.worker);
+        let version = self.store.version(&Key::of(query));
         match self.find(query) {
-            Found::Fresh(half, entry) => {
-                counts.hit(half, query);
+            Found::Fresh(partition, entry) => {
+                metrics.hit(partition, query);
                 let refresh = self.wants_prefetch(&entry, query.now);
-                let served = self.tell_fresh(&entry, query, reply);
+                let served = self.write_fresh(&entry, query, reply);
                 if refresh { served.map(|_| Step::Refresh) } else { served }
             }
-            Found::Stale(half, entry) => {
-                counts.hit(half, query);
+            Found::Stale(partition, entry) => {
+                metrics.hit(partition, query);
                 match self.config.stale {
                     Some(stale) => self.stale_step(&entry, stale, query, reply),
                     None => Ok(Step::Wait),
                 }
             }
-            Found::Nothing => {
-                counts.misses.inc(query.worker);
+            Found::Miss => {
+                metrics.misses.inc(query.worker);
                 // Answers for a network lie in parts of their own.
-                query.slot(self.handed).nothing_since = self.config.ecs.is_none().then_some(news);
+                query.slot(self.query_state).missed_at_version =
+                    self.config.ecs.is_none().then_some(version);
                 Ok(Step::Wait)
             }
         }
@@ -65,7 +66,7 @@ impl ServeDns for Cache {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             if query.refresh {
-                self.renew(query, reply, next).await;
+                self.refresh(query, reply, next).await;
                 return Ok(Step::Done);
             }
             self.wait(query, reply, next).await

@@ -25,9 +25,9 @@ pub(in crate::cache) enum Outcome {
 
 /// What goes with a query from one step to the next.
 #[derive(Default)]
-pub(in crate::cache) struct Handed {
-    /// `on_query` found nothing, and the store's [`news`](crate::cache::store::Store::news) was this before it looked.
-    pub(super) nothing_since: Option<u32>,
+pub(in crate::cache) struct QueryState {
+    /// `on_query` found nothing, and the store's [`version`](crate::cache::store::Store::version) was this before it looked.
+    pub(super) missed_at_version: Option<u32>,
     /// Leadership, handed to the copy of a query that goes on in the background.
     pub(super) leader: Option<Leader<Outcome>>,
 }

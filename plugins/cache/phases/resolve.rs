@@ -20,20 +20,20 @@ pub(super) enum Purpose {
 
 impl Cache {
     /// Asks the rest of the chain and keeps what it says; whether that renews stale data.
-    pub(super) async fn ask(
+    pub(super) async fn resolve(
         &self,
         query: &mut Query,
         reply: &mut Reply,
         next: Next<'_>,
         purpose: Purpose,
-        awaited: impl Fn() -> bool,
+        has_followers: impl Fn() -> bool,
     ) -> (Outcome, bool) {
         // Upstreams tell AD to who asks for it (RFC 6840 section 5.7): the cache always does, and
         // passes it on to clients that did, too.
         let authentic = query.authentic_data();
         set_authentic(query, true);
         next.run(query, reply).await;
-        self.store.prepare(&Key::of(query));
+        self.store.prefetch_insert(&Key::of(query));
         in_step().await;
         if purpose != Purpose::Miss && reply.truncated && query.transport.is_datagram() {
             // Nobody is there to ask again over a stream.
@@ -43,7 +43,7 @@ impl Cache {
             query.transport = transport;
         }
         set_authentic(query, authentic);
-        self.take_in(query, reply, purpose, awaited)
+        self.admit(query, reply, purpose, has_followers)
     }
 }
 

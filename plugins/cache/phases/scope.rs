@@ -5,7 +5,7 @@ use wire::{Moment, Query, Rcode, Reply};
 
 use super::state::Cache;
 use crate::cache::entry::{Content, Entry, Facts, Key};
-use crate::cache::partition::Half;
+use crate::cache::partition::Partition;
 use crate::cache::store::Found;
 use crate::cache::subnet;
 
@@ -16,18 +16,18 @@ impl Cache {
         if self.config.ecs.is_some()
             && let Some(asked) = subnet::source(query)
         {
-            return self.find_for(query, asked.source);
+            return self.find_scoped(query, asked.source);
         }
         self.store.find(&Key::of(query), query.now, &self.config)
     }
 
-    fn find_for(&self, query: &Query, source: Subnet) -> Found {
-        let mut best = Found::Nothing;
+    fn find_scoped(&self, query: &Query, source: Subnet) -> Found {
+        let mut best = Found::Miss;
         for subnet in self.store.lengths.around(source) {
             match self.store.find(&Key::of(query).within(subnet), query.now, &self.config) {
-                Found::Nothing => {}
+                Found::Miss => {}
                 found @ Found::Stale(..) => {
-                    if matches!(best, Found::Nothing) {
+                    if matches!(best, Found::Miss) {
                         best = found;
                     }
                 }
@@ -36,24 +36,28 @@ impl Cache {
         }
         match self.store.find(&Key::of(query), query.now, &self.config) {
             // An answer to who told no network may be meant for ours.
-            Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().for_all => best,
-            Found::Stale(..) if !matches!(best, Found::Nothing) => best,
-            Found::Nothing => best,
+            Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().scope_zero => best,
+            Found::Stale(..) if !matches!(best, Found::Miss) => best,
+            Found::Miss => best,
             found => found,
         }
     }
 
     /// The key that an answer meant for `subnet` is kept under; `None` if there are too many already.
-    pub(super) fn key_for<'a>(&self, query: &'a Query, subnet: Option<Subnet>) -> Option<Key<'a>> {
+    pub(super) fn scoped_key<'a>(
+        &self,
+        query: &'a Query,
+        subnet: Option<Subnet>,
+    ) -> Option<Key<'a>> {
         let key = Key::of(query);
         let Some(subnet) = subnet else { return Some(key) };
         let most = self.config.ecs?;
         let own = key.within(subnet);
-        let known = [Half::Success, Half::Denial]
+        let known = [Partition::Success, Partition::Denial]
             .iter()
-            .any(|&half| self.store.half(half).peek(&own).is_some());
-        if !known && !self.count_scope(&key, most, query.now) {
-            self.counts(query).scopes_refused.inc(query.worker);
+            .any(|&partition| self.store.tenant(partition).peek(&own).is_some());
+        if !known && !self.admit_scope(&key, most, query.now) {
+            self.metrics(query).scopes_refused.inc(query.worker);
             return None;
         }
         self.store.lengths.note(&subnet);
@@ -62,26 +66,26 @@ impl Cache {
 
     /// Counts one network more for a question; whether there may be so many. The count is an entry of
     /// its own, and begins anew when that has expired.
-    fn count_scope(&self, key: &Key<'_>, most: u32, now: Moment) -> bool {
-        let half = self.store.half(Half::Success);
+    fn admit_scope(&self, key: &Key<'_>, most: u32, now: Moment) -> bool {
+        let partition = self.store.tenant(Partition::Success);
         let key = key.counting();
-        if let Some(count) = half.get(&key).filter(|count| count.ttl(now) > 0) {
-            return count.count() < most;
+        if let Some(count) = partition.get(&key).filter(|count| count.ttl(now) > 0) {
+            return count.increment() < most;
         }
         let facts = Facts { rcode: Rcode::NOERROR, ..Facts::default() };
         let content = Content::empty(self.config.success.max_ttl, facts);
-        if let Some(count) = Entry::new(&key, half.id(), now, content) {
-            count.count();
-            half.insert(count);
+        if let Some(count) = Entry::new(&key, partition.id(), now, content) {
+            count.increment();
+            partition.insert(count);
         }
         most > 0
     }
 
     /// Tells the client for whom the answer is, if it told its network itself.
     #[inline]
-    pub(super) fn tell_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
+    pub(super) fn write_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
         if self.config.ecs.is_some() && query.asides() == 0 {
-            subnet::tell(subnet, query, reply);
+            subnet::write_scope(subnet, query, reply);
         }
     }
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicUsize;
 use chain::{Clock, Peers, Query, Reply};
 use wire::Opcode;
 
-use super::outcome::{Handed, Outcome};
+use super::outcome::{Outcome, QueryState};
 use crate::cache::config::Config;
 use crate::cache::flight::Flights;
-use crate::cache::metrics::Counts;
+use crate::cache::metrics::CacheMetrics;
 use crate::cache::store::Store;
 
 /// The plugin.
@@ -18,10 +18,10 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) store: Arc<Store>,
     pub(in crate::cache) flights: Arc<Flights<Outcome>>,
     /// One for each key of the block.
-    pub(in crate::cache) counts: Box<[Counts]>,
+    pub(in crate::cache) metrics: Box<[CacheMetrics]>,
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) peers: Peers,
-    pub(in crate::cache) handed: wire::Slot<Handed>,
+    pub(in crate::cache) query_state: wire::Slot<QueryState>,
     pub(in crate::cache) background: Arc<AtomicUsize>,
 }
 
@@ -37,8 +37,8 @@ impl Cache {
     }
 
     #[inline]
-    pub(super) fn counts(&self, query: &Query) -> &Counts {
-        let last = self.counts.len() - 1;
-        &self.counts[usize::from(query.key).min(last)]
+    pub(super) fn metrics(&self, query: &Query) -> &CacheMetrics {
+        let last = self.metrics.len() - 1;
+        &self.metrics[usize::from(query.key).min(last)]
     }
 }

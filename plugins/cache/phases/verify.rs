@@ -30,7 +30,7 @@ impl Cache {
         // While somebody asks, all wait for that; only an attempt that failed makes a pause.
         let pause = !stale.recheck.is_zero()
             && !entry.may_renew(query.now)
-            && !self.flights.is_under_way(query);
+            && !self.flights.is_in_flight(query);
         let member = if pause { None } else { self.flights.join(query) };
         let renewed = match member {
             None => false,
@@ -49,7 +49,7 @@ impl Cache {
         };
         if !renewed {
             reply.clear();
-            self.tell_stale(entry, stale, query, reply);
+            self.write_stale(entry, stale, query, reply);
         }
     }
 
@@ -68,14 +68,15 @@ impl Cache {
         } else {
             match member.turn().await {
                 Turn::Lead(leader) => Some(leader),
-                Turn::Outcome(outcome) => return self.take_renewal(&outcome, query, reply),
+                Turn::Outcome(outcome) => return self.write_renewal(&outcome, query, reply),
             }
         };
-        let awaited = || leader.as_ref().is_some_and(Leader::is_awaited);
-        let (outcome, renews) = self.ask(query, reply, next, Purpose::Renew, awaited).await;
+        let has_followers = || leader.as_ref().is_some_and(Leader::has_followers);
+        let (outcome, renews) =
+            self.resolve(query, reply, next, Purpose::Renew, has_followers).await;
         entry.end_renewal(query.now, if renews { Duration::ZERO } else { stale.recheck });
         if let Some(leader) = leader {
-            leader.tell(outcome);
+            leader.finish(outcome);
         }
         renews
     }
@@ -94,41 +95,46 @@ impl Cache {
     ) -> bool {
         let leader = match member.turn().await {
             Turn::Lead(leader) => leader,
-            Turn::Outcome(outcome) => return self.take_renewal(&outcome, query, reply),
+            Turn::Outcome(outcome) => return self.write_renewal(&outcome, query, reply),
         };
         let follower = leader.follower();
-        match self.in_background(leader, query) {
+        match self.continue_in_background(leader, query) {
             Ok(()) => match timeout_at(until, follower.turn()).await {
-                Ok(Turn::Outcome(outcome)) => self.take_renewal(&outcome, query, reply),
+                Ok(Turn::Outcome(outcome)) => self.write_renewal(&outcome, query, reply),
                 _ => false,
             },
             Err(leader) => {
                 drop(follower);
-                let awaited = || leader.is_awaited();
-                let (outcome, renews) = self.ask(query, reply, next, Purpose::Renew, awaited).await;
+                let has_followers = || leader.has_followers();
+                let (outcome, renews) =
+                    self.resolve(query, reply, next, Purpose::Renew, has_followers).await;
                 entry.end_renewal(query.now, if renews { Duration::ZERO } else { stale.recheck });
-                leader.tell(outcome);
+                leader.finish(outcome);
                 renews
             }
         }
     }
 
-    fn take_renewal(&self, outcome: &Outcome, query: &mut Query, reply: &mut Reply) -> bool {
+    fn write_renewal(&self, outcome: &Outcome, query: &mut Query, reply: &mut Reply) -> bool {
         let Outcome::Answer { entry, renews: true } = outcome else {
             return false;
         };
         if !entry.is_for(query) {
             return false;
         }
-        self.counts(query).coalesced.inc(query.worker);
+        self.metrics(query).coalesced.inc(query.worker);
         reply.clear();
         entry.write(entry.lifetime(), query, reply);
-        self.tell_scope(entry.subnet(), query, reply);
+        self.write_scope(entry.subnet(), query, reply);
         true
     }
 
     /// Lets a copy of the query lead, whether or not this one stays.
-    fn in_background(&self, leader: Leader<Outcome>, query: &Query) -> Result<(), Leader<Outcome>> {
+    fn continue_in_background(
+        &self,
+        leader: Leader<Outcome>,
+        query: &Query,
+    ) -> Result<(), Leader<Outcome>> {
         let here = |chain: &chain::Chain| {
             chain.plugins().iter().position(|plugin| {
                 let plugin = std::ptr::from_ref(&**plugin).cast::<()>();
@@ -147,7 +153,7 @@ impl Cache {
         let (mut copy, mut reply) = (Query::new(), Reply::new());
         copy.copy_of(query);
         reply.begin(&copy);
-        copy.slot(self.handed).leader = Some(leader);
+        copy.slot(self.query_state).leader = Some(leader);
         runtime.spawn(async move {
             let _permit = permit;
             chain.refresh(place, &mut copy, &mut reply).await;

@@ -7,21 +7,21 @@ use wire::prefetch::fetch_place;
 use super::table::Cell;
 
 /// What is known of a part without its lock.
-pub(super) struct Outline {
+pub(super) struct PrefetchHints {
     /// Where the cells of its table are, and what leaves of a hash the number of its first cell: to fetch that.
     /// Hints only, never followed.
     cells: AtomicPtr<Cell>,
     mask: AtomicUsize,
     /// How often something was kept there.
-    news: AtomicU32,
+    version: AtomicU32,
 }
 
-impl Outline {
+impl PrefetchHints {
     pub(super) fn new((cells, mask): (*const Cell, usize)) -> Self {
         Self {
             cells: AtomicPtr::new(cells.cast_mut()),
             mask: AtomicUsize::new(mask),
-            news: AtomicU32::new(0),
+            version: AtomicU32::new(0),
         }
     }
 
@@ -30,14 +30,14 @@ impl Outline {
     pub(super) fn note(&self, (cells, mask): (*const Cell, usize)) {
         self.cells.store(cells.cast_mut(), Ordering::Relaxed);
         self.mask.store(mask, Ordering::Relaxed);
-        let news = self.news.load(Ordering::Relaxed);
-        self.news.store(news.wrapping_add(1), Ordering::Relaxed);
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
     }
 
     /// How often something was kept there.
     #[inline]
-    pub(super) fn news(&self) -> u32 {
-        self.news.load(Ordering::Relaxed)
+    pub(super) fn version(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
     }
 
     #[inline]

@@ -7,12 +7,12 @@ use wire::edns::Subnet;
 
 /// The networks that upstreams told apart so far, by how many bits they have.
 #[derive(Default)]
-pub(in crate::cache) struct Lengths {
+pub(in crate::cache) struct PrefixLengths {
     v4: AtomicU64,
     v6: [AtomicU64; 2],
 }
 
-impl Lengths {
+impl PrefixLengths {
     fn word(&self, subnet: &Subnet) -> Option<(&AtomicU64, u64)> {
         // A network has a bit at least, so 128 of them fit into two words.
         let at = usize::from(subnet.bits.checked_sub(1)?);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn networks_around_a_client_the_smallest_first() {
-        let lengths = Lengths::default();
+        let lengths = PrefixLengths::default();
         let client = subnet([192, 0, 2, 0], 24);
         assert_eq!(lengths.around(client).count(), 0);
         for bits in [16, 20, 24, 32] {

@@ -3,10 +3,10 @@
 use super::table::NONE;
 
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Node {
     pub(super) hash: u64,
-    /// Index of its space in [`Spaces::list`].
-    pub(super) space: u32,
+    /// Index of its space in [`Tenants::list`].
+    pub(super) tenant: u32,
     pub(super) queue: Queue,
     /// Neighbours in the line of all, and in that of the space.
     pub(super) all: Links,
@@ -19,7 +19,7 @@ pub(super) struct Links {
     older: u32,
 }
 
-pub(super) const ALONE: Links = Links { newer: NONE, older: NONE };
+pub(super) const UNLINKED: Links = Links { newer: NONE, older: NONE };
 
 /// Where in its life an entry is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,57 +32,57 @@ pub(super) enum Queue {
 
 /// A line from its newest to its oldest member.
 #[derive(Clone, Copy)]
-pub(super) struct Line {
+pub(super) struct QueueEnds {
     pub(super) newest: u32,
     pub(super) oldest: u32,
     pub(super) len: usize,
 }
 
-pub(super) type Lines = [Line; 2];
+pub(super) type Queues = [QueueEnds; 2];
 
-pub(super) const EMPTY: Lines = [Line { newest: NONE, oldest: NONE, len: 0 }; 2];
+pub(super) const EMPTY: Queues = [QueueEnds { newest: NONE, oldest: NONE, len: 0 }; 2];
 
 /// Who is next to go: the oldest on probation, unless less than a tenth are.
-pub(super) fn oldest(lines: &Lines) -> Option<u32> {
-    let [probation, resident] = lines;
-    let on_probation = probation.len * 10 > count(lines) || resident.len == 0;
-    let line = if on_probation { probation } else { resident };
-    (line.oldest != NONE).then_some(line.oldest)
+pub(super) fn oldest(queues: &Queues) -> Option<u32> {
+    let [probation, resident] = queues;
+    let on_probation = probation.len * 10 > count(queues) || resident.len == 0;
+    let queue = if on_probation { probation } else { resident };
+    (queue.oldest != NONE).then_some(queue.oldest)
 }
 
-pub(super) fn count(lines: &Lines) -> usize {
-    lines[0].len + lines[1].len
+pub(super) fn count(queues: &Queues) -> usize {
+    queues[0].len + queues[1].len
 }
 
 pub(super) fn push(
-    line: &mut Line,
-    places: &mut [Place],
+    queue: &mut QueueEnds,
+    nodes: &mut [Node],
     at: u32,
-    links: fn(&mut Place) -> &mut Links,
+    links: fn(&mut Node) -> &mut Links,
 ) {
-    *links(&mut places[at as usize]) = Links { newer: NONE, older: line.newest };
-    match line.newest {
-        NONE => line.oldest = at,
-        second => links(&mut places[second as usize]).newer = at,
+    *links(&mut nodes[at as usize]) = Links { newer: NONE, older: queue.newest };
+    match queue.newest {
+        NONE => queue.oldest = at,
+        second => links(&mut nodes[second as usize]).newer = at,
     }
-    line.newest = at;
-    line.len += 1;
+    queue.newest = at;
+    queue.len += 1;
 }
 
 pub(super) fn unlink(
-    line: &mut Line,
-    places: &mut [Place],
+    queue: &mut QueueEnds,
+    nodes: &mut [Node],
     at: u32,
-    links: fn(&mut Place) -> &mut Links,
+    links: fn(&mut Node) -> &mut Links,
 ) {
-    let Links { newer, older } = *links(&mut places[at as usize]);
+    let Links { newer, older } = *links(&mut nodes[at as usize]);
     match newer {
-        NONE => line.newest = older,
-        newer => links(&mut places[newer as usize]).older = older,
+        NONE => queue.newest = older,
+        newer => links(&mut nodes[newer as usize]).older = older,
     }
     match older {
-        NONE => line.oldest = newer,
-        older => links(&mut places[older as usize]).newer = newer,
+        NONE => queue.oldest = newer,
+        older => links(&mut nodes[older as usize]).newer = newer,
     }
-    line.len -= 1;
+    queue.len -= 1;
 }

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many entries a space has.
 #[derive(Default)]
-pub(in crate::cache) struct Tally {
+pub(in crate::cache) struct Quota {
     entries: AtomicUsize,
 }
 
-impl Tally {
+impl Quota {
     pub(super) fn grow(&self) {
         self.entries.fetch_add(1, Ordering::Relaxed);
     }

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-use super::super::entry::{Entry, Key, Mixed, SpaceId};
+use super::super::entry::{Entry, Key, Mixed, TenantId};
 use super::ghosts::Ghosts;
-use super::queue::{self, ALONE, EMPTY, Line, Lines, Place, Queue, count, push, unlink};
-use super::quota::Tally;
+use super::queue::{self, EMPTY, Node, Queue, QueueEnds, Queues, UNLINKED, count, push, unlink};
+use super::quota::Quota;
 use super::table::{Cell, NONE, Table};
 
 /// A part of the store.
@@ -26,58 +26,58 @@ pub(super) struct Shard {
     table: Table,
     /// Entries by place. A hit reads these and no others, so they lie close together.
     entries: Vec<Option<Arc<Entry>>>,
-    places: Vec<Place>,
+    nodes: Vec<Node>,
     free: Vec<u32>,
-    lines: Lines,
-    spaces: Spaces,
+    queues: Queues,
+    tenants: TenantList,
     ghosts: Ghosts,
 }
 
 /// What of an entry only insertions and evictions look at.
 /// One half of one block's cache, as far as it lies here.
-struct Space {
-    number: SpaceId,
-    lines: Lines,
-    tally: Arc<Tally>,
+struct TenantQueues {
+    number: TenantId,
+    queues: Queues,
+    quota_used: Arc<Quota>,
 }
 
 /// The spaces that have entries here.
 #[derive(Default)]
-struct Spaces {
-    list: Vec<Space>,
+struct TenantList {
+    list: Vec<TenantQueues>,
     /// Indexes of those that have none any more.
     free: Vec<u32>,
-    by_number: HashMap<SpaceId, u32, BuildHasherDefault<Mixed>>,
+    by_number: HashMap<TenantId, u32, BuildHasherDefault<Mixed>>,
 }
 
-impl Spaces {
-    fn find(&self, number: SpaceId) -> Option<u32> {
+impl TenantList {
+    fn find(&self, number: TenantId) -> Option<u32> {
         self.by_number.get(&number).copied()
     }
 
-    fn get(&self, index: u32) -> &Space {
+    fn get(&self, index: u32) -> &TenantQueues {
         &self.list[index as usize]
     }
 
-    fn get_mut(&mut self, index: u32) -> &mut Space {
+    fn get_mut(&mut self, index: u32) -> &mut TenantQueues {
         &mut self.list[index as usize]
     }
 
     /// The index of the space, which is about to have entries.
-    fn enter(&mut self, number: SpaceId, tally: &Arc<Tally>) -> u32 {
+    fn index_of(&mut self, number: TenantId, quota_used: &Arc<Quota>) -> u32 {
         *self.by_number.entry(number).or_insert_with(|| {
-            let space = Space { number, lines: EMPTY, tally: Arc::clone(tally) };
+            let tenant = TenantQueues { number, queues: EMPTY, quota_used: Arc::clone(quota_used) };
             if let Some(index) = self.free.pop() {
-                self.list[index as usize] = space;
+                self.list[index as usize] = tenant;
                 return index;
             }
-            self.list.push(space);
+            self.list.push(tenant);
             self.list.len() as u32 - 1
         })
     }
 
     /// It has no entries any more.
-    fn leave(&mut self, index: u32) {
+    fn release(&mut self, index: u32) {
         let number = self.get(index).number;
         self.by_number.remove(&number);
         self.free.push(index);
@@ -86,10 +86,10 @@ impl Spaces {
 
 /// Whose oldest entry has to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum EvictFrom {
     All,
     /// Of the space with this index.
-    Space(u32),
+    Tenant(u32),
 }
 
 /// What a change of the shard made of its octets.
@@ -106,54 +106,60 @@ impl Shard {
         Self {
             table: Table::new(),
             entries: Vec::new(),
-            places: Vec::new(),
+            nodes: Vec::new(),
             free: Vec::new(),
-            lines: EMPTY,
-            spaces: Spaces::default(),
+            queues: EMPTY,
+            tenants: TenantList::default(),
             ghosts: Ghosts::default(),
         }
     }
 
     /// The entry under `key` in `space`.
     #[inline]
-    pub(super) fn get(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<&Arc<Entry>> {
-        let at = self.find(hash, key, space)?;
+    pub(super) fn get(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<&Arc<Entry>> {
+        let at = self.find(hash, key, tenant)?;
         self.entries[at as usize].as_ref()
     }
 
     #[inline]
-    fn find(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<u32> {
+    fn find(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<u32> {
         self.table.find(hash, |at| {
-            self.entries[at as usize].as_ref().is_some_and(|entry| entry.is(key, space))
+            self.entries[at as usize].as_ref().is_some_and(|entry| entry.matches(key, tenant))
         })
     }
 
     /// Where the cells of its table are, and what leaves of a hash the number of its first cell.
     #[inline]
-    pub(super) fn whereabouts(&self) -> (*const Cell, usize) {
-        self.table.whereabouts()
+    pub(super) fn cells_and_mask(&self) -> (*const Cell, usize) {
+        self.table.cells_and_mask()
     }
 
     /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
     /// included: all of that was last looked at long ago.
-    pub(super) fn prepare(&self, hash: u64, space: SpaceId, quota: usize, is_tight: bool) {
+    pub(super) fn prefetch_insert(
+        &self,
+        hash: u64,
+        tenant: TenantId,
+        quota: usize,
+        is_tight: bool,
+    ) {
         self.table.prefetch(hash);
         self.ghosts.prefetch(hash);
-        let is_full = |own: &Space| count(&own.lines) >= quota;
+        let is_full = |own: &TenantQueues| count(&own.queues) >= quota;
         // The new one will be on probation by then.
-        let with_new = |&[probation, resident]: &Lines| {
-            queue::oldest(&[Line { len: probation.len + 1, ..probation }, resident])
+        let with_newcomer = |&[probation, resident]: &Queues| {
+            queue::oldest(&[QueueEnds { len: probation.len + 1, ..probation }, resident])
         };
-        let own = self.spaces.find(space).map(|index| self.spaces.get(index));
+        let own = self.tenants.find(tenant).map(|index| self.tenants.get(index));
         let oldest = match own {
-            Some(own) if is_full(own) => with_new(&own.lines),
-            _ if is_tight => with_new(&self.lines),
+            Some(own) if is_full(own) => with_newcomer(&own.queues),
+            _ if is_tight => with_newcomer(&self.queues),
             _ => None,
         };
         let Some(at) = oldest else { return };
         if let Some(Some(entry)) = self.entries.get(at as usize) {
             entry.prefetch();
-            let hash = self.places[at as usize].hash;
+            let hash = self.nodes[at as usize].hash;
             self.table.prefetch(hash);
             self.ghosts.prefetch(hash);
         }
@@ -166,35 +172,35 @@ impl Shard {
         &mut self,
         hash: u64,
         entry: Arc<Entry>,
-        tally: &Arc<Tally>,
+        quota_used: &Arc<Quota>,
         quota: usize,
         roomy: bool,
     ) -> Change {
-        let space = entry.space();
+        let tenant = entry.tenant();
         let mut change = Change { octets: entry.octets() as i64, evicted: 0 };
-        if let Some(at) = self.find(hash, &entry.key(), space) {
+        if let Some(at) = self.find(hash, &entry.key(), tenant) {
             let old = self.entries[at as usize].replace(Arc::clone(&entry));
             if let Some(old) = old {
-                entry.inherit_use(&old);
+                entry.inherit_frequency(&old);
                 change.octets -= old.octets() as i64;
             }
             return change;
         }
         let known = self.ghosts.recall(hash);
-        let space = self.spaces.enter(space, tally);
-        let residents = self.spaces.get(space).lines[1];
+        let tenant = self.tenants.index_of(tenant, quota_used);
+        let residents = self.tenants.get(tenant).queues[1];
         let room = roomy && residents.len < quota - quota / 10;
         let queue = if room || known && self.is_idle(residents.oldest) {
             Queue::Resident
         } else {
             Queue::Probation
         };
-        let at = self.place(hash, space, entry);
-        self.enter(at, queue);
-        tally.grow();
+        let at = self.allocate(hash, tenant, entry);
+        self.enqueue(at, queue);
+        quota_used.grow();
         self.table.insert(hash, at);
-        while count(&self.spaces.get(space).lines) > quota {
-            let Some(octets) = self.evict(Whose::Space(space)) else { break };
+        while count(&self.tenants.get(tenant).queues) > quota {
+            let Some(octets) = self.evict(EvictFrom::Tenant(tenant)) else { break };
             change.octets -= octets as i64;
             change.evicted += 1;
         }
@@ -204,54 +210,54 @@ impl Shard {
     /// Whether nobody asked for a resident for a while. If somebody did, it moves to the front.
     fn is_idle(&mut self, at: u32) -> bool {
         let resident = self.entries.get(at as usize).and_then(Option::as_ref);
-        if !resident.is_some_and(|entry| entry.take_turn()) {
+        if !resident.is_some_and(|entry| entry.decrement_frequency()) {
             return true;
         }
-        self.leave(at);
-        self.enter(at, Queue::Resident);
+        self.dequeue(at);
+        self.enqueue(at, Queue::Resident);
         false
     }
 
     /// A place for a new entry, in no line yet.
-    fn place(&mut self, hash: u64, space: u32, entry: Arc<Entry>) -> u32 {
-        let place = Place { hash, space, queue: Queue::Probation, all: ALONE, own: ALONE };
+    fn allocate(&mut self, hash: u64, tenant: u32, entry: Arc<Entry>) -> u32 {
+        let node = Node { hash, tenant, queue: Queue::Probation, all: UNLINKED, own: UNLINKED };
         if let Some(at) = self.free.pop() {
             self.entries[at as usize] = Some(entry);
-            self.places[at as usize] = place;
+            self.nodes[at as usize] = node;
             return at;
         }
         self.entries.push(Some(entry));
-        self.places.push(place);
-        self.places.len() as u32 - 1
+        self.nodes.push(node);
+        self.nodes.len() as u32 - 1
     }
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        count(&self.lines)
+        count(&self.queues)
     }
 
     /// Lets the entry go that is needed least; the octets that it had.
     pub(super) fn evict_any(&mut self) -> Option<u64> {
-        self.evict(Whose::All)
+        self.evict(EvictFrom::All)
     }
 
-    fn evict(&mut self, whose: Whose) -> Option<u64> {
+    fn evict(&mut self, from: EvictFrom) -> Option<u64> {
         loop {
-            let at = self.oldest(whose)?;
-            let queue = self.places[at as usize].queue;
+            let at = self.oldest(from)?;
+            let queue = self.nodes[at as usize].queue;
             let entry = self.entries[at as usize].as_ref()?;
             // What was used moves to the front, a few times at most.
             let stays = match queue {
-                Queue::Probation => entry.take_turns(),
-                Queue::Resident => entry.take_turn(),
+                Queue::Probation => entry.reset_frequency(),
+                Queue::Resident => entry.decrement_frequency(),
             };
             if stays {
-                self.leave(at);
-                self.enter(at, Queue::Resident);
+                self.dequeue(at);
+                self.enqueue(at, Queue::Resident);
                 continue;
             }
             if queue == Queue::Probation {
-                let hash = self.places[at as usize].hash;
+                let hash = self.nodes[at as usize].hash;
                 let entries = self.len();
                 self.ghosts.remember(hash, entries);
             }
@@ -259,10 +265,10 @@ impl Shard {
         }
     }
 
-    fn oldest(&self, whose: Whose) -> Option<u32> {
-        match whose {
-            Whose::All => queue::oldest(&self.lines),
-            Whose::Space(space) => queue::oldest(&self.spaces.get(space).lines),
+    fn oldest(&self, from: EvictFrom) -> Option<u32> {
+        match from {
+            EvictFrom::All => queue::oldest(&self.queues),
+            EvictFrom::Tenant(tenant) => queue::oldest(&self.tenants.get(tenant).queues),
         }
     }
 
@@ -271,21 +277,21 @@ impl Shard {
         &mut self,
         hash: u64,
         key: &Key<'_>,
-        space: SpaceId,
+        tenant: TenantId,
     ) -> Option<Arc<Entry>> {
-        let at = self.find(hash, key, space)?;
+        let at = self.find(hash, key, tenant)?;
         self.remove_at(at)
     }
 
     fn remove_at(&mut self, at: u32) -> Option<Arc<Entry>> {
-        let Place { hash, space, .. } = self.places[at as usize];
-        self.leave(at);
+        let Node { hash, tenant, .. } = self.nodes[at as usize];
+        self.dequeue(at);
         self.table.remove(hash, at);
         self.free.push(at);
-        let own = self.spaces.get(space);
-        own.tally.shrink();
-        if count(&own.lines) == 0 {
-            self.spaces.leave(space);
+        let own = self.tenants.get(tenant);
+        own.quota_used.shrink();
+        if count(&own.queues) == 0 {
+            self.tenants.release(tenant);
         }
         self.entries[at as usize].take()
     }
@@ -303,11 +309,16 @@ impl Shard {
     }
 
     /// Takes all entries of a space out; the octets they had.
-    pub(super) fn clear(&mut self, space: SpaceId) -> u64 {
+    pub(super) fn clear(&mut self, tenant: TenantId) -> u64 {
         let mut octets = 0;
-        while let Some(index) = self.spaces.find(space) {
-            let at =
-                self.spaces.get(index).lines.iter().map(|line| line.oldest).find(|&at| at != NONE);
+        while let Some(index) = self.tenants.find(tenant) {
+            let at = self
+                .tenants
+                .get(index)
+                .queues
+                .iter()
+                .map(|queue| queue.oldest)
+                .find(|&at| at != NONE);
             let Some(entry) = at.and_then(|at| self.remove_at(at)) else { break };
             octets += entry.octets();
         }
@@ -315,19 +326,19 @@ impl Shard {
     }
 
     /// Puts an entry at the front of both its lines.
-    fn enter(&mut self, at: u32, queue: Queue) {
-        let space = self.places[at as usize].space;
-        self.places[at as usize].queue = queue;
-        push(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
-        push(own, &mut self.places, at, |place| &mut place.own);
+    fn enqueue(&mut self, at: u32, queue: Queue) {
+        let tenant = self.nodes[at as usize].tenant;
+        self.nodes[at as usize].queue = queue;
+        push(&mut self.queues[queue as usize], &mut self.nodes, at, |node| &mut node.all);
+        let own = &mut self.tenants.get_mut(tenant).queues[queue as usize];
+        push(own, &mut self.nodes, at, |node| &mut node.own);
     }
 
     /// Takes an entry out of both its lines.
-    fn leave(&mut self, at: u32) {
-        let Place { space, queue, .. } = self.places[at as usize];
-        unlink(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
-        unlink(own, &mut self.places, at, |place| &mut place.own);
+    fn dequeue(&mut self, at: u32) {
+        let Node { tenant, queue, .. } = self.nodes[at as usize];
+        unlink(&mut self.queues[queue as usize], &mut self.nodes, at, |node| &mut node.all);
+        let own = &mut self.tenants.get_mut(tenant).queues[queue as usize];
+        unlink(own, &mut self.nodes, at, |node| &mut node.own);
     }
 }

@@ -10,56 +10,56 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use chain::memory::{Holder, Memory};
 
-use super::super::entry::{Entry, Key, SpaceId};
-use super::super::partition::Half;
-use super::hints::Outline;
+use super::super::entry::{Entry, Key, TenantId};
+use super::super::partition::Partition;
+use super::hints::PrefetchHints;
 use super::shard::Shard;
 
 /// Parts, each with a lock of its own: workers rarely meet in one.
 pub(super) const SHARDS: usize = 64;
 /// Octets that one place of a space stands for.
-pub(super) const PLACE: u64 = 1024;
+pub(super) const OCTETS_PER_ENTRY: u64 = 1024;
 
 /// The store.
-pub(in crate::cache) struct Shared {
-    pub(super) shards: [Alone<RwLock<Shard>>; SHARDS],
-    pub(super) outlines: [Outline; SHARDS],
+pub(in crate::cache) struct SharedStore {
+    pub(super) shards: [CacheAligned<RwLock<Shard>>; SHARDS],
+    pub(super) hints: [PrefetchHints; SHARDS],
     /// Octets of all entries.
     octets: AtomicI64,
     /// Octets of all places of all spaces.
-    asked: AtomicU64,
+    capacity: AtomicU64,
     memory: Option<Arc<Memory>>,
     numbers: Mutex<Numbers>,
 }
 
 /// On cache lines that it shares with nothing else.
 #[repr(align(64))]
-pub(super) struct Alone<T>(pub(super) T);
+pub(super) struct CacheAligned<T>(pub(super) T);
 #[derive(Default)]
 struct Numbers {
     next: u32,
-    free: Vec<SpaceId>,
-    about: HashMap<SpaceId, Arc<About>>,
+    free: Vec<TenantId>,
+    info: HashMap<TenantId, Arc<TenantInfo>>,
 }
 
 /// What a person knows a space by.
 #[derive(Clone, Debug)]
-pub(in crate::cache) struct About {
-    pub(in crate::cache) half: Half,
+pub(in crate::cache) struct TenantInfo {
+    pub(in crate::cache) partition: Partition,
     pub(in crate::cache) zones: String,
     pub(in crate::cache) view: String,
 }
 
-impl Shared {
+impl SharedStore {
     /// An empty store, which takes no more than `memory` leaves to it.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
         let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
-        let outlines = shards.each_ref().map(|shard| Outline::new(shard.whereabouts()));
+        let hints = shards.each_ref().map(|shard| PrefetchHints::new(shard.cells_and_mask()));
         let shared = Arc::new(Self {
-            shards: shards.map(|shard| Alone(RwLock::new(shard))),
-            outlines,
+            shards: shards.map(|shard| CacheAligned(RwLock::new(shard))),
+            hints,
             octets: AtomicI64::new(0),
-            asked: AtomicU64::new(0),
+            capacity: AtomicU64::new(0),
             memory,
             numbers: Mutex::default(),
         });
@@ -70,27 +70,27 @@ impl Shared {
     }
 
     /// A number for a space whose places stand for `octets`.
-    pub(super) fn open(&self, octets: u64, about: About) -> SpaceId {
+    pub(super) fn open(&self, octets: u64, info: TenantInfo) -> TenantId {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         let number = numbers.free.pop().unwrap_or_else(|| {
             numbers.next += 1;
-            SpaceId(numbers.next)
+            TenantId(numbers.next)
         });
-        numbers.about.insert(number, Arc::new(about));
+        numbers.info.insert(number, Arc::new(info));
         drop(numbers);
-        self.asked.fetch_add(octets, Ordering::Relaxed);
+        self.capacity.fetch_add(octets, Ordering::Relaxed);
         number
     }
 
     /// Forgets the entries of a space that goes, and gives its number back.
-    pub(super) fn close(&self, number: SpaceId, octets: u64) {
+    pub(super) fn close(&self, number: TenantId, octets: u64) {
         for index in 0..SHARDS {
             let held = self.write(index).clear(number);
             self.add(-(held as i64));
         }
-        self.asked.fetch_sub(octets, Ordering::Relaxed);
+        self.capacity.fetch_sub(octets, Ordering::Relaxed);
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.about.remove(&number);
+        numbers.info.remove(&number);
         numbers.free.push(number);
     }
 
@@ -101,18 +101,21 @@ impl Shared {
 
     /// How many octets they may have: one KiB for each place, and what the process's memory allows.
     pub(super) fn bound(&self) -> u64 {
-        let asked = self.asked.load(Ordering::Relaxed);
-        self.memory.as_ref().map_or(asked, |memory| memory.for_stores().min(asked))
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        self.memory.as_ref().map_or(capacity, |memory| memory.for_stores().min(capacity))
     }
 
     /// Shows entries of all blocks until `show` says no.
-    pub(in crate::cache) fn each(&self, mut show: impl FnMut(&Arc<Entry>, &About) -> bool) {
-        let about = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).about.clone();
+    pub(in crate::cache) fn for_each(
+        &self,
+        mut show: impl FnMut(&Arc<Entry>, &TenantInfo) -> bool,
+    ) {
+        let info = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).info.clone();
         for index in 0..SHARDS {
-            let part: Vec<Arc<Entry>> = self.part(index, |_| true);
-            let known = |entry: Arc<Entry>| Some((about.get(&entry.space())?, entry));
-            for (about, entry) in part.into_iter().filter_map(known) {
-                if !show(&entry, about) {
+            let part: Vec<Arc<Entry>> = self.entries_of(index, |_| true);
+            let known = |entry: Arc<Entry>| Some((info.get(&entry.tenant())?, entry));
+            for (info, entry) in part.into_iter().filter_map(known) {
+                if !show(&entry, info) {
                     return;
                 }
             }
@@ -120,13 +123,17 @@ impl Shared {
     }
 
     /// The entries of one shard that `which` says yes to.
-    pub(super) fn part(&self, index: usize, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+    pub(super) fn entries_of(
+        &self,
+        index: usize,
+        which: impl Fn(&Entry) -> bool,
+    ) -> Vec<Arc<Entry>> {
         let shard = self.shards[index].0.read().unwrap_or_else(PoisonError::into_inner);
         shard.entries().filter(|entry| which(entry)).cloned().collect()
     }
 
     /// Forgets the entries of all blocks that `which` says yes to; how many answers that were.
-    pub(in crate::cache) fn forget(&self, which: impl Fn(&Entry) -> bool) -> usize {
+    pub(in crate::cache) fn remove_where(&self, which: impl Fn(&Entry) -> bool) -> usize {
         let mut answers = 0;
         for index in 0..SHARDS {
             let gone = self.write(index).remove_where(&which);
@@ -171,7 +178,7 @@ impl Shared {
     }
 }
 
-impl Holder for Shared {
+impl Holder for SharedStore {
     fn held(&self) -> u64 {
         self.octets()
     }

@@ -37,7 +37,7 @@ impl Table {
 
     /// Where the cells are, and what leaves of a hash the number of its first cell.
     #[inline]
-    pub(super) fn whereabouts(&self) -> (*const Cell, usize) {
+    pub(super) fn cells_and_mask(&self) -> (*const Cell, usize) {
         (self.cells.as_ptr(), self.mask())
     }
 

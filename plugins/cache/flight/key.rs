@@ -6,21 +6,21 @@ use super::super::entry::Key;
 use super::super::subnet;
 
 /// What makes two questions one: the cache's key, and what an upstream would answer differently.
-pub(super) struct Ident {
+pub(super) struct FlightKey {
     pub(super) hash: u64,
     pub(super) name: Box<[u8]>,
-    pub(super) rest: Rest,
+    pub(super) variant: Variant,
 }
 
-impl Ident {
-    pub(super) fn is(&self, key: &Key<'_>, rest: Rest) -> bool {
-        self.rest == rest && *self.name == *key.name
+impl FlightKey {
+    pub(super) fn matches(&self, key: &Key<'_>, variant: Variant) -> bool {
+        self.variant == variant && *self.name == *key.name
     }
 }
 
 /// All of it but the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rest {
+pub(super) struct Variant {
     qtype: Rtype,
     class: Class,
     bits: u8,
@@ -45,7 +45,7 @@ fn lane(query: &Query) -> u8 {
     })
 }
 
-impl Rest {
+impl Variant {
     pub(super) fn of(key: &Key<'_>, query: &Query) -> Self {
         Self {
             qtype: key.qtype,
