@@ -1,7 +1,7 @@
-//! What is cached, shown and forgotten over HTTP: `/cache/list`, `/cache/show` and `/cache/flush`.
+//! The admin endpoint: `/cache/list`, `/cache/show` and `/cache/flush` over HTTP.
 //!
-//! They speak JSON, about the caches of all blocks, and `catena cache` is who asks. Without a token they
-//! are open on loopback addresses only, and never to pages in a browser there.
+//! The responses are JSON and cover the caches of all blocks. `catena cache` is the client. Without a
+//! token the endpoint accepts loopback addresses only, and never requests of a web page.
 
 mod filter;
 
@@ -20,7 +20,7 @@ use filter::Filter;
 /// The largest file with a token.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
-/// Entries that one reply has at most, and has unless more are asked for.
+/// The maximum and the default number of entries in a response.
 const MAX_ENTRIES: usize = 100_000;
 const DEFAULT_ENTRIES: usize = 1_000;
 /// A shorter token can be guessed.
@@ -29,8 +29,8 @@ const MIN_TOKEN_LENGTH: usize = 16;
 /// Opens the endpoint.
 ///
 /// # Errors
-/// The address is none, or not a loopback address and there is no token; the token's file cannot be
-/// read, or has none.
+/// The address is invalid, or it is not a loopback address and there is no token; the token's file
+/// cannot be read, or has no token.
 pub(super) fn open(
     admin: &AdminConfig,
     shared: &Arc<SharedStore>,
@@ -87,10 +87,10 @@ fn digest(text: &str) -> [u8; 32] {
     octets
 }
 
-/// Who answers.
+/// The handler of requests.
 #[derive(Clone)]
 struct Endpoint {
-    /// Compared by digest, so that the time it takes tells nothing.
+    /// The digest of the token. Comparing digests reveals nothing by its timing.
     token: Option<[u8; 32]>,
     shared: Arc<SharedStore>,
     clock: Clock,
@@ -119,15 +119,15 @@ impl Endpoint {
         }
     }
 
-    /// Why the request is not answered.
+    /// The status and the problem of a request that is not allowed.
     fn reject(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
         if let Some(token) = self.token {
             let given = request.authorization.strip_prefix("Bearer ").map(str::trim);
             return (given.map(digest) != Some(token))
                 .then_some((401, "the token is missing or wrong"));
         }
-        // A page that a browser on this machine shows may send requests to loopback addresses, in its
-        // own name or in one that it made to lead there.
+        // A web page in a browser on this machine may send requests to loopback addresses: cross-origin,
+        // or to a host name of its own that resolves to one (DNS rebinding).
         let host = request
             .host
             .rsplit_once(':')
@@ -145,7 +145,7 @@ impl Endpoint {
         let mut found = Vec::new();
         let mut more = false;
         self.shared.for_each(|entry, info| {
-            if !filter.takes(entry) || !entry.is_answer() {
+            if !filter.matches(entry) || !entry.is_answer() {
                 return true;
             }
             more = found.len() >= limit;
@@ -179,7 +179,7 @@ impl Endpoint {
     }
 
     fn flush(&self, filter: &Filter) -> Value {
-        json!({ "flushed": self.shared.remove_where(|entry| filter.takes(entry)) })
+        json!({ "flushed": self.shared.remove_where(|entry| filter.matches(entry)) })
     }
 }
 

@@ -1,7 +1,8 @@
-//! Questions under way: who asks the same thing at the same time waits for the one answer.
+//! Queries in flight: equal queries that arrive at the same time share one answer.
 //!
-//! One member of a flight leads and asks. If it goes away without an answer (its client closed the
-//! connection, the task was dropped, a plugin panicked), the next one in line leads.
+//! One member of a flight, the leader, queries the chain; the others wait for its outcome. If the
+//! leader is dropped without an outcome (its client closed the connection, the task was cancelled, a
+//! plugin panicked), another member becomes the leader.
 
 mod key;
 
@@ -18,14 +19,14 @@ use wire::Query;
 use super::entry::{Key, Mixed};
 use key::{FlightKey, Variant};
 
-/// Questions that may wait for the same answer.
+/// The most queries that wait for one answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
-/// Questions that may wait in all. Each of them has a place among the waiting queries of its worker,
-/// which is the bound that is met first.
+/// The most queries that wait in total. The bound on the waiting queries of each worker is usually
+/// reached first.
 pub(super) const MAX_WAITING: usize = 50_000;
 const SHARDS: usize = 32;
 
-/// One question under way, and in the end its outcome.
+/// One query in flight, and later its outcome.
 struct Flight<T> {
     key: FlightKey,
     state: Mutex<State<T>>,
@@ -33,10 +34,10 @@ struct Flight<T> {
 
 struct State<T> {
     members: usize,
-    /// Whether one of them asks.
+    /// Whether a member leads.
     has_leader: bool,
     outcome: Option<T>,
-    /// Those who wait, each at its place; places of those who left are used again.
+    /// The wakers of waiting members. The index of a member that left is reused.
     waiting: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
@@ -58,7 +59,7 @@ impl<T> Flight<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets all who wait look again.
+    /// Wakes all waiting members.
     fn wake_all(mut state: MutexGuard<'_, State<T>>) {
         let waiting: Vec<Waker> = state.waiting.iter_mut().filter_map(Option::take).collect();
         drop(state);
@@ -66,10 +67,10 @@ impl<T> Flight<T> {
     }
 }
 
-/// By the hash of what makes them one. Two of one hash are a curiosity: the second is asked alone.
+/// Flights by the hash of their key. If two keys have one hash, the second flight is not shared.
 type Shard<T> = Mutex<HashMap<u64, Arc<Flight<T>>, BuildHasherDefault<Mixed>>>;
 
-/// All questions under way.
+/// All queries in flight.
 pub(super) struct Flights<T> {
     shards: [Shard<T>; SHARDS],
     members: AtomicUsize,
@@ -77,29 +78,29 @@ pub(super) struct Flights<T> {
     max_members: usize,
 }
 
-/// One who asks or waits.
+/// A query that leads a flight or waits for it.
 pub(super) struct Member<T> {
     flights: Arc<Flights<T>>,
     flight: Arc<Flight<T>>,
-    /// Where it waits.
+    /// The index of its waker.
     waker_index: Option<usize>,
 }
 
-/// The one who asks. Dropped without an outcome, it hands over to the next.
+/// The member that queries the chain. If it is dropped without an outcome, another member leads.
 pub(super) struct Leader<T> {
     member: Member<T>,
 }
 
-/// What a member's wait came to.
+/// The result of a member's wait.
 pub(super) enum Turn<T> {
-    /// Ask, and tell the others.
+    /// The member leads: it must query the chain and publish the outcome.
     Lead(Leader<T>),
-    /// Somebody else asked.
+    /// The outcome of another leader.
     Outcome(T),
 }
 
 impl<T> Flights<T> {
-    /// None under way yet, within these bounds.
+    /// No flights yet, within these bounds.
     pub(super) fn new(max_per_flight: usize, max_members: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -109,7 +110,7 @@ impl<T> Flights<T> {
         })
     }
 
-    /// Joins those who ask the same as `query`; `None` when too many wait already.
+    /// Joins the flight of queries equal to `query`; `None` if too many wait already.
     pub(super) fn join(self: &Arc<Self>, query: &Query) -> Option<Member<T>> {
         if self.members.fetch_add(1, Ordering::Relaxed) >= self.max_members {
             self.members.fetch_sub(1, Ordering::Relaxed);
@@ -133,7 +134,7 @@ impl<T> Flights<T> {
         Some(Member { flights: Arc::clone(self), flight, waker_index: None })
     }
 
-    /// Whether anybody asks the same as `query`.
+    /// Whether an equal query is in flight.
     pub(super) fn is_in_flight(&self, query: &Query) -> bool {
         let key = Key::of(query);
         let variant = Variant::of(&key, query);
@@ -146,8 +147,8 @@ impl<T> Flights<T> {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    /// Forgets the flight, unless another has its place, where `is_over` says so.
-    fn forget(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
+    /// Removes the flight if `is_over`, unless another flight has replaced it.
+    fn remove(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
         let hash = flight.key.hash;
         let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
         if is_over() && shard.get(&hash).is_some_and(|known| Arc::ptr_eq(known, flight)) {
@@ -157,7 +158,7 @@ impl<T> Flights<T> {
 }
 
 impl<T: Clone> Member<T> {
-    /// Waits for the outcome, or for the turn to ask.
+    /// Waits for the outcome, or for the lead.
     pub(super) async fn turn(mut self) -> Turn<T> {
         match poll_fn(|context| self.poll_turn(context)).await {
             Some(outcome) => Turn::Outcome(outcome),
@@ -165,7 +166,7 @@ impl<T: Clone> Member<T> {
         }
     }
 
-    /// The outcome, or `None` for the turn.
+    /// The outcome, or `None` for the lead.
     fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
         let mut state = self.flight.state();
         if let Some(outcome) = &state.outcome {
@@ -185,7 +186,7 @@ impl<T: Clone> Member<T> {
         Poll::Pending
     }
 
-    /// The turn to ask, if nobody else has it.
+    /// The lead, if no other member has it.
     pub(super) fn lead(self) -> Option<Leader<T>> {
         let mut state = self.flight.state();
         let taken = state.outcome.is_some() || mem::replace(&mut state.has_leader, true);
@@ -203,22 +204,23 @@ impl<T> Drop for Member<T> {
             state.waiting[waker_index] = None;
             state.free.push(waker_index);
         }
-        // What has an outcome is forgotten already.
+        // A flight with an outcome is removed already.
         let last = state.members == 0 && state.outcome.is_none();
         drop(state);
         if last {
-            self.flights.forget(&self.flight, || self.flight.state().members == 0);
+            self.flights.remove(&self.flight, || self.flight.state().members == 0);
         }
     }
 }
 
 impl<T> Leader<T> {
-    /// Whether anybody else waits for the outcome.
+    /// Whether another member waits for the outcome.
     pub(super) fn has_followers(&self) -> bool {
         self.member.flight.state().members > 1
     }
 
-    /// Another member of the same flight, to learn the outcome while this one asks elsewhere.
+    /// Another member of the same flight, which waits for the outcome while this one moves to a task of
+    /// its own.
     pub(super) fn follower(&self) -> Member<T> {
         let Member { flights, flight, .. } = &self.member;
         flights.members.fetch_add(1, Ordering::Relaxed);
@@ -226,10 +228,10 @@ impl<T> Leader<T> {
         Member { flights: Arc::clone(flights), flight: Arc::clone(flight), waker_index: None }
     }
 
-    /// Tells all who wait; who comes later starts anew.
+    /// Publishes the outcome to all waiting members. A later query starts a new flight.
     pub(super) fn finish(self, outcome: T) {
         let Member { flights, flight, .. } = &self.member;
-        flights.forget(flight, || true);
+        flights.remove(flight, || true);
         let mut state = flight.state();
         state.outcome = Some(outcome);
         Flight::wake_all(state);
@@ -241,7 +243,8 @@ impl<T> Drop for Leader<T> {
         let mut state = self.member.flight.state();
         if state.outcome.is_none() {
             state.has_leader = false;
-            // All look, one of them leads: whoever is woken alone may be gone before it looks.
+            // All are woken and one takes the lead: a single woken member could be dropped before it is
+            // polled.
             Flight::wake_all(state);
         }
     }

@@ -26,7 +26,7 @@ const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
 const PLAIN: &[&str] = &["server", "zones", "view"];
 
 impl CacheMetrics {
-    /// The counters of the listener `server`; they count on if an earlier configuration had them.
+    /// The counters of the listener `server`. They continue those of an earlier configuration.
     pub(super) fn new(server: &str, zones: &str, view: &str) -> Self {
         let plain = |name, help| metrics::counter(name, help, PLAIN, &[server, zones, view]);
         let by_type = |name, help| {
@@ -82,7 +82,7 @@ impl CacheMetrics {
     }
 }
 
-/// Shows the size of `store` for each of the block's servers.
+/// Registers the gauge of entries in `store` for each server of the block.
 pub(super) fn register_entries(keys: &[Key], zones: &str, view: &str, store: &Arc<Store>) {
     for key in keys {
         for partition in [Partition::Success, Partition::Denial] {

@@ -1,9 +1,9 @@
-//! The two halves of a cache.
+//! The two partitions of a cache.
 
-/// Which half of the cache a directive speaks of.
+/// A partition of the cache, with limits of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Partition {
-    /// Answers and referrals.
+    /// Positive answers and referrals.
     Success,
     /// NXDOMAIN, NODATA and failures.
     Denial,

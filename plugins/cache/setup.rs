@@ -1,4 +1,4 @@
-//! From a `cache` directive to the plugin.
+//! Setup: builds the plugin from a `cache` directive, with the store of an earlier configuration.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// Opens or takes over what the plugin needs.
+/// Builds the plugin. The store survives a reload unless its identity changes.
 fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
     let memory = || setup.world.service::<Memory>();
     let shared = kept(setup, "cache", || SharedStore::new(memory()));
@@ -67,7 +67,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
     })
 }
 
-/// What an earlier configuration had under `key`, or something new.
+/// The value of an earlier configuration under `key`, or a new one.
 fn kept<T: Send + Sync + 'static>(
     setup: &Setup<'_>,
     key: impl Into<String>,
@@ -79,8 +79,9 @@ fn kept<T: Send + Sync + 'static>(
     }
 }
 
-/// What makes a kept store unfit when it changes: who is served from it, and its size. Lifetimes
-/// are not in it: a changed TTL option leaves what is cached alone.
+/// The identity of a store: a reload that changes it starts with an empty one. It has the listeners,
+/// the zones and the capacities. Lifetimes are no part of it, because entries outlive a change of TTL
+/// options.
 fn identity(config: &Config, setup: &Setup<'_>) -> String {
     use std::fmt::Write;
     let mut text = String::from("cache");

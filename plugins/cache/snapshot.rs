@@ -1,8 +1,8 @@
-//! What a block has cached, on disk: for a warm start.
+//! Snapshots: the entries of a block on disk, for a warm start.
 //!
-//! Expiry is written as the time of day, so an entry lives no longer for having been on disk. A file
-//! that is damaged, of another version or of another block is left alone, and the cache begins empty.
-//! Nothing of this is on the way of a query.
+//! The time of expiry is written as Unix time, so a snapshot does not extend any lifetime. A file that
+//! is damaged, of another version or of another block stays untouched, and the cache starts empty. No
+//! query waits for a snapshot.
 
 mod format;
 
@@ -20,13 +20,13 @@ use super::partition::Partition;
 use super::store::{Store, Tenant};
 use format::{Saved, SavedEntry, Writer};
 
-/// Entries taken in before others get a turn.
+/// Entries that are loaded before the task yields.
 const BATCH: usize = 1_000;
 
-/// Where the snapshot of a block is, and of what.
+/// The background task of a block's snapshot.
 struct SnapshotTask {
     path: PathBuf,
-    /// Tells the block from others.
+    /// The zones and the view, which identify the block.
     zones: String,
     view: String,
     store: Arc<Store>,
@@ -34,14 +34,15 @@ struct SnapshotTask {
     config: Config,
 }
 
-/// Another block has the same file.
+/// The diagnostic for a file that another block uses.
 pub(super) fn conflict(snapshot: &SnapshotConfig) -> Diagnostic {
     Diagnostic::error(snapshot.file.span, "two server blocks use the same snapshot file")
         .label("another block writes to this file")
         .help("give each block a file of its own")
 }
 
-/// Reads the snapshot when the configuration serves, and writes it from time to time and at the end.
+/// Starts the task: it reads the snapshot when the configuration serves, and writes it regularly and at
+/// shutdown.
 pub(super) fn start(
     snapshot: &SnapshotConfig,
     config: &Config,
@@ -81,12 +82,12 @@ pub(super) fn start(
 impl SnapshotTask {
     async fn read(&self) {
         let path = self.path.clone();
-        // Nothing larger was written here.
+        // No snapshot of this store is larger.
         let most = self.store.capacity().saturating_add(1 << 20);
         let read = tokio::task::spawn_blocking(move || files::read(&path, most)).await;
         let octets = match read {
             Ok(Ok(octets)) => octets,
-            // There was none yet.
+            // The first start has no snapshot.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
             Ok(Err(error)) => return self.warn(&error.to_string()),
             Err(_) => return,
@@ -133,11 +134,11 @@ impl SnapshotTask {
         telemetry::warning!("plugin/cache: snapshot {path} is ignored: {problem}");
     }
 
-    /// Keeps one entry if it is of use still; `None` if it is none.
+    /// Stores an entry unless it is expired or known. `None` if it is invalid.
     fn admit(&self, saved: &SavedEntry<'_>, now: wire::Moment, unix: u64) -> Option<bool> {
         let content = saved.content()?;
         let most = i64::from(content.ttl);
-        // The clock may have been set back since.
+        // The system clock may have been set back since the write.
         let left = saved.expires.checked_sub(i64::try_from(unix).ok()?)?.min(most);
         let stale_for = self.config.stale.map_or(0, |stale| i64::from(stale.up_to));
         let partition = self.store.tenant(saved.partition);

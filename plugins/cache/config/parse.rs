@@ -22,10 +22,10 @@ const OPTIONS: &[&str] = &[
 ];
 
 impl Config {
-    /// Reads the directive; `block_zones` is what it caches without zones of its own. Warnings go
-    /// to `warnings`.
+    /// Parses the directive. `block_zones` are its default zones. Warnings are added to `warnings`.
     ///
-    /// Errors: all that is wrong with it.
+    /// # Errors
+    /// All mistakes in the directive.
     pub(in crate::cache) fn parse(
         directive: &Directive,
         block_zones: &[Name],
@@ -80,7 +80,7 @@ impl Config {
     /// `cache [TTL] [ZONES...]`.
     fn head(&mut self, directive: &Directive, block_zones: &[Name]) -> Result<(), Diagnostic> {
         let mut args = directive.args();
-        // A number is the TTL, anything else the first zone.
+        // A number is the TTL. Any other first argument is a zone.
         if let Some(token) = args.peek()
             && token.as_str().parse::<i64>().is_ok()
         {

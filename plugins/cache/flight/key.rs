@@ -1,11 +1,11 @@
-//! What makes two questions one.
+//! The key of a flight: which queries may share an answer.
 
 use wire::{Class, Query, Rtype, hash};
 
 use super::super::entry::Key;
 use super::super::subnet;
 
-/// What makes two questions one: the cache's key, and what an upstream would answer differently.
+/// The key of the cache, and everything else that may change an upstream's answer.
 pub(super) struct FlightKey {
     pub(super) hash: u64,
     pub(super) name: Box<[u8]>,
@@ -18,23 +18,23 @@ impl FlightKey {
     }
 }
 
-/// All of it but the name.
+/// The key without the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Variant {
     qtype: Rtype,
     class: Class,
     bits: u8,
-    /// An answer cut to a datagram is no answer for a stream.
+    /// A truncated answer is no answer for a stream.
     datagram: bool,
-    /// Without RD an upstream may know nothing.
+    /// Without RD, an upstream may answer from its own data only.
     recursion: bool,
-    /// Zero, or which of a few lanes the client's network is in. An answer may be meant for one
-    /// network, but a question that anybody may multiply by as many networks as there are would be
-    /// forged an answer to before long.
+    /// Zero, or the lane of the client's network. An answer may be for one network only, but without a
+    /// bound an attacker could have the same query in flight once for every network, which makes it
+    /// easy to forge an answer (birthday attack).
     lane: u8,
 }
 
-/// Questions for the same name and type, from different networks, that go upstream at the same time.
+/// The number of lanes: equal queries from different networks that are in flight at the same time.
 const LANES: u64 = 16;
 
 fn lane(query: &Query) -> u8 {

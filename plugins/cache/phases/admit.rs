@@ -1,4 +1,4 @@
-//! What of a reply the cache keeps.
+//! Admission: which replies the cache stores, and with which facts.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::cache::partition::Partition;
 use crate::cache::subnet;
 
 impl Cache {
-    /// Judges a reply, gives it its TTLs, keeps it if it may be kept.
+    /// Classifies a reply, sets its TTLs, and stores it if it may be cached. Returns the outcome for the
+    /// flight, and whether it renews stale data.
     pub(super) fn admit(
         &self,
         query: &mut Query,
@@ -41,19 +42,19 @@ impl Cache {
             return (Outcome::Private, false);
         };
         if verdict.uncompressed {
-            // The first client's case must not reach the others: names become pointers to the
-            // question, which is each client's own.
+            // Other clients must not see the case of the first client's query: owner names become
+            // pointers to the question, which is each client's own.
             reply.rearrange(|_, _| {});
         }
         reply.edit_ttls(|_, _| verdict.ttl);
-        // Another server's OPT record told us of an upstream; what a plugin of ours wrote has none.
+        // EDNS options are hop by hop: those of an upstream are not for clients.
         let foreign = reply.foreign;
         let subnet = subnet::scope_of(query, reply);
         reply.opt.retain(|_| false);
         reply.opt.own = false;
         let facts = Facts {
             rcode: reply.rcode(),
-            // RFC 1034 section 6.2.1: cached data is not authoritative; our own data is.
+            // RFC 1034 section 6.2.1: cached data is not authoritative. This server's own data is.
             authoritative: reply.authoritative() && !foreign,
             recursion_available: reply.recursion_available,
             authentic_data: reply.authentic_data,
@@ -87,7 +88,7 @@ impl Cache {
         (outcome, renews)
     }
 
-    /// Whether a reply may take the place of stale data (RFC 8767 section 4: NOERROR and NXDOMAIN).
+    /// Whether a reply may replace stale data (RFC 8767 section 4: NOERROR and NXDOMAIN).
     fn renews(&self, kind: Kind, facts: &Facts) -> bool {
         if facts.truncated {
             return false;
@@ -122,8 +123,8 @@ impl Cache {
         self.metrics(query).evicted(partition, query, evicted.own + evicted.any);
     }
 
-    /// A failure of the chain itself. That no upstream could be reached is remembered: "a resolver
-    /// MUST implement a cache for resolution failures" (RFC 9520 section 3.2).
+    /// The outcome of a failure of the chain. The cache stores it if no upstream was reachable: "a
+    /// resolver MUST implement a cache for resolution failures" (RFC 9520 section 3.2).
     fn admit_failure(&self, query: &Query, reply: &Reply, purpose: Purpose) -> Outcome {
         let Some(failure) = reply.failure() else {
             return Outcome::Private;

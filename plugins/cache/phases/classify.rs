@@ -1,4 +1,4 @@
-//! For how long the cache keeps a reply, and in which half. Pure: time is an argument.
+//! Classification: in which partition a reply is stored, and for how long. Pure: time is an argument.
 
 use wire::answer::Answer;
 pub(super) use wire::answer::Kind;
@@ -8,24 +8,24 @@ use wire::{Query, Reply};
 use crate::cache::config::Config;
 use crate::cache::partition::Partition;
 
-/// What the cache makes of a reply.
+/// The classification of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) kind: Kind,
     /// The TTL that all records get, in the reply as in the cache.
     pub(super) ttl: u32,
-    /// Where it is kept, if it may be.
+    /// The partition, if the reply may be stored.
     pub(super) partition: Option<Partition>,
-    /// The record asked for is there, at the end of any aliases.
+    /// The answer section has the queried records, at the end of any aliases.
     pub(super) answering: bool,
-    /// The name asked for is written out at an answer, maybe in another's case.
+    /// A record's owner is the queried name written in full, perhaps in another case.
     pub(super) uncompressed: bool,
 }
 
-/// CoreDNS's TTL for replies without any.
+/// CoreDNS's TTL for replies without a TTL of their own.
 const BARE_TTL: u32 = 5;
 
-/// Judges the reply to `query`; `unix` is the time for signatures.
+/// Classifies the reply to `query`. `unix` is the time for signatures.
 pub(super) fn classify_reply(
     query: &Query,
     reply: &Reply,

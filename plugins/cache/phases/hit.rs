@@ -1,4 +1,4 @@
-//! A hit: answers from an entry, fresh or stale.
+//! Hits: answers from an entry, fresh or stale.
 
 use chain::{Query, Reply, Served, Step};
 use wire::edns::{ede, option};
@@ -10,7 +10,7 @@ use crate::cache::config::Stale;
 use crate::cache::entry::Entry;
 
 impl Cache {
-    /// Answers from an entry within its lifetime.
+    /// Answers from a fresh entry.
     #[inline]
     pub(super) fn write_fresh(
         &self,
@@ -28,7 +28,7 @@ impl Cache {
         Ok(Step::Done)
     }
 
-    /// Answers from an entry past it.
+    /// Answers from an expired entry.
     pub(super) fn write_stale(
         &self,
         entry: &Entry,
@@ -48,7 +48,7 @@ impl Cache {
         }
     }
 
-    /// Counts the hit; whether the entry is popular and near its end, and nobody renews it yet.
+    /// Counts the hit. Returns whether the entry is popular, expires soon and is not being renewed.
     #[inline]
     pub(super) fn wants_prefetch(&self, entry: &Entry, now: Moment) -> bool {
         let Some(prefetch) = self.config.prefetch else {
@@ -62,7 +62,7 @@ impl Cache {
             && entry.begin_renewal(now)
     }
 
-    /// What to do with an expired entry.
+    /// The step for an expired entry: answer at once, or verify first.
     pub(super) fn stale_step(
         &self,
         entry: &Entry,
@@ -71,7 +71,7 @@ impl Cache {
         reply: &mut Reply,
     ) -> Served {
         if stale.verify.is_some() {
-            // Another renewal under way or a recent failure is seen there.
+            // `verify` sees another renewal in flight, or one that failed a short while ago.
             return Ok(Step::Wait);
         }
         self.write_stale(entry, stale, query, reply);

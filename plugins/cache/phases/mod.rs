@@ -1,4 +1,4 @@
-//! The phases of a query that may be answered from the cache.
+//! The phases of a query, as the picture in `cache/mod.rs` shows them. This file has the hooks.
 
 mod admit;
 mod classify;
@@ -50,7 +50,7 @@ impl ServeDns for Cache {
             }
             Found::Miss => {
                 metrics.misses.inc(query.worker);
-                // Answers for a network lie in parts of their own.
+                // An answer for a network has a key, and so a shard, of its own.
                 query.slot(self.query_state).missed_at_version =
                     self.config.ecs.is_none().then_some(version);
                 Ok(Step::Wait)

@@ -1,4 +1,4 @@
-//! Renewing in the background what was answered from the cache a moment ago.
+//! Refresh: renews an entry in the background, after it answered a query.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::cache::flight::Member;
 use crate::cache::store::Found;
 
 impl Cache {
-    /// In the background: renews what was answered from the cache a moment ago.
+    /// Renews the entry that answered a moment ago.
     pub(super) async fn refresh(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
-        let query_state = query.slot(self.query_state).leader.take();
-        let verifies = query_state.is_some();
-        // If somebody asks already, their answer renews the entry.
-        let leader = query_state.or_else(|| self.flights.join(query).and_then(Member::lead));
+        let passed_on = query.slot(self.query_state).leader.take();
+        let verifies = passed_on.is_some();
+        // If an equal query is in flight, its answer renews the entry.
+        let leader = passed_on.or_else(|| self.flights.join(query).and_then(Member::lead));
         let Some(leader) = leader else { return };
         let old = self.entry_to_renew(query);
         let stale = self
@@ -40,7 +40,7 @@ impl Cache {
         leader.finish(outcome);
     }
 
-    /// The entry that a client was answered with.
+    /// The entry that answered the client.
     fn entry_to_renew(&self, query: &Query) -> Option<Arc<Entry>> {
         match self.find(query) {
             Found::Fresh(_, entry) | Found::Stale(_, entry) => Some(entry),

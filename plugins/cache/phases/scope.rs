@@ -1,4 +1,4 @@
-//! Answers for some networks: which of them a client gets, and how many are kept.
+//! Scoped answers (RFC 7871): which of them a client gets, and how many are stored.
 
 use wire::edns::Subnet;
 use wire::{Moment, Query, Rcode, Reply};
@@ -10,7 +10,7 @@ use crate::cache::store::Found;
 use crate::cache::subnet;
 
 impl Cache {
-    /// What answers the query: with `ecs` the answer for the smallest network, the freshest first.
+    /// The entry that answers the query. With `ecs`, a fresh entry for the smallest network comes first.
     #[inline]
     pub(super) fn find(&self, query: &Query) -> Found {
         if self.config.ecs.is_some()
@@ -35,7 +35,7 @@ impl Cache {
             }
         }
         match self.store.find(&Key::of(query), query.now, &self.config) {
-            // An answer to who told no network may be meant for ours.
+            // An answer to a query without a network may not be for this one.
             Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().scope_zero => best,
             Found::Stale(..) if !matches!(best, Found::Miss) => best,
             Found::Miss => best,
@@ -43,7 +43,7 @@ impl Cache {
         }
     }
 
-    /// The key that an answer meant for `subnet` is kept under; `None` if there are too many already.
+    /// The key of an answer for `subnet`; `None` if too many networks have an answer already.
     pub(super) fn scoped_key<'a>(
         &self,
         query: &'a Query,
@@ -64,8 +64,8 @@ impl Cache {
         Some(own)
     }
 
-    /// Counts one network more for a question; whether there may be so many. The count is an entry of
-    /// its own, and begins anew when that has expired.
+    /// Counts one more network for a query. Returns whether the limit allows it. The count is an entry of
+    /// its own, and starts again when that entry has expired.
     fn admit_scope(&self, key: &Key<'_>, most: u32, now: Moment) -> bool {
         let partition = self.store.tenant(Partition::Success);
         let key = key.counting();
@@ -81,7 +81,7 @@ impl Cache {
         most > 0
     }
 
-    /// Tells the client for whom the answer is, if it told its network itself.
+    /// Writes the scope of the answer, if the client itself sent its network.
     #[inline]
     pub(super) fn write_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
         if self.config.ecs.is_some() && query.asides() == 0 {

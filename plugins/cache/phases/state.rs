@@ -1,4 +1,4 @@
-//! What all phases share.
+//! The plugin: the state that all phases share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -26,8 +26,8 @@ pub(in crate::cache) struct Cache {
 }
 
 impl Cache {
-    /// Whether this question can be answered from a cache. A plugin before this one that changes
-    /// the name begins the reply anew; if not, the reply's pointers would be wrong.
+    /// Whether the query can be answered from the cache. The reply must begin with the query's question:
+    /// compressed names of an entry point into it.
     #[inline]
     pub(super) fn applies(&self, query: &Query, reply: &Reply) -> bool {
         query.opcode() == Opcode::QUERY

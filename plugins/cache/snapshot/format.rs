@@ -1,4 +1,4 @@
-//! The format of a snapshot.
+//! The file format of a snapshot: a header, the entries with their lengths, and a SHA-256 digest.
 
 use wire::edns::Subnet;
 use wire::{Class, Family, Message, NameBuf, Rcode, Rtype, name, rdata};
@@ -6,7 +6,7 @@ use wire::{Class, Family, Message, NameBuf, Rcode, Rtype, name, rdata};
 use super::super::entry::{self, Content, Entry, Extras, Facts, Key};
 use super::super::partition::Partition;
 
-/// The first octets, with the version.
+/// The first octets of a file, with the version of the format.
 pub(super) const MAGIC: &[u8; 16] = b"catena cache 01\n";
 pub(super) const DIGEST: usize = 32;
 
@@ -14,7 +14,7 @@ pub(super) fn digest(octets: &[u8]) -> ring::digest::Digest {
     ring::digest::digest(&ring::digest::SHA256, octets)
 }
 
-/// Puts a snapshot together.
+/// Builds a snapshot.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
@@ -27,7 +27,7 @@ impl Writer {
         writer
     }
 
-    /// Octets behind their number.
+    /// Writes a length and the octets.
     fn length_prefixed(&mut self, octets: &[u8]) {
         self.0.extend_from_slice(&(octets.len() as u32).to_be_bytes());
         self.0.extend_from_slice(octets);
@@ -67,7 +67,7 @@ impl Writer {
         self.length_prefixed(&inner.0);
     }
 
-    /// The whole file.
+    /// Ends the entries and adds the digest. Returns the whole file.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.length_prefixed(&[]);
         let digest = digest(&self.0);
@@ -76,7 +76,7 @@ impl Writer {
     }
 }
 
-/// Takes octets from the front.
+/// Reads from the front of its octets.
 #[derive(Clone, Copy)]
 struct Cursor<'a>(&'a [u8]);
 
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A snapshot whose digest is right.
+/// A snapshot with a valid digest.
 pub(super) struct Saved<'a> {
     pub(super) zones: &'a str,
     pub(super) view: &'a str,
@@ -134,7 +134,7 @@ impl<'a> Saved<'a> {
     }
 }
 
-/// The entries of a snapshot; `None` for one that cannot be read.
+/// Iterates over the entries. `None` is an entry that cannot be read.
 pub(super) struct SavedEntryIter<'a> {
     rest: Cursor<'a>,
     done: bool,
@@ -163,7 +163,7 @@ impl<'a> Iterator for SavedEntryIter<'a> {
     }
 }
 
-/// One entry as it was written.
+/// One entry in a snapshot.
 pub(super) struct SavedEntry<'a> {
     pub(super) partition: Partition,
     facts: Facts,
@@ -228,8 +228,8 @@ impl<'a> SavedEntry<'a> {
         self.subnet.map_or(key, |subnet| key.within(subnet))
     }
 
-    /// What the entry holds, if all of it can be read as a message: the file is trusted no more than
-    /// the network.
+    /// The content of the entry, if all of it parses as a message. The file is trusted no more than the
+    /// network.
     pub(super) fn content(&self) -> Option<Content<'a>> {
         let lower = !self.name.iter().any(u8::is_ascii_uppercase);
         let known = self.bits & !(Key::DO | Key::CD) == 0;
@@ -249,7 +249,7 @@ impl<'a> SavedEntry<'a> {
         })
     }
 
-    /// Octets of the records with all names written out.
+    /// The length of the records without name compression.
     fn plain_records(&self) -> Option<usize> {
         let key = (self.name, self.qtype, self.class);
         let message = entry::message(key, self.counts, self.records);

@@ -1,4 +1,4 @@
-//! What is known of a shard without its lock.
+//! What lookups read of a shard without its lock: where to prefetch, and whether anything changed.
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -6,13 +6,14 @@ use wire::prefetch::fetch_place;
 
 use super::table::Cell;
 
-/// What is known of a part without its lock.
+/// Hints of one shard.
 pub(super) struct PrefetchHints {
-    /// Where the cells of its table are, and what leaves of a hash the number of its first cell: to fetch that.
-    /// Hints only, never followed.
+    /// The address of the table's cells, for prefetches only: it may be out of date, so it is never
+    /// dereferenced.
     cells: AtomicPtr<Cell>,
+    /// The bits of a hash that number its first cell.
     mask: AtomicUsize,
-    /// How often something was kept there.
+    /// Version of the shard: the number of insertions.
     version: AtomicU32,
 }
 
@@ -25,21 +26,22 @@ impl PrefetchHints {
         }
     }
 
-    /// Something was kept. The part is still locked.
+    /// Notes an insertion. The caller holds the lock of the shard, so no two threads get here at once.
     #[inline]
-    pub(super) fn note(&self, (cells, mask): (*const Cell, usize)) {
+    pub(super) fn update(&self, (cells, mask): (*const Cell, usize)) {
         self.cells.store(cells.cast_mut(), Ordering::Relaxed);
         self.mask.store(mask, Ordering::Relaxed);
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// How often something was kept there.
+    /// Version of the shard: a lookup that missed cannot hit before it changes.
     #[inline]
     pub(super) fn version(&self) -> u32 {
         self.version.load(Ordering::Relaxed)
     }
 
+    /// Prefetches the first cell of `hash`.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         let cell = hash as usize & self.mask.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A block's two halves of the cache, and which of them answers.
+//! The store of a block: its two partitions, and which of them answers.
 
 mod ghosts;
 mod hints;
@@ -26,28 +26,28 @@ pub(super) use shared::{SharedStore, TenantInfo};
 use tenant::ReadShard;
 pub(super) use tenant::{Evicted, Tenant};
 
-/// Answers and denials of a block. Kept over a reload.
+/// Answers and denials of a block. It survives a reload.
 pub(super) struct Store {
     success: Tenant,
     denial: Tenant,
-    /// Of what networks there may be answers of their own.
+    /// The lengths of the networks that may have an answer of their own.
     pub(super) lengths: PrefixLengths,
-    /// Nobody asked yet whether it is new.
+    /// Set until the first call of [`Store::is_new`].
     new: AtomicBool,
 }
 
-/// What a look into the cache gave.
+/// The result of a lookup.
 pub(super) enum Found {
     /// An entry within its lifetime.
     Fresh(Partition, Arc<Entry>),
-    /// An entry past it, within the time that `serve_stale` allows.
+    /// An expired entry, within the time that `serve_stale` allows.
     Stale(Partition, Arc<Entry>),
-    /// Nothing to answer with.
+    /// No entry to answer with.
     Miss,
 }
 
 impl Store {
-    /// Places in `shared` as many as the capacities say.
+    /// An empty store with room in `shared` for the capacities of `config`.
     pub(super) fn new(shared: &Arc<SharedStore>, config: &Config, view: &str) -> Self {
         let tenant = |partition: Partition| {
             let (zones, view) = (config.zones_label.clone(), view.to_owned());
@@ -65,17 +65,17 @@ impl Store {
         }
     }
 
-    /// Whether it is new, to the first who asks.
+    /// Whether the store is new: true for the first call only.
     pub(super) fn is_new(&self) -> bool {
         self.new.swap(false, Ordering::Relaxed)
     }
 
-    /// Octets that its capacities stand for.
+    /// Octets that the capacities stand for.
     pub(super) fn capacity(&self) -> u64 {
         self.success.capacity().saturating_add(self.denial.capacity())
     }
 
-    /// Where one half lies.
+    /// The tenant that holds one partition.
     pub(super) fn tenant(&self, partition: Partition) -> &Tenant {
         match partition {
             Partition::Success => &self.success,
@@ -83,35 +83,35 @@ impl Store {
         }
     }
 
-    /// How many entries one half has.
+    /// The number of entries in one partition.
     pub(super) fn len(&self, partition: Partition) -> usize {
         self.tenant(partition).len()
     }
 
-    /// Starts to fetch what a look for `key` reads first: where answers are, most are found there.
+    /// Prefetches what a lookup of `key` reads first: the success partition, where most hits are.
     #[inline]
     pub(super) fn prefetch(&self, key: &Key<'_>) {
         self.success.prefetch(key);
     }
 
-    /// Starts to fetch what keeping an answer under `key` will read.
+    /// Prefetches what an insertion of an answer under `key` will read.
     pub(super) fn prefetch_insert(&self, key: &Key<'_>) {
         self.success.prefetch_insert(&self.success.read_shard(key), key);
         self.denial.prefetch(key);
     }
 
-    /// As long as this number stays what it is, [`Store::find`] finds nothing where it found nothing.
+    /// Version of the shard of `key`: a lookup that missed cannot hit before this changes.
     #[inline]
     pub(super) fn version(&self, key: &Key<'_>) -> u32 {
         self.success.version(key)
     }
 
-    /// What answers `key`: a denial before an answer, but any answer before a failure.
+    /// The entry that answers `key`. A denial wins over an answer; any answer wins over a failure.
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>, now: Moment, config: &Config) -> Found {
         let shard = self.success.read_shard(key);
         match self.success.get_in(&shard, key) {
-            // The one look that most hits need: a fresh answer, and no denial after it.
+            // Most hits need this lookup only: a fresh answer that no later denial contradicts.
             Some(entry) if !config.prefer_positive && !entry.is_denied() && entry.ttl(now) > 0 => {
                 Found::Fresh(Partition::Success, entry)
             }
@@ -133,13 +133,13 @@ impl Store {
             if ttl > 0 {
                 return Some(Found::Fresh(partition, entry));
             }
-            // A failure is no data that could be stale (RFC 8767 section 4).
+            // A failure is not data, so it cannot be stale (RFC 8767 section 4).
             let failed = matches!(entry.facts().rcode, Rcode::SERVFAIL | Rcode::NOTIMP);
             (-ttl < stale_for && !failed).then_some(Found::Stale(partition, entry))
         };
         if config.prefer_positive
             && stale_for > 0
-            && let Some(entry) = positive.as_ref().and_then(Entry::answering_entry)
+            && let Some(entry) = positive.as_ref().and_then(Entry::last_answering)
             && let Some(found) = usable(Partition::Success, Arc::clone(entry))
         {
             return found;
@@ -147,7 +147,7 @@ impl Store {
         if let Some(denial) = self.denial.get_in(shard, key) {
             let failed = denial.facts().rcode == Rcode::SERVFAIL;
             if let Some(found) = usable(Partition::Denial, denial) {
-                // A failure passes; what was known before is the better answer.
+                // A failure is temporary: an earlier answer is better.
                 let better = positive.filter(|_| failed);
                 let better = better.and_then(|entry| usable(Partition::Success, entry));
                 return better.unwrap_or(found);
@@ -156,17 +156,17 @@ impl Store {
         positive.and_then(|entry| usable(Partition::Success, entry)).unwrap_or(Found::Miss)
     }
 
-    /// The entry under `key` whatever its age.
+    /// The entry under `key`, of any age. The lookup does not count as a use.
     pub(super) fn peek(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
         self.denial.peek(key).or_else(|| self.success.peek(key))
     }
 
-    /// The last answer to this question, however old.
+    /// The last positive answer to `key`, of any age.
     pub(super) fn last_positive(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
-        self.success.peek(key).as_ref().and_then(Entry::answering_entry).cloned()
+        self.success.peek(key).as_ref().and_then(Entry::last_answering).cloned()
     }
 
-    /// Keeps an answer, which was made for this half.
+    /// Inserts an entry that was made for this partition.
     pub(super) fn insert(
         &self,
         partition: Partition,
@@ -180,7 +180,7 @@ impl Store {
             entry.set_denied();
         }
         self.tenant(partition).insert_with(Arc::clone(entry), |shard| match partition {
-            // An answer is news about the name: it takes the place of the denial.
+            // A new answer replaces the denial of the name.
             Partition::Success if replaces_denial => self.denial.remove_in(shard, key),
             Partition::Success => Change::default(),
             Partition::Denial => {

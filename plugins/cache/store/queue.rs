@@ -1,36 +1,42 @@
-//! The order in which entries have to go: lists through their places.
+//! The eviction queues of a shard: doubly linked lists whose links are indexes of nodes.
+//!
+//! A queue knows nodes only. Which entry belongs to a node, the shard knows.
 
 use super::table::NONE;
 
+/// What insertions and evictions read of an entry. Hits never read it.
 #[derive(Clone, Copy)]
 pub(super) struct Node {
     pub(super) hash: u64,
-    /// Index of its space in [`Tenants::list`].
+    /// Index of its tenant in the shard.
     pub(super) tenant: u32,
     pub(super) queue: Queue,
-    /// Neighbours in the line of all, and in that of the space.
+    /// Neighbours in the queue of all tenants.
     pub(super) all: Links,
+    /// Neighbours in the queue of its own tenant.
     pub(super) own: Links,
 }
 
+/// Neighbours of a node.
 #[derive(Clone, Copy)]
 pub(super) struct Links {
     newer: u32,
     older: u32,
 }
 
+/// The links of a node that is in no queue.
 pub(super) const UNLINKED: Links = Links { newer: NONE, older: NONE };
 
-/// Where in its life an entry is.
+/// The queue that an entry is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// New, and not asked for since.
+    /// New entries that no query has hit since.
     Probation = 0,
-    /// Asked for again.
+    /// Entries that were hit again.
     Resident = 1,
 }
 
-/// A line from its newest to its oldest member.
+/// A queue: its two ends and its length.
 #[derive(Clone, Copy)]
 pub(super) struct QueueEnds {
     pub(super) newest: u32,
@@ -38,11 +44,13 @@ pub(super) struct QueueEnds {
     pub(super) len: usize,
 }
 
+/// The queues by [`Queue`].
 pub(super) type Queues = [QueueEnds; 2];
 
 pub(super) const EMPTY: Queues = [QueueEnds { newest: NONE, oldest: NONE, len: 0 }; 2];
 
-/// Who is next to go: the oldest on probation, unless less than a tenth are.
+/// The next victim: the oldest entry on probation, or the oldest resident if less than a tenth of the
+/// entries are on probation.
 pub(super) fn oldest(queues: &Queues) -> Option<u32> {
     let [probation, resident] = queues;
     let on_probation = probation.len * 10 > count(queues) || resident.len == 0;
@@ -50,10 +58,12 @@ pub(super) fn oldest(queues: &Queues) -> Option<u32> {
     (queue.oldest != NONE).then_some(queue.oldest)
 }
 
+/// How many entries both queues have.
 pub(super) fn count(queues: &Queues) -> usize {
     queues[0].len + queues[1].len
 }
 
+/// Adds the node `at` as the newest.
 pub(super) fn push(
     queue: &mut QueueEnds,
     nodes: &mut [Node],
@@ -69,6 +79,7 @@ pub(super) fn push(
     queue.len += 1;
 }
 
+/// Removes the node `at`.
 pub(super) fn unlink(
     queue: &mut QueueEnds,
     nodes: &mut [Node],

@@ -1,13 +1,14 @@
-//! One part of the shared store: a table of entries, and the order in which they have to go.
+//! One shard of the shared store: a table of entries and their eviction queues.
 //!
-//! The order is much like that of S3-FIFO (Yang and others, SOSP 2023). Once the room is taken, what is
-//! new waits on probation, in a tenth of it; what is asked for there a second time moves to the rest,
-//! and what is not goes first. So a scan of names that are asked for once runs through that tenth and
-//! leaves the others alone. What had to go is remembered for a while; if it comes again and the oldest
-//! of the rest is not in use, it goes there at once. `benches/stores` compares this with others.
+//! The eviction policy is a variant of S3-FIFO (Yang and others, SOSP 2023). Once the room is used
+//! up, a new entry starts on probation, in a tenth of the room. An entry on probation that is hit
+//! becomes a resident; one that is not hit is evicted first. A scan of names that are each queried
+//! once therefore passes through that tenth and evicts no resident. The hashes of evicted entries
+//! are remembered as ghosts: an entry that comes back becomes a resident at once, if the oldest
+//! resident is not in use. `benches/stores` compares this policy with others.
 //!
-//! An entry stands in two lines of the same order: that of its space, which has a number of places,
-//! and that of all spaces, whose octets are bounded. It must never know what a question is.
+//! An entry is in two queues of the same order: that of its tenant, whose entries are bounded, and
+//! that of all tenants, whose octets are bounded. A shard must never know what a query is.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -19,40 +20,41 @@ use super::queue::{self, EMPTY, Node, Queue, QueueEnds, Queues, UNLINKED, count,
 use super::quota::Quota;
 use super::table::{Cell, NONE, Table};
 
-/// A part of the store.
+/// A shard of the store.
 #[repr(C)]
 pub(super) struct Shard {
-    // First, since a look that finds nothing reads no more of it.
+    // First, because a lookup that misses reads no other field.
     table: Table,
-    /// Entries by place. A hit reads these and no others, so they lie close together.
+    /// Entries by index. A hit reads these and no nodes, so they are dense.
     entries: Vec<Option<Arc<Entry>>>,
+    /// The nodes of the entries, by the same index.
     nodes: Vec<Node>,
+    /// Unused indexes.
     free: Vec<u32>,
     queues: Queues,
     tenants: TenantList,
     ghosts: Ghosts,
 }
 
-/// What of an entry only insertions and evictions look at.
-/// One half of one block's cache, as far as it lies here.
+/// The entries of one tenant in this shard.
 struct TenantQueues {
-    number: TenantId,
+    id: TenantId,
     queues: Queues,
-    quota_used: Arc<Quota>,
+    quota: Arc<Quota>,
 }
 
-/// The spaces that have entries here.
+/// The tenants that have entries in this shard.
 #[derive(Default)]
 struct TenantList {
     list: Vec<TenantQueues>,
-    /// Indexes of those that have none any more.
+    /// Unused indexes of `list`.
     free: Vec<u32>,
-    by_number: HashMap<TenantId, u32, BuildHasherDefault<Mixed>>,
+    by_id: HashMap<TenantId, u32, BuildHasherDefault<Mixed>>,
 }
 
 impl TenantList {
-    fn find(&self, number: TenantId) -> Option<u32> {
-        self.by_number.get(&number).copied()
+    fn find(&self, id: TenantId) -> Option<u32> {
+        self.by_id.get(&id).copied()
     }
 
     fn get(&self, index: u32) -> &TenantQueues {
@@ -63,10 +65,10 @@ impl TenantList {
         &mut self.list[index as usize]
     }
 
-    /// The index of the space, which is about to have entries.
-    fn index_of(&mut self, number: TenantId, quota_used: &Arc<Quota>) -> u32 {
-        *self.by_number.entry(number).or_insert_with(|| {
-            let tenant = TenantQueues { number, queues: EMPTY, quota_used: Arc::clone(quota_used) };
+    /// The index of the tenant, which is added if it has no entries here yet.
+    fn index_of(&mut self, id: TenantId, quota: &Arc<Quota>) -> u32 {
+        *self.by_id.entry(id).or_insert_with(|| {
+            let tenant = TenantQueues { id, queues: EMPTY, quota: Arc::clone(quota) };
             if let Some(index) = self.free.pop() {
                 self.list[index as usize] = tenant;
                 return index;
@@ -76,28 +78,28 @@ impl TenantList {
         })
     }
 
-    /// It has no entries any more.
+    /// Removes a tenant whose last entry is gone.
     fn release(&mut self, index: u32) {
-        let number = self.get(index).number;
-        self.by_number.remove(&number);
+        let id = self.get(index).id;
+        self.by_id.remove(&id);
         self.free.push(index);
     }
 }
 
-/// Whose oldest entry has to go.
+/// The queue to evict from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EvictFrom {
     All,
-    /// Of the space with this index.
+    /// The tenant with this index.
     Tenant(u32),
 }
 
-/// What a change of the shard made of its octets.
+/// The effect of a change on the sizes.
 #[derive(Default)]
 pub(super) struct Change {
-    /// Octets more, or less.
+    /// Octets added; negative if removed.
     pub(super) octets: i64,
-    /// Entries that had to go for it.
+    /// Entries evicted for it.
     pub(super) evicted: u64,
 }
 
@@ -114,7 +116,7 @@ impl Shard {
         }
     }
 
-    /// The entry under `key` in `space`.
+    /// The entry of `tenant` under `key`.
     #[inline]
     pub(super) fn get(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<&Arc<Entry>> {
         let at = self.find(hash, key, tenant)?;
@@ -128,25 +130,25 @@ impl Shard {
         })
     }
 
-    /// Where the cells of its table are, and what leaves of a hash the number of its first cell.
+    /// The address of the table's cells, and the bits of a hash that number its first cell.
     #[inline]
     pub(super) fn cells_and_mask(&self) -> (*const Cell, usize) {
         self.table.cells_and_mask()
     }
 
-    /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
-    /// included: all of that was last looked at long ago.
+    /// Prefetches what [`Shard::insert`] will touch, including the entry that it will evict, which is
+    /// cold by now.
     pub(super) fn prefetch_insert(
         &self,
         hash: u64,
         tenant: TenantId,
-        quota: usize,
+        quota: &Quota,
         is_tight: bool,
     ) {
         self.table.prefetch(hash);
         self.ghosts.prefetch(hash);
-        let is_full = |own: &TenantQueues| count(&own.queues) >= quota;
-        // The new one will be on probation by then.
+        let is_full = |own: &TenantQueues| count(&own.queues) >= quota.per_shard();
+        // The new entry will be on probation when the victim is chosen.
         let with_newcomer = |&[probation, resident]: &Queues| {
             queue::oldest(&[QueueEnds { len: probation.len + 1, ..probation }, resident])
         };
@@ -165,16 +167,15 @@ impl Shard {
         }
     }
 
-    /// Keeps an entry, in the place of the one with its key if there is one. Of its space there are at
-    /// most `quota` entries here afterwards. While there is room, and the store is `roomy`, nobody
-    /// waits on probation.
+    /// Inserts an entry, or replaces the one with its key. Afterwards its tenant has no more entries
+    /// here than `quota` allows. While the tenant has room, and the store `has_room`, a new entry is a
+    /// resident at once.
     pub(super) fn insert(
         &mut self,
         hash: u64,
         entry: Arc<Entry>,
-        quota_used: &Arc<Quota>,
-        quota: usize,
-        roomy: bool,
+        quota: &Arc<Quota>,
+        has_room: bool,
     ) -> Change {
         let tenant = entry.tenant();
         let mut change = Change { octets: entry.octets() as i64, evicted: 0 };
@@ -186,20 +187,21 @@ impl Shard {
             }
             return change;
         }
-        let known = self.ghosts.recall(hash);
-        let tenant = self.tenants.index_of(tenant, quota_used);
+        let is_ghost = self.ghosts.recall(hash);
+        let most = quota.per_shard();
+        let tenant = self.tenants.index_of(tenant, quota);
         let residents = self.tenants.get(tenant).queues[1];
-        let room = roomy && residents.len < quota - quota / 10;
-        let queue = if room || known && self.is_idle(residents.oldest) {
+        let room = has_room && residents.len < most - most / 10;
+        let queue = if room || is_ghost && self.is_idle_resident(residents.oldest) {
             Queue::Resident
         } else {
             Queue::Probation
         };
         let at = self.allocate(hash, tenant, entry);
         self.enqueue(at, queue);
-        quota_used.grow();
+        quota.grow();
         self.table.insert(hash, at);
-        while count(&self.tenants.get(tenant).queues) > quota {
+        while count(&self.tenants.get(tenant).queues) > most {
             let Some(octets) = self.evict(EvictFrom::Tenant(tenant)) else { break };
             change.octets -= octets as i64;
             change.evicted += 1;
@@ -207,8 +209,8 @@ impl Shard {
         change
     }
 
-    /// Whether nobody asked for a resident for a while. If somebody did, it moves to the front.
-    fn is_idle(&mut self, at: u32) -> bool {
+    /// Whether the resident `at` was not hit for a while. One that was hit moves to the front.
+    fn is_idle_resident(&mut self, at: u32) -> bool {
         let resident = self.entries.get(at as usize).and_then(Option::as_ref);
         if !resident.is_some_and(|entry| entry.decrement_frequency()) {
             return true;
@@ -218,7 +220,7 @@ impl Shard {
         false
     }
 
-    /// A place for a new entry, in no line yet.
+    /// An index for a new entry, which is in no queue yet.
     fn allocate(&mut self, hash: u64, tenant: u32, entry: Arc<Entry>) -> u32 {
         let node = Node { hash, tenant, queue: Queue::Probation, all: UNLINKED, own: UNLINKED };
         if let Some(at) = self.free.pop() {
@@ -236,7 +238,7 @@ impl Shard {
         count(&self.queues)
     }
 
-    /// Lets the entry go that is needed least; the octets that it had.
+    /// Evicts the entry that is needed least. Returns its octets.
     pub(super) fn evict_any(&mut self) -> Option<u64> {
         self.evict(EvictFrom::All)
     }
@@ -246,7 +248,7 @@ impl Shard {
             let at = self.oldest(from)?;
             let queue = self.nodes[at as usize].queue;
             let entry = self.entries[at as usize].as_ref()?;
-            // What was used moves to the front, a few times at most.
+            // An entry that was hit moves to the front, at most a few times without another hit.
             let stays = match queue {
                 Queue::Probation => entry.reset_frequency(),
                 Queue::Resident => entry.decrement_frequency(),
@@ -272,7 +274,7 @@ impl Shard {
         }
     }
 
-    /// Takes an entry out.
+    /// Removes the entry of `tenant` under `key`.
     pub(super) fn remove(
         &mut self,
         hash: u64,
@@ -289,7 +291,7 @@ impl Shard {
         self.table.remove(hash, at);
         self.free.push(at);
         let own = self.tenants.get(tenant);
-        own.quota_used.shrink();
+        own.quota.shrink();
         if count(&own.queues) == 0 {
             self.tenants.release(tenant);
         }
@@ -301,14 +303,15 @@ impl Shard {
         self.entries.iter().flatten()
     }
 
-    /// Takes those out that `goes` says yes to.
-    pub(super) fn remove_where(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let goes = |at: &u32| self.entries[*at as usize].as_ref().is_some_and(|entry| goes(entry));
-        let gone: Vec<u32> = (0..self.entries.len() as u32).filter(goes).collect();
-        gone.into_iter().filter_map(|at| self.remove_at(at)).collect()
+    /// Removes the entries that `which` selects.
+    pub(super) fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let selected =
+            |at: &u32| self.entries[*at as usize].as_ref().is_some_and(|entry| which(entry));
+        let removed: Vec<u32> = (0..self.entries.len() as u32).filter(selected).collect();
+        removed.into_iter().filter_map(|at| self.remove_at(at)).collect()
     }
 
-    /// Takes all entries of a space out; the octets they had.
+    /// Removes all entries of a tenant. Returns their octets.
     pub(super) fn clear(&mut self, tenant: TenantId) -> u64 {
         let mut octets = 0;
         while let Some(index) = self.tenants.find(tenant) {
@@ -325,7 +328,7 @@ impl Shard {
         octets
     }
 
-    /// Puts an entry at the front of both its lines.
+    /// Adds an entry to the front of both its queues.
     fn enqueue(&mut self, at: u32, queue: Queue) {
         let tenant = self.nodes[at as usize].tenant;
         self.nodes[at as usize].queue = queue;
@@ -334,7 +337,7 @@ impl Shard {
         push(own, &mut self.nodes, at, |node| &mut node.own);
     }
 
-    /// Takes an entry out of both its lines.
+    /// Removes an entry from both its queues.
     fn dequeue(&mut self, at: u32) {
         let Node { tenant, queue, .. } = self.nodes[at as usize];
         unlink(&mut self.queues[queue as usize], &mut self.nodes, at, |node| &mut node.all);

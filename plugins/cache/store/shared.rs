@@ -1,8 +1,8 @@
-//! The one store of the process: the entries of all blocks, within a number of octets.
+//! The one store of the process: the entries of all blocks, within a bound in octets.
 //!
-//! Each half of each block's cache is a space with a number of its own, which is a part of every key:
-//! what one block keeps no other ever sees. A space has places for so many entries; the octets of all
-//! spaces together are bounded. A block that goes gives its room back.
+//! Each partition of each block's cache is a tenant. Its number is part of every key, so no block
+//! sees the entries of another. A tenant's quota bounds its entries; one bound applies to the octets
+//! of all tenants together. A tenant that is dropped gives its room back.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,26 +15,28 @@ use super::super::partition::Partition;
 use super::hints::PrefetchHints;
 use super::shard::Shard;
 
-/// Parts, each with a lock of its own: workers rarely meet in one.
+/// Shards, each with a lock of its own: two workers rarely need the same lock.
 pub(super) const SHARDS: usize = 64;
-/// Octets that one place of a space stands for.
+/// Octets that one entry of a capacity stands for.
 pub(super) const OCTETS_PER_ENTRY: u64 = 1024;
 
-/// The store.
+/// The entries of all tenants.
 pub(in crate::cache) struct SharedStore {
     pub(super) shards: [CacheAligned<RwLock<Shard>>; SHARDS],
     pub(super) hints: [PrefetchHints; SHARDS],
     /// Octets of all entries.
     octets: AtomicI64,
-    /// Octets of all places of all spaces.
+    /// Octets that the capacities of all tenants stand for.
     capacity: AtomicU64,
     memory: Option<Arc<Memory>>,
     numbers: Mutex<Numbers>,
 }
 
-/// On cache lines that it shares with nothing else.
+/// A value that shares its cache lines with nothing else.
 #[repr(align(64))]
 pub(super) struct CacheAligned<T>(pub(super) T);
+
+/// The tenants and their numbers. A number is reused after its tenant is gone.
 #[derive(Default)]
 struct Numbers {
     next: u32,
@@ -42,7 +44,7 @@ struct Numbers {
     info: HashMap<TenantId, Arc<TenantInfo>>,
 }
 
-/// What a person knows a space by.
+/// A tenant as the admin endpoint shows it.
 #[derive(Clone, Debug)]
 pub(in crate::cache) struct TenantInfo {
     pub(in crate::cache) partition: Partition,
@@ -51,7 +53,7 @@ pub(in crate::cache) struct TenantInfo {
 }
 
 impl SharedStore {
-    /// An empty store, which takes no more than `memory` leaves to it.
+    /// An empty store that stays within what `memory` allows.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
         let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
         let hints = shards.each_ref().map(|shard| PrefetchHints::new(shard.cells_and_mask()));
@@ -69,29 +71,29 @@ impl SharedStore {
         shared
     }
 
-    /// A number for a space whose places stand for `octets`.
-    pub(super) fn open(&self, octets: u64, info: TenantInfo) -> TenantId {
+    /// A number for a new tenant, whose capacity stands for `octets`.
+    pub(super) fn register(&self, octets: u64, info: TenantInfo) -> TenantId {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = numbers.free.pop().unwrap_or_else(|| {
+        let id = numbers.free.pop().unwrap_or_else(|| {
             numbers.next += 1;
             TenantId(numbers.next)
         });
-        numbers.info.insert(number, Arc::new(info));
+        numbers.info.insert(id, Arc::new(info));
         drop(numbers);
         self.capacity.fetch_add(octets, Ordering::Relaxed);
-        number
+        id
     }
 
-    /// Forgets the entries of a space that goes, and gives its number back.
-    pub(super) fn close(&self, number: TenantId, octets: u64) {
+    /// Removes the entries of a tenant that is dropped, and makes its number available again.
+    pub(super) fn release(&self, id: TenantId, octets: u64) {
         for index in 0..SHARDS {
-            let held = self.write(index).clear(number);
+            let held = self.write(index).clear(id);
             self.add(-(held as i64));
         }
         self.capacity.fetch_sub(octets, Ordering::Relaxed);
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.info.remove(&number);
-        numbers.free.push(number);
+        numbers.info.remove(&id);
+        numbers.free.push(id);
     }
 
     /// Octets of all entries.
@@ -99,22 +101,22 @@ impl SharedStore {
         self.octets.load(Ordering::Relaxed).max(0) as u64
     }
 
-    /// How many octets they may have: one KiB for each place, and what the process's memory allows.
+    /// The bound in octets: one KiB for each entry of the capacities, or less if memory is short.
     pub(super) fn bound(&self) -> u64 {
         let capacity = self.capacity.load(Ordering::Relaxed);
         self.memory.as_ref().map_or(capacity, |memory| memory.for_stores().min(capacity))
     }
 
-    /// Shows entries of all blocks until `show` says no.
+    /// Calls `show` with entries of all tenants until it returns `false`.
     pub(in crate::cache) fn for_each(
         &self,
         mut show: impl FnMut(&Arc<Entry>, &TenantInfo) -> bool,
     ) {
         let info = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).info.clone();
         for index in 0..SHARDS {
-            let part: Vec<Arc<Entry>> = self.entries_of(index, |_| true);
+            let entries: Vec<Arc<Entry>> = self.entries_of(index, |_| true);
             let known = |entry: Arc<Entry>| Some((info.get(&entry.tenant())?, entry));
-            for (info, entry) in part.into_iter().filter_map(known) {
+            for (info, entry) in entries.into_iter().filter_map(known) {
                 if !show(&entry, info) {
                     return;
                 }
@@ -122,7 +124,7 @@ impl SharedStore {
         }
     }
 
-    /// The entries of one shard that `which` says yes to.
+    /// The entries of one shard that `which` selects.
     pub(super) fn entries_of(
         &self,
         index: usize,
@@ -132,28 +134,30 @@ impl SharedStore {
         shard.entries().filter(|entry| which(entry)).cloned().collect()
     }
 
-    /// Forgets the entries of all blocks that `which` says yes to; how many answers that were.
+    /// Removes the entries of all tenants that `which` selects. Returns the number of answers among them.
     pub(in crate::cache) fn remove_where(&self, which: impl Fn(&Entry) -> bool) -> usize {
         let mut answers = 0;
         for index in 0..SHARDS {
-            let gone = self.write(index).remove_where(&which);
-            self.add(-(gone.iter().map(|entry| entry.octets() as i64).sum::<i64>()));
-            answers += gone.iter().filter(|entry| entry.is_answer()).count();
+            let removed = self.write(index).remove_where(&which);
+            self.add(-(removed.iter().map(|entry| entry.octets() as i64).sum::<i64>()));
+            answers += removed.iter().filter(|entry| entry.is_answer()).count();
         }
         answers
     }
 
+    /// Locks a shard for changes.
     pub(super) fn write(&self, index: usize) -> RwLockWriteGuard<'_, Shard> {
         self.shards[index].0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds to the octets of all entries. Returns the sum.
     pub(super) fn add(&self, octets: i64) -> u64 {
         let before = self.octets.fetch_add(octets, Ordering::Relaxed);
         (before + octets).max(0) as u64
     }
 
-    /// Lets entries go until there are at most `bound` octets, beginning with this shard, which is
-    /// locked already; how many went.
+    /// Evicts entries until at most `bound` octets are in use, beginning with the shard `first`, which
+    /// the caller has locked. Returns the number of evicted entries.
     pub(super) fn make_room<'a>(
         &'a self,
         first: usize,
@@ -170,7 +174,7 @@ impl SharedStore {
             if self.octets() <= bound {
                 break;
             }
-            // Two are never locked at once.
+            // No thread holds two of these locks, or two threads could wait for each other.
             drop(shard);
             shard = self.write((first + step) % SHARDS);
         }
@@ -186,7 +190,7 @@ impl Holder for SharedStore {
     fn let_go(&self) -> u64 {
         let bound = self.bound();
         let mut evicted = 0;
-        // From each shard the same share, so that no part of the names is hit harder.
+        // Each shard loses the same share.
         let keep = bound as f64 / self.octets().max(1) as f64;
         for index in 0..SHARDS {
             let mut shard = self.write(index);
@@ -202,7 +206,7 @@ impl Holder for SharedStore {
     }
 }
 
-/// The part for a key, the same in all spaces: both halves of a block look and change there under one lock.
+/// The shard of a key. It is the same for all tenants, so one lock covers a name's answer and its denial.
 #[inline]
 pub(super) fn index(key: &Key<'_>) -> usize {
     (key.hash >> 58) as usize

@@ -1,16 +1,17 @@
-//! From hashes to places: open addressing, eight bytes a cell, so that most looks read one cache line.
+//! A hash table of indexes: open addressing, eight bytes a cell, so that most lookups read one cache
+//! line.
 //!
 //! It knows neither keys nor entries: the caller compares in full.
 
 use wire::prefetch::fetch;
 
-/// No place.
+/// No index.
 pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
 pub(super) struct Cell {
-    /// The lower half of the hash, which also chose the cell: those that move know where they belong without
-    /// a look elsewhere.
+    /// The lower half of the hash, which also numbers the first cell: cells move without a read of the
+    /// entry.
     tag: u32,
     at: u32,
 }
@@ -18,7 +19,7 @@ pub(super) struct Cell {
 const EMPTY: Cell = Cell { tag: 0, at: NONE };
 const SMALLEST: usize = 16;
 
-/// Places by hash.
+/// Indexes by hash.
 pub(super) struct Table {
     /// A power of two, at most three quarters of them in use.
     cells: Vec<Cell>,
@@ -35,19 +36,19 @@ impl Table {
         self.cells.len() - 1
     }
 
-    /// Where the cells are, and what leaves of a hash the number of its first cell.
+    /// The address of the cells, and the bits of a hash that number its first cell.
     #[inline]
     pub(super) fn cells_and_mask(&self) -> (*const Cell, usize) {
         (self.cells.as_ptr(), self.mask())
     }
 
-    /// Starts to fetch what a look for `hash` reads first.
+    /// Prefetches the first cell of `hash`.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         fetch(&self.cells[hash as usize & self.mask()]);
     }
 
-    /// The first place under `hash` that `is` says yes to.
+    /// The first index under `hash` that `is` accepts.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let (mask, tag) = (self.mask(), hash as u32);
@@ -64,7 +65,7 @@ impl Table {
         }
     }
 
-    /// Adds a place that is not there yet.
+    /// Adds an index that is not in the table yet.
     pub(super) fn insert(&mut self, hash: u64, at: u32) {
         if (self.len + 1) * 4 > self.cells.len() * 3 {
             let larger = vec![EMPTY; self.cells.len() * 2];
@@ -84,7 +85,7 @@ impl Table {
         self.cells[index] = cell;
     }
 
-    /// Takes a place out. Those behind it move up, so that no look ends too early.
+    /// Removes an index. The cells behind it move up, so that no lookup ends too early.
     pub(super) fn remove(&mut self, hash: u64, at: u32) {
         let mask = self.mask();
         let mut hole = hash as usize & mask;
@@ -103,7 +104,7 @@ impl Table {
                 break;
             }
             let home = cell.tag as usize & mask;
-            // It may move to the hole unless its home lies behind that.
+            // A cell may move to the hole unless its home is behind the hole.
             if index.wrapping_sub(home) & mask >= index.wrapping_sub(hole) & mask {
                 self.cells[hole] = cell;
                 hole = index;
@@ -119,7 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Does what a list of pairs does, with hashes that meet often.
+        /// The table agrees with a set, with hashes that collide often.
         #[test]
         fn finds_what_was_put_in(steps in prop::collection::vec((any::<bool>(), 0u32..64), 1..400)) {
             let hash_of = |at: u32| u64::from(at % 7) | u64::from(at % 3) << 24;
