@@ -13,6 +13,7 @@ pub mod descriptors;
 mod handler;
 pub mod host;
 mod listener;
+mod permit;
 mod pool;
 pub mod random;
 mod room;
@@ -26,6 +27,7 @@ mod workers;
 
 pub use handler::{BoxFuture, Fate, Handler, Slot};
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};
 pub use stats::{Stats, StatsSnapshot};
 pub use udp::{Allocator, forget_start, give_memory_back, use_large_pages};

@@ -3,11 +3,10 @@
 use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve};
-use net::{Fate, Handler, Slot};
+use net::{Bound, Fate, Handler, Slot};
 use telemetry::metrics::{self, Counter};
 use telemetry::standing;
 use wire::edns::ede;
@@ -42,8 +41,8 @@ struct Counters {
     panics: Counter,
     refused: Counter,
     refreshes_skipped: Counter,
-    /// Background renewals under way.
-    refreshes: AtomicUsize,
+    /// Background renewals in flight.
+    refreshes: Arc<Bound>,
 }
 
 impl Serving {
@@ -67,7 +66,7 @@ impl Serving {
                     &[],
                     &[],
                 ),
-                refreshes: AtomicUsize::new(0),
+                refreshes: Arc::new(Bound::new(MAX_REFRESHES)),
             }),
         }
     }
@@ -180,12 +179,11 @@ impl Serving {
     /// Starts the renewal that a link of the chain asked for.
     fn refresh(&self, chain: &Arc<Chain>, query: &mut Query, stacktrace: bool) {
         let Some((at, mut copy)) = query.renewal.take() else { return };
-        let running = Running(Arc::clone(&self.counters));
-        if self.counters.refreshes.fetch_add(1, Ordering::Relaxed) >= MAX_REFRESHES {
+        let Some(permit) = self.counters.refreshes.try_acquire_owned() else {
             self.counters.refreshes_skipped.inc(query.worker);
             return;
-        }
-        let chain = Arc::clone(chain);
+        };
+        let (chain, counters) = (Arc::clone(chain), Arc::clone(&self.counters));
         tokio::spawn(async move {
             let (query, reply) = (&mut *copy, &mut *Box::new(Reply::new()));
             reply.begin(query);
@@ -195,19 +193,11 @@ impl Serving {
                 Catch(renewal).await
             };
             if let Err(panic) = renewed {
-                running.0.panics.inc(worker);
+                counters.panics.inc(worker);
                 panic.tell(stacktrace);
             }
+            drop(permit);
         });
-    }
-}
-
-/// A background renewal that was counted, until it is dropped.
-struct Running(Arc<Counters>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.refreshes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

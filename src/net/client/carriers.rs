@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::connections::Over;
 use super::told::{self, Between, DEADLINE, Op, Told};
 use super::web::Answer;
 use super::{Crowded, Ends, PoolOptions, Source, Unfit, late};
+use crate::permit::Bound;
 use crate::workers::current_worker;
 
 /// Open connections of one pool.
@@ -71,7 +72,7 @@ pub(super) struct Shared {
     open: Mutex<Vec<Arc<Carrier>>>,
     /// A connection ended, or has room again.
     pub(super) room: Notify,
-    waiting: AtomicUsize,
+    waiting: Bound,
     used: Arc<Used>,
     closed: AtomicBool,
 }
@@ -145,25 +146,6 @@ impl Drop for CarrierPool {
     }
 }
 
-/// One of a bounded number of queries that wait for a place.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> io::Result<Self> {
-        if count.fetch_add(1, Ordering::Relaxed) < WAITING {
-            return Ok(Self(count));
-        }
-        count.fetch_sub(1, Ordering::Relaxed);
-        Err(io::Error::other(Crowded))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl CarrierPool {
     pub(super) fn new(over: Over, options: PoolOptions, used: Arc<Used>) -> Self {
         let shared = Shared {
@@ -171,7 +153,7 @@ impl CarrierPool {
             over,
             open: Mutex::default(),
             room: Notify::new(),
-            waiting: AtomicUsize::new(0),
+            waiting: Bound::new(WAITING),
             used,
             closed: AtomicBool::new(false),
         };
@@ -251,7 +233,8 @@ impl CarrierPool {
                 return Ok(ticket);
             }
             if waiting.is_none() {
-                waiting = Some(Waiting::enter(&self.shared.waiting)?);
+                let permit = self.shared.waiting.try_acquire();
+                waiting = Some(permit.ok_or_else(|| io::Error::other(Crowded))?);
             }
             room.await;
         }

@@ -75,7 +75,7 @@ async fn ask(site: &Site, names: &[&str]) -> (Vec<Rcode>, String, u64) {
         rcodes.push(rcode(&slot));
     }
     // Renewals run on their own.
-    while site.serving.counters.refreshes.load(Ordering::Relaxed) > 0 {
+    while site.serving.counters.refreshes.in_use() > 0 {
         tokio::task::yield_now().await;
     }
     let log = String::from_utf8(telemetry::log::capture(false)).unwrap();
