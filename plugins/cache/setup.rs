@@ -5,11 +5,12 @@ use std::sync::Arc;
 use chain::memory::Memory;
 use chain::{Kind, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use net::Bound;
 
 use super::config::Config;
 use super::flight::{self, Flights};
 use super::metrics::{self, CacheMetrics};
-use super::phases::Cache;
+use super::phases::{Cache, MAX_BACKGROUND};
 use super::store::{SharedStore, Store};
 use super::{admin, snapshot};
 
@@ -62,7 +63,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         clock: setup.world.clock,
         peers: setup.peers(),
         query_state: setup.slot(),
-        background: Arc::default(),
+        background: Arc::new(Bound::new(MAX_BACKGROUND)),
         config,
     })
 }

@@ -15,7 +15,7 @@ use chain::{Batch, BoxFuture, Next, Query, Reply, Roles, ServeDns, Served, Step}
 
 use super::entry::Key;
 use super::store::Found;
-pub(super) use state::Cache;
+pub(super) use state::{Cache, MAX_BACKGROUND};
 
 impl ServeDns for Cache {
     fn prefetch(&self, batch: Batch<'_>, _: u8) {

@@ -1,9 +1,9 @@
 //! The plugin: the state that all phases share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use chain::{Clock, Peers, Query, Reply};
+use net::Bound;
 use wire::Opcode;
 
 use super::outcome::{Outcome, QueryState};
@@ -22,8 +22,12 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) peers: Peers,
     pub(in crate::cache) query_state: wire::Slot<QueryState>,
-    pub(in crate::cache) background: Arc<AtomicUsize>,
+    /// Bounds the verifications that continue after their clients were answered.
+    pub(in crate::cache) background: Arc<Bound>,
 }
+
+/// The most verifications that continue after their clients were answered.
+pub(in crate::cache) const MAX_BACKGROUND: usize = 1000;
 
 impl Cache {
     /// Whether the query can be answered from the cache. The reply must begin with the query's question:
