@@ -60,6 +60,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         store,
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
         metrics,
+        own_zones: Arc::clone(&setup.world.own_zones),
         clock: setup.world.clock,
         peers: setup.peers(),
         query_state: setup.slot(),

@@ -165,7 +165,9 @@ impl SnapshotTask {
                 for entry in tenant.entries_of(shard) {
                     let left = entry.ttl(now);
                     let fails = matches!(entry.facts().rcode, Rcode::SERVFAIL | Rcode::NOTIMP);
-                    if left > -stale_for && entry.is_answer() && !fails {
+                    // The versions of own zones mean nothing to another process.
+                    let lasts = entry.is_answer() && !fails && !entry.has_own_data();
+                    if left > -stale_for && lasts {
                         writer.push(partition, &entry, unix as i64 + left);
                     }
                 }

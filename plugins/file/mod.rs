@@ -91,7 +91,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let looks = setup.looks(sources.iter().map(|source| source.path()));
-            setup.task(move || source::watch(sources, looks, watch));
+            let own_zones = Arc::clone(&setup.world.own_zones);
+            setup.task(move || source::watch(sources, own_zones, looks, watch));
         }
     }
     let plugin = File {

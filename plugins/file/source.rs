@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use chain::OwnZones;
 use files::versions::{Stamp, Versions};
 use files::watch::Looks;
 use telemetry::metrics;
@@ -268,7 +269,12 @@ impl Reports {
 }
 
 /// Looks at the files again and again, one at a time, until the configuration is replaced.
-pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Watch) {
+pub(super) async fn watch(
+    sources: Vec<Arc<Source>>,
+    own_zones: Arc<OwnZones>,
+    mut looks: Looks,
+    watch: Watch,
+) {
     let by_mtime = watch.by_mtime;
     let every = watch.every.max(Duration::from_millis(1));
     let mut reports: Vec<Reports> = sources.iter().map(|_| Reports::default()).collect();
@@ -281,7 +287,11 @@ pub(super) async fn watch(sources: Vec<Arc<Source>>, mut looks: Looks, watch: Wa
             let looked = Arc::clone(source);
             // A load that panics has told so and is tried again with the next look.
             let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
-            reports.tell(source, found.ok().flatten(), every);
+            let found = found.ok().flatten();
+            if matches!(found, Some(Ok(_))) {
+                own_zones.note_change();
+            }
+            reports.tell(source, found, every);
         }
         looks.took(began.elapsed());
     }

@@ -144,6 +144,10 @@ impl Redisc {
         {
             return;
         }
+        if reply.own_version > 0 {
+            // Redis would keep the data of own zones after a change of them.
+            return;
+        }
         let (clock, now) = (self.clock, query.now);
         let Ok(answer) = Answer::of(query, reply, || (clock.unix)(now)) else {
             numbers.drops.inc(query.worker);

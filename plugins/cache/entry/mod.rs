@@ -49,6 +49,8 @@ pub(super) struct Content<'a> {
     pub(super) records: &'a [u8],
     pub(super) counts: [u16; 3],
     pub(super) plain_len: u32,
+    /// The version of this server's own zones that the answer depends on; zero if it depends on none.
+    pub(super) own_version: u32,
     pub(super) extras: Extras,
 }
 
@@ -56,13 +58,21 @@ impl<'a> Content<'a> {
     /// The records of `reply`, all with the TTL `ttl`.
     pub(super) fn of(reply: &'a Reply, ttl: u32, facts: Facts, extras: Extras) -> Self {
         let (records, counts) = reply.record_bytes();
-        Self { ttl, facts, records, counts, plain_len: reply.plain_len(), extras }
+        Self {
+            ttl,
+            facts,
+            records,
+            counts,
+            plain_len: reply.plain_len(),
+            own_version: reply.own_version,
+            extras,
+        }
     }
 
     /// No records.
     pub(super) fn empty(ttl: u32, facts: Facts) -> Self {
         let extras = Extras::default();
-        Self { ttl, facts, records: &[], counts: [0; 3], plain_len: 0, extras }
+        Self { ttl, facts, records: &[], counts: [0; 3], plain_len: 0, own_version: 0, extras }
     }
 }
 
@@ -82,6 +92,8 @@ struct Head {
     counts: [u16; 3],
     used: u32,
     plain_len: u32,
+    /// See [`Content::own_version`].
+    own_version: u32,
     facts: Facts,
     /// The number of evictions that the entry survives, as in S3-FIFO. A hit adds to it.
     frequency: AtomicU8,
@@ -94,6 +106,9 @@ struct Head {
     renew_at: AtomicU64,
     extras: Option<Box<Extras>>,
 }
+
+// Every hit reads the head: a new field must not make it larger.
+const _: () = assert!(size_of::<Head>() == 88);
 
 /// A cached answer. It is built as `Entry<[u8; N]>` and used as `Entry`.
 pub(super) struct Entry<Bytes: ?Sized = [u8]> {
@@ -133,7 +148,7 @@ impl Entry {
         left: i64,
         content: Content<'_>,
     ) -> Option<Arc<Self>> {
-        let Content { ttl, facts, records, counts, plain_len, extras } = content;
+        let Content { ttl, facts, records, counts, plain_len, own_version, extras } = content;
         let has_extras =
             extras.wildcard.is_some() || extras.last_positive.is_some() || extras.subnet.is_some();
         let head = Head {
@@ -148,6 +163,7 @@ impl Entry {
             counts,
             used: (key.name.len() + records.len()) as u32,
             plain_len,
+            own_version,
             facts,
             frequency: AtomicU8::new(0),
             denied: AtomicBool::new(false),
@@ -255,6 +271,19 @@ impl Entry {
         self.head.bits & Key::CD != 0
     }
 
+    /// Whether the answer depends on own zones that have changed since. `current` is their version,
+    /// which few entries need.
+    #[inline]
+    pub(super) fn is_outdated(&self, current: impl FnOnce() -> u32) -> bool {
+        self.has_own_data() && self.head.own_version != current()
+    }
+
+    /// Whether the answer depends on own zones.
+    #[inline]
+    pub(super) fn has_own_data(&self) -> bool {
+        self.head.own_version > 0
+    }
+
     /// The number of records in each section.
     pub(super) fn counts(&self) -> [u16; 3] {
         self.head.counts
@@ -338,6 +367,7 @@ impl Entry {
         reply.authentic_data =
             head.facts.authentic_data && (query.wants_dnssec() || query.authentic_data());
         reply.truncated = head.facts.truncated;
+        reply.own_version = head.own_version;
         if ttl != head.ttl {
             reply.edit_ttls(|_, _| ttl);
         }

@@ -13,12 +13,21 @@ impl Cache {
     /// The entry that answers the query. With `ecs`, a fresh entry for the smallest network comes first.
     #[inline]
     pub(super) fn find(&self, query: &Query) -> Found {
-        if self.config.ecs.is_some()
+        let found = if self.config.ecs.is_some()
             && let Some(asked) = subnet::source(query)
         {
-            return self.find_scoped(query, asked.source);
+            self.find_scoped(query, asked.source)
+        } else {
+            self.store.find(&Key::of(query), query.now, &self.config)
+        };
+        match &found {
+            Found::Fresh(_, entry) | Found::Stale(_, entry)
+                if entry.is_outdated(|| self.own_zones.version()) =>
+            {
+                Found::Miss
+            }
+            _ => found,
         }
-        self.store.find(&Key::of(query), query.now, &self.config)
     }
 
     fn find_scoped(&self, query: &Query, source: Subnet) -> Found {

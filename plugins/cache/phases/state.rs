@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chain::{Clock, Peers, Query, Reply};
+use chain::{Clock, OwnZones, Peers, Query, Reply};
 use net::Bound;
 use wire::Opcode;
 
@@ -19,6 +19,8 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) flights: Arc<Flights<Outcome>>,
     /// One for each key of the block.
     pub(in crate::cache) metrics: Box<[CacheMetrics]>,
+    /// The zones that this server is authoritative for: some answers depend on their version.
+    pub(in crate::cache) own_zones: Arc<OwnZones>,
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) peers: Peers,
     pub(in crate::cache) query_state: wire::Slot<QueryState>,

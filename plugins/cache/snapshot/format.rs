@@ -245,6 +245,7 @@ impl<'a> SavedEntry<'a> {
             records: self.records,
             counts: self.counts,
             plain_len: u32::try_from(plain_len).ok()?,
+            own_version: 0,
             extras: Extras { wildcard, last_positive: None, subnet: self.subnet },
         })
     }
