@@ -8,15 +8,15 @@ use wire::{Class, HEADER, NameBuf, Rtype, Section};
 use super::Found;
 use super::table::Table;
 
-/// How long at most a client may remember that there is nothing: the file may have it soon.
+/// The negative TTL (RFC 2308) is at most this: the file may have the name soon.
 const MAX_NEGATIVE_TTL: u32 = 60;
 
-/// The timers of the SOA record; nobody transfers the zone.
+/// The timers of the SOA record, which have no effect without zone transfers.
 const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
 
-/// A reply under way.
+/// A reply that is being written.
 pub(super) struct Answer<'a> {
     pub(super) query: &'a Query,
     pub(super) reply: &'a mut Reply,
@@ -24,7 +24,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The addresses of the type asked for; `false` if there are none.
+    /// Writes the addresses of the queried type. Returns `false` if there are none.
     #[inline]
     pub(super) fn addresses(&mut self, tables: [&Table; 2], found: Found) -> bool {
         let is_v4 = self.query.qtype() == Rtype::A;
@@ -45,7 +45,7 @@ impl Answer<'_> {
         any
     }
 
-    /// One address of the name asked for.
+    /// Writes one address of the queried name.
     #[inline]
     fn record(&mut self, address: &[u8]) {
         let mut bytes = [0u8; 28];
@@ -61,7 +61,7 @@ impl Answer<'_> {
         self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
     }
 
-    /// The names of the address that the name asked for stands for; `false` if there are none.
+    /// Writes the names of the address in the queried name. Returns `false` if there are none.
     pub(super) fn names(&mut self, tables: [&Table; 2]) -> bool {
         let Some(address) = reverse_address(self.query) else { return false };
         for table in tables {
@@ -74,7 +74,7 @@ impl Answer<'_> {
                     self.ttl,
                     name,
                 );
-                // A blocklist has one address with a million names: no message holds them.
+                // A blocklist has one address with a million names, which fit into no message.
                 if self.reply.truncated {
                     break;
                 }
@@ -97,7 +97,7 @@ impl Answer<'_> {
         self.negative(apex, wire::Rcode::NXDOMAIN);
     }
 
-    /// The SOA record itself, asked for at the zone.
+    /// Writes the SOA record for a query at the zone's apex.
     pub(super) fn soa(&mut self) {
         self.reply.set_rcode(wire::Rcode::NOERROR);
         self.reply.set_authoritative(true);
@@ -119,7 +119,7 @@ impl Answer<'_> {
         let mut len = 0;
         for labels in [&b"\x02ns\x03dns"[..], b"\x0ahostmaster"] {
             let mut name = NameBuf::new();
-            // A zone too long for a label before it names itself.
+            // A zone that is too long for another label is its own MNAME.
             let fits = labels.len() + zone.len() <= wire::name::MAX_NAME;
             let _ = name.push_name(if fits { labels } else { &[] });
             let _ = name.push_name(zone);
@@ -135,7 +135,7 @@ impl Answer<'_> {
     }
 }
 
-/// The address that a name in `in-addr.arpa` or `ip6.arpa` stands for.
+/// The address in a name below `in-addr.arpa` or `ip6.arpa`.
 fn reverse_address(query: &Query) -> Option<IpAddr> {
     let labels = query.labels().checked_sub(2)?;
     let name = query.name();
@@ -148,7 +148,7 @@ fn reverse_address(query: &Query) -> Option<IpAddr> {
             let mut octets = [0; 4];
             for (octet, index) in octets.iter_mut().zip((0..4).rev()) {
                 let text = std::str::from_utf8(label(index)).ok()?;
-                // One way to write each number: no sign, no zeros before it.
+                // Each number has one spelling: no sign and no leading zeros.
                 if !text.bytes().all(|byte| byte.is_ascii_digit())
                     || (text.len() > 1 && text.starts_with('0'))
                 {
