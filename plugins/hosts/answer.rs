@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chain::{Query, Reply};
-use wire::{Class, HEADER, NameBuf, Rtype, Section};
+use wire::{Class, HEADER, NameBuf, Rtype, Section, name};
 
-use super::Found;
 use super::table::Table;
 
 /// The negative TTL (RFC 2308) is at most this: the file may have the name soon.
@@ -115,12 +114,12 @@ impl Answer<'_> {
     fn push_soa(&mut self, section: Section, apex: usize) {
         let zone = self.query.suffix(apex);
         let ttl = self.ttl.min(MAX_NEGATIVE_TTL);
-        let mut rdata = [0u8; 2 * wire::name::MAX_NAME + 20];
+        let mut rdata = [0u8; 2 * name::MAX_NAME + 20];
         let mut len = 0;
         for labels in [&b"\x02ns\x03dns"[..], b"\x0ahostmaster"] {
             let mut name = NameBuf::new();
             // A zone that is too long for another label is its own MNAME.
-            let fits = labels.len() + zone.len() <= wire::name::MAX_NAME;
+            let fits = labels.len() + zone.len() <= name::MAX_NAME;
             let _ = name.push_name(if fits { labels } else { &[] });
             let _ = name.push_name(zone);
             let wire = name.as_wire();
@@ -132,6 +131,27 @@ impl Answer<'_> {
             len += 4;
         }
         self.reply.push(section, zone, Rtype::SOA, Class::IN, ttl, &rdata[..len]);
+    }
+}
+
+/// The entries that answer a name: of the name itself, or of the wildcard that covers it.
+#[derive(Clone, Copy)]
+pub(super) struct Found([Option<u32>; 2]);
+
+impl Found {
+    #[inline]
+    pub(super) fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
+        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
+        if exact.iter().any(Option::is_some) {
+            return Some(Self(exact));
+        }
+        if query.labels() == 0 {
+            return None;
+        }
+        let parent = query.suffix(1);
+        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
+        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
+        wild.iter().any(Option::is_some).then_some(Self(wild))
     }
 }
 

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::{metrics, standing};
-use wire::{Rtype, name};
+use wire::Rtype;
 
-use answer::Answer;
+use answer::{Answer, Found};
 use config::Config;
 use parse::Rules;
 use source::Source;
@@ -172,26 +172,5 @@ impl ServeDns for Hosts {
     fn roles(&self) -> Roles<'_> {
         // A small table stays in the processor's cache.
         Roles { prefetch_stages: 2, ..Roles::default() }
-    }
-}
-
-/// The entries that answer a name: of the name itself, or of the wildcard that covers it.
-#[derive(Clone, Copy)]
-struct Found([Option<u32>; 2]);
-
-impl Found {
-    #[inline]
-    fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
-        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
-        if exact.iter().any(Option::is_some) {
-            return Some(Self(exact));
-        }
-        if query.labels() == 0 {
-            return None;
-        }
-        let parent = query.suffix(1);
-        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
-        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
-        wild.iter().any(Option::is_some).then_some(Self(wild))
     }
 }

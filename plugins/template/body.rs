@@ -1,10 +1,9 @@
 //! The template of one record: evaluated once if its result is constant, otherwise for each query.
 
 use gotemplate::{Error, Template};
-use wire::{Reply, Section};
-use zone::master::OwnedRecord;
+use wire::{Name, Reply, Section};
+use zone::master::{self, OwnedRecord};
 
-use super::config::first_record;
 use super::data::{self, Data};
 
 /// One record of a stanza.
@@ -139,5 +138,36 @@ impl Body {
             Section::Authority => "authority",
             Section::Additional => "additional",
         }
+    }
+}
+
+/// Parses the first record of a text in zone file syntax. Returns its warnings.
+///
+/// # Errors
+/// The text is no record.
+fn first_record(
+    text: &str,
+    take: &mut dyn FnMut(zone::RecordRef<'_>),
+) -> Result<Option<String>, String> {
+    let root = Name::root();
+    let mut options = master::Options::new(&root);
+    options.default_ttl = Some(master::FALLBACK_TTL);
+    let mut any = false;
+    let read = master::parse_text(text, &options, &mut |record| {
+        if any {
+            return Err("more than one record".to_owned());
+        }
+        any = true;
+        take(record);
+        Ok(())
+    });
+    match read {
+        Ok(warnings) if any => Ok(warnings.into_iter().next().map(|warning| warning.message)),
+        _ if any => Ok(None),
+        Err(errors) => {
+            let first = errors.into_iter().next();
+            Err(first.map_or_else(String::new, |error| error.message))
+        }
+        Ok(_) => Err("no record found".to_owned()),
     }
 }

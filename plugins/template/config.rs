@@ -4,7 +4,6 @@ use chain::{Fallthrough, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use expr::{Expr, Type};
 use wire::{Class, Name, Rcode, Rtype, Section};
-use zone::master;
 
 use super::body::Body;
 use super::condition::Conditions;
@@ -290,35 +289,4 @@ fn place(token: &Token, at: usize) -> Span {
     let len = rest.chars().next().map_or(0, char::len_utf8) as u32;
     let start = span.start + quotes + at as u32;
     Span { start, end: start + len, ..span }
-}
-
-/// Parses the first record of a text in zone file syntax. Returns its warnings.
-///
-/// # Errors
-/// The text is no record.
-pub(super) fn first_record(
-    text: &str,
-    take: &mut dyn FnMut(zone::RecordRef<'_>),
-) -> Result<Option<String>, String> {
-    let root = Name::root();
-    let mut options = master::Options::new(&root);
-    options.default_ttl = Some(master::FALLBACK_TTL);
-    let mut any = false;
-    let read = master::parse_text(text, &options, &mut |record| {
-        if any {
-            return Err("more than one record".to_owned());
-        }
-        any = true;
-        take(record);
-        Ok(())
-    });
-    match read {
-        Ok(warnings) if any => Ok(warnings.into_iter().next().map(|warning| warning.message)),
-        _ if any => Ok(None),
-        Err(errors) => {
-            let first = errors.into_iter().next();
-            Err(first.map_or_else(String::new, |error| error.message))
-        }
-        Ok(_) => Err("no record found".to_owned()),
-    }
 }
