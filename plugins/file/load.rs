@@ -170,7 +170,7 @@ impl Includes for Files {
 }
 
 /// An I/O error in CoreDNS's words.
-pub(super) fn words(error: &io::Error) -> String {
+pub(super) fn io_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or directory".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),

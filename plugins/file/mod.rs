@@ -144,7 +144,7 @@ impl Findings {
                 }
             }
             Err(Problem::Open(error)) => {
-                let (path, why) = (source.path(), load::words(&error));
+                let (path, why) = (source.path(), load::io_error_text(&error));
                 if stops && file.watch.every.is_zero() {
                     return Err(cannot_open(path, &why, span).into());
                 }
@@ -263,7 +263,7 @@ impl ServeDns for File {
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let Some((source, _)) = self.zones.find(query) else {
-            return self.not_mine();
+            return self.outside_zones();
         };
         if query.qtype().is_transfer()
             || query.opcode() != Opcode::QUERY
@@ -297,7 +297,7 @@ impl ServeDns for File {
         Box::pin(async move {
             reply.clear();
             let Some((source, _)) = self.zones.find(query) else {
-                return self.not_mine();
+                return self.outside_zones();
             };
             let Some(zone) = source.zone_to_keep() else {
                 return Err(source.failure());
@@ -375,7 +375,7 @@ impl File {
     /// The step for a name in none of the zones. As in CoreDNS, a server without a plugin behind this
     /// one is authoritative only, and answers that it is not authoritative for the name.
     #[cold]
-    fn not_mine(&self) -> Served {
+    fn outside_zones(&self) -> Served {
         let is_last = self.is_last.get_or_init(|| {
             let chain = self.peers.chain();
             chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))

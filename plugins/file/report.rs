@@ -93,7 +93,7 @@ pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
     let zone = origin.to_string();
     match problem {
         Problem::Open(error) => {
-            let (path, why) = (path.display().to_string(), load::words(error));
+            let (path, why) = (path.display().to_string(), load::io_error_text(error));
             telemetry::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
         }
         Problem::Text(errors) => {

@@ -92,7 +92,7 @@ impl Answer<'_> {
     }
 
     /// The name does not exist.
-    pub(super) fn no_name(&mut self, apex: usize) {
+    pub(super) fn name_error(&mut self, apex: usize) {
         self.negative(apex, wire::Rcode::NXDOMAIN);
     }
 

@@ -164,7 +164,7 @@ impl ServeDns for Hosts {
             (true, _) if qtype == Rtype::SOA => answer.soa(),
             // RFC 8020: a name with other names below it exists, and so does the zone's apex.
             (true, _) | (_, true) => answer.no_data(apex),
-            (false, false) => answer.no_name(apex),
+            (false, false) => answer.name_error(apex),
         }
         Ok(Step::Done)
     }

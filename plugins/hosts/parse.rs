@@ -35,7 +35,7 @@ pub(super) fn table(mut text: impl BufRead, rules: &Rules) -> io::Result<Table> 
         }
         line.clear();
     }
-    table.fit();
+    table.shrink_to_fit();
     Ok(table)
 }
 

@@ -188,7 +188,7 @@ impl Table {
     }
 
     /// Releases unused capacity.
-    pub(super) fn fit(&mut self) {
+    pub(super) fn shrink_to_fit(&mut self) {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.addresses.shrink_to_fit();

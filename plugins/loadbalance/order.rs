@@ -21,11 +21,11 @@ pub(super) struct Order {
 }
 
 /// How a reply can be rearranged.
-pub(super) enum Places {
+pub(super) enum Rearrangement {
     /// By swapping the values of equally long records in place. Has the addresses of each section.
     InPlace([Option<Run>; 3]),
     /// Only by rewriting the reply.
-    Anew,
+    Rewrite,
 }
 
 /// The groups of a section in their order. Aliases come first, because some stub resolvers (glibc) read
@@ -52,7 +52,7 @@ impl Group {
 impl Order {
     /// Determines how the reply can be rearranged.
     #[inline]
-    pub(super) fn places(&self, reply: &Reply) -> Places {
+    pub(super) fn rearrangement(&self, reply: &Reply) -> Rearrangement {
         let message = reply.bytes();
         let mut runs: [Option<Run>; 3] = [None; 3];
         let mut highest = [Group::Alias; 3];
@@ -66,25 +66,25 @@ impl Order {
             }
             let group = Group::of(record.rtype);
             if group < highest[at] {
-                return Places::Anew;
+                return Rearrangement::Rewrite;
             }
             highest[at] = group;
             match group {
                 Group::Exchange => {
                     exchanges[at] += 1;
                     if exchanges[at] > 1 && self.weights.is_none() {
-                        return Places::Anew;
+                        return Rearrangement::Rewrite;
                     }
                 }
                 Group::Address => match &mut runs[at] {
                     None => runs[at] = Some(Run::new(&record)),
                     Some(run) if run.goes_on_with(message, &record) => run.count += 1,
-                    Some(_) => return Places::Anew,
+                    Some(_) => return Rearrangement::Rewrite,
                 },
                 Group::Alias | Group::Rest => {}
             }
         }
-        Places::InPlace(runs)
+        Rearrangement::InPlace(runs)
     }
 
     /// Whether records of this section are moved.

@@ -64,7 +64,7 @@ pub(super) fn group(setup: &Setup<'_>) -> String {
 }
 
 /// A value for `reply`, whose records all have the TTL `ttl`, `now` milliseconds after 1970.
-pub(super) fn value(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
+pub(super) fn encode(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
     let (records, counts) = reply.record_bytes();
     let question = reply.question();
     let mut value = Vec::with_capacity(PREAMBLE + HEADER + question.len() + records.len());
@@ -92,7 +92,7 @@ pub(super) fn value(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
 ///
 /// # Errors
 /// The value is invalid, or no answer to this question. `reply` does not change.
-pub(super) fn take(
+pub(super) fn load_value(
     value: &[u8],
     now: u64,
     longest: u32,

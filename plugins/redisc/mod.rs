@@ -123,7 +123,7 @@ impl Redisc {
         };
         query.now = (self.clock.now)();
         let taken = found.map(|value| {
-            entry::take(&value, millis(query.now), self.config.longest(), query, reply)
+            entry::load_value(&value, millis(query.now), self.config.longest(), query, reply)
         });
         match taken {
             Some(Ok(true)) => {
@@ -138,7 +138,7 @@ impl Redisc {
     }
 
     /// Stores the reply of the plugins behind in Redis, if it may be cached.
-    fn keep(&self, key: &[u8], query: &Query, reply: &mut Reply) {
+    fn store(&self, key: &[u8], query: &Query, reply: &mut Reply) {
         let numbers = &self.numbers[self.place(query)];
         if reply.is_silent() || reply.failure().is_some() || !reply.is_written() || reply.truncated
         {
@@ -164,7 +164,7 @@ impl Redisc {
         }
         // As in the external plugin, all records have one TTL, here and in Redis.
         reply.edit_ttls(|_, _| ttl);
-        let value = entry::value(reply, millis(now), ttl);
+        let value = entry::encode(reply, millis(now), ttl);
         let lost = Arc::clone(&self.lost[self.place(query)]);
         match self.redis.set(key, &value, Duration::from_secs(u64::from(ttl)), lost) {
             Ok(()) => {}
@@ -221,7 +221,7 @@ impl ServeDns for Redisc {
                 return Ok(Step::Done);
             }
             next.run(query, reply).await;
-            self.keep(&key, query, reply);
+            self.store(&key, query, reply);
             Ok(Step::Done)
         })
     }

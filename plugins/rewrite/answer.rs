@@ -9,7 +9,7 @@ use super::text::{self, Buffer, unmarked, without_suffix};
 
 /// Reverts the reply to a query that `rule` changed, for the client or for an earlier rule. The
 /// question is that of `query` again. `asked` is the name that the query had after the change.
-pub(super) fn give_back(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut Reply) {
+pub(super) fn revert(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut Reply) {
     match &rule.field {
         Field::Name(name) => reply.readdress(query, |draft| {
             rewrite(name, asked, query, draft);

@@ -67,7 +67,7 @@ struct Applied {
 struct Once {
     rule: u32,
     /// Whether the original message was saved before the rule.
-    aside: bool,
+    saved: bool,
 }
 
 impl Applied {
@@ -102,10 +102,10 @@ impl ServeDns for Rewrite {
         for once in applied.backwards() {
             let Some(rule) = self.rules.get(once.rule) else { continue };
             asked.set_folded(query.name());
-            if once.aside {
+            if once.saved {
                 query.bring_back();
             }
-            answer::give_back(rule, &asked, query, reply);
+            answer::revert(rule, &asked, query, reply);
         }
         // A rule that only changed the type or the class did not change the reply's question.
         if applied.len > 0 && reply.question() != query.question() {
@@ -168,7 +168,7 @@ impl Rewrite {
             match change(&rule.field, query) {
                 Ok(false) => bring_back_to(aside, query),
                 Ok(true) => {
-                    applied.push(Once { rule: number, aside: query.asides() > aside });
+                    applied.push(Once { rule: number, saved: query.asides() > aside });
                     if !rule.go_on {
                         break;
                     }
