@@ -1,7 +1,7 @@
 //! The `catena` program: the server with all plugins of this repository.
 
 #[global_allocator]
-static MEMORY: net::Allocator = net::Allocator;
+static MEMORY: sys::Allocator = sys::Allocator;
 
 fn main() -> std::process::ExitCode {
     catena::main(plugins::REGISTRY)

@@ -10,7 +10,7 @@ use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
 use net::client::{Network, Simulated};
 use net::{Fate, Slot};
-use wire::{Class, Name, Query, Reply, Rtype, Section, Transport};
+use wire::{Name, Query, Rdata, Reply, Rtype, Transport};
 
 /// An upstream that knows two addresses for every name.
 struct Upstream;
@@ -21,8 +21,7 @@ impl Simulated for Upstream {
         query.receive(message).unwrap();
         reply.begin(&query);
         for last in [1, 2] {
-            let address = [192, 0, 2, last];
-            reply.push(Section::Answer, query.name(), Rtype::A, Class::IN, 300, &address);
+            reply.answer(300, Rdata::A([192, 0, 2, last].into()));
         }
         reply.seal(query.id(), 0x8180);
         vec![(Duration::from_millis(1), reply.bytes().to_vec())]

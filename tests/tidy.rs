@@ -182,7 +182,10 @@ fn imports(own: &str, text: &str, names: &BTreeSet<String>) -> Vec<(usize, Strin
 
 #[test]
 fn sockets_are_opened_in_net() {
-    let allowed = |path: &str| path.starts_with("src/net/") || path == "src/server/admin.rs";
+    let allowed = |path: &str| {
+        ["src/net/", "src/sys/"].iter().any(|room| path.starts_with(room))
+            || path == "src/server/admin.rs"
+    };
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| !allowed(path) && !path.contains("tests"));
     none(each(all, |_, text| sockets(product(text))));
@@ -411,13 +414,23 @@ fn unsafe_is_where_it_may_be() {
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| !path.contains("/tests/"));
     none(each(all, unsafety));
+    // The crates that may allow it have the workspace's lints otherwise.
+    let lints = |path| {
+        let text = read(path).replace("[workspace.lints", "[lints").replace("forbid", "deny");
+        let table =
+            text.split("[lints.rust]").nth(1).and_then(|rest| rest.split("[package]").next());
+        table.map(|table| table.trim().to_owned())
+    };
+    for own in ["src/sys/Cargo.toml", "src/wire/Cargo.toml"] {
+        assert_eq!(lints(own), lints("Cargo.toml"), "{own}");
+    }
 }
 
-/// `unsafe` only in `src/net/udp` and one file of `wire`, each time explained.
+/// `unsafe` only in `src/sys` and one file of `wire`, each time explained.
 fn unsafety(path: &str, text: &str) -> Vec<(usize, String)> {
     let word = [concat!("un", "safe").to_owned()];
-    let complaints = lines_with(text, &word, "only `src/net/udp` and `src/wire/prefetch.rs` may");
-    if !path.starts_with("src/net/udp") && path != "src/wire/prefetch.rs" {
+    let complaints = lines_with(text, &word, "only `src/sys` and `src/wire/prefetch.rs` may");
+    if !path.starts_with("src/sys/") && path != "src/wire/prefetch.rs" {
         return complaints;
     }
     let lines: Vec<&str> = text.lines().collect();
@@ -608,8 +621,8 @@ mod fires {
     fn on_unsafe() {
         let block = concat!("// SAFETY: fine\nun", "safe { f() }");
         assert_eq!(unsafety("src/wire/x.rs", block).len(), 1);
-        assert!(unsafety("src/net/udp/sys.rs", block).is_empty());
-        assert_eq!(unsafety("src/net/udp/sys.rs", concat!("un", "safe { f() }")).len(), 1);
+        assert!(unsafety("src/sys/batch.rs", block).is_empty());
+        assert_eq!(unsafety("src/sys/batch.rs", concat!("un", "safe { f() }")).len(), 1);
     }
 
     #[test]

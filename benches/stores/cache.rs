@@ -19,7 +19,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
 use quick_cache::{Equivalent, OptionsBuilder};
-use wire::{Class, Moment, Query, Reply, Rtype};
+use wire::{Class, Moment, Query, Rdata, Reply, Rtype, name};
 
 use entry::{Content, Entry, Extras, Facts, Key, Mixed};
 use store::{SharedStore, Tenant, TenantInfo};
@@ -150,9 +150,9 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.ask_on_behalf(&Query::new(), b"\x01a\x03org\0", Rtype::A, false);
+        query.ask_on_behalf(&Query::new(), name!("a.org."), Rtype::A, false);
         reply.begin(&query);
-        reply.push(wire::Section::Answer, b"\x01a\x03org\0", Rtype::A, Class::IN, 60, &[0; 4]);
+        reply.answer(60, Rdata::A([0; 4].into()));
         Self { reply, tenant: Arc::new(tenant(&SharedStore::new(None), 1)) }
     }
 

@@ -8,7 +8,7 @@ use wire::{Name, Rtype};
 
 use super::nets::Nets;
 
-/// What is done with a query that a policy is for.
+/// The treatment of a query that matches a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Allow,
@@ -30,8 +30,8 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Whether it is for a question of this type from this client.
-    pub(super) fn fits(&self, qtype: Rtype, client: IpAddr) -> bool {
+    /// Whether a question of this type from this client matches.
+    pub(super) fn matches(&self, qtype: Rtype, client: IpAddr) -> bool {
         self.types.as_ref().is_none_or(|types| types.contains(&qtype)) && self.nets.contains(client)
     }
 }
@@ -92,7 +92,7 @@ fn policy(line: &Directive) -> Result<Policy, Diagnostic> {
             .label("a value is missing after this")
             .help("add one or more values, or `*` for all"));
         }
-        // As in CoreDNS what stands behind a `*` does not count.
+        // As in CoreDNS, words behind a `*` are ignored.
         let all = values.iter().any(|value| value.as_str() == "*");
         let before = values.iter().take_while(|value| value.as_str() != "*");
         if section.text.eq_ignore_ascii_case("type") {

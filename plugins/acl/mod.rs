@@ -15,7 +15,7 @@ use config::{Action, Policy};
 
 /// The `acl` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "acl", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "acl", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
@@ -102,7 +102,7 @@ impl ServeDns for Acl {
         let client = query.peer.ip();
         for rule in &self.rules {
             let Some((_, zone)) = rule.zones.find(query) else { continue };
-            let fits = |policy: &&Policy| policy.fits(query.qtype(), client);
+            let fits = |policy: &&Policy| policy.matches(query.qtype(), client);
             let Some(policy) = rule.policies.iter().find(fits) else { continue };
             match policy.action {
                 Action::Allow => break,
@@ -129,7 +129,7 @@ impl ServeDns for Acl {
     }
 }
 
-/// An empty reply that says why (RFC 8914).
+/// An empty reply with an extended error (RFC 8914).
 fn tell(reply: &mut Reply, rcode: Rcode, why: u16) {
     reply.set_rcode(rcode);
     reply.opt.push(option::EXTENDED_ERROR, &why.to_be_bytes());

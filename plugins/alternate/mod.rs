@@ -15,7 +15,7 @@ use config::Config;
 
 /// The plugin.
 pub static PLUGIN: Kind =
-    Kind { name: "alternate", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "alternate", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // As `forward` does, whose work it does too.

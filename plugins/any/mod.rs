@@ -2,16 +2,15 @@
 
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Rcode, Rtype, Section};
+use wire::{Rcode, Rdata, Rtype};
 
 /// The `any` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "any", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "any", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The TTL that tells people where to read more.
 const TTL: u32 = 8482;
-/// HINFO: two character strings (RFC 1035 section 3.3.2).
-const RDATA: &[u8] = b"\x0dANY obsoleted\x0cSee RFC 8482";
+const HINFO: Rdata<'_> = Rdata::Hinfo { cpu: b"ANY obsoleted", os: b"See RFC 8482" };
 
 struct Any;
 
@@ -36,7 +35,7 @@ impl ServeDns for Any {
         }
         reply.set_rcode(Rcode::NOERROR);
         // RFC 8482 section 4.2: a synthesized HINFO record.
-        reply.push(Section::Answer, query.original_name(), Rtype::HINFO, Class::IN, TTL, RDATA);
+        reply.answer(TTL, HINFO);
         Ok(Step::Done)
     }
 }

@@ -19,7 +19,7 @@ use config::Source;
 
 /// The `autopath` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "autopath", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "autopath", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // As in CoreDNS the last directive of a block counts.
@@ -43,7 +43,7 @@ struct Autopath {
     /// In the order of the block's keys.
     found: Box<[Counter]>,
     peers: Peers,
-    /// Where the plugin that knows search paths stands in the chain.
+    /// The place in the chain of the plugin that knows search paths.
     place: OnceLock<Option<usize>>,
 }
 
@@ -80,7 +80,7 @@ impl ServeDns for Autopath {
             Some(place) if chain.plugins()[place].roles().search_path.is_none() => {
                 Err(not_a_path(plugin, *span))
             }
-            // As in CoreDNS: without the plugin nothing is walked.
+            // As in CoreDNS, the plugin may be absent; no search path is tried then.
             _ => Ok(()),
         }
     }
@@ -93,7 +93,7 @@ fn not_a_path(plugin: &str, span: Span) -> Diagnostic {
 }
 
 impl Autopath {
-    /// The search path of the query's client, as the plugin tells it.
+    /// The search path of the query's client, from the plugin.
     fn path_of(&self, query: &Query) -> Vec<Name> {
         let mut path = Vec::new();
         let Source::Plugin(plugin, _) = &self.source else { return path };
@@ -106,8 +106,8 @@ impl Autopath {
         path
     }
 
-    /// Asks for the name under each suffix until one exists. If none does the first reply is given,
-    /// and the client goes on by itself.
+    /// Looks up the name under each suffix until one exists. If none does, the reply is the first one,
+    /// and the client continues by itself.
     async fn walk(
         &self,
         path: &[Name],
@@ -160,7 +160,7 @@ impl Autopath {
     }
 }
 
-/// Whether the name is below the first suffix. The suffix itself has nothing to be put before the
+/// Whether the name is below the first suffix. The suffix itself has no label to prepend to the
 /// others.
 fn applies(query: &Query, path: &[Name]) -> bool {
     path.first().is_some_and(|first| {
@@ -168,7 +168,7 @@ fn applies(query: &Query, path: &[Name]) -> bool {
     })
 }
 
-/// Makes the reply one to the question of `query`: an alias leads from there to what was found.
+/// Turns the reply into one for the question of `query`, with an alias to the name that was found.
 fn lead_to(query: &Query, reply: &mut Reply) {
     let mut drafts = reply.drafts();
     let leads = drafts.first().filter(|first| {

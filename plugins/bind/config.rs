@@ -8,7 +8,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 /// The longest name of an interface in Linux (IFNAMSIZ without the closing zero).
 const MAX_INTERFACE: usize = 15;
 
-/// One entry for each directive; the server listens on the union of what they stand for.
+/// One entry for each directive; the server listens on the union of their addresses.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Vec<Bind>, Diagnostics> {
     let mut errors = Diagnostics::default();
     let binds = uses.iter().map(|directive| one(directive, &mut errors)).collect();
@@ -68,7 +68,7 @@ fn places(tokens: &[Token], errors: &mut Diagnostics) -> Vec<(String, Span)> {
 
 /// Whether this may be an address or an interface; which interfaces there are the server knows.
 ///
-/// Errors: what to write instead.
+/// Errors: the text to write instead.
 fn place(text: &str) -> Result<(), String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(());

@@ -9,7 +9,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `bind` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "bind", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "bind", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let binds = config::parse(uses)?;

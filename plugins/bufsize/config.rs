@@ -9,7 +9,7 @@ pub(super) struct Config {
 }
 
 impl Default for Config {
-    /// What fits every path without fragments, see DNS flag day 2020.
+    /// The size that fits every path without fragments (DNS flag day 2020).
     fn default() -> Self {
         Self { size: wire::SAFE_UDP_PAYLOAD }
     }

@@ -10,7 +10,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `bufsize` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "bufsize", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "bufsize", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct Bufsize {
     size: u16,

@@ -16,7 +16,7 @@ use super::{admin, snapshot};
 
 /// The `cache` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "cache", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "cache", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();

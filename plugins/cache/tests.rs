@@ -12,7 +12,7 @@ use chain::{
 };
 use corefile::{Directive, Span, Token};
 use wire::edns::ede;
-use wire::{Class, Moment, Name, Rcode, Rtype, Section, Transport};
+use wire::{Moment, Name, NewRecord, Rcode, Rdata, Rtype, Section, Transport, name};
 
 mod waiting;
 
@@ -95,34 +95,32 @@ impl ServeDns for Source {
                 time::pass(delay);
             }
             let says = *script.says.lock().unwrap();
-            let name = query.original_name().to_vec();
             reply.set_authoritative(script.authoritative.load(Ordering::SeqCst));
             reply.authentic_data = script.authentic.load(Ordering::SeqCst);
             reply.recursion_available = true;
             reply.opt.push(10, b"cookie!!");
             match says {
                 Say::Address(octet, ttl) => {
-                    let data = [192, 0, 2, octet];
-                    reply.push(Section::Answer, &name, Rtype::A, Class::IN, ttl, &data);
+                    reply.answer(ttl, Rdata::A([192, 0, 2, octet].into()));
                 }
                 Say::Scoped => {
                     let asked = query.options().find(|known| known.code == 8).unwrap();
                     let mut told = asked.data.to_vec();
                     told[3] = 24;
-                    let data = [192, 0, 2, told[6]];
                     reply.opt.push(8, &told);
-                    reply.push(Section::Answer, &name, Rtype::A, Class::IN, 60, &data);
+                    reply.answer(60, Rdata::A([192, 0, 2, told[6]].into()));
                 }
                 Say::NameError(ttl) => {
-                    let data = [wire("ns."), wire("host."), vec![0; 20]].concat();
-                    reply.push(
-                        Section::Authority,
-                        &wire("org."),
-                        Rtype::SOA,
-                        Class::IN,
-                        ttl,
-                        &data,
-                    );
+                    let soa = Rdata::Soa {
+                        mname: name!("ns."),
+                        rname: name!("host."),
+                        serial: 0,
+                        refresh: 0,
+                        retry: 0,
+                        expire: 0,
+                        minimum: 0,
+                    };
+                    reply.push(Section::Authority, NewRecord::new(name!("org."), ttl, soa));
                     reply.set_rcode(Rcode::NXDOMAIN);
                 }
                 Say::Bare => reply.set_rcode(Rcode::NXDOMAIN),
@@ -137,7 +135,7 @@ impl ServeDns for Source {
                     reply.truncated = true;
                 }
                 Say::Cut => {
-                    reply.push(Section::Answer, &name, Rtype::A, Class::IN, 60, &[192, 0, 2, 99]);
+                    reply.answer(60, Rdata::A([192, 0, 2, 99].into()));
                 }
                 Say::Nothing => return Ok(Step::Drop),
                 Say::Panic => panic!("a plugin went wrong"),

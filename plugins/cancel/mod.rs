@@ -11,7 +11,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `cancel` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "cancel", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "cancel", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let timeout = config::parse(uses)?;

@@ -7,13 +7,20 @@ mod config;
 
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Rcode, Rtype, Section, hash};
+use wire::{Class, NewRecord, Rcode, Rdata, Rtype, Section, hash, name};
 
 use config::Config;
 
 /// The `chaos` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "chaos", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "chaos", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
+
+/// The names of RFC 4892 and of BIND.
+const VERSION_BIND: &[u8] = name!("version.bind.");
+const VERSION_SERVER: &[u8] = name!("version.server.");
+const HOSTNAME_BIND: &[u8] = name!("hostname.bind.");
+const ID_SERVER: &[u8] = name!("id.server.");
+const AUTHORS_BIND: &[u8] = name!("authors.bind.");
 
 struct Chaos {
     config: Config,
@@ -35,12 +42,10 @@ impl ServeDns for Chaos {
             return Ok(Step::Next);
         }
         match query.name() {
-            b"\x07version\x04bind\0" | b"\x07version\x06server\0" => {
-                text(query, reply, &self.config.version);
-            }
-            b"\x08hostname\x04bind\0" | b"\x02id\x06server\0" => text(query, reply, &self.host),
-            b"\x07authors\x04bind\0" => {
-                // Nobody is always first.
+            VERSION_BIND | VERSION_SERVER => text(query, reply, &self.config.version),
+            HOSTNAME_BIND | ID_SERVER => text(query, reply, &self.host),
+            AUTHORS_BIND => {
+                // The order is random, so that no author is always first.
                 let authors = &self.config.authors;
                 let random = hash::mix(query.now.0 ^ u64::from(query.id()), hash::root());
                 for at in config::order(authors.len(), random) {
@@ -55,10 +60,6 @@ impl ServeDns for Chaos {
 }
 
 fn text(query: &Query, reply: &mut Reply, text: &str) {
-    let text = config::cut(text).as_bytes();
-    let mut rdata = [0; 256];
-    rdata[0] = text.len() as u8;
-    rdata[1..=text.len()].copy_from_slice(text);
-    let (name, rdata) = (query.original_name(), &rdata[..=text.len()]);
-    reply.push(Section::Answer, name, Rtype::TXT, Class::CH, 0, rdata);
+    let rdata = Rdata::Txt(config::cut(text).as_bytes());
+    reply.push(Section::Answer, NewRecord::new(query.original_name(), 0, rdata).class(Class::CH));
 }

@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostics, Directive};
 
-/// Checks that nothing follows the directive.
+/// Checks that the directive has no arguments.
 pub(super) fn parse(uses: &[&Directive]) -> Result<(), Diagnostics> {
     let mut errors = Diagnostics::default();
     for directive in uses {

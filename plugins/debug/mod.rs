@@ -9,7 +9,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `debug` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "debug", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "debug", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     config::parse(uses)?;

@@ -6,7 +6,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 
 use super::prefix::Prefix;
 
-/// What a block's directives say together; of the prefixes the last counts.
+/// The options of all directives of a block; the last prefix counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config {
     pub(super) prefix: Prefix,

@@ -17,7 +17,7 @@ use config::Config;
 
 /// The `dns64` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dns64", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dns64", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The highest TTL where no SOA record tells one (RFC 6147 section 5.1.7).
 const MAX_TTL: u32 = 600;
@@ -66,7 +66,7 @@ impl ServeDns for Dns64 {
             if answer.is_silent() {
                 return;
             }
-            // That there are no addresses is not known then.
+            // The lookup failed, so the absence of A records is not known.
             if let Some(failure) = answer.take_failure() {
                 return reply.fail(failure);
             }

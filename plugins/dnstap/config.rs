@@ -171,7 +171,7 @@ fn endpoint(token: &Token) -> Result<Endpoint, Diagnostic> {
     match scheme {
         "unix" => Ok(Endpoint::Unix(PathBuf::from(rest))),
         "tcp" | "tls" => {
-            // What is behind the host of a URL means nothing here, as in CoreDNS.
+            // A path behind the host of a URL is ignored, as in CoreDNS.
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let named =
                 if host.starts_with(':') { format!("localhost{host}") } else { host.into() };

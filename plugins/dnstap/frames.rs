@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// What the frames hold.
+/// The content type of the frames.
 const CONTENT: &[u8] = b"protobuf:dnstap.Dnstap";
 /// The only field that control frames have.
 const CONTENT_TYPE: u32 = 1;
@@ -23,7 +23,7 @@ enum Control {
     Finish = 5,
 }
 
-/// Agrees with the reader on what will come.
+/// The handshake: agrees with the reader on the content type.
 ///
 /// # Errors
 /// The reader wants something else, or does not speak this protocol.
@@ -58,7 +58,7 @@ fn control(kind: Control, with_content: bool) -> Vec<u8> {
         body.extend_from_slice(&(CONTENT.len() as u32).to_be_bytes());
         body.extend_from_slice(CONTENT);
     }
-    // A data frame of length zero: what follows is a control frame.
+    // A data frame of length zero announces a control frame.
     let mut frame = vec![0; 4];
     push(&mut frame, &body);
     frame

@@ -8,17 +8,17 @@ use std::net::{IpAddr, SocketAddr};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use wire::Transport;
 
-/// What a message is about.
+/// The event that a message reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
-    /// A client asked.
+    /// A query from a client.
     ClientQuery = 5,
-    /// A client got its reply.
+    /// A reply to a client.
     ClientResponse = 6,
-    /// An upstream was asked.
+    /// A query to an upstream.
     ForwarderQuery = 7,
-    /// An upstream replied.
+    /// A reply from an upstream.
     ForwarderResponse = 8,
 }
 
@@ -28,7 +28,7 @@ const MESSAGE: u64 = 1;
 /// The content of a message, without the identity of the server. Times are nanoseconds since 1970.
 pub(super) struct Event<'a> {
     pub(super) kind: Kind,
-    /// How.
+    /// The transport of the DNS message.
     pub(super) transport: Transport,
     /// The address and port that the query comes from.
     pub(super) querier: Option<SocketAddr>,
@@ -36,7 +36,7 @@ pub(super) struct Event<'a> {
     pub(super) responder: Option<SocketAddr>,
     pub(super) asked: u64,
     pub(super) answered: Option<u64>,
-    /// The DNS message, if it is to go along.
+    /// The DNS message, if it is to be included.
     pub(super) message: Option<&'a [u8]>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Sender<'a> {
     pub(super) extra: Option<&'a [u8]>,
 }
 
-/// Writes the message. `inner` is memory to work in.
+/// Writes the message. `inner` is a buffer for its inner part.
 pub(super) fn write(
     out: &mut Vec<u8>,
     inner: &mut Vec<u8>,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::format::Format;
-use telemetry::seen::Seen;
+use telemetry::record::LogRecord;
 
 use config::Config;
 use message::{Event, Kind as Said, Sender};
@@ -26,7 +26,7 @@ use sink::{Mode, Sink, Target};
 
 /// The `dnstap` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "dnstap", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "dnstap", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest buffers that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;
@@ -51,7 +51,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if errors.has_errors() { Err(errors) } else { Ok(()) }
 }
 
-/// A warning about files that a listener cannot be opened with; it is tried again later.
+/// A warning if the files of a TLS listener cannot be read yet; the sink retries.
 fn unready(directive: &Directive, target: &Target) -> Option<Diagnostic> {
     let (Endpoint::Tls(_), Mode::Listen { files: Some(files) }) = (&target.endpoint, &target.mode)
     else {
@@ -71,7 +71,7 @@ fn link(config: Config, setup: &mut Setup<'_>) {
     let key = format!("dnstap {target:?}");
     let make = || Ok::<_, Infallible>(Sink::new(target));
     let Ok(sink) = setup.world.kept.get(key, make);
-    // Looked at only once this configuration serves: until then another one may.
+    // The task starts only when this configuration serves: until then another one may use the sink.
     let starts = Arc::downgrade(&sink);
     setup.finishing_task(move || {
         let task = starts.upgrade().and_then(|sink| sink.task());
@@ -95,12 +95,12 @@ struct Dnstap {
 }
 
 impl Dnstap {
-    fn tell(&self, query: &Query, event: Event<'_>) {
+    fn send(&self, query: &Query, event: Event<'_>) {
         BUFFERS.with_borrow_mut(|[out, inner, text]| {
             out.clear();
             text.clear();
             if let Some(format) = &self.extra {
-                format.write(text, &Seen { query, reply: None });
+                format.write(text, &LogRecord { query, reply: None });
             }
             let sender = Sender {
                 identity: &self.identity,
@@ -121,9 +121,9 @@ impl Dnstap {
 
 impl ServeDns for Dnstap {
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-        // Lookups of our own are nobody's queries.
+        // Lookups of our own have no client.
         if query.depth == 0 && !query.refresh && self.sink.is_wanted() {
-            self.tell(
+            self.send(
                 query,
                 Event {
                     kind: Said::ClientQuery,
@@ -143,7 +143,7 @@ impl ServeDns for Dnstap {
         if !self.sink.is_wanted() {
             return;
         }
-        self.tell(
+        self.send(
             query,
             Event {
                 kind: Said::ClientResponse,
@@ -176,11 +176,11 @@ impl Tap for Dnstap {
             answered: None,
             message: Some(exchange.question),
         };
-        self.tell(query, Event { message: Some(exchange.question), ..event });
+        self.send(query, Event { message: Some(exchange.question), ..event });
         if let Some((reply, answered)) = exchange.reply {
             let answered = Some(unix_nanos(answered));
             let kind = Said::ForwarderResponse;
-            self.tell(query, Event { kind, answered, message: Some(reply), ..event });
+            self.send(query, Event { kind, answered, message: Some(reply), ..event });
         }
     }
 }

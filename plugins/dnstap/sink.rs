@@ -17,23 +17,23 @@ use tokio::time::timeout;
 
 use super::frames;
 
-/// How long a reader may take: to be reached, to agree, to take what is written.
+/// The timeout of a connection attempt, of the handshake and of a write.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// Before the first further attempt to reach a reader; doubled up to [`MAX_PAUSE`].
+/// The pause before the second connection attempt; doubled up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Between two lines of the log about messages that were dropped, as in CoreDNS.
-const TELL: Duration = Duration::from_secs(10);
-/// Octets that wait, for each queue of 10,000 messages: with whole messages these may be large.
-const OCTETS: usize = 16 << 20;
-/// Messages are written together up to this many octets.
+/// The interval of log lines about dropped messages, as in CoreDNS.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// The bound in octets of each queue of 10,000 messages.
+const QUEUE_OCTETS: usize = 16 << 20;
+/// The most octets of messages that are written together.
 const BATCH: usize = 64 << 10;
-/// Readers of one listener.
+/// The most readers of one listener.
 const MAX_READERS: usize = 64;
-/// Messages that a reader may be behind. Kept once for all readers.
-const BEHIND: usize = 1024;
+/// Messages that are kept for slow readers, once for all of them.
+const BACKLOG: usize = 1024;
 
-/// Where to send to or listen, and how. Sinks of equal targets are one.
+/// The address of a sink and its options. Equal targets share a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
@@ -51,35 +51,35 @@ pub(super) enum Mode {
     Listen { files: Option<Files> },
 }
 
-/// The end of it that plugins hold.
+/// The handle of the queue that plugins hold.
 pub(super) struct Sink {
     queue: mpsc::Sender<Box<[u8]>>,
     shared: Arc<Shared>,
-    /// What the task needs; gone once it runs.
+    /// The arguments of the task, until it starts.
     start: Mutex<Option<Start>>,
 }
 
 type Start = (Target, mpsc::Receiver<Box<[u8]>>);
 
-/// What plugins and the task both know.
+/// The state that plugins and the task share.
 struct Shared {
-    /// Octets that wait.
+    /// Octets in the queue.
     octets: AtomicUsize,
     max_octets: usize,
-    /// Readers that want messages; a sink that connects counts as one, for its messages wait.
+    /// Connected readers. A sink that connects counts as one reader, since its messages are queued.
     readers: AtomicUsize,
-    /// Dropped since the log said so.
-    untold: AtomicU64,
+    /// Dropped messages that the log does not report yet.
+    unreported: AtomicU64,
     dropped: Counter,
     sent: Counter,
-    /// The last plugin is gone.
+    /// Notified when the last plugin has dropped the sink.
     ended: Notify,
 }
 
 impl Shared {
     #[cold]
     fn lose(&self, worker: Worker, count: u64) {
-        self.untold.fetch_add(count, Ordering::Relaxed);
+        self.unreported.fetch_add(count, Ordering::Relaxed);
         self.dropped.add(worker, count);
     }
 
@@ -96,9 +96,9 @@ impl Sink {
         let (queue, receiver) = mpsc::channel(target.queue * 10_000);
         let shared = Shared {
             octets: AtomicUsize::new(0),
-            max_octets: target.queue * OCTETS,
+            max_octets: target.queue * QUEUE_OCTETS,
             readers: AtomicUsize::new(usize::from(matches!(target.mode, Mode::Connect { .. }))),
-            untold: AtomicU64::new(0),
+            unreported: AtomicU64::new(0),
             dropped: counter(
                 "catena_dnstap_messages_dropped_total",
                 "Messages dropped: the queue was full, or a reader was too slow or disconnected.",
@@ -110,7 +110,7 @@ impl Sink {
         Self { queue, shared: Arc::new(shared), start }
     }
 
-    /// Whether anybody wants messages.
+    /// Whether messages have a reader.
     #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.shared.readers.load(Ordering::Relaxed) > 0
@@ -131,20 +131,20 @@ impl Sink {
     /// Dropped messages that the log does not yet report.
     #[cfg(test)]
     pub(super) fn dropped(&self) -> u64 {
-        self.shared.untold.load(Ordering::Relaxed)
+        self.shared.unreported.load(Ordering::Relaxed)
     }
 
-    /// The task, if it does not run yet. It must not hold the sink, whose end ends it.
+    /// The task, unless it has started. It ends when the sink is dropped, so it must not own the sink.
     pub(super) fn task(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let mut start = self.start.lock().unwrap_or_else(PoisonError::into_inner);
         let (target, queue) = start.take()?;
         let shared = Arc::clone(&self.shared);
         Some(async move {
-            let told = Arc::clone(&shared);
+            let reported = Arc::clone(&shared);
             let work = async {
                 match target.mode {
                     Mode::Connect { belief, send_buffer } => {
-                        feed(&target.endpoint, belief, send_buffer, queue, &shared).await;
+                        connect(&target.endpoint, belief, send_buffer, queue, &shared).await;
                     }
                     Mode::Listen { files } => {
                         listen(&target.endpoint, files, queue, &shared).await;
@@ -153,7 +153,7 @@ impl Sink {
             };
             tokio::select! {
                 () = work => {}
-                () = tell(&told) => {}
+                () = report_dropped(&reported) => {}
             }
         })
     }
@@ -165,19 +165,19 @@ impl Drop for Sink {
     }
 }
 
-/// Tells the log of dropped messages, for ever.
-async fn tell(shared: &Shared) {
+/// Logs dropped messages from time to time.
+async fn report_dropped(shared: &Shared) {
     loop {
-        tokio::time::sleep(TELL).await;
-        let dropped = shared.untold.swap(0, Ordering::Relaxed);
+        tokio::time::sleep(REPORT_EVERY).await;
+        let dropped = shared.unreported.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             telemetry::warning!("plugin/dnstap: Dropped dnstap messages: {dropped}");
         }
     }
 }
 
-/// Keeps a connection to the reader, and writes what is in the queue.
-async fn feed(
+/// Connects to the reader, again after each failure, and writes the queue to it.
+async fn connect(
     endpoint: &Endpoint,
     belief: Belief,
     send_buffer: usize,
@@ -215,7 +215,7 @@ async fn feed(
             }
         }
     }
-    // Nobody took these.
+    // The sink was dropped without a connection.
     queue.close();
     while let Ok(message) = queue.try_recv() {
         shared.taken(&message);
@@ -223,7 +223,7 @@ async fn feed(
     }
 }
 
-/// Writes messages to the connection until there are no more.
+/// Writes messages to the connection until the queue is closed and empty.
 async fn write_all(
     stream: Stream,
     queue: &mut mpsc::Receiver<Box<[u8]>>,
@@ -234,7 +234,7 @@ async fn write_all(
     loop {
         let first = tokio::select! {
             first = queue.recv() => first,
-            gone = gone(&mut read) => return Err(gone),
+            error = disconnected(&mut read) => return Err(error),
         };
         let Some(first) = first else {
             return within(frames::end(&mut read.unsplit(write))).await;
@@ -270,8 +270,8 @@ async fn write_batch(
     outcome
 }
 
-/// Waits until the reader goes away: it has nothing to say before the end.
-async fn gone(read: &mut ReadHalf<Stream>) -> io::Error {
+/// Waits until the reader disconnects. It sends nothing before the end of the stream.
+async fn disconnected(read: &mut ReadHalf<Stream>) -> io::Error {
     match read.read_u8().await {
         Ok(_) => io::Error::other("the reader sent unexpected data"),
         Err(error) => error,
@@ -287,10 +287,10 @@ async fn within<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     }
 }
 
-/// A message for all readers; none: the end.
-type News = Option<Arc<[u8]>>;
+/// A message for all readers; `None` is the end.
+type Broadcast = Option<Arc<[u8]>>;
 
-/// Lets readers in, and gives each of them what is in the queue.
+/// Accepts readers and sends each of them all messages of the queue.
 async fn listen(
     endpoint: &Endpoint,
     files: Option<Files>,
@@ -298,21 +298,21 @@ async fn listen(
     shared: &Arc<Shared>,
 ) {
     let Some(door) = open(endpoint, files.as_ref(), shared).await else { return };
-    let news = broadcast::Sender::<News>::new(BEHIND);
-    let (readers, of_readers) = (news.clone(), Arc::clone(shared));
-    let serve = move |stream| read_by(stream, readers.subscribe(), Arc::clone(&of_readers));
+    let messages = broadcast::Sender::<Broadcast>::new(BACKLOG);
+    let (readers, of_readers) = (messages.clone(), Arc::clone(shared));
+    let serve = move |stream| serve_reader(stream, readers.subscribe(), Arc::clone(&of_readers));
     let spread = async {
         while let Some(message) = queue.recv().await {
             shared.taken(&message);
-            // Fails if there are no readers, and then nobody misses it.
-            let _ = news.send(Some(message.into()));
+            // Fails if no reader is connected.
+            let _ = messages.send(Some(message.into()));
         }
-        let _ = news.send(None);
+        let _ = messages.send(None);
     };
     door.serve(MAX_READERS, serve, spread).await;
 }
 
-/// The door, as soon as it can be opened; `None` if it is not needed any more.
+/// The listener, opened with retries; `None` if the sink was dropped first.
 async fn open(endpoint: &Endpoint, files: Option<&Files>, shared: &Shared) -> Option<Door> {
     let (mut pause, mut told) = (PAUSE, false);
     loop {
@@ -331,9 +331,13 @@ async fn open(endpoint: &Endpoint, files: Option<&Files>, shared: &Shared) -> Op
     }
 }
 
-/// Gives one reader the news, until it goes away or there are no more. One that is too slow misses
-/// some, which are counted.
-async fn read_by(mut stream: Stream, mut news: broadcast::Receiver<News>, shared: Arc<Shared>) {
+/// Sends messages to one reader until it disconnects or the sink ends. Messages that a slow reader
+/// misses are counted.
+async fn serve_reader(
+    mut stream: Stream,
+    mut messages: broadcast::Receiver<Broadcast>,
+    shared: Arc<Shared>,
+) {
     if within(frames::begin(&mut stream)).await.is_err() {
         return;
     }
@@ -342,8 +346,8 @@ async fn read_by(mut stream: Stream, mut news: broadcast::Receiver<News>, shared
     let mut batch = Vec::new();
     loop {
         let first = tokio::select! {
-            first = news.recv() => first,
-            _ = gone(&mut read) => return,
+            first = messages.recv() => first,
+            _ = disconnected(&mut read) => return,
         };
         let message = match first {
             Ok(Some(message)) => message,
@@ -364,7 +368,7 @@ async fn read_by(mut stream: Stream, mut news: broadcast::Receiver<News>, shared
     }
 }
 
-/// Counts a reader while it is there.
+/// Counts a reader while it is connected.
 struct Reader<'a>(&'a Shared);
 
 impl<'a> Reader<'a> {

@@ -4,24 +4,35 @@
 
 mod config;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain::{
     BoxFuture, Kind, Next, Query, Ready, Reply, Roles, SearchPath, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Failure, Name, NameBuf, Rcode, Rtype, Section, Slot};
+use wire::{Failure, Name, NameBuf, NewRecord, Rcode, Rdata, Rtype, Section, Slot, name};
 
 use config::Config;
 
 /// The `erratic` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "erratic", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "erratic", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 /// RFC 5737.
-const ADDRESS_V4: [u8; 4] = [192, 0, 2, 53];
+const ADDRESS_V4: Rdata<'_> = Rdata::A(Ipv4Addr::new(192, 0, 2, 53));
 /// RFC 3849.
-const ADDRESS_V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x53];
+const ADDRESS_V6: Rdata<'_> = Rdata::Aaaa(Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 0x53));
+/// The SOA record of the zone that a transfer returns: the root's.
+const SOA: Rdata<'_> = Rdata::Soa {
+    mname: name!("sns.dns.icann.org."),
+    rname: name!("noc.dns.icann.org."),
+    serial: 2_018_050_825,
+    refresh: 7200,
+    retry: 3600,
+    expire: 1_209_600,
+    minimum: 3600,
+};
 /// How often `large` repeats an A record.
 const LARGE: usize = 30;
 
@@ -44,9 +55,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 impl SearchPath for Erratic {
     fn search_path(&self, _: &Query, path: &mut Vec<Name>) {
         path.extend(
-            ["a.example.org.", "b.example.org.", "."]
-                .iter()
-                .map_while(|it| Name::from_text(it).ok()),
+            [name!("a.example.org."), name!("b.example.org."), name!(".")]
+                .into_iter()
+                .filter_map(|name| Name::from_wire(name).ok()),
         );
     }
 }
@@ -95,23 +106,18 @@ impl Ready for Erratic {
 
 impl Erratic {
     fn answer(&self, number: u64, query: &Query, reply: &mut Reply) -> Served {
-        let name = query.original_name();
         let cut_off = self.config.truncate > 0 && number.is_multiple_of(self.config.truncate);
         match query.qtype() {
             Rtype::A => {
                 let copies = if self.config.large { LARGE } else { 1 };
-                for _ in 0..copies {
-                    reply.push(Section::Answer, name, Rtype::A, Class::IN, 0, &ADDRESS_V4);
-                }
+                (0..copies).for_each(|_| reply.answer(0, ADDRESS_V4));
             }
-            Rtype::AAAA => {
-                reply.push(Section::Answer, name, Rtype::AAAA, Class::IN, 0, &ADDRESS_V6);
-            }
+            Rtype::AAAA => reply.answer(0, ADDRESS_V6),
             Rtype::AXFR if query.transport.is_datagram() => {
                 // RFC 5936 section 4.2: not over UDP.
                 return Err(Failure::rcode(Rcode::REFUSED));
             }
-            Rtype::AXFR => transfer(name, reply, cut_off),
+            Rtype::AXFR => transfer(query.original_name(), reply, cut_off),
             _ => return Err(Failure::rcode(Rcode::SERVFAIL)),
         }
         reply.set_rcode(Rcode::NOERROR);
@@ -124,35 +130,19 @@ impl Erratic {
 
 /// A small zone in one message; cut off, the SOA record that ends it is missing.
 fn transfer(zone: &[u8], reply: &mut Reply, cut_off: bool) {
-    let mut soa = Vec::with_capacity(64);
-    soa.extend_from_slice(b"\x03sns\x03dns\x05icann\x03org\0\x03noc\x03dns\x05icann\x03org\0");
-    for number in [2_018_050_825u32, 7200, 3600, 1_209_600, 3600] {
-        soa.extend_from_slice(&number.to_be_bytes());
-    }
-    let mut push = |owner: &[u8], rtype: Rtype, rdata: &[u8]| {
-        reply.push(Section::Answer, owner, rtype, Class::IN, 0, rdata);
-    };
-    push(zone, Rtype::SOA, &soa);
-    let servers: [(&[u8], [u8; 16]); 2] = [
-        (b"\x01b", [0x20, 0x01, 0x05, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x54]),
-        (b"\x01a", [0x20, 0x01, 0x0b, 0xd8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x53]),
+    let servers = [
+        (name!("b."), Ipv6Addr::new(0x2001, 0x0500, 0, 0, 0, 0, 0, 0x54)),
+        (name!("a."), Ipv6Addr::new(0x2001, 0x0bd8, 0, 0, 0, 0, 0, 0x53)),
     ];
-    let names = servers.map(|(label, _)| {
-        let mut name = NameBuf::new();
-        // A name too long for one more label stands for itself.
-        if name.push_name(label).and_then(|()| name.push_name(zone)).is_err() {
-            name.clear();
-            let _ = name.push_name(zone);
-        }
-        name
-    });
-    for name in &names {
-        push(zone, Rtype::NS, name.as_wire());
-    }
-    for (name, (_, address)) in names.iter().zip(&servers).rev() {
-        push(name.as_wire(), Rtype::AAAA, address);
+    // A name too long for one more label stands for itself.
+    let names = servers.map(|(label, _)| NameBuf::joined(label, zone).ok());
+    let names = names.each_ref().map(|name| name.as_ref().map_or(zone, NameBuf::as_wire));
+    reply.answer(0, SOA);
+    names.iter().for_each(|name| reply.answer(0, Rdata::Ns(name)));
+    for (owner, (_, address)) in names.iter().zip(servers).rev() {
+        reply.push(Section::Answer, NewRecord::new(owner, 0, Rdata::Aaaa(address)));
     }
     if !cut_off {
-        push(zone, Rtype::SOA, &soa);
+        reply.answer(0, SOA);
     }
 }

@@ -9,7 +9,7 @@ use telemetry::log::Level;
 /// The longest regular expression, in bytes; CoreDNS's bound.
 const MAX_PATTERN: usize = 10_000;
 
-/// What the directive says.
+/// The options of the directive.
 #[derive(Debug, Default)]
 pub(super) struct Config {
     pub(super) stacktrace: bool,

@@ -18,7 +18,7 @@ use pattern::Pattern;
 
 /// The `errors` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "errors", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "errors", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 struct Errors {
     patterns: Arc<[Pattern]>,
@@ -60,7 +60,7 @@ impl Errors {
         let Some(cause) = &failure.cause else { return };
         let mut text = cause.to_string();
         if text.contains(['\n', '\r']) {
-            // What an upstream said must not look like a line of its own.
+            // A text from an upstream must not forge a log line.
             text = text.replace(['\n', '\r'], " ");
         }
         let mut level = Level::Error;

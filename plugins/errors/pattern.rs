@@ -13,7 +13,7 @@ pub(super) struct Pattern {
     count: AtomicU64,
     /// Notified at the first message of a period.
     first: Notify,
-    /// Nobody will tell the sum any more: messages are logged one by one.
+    /// The task has ended: messages are logged one by one.
     stopped: AtomicBool,
 }
 
@@ -47,10 +47,10 @@ impl Pattern {
         true
     }
 
-    /// Tells what was collected, and begins anew.
+    /// Logs the count of the period and resets it.
     pub(super) fn flush(&self) {
         let count = self.count.swap(0, Ordering::Relaxed);
-        // The only one of its period was shown when it came.
+        // `show_first` has logged a single message on arrival.
         if count == 0 || (count == 1 && self.config.show_first) {
             return;
         }
@@ -64,7 +64,7 @@ impl Pattern {
         );
     }
 
-    /// Tells the sum a period after each first message, until the configuration is replaced.
+    /// Logs the count one period after each first message, until the configuration is replaced.
     pub(super) async fn flush_forever(&self) {
         let _stop = StopOnDrop(self);
         loop {
@@ -75,7 +75,7 @@ impl Pattern {
     }
 }
 
-/// Tells what is left when the task ends with its configuration.
+/// Logs the remaining count when the task ends with its configuration.
 struct StopOnDrop<'a>(&'a Pattern);
 
 impl Drop for StopOnDrop<'_> {

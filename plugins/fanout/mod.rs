@@ -14,8 +14,14 @@ use wire::{Query, Reply};
 use config::Config;
 
 /// The plugin.
-pub static PLUGIN: Kind =
-    Kind { name: "fanout", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "fanout",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

@@ -28,7 +28,7 @@ use source::Source;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "file", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "file", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 /// The most nested subqueries, as in CoreDNS.
 const MAX_DEPTH: u8 = 8;
@@ -90,9 +90,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
-            let looks = setup.looks(sources.iter().map(|source| source.path()));
+            let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
             let own_zones = Arc::clone(&setup.world.own_zones);
-            setup.task(move || source::watch(sources, own_zones, looks, watch));
+            setup.task(move || source::watch(sources, own_zones, schedule, watch));
         }
     }
     let plugin = File {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use chain::OwnZones;
 use files::versions::{Stamp, Versions};
-use files::watch::Looks;
+use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
 use wire::{Failure, Name, Query, Rcode, Zoned};
@@ -271,7 +271,7 @@ impl Reports {
 pub(super) async fn watch(
     sources: Vec<Arc<Source>>,
     own_zones: Arc<OwnZones>,
-    mut looks: Looks,
+    mut schedule: PollSchedule,
     watch: Watch,
 ) {
     let by_mtime = watch.by_mtime;
@@ -280,7 +280,7 @@ pub(super) async fn watch(
     loop {
         let waiting = reports.iter().filter(|reports| reports.waiting.is_some());
         let next = waiting.map(|reports| reports.wait(every)).min().unwrap_or(every);
-        looks.next(next.clamp(Duration::from_millis(1), every)).await;
+        schedule.next(next.clamp(Duration::from_millis(1), every)).await;
         let began = Instant::now();
         for (source, reports) in sources.iter().zip(&mut reports) {
             let looked = Arc::clone(source);
@@ -292,6 +292,6 @@ pub(super) async fn watch(
             }
             reports.tell(source, found, every);
         }
-        looks.took(began.elapsed());
+        schedule.took(began.elapsed());
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use wire::{Moment, Rtype};
+use wire::{Moment, Rdata, Rtype};
 
 const CLOCK: Clock = Clock { now: || Moment(0), unix: |_| 0 };
 
@@ -209,16 +209,7 @@ impl Resolve for Other {
             assert_eq!(query.depth, 1);
             reply.begin(query);
             if query.name().starts_with(b"\x03www") {
-                let mut name = NameBuf::new();
-                name.set_folded(query.name());
-                reply.push(
-                    Section::Answer,
-                    name.as_wire(),
-                    Rtype::A,
-                    Class::IN,
-                    9,
-                    &[192, 0, 2, 9],
-                );
+                reply.answer(9, Rdata::A([192, 0, 2, 9].into()));
             } else {
                 reply.set_rcode(Rcode::NXDOMAIN);
             }

@@ -13,7 +13,7 @@ pub(super) enum Mode {
     OnlyWithOther,
 }
 
-/// What one directive says.
+/// The options of one directive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rule {
     pub(super) zones: ZoneSet,
@@ -97,7 +97,7 @@ fn mode(word: Option<&Token>, condition: &str) -> Result<Mode, Diagnostic> {
     }
 }
 
-/// What the options mean together.
+/// Checks the options together.
 fn together(directive: &Directive, rule: &Rule) -> Option<Diagnostic> {
     match (rule.aaaa, rule.a) {
         (None, None) => Some(

@@ -16,7 +16,7 @@ pub(super) fn has(rdata: &[u8], rtype: Rtype) -> bool {
     parameters(rdata).any(|(key, _)| key == key_of(rtype))
 }
 
-/// Takes the hints with addresses of this type out of the RDATA, and out of what is mandatory.
+/// Removes the hints with addresses of this type from the RDATA, and their keys from `mandatory`.
 pub(super) fn strip(rdata: &mut Vec<u8>, rtype: Rtype) {
     let hint = key_of(rtype);
     let Some(mut from) = parameters_at(rdata) else { return };
@@ -56,7 +56,7 @@ fn strip_mandatory(rdata: &mut [u8], from: usize, end: usize, to: usize, hint: u
 fn parameters_at(rdata: &[u8]) -> Option<usize> {
     let target = rdata.get(2..)?;
     let at = 2 + name::wire_len(target)?;
-    // What does not read to its end stays as it is.
+    // Malformed parameters are left unchanged.
     let whole: usize = Parameters(&rdata[at..]).map(|(_, value)| 4 + value.len()).sum();
     (at + whole == rdata.len()).then_some(at)
 }

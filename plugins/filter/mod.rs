@@ -19,7 +19,7 @@ use plan::{Plan, TYPES};
 
 /// The `filter` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "filter", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "filter", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let rules = config::parse(uses, &setup.zones())?.into();
@@ -121,15 +121,14 @@ impl ServeDns for Filter {
             self.ask(question, &mut found).await;
             change(rule, &plan, query, reply);
             if let Some(soa) = soa(&found) {
-                let Draft { owner, rtype, class, ttl, rdata, .. } = &soa;
-                reply.push(Section::Authority, owner.as_wire(), *rtype, *class, *ttl, rdata);
+                reply.push_draft(&Draft { section: Section::Authority, ..soa });
             }
         })
     }
 }
 
 impl Filter {
-    /// What is to be done, by which rule; nothing for failures and denials.
+    /// The plan for the reply and its rule; `None` for failures and denials.
     #[inline]
     fn plan(&self, query: &Query, reply: &Reply) -> Option<(&Rule, Plan)> {
         if reply.is_silent()
@@ -181,7 +180,7 @@ impl Filter {
     }
 }
 
-/// Does what the plan says, but for the SOA record.
+/// Carries out the plan, except for the SOA record.
 fn change(rule: &Rule, plan: &Plan, query: &Query, reply: &mut Reply) {
     reply.readdress(query, |draft| {
         // NS records without an answer would be a referral.
@@ -203,11 +202,11 @@ fn change(rule: &Rule, plan: &Plan, query: &Query, reply: &mut Reply) {
         }
         true
     });
-    // Nobody has proven what this says now.
+    // The changed reply is not validated.
     reply.authentic_data = false;
 }
 
-/// The name that has no addresses any more: the question's, or the end of its aliases.
+/// The owner of the removed addresses: the question's name, or the end of its aliases.
 fn last_owner(plan: &Plan, reply: &Reply) -> NameBuf {
     let mut owner = NameBuf::new();
     let answers = reply.records().map_while(Result::ok).filter(|record| {

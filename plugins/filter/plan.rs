@@ -8,7 +8,7 @@ use super::hints;
 /// The types that can be filtered, in the order of [`Plan`]'s rows.
 pub(super) const TYPES: [Rtype; 2] = [Rtype::AAAA, Rtype::A];
 
-/// What to do to a reply.
+/// The changes to a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Which types of records to drop.
@@ -34,16 +34,16 @@ impl Plan {
         self.no_data
     }
 
-    /// Whether a record of this type goes; `rdata` tells what a signature is for.
+    /// Whether records of this type are removed. A signature counts as the type in its `rdata`.
     pub(super) fn drops(&self, rtype: Rtype, rdata: &[u8]) -> bool {
         let rtype = if rtype == Rtype::RRSIG { covered(rdata) } else { rtype };
         TYPES.iter().zip(self.records).any(|(&known, drop)| drop && known == rtype)
     }
 }
 
-/// What a look over the reply finds, by type where there are two.
+/// Counts of the records in a reply; pairs are A and AAAA.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     answers: [u16; 2],
     extras: [u16; 2],
     /// Records of the answer that are neither, signatures of these aside.
@@ -53,8 +53,8 @@ struct Seen {
     signed_services: bool,
 }
 
-impl Seen {
-    fn look(reply: &Reply) -> Self {
+impl Counts {
+    fn of(reply: &Reply) -> Self {
         let mut seen = Self::default();
         for record in reply.records().map_while(Result::ok) {
             let is_signature = record.rtype == Rtype::RRSIG;
@@ -77,7 +77,7 @@ impl Seen {
     }
 }
 
-/// What `rule` makes of a reply without errors.
+/// The changes that `rule` makes to a reply without errors.
 pub(super) fn plan(rule: &Rule, query: &Query, reply: &Reply) -> Plan {
     let mut plan = Plan::default();
     let qtype = query.qtype();
@@ -91,7 +91,7 @@ pub(super) fn plan(rule: &Rule, query: &Query, reply: &Reply) -> Plan {
     if !is_answer || !worth_a_look {
         return plan;
     }
-    let seen = Seen::look(reply);
+    let seen = Counts::of(reply);
     let may_break = rule.break_dnssec || !query.wants_dnssec();
     for (which, rtype) in TYPES.into_iter().enumerate() {
         let Some(mode) = rule.mode(rtype) else { continue };

@@ -18,9 +18,10 @@ use config::Own;
 pub static PLUGIN: Kind = Kind {
     name: "forward",
     doc: include_str!("README.md"),
-    once: false,
     answers: true,
     setup: setup::setup,
+    baseline_metrics: upstream::baseline_metrics,
+    ..Kind::DEFAULT
 };
 
 /// One `forward` directive at work.

@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 
-/// Which database, and what to look up in it.
+/// The database, and the address to look up in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config<'a> {
     pub(super) path: &'a Token,

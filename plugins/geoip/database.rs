@@ -7,19 +7,19 @@ use std::path::Path;
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, path};
 use serde_json::{Number, Value};
 
-/// The largest database: the largest that are sold have half a GiB.
+/// The bound on the size of a file; the largest databases on sale have half a GiB.
 const MAX_FILE: u64 = 4 << 30;
 
-/// What the records of a database are about.
+/// The content of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Schema {
-    /// Places.
+    /// Geographic locations.
     City,
-    /// Networks and who has them.
+    /// Autonomous systems.
     Asn,
 }
 
-/// Types of databases that CoreDNS reads, and as what.
+/// The database types that CoreDNS reads, and their schema.
 const TYPES: [(&str, Schema); 23] = [
     ("DBIP-ASN-Lite (compat=GeoLite2-ASN)", Schema::Asn),
     ("GeoLite2-ASN", Schema::Asn),
@@ -46,11 +46,11 @@ const TYPES: [(&str, Schema); 23] = [
     ("GeoIP2-Precision-City", Schema::City),
 ];
 
-/// Types that are known and say nothing of either.
+/// Known types with neither schema.
 const OTHERS: [&str; 4] =
     ["GeoIP-Anonymous-Plus", "GeoIP2-Anonymous-IP", "GeoIP2-Connection-Type", "GeoIP2-Domain"];
 
-/// Labels of what a database of places says.
+/// Metadata labels of the city schema.
 const CITY_LABELS: &[&str] = &[
     "geoip/city/name",
     "geoip/country/name",
@@ -65,7 +65,7 @@ const CITY_LABELS: &[&str] = &[
     "geoip/postalcode",
 ];
 
-/// Labels of what a database of networks says.
+/// Metadata labels of the ASN schema.
 const ASN_LABELS: &[&str] = &["geoip/asn/number", "geoip/asn/org"];
 
 type Found<'a> = LookupResult<'a, Vec<u8>>;
@@ -80,7 +80,7 @@ impl Database {
     /// Reads a file.
     ///
     /// # Errors
-    /// What is wrong with it, in CoreDNS's words.
+    /// The file is no such database; the text is CoreDNS's.
     pub(super) fn open(file: &Path) -> Result<Self, String> {
         let shown = file.display();
         let bytes = read(file)

@@ -19,7 +19,7 @@ use database::Database;
 
 /// The `geoip` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "geoip", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "geoip", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let Some(config) = config::parse(uses)? else { return Ok(()) };

@@ -16,8 +16,14 @@ use wire::{Query, Rcode, Reply};
 use config::Config;
 
 /// The `grpc` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "grpc", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "grpc",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

@@ -3,7 +3,7 @@
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Flag;
 
-/// What is done with each flag, in order.
+/// The changes to flags, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags(Vec<(Flag, bool)>);
 
@@ -16,7 +16,7 @@ impl Flags {
         self.0.iter().copied()
     }
 
-    /// What becomes of a flag; of several rules the last counts.
+    /// The new value of a flag; the last rule for it counts.
     pub(super) fn of(&self, flag: Flag) -> Option<bool> {
         self.0.iter().rev().find(|(known, _)| *known == flag).map(|&(_, on)| on)
     }

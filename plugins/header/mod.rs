@@ -12,7 +12,7 @@ use config::Flags;
 
 /// The `header` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "header", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "header", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (query, reply) = config::parse(uses)?;

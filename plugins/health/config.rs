@@ -19,7 +19,7 @@ impl Default for Config {
     }
 }
 
-/// The configuration of a block; what stands last counts.
+/// The configuration of a block; the last directive counts.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     let mut config = Config::default();
     let mut errors = Diagnostics::default();

@@ -9,8 +9,13 @@ use chain::{HttpReply, Kind, Setup};
 use corefile::{Diagnostics, Directive};
 
 /// The `health` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "health", doc: include_str!("README.md"), once: false, answers: false, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "health",
+    doc: include_str!("README.md"),
+    setup,
+    baseline_metrics: probe::register_metrics,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;

@@ -1,24 +1,45 @@
-//! The server asks its own endpoint every second: a busy process is slow to answer.
+//! Requests the own endpoint every second and measures the time: a busy process answers slowly.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chain::Setup;
-use telemetry::metrics::{Counter, Histogram, SHARED};
-use telemetry::standing;
+use telemetry::metrics::{self, Counter, Histogram, SHARED};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Between two requests.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// What is remarkable for a request to oneself.
+/// The timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// A slower request is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Asks one endpoint again and again.
+/// CoreDNS's slim buckets: 0.25 ms and four times ten times that.
+const SLIM_BUCKETS: &[f64] = &[0.00025, 0.0025, 0.025, 0.25, 2.5];
+
+/// Registers the metrics of the probe.
+pub(super) fn register_metrics() {
+    durations();
+    failures();
+}
+
+/// How long requests took, in nanoseconds.
+fn durations() -> Histogram {
+    let help = "Histogram of the time (in seconds) each request took.";
+    let name = "coredns_health_request_duration_seconds";
+    metrics::histogram(name, help, &[], &[], SLIM_BUCKETS, 1e-9)
+}
+
+/// Requests that failed.
+fn failures() -> Counter {
+    let help = "The number of times the health check failed.";
+    metrics::counter("coredns_health_request_failures_total", help, &[], &[])
+}
+
+/// Requests one endpoint again and again.
 pub(super) struct Probe {
     url: String,
     address: Option<SocketAddr>,
@@ -29,7 +50,7 @@ pub(super) struct Probe {
 impl Probe {
     /// A probe of the endpoint on `address`, as it is written in the Corefile.
     pub(super) fn new(address: &str) -> Self {
-        let (duration, failures) = (standing::health_durations(), standing::health_failures());
+        let (duration, failures) = (durations(), failures());
         // The directive was checked, so this is an address.
         let mut target = Setup::http_address(address).ok();
         if let Some(target) = &mut target
@@ -40,13 +61,13 @@ impl Probe {
         Self { url: format!("http://{address}/health"), address: target, duration, failures }
     }
 
-    /// Asks until the configuration is replaced.
+    /// Sends requests until the configuration is replaced.
     pub(super) async fn run(self) {
         let Some(address) = self.address else { return };
         loop {
             sleep(PAUSE).await;
             let start = Instant::now();
-            let asked = timeout(PATIENCE, ask(address)).await;
+            let asked = timeout(TIMEOUT, ask(address)).await;
             let took = start.elapsed();
             self.duration.observe(SHARED, took.as_nanos() as u64);
             let url = &self.url;
@@ -62,7 +83,7 @@ impl Probe {
                     continue;
                 }
                 Ok(Err(problem)) => problem.to_string(),
-                Err(_) => format!("no reply within {PATIENCE:?}"),
+                Err(_) => format!("no reply within {TIMEOUT:?}"),
             };
             self.failures.inc(SHARED);
             telemetry::warning!("plugin/health: Local health request to {url:?} failed: {problem}");

@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chain::{Query, Reply};
-use wire::{Class, HEADER, NameBuf, Rtype, Section, name};
+use wire::{NameBuf, NewRecord, Rdata, Rtype, Section, name};
 
 use super::table::Table;
 
 /// The negative TTL (RFC 2308) is at most this: the file may have the name soon.
 const MAX_NEGATIVE_TTL: u32 = 60;
+
+const IN_ADDR_ARPA: &[u8] = name!("in-addr.arpa.");
+const IP6_ARPA: &[u8] = name!("ip6.arpa.");
 
 /// The timers of the SOA record, which have no effect without zone transfers.
 const REFRESH: u32 = 7200;
@@ -31,8 +34,8 @@ impl Answer<'_> {
             let Some(entry) = entry else { continue };
             for address in table.addresses(entry) {
                 match address {
-                    IpAddr::V4(address) if is_v4 => self.record(&address.octets()),
-                    IpAddr::V6(address) if !is_v4 => self.record(&address.octets()),
+                    IpAddr::V4(_) if is_v4 => self.reply.answer(self.ttl, address.into()),
+                    IpAddr::V6(_) if !is_v4 => self.reply.answer(self.ttl, address.into()),
                     _ => {}
                 }
             }
@@ -44,35 +47,12 @@ impl Answer<'_> {
         any
     }
 
-    /// Writes one address of the queried name.
-    #[inline]
-    fn record(&mut self, address: &[u8]) {
-        let mut bytes = [0u8; 28];
-        // The name in the question (RFC 1035 section 4.1.4).
-        bytes[..2].copy_from_slice(&[0xC0, HEADER as u8]);
-        bytes[2..4].copy_from_slice(&self.query.qtype().0.to_be_bytes());
-        bytes[4..6].copy_from_slice(&Class::IN.0.to_be_bytes());
-        bytes[6..10].copy_from_slice(&self.ttl.to_be_bytes());
-        bytes[11] = address.len() as u8;
-        let end = 12 + address.len();
-        bytes[12..end].copy_from_slice(address);
-        let plain = self.query.name().len() + 10 + address.len();
-        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
-    }
-
     /// Writes the names of the address in the queried name. Returns `false` if there are none.
     pub(super) fn names(&mut self, tables: [&Table; 2]) -> bool {
         let Some(address) = reverse_address(self.query) else { return false };
         for table in tables {
             for name in table.names(address) {
-                self.reply.push(
-                    Section::Answer,
-                    self.query.name(),
-                    Rtype::PTR,
-                    Class::IN,
-                    self.ttl,
-                    name,
-                );
+                self.reply.answer(self.ttl, Rdata::Ptr(name));
                 // A blocklist has one address with a million names, which fit into no message.
                 if self.reply.truncated {
                     break;
@@ -114,23 +94,19 @@ impl Answer<'_> {
     fn push_soa(&mut self, section: Section, apex: usize) {
         let zone = self.query.suffix(apex);
         let ttl = self.ttl.min(MAX_NEGATIVE_TTL);
-        let mut rdata = [0u8; 2 * name::MAX_NAME + 20];
-        let mut len = 0;
-        for labels in [&b"\x02ns\x03dns"[..], b"\x0ahostmaster"] {
-            let mut name = NameBuf::new();
-            // A zone that is too long for another label is its own MNAME.
-            let fits = labels.len() + zone.len() <= name::MAX_NAME;
-            let _ = name.push_name(if fits { labels } else { &[] });
-            let _ = name.push_name(zone);
-            let wire = name.as_wire();
-            rdata[len..len + wire.len()].copy_from_slice(wire);
-            len += wire.len();
-        }
-        for number in [1, REFRESH, RETRY, EXPIRE, ttl] {
-            rdata[len..len + 4].copy_from_slice(&number.to_be_bytes());
-            len += 4;
-        }
-        self.reply.push(section, zone, Rtype::SOA, Class::IN, ttl, &rdata[..len]);
+        // A zone that is too long for another label is its own MNAME.
+        let host = NameBuf::joined(name!("ns.dns."), zone).ok();
+        let mailbox = NameBuf::joined(name!("hostmaster."), zone).ok();
+        let soa = Rdata::Soa {
+            mname: host.as_ref().map_or(zone, NameBuf::as_wire),
+            rname: mailbox.as_ref().map_or(zone, NameBuf::as_wire),
+            serial: 1,
+            refresh: REFRESH,
+            retry: RETRY,
+            expire: EXPIRE,
+            minimum: ttl,
+        };
+        self.reply.push(section, NewRecord::new(zone, ttl, soa));
     }
 }
 
@@ -164,7 +140,7 @@ fn reverse_address(query: &Query) -> Option<IpAddr> {
         &name[at + 1..at + 1 + usize::from(name[at])]
     };
     match (labels, query.suffix(labels)) {
-        (4, b"\x07in-addr\x04arpa\0") => {
+        (4, IN_ADDR_ARPA) => {
             let mut octets = [0; 4];
             for (octet, index) in octets.iter_mut().zip((0..4).rev()) {
                 let text = std::str::from_utf8(label(index)).ok()?;
@@ -178,7 +154,7 @@ fn reverse_address(query: &Query) -> Option<IpAddr> {
             }
             Some(Ipv4Addr::from(octets).into())
         }
-        (32, b"\x03ip6\x04arpa\0") => {
+        (32, IP6_ARPA) => {
             let mut bits = 0u128;
             for index in (0..32).rev() {
                 let [digit] = label(index) else { return None };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use chain::{Batch, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
-use telemetry::{metrics, standing};
+use telemetry::metrics::{self, Gauge};
 use wire::Rtype;
 
 use answer::{Answer, Found};
@@ -25,8 +25,22 @@ use source::Source;
 use table::Table;
 
 /// The `hosts` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "hosts", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "hosts",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    baseline_metrics: || {
+        last_change();
+    },
+};
+
+/// When a hosts file last changed, in seconds since 1970.
+fn last_change() -> Gauge {
+    let help = "The timestamp of the last reload of hosts file.";
+    metrics::gauge("coredns_hosts_reload_timestamp_seconds", help, &[], &[])
+}
 
 struct Hosts {
     config: Config,
@@ -93,7 +107,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         &["hostsfile"],
         &[&path.display().to_string()],
     );
-    let reloaded = standing::hosts_reloaded();
+    let reloaded = last_change();
     let (every, watched, more) = (config.reload, Arc::clone(&file), inline.entries());
     let measure = move |file: &Source| {
         entries.set((file.table().entries() + more) as f64);
@@ -101,11 +115,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             reloaded.set(modified);
         }
     };
-    let looks = setup.looks([path.as_path()].into_iter());
+    let schedule = setup.poll_schedule([path.as_path()].into_iter());
     setup.task(move || async move {
         measure(&watched);
         if !every.is_zero() {
-            source::watch(watched, looks, every, measure).await;
+            source::watch(watched, schedule, every, measure).await;
         }
     });
     setup.link(Hosts { config, file, inline });

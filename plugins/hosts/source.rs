@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 use files::versions::Stamp;
-use files::watch::Looks;
+use files::watch::PollSchedule;
 use tokio::time::Instant;
 
 use super::parse::{self, Rules};
@@ -97,16 +97,16 @@ impl Source {
 /// Checks the file regularly until the configuration is replaced.
 pub(super) async fn watch(
     source: Arc<Source>,
-    mut looks: Looks,
+    mut schedule: PollSchedule,
     every: Duration,
     changed: impl Fn(&Source),
 ) {
     loop {
-        looks.next(every).await;
+        schedule.next(every).await;
         let (file, began) = (Arc::clone(&source), Instant::now());
         if let Ok(true) = tokio::task::spawn_blocking(move || file.renew()).await {
             changed(&source);
         }
-        looks.took(began.elapsed());
+        schedule.took(began.elapsed());
     }
 }

@@ -20,13 +20,8 @@ use row::{InPlace, Items};
 use weights::{Source, Unread};
 
 /// The `loadbalance` directive.
-pub static PLUGIN: Kind = Kind {
-    name: "loadbalance",
-    doc: include_str!("README.md"),
-    once: false,
-    answers: false,
-    setup,
-};
+pub static PLUGIN: Kind =
+    Kind { name: "loadbalance", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct LoadBalance {
     order: Order,
@@ -131,7 +126,7 @@ mod tests {
     use super::*;
     use corefile::Cidr;
     use std::collections::HashMap;
-    use wire::{Class, Name, NameBuf};
+    use wire::{Name, NameBuf, NewRecord, Rdata};
 
     fn wire(text: &str) -> Vec<u8> {
         Name::from_text(text).unwrap().as_wire().to_vec()
@@ -158,7 +153,8 @@ mod tests {
                 Rtype::RRSIG => [&[0; 18], &wire(words[3])[..]].concat(),
                 _ => wire(words[3]),
             };
-            reply.push(section, &wire(words[1]), rtype, Class::IN, ttl, &rdata);
+            let rdata = Rdata::Other(rtype, &rdata);
+            reply.push(section, NewRecord::new(&wire(words[1]), ttl, rdata));
         }
         reply
     }

@@ -4,34 +4,53 @@
 
 mod config;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use telemetry::metrics::Counter;
-use telemetry::standing;
-use wire::{Class, Rcode, Rtype, Section};
+use telemetry::metrics::{self, Counter};
+use wire::{NewRecord, Rcode, Rdata, Rtype, Section, name};
 
 /// The `local` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "local", doc: include_str!("README.md"), once: false, answers: false, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "local",
+    doc: include_str!("README.md"),
+    setup,
+    baseline_metrics: || {
+        counter();
+    },
+    ..Kind::DEFAULT
+};
 
 /// A week.
 const TTL: u32 = 604_800;
-const LOCALHOST: &[u8] = b"\x09localhost\x00";
-const LOOPBACK: &[u8] = b"\x011\x010\x010\x03127\x07in-addr\x04arpa\x00";
+const LOCALHOST: &[u8] = name!("localhost.");
+const LOOPBACK: &[u8] = name!("1.0.0.127.in-addr.arpa.");
+/// The label `localhost`, which names may start with.
+const LABEL: &[u8] = LOCALHOST.split_at(LOCALHOST.len() - 1).0;
 /// The reverse zones of RFC 1912 section 4.1 that are answered.
-const REVERSE: [&[u8]; 3] = [
-    b"\x010\x07in-addr\x04arpa\x00",
-    b"\x03127\x07in-addr\x04arpa\x00",
-    b"\x03255\x07in-addr\x04arpa\x00",
-];
-/// `localhost. root.localhost. 1 0 0 0 604800`.
-const SOA: &[u8] = b"\x09localhost\x00\x04root\x09localhost\x00\
-    \x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09\x3a\x80";
+const REVERSE: [&[u8]; 3] =
+    [name!("0.in-addr.arpa."), name!("127.in-addr.arpa."), name!("255.in-addr.arpa.")];
+const SOA: Rdata<'_> = Rdata::Soa {
+    mname: LOCALHOST,
+    rname: name!("root.localhost."),
+    serial: 1,
+    refresh: 0,
+    retry: 0,
+    expire: 0,
+    minimum: TTL,
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let prefix = config::parse(uses)?;
-    setup.link(Local { prefix, localhost: standing::local_names() });
+    setup.link(Local { prefix, localhost: counter() });
     Ok(())
+}
+
+/// Queries for `localhost.` in front of another name.
+fn counter() -> Counter {
+    let help = "Counter of special localhost subdomain requests.";
+    metrics::counter("coredns_local_localhost_requests_total", help, &[], &[])
 }
 
 struct Local {
@@ -46,7 +65,7 @@ impl ServeDns for Local {
         let labels = query.labels();
         if labels > 1 {
             let below = query.suffix(labels - 1) == LOCALHOST;
-            if below || self.prefix && query.name().starts_with(&LOCALHOST[..10]) {
+            if below || self.prefix && query.name().starts_with(LABEL) {
                 self.localhost.inc(query.worker);
                 loopback(query, reply);
                 return Ok(Step::Done);
@@ -78,7 +97,7 @@ fn apex(query: &Query, reply: &mut Reply, has_addresses: bool) {
     let name = query.original_name();
     match query.qtype() {
         Rtype::SOA => soa(name, Section::Answer, reply),
-        Rtype::NS => reply.push(Section::Answer, name, Rtype::NS, Class::IN, TTL, LOCALHOST),
+        Rtype::NS => reply.answer(TTL, Rdata::Ns(LOCALHOST)),
         _ if has_addresses && addresses(query, reply) => {}
         _ => soa(name, Section::Authority, reply),
     }
@@ -91,7 +110,7 @@ fn reverse(query: &Query, reply: &mut Reply, start: usize) {
     }
     let name = query.original_name();
     if query.name() == LOOPBACK && query.qtype() == Rtype::PTR {
-        return reply.push(Section::Answer, name, Rtype::PTR, Class::IN, TTL, LOCALHOST);
+        return reply.answer(TTL, Rdata::Ptr(LOCALHOST));
     }
     if query.name() != LOOPBACK {
         reply.set_rcode(Rcode::NXDOMAIN);
@@ -101,19 +120,14 @@ fn reverse(query: &Query, reply: &mut Reply, start: usize) {
 
 /// The loopback address of the family asked for; `false` if the type is none.
 fn addresses(query: &Query, reply: &mut Reply) -> bool {
-    let name = query.original_name();
     match query.qtype() {
-        Rtype::A => reply.push(Section::Answer, name, Rtype::A, Class::IN, TTL, &[127, 0, 0, 1]),
-        Rtype::AAAA => {
-            let mut address = [0; 16];
-            address[15] = 1;
-            reply.push(Section::Answer, name, Rtype::AAAA, Class::IN, TTL, &address);
-        }
+        Rtype::A => reply.answer(TTL, Rdata::A(Ipv4Addr::LOCALHOST)),
+        Rtype::AAAA => reply.answer(TTL, Rdata::Aaaa(Ipv6Addr::LOCALHOST)),
         _ => return false,
     }
     true
 }
 
 fn soa(owner: &[u8], section: Section, reply: &mut Reply) {
-    reply.push(section, owner, Rtype::SOA, Class::IN, TTL, SOA);
+    reply.push(section, NewRecord::new(owner, TTL, SOA));
 }

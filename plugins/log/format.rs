@@ -5,7 +5,7 @@ use telemetry::format::Format as Template;
 /// The Common Log Format.
 const COMMON: &str = "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} \
                       {>bufsize}\" {rcode} {>rflags} {rsize} {duration}";
-/// What the combined format adds to it.
+/// The field that the combined format appends to it.
 const COMBINED_REST: &str = " \"{>opcode}\"";
 
 /// How lines look.

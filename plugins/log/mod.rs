@@ -13,14 +13,14 @@ use std::cell::RefCell;
 
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
-use telemetry::seen::Seen;
+use telemetry::record::LogRecord;
 
 use config::Rule;
 use format::Format;
 
 /// The `log` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "log", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "log", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The longest line buffer that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;
@@ -53,21 +53,21 @@ impl ServeDns for Log {
         if !rule.classes.contains(kind.class()) {
             return;
         }
-        let seen = Seen { query, reply: Some(reply) };
+        let record = LogRecord { query, reply: Some(reply) };
         LINE.with_borrow_mut(|[line, part]| {
             line.clear();
             match &rule.format {
                 Format::Text(text) if telemetry::log::is_json() => {
                     part.clear();
-                    text.write(part, &seen);
+                    text.write(part, &record);
                     let message = String::from_utf8_lossy(part);
-                    json::write_around(line, &message, &seen, (self.clock.unix)(query.now));
+                    json::write_around(line, &message, &record, (self.clock.unix)(query.now));
                 }
                 Format::Text(text) => {
                     line.extend_from_slice(b"[INFO] ");
-                    text.write(line, &seen);
+                    text.write(line, &record);
                 }
-                Format::Json => json::write(line, &seen, kind, (self.clock.unix)(query.now)),
+                Format::Json => json::write(line, &record, kind, (self.clock.unix)(query.now)),
             }
             line.push(b'\n');
             telemetry::log::raw(line);

@@ -21,7 +21,7 @@ use wire::{Class, Failure, Moment, Name, NameBuf, Query, Reply, Rtype, Transport
 
 /// The plugin.
 pub static PLUGIN: Kind =
-    Kind { name: "loop", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "loop", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 /// How long to try to get a probe through.
 const TRY_FOR: Duration = Duration::from_secs(30);

@@ -9,7 +9,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `memory` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "memory", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "memory", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

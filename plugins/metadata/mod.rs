@@ -10,7 +10,7 @@ use corefile::{Diagnostics, Directive};
 
 /// The `metadata` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "metadata", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "metadata", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = config::parse(uses, &setup.zones())?;

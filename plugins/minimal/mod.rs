@@ -9,7 +9,7 @@ use wire::{Opcode, Rcode, Rtype, Section};
 
 /// The `minimal` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "minimal", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "minimal", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 struct Minimal {
     clock: Clock,
@@ -47,7 +47,7 @@ impl ServeDns for Minimal {
     }
 }
 
-/// Whether there are answers, or no word about why there are none.
+/// Whether there are answers, or neither answers nor a denial.
 fn is_positive(reply: &Reply) -> bool {
     reply.count(Section::Answer) > 0
         || !reply.records().filter_map(Result::ok).any(|record| {
@@ -55,7 +55,7 @@ fn is_positive(reply: &Reply) -> bool {
         })
 }
 
-/// Whether a signature is not valid at `unix`: what is wrong already is passed on as it is.
+/// Whether a signature is invalid at `unix`. Such a reply is passed on unchanged.
 fn has_expired_signature(reply: &Reply, unix: u64) -> bool {
     let now = unix as u32;
     reply.records().filter_map(Result::ok).filter(|record| record.rtype == Rtype::RRSIG).any(

@@ -8,7 +8,7 @@ const MOST: usize = 1024;
 /// Reads the directive: how many sockets, if it says so.
 ///
 /// # Errors
-/// The number is none, or out of range, or more stands there.
+/// The argument is no number or out of range, or another argument follows.
 pub(super) fn parse(directive: &Directive) -> Result<Option<usize>, Diagnostics> {
     let mut errors = Diagnostics::default();
     let mut args = directive.args();
@@ -36,7 +36,7 @@ fn number(token: &Token) -> Result<usize, Diagnostic> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong(format!("invalid num sockets: `{text}`")));
     }
-    // What does not even fit is far beyond the bound.
+    // A number that does not fit is out of range, too.
     match digits.parse().unwrap_or(usize::MAX) {
         count if text.starts_with('-') || count == 0 => {
             Err(wrong(format!("num sockets can not be zero or negative: {text}")))

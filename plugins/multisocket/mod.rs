@@ -8,8 +8,13 @@ use chain::{Kind, Setup};
 use corefile::{Diagnostics, Directive};
 
 /// The `multisocket` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "multisocket", doc: include_str!("README.md"), once: true, answers: false, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "multisocket",
+    doc: include_str!("README.md"),
+    once: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {

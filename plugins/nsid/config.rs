@@ -2,10 +2,10 @@
 
 use corefile::{Diagnostic, Diagnostics, Directive};
 
-/// More than this would crowd the answer out of a small datagram.
+/// The bound on the data: more would displace the answer in a small datagram.
 const MAX_DATA: usize = 255;
 
-/// What the option says: the words of the last directive that has any, else the host's name.
+/// The data of the option: the words of the last directive that has some, else the host's name.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Box<[u8]>, Diagnostics> {
     let mut errors = Diagnostics::default();
     let mut data = chain::host_name();

@@ -10,7 +10,7 @@ use wire::edns::option;
 
 /// The `nsid` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "nsid", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "nsid", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 struct Nsid {
     data: Box<[u8]>,
@@ -27,7 +27,7 @@ impl ServeDns for Nsid {
         if query.edns().is_none() || !query.options().any(|asked| asked.code == option::NSID) {
             return;
         }
-        // What an upstream said is its name, not ours.
+        // The option of an upstream names the upstream.
         reply.opt.retain(|known| known.code != option::NSID);
         reply.opt.push(option::NSID, &self.data);
     }

@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostic, Diagnostics, Directive, nearest};
 
-/// What a command can be run at.
+/// The events at which a command can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// A configuration begins to serve: the first one, and each one that a reload brings.
@@ -21,7 +21,7 @@ const EVENTS: [(&str, Event); 3] =
 pub(super) struct Command {
     pub(super) program: String,
     pub(super) args: Vec<String>,
-    /// Nobody waits for it.
+    /// The command runs without being awaited.
     pub(super) background: bool,
 }
 
@@ -97,8 +97,8 @@ fn command(directive: &Directive) -> Result<Command, Diagnostic> {
     Ok(Command { program, args: words, background })
 }
 
-/// Splits at white space; `'` keeps everything, `"` all but what a backslash takes away. A `#` at the
-/// start of a word begins a comment.
+/// Splits at white space. Between `'` all characters are literal; between `"` a backslash escapes. A
+/// `#` at the start of a word begins a comment.
 fn split(text: &str) -> Result<Vec<String>, &'static str> {
     const UNFINISHED: &str = "EOF found after escape character";
     let mut words = Vec::new();

@@ -12,7 +12,7 @@ use config::Event;
 
 /// The `on` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "on", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "on", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (commands, warnings) = config::parse(uses)?;

@@ -18,27 +18,27 @@ use tokio::time::timeout;
 
 use super::config::Command;
 
-/// How long a command may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to go on reading once the command has ended: a process that it left behind may hold its
-/// output open.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How much output of a command is logged.
+/// The timeout of a command that is awaited.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the output is read after the command has ended: a child process that it left may hold the
+/// pipe open.
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+/// The bound on the logged output of a command.
 const MAX_OUTPUT: usize = 64 << 10;
 /// A longer line is logged in pieces.
 const MAX_LINE: usize = 1024;
-/// Commands in the background at the same time.
+/// The most background commands at the same time.
 const MAX_BACKGROUND: usize = 64;
 
-/// Those that run in the background; they belong to the process, not to a configuration.
+/// The background commands. They belong to the process, not to a configuration.
 static BACKGROUND: LazyLock<Mutex<JoinSet<()>>> = LazyLock::new(Mutex::default);
 
-/// Runs a command: to its end, or only starts it if it is one for the background.
+/// Runs a command to its end, or only starts a background command.
 pub(super) async fn run(command: Command) {
-    run_within(command, PATIENCE).await;
+    run_within(command, TIMEOUT).await;
 }
 
-async fn run_within(command: Command, patience: Duration) {
+async fn run_within(command: Command, limit: Duration) {
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let id = COUNT.fetch_add(1, Ordering::Relaxed);
     let shown = shown(&command);
@@ -46,7 +46,7 @@ async fn run_within(command: Command, patience: Duration) {
     telemetry::info!("{kind} Command \"{shown}\" with ID {id}");
     let done = match command.background {
         true => start(&command, id),
-        false => wait(&command, id, patience).await,
+        false => wait(&command, id, limit).await,
     };
     if let Err(error) = done {
         failed(id, &error);
@@ -54,7 +54,7 @@ async fn run_within(command: Command, patience: Duration) {
 }
 
 fn shown(command: &Command) -> String {
-    // With its blank at the end if there are no arguments: the line is CoreDNS's.
+    // The blank behind a command without arguments is CoreDNS's.
     escaped(&format!("{} {}", command.program, command.args.join(" ")))
 }
 
@@ -62,8 +62,8 @@ fn failed(id: u64, why: &dyn std::fmt::Display) {
     telemetry::error!("plugin/on: command with ID {id}: {why}");
 }
 
-/// A group of its own: what the command starts can be ended with it, and an interrupt from the
-/// terminal is the server's alone.
+/// A process group of its own: killing it ends the command's children too, and an interrupt from the
+/// terminal reaches the server only.
 fn process(command: &Command) -> tokio::process::Command {
     let mut process = tokio::process::Command::new(&command.program);
     process.args(&command.args).stdin(Stdio::null()).process_group(0);
@@ -79,7 +79,7 @@ fn start(command: &Command, id: u64) -> io::Result<()> {
             "{MAX_BACKGROUND} commands already run in the background"
         )));
     }
-    // Its output outlives the server as it does, so it goes where the server's goes.
+    // The command may outlive the server, so its output goes directly to the server's.
     let mut child = process(command).spawn()?;
     running.spawn(async move {
         match child.wait().await {
@@ -91,8 +91,8 @@ fn start(command: &Command, id: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end, or kills it once its time is up.
-async fn wait(command: &Command, id: u64, patience: Duration) -> io::Result<()> {
+/// Runs a command to its end, or kills it after the timeout.
+async fn wait(command: &Command, id: u64, limit: Duration) -> io::Result<()> {
     let child = process(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut group = Group(child);
     let (stdout, stderr) = (group.0.stdout.take(), group.0.stderr.take());
@@ -109,34 +109,34 @@ async fn wait(command: &Command, id: u64, patience: Duration) -> io::Result<()> 
             }
         }
     };
-    let ended = timeout(patience, ending).await;
+    let ended = timeout(limit, ending).await;
     if ended.is_ok() && !all_read {
-        // What it leaves behind may hold the pipes open: only what is in them is waited for.
-        let _ = timeout(LAST_WORDS, reading).await;
+        // A child that it left may hold the pipes open, so only their present content is read.
+        let _ = timeout(DRAIN_TIME, reading).await;
     }
     match ended {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(io::Error::other(status.to_string())),
         Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::other(format!("killed because it ran longer than {patience:?}"))),
+        Err(_) => Err(io::Error::other(format!("killed because it ran longer than {limit:?}"))),
     }
 }
 
-/// A command and all that it started.
+/// A command and its process group, which dies with the value.
 struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The number is known for as long as the command has not been seen to end.
+        // The id is known until the command has been awaited.
         if let Some(number) = self.0.id().and_then(|id| i32::try_from(id).ok()) {
-            // They may all be gone by now.
+            // The group may have ended by itself.
             let _ = killpg(Pid::from_raw(number), Signal::SIGKILL);
         }
     }
 }
 
-/// Logs what comes, line by line, as far as `budget` goes; reads on beyond it, so that the command is
-/// not held up.
+/// Logs the output line by line, up to `budget` octets. It reads beyond that, so that the command does
+/// not block on a full pipe.
 async fn log_output(pipe: Option<impl AsyncRead + Unpin>, id: u64, budget: &AtomicUsize) {
     let Some(mut pipe) = pipe else { return };
     let mut line = Line { id, bytes: Vec::new() };
@@ -156,7 +156,7 @@ async fn log_output(pipe: Option<impl AsyncRead + Unpin>, id: u64, budget: &Atom
     }
 }
 
-/// A line of output that is not whole yet.
+/// An unfinished line of output.
 struct Line {
     id: u64,
     bytes: Vec<u8>,
@@ -183,7 +183,7 @@ impl Line {
 }
 
 impl Drop for Line {
-    /// What stands behind the last line end.
+    /// Logs the text behind the last line end.
     fn drop(&mut self) {
         self.end();
     }
@@ -214,21 +214,21 @@ mod tests {
         }
     }
 
-    async fn outcome(command: &Command, patience: Duration) -> Result<(), String> {
-        wait(command, 0, patience).await.map_err(|error| error.to_string())
+    async fn outcome(command: &Command, limit: Duration) -> Result<(), String> {
+        wait(command, 0, limit).await.map_err(|error| error.to_string())
     }
 
     #[tokio::test]
     async fn commands_end_well_or_tell_why_not() {
-        assert_eq!(outcome(&shell("exit 0"), PATIENCE).await, Ok(()));
-        assert_eq!(outcome(&shell("exit 3"), PATIENCE).await, Err("exit status: 3".to_owned()));
+        assert_eq!(outcome(&shell("exit 0"), TIMEOUT).await, Ok(()));
+        assert_eq!(outcome(&shell("exit 3"), TIMEOUT).await, Err("exit status: 3".to_owned()));
         let gone = Command { program: "/no/such/program".to_owned(), ..shell("") };
-        assert!(outcome(&gone, PATIENCE).await.unwrap_err().contains("No such file"));
+        assert!(outcome(&gone, TIMEOUT).await.unwrap_err().contains("No such file"));
         // Its output is closed long before it ends.
-        assert_eq!(outcome(&shell("exec >&- 2>&-; sleep 0.1"), PATIENCE).await, Ok(()));
+        assert_eq!(outcome(&shell("exec >&- 2>&-; sleep 0.1"), TIMEOUT).await, Ok(()));
         // More than the pipes and the log take, in lines that are not logged.
         let much = "head -c 200000 /dev/zero | tr '\\0' '\\n'";
-        assert_eq!(outcome(&shell(much), PATIENCE).await, Ok(()));
+        assert_eq!(outcome(&shell(much), TIMEOUT).await, Ok(()));
     }
 
     #[tokio::test]
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_command_leaves_behind_is_not_waited_for() {
         let begin = tokio::time::Instant::now();
-        assert_eq!(outcome(&shell("sleep 20 & echo done"), PATIENCE).await, Ok(()));
+        assert_eq!(outcome(&shell("sleep 20 & echo done"), TIMEOUT).await, Ok(()));
         assert!(begin.elapsed() < Duration::from_secs(10));
     }
 

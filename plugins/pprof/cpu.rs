@@ -12,13 +12,13 @@ use super::profile;
 
 /// Stacks for a second of processor time, as in Go.
 const FREQUENCY: i32 = 100;
-/// How long to look if the client does not say, in seconds, as in Go.
-const USUAL: u64 = 30;
-/// The longest look, in seconds.
+/// The default duration in seconds, as in Go.
+const DEFAULT: u64 = 30;
+/// The longest duration in seconds.
 const LONGEST: u64 = 600;
 
-/// Looks for as long as the client asks, and writes the profile. The look ends early if the client
-/// leaves: the guard goes with this future.
+/// Samples for the requested time and writes the profile. The guard is part of this future, so
+/// sampling ends early if the client disconnects.
 pub(super) async fn answer(query: String) -> HttpReply {
     let seconds = seconds(&query);
     if seconds > LONGEST {
@@ -43,10 +43,9 @@ pub(super) async fn answer(query: String) -> HttpReply {
 
 /// Starts the sampler.
 ///
-/// Its very first sample reads, inside the handler of the signal, where the tables for walking the
-/// stack lie, and allocates for them. Where the signal interrupts an allocation that waits for
-/// itself, for ever. So the first is taken here, at a place that holds no lock, before the timer
-/// can interrupt anything: at one tick a second the first is far away.
+/// The first sample locates the unwind tables inside the signal handler, and allocates. If the signal
+/// interrupted an allocation, that would deadlock. The first sample is therefore taken here, where no
+/// lock is held, with a timer of one tick a second, which cannot fire before.
 fn start() -> Result<ProfilerGuard<'static>, HttpReply> {
     static WARM: Mutex<bool> = Mutex::new(false);
     let mut warm = WARM.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,10 +79,10 @@ fn refusal(status: u16, words: impl Into<String>) -> HttpReply {
     HttpReply::text(status, words.into() + "\n").with("X-Content-Type-Options", "nosniff")
 }
 
-/// What `seconds=N` says; anything but a positive number is the usual, as in Go.
+/// The value of `seconds=N`; anything but a positive number means the default, as in Go.
 fn seconds(query: &str) -> u64 {
     let mut words = query.split('&').filter_map(|word| word.strip_prefix("seconds="));
-    words.next().and_then(|word| word.parse().ok()).filter(|it| *it > 0).unwrap_or(USUAL)
+    words.next().and_then(|word| word.parse().ok()).filter(|it| *it > 0).unwrap_or(DEFAULT)
 }
 
 #[cfg(test)]

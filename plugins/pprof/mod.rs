@@ -13,9 +13,9 @@ use corefile::{Diagnostics, Directive};
 
 /// The `pprof` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "pprof", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "pprof", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
-/// What there is, in the words of the index.
+/// The pages and their description in the index.
 const PAGES: [(&str, &str); 5] = [
     ("cmdline", "the command line of the process"),
     ("goroutine", "the state of each thread (there are no goroutines)"),
@@ -24,7 +24,7 @@ const PAGES: [(&str, &str); 5] = [
     ("threadcreate", "the state of each thread"),
 ];
 
-/// What only Go's runtime has, and what to use for it.
+/// Pages of Go's runtime that do not exist here, and the substitute for each.
 const ABSENT: [(&str, &str); 5] = [
     (
         "/debug/pprof/allocs",
@@ -109,7 +109,7 @@ fn command_line() -> Vec<u8> {
 /// The addresses stand behind the `?` or, if there are many, in the body.
 async fn symbol(request: HttpRequest) -> HttpReply {
     let asked = if request.body.is_empty() { request.query.into_bytes() } else { request.body };
-    // The tables of names are read from the binary at the first question: not on this thread.
+    // The first request reads the symbol tables from the binary: not on this thread.
     let found = tokio::task::spawn_blocking(move || symbols::answer(&asked)).await;
     found.map_or_else(|_| HttpReply::text(500, "cannot read the symbols\n"), text)
 }

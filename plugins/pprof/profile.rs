@@ -13,7 +13,7 @@ use prost::Message;
 
 use super::symbols::{self, Function as Symbol};
 
-/// The whole file; only what is used is declared, and numbers are those of the format.
+/// The whole file. Only the fields in use are declared; their numbers are the format's.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Profile {
     #[prost(message, repeated, tag = "1")]
@@ -38,7 +38,7 @@ pub(super) struct Profile {
     pub(super) period: i64,
 }
 
-/// What a value means, and its unit.
+/// The type of a value, and its unit.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct ValueType {
     #[prost(int64, tag = "1")]
@@ -58,7 +58,7 @@ pub(super) struct Sample {
     pub(super) label: Vec<Label>,
 }
 
-/// Something else about a sample.
+/// A label of a sample.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Label {
     #[prost(int64, tag = "1")]
@@ -119,7 +119,7 @@ pub(super) struct Function {
     pub(super) file: i64,
 }
 
-/// The file for these samples.
+/// The profile of these samples.
 pub(super) fn write(report: UnresolvedReport) -> Vec<u8> {
     let timing = &report.timing;
     let period = 1_000_000_000 / i64::from(timing.frequency.max(1));

@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-/// Addresses looked up for one question; `go tool pprof` asks for some hundreds at once.
+/// The most addresses that one request may look up; `go tool pprof` sends some hundreds.
 const MOST: usize = 4096;
 
 /// A function, innermost first where several are inlined into each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Function {
-    /// As people write it.
+    /// The demangled name.
     pub(super) name: String,
-    /// As the linker has it.
+    /// The name of the symbol.
     pub(super) system_name: String,
     pub(super) file: String,
     pub(super) line: u32,
@@ -19,7 +19,7 @@ pub(super) struct Function {
 /// The functions at an address; none if they are not known.
 pub(super) fn functions(address: usize) -> Vec<Function> {
     let mut found = Vec::new();
-    // It takes what it gets for a place that a call returns to, and looks one byte before.
+    // The crate expects a return address and looks up the byte before it.
     backtrace::resolve(address.wrapping_add(1) as *mut _, |symbol| {
         let Some(name) = symbol.name() else { return };
         found.push(Function {
@@ -65,7 +65,7 @@ mod tests {
         let own = answer as *const () as usize;
         let page = answer(format!("{own:#x}+0x1+nonsense").as_bytes());
         assert!(page.starts_with("num_symbols: 1\n"), "{page}");
-        // How much of the path is there depends on what the build keeps.
+        // The build decides how much of the path is kept.
         let line = page.lines().nth(1).unwrap();
         assert!(line.starts_with(&format!("{own:#x} ")) && line.ends_with("answer"), "{page}");
         assert_eq!(page.lines().count(), 2, "{page}");

@@ -10,11 +10,11 @@ mod process;
 use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::dns_metrics::DnsMetrics;
-use telemetry::{metrics, standing};
+use telemetry::metrics;
 
 /// The `prometheus` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "prometheus", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "prometheus", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 /// Prometheus' text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
@@ -33,7 +33,6 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         &[env!("CARGO_PKG_VERSION"), "", ""],
     )
     .set(1.0);
-    standing::expose();
     process::expose();
     if config.runtime_metrics {
         process::expose_runtime(setup.world.workers);

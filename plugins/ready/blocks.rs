@@ -15,7 +15,7 @@ pub(super) struct Blocks {
 
 struct Inner {
     peers: Peers,
-    /// Whether plugins that were ready once are asked again.
+    /// Whether a plugin that was ready once is checked again.
     again: bool,
     /// Whether the configuration of the block serves.
     serves: AtomicBool,
@@ -29,7 +29,7 @@ pub(super) struct Block {
     list: Arc<Mutex<Vec<Arc<Inner>>>>,
 }
 
-/// What the endpoint says.
+/// The answer of the endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Every plugin is ready.
@@ -53,19 +53,19 @@ impl Blocks {
         Block { inner, list: Arc::clone(&self.list) }
     }
 
-    /// Nobody is ready from now on.
+    /// Reports every plugin as not ready from now on.
     pub(super) fn shut_down(&self) {
         self.shutting_down.store(true, Ordering::Relaxed);
     }
 
-    /// Asks the plugins.
+    /// Checks the plugins.
     pub(super) fn verdict(&self) -> Verdict {
         if self.shutting_down.load(Ordering::Relaxed) {
             return Verdict::ShuttingDown;
         }
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // While a new configuration is built the one that serves counts; at the very start there
-        // is none and what is being built counts.
+        // While a new configuration is built, only the blocks of the serving one count. Before the
+        // first configuration serves, the blocks that are being built count.
         let serves = |block: &Arc<Inner>| block.serves.load(Ordering::Relaxed);
         let any_serves = list.iter().any(serves);
         let mut waiting = BTreeSet::new();

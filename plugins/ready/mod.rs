@@ -17,7 +17,7 @@ use config::Monitor;
 
 /// The `ready` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "ready", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "ready", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;

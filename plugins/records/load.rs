@@ -1,8 +1,7 @@
 //! Builds zones from the lines of the directive.
 
 use corefile::{Diagnostic, Diagnostics, Span};
-use wire::name::MAX_NAME;
-use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
+use wire::{Class, Name, NameBuf, Rdata, Rtype, SuffixMap, Zoned, name};
 use zone::master::{self, Options, ZoneError};
 use zone::{Builder, RecordRef, Zone};
 
@@ -155,16 +154,20 @@ fn unfit(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
 
 /// The RDATA of a SOA record for a zone that has none.
 fn soa(origin: &Name) -> Vec<u8> {
+    let zone = origin.as_wire();
+    // A zone too long for a label before it names itself.
+    let host = NameBuf::joined(name!("ns.dns."), zone).ok();
+    let mailbox = NameBuf::joined(name!("hostmaster."), zone).ok();
+    let soa = Rdata::Soa {
+        mname: host.as_ref().map_or(zone, NameBuf::as_wire),
+        rname: mailbox.as_ref().map_or(zone, NameBuf::as_wire),
+        serial: 1,
+        refresh: REFRESH,
+        retry: RETRY,
+        expire: EXPIRE,
+        minimum: NEGATIVE_TTL,
+    };
     let mut rdata = Vec::new();
-    for labels in [&b"\x02ns\x03dns"[..], b"\x0ahostmaster"] {
-        // A zone that is too long for another label is its own MNAME.
-        if labels.len() + origin.as_wire().len() <= MAX_NAME {
-            rdata.extend_from_slice(labels);
-        }
-        rdata.extend_from_slice(origin.as_wire());
-    }
-    for number in [1, REFRESH, RETRY, EXPIRE, NEGATIVE_TTL] {
-        rdata.extend_from_slice(&number.to_be_bytes());
-    }
+    soa.write(&mut rdata);
     rdata
 }

@@ -19,8 +19,14 @@ use zone::{Outcome, Zone};
 use load::Entry;
 
 /// The `records` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "records", doc: include_str!("README.md"), once: true, answers: true, setup };
+pub static PLUGIN: Kind = Kind {
+    name: "records",
+    doc: include_str!("README.md"),
+    once: true,
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 /// The most nested subqueries, as in *file*.
 const MAX_DEPTH: u8 = 8;

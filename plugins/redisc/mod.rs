@@ -26,7 +26,7 @@ use numbers::Numbers;
 
 /// The `redisc` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "redisc", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "redisc", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();

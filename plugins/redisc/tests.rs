@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use wire::answer::Answer;
-use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
+use wire::{Name, NewRecord, Query, Rcode, Rdata, Reply, Rtype, Section, name};
 
 use super::entry;
 
@@ -22,13 +22,15 @@ fn question(name: &str, qtype: Rtype, dnssec: bool, checking: bool) -> (Query, R
     (query, reply)
 }
 
-fn wire(text: &str) -> Vec<u8> {
-    Name::from_text(text).unwrap().as_wire().to_vec()
-}
-
-fn soa() -> Vec<u8> {
-    [wire("ns.example.org."), wire("mail.example.org."), vec![0, 0, 0, 1], vec![0; 16]].concat()
-}
+const SOA: Rdata<'_> = Rdata::Soa {
+    mname: name!("ns.example.org."),
+    rname: name!("mail.example.org."),
+    serial: 1,
+    refresh: 0,
+    retry: 0,
+    expire: 0,
+    minimum: 0,
+};
 
 /// `www.example.org. A` with an answer, or denied.
 fn answered(rcode: Rcode) -> (Query, Reply) {
@@ -37,11 +39,9 @@ fn answered(rcode: Rcode) -> (Query, Reply) {
     reply.recursion_available = true;
     reply.foreign = true;
     if rcode == Rcode::NXDOMAIN {
-        let apex = wire("example.org.");
-        reply.push(Section::Authority, &apex, Rtype::SOA, Class::IN, 60, &soa());
+        reply.push(Section::Authority, NewRecord::new(name!("example.org."), 60, SOA));
     } else {
-        let www = wire("www.example.org.");
-        reply.push(Section::Answer, &www, Rtype::A, Class::IN, 60, &[192, 0, 2, 1]);
+        reply.answer(60, Rdata::A([192, 0, 2, 1].into()));
     }
     (query, reply)
 }
@@ -169,8 +169,8 @@ fn what_no_server_of_ours_writes_is_refused() {
     assert_eq!(told(&opt, NOW, &query), None, "with an OPT record");
     // An answer to something else in the right message.
     let (other, mut reply) = question("www.example.org.", Rtype::A, false, true);
-    let name = wire("evil.example.");
-    reply.push(Section::Answer, &name, Rtype::A, Class::IN, 60, &[192, 0, 2, 66]);
+    let address = Rdata::A([192, 0, 2, 66].into());
+    reply.push(Section::Answer, NewRecord::new(name!("evil.example."), 60, address));
     reply.set_rcode(Rcode::NOERROR);
     assert_eq!(told(&entry::encode(&reply, NOW, 60), NOW, &other), None);
 }

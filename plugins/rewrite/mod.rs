@@ -27,7 +27,7 @@ use text::{Buffer, unmarked};
 
 /// The `rewrite` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "rewrite", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "rewrite", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let rules = config::parse(uses)?;

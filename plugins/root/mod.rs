@@ -11,7 +11,7 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 
 /// The `root` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "root", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "root", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let Some((path, span)) = config::parse(uses)? else {

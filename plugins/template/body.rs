@@ -100,14 +100,7 @@ impl Body {
                 let mut target = wire::name::NameBuf::new();
                 alias = target.push_name(record.rdata).is_ok().then_some(target);
             }
-            reply.push(
-                self.section,
-                record.owner,
-                record.rtype,
-                record.class,
-                record.ttl,
-                record.rdata,
-            );
+            reply.push(self.section, record.into());
         };
         match (&self.made, data) {
             (Made::Once(Ok(record)), _) => take(record.as_ref()),

@@ -33,7 +33,7 @@ use text::NameText;
 /// It does not count as an answering plugin: Corefiles of clusters have it behind `forward` for single
 /// names, and expect that it runs first.
 pub static PLUGIN: Kind =
-    Kind { name: "template", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "template", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The most nested subqueries: an alias may lead back here.
 const MAX_DEPTH: u8 = 8;

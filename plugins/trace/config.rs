@@ -5,23 +5,13 @@ use std::time::Duration;
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 use reqwest::Url;
 
-/// What the other end understands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Zipkin's JSON, version 2.
-    Zipkin,
-    /// The Datadog agent's JSON, version 0.4.
-    Datadog,
-    /// OpenTelemetry's protobuf over HTTP.
-    Otlp,
-}
+use super::datadog::Datadog;
+use super::format::Format;
+use super::otlp::Otlp;
+use super::zipkin::Zipkin;
 
-/// Endpoint types, with the usual endpoint of each and the path there.
-const FORMS: [(&str, Form, &str, &str); 3] = [
-    ("zipkin", Form::Zipkin, "localhost:9411", "/api/v2/spans"),
-    ("datadog", Form::Datadog, "localhost:8126", "/v0.4/traces"),
-    ("otlp", Form::Otlp, "localhost:4318", "/v1/traces"),
-];
+/// The formats; the first is the default.
+const FORMATS: [&dyn Format; 3] = [&Zipkin, &Datadog, &Otlp];
 
 /// The options; those that begin with `zipkin` hold for every endpoint.
 const OPTIONS: [&str; 7] = [
@@ -34,30 +24,30 @@ const OPTIONS: [&str; 7] = [
     "zipkin_max_batch_interval",
 ];
 
-/// What to trace, and where spans go.
-#[derive(Clone, Debug, PartialEq)]
+/// Which queries to trace, and where to send the spans.
+#[derive(Clone, Debug)]
 pub(super) struct Config {
-    pub(super) form: Form,
+    pub(super) format: &'static dyn Format,
     pub(super) url: Url,
-    /// One query of so many; none if zero.
+    /// One query of this many is traced; none if zero.
     pub(super) every: u64,
     pub(super) service: String,
     pub(super) analytics_rate: f64,
-    /// Spans that wait to be sent, at most.
+    /// The most spans that wait to be sent.
     pub(super) backlog: usize,
-    /// Spans after which they are sent at once.
+    /// The backlog that is sent without waiting for the interval.
     pub(super) batch: usize,
-    /// How long spans wait for others.
+    /// The longest time that a span waits for others.
     pub(super) interval: Duration,
 }
 
-/// The configuration of a block. Several directives are one; what stands last counts.
+/// The configuration of a block. Several directives are one; the last of an option counts.
 pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagnostics> {
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
     let mut endpoint = None;
     let mut config = Config {
-        form: Form::Zipkin,
-        url: usual(),
+        format: FORMATS[0],
+        url: default_url(),
         every: 1,
         service: "coredns".to_owned(),
         analytics_rate: 0.0,
@@ -67,7 +57,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     };
     let mut rate_at = None;
     for directive in uses {
-        match where_to(directive, &mut warnings) {
+        match self::endpoint(directive, &mut warnings) {
             Ok(found) => endpoint = Some(found),
             Err(more) => errors.extend(more),
         }
@@ -108,11 +98,11 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     if errors.has_errors() {
         return Err(errors);
     }
-    if let Some((form, url)) = endpoint {
-        (config.form, config.url) = (form, url);
+    if let Some((format, url)) = endpoint {
+        (config.format, config.url) = (format, url);
     }
     if let Some(span) = rate_at
-        && config.form != Form::Datadog
+        && !config.format.takes_analytics_rate()
     {
         warnings.push(
             Diagnostic::warning(span, "`datadog_analytics_rate` has no effect here")
@@ -123,23 +113,30 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<(Config, Diagnostics), Diagno
     Ok((config, warnings))
 }
 
-/// The default endpoint.
-fn usual() -> Url {
-    let (_, _, endpoint, path) = FORMS[0];
-    match Url::parse(&format!("http://{endpoint}{path}")) {
+/// The default endpoint of the default format.
+fn default_url() -> Url {
+    match Url::parse(&default_endpoint(FORMATS[0])) {
         Ok(url) => url,
-        Err(_) => unreachable!("the usual endpoint is a URL"),
+        Err(_) => unreachable!("the default endpoint is a URL"),
     }
 }
 
-/// The arguments: nothing, an endpoint, or its type and the endpoint.
-fn where_to(directive: &Directive, warnings: &mut Diagnostics) -> Result<(Form, Url), Diagnostics> {
+fn default_endpoint(format: &dyn Format) -> String {
+    format!("http://{}{}", format.endpoint(), format.path())
+}
+
+/// The arguments: none, an endpoint, or its type and the endpoint.
+fn endpoint(
+    directive: &Directive,
+    warnings: &mut Diagnostics,
+) -> Result<(&'static dyn Format, Url), Diagnostics> {
     let mut errors = Diagnostics::default();
-    let (form, endpoint) = match &directive.args[..] {
-        [] => (Some(&FORMS[0]), None),
+    let (format, endpoint) = match &directive.args[..] {
+        [] => (Some(FORMATS[0]), None),
         [endpoint] => {
-            // CoreDNS takes a single argument for a host, whatever it is.
-            if let Some((name, ..)) = FORMS.iter().find(|(name, ..)| endpoint.as_str() == *name) {
+            // CoreDNS interprets every single argument as a host.
+            if let Some(format) = format_named(endpoint.as_str()) {
+                let name = format.name();
                 warnings.push(
                     Diagnostic::warning(
                         endpoint.span,
@@ -149,13 +146,12 @@ fn where_to(directive: &Directive, warnings: &mut Diagnostics) -> Result<(Form, 
                     .help(format!("to select the endpoint type, write `trace {name} ENDPOINT`")),
                 );
             }
-            (Some(&FORMS[0]), Some(endpoint))
+            (Some(FORMATS[0]), Some(endpoint))
         }
-        [form, endpoint, ..] => {
-            let asked = form.as_str().to_lowercase();
-            let found = FORMS.iter().find(|(name, ..)| asked == *name);
+        [word, endpoint, ..] => {
+            let found = format_named(&word.as_str().to_lowercase());
             if found.is_none() {
-                errors.push(unknown_form(form));
+                errors.push(unknown_format(word));
             }
             (found, Some(endpoint))
         }
@@ -171,28 +167,32 @@ fn where_to(directive: &Directive, warnings: &mut Diagnostics) -> Result<(Form, 
         );
     }
     let endpoint = endpoint.filter(|endpoint| !endpoint.as_str().is_empty());
-    let url = match (form, endpoint) {
-        (Some(form), Some(endpoint)) => match url(form, endpoint) {
+    let url = match (format, endpoint) {
+        (Some(format), Some(endpoint)) => match url(format, endpoint) {
             Ok(url) => Some(url),
             Err(error) => {
                 errors.push(error);
                 None
             }
         },
-        (Some((_, _, usual, path)), None) => Url::parse(&format!("http://{usual}{path}")).ok(),
+        (Some(format), None) => Url::parse(&default_endpoint(format)).ok(),
         (None, _) => None,
     };
-    match (form, url) {
-        (Some((_, form, ..)), Some(url)) if !errors.has_errors() => Ok((*form, url)),
+    match (format, url) {
+        (Some(format), Some(url)) if !errors.has_errors() => Ok((format, url)),
         _ => Err(errors),
     }
 }
 
-fn unknown_form(form: &Token) -> Diagnostic {
-    let word = form.as_str();
-    let names = FORMS.map(|(name, ..)| name);
+fn format_named(word: &str) -> Option<&'static dyn Format> {
+    FORMATS.into_iter().find(|format| format.name() == word)
+}
+
+fn unknown_format(token: &Token) -> Diagnostic {
+    let word = token.as_str();
+    let names = FORMATS.map(Format::name);
     let error =
-        Diagnostic::error(form.span, format!("tracing endpoint type `{word}` is not supported"))
+        Diagnostic::error(token.span, format!("tracing endpoint type `{word}` is not supported"))
             .note(format!("types: {}", names.join(", ")));
     match corefile::nearest(&word.to_lowercase(), names) {
         Some(near) => error.help(format!("did you mean `{near}`?")),
@@ -200,14 +200,13 @@ fn unknown_form(form: &Token) -> Diagnostic {
     }
 }
 
-/// The whole URL: `HOST:PORT` gets the path of its type. Where Zipkin and OTLP are, a URL is taken
-/// as it is; Datadog's agent has its path always.
-fn url(form: &(&str, Form, &str, &str), endpoint: &Token) -> Result<Url, Diagnostic> {
-    let (name, form, usual, path) = form;
+/// The whole URL: `HOST:PORT` gets the path of its format.
+fn url(format: &dyn Format, endpoint: &Token) -> Result<Url, Diagnostic> {
+    let (name, usual, path) = (format.name(), format.endpoint(), format.path());
     let text = endpoint.as_str();
     let whole = match text.split_once("://") {
         None => format!("http://{text}{path}"),
-        Some(_) if *form == Form::Datadog => format!("{}{path}", text.trim_end_matches('/')),
+        Some(_) if format.extends_urls() => format!("{}{path}", text.trim_end_matches('/')),
         Some(_) => text.to_owned(),
     };
     let wrong = |problem: String| {
@@ -263,7 +262,7 @@ mod tests {
         Token { text: text.to_owned(), span: Span::default(), quoted: false }
     }
 
-    fn read(args: &[&str]) -> Result<(Form, String), Diagnostics> {
+    fn read(args: &[&str]) -> Result<(&'static str, String), Diagnostics> {
         let directive = Directive {
             name: token("trace"),
             args: args.iter().map(|text| token(text)).collect(),
@@ -271,24 +270,24 @@ mod tests {
             span: Span::default(),
             end: Span::default(),
         };
-        parse(&[&directive]).map(|(config, _)| (config.form, config.url.to_string()))
+        parse(&[&directive]).map(|(config, _)| (config.format.name(), config.url.to_string()))
     }
 
     #[test]
     fn endpoints_are_those_of_coredns() {
-        for (args, form, url) in [
-            (&[][..], Form::Zipkin, "http://localhost:9411/api/v2/spans"),
-            (&["localhost:1234"], Form::Zipkin, "http://localhost:1234/api/v2/spans"),
-            (&["http://a:1234/somewhere/else"], Form::Zipkin, "http://a:1234/somewhere/else"),
-            (&["zipkin", "httpd:1234"], Form::Zipkin, "http://httpd:1234/api/v2/spans"),
-            (&["zipkin", ""], Form::Zipkin, "http://localhost:9411/api/v2/spans"),
-            (&["zipkin"], Form::Zipkin, "http://zipkin/api/v2/spans"),
-            (&["DataDog", "localhost"], Form::Datadog, "http://localhost/v0.4/traces"),
-            (&["datadog", "http://a:8127/"], Form::Datadog, "http://a:8127/v0.4/traces"),
-            (&["otlp", "[::1]:4318"], Form::Otlp, "http://[::1]:4318/v1/traces"),
-            (&["otlp", "https://a/v1/traces"], Form::Otlp, "https://a/v1/traces"),
+        for (args, format, url) in [
+            (&[][..], "zipkin", "http://localhost:9411/api/v2/spans"),
+            (&["localhost:1234"], "zipkin", "http://localhost:1234/api/v2/spans"),
+            (&["http://a:1234/somewhere/else"], "zipkin", "http://a:1234/somewhere/else"),
+            (&["zipkin", "httpd:1234"], "zipkin", "http://httpd:1234/api/v2/spans"),
+            (&["zipkin", ""], "zipkin", "http://localhost:9411/api/v2/spans"),
+            (&["zipkin"], "zipkin", "http://zipkin/api/v2/spans"),
+            (&["DataDog", "localhost"], "datadog", "http://localhost/v0.4/traces"),
+            (&["datadog", "http://a:8127/"], "datadog", "http://a:8127/v0.4/traces"),
+            (&["otlp", "[::1]:4318"], "otlp", "http://[::1]:4318/v1/traces"),
+            (&["otlp", "https://a/v1/traces"], "otlp", "https://a/v1/traces"),
         ] {
-            assert_eq!(read(args).ok(), Some((form, url.to_owned())), "{args:?}");
+            assert_eq!(read(args).ok(), Some((format, url.to_owned())), "{args:?}");
         }
         for args in [
             &["jaeger", "localhost:1"][..],

@@ -4,10 +4,55 @@
 use serde_json::{Map, Value, json};
 use wire::name::Text;
 
-use super::export::{Finished, Source};
+use super::format::{Finished, Format, NewIds, Source};
 
-/// The body of a request: an array of traces, which are arrays of spans. Here each has one.
-pub(super) fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+/// The Datadog agent's JSON, version 0.4.
+#[derive(Debug)]
+pub(super) struct Datadog;
+
+impl Format for Datadog {
+    fn name(&self) -> &'static str {
+        "datadog"
+    }
+
+    fn endpoint(&self) -> &'static str {
+        "localhost:8126"
+    }
+
+    fn path(&self) -> &'static str {
+        "/v0.4/traces"
+    }
+
+    fn extends_urls(&self) -> bool {
+        true
+    }
+
+    fn takes_analytics_rate(&self) -> bool {
+        true
+    }
+
+    /// As in CoreDNS.
+    fn has_plugin_spans(&self) -> bool {
+        false
+    }
+
+    /// The time in the highest 32 bits, as CoreDNS's library has it.
+    fn trace_id(&self, ids: &NewIds) -> u128 {
+        let second = ids.second & u64::from(u32::MAX);
+        u128::from(second) << 96 | u128::from(ids.low)
+    }
+
+    fn header(&self, batch: &[Finished]) -> Option<(&'static str, String)> {
+        Some(("X-Datadog-Trace-Count", batch.len().to_string()))
+    }
+
+    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+        body(batch, source)
+    }
+}
+
+/// An array of traces, which are arrays of spans. Here each trace has one span.
+fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
     let traces: Value = batch.iter().map(|finished| json!([span(finished, source)])).collect();
     traces.to_string().into_bytes()
 }

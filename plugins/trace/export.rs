@@ -11,31 +11,25 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 use wire::query::Span;
 
-use super::config::{Config, Form};
-use super::{About, Record, datadog, otlp, zipkin};
+use super::config::Config;
+use super::format::{About, Finished, Format, Source};
 
-/// How long the collector may take.
+/// The timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two lines of the log about a collector that does not take spans.
+/// The least time between two log lines about a collector that accepts no spans.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// A span that waits to be sent.
-pub(super) struct Finished {
+/// The spans of a finished query.
+pub(super) struct Record {
     pub(super) trace: u128,
-    pub(super) span: Span,
+    pub(super) spans: Vec<Span>,
+    /// `None` for a lookup of our own.
     pub(super) about: Option<About>,
 }
 
-/// The component that sends spans.
-pub(super) struct Source {
-    pub(super) service: String,
-    pub(super) local: Option<SocketAddr>,
-    pub(super) analytics_rate: f64,
-}
-
-/// Takes the spans of one configuration to where it wants them.
+/// Sends the spans of one server block to its collector.
 pub(super) struct Exporter {
-    form: Form,
+    format: &'static dyn Format,
     url: Url,
     source: Source,
     most: usize,
@@ -44,11 +38,11 @@ pub(super) struct Exporter {
     backlog: VecDeque<Finished>,
     sent: Counter,
     dropped: Counter,
-    /// When the log may have another line.
+    /// The last log line about a failure since the last success.
     told: Option<Instant>,
 }
 
-/// What became of a batch: the spans again, and whether the collector may take them later.
+/// A batch that was not accepted, and whether the collector may accept it later.
 struct Refused {
     batch: Vec<Finished>,
     later: bool,
@@ -65,9 +59,9 @@ impl Exporter {
         sent: Counter,
         dropped: Counter,
     ) -> Self {
-        let Config { form, url, service, analytics_rate, backlog, batch, interval, .. } = config;
+        let Config { format, url, service, analytics_rate, backlog, batch, interval, .. } = config;
         Self {
-            form,
+            format,
             url,
             source: Source { service, local, analytics_rate },
             most: backlog,
@@ -80,7 +74,7 @@ impl Exporter {
         }
     }
 
-    /// Sends until no more spans can come; what is left then is sent once more.
+    /// Sends until the queue is closed and the backlog has been sent once more.
     pub(super) async fn run(mut self, mut queue: Receiver<Record>) {
         let client = match client() {
             Ok(client) => client,
@@ -121,7 +115,7 @@ impl Exporter {
         }
     }
 
-    /// Over the bound the oldest go.
+    /// Adds spans to the backlog. Beyond the bound the oldest are dropped.
     fn take(&mut self, record: Record) {
         let Record { trace, spans, mut about } = record;
         for span in spans {
@@ -138,23 +132,15 @@ impl Exporter {
         }
     }
 
-    /// Everything there is goes out at once.
+    /// Sends the whole backlog.
     fn send(&mut self, client: &Client) -> Sending {
         let batch: Vec<Finished> = self.backlog.drain(..).collect();
         let mut request = client.post(self.url.clone());
-        let (kind, body) = match self.form {
-            Form::Zipkin => {
-                // So that a proxy on the way does not trace this too.
-                request = request.header("b3", "0");
-                ("application/json", zipkin::body(&batch, &self.source))
-            }
-            Form::Datadog => {
-                request = request.header("X-Datadog-Trace-Count", batch.len().to_string());
-                ("application/json", datadog::body(&batch, &self.source))
-            }
-            Form::Otlp => ("application/x-protobuf", otlp::body(&batch, &self.source)),
-        };
-        let request = request.header("Content-Type", kind).body(body);
+        if let Some((name, value)) = self.format.header(&batch) {
+            request = request.header(name, value);
+        }
+        let body = self.format.body(&batch, &self.source);
+        let request = request.header("Content-Type", self.format.content_type()).body(body);
         Box::pin(async move {
             let (later, problem) = match request.send().await {
                 Ok(answer) if answer.status().is_success() => return Ok(batch.len() as u64),
@@ -175,7 +161,8 @@ impl Exporter {
         })
     }
 
-    /// Whether the collector took them. What it may take later goes back, if there is a later.
+    /// Handles the outcome of a request; `true` if the collector accepted the batch. A batch that may be
+    /// accepted later returns to the backlog while the queue is open.
     fn settle(&mut self, outcome: Result<u64, Refused>, open: bool) -> bool {
         let refused = match outcome {
             Ok(count) => {
@@ -210,7 +197,7 @@ async fn under_way(sending: &mut Option<Sending>) -> Result<u64, Refused> {
 }
 
 fn client() -> reqwest::Result<Client> {
-    // There is one TLS provider in this program; whoever needs it first says so.
+    // The TLS provider is the same for the whole process; installing it twice has no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("catena/", env!("CARGO_PKG_VERSION")))
@@ -220,7 +207,7 @@ fn client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// The error with what led to it: the outermost says little.
+/// The error and its causes: the outermost says little.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

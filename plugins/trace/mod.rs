@@ -1,37 +1,38 @@
 //! `trace`: reports the processing of one in every so many queries to a collector, with its duration.
 //!
 //! It decides which queries to trace, and queues their spans when they end. `chain::spans` records the
-//! spans around plugins, and `export` knows the formats of the collectors.
+//! spans around plugins, `export` sends them, and each collector's format has a file.
 
 mod config;
 mod datadog;
 mod export;
+mod format;
 mod otlp;
 mod zipkin;
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain::{Clock, Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
 use tokio::sync::mpsc::{self, Sender};
-use wire::query::{Span, SpanContext, Spans};
-use wire::{Rcode, Rtype};
+use wire::Rcode;
+use wire::query::{SpanContext, Spans};
 
-use config::Form;
-use export::Exporter;
+use export::{Exporter, Record};
+use format::{About, Format, NewIds};
 
 /// The `trace` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "trace", doc: include_str!("README.md"), once: false, answers: false, setup };
+    Kind { name: "trace", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 /// The span of the whole query, in CoreDNS's word.
 const WHOLE: &str = "servedns";
-/// Marks it; no place in a chain is that far.
+/// Its place: no chain has as many plugins.
 const ROOT: usize = usize::MAX - 1;
-/// Queries whose spans the exporter has not looked at yet.
+/// Records in the queue to the exporter, at most.
 const QUEUE: usize = 1024;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
@@ -44,20 +45,19 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         "Spans dropped because the backlog was full or the collector refused them.",
     );
     let sent = counter("catena_trace_spans_sent_total", "Spans that a collector accepted.");
-    let (every, form) = (config.every, config.form);
+    let (every, format) = (config.every, config.format);
     let exporter = Exporter::new(config, local(setup), sent, dropped.clone());
     setup.finishing_task(move || exporter.run(finished));
     setup.link(Trace {
         every,
-        form,
+        format,
         counts: (0..setup.world.workers.max(1)).map(|_| Count::default()).collect(),
         random: RandomState::new(),
         clock: setup.world.clock,
         queue,
         dropped,
     });
-    // CoreDNS has no spans of plugins at Datadog.
-    if form != Form::Datadog {
+    if format.has_plugin_spans() {
         setup.record_spans();
     }
     Ok(())
@@ -72,8 +72,8 @@ fn local(setup: &Setup<'_>) -> Option<SocketAddr> {
 /// Traces the queries of one server block.
 struct Trace {
     every: u64,
-    form: Form,
-    /// How many queries each worker has seen.
+    format: &'static dyn Format,
+    /// Queries that each worker has received.
     counts: Box<[Count]>,
     random: RandomState,
     clock: Clock,
@@ -81,35 +81,17 @@ struct Trace {
     dropped: Counter,
 }
 
-/// A cache line of its own: each is written by one worker, with every query.
+/// A counter in a cache line of its own: one worker writes it with each query.
 #[derive(Default)]
 #[repr(align(64))]
 struct Count(AtomicU64);
-
-/// The spans of a query that is done.
-struct Record {
-    trace: u128,
-    spans: Vec<Span>,
-    /// What the first span has to tell; nothing if the query was a lookup of our own.
-    about: Option<About>,
-}
-
-/// What a query was about, and what became of it.
-struct About {
-    name: Box<[u8]>,
-    qtype: Rtype,
-    proto: &'static str,
-    remote: IpAddr,
-    rcode: Rcode,
-    error: Option<String>,
-}
 
 impl Trace {
     /// Counts the query: its number at this worker, and whether it is one to be traced.
     #[inline]
     fn count(&self, worker: usize) -> (u64, bool) {
         let count = &self.counts[worker % self.counts.len()].0;
-        // Only this worker writes here, so nothing gets lost between the two.
+        // This worker is the only writer, so load and store need not be one operation.
         let number = count.load(Ordering::Relaxed).wrapping_add(1);
         count.store(number, Ordering::Relaxed);
         (number, self.every > 0 && number.is_multiple_of(self.every))
@@ -120,28 +102,18 @@ impl Trace {
         let now = (self.clock.now)();
         let random = |what: u8| self.random.hash_one((what, query.worker, number)).max(1);
         if let Some(within) = query.within {
-            // A lookup for a query that is traced: a part of it, with no whole of its own.
+            // A lookup of our own for a traced query belongs to that trace and has no root span.
             query.trace(Spans::new(within, random(0)));
             return;
         }
         let low = random(1);
-        let trace = match self.form {
-            // As CoreDNS's libraries number them.
-            Form::Zipkin => u128::from(low),
-            Form::Datadog => {
-                let second = (self.clock.unix)(now) & u64::from(u32::MAX);
-                u128::from(second) << 96 | u128::from(low)
-            }
-            Form::Otlp => u128::from(random(2)) << 64 | u128::from(low),
-        };
+        let second = (self.clock.unix)(now);
+        let trace = self.format.trace_id(&NewIds { low, high: random(2), second });
         let mut spans = Spans::new(SpanContext { trace, span: 0 }, random(0));
         spans.begin_root(low, ROOT, WHOLE, now);
         query.trace(spans);
-        let form = self.form;
-        query.set_metadata("trace/traceid", || match form {
-            Form::Zipkin => format!("{trace:016x}"),
-            Form::Datadog | Form::Otlp => format!("{trace:032x}"),
-        });
+        let format = self.format;
+        query.set_metadata("trace/traceid", || format.show_id(trace));
     }
 
     #[cold]
@@ -170,7 +142,7 @@ impl ServeDns for Trace {
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         let (number, sampled) = self.count(query.worker);
-        // A part of a trace is traced whatever the count says, as in CoreDNS.
+        // A lookup for a traced query is traced whatever its number, as in CoreDNS.
         if sampled || query.within.is_some() {
             self.begin(query, number);
         }

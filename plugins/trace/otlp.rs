@@ -5,9 +5,9 @@
 use prost::Message;
 use wire::name::Text;
 
-use super::export::{Finished, Source};
+use super::format::{Finished, Format, NewIds, Source};
 
-/// The body of a request; only what is used is declared, and numbers are those of the format.
+/// The body of a request. Only the fields in use are declared; their numbers are the format's.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Request {
     #[prost(message, repeated, tag = "1")]
@@ -101,8 +101,37 @@ const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 const ERROR: i32 = 2;
 
-/// The body of a request.
-pub(super) fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+/// OpenTelemetry's protobuf over HTTP.
+#[derive(Debug)]
+pub(super) struct Otlp;
+
+impl Format for Otlp {
+    fn name(&self) -> &'static str {
+        "otlp"
+    }
+
+    fn endpoint(&self) -> &'static str {
+        "localhost:4318"
+    }
+
+    fn path(&self) -> &'static str {
+        "/v1/traces"
+    }
+
+    fn trace_id(&self, ids: &NewIds) -> u128 {
+        u128::from(ids.high) << 64 | u128::from(ids.low)
+    }
+
+    fn content_type(&self) -> &'static str {
+        "application/x-protobuf"
+    }
+
+    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+        body(batch, source)
+    }
+}
+
+fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
     let mut resource = vec![attribute("service.name", source.service.clone())];
     if let Some(local) = source.local {
         resource.push(attribute("server.address", local.to_string()));
@@ -127,7 +156,7 @@ fn span(finished: &Finished) -> Span {
     let mut attributes: Vec<KeyValue> =
         span.tags.iter().map(|(key, text)| attribute(key, text.clone())).collect();
     let mut status = None;
-    // A plugin that has something to tell asked somebody else.
+    // Plugins add tags to their span only if they query another server.
     let mut kind = if attributes.is_empty() { INTERNAL } else { CLIENT };
     if let Some(about) = about {
         kind = SERVER;

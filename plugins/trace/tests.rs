@@ -10,7 +10,7 @@ use prost::Message;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use wire::Name;
+use wire::{Name, Rtype};
 
 /// A collector: it keeps the requests, and answers with these statuses in turn, then with 202.
 struct Sink {

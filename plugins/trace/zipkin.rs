@@ -3,10 +3,45 @@
 use serde_json::{Map, Value, json};
 use wire::name::Text;
 
-use super::export::{Finished, Source};
+use super::format::{Finished, Format, NewIds, Source};
 
-/// The body of a request.
-pub(super) fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+/// Zipkin's JSON, version 2.
+#[derive(Debug)]
+pub(super) struct Zipkin;
+
+impl Format for Zipkin {
+    fn name(&self) -> &'static str {
+        "zipkin"
+    }
+
+    fn endpoint(&self) -> &'static str {
+        "localhost:9411"
+    }
+
+    fn path(&self) -> &'static str {
+        "/api/v2/spans"
+    }
+
+    /// 64 bits, as CoreDNS's library makes them.
+    fn trace_id(&self, ids: &NewIds) -> u128 {
+        ids.low.into()
+    }
+
+    fn show_id(&self, trace: u128) -> String {
+        format!("{trace:016x}")
+    }
+
+    /// Tells tracing proxies on the way not to trace the request.
+    fn header(&self, _: &[Finished]) -> Option<(&'static str, String)> {
+        Some(("b3", "0".to_owned()))
+    }
+
+    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+        body(batch, source)
+    }
+}
+
+fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
     let mut endpoint = Map::new();
     endpoint.insert("serviceName".into(), source.service.to_lowercase().into());
     if let Some(local) = source.local {

@@ -3,7 +3,7 @@
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use expr::{Expr, Scope, Type};
 
-/// What the directive says.
+/// The options of the directive.
 #[derive(Debug)]
 pub(super) struct Config {
     pub(super) name: String,

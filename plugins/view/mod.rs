@@ -13,7 +13,7 @@ use expr::{Expr, QueryEnvironment};
 
 /// The `view` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "view", doc: include_str!("README.md"), once: true, answers: false, setup };
+    Kind { name: "view", doc: include_str!("README.md"), once: true, setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
@@ -35,7 +35,7 @@ struct Conditions(Box<[Expr]>);
 impl Filter for Conditions {
     fn takes(&self, query: &Query) -> bool {
         let env = QueryEnvironment::new(query);
-        // What cannot be computed is not true.
+        // An expression that fails is false.
         self.0.iter().all(|condition| condition.is_true(&env).unwrap_or(false))
     }
 }

@@ -4,12 +4,11 @@
 
 use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use std::net::IpAddr;
-use wire::{NameBuf, Rcode, Rtype, Section};
+use wire::{NameBuf, NewRecord, Rcode, Rdata, Section, name};
 
 /// The `whoami` directive.
 pub static PLUGIN: Kind =
-    Kind { name: "whoami", doc: include_str!("README.md"), once: false, answers: true, setup };
+    Kind { name: "whoami", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
 struct Whoami;
 
@@ -32,21 +31,16 @@ impl ServeDns for Whoami {
         reply.set_rcode(Rcode::NOERROR);
         reply.set_authoritative(true);
         let (name, class) = (query.original_name(), query.qclass());
-        match query.peer.ip().to_canonical() {
-            IpAddr::V4(address) => {
-                reply.push(Section::Additional, name, Rtype::A, class, 0, &address.octets());
-            }
-            IpAddr::V6(address) => {
-                reply.push(Section::Additional, name, Rtype::AAAA, class, 0, &address.octets());
-            }
-        }
-        let mut owner = NameBuf::new();
-        let label: &[u8] = if query.transport.proto() == "tcp" { b"\x04_tcp" } else { b"\x04_udp" };
-        if owner.push_name(label).and_then(|()| owner.push_name(name)).is_ok() {
-            // Priority and weight 0, the port, and no target.
-            let [high, low] = query.peer.port().to_be_bytes();
-            let rdata = [0, 0, 0, 0, high, low, 0];
-            reply.push(Section::Additional, owner.as_wire(), Rtype::SRV, class, 0, &rdata);
+        let mut add = |owner, rdata| {
+            reply.push(Section::Additional, NewRecord::new(owner, 0, rdata).class(class));
+        };
+        add(name, Rdata::from(query.peer.ip().to_canonical()));
+        let label = if query.transport.proto() == "tcp" { name!("_tcp.") } else { name!("_udp.") };
+        // A name too long for one more label has no SRV record.
+        if let Ok(owner) = NameBuf::joined(label, name) {
+            let port = query.peer.port();
+            let target = name!(".");
+            add(owner.as_wire(), Rdata::Srv { priority: 0, weight: 0, port, target });
         }
         Ok(Step::Done)
     }

@@ -5,18 +5,15 @@ use wire::prefetch::lines;
 
 use crate::{Link, ServeDns};
 
-/// As many queries as one batch has.
-const MOST: usize = 64;
-
 /// Queries of one batch that go to the same chain.
 #[derive(Clone, Copy)]
 pub struct Batch<'a>(&'a [&'a Query]);
 
 impl<'a> Batch<'a> {
-    /// As many as one batch has.
-    pub const MOST: usize = MOST;
+    /// The most queries of a batch.
+    pub const MOST: usize = 64;
 
-    /// These queries.
+    /// A batch of these queries.
     pub fn new(queries: &'a [&'a Query]) -> Self {
         Self(queries)
     }
@@ -28,37 +25,37 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// As many stages as a plugin may have.
-const MOST_STAGES: usize = 4;
+/// The most stages of a plugin.
+const MAX_STAGES: usize = 4;
 
-/// Links whose plugins themselves are fetched.
-const COUNTED: usize = 16;
+/// The links whose plugins are prefetched themselves.
+const PREFETCHED_LINKS: usize = 16;
 
-/// Most cache lines of one: what is larger is seldom read as a whole.
-const MOST_LINES: usize = 6;
+/// The most cache lines of one plugin: larger ones are seldom read as a whole.
+const MAX_LINES: usize = 6;
 
-/// What of a chain is worth fetching.
+/// The memory of a chain that is worth prefetching.
 pub(crate) struct Ahead {
-    /// Bit `n` of number `s` is set if link `n` wants stage `s`. Links behind the first 64 go without.
-    stages: [u64; MOST_STAGES],
+    /// Bit `n` of element `s` is set if link `n` has stage `s`. Only the first 64 links have stages.
+    stages: [u64; MAX_STAGES],
     /// Four bits for each link: cache lines of the plugin itself.
     own_lines: u64,
 }
 
 impl Ahead {
     pub(crate) fn of(links: &[Link]) -> Self {
-        let mut ahead = Self { stages: [0; MOST_STAGES], own_lines: 0 };
+        let mut ahead = Self { stages: [0; MAX_STAGES], own_lines: 0 };
         for (at, link) in links.iter().take(64).enumerate() {
             let roles = link.plugin.roles();
-            debug_assert!(usize::from(roles.prefetch_stages) <= MOST_STAGES);
+            debug_assert!(usize::from(roles.prefetch_stages) <= MAX_STAGES);
             for stage in ahead.stages.iter_mut().take(roles.prefetch_stages.into()) {
                 *stage |= 1 << at;
             }
-            if at < COUNTED {
+            if at < PREFETCHED_LINKS {
                 let plugin = &*link.plugin;
                 let read = size_of_val(plugin).min(roles.reads);
                 let from = std::ptr::from_ref(plugin).addr();
-                ahead.own_lines |= (lines(from, read).min(MOST_LINES) as u64) << (4 * at);
+                ahead.own_lines |= (lines(from, read).min(MAX_LINES) as u64) << (4 * at);
             }
         }
         ahead

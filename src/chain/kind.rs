@@ -4,7 +4,7 @@ use corefile::{Diagnostics, Directive};
 
 use crate::Setup;
 
-/// A plugin as the registry sees it.
+/// A plugin as the registry sees it. [`Kind::DEFAULT`] gives the fields that most plugins leave out.
 pub struct Kind {
     /// The directive's name.
     pub name: &'static str,
@@ -20,6 +20,21 @@ pub struct Kind {
     ///
     /// Errors: everything that is wrong with them, each with its place.
     pub setup: fn(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics>,
+    /// Registers the metrics that are exposed, at zero, even if no server block uses the plugin:
+    /// dashboards and alerts of CoreDNS's operators rely on these series.
+    pub baseline_metrics: fn(),
+}
+
+impl Kind {
+    /// A directive that may be repeated and does nothing.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        doc: "",
+        once: false,
+        answers: false,
+        setup: |_, _| Ok(()),
+        baseline_metrics: || (),
+    };
 }
 
 /// One line of the registry.

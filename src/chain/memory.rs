@@ -1,8 +1,8 @@
-//! How much memory the process may use, and how much of that its stores may hold.
+//! The memory limit of the process, and the budget of its stores.
 //!
-//! It is a service of the world. A store that holds much and can be filled again, such as a cache,
-//! registers itself as a [`Holder`]; the server measures the memory in use and decides. This file must
-//! never know the holders.
+//! It is a service that plugins find by type. A store with large, reproducible content, such as a cache,
+//! registers itself as [`Evictable`]. The server measures the memory in use and sets the budget. This
+//! file must never know a store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,23 +10,23 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use telemetry::metrics::{self, Counter, SHARED};
 
 /// A store whose entries can be evicted.
-pub trait Holder: Send + Sync {
-    /// Octets held now.
+pub trait Evictable: Send + Sync {
+    /// Octets held at present.
     fn held(&self) -> u64;
 
-    /// Evicts the oldest entries until at most [`Memory::for_stores`] octets are held; returns their
+    /// Evicts the oldest entries until at most [`Memory::store_budget`] octets are held; returns their
     /// number.
-    fn let_go(&self) -> u64;
+    fn evict(&self) -> u64;
 }
 
-/// The memory of the process.
+/// The memory limit of the process.
 pub struct Memory {
     /// The limit of the system or the environment.
     given: u64,
     /// The limit in force: the given one, or the Corefile's.
     limit: AtomicU64,
-    for_stores: AtomicU64,
-    holders: Mutex<Vec<Weak<dyn Holder>>>,
+    store_budget: AtomicU64,
+    stores: Mutex<Vec<Weak<dyn Evictable>>>,
     evictions: Counter,
 }
 
@@ -36,8 +36,8 @@ impl Memory {
         let memory = Self {
             given: limit,
             limit: AtomicU64::new(0),
-            for_stores: AtomicU64::new(0),
-            holders: Mutex::default(),
+            store_budget: AtomicU64::new(0),
+            stores: Mutex::default(),
             evictions: metrics::counter(
                 "catena_memory_evictions_total",
                 "Cache entries evicted because the memory limit was reached.",
@@ -53,8 +53,8 @@ impl Memory {
     pub fn set_limit(&self, limit: Option<u64>) {
         let limit = limit.unwrap_or(self.given);
         if self.limit.swap(limit, Ordering::Relaxed) != limit {
-            // Until the server has looked: the rest is for zones, buffers and code.
-            self.give_stores(limit / 2);
+            // Until the first measurement. The other half is for zones, buffers and code.
+            self.set_store_budget(limit / 2);
         }
     }
 
@@ -63,37 +63,37 @@ impl Memory {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Octets that all holders together are allowed to hold.
-    pub fn for_stores(&self) -> u64 {
-        self.for_stores.load(Ordering::Relaxed)
+    /// Octets that all stores together are allowed to hold.
+    pub fn store_budget(&self) -> u64 {
+        self.store_budget.load(Ordering::Relaxed)
     }
 
-    /// Sets the octets that all holders together may hold.
-    pub fn give_stores(&self, octets: u64) {
-        self.for_stores.store(octets, Ordering::Relaxed);
+    /// Sets the octets that all stores together may hold.
+    pub fn set_store_budget(&self, octets: u64) {
+        self.store_budget.store(octets, Ordering::Relaxed);
     }
 
-    /// Registers a holder, for as long as it lives.
-    pub fn enter(&self, holder: Weak<dyn Holder>) {
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        holders.retain(|holder| holder.strong_count() > 0);
-        holders.push(holder);
+    /// Registers a store, for as long as it lives.
+    pub fn register(&self, store: Weak<dyn Evictable>) {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.retain(|store| store.strong_count() > 0);
+        stores.push(store);
     }
 
-    fn holders(&self) -> Vec<Arc<dyn Holder>> {
-        let holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        holders.iter().filter_map(Weak::upgrade).collect()
+    fn stores(&self) -> Vec<Arc<dyn Evictable>> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Octets that holders hold.
+    /// Octets that stores hold.
     pub fn held(&self) -> u64 {
-        self.holders().iter().map(|holder| holder.held()).sum()
+        self.stores().iter().map(|store| store.held()).sum()
     }
 
-    /// Makes the holders evict what exceeds their limit.
-    pub fn let_go(&self) {
-        for holder in self.holders() {
-            self.count_evictions(holder.let_go());
+    /// Makes the stores evict down to the budget.
+    pub fn evict(&self) {
+        for store in self.stores() {
+            self.count_evictions(store.evict());
         }
     }
 
@@ -127,7 +127,7 @@ pub fn parse_limit(text: &str) -> Result<Option<u64>, String> {
 }
 
 /// Octets in a readable unit.
-pub fn show(octets: u64) -> String {
+pub fn shown(octets: u64) -> String {
     match octets {
         0..1_048_576 => format!("{} KiB", octets >> 10),
         _ => format!("{} MiB", octets >> 20),
@@ -151,38 +151,38 @@ mod tests {
 
     struct Full(AtomicU64);
 
-    impl Holder for Full {
+    impl Evictable for Full {
         fn held(&self) -> u64 {
             self.0.load(Ordering::Relaxed)
         }
-        fn let_go(&self) -> u64 {
+        fn evict(&self) -> u64 {
             self.0.swap(0, Ordering::Relaxed)
         }
     }
 
     #[test]
-    fn holders_are_asked_while_they_live() {
+    fn stores_are_asked_while_they_live() {
         let memory = Memory::new(200);
-        assert_eq!((memory.limit(), memory.for_stores(), memory.held()), (200, 100, 0));
-        let holder = Arc::new(Full(AtomicU64::new(7)));
-        memory.enter(Arc::downgrade(&holder) as Weak<dyn Holder>);
+        assert_eq!((memory.limit(), memory.store_budget(), memory.held()), (200, 100, 0));
+        let store = Arc::new(Full(AtomicU64::new(7)));
+        memory.register(Arc::downgrade(&store) as Weak<dyn Evictable>);
         assert_eq!(memory.held(), 7);
         let before = memory.evictions.get();
-        memory.let_go();
+        memory.evict();
         assert_eq!((memory.held(), memory.evictions.get() - before), (0, 7));
-        drop(holder);
-        assert!(memory.holders().is_empty());
+        drop(store);
+        assert!(memory.stores().is_empty());
     }
 
     #[test]
     fn the_corefile_decides_while_it_says_something() {
         let memory = Memory::new(200);
         memory.set_limit(Some(1000));
-        assert_eq!((memory.limit(), memory.for_stores()), (1000, 500));
-        memory.give_stores(300);
+        assert_eq!((memory.limit(), memory.store_budget()), (1000, 500));
+        memory.set_store_budget(300);
         memory.set_limit(Some(1000));
-        assert_eq!(memory.for_stores(), 300, "nothing has changed");
+        assert_eq!(memory.store_budget(), 300, "nothing has changed");
         memory.set_limit(None);
-        assert_eq!((memory.limit(), memory.for_stores()), (200, 100));
+        assert_eq!((memory.limit(), memory.store_budget()), (200, 100));
     }
 }

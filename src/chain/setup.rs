@@ -12,7 +12,7 @@ use wire::{Clock, Name, Query, Reply, Slot};
 
 use crate::run::Link;
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
-use files::watch::{Looks, Watcher};
+use files::watch::{PollSchedule, Watcher};
 
 /// One key of a server block as routed: a zone on one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -308,9 +308,9 @@ impl Setup<'_> {
         if path.is_absolute() || root == Path::new(".") { path.to_owned() } else { root.join(path) }
     }
 
-    /// When to look at these files again.
-    pub fn looks<'p>(&self, files: impl Iterator<Item = &'p Path>) -> Looks {
-        Looks::new(self.world.service::<Watcher>().as_deref(), files)
+    /// The times at which to check these files for changes.
+    pub fn poll_schedule<'p>(&self, files: impl Iterator<Item = &'p Path>) -> PollSchedule {
+        PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
     }
 
     /// A place in every query for this plugin's state between the way in and the way out.

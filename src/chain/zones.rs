@@ -1,4 +1,5 @@
-//! Zones as arguments: the names that a plugin serves, and those that it passes on.
+//! Sets of zones: the zones of a plugin, its `fallthrough`, and the zones that this server is
+//! authoritative for.
 
 use std::cmp::Reverse;
 use std::mem;
@@ -12,8 +13,8 @@ use wire::{Name, Query, SuffixMap, hash, name};
 /// The zones that this server is authoritative for. Their data takes precedence over that of upstreams.
 #[derive(Debug)]
 pub struct OwnZones {
-    /// As plugins tell them, until the first question.
-    told: Mutex<Vec<Name>>,
+    /// The zones as plugins declare them, until the first lookup.
+    declared: Mutex<Vec<Name>>,
     /// The hashes of their names, in order.
     hashes: OnceLock<Box<[u64]>>,
     version: AtomicU32,
@@ -22,7 +23,7 @@ pub struct OwnZones {
 impl Default for OwnZones {
     fn default() -> Self {
         let version = AtomicU32::new(next_version());
-        Self { told: Mutex::default(), hashes: OnceLock::new(), version }
+        Self { declared: Mutex::default(), hashes: OnceLock::new(), version }
     }
 }
 
@@ -33,11 +34,11 @@ fn next_version() -> u32 {
 }
 
 impl OwnZones {
-    /// Adds a zone; to be called while the configuration is built. The root does not count: it is
-    /// above all names, and a server that has a copy of it sends who asks elsewhere.
+    /// Adds a zone while the configuration is built. The root does not count: it contains all names, and
+    /// a server with a copy of it answers with referrals.
     pub fn add(&self, zone: &Name) {
         if !zone.is_root() {
-            self.told.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
+            self.declared.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
         }
     }
 
@@ -54,7 +55,7 @@ impl OwnZones {
         self.version.store(next_version(), Ordering::Release);
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.hashes().is_empty()
@@ -71,8 +72,10 @@ impl OwnZones {
     #[inline]
     fn hashes(&self) -> &[u64] {
         self.hashes.get_or_init(|| {
-            let told = mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut hashes: Vec<_> = told.iter().map(|zone| hash::name(zone.as_wire())).collect();
+            let declared =
+                mem::take(&mut *self.declared.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut hashes: Vec<_> =
+                declared.iter().map(|zone| hash::name(zone.as_wire())).collect();
             hashes.sort_unstable();
             hashes.dedup();
             hashes.into()
@@ -183,7 +186,7 @@ pub fn parse(token: &Token) -> Result<Vec<Name>, Diagnostic> {
 
 /// The same for plain text.
 ///
-/// Errors: what is wrong with the text.
+/// Errors: the text is no zone; the message says why.
 pub fn from_text(text: &str) -> Result<Vec<Name>, String> {
     if text.contains('/')
         && !text.ends_with('.')

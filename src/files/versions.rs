@@ -6,34 +6,34 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What tells one version of a file from another.
+/// The metadata that distinguishes two versions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// When it was written, in nanoseconds since 1970.
+    /// The time of the last write, in nanoseconds since 1970.
     modified: i128,
-    /// When it, its owner or its mode changed: nobody sets that back.
+    /// The time of the last change of content, owner or mode, which no program can set.
     changed: i128,
     size: u64,
-    /// A file that was replaced, not written to, has another number.
+    /// A replaced file has another inode.
     inode: u64,
     device: u64,
 }
 
 impl Stamp {
-    /// That of the file as it is now. Touches the file system: never on a worker.
+    /// The stamp of the present file. Touches the file system: never call it on a worker.
     ///
     /// Errors: those of the system, as for a file that is not there.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|data| Self::from(&data))
     }
 
-    /// When the file was written; `None` if that was before 1970.
+    /// The time of the last write; `None` before 1970.
     pub fn modified(&self) -> Option<SystemTime> {
         let nanos = u64::try_from(self.modified).ok()?;
         UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
     }
 
-    /// How many octets it has.
+    /// The size in octets.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -53,35 +53,35 @@ impl From<&fs::Metadata> for Stamp {
     }
 }
 
-/// Files as they were at one time; one that could not be looked at is a version, too.
+/// The versions of several files at one time. A file without readable metadata has a version, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versions(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Versions {
-    /// A file as it is now. Touches the file system, as all of this does.
+    /// The present version of a file. Touches the file system.
     pub fn of(path: &Path) -> Self {
         let mut versions = Self::default();
         versions.add(path, Stamp::of(path).ok());
         versions
     }
 
-    /// Adds a file as it was.
+    /// Adds a version.
     pub fn add(&mut self, path: &Path, stamp: Option<Stamp>) {
         self.0.push((path.to_owned(), stamp));
     }
 
-    /// Whether there are files, and all of them are what they were.
+    /// Whether there are files, and none has changed.
     pub fn are_current(&self) -> bool {
         let same = |(path, stamp): &(PathBuf, Option<Stamp>)| Stamp::of(path).ok() == *stamp;
         !self.0.is_empty() && self.0.iter().all(same)
     }
 
-    /// What the first of them was.
+    /// The version of the first file.
     pub fn first(&self) -> Option<Stamp> {
         self.0.first().and_then(|(_, stamp)| *stamp)
     }
 
-    /// The first of them only.
+    /// Only the first file.
     #[must_use]
     pub fn first_only(mut self) -> Self {
         self.0.truncate(1);

@@ -6,7 +6,6 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::udp::sys;
 use crate::workers::is_wildcard;
 
 /// What is asked for each UDP socket's buffers; the system may give less.
@@ -77,7 +76,7 @@ fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(addr, Type::DGRAM, Protocol::UDP)?;
     sys::set_buffers(socket.as_fd(), UDP_BUFFER);
     if is_wildcard(addr) {
-        sys::want_arrival(socket.as_fd(), addr.is_ipv6())?;
+        sys::request_destination(socket.as_fd(), addr.is_ipv6())?;
     }
     socket.bind(&addr.into())?;
     Ok(socket.into())

@@ -30,5 +30,4 @@ pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};
 pub use stats::{Stats, StatsSnapshot};
-pub use udp::{Allocator, forget_start, give_memory_back, use_large_pages};
 pub use workers::{Limits, Runtimes, Workers, current_worker};

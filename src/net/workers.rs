@@ -17,7 +17,6 @@ use crate::listener::{ListenSpec, Listener};
 use crate::room::Room;
 use crate::stats::{Counters, Stats, StatsSnapshot};
 use crate::tcp::Connections;
-use crate::udp::keep_at_hand;
 
 /// After how many task turns the runtime looks for socket events even though tasks are ready. A
 /// turn of a saturated UDP socket is a batch of 64: this bounds how long TCP and timers wait for
@@ -215,7 +214,7 @@ fn start_thread(index: usize) -> io::Result<Thread> {
     let thread =
         std::thread::Builder::new().name(format!("catena-worker-{index}")).spawn(move || {
             CURRENT.set(Some(index));
-            let _memory = keep_at_hand();
+            let _memory = sys::cache_freed_memory();
             let runtime = match Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENT_INTERVAL)

@@ -5,7 +5,7 @@
 
 use wire::edns::option;
 use wire::name;
-use wire::{Class, NameBuf, Opcode, Query, Rcode, Record, Reply, Rtype, Section};
+use wire::{Class, NameBuf, NewRecord, Opcode, Query, Rcode, Rdata, Record, Reply, Rtype, Section};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
@@ -82,7 +82,8 @@ fn refuse_key(query: &Query, reply: &mut Reply) {
         reply.push_own_opt(query.announced_udp_size(), 0, edns.dnssec_ok);
     }
     if let Some((key, rdata)) = bad_key(query) {
-        reply.push(Section::Additional, key.as_wire(), Rtype::TSIG, Class::ANY, 0, &rdata);
+        let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, &rdata));
+        reply.push(Section::Additional, tsig.class(Class::ANY));
     }
     reply.seal(query.id(), flags(query, reply, Rcode::NOTAUTH));
 }

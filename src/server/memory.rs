@@ -118,15 +118,15 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
         let wait = if over { pause } else { PAUSE };
         if used.resident > counted + limit / 8 && due(given_back, wait, now) {
             given_back = Some(now);
-            net::give_memory_back();
+            sys::trim_heap();
             used.resident = resident().unwrap_or(used.resident);
             let helped = used.resident <= usable(limit);
             pause = if helped { SHORT_PAUSE } else { (pause * 2).min(PAUSE) };
         }
         let shares = share(limit, base, &used);
-        memory.give_stores(shares.stores);
+        memory.set_store_budget(shares.stores);
         if used.held > shares.stores {
-            memory.let_go();
+            memory.evict();
         }
         let connections = usize::try_from(shares.connections).unwrap_or(usize::MAX);
         room.give(shares.waiting, connections);
@@ -135,10 +135,10 @@ pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
             telemetry::warning!(
                 "memory limit reached: {} of {} in use, {} of it by caches and {} by zones and the \
                  server itself; new queries that must wait are refused",
-                memory::show(used.resident),
-                memory::show(limit),
-                memory::show(used.held),
-                memory::show(base)
+                memory::shown(used.resident),
+                memory::shown(limit),
+                memory::shown(used.held),
+                memory::shown(base)
             );
         }
         let much = used.resident > limit / 2 || used.waiting > 100;
@@ -157,7 +157,7 @@ fn show(memory: &Arc<Memory>, stats: &Stats) {
     gauge(
         "catena_memory_stores_limit_bytes",
         "Memory limit of the caches at present, in bytes.",
-        Memory::for_stores,
+        Memory::store_budget,
     );
     let stats = stats.clone();
     metrics::source(

@@ -7,12 +7,14 @@
 //! - `finish` completes its reply.
 //! - `panics` catches panics.
 //! - `admin` is the HTTP side.
+//! - `baseline` registers the metrics that exist from the start.
 //! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
 
 mod admin;
 mod ahead;
+mod baseline;
 mod config;
 mod descriptors;
 mod finish;

@@ -227,7 +227,7 @@ fn contradicts((limit, span): (u64, Span), known: &mut Option<(u64, Span)>) -> O
     let (other, _) = *known.get_or_insert((limit, span));
     (other != limit).then(|| {
         Diagnostic::error(span, "conflicting values of `memory`")
-            .label(format!("another server block sets {}", chain::memory::show(other)))
+            .label(format!("another server block sets {}", chain::memory::shown(other)))
             .help("`memory` applies to the whole process: keep one of the values")
     })
 }

@@ -12,10 +12,11 @@ use chain::{Clock, Kept, Registry, Resolve, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use files::watch::Watcher;
 use net::{Handler, ListenSpec, Listener, Workers};
-use telemetry::{metrics, standing};
+use telemetry::metrics;
 use tokio::task::JoinSet;
 
 use super::admin::Admin;
+use super::baseline;
 use super::config::{Config, SiteNumbers};
 use super::descriptors::Descriptors;
 use super::memory;
@@ -196,6 +197,7 @@ impl Process {
     /// Errors: the configuration has mistakes, or an address cannot be listened on.
     pub async fn start(source: Source, options: Options) -> Result<Self, Refused> {
         metrics::set_workers(options.workers);
+        baseline::register(options.registry);
         let limit = net::descriptors::raise();
         let workers = Workers::start(options.workers, net::Limits::default())
             .map_err(|error| Diagnostic::general(format!("cannot start workers: {error}")))?;
@@ -213,7 +215,7 @@ impl Process {
             finishing: JoinSet::new(),
             keeper: JoinSet::new(),
             current: None,
-            reload_failed: standing::reload_failures(),
+            reload_failed: baseline::reload_failures(),
             refused: None,
             options,
             source,
@@ -236,7 +238,7 @@ impl Process {
         let sources = corefile.sources;
         let refuse = |findings: Diagnostics| Refused { findings, sources: sources.clone() };
         let (plan, warnings) = result.map_err(refuse)?;
-        net::use_large_pages();
+        sys::use_huge_pages();
         let one = |problem: Diagnostic| refuse(problem.into());
         let prepared = self.admin.prepare(plan.requests.endpoints).await.map_err(one)?;
         let config = Arc::new(plan.config);
@@ -287,7 +289,7 @@ impl Process {
             lameduck: plan.lameduck,
             banner: plan.banner,
         });
-        net::forget_start();
+        sys::release_code();
         Ok(())
     }
 

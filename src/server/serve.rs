@@ -8,11 +8,11 @@ use arc_swap::ArcSwap;
 use chain::{Batch, BoxFuture, Chain, Place, Ran, Resolve};
 use net::{Bound, Fate, Handler, Slot};
 use telemetry::metrics::{self, Counter};
-use telemetry::standing;
 use wire::edns::ede;
 use wire::{Class, Failure, Query, Rcode, Rejection, Reply};
 
 use super::ahead;
+use super::baseline;
 use super::config::Config;
 use super::finish;
 use super::panics::{self, Catch, Panic};
@@ -53,7 +53,7 @@ impl Serving {
             config: ArcSwap::from_pointee(config),
             clock,
             counters: Arc::new(Counters {
-                panics: standing::panics(),
+                panics: baseline::panics(),
                 refused: metrics::counter(
                     "catena_waiting_refused_total",
                     "Queries refused because too many queries were waiting.",

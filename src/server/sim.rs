@@ -14,6 +14,7 @@ use telemetry::metrics;
 use tokio::task::JoinSet;
 use wire::Transport;
 
+use super::baseline;
 use super::config::{Config, SiteNumbers};
 use super::plan::{self, Plan};
 use super::serve::{Serving, Site};
@@ -47,6 +48,7 @@ impl Sim {
     /// A server with these plugins and this network, which serves nothing yet.
     pub fn new(registry: Registry, network: Network) -> Self {
         metrics::set_workers(1);
+        baseline::register(registry);
         Self {
             registry,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),

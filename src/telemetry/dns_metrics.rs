@@ -1,8 +1,8 @@
 //! The request metrics of CoreDNS, counted for a few nanoseconds a query.
 //!
-//! All numbers of one server block's key lie in one [`Cells`] at fixed places; nothing is hashed
-//! or looked up while counting. Names, labels and buckets are CoreDNS's to the letter. The
-//! `prometheus` plugin reports what its chain answers, the server what no chain gets.
+//! All numbers of one server block's key are in one [`Cells`] at fixed indices; counting hashes nothing and
+//! looks nothing up. Names, labels and buckets are CoreDNS's to the letter. The
+//! `prometheus` plugin counts the queries of its chain, the server those that no chain receives.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -74,17 +74,17 @@ const DO: usize = 0;
 const DURATION: usize = 1;
 const DURATION_BUCKETS: usize = TIME_BUCKETS.len() + 1;
 const DURATION_SUM: usize = DURATION + DURATION_BUCKETS;
-/// Two stretches (requests, responses) of two (UDP, TCP) size histograms.
+/// Two groups (requests, responses) of two (UDP, TCP) size histograms.
 const SIZES: usize = DURATION_SUM + 1;
 const SIZE_CELLS: usize = SIZE_BUCKETS.len() + 2;
 /// By protocol, family and type.
 const REQUESTS: usize = SIZES + 4 * SIZE_CELLS;
-/// Responses by rcode that the plugin behind wrote.
+/// Responses by rcode, of the plugin that writes them.
 const WRITTEN: usize = REQUESTS + 4 * (TYPES.len() + 1);
 const CELLS: usize = WRITTEN + RCODES + 1;
 
-/// What the usual query counts: over UDP and IPv4 for an address, short and answered at once. The
-/// first eight are a cache line.
+/// The numbers that a usual query changes: UDP, IPv4, an address, short, answered at once. The first
+/// eight are a cache line.
 const USUAL: [usize; 16] = [
     DURATION,
     DURATION_SUM,
@@ -104,8 +104,8 @@ const USUAL: [usize; 16] = [
     WRITTEN + Rcode::NXDOMAIN.0 as usize,
 ];
 
-/// The cell of each number. What the usual query counts shares two cache lines: with thousands of
-/// blocks every line more is a stall more.
+/// The cell of each number. The numbers of a usual query share two cache lines: with thousands of
+/// blocks each further line is a cache miss.
 static PLACES: [u16; CELLS] = {
     let mut places = [u16::MAX; CELLS];
     let mut next = 0;
@@ -130,7 +130,7 @@ fn place(number: usize) -> usize {
     usize::from(PLACES[number])
 }
 
-/// Rcodes with a cell of their own: those that CoreDNS has a name for. Above lies `other`.
+/// Rcodes with a cell of their own: those that CoreDNS has a name for. The next cell is `other`.
 const RCODES: usize = 24;
 
 /// The bounds of [`SIZE_BUCKETS`] as integers.
@@ -192,8 +192,8 @@ struct All {
 #[derive(Clone)]
 struct Numbers {
     cells: Cells,
-    /// The plugin whose responses are counted with the requests, the first that wrote any. There is
-    /// another only after a reload that put it there; that one's lie apart.
+    /// The plugin whose responses are counted with the requests, the first that wrote one. Only a reload
+    /// can bring another, whose responses are counted elsewhere.
     writer: Arc<OnceLock<String>>,
 }
 
@@ -203,12 +203,12 @@ fn all() -> &'static All {
 }
 
 /// The request metrics of one key of a server block. The same labels are the same numbers, also
-/// after a reload. What the usual query needs of it is one cache line.
+/// after a reload. A usual query reads one cache line of it.
 #[repr(C, align(64))]
 pub struct DnsMetrics {
     requests: Cells,
-    /// Where responses that plugins wrote are counted, known with the first of them: not with the
-    /// requests, if another plugin's are.
+    /// The cells for responses that the plugin wrote, set with the first of them; `None` inside if they
+    /// are counted with the requests.
     written: OnceLock<Option<Cells>>,
     /// Responses that no plugin wrote.
     unwritten: Cells,
@@ -237,17 +237,17 @@ impl DnsMetrics {
     /// Bytes of the value that the usual query reads.
     pub const READS: usize = std::mem::offset_of!(Self, unwritten);
 
-    /// Starts to fetch the numbers that a query of `worker` will count.
+    /// Prefetches the numbers that a query of `worker` will change.
     #[inline]
     pub fn prefetch(&self, worker: metrics::Worker) {
         self.requests.prefetch(worker, 1);
     }
 
-    /// Counts a query and the reply that the chain gave. `plugin` tells who gets the credit for
-    /// replies that were written; it is asked once.
+    /// Counts a query and the reply of its chain. `plugin` names the plugin that is counted as the writer
+    /// of replies; it is called once.
     ///
-    /// As in CoreDNS a reply that nobody wrote, a failure for example, has no plugin and no size,
-    /// and a dropped query counts as NOERROR.
+    /// As in CoreDNS, a reply that no plugin wrote, such as a failure, has no plugin and no size, and a
+    /// dropped query counts as NOERROR.
     #[inline]
     pub fn replied(&self, query: &Query, reply: &Reply, plugin: impl FnOnce() -> &'static str) {
         if reply.is_silent() || reply.failure().is_some() {
@@ -255,15 +255,14 @@ impl DnsMetrics {
             self.count(query, Some(&self.unwritten), rcode, 0);
             return;
         }
-        // An OPT record of an upstream's or a plugin's own is part of what CoreDNS measures; the
-        // one that the server adds is not.
+        // CoreDNS measures OPT records of upstreams and plugins, but not the one that the server adds.
         let options = reply.opt.as_wire().len() as u32;
         let opt = if reply.opt.own || options > 0 { BARE_OPT + options } else { 0 };
         let written = self.written.get_or_init(|| self.written_by(plugin()));
         self.count(query, written.as_ref(), reply.rcode(), reply.plain_len() + opt);
     }
 
-    /// Where the responses that `plugin` wrote are counted, if not with the requests.
+    /// The cells for responses of `plugin`, if they are not counted with the requests.
     #[cold]
     fn written_by(&self, plugin: &str) -> Option<Cells> {
         if plugin.is_empty() {
@@ -273,7 +272,7 @@ impl DnsMetrics {
         (writer != plugin).then(|| responses(&self.labels, plugin))
     }
 
-    /// Counts a query that no chain got and that the server answered with `rcode`.
+    /// Counts a query that no chain received and that the server answered with `rcode`.
     pub fn refused(&self, query: &Query, rcode: Rcode) {
         let opt = if query.edns().is_some() { BARE_OPT } else { 0 };
         self.count(query, Some(&self.unwritten), rcode, query.question_end() as u32 + opt);
@@ -291,7 +290,7 @@ impl DnsMetrics {
         add(REQUESTS + (tcp * 2 + v6) * (TYPES.len() + 1) + type_index(query.qtype()), 1);
         let nanos = query.now.0.saturating_sub(query.received.0);
         add(DURATION + time_bucket(nanos), 1);
-        // What is answered within its batch takes no measurable time.
+        // A query that is answered within its batch takes no measurable time.
         if nanos > 0 {
             add(DURATION_SUM, nanos);
         }
@@ -308,12 +307,12 @@ impl DnsMetrics {
         }
     }
 
-    /// How many queries were counted.
+    /// The number of queries.
     pub fn requests(&self) -> u64 {
         (REQUESTS..WRITTEN).map(|cell| self.requests.sum(place(cell))).sum()
     }
 
-    /// How long they took together.
+    /// The sum of their durations.
     pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.requests.sum(place(DURATION_SUM)))
     }
@@ -327,8 +326,8 @@ fn responses(labels: &Labels, plugin: &str) -> Cells {
         .clone()
 }
 
-/// Makes the families known, each with a source that reads the cells. Children that never counted
-/// are left out, as CoreDNS makes a child with its first count.
+/// Registers the families, each with a source that reads the cells. Series that never counted are left
+/// out: CoreDNS creates a series with its first count.
 fn expose() {
     metrics::source(
         "coredns_dns_requests_total",
@@ -438,7 +437,7 @@ fn push_count(out: &mut Vec<Sample>, labels: &Labels, more: &[&str], count: u64)
     }
 }
 
-/// A histogram whose buckets start at `base`, with the sum of what it observed behind them.
+/// A histogram whose buckets start at `base`, followed by the sum of the observations.
 fn push_histogram(
     out: &mut Vec<Sample>,
     labels: &Labels,
@@ -460,7 +459,7 @@ fn push_histogram(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{Class, Failure, Moment, Name, Section};
+    use wire::{Failure, Moment, Name, Rdata};
 
     #[test]
     fn buckets_are_those_of_the_bounds() {
@@ -527,8 +526,7 @@ mod tests {
         query.now = Moment(300_000);
         let mut reply = Reply::new();
         reply.begin(&query);
-        let name = Name::from_text("www.example.org.").unwrap();
-        reply.push(Section::Answer, name.as_wire(), Rtype::A, Class::IN, 1, &[1, 2, 3, 4]);
+        reply.answer(1, Rdata::A([1, 2, 3, 4].into()));
         metrics.replied(&query, &reply, || "errors");
         reply.fail(Failure::rcode(Rcode::SERVFAIL));
         metrics.replied(&query, &reply, || unreachable!("a failure is nobody's"));

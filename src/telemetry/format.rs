@@ -6,7 +6,7 @@ use std::io::Write;
 use corefile::{Diagnostic, Diagnostics, Token};
 use wire::name::Text;
 
-use crate::seen::{self, Seen};
+use crate::record::{self, LogRecord};
 
 /// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,12 +133,12 @@ impl Format {
     }
 
     /// Writes the text, filled in.
-    pub fn write(&self, line: &mut Vec<u8>, seen: &Seen<'_>) {
+    pub fn write(&self, line: &mut Vec<u8>, record: &LogRecord<'_>) {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => line.extend_from_slice(text.as_bytes()),
-                Piece::Field(field) => write_field(line, *field, seen),
-                Piece::Metadata(label) => match seen.query.metadata(label) {
+                Piece::Field(field) => write_field(line, *field, record),
+                Piece::Metadata(label) => match record.query.metadata(label) {
                     Some(value) => write_value(line, value),
                     None => line.push(b'-'),
                 },
@@ -147,8 +147,8 @@ impl Format {
     }
 }
 
-fn write_field(line: &mut Vec<u8>, field: Field, seen: &Seen<'_>) {
-    let query = seen.query;
+fn write_field(line: &mut Vec<u8>, field: Field, record: &LogRecord<'_>) {
+    let query = record.query;
     // Writing to a vector does not fail.
     let _ = match field {
         Field::Type => write!(line, "{}", query.qtype()),
@@ -157,28 +157,28 @@ fn write_field(line: &mut Vec<u8>, field: Field, seen: &Seen<'_>) {
         Field::Proto => line.write_all(query.transport.proto().as_bytes()),
         Field::Size => write!(line, "{}", query.bytes().len()),
         Field::Remote => {
-            seen::address(line, query.peer.ip());
+            record::address(line, query.peer.ip());
             Ok(())
         }
         Field::Port => write!(line, "{}", query.peer.port()),
         Field::Local => {
-            seen::address(line, query.local.ip());
+            record::address(line, query.local.ip());
             Ok(())
         }
         Field::Id => write!(line, "{}", query.id()),
         Field::Opcode => write!(line, "{}", query.opcode().0),
         Field::Do => write!(line, "{}", query.wants_dnssec()),
-        Field::Bufsize => write!(line, "{}", seen.buffer_size()),
-        Field::Rcode => match seen.rcode().map(|rcode| (rcode, rcode.mnemonic())) {
+        Field::Bufsize => write!(line, "{}", record.buffer_size()),
+        Field::Rcode => match record.rcode().map(|rcode| (rcode, rcode.mnemonic())) {
             Some((_, Some(text))) => line.write_all(text.as_bytes()),
             Some((rcode, None)) => write!(line, "{}", rcode.0),
             None => line.write_all(b"-"),
         },
-        Field::Rsize | Field::Duration if seen.reply.is_none() => line.write_all(b"-"),
-        Field::Rsize => write!(line, "{}", seen.reply_size()),
-        Field::Duration => write!(line, "{}s", seen.seconds()),
+        Field::Rsize | Field::Duration if record.reply.is_none() => line.write_all(b"-"),
+        Field::Rsize => write!(line, "{}", record.reply_size()),
+        Field::Duration => write!(line, "{}s", record.seconds()),
         Field::Rflags => {
-            if !seen.flags(line) {
+            if !record.flags(line) {
                 line.push(b'-');
             }
             Ok(())

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use crate::level::Level;
 
-/// Starts an object with the time, the level and the message. What follows starts with a comma.
+/// Starts an object with the time, the level and the message. The next member starts with a comma.
 pub fn start(line: &mut Vec<u8>, unix: u64, level: Level, message: impl fmt::Display) {
     line.extend_from_slice(b"{\"time\":\"");
     time(line, unix);

@@ -1,10 +1,13 @@
 //! Everything that the server tells its operators: log lines and metrics.
 //!
-//! [`log`] writes lines from a thread of its own, as text or as [`json`]. [`format`] fills in texts with
-//! placeholders from a query and its reply, which [`seen`] reads for log lines. [`metrics`] has counters,
-//! gauges and histograms with one cell per worker; [`dns_metrics`] are CoreDNS's request metrics.
+//! | file | content |
+//! |---|---|
+//! | [`log`], [`json`] | log lines, written by a thread of their own as text or JSON |
+//! | [`record`], [`format`] | the values of a query that log lines show, and texts with placeholders for them |
+//! | [`metrics`] | counters, gauges and histograms with one cell for each worker |
+//! | [`dns_metrics`] | CoreDNS's request metrics |
 //!
-//! It must never know: plugins, the chain, and who reads its output.
+//! It must never know: plugins, chains, sockets, and the reader of its output.
 
 pub mod dns_metrics;
 pub mod format;
@@ -12,5 +15,4 @@ pub mod json;
 mod level;
 pub mod log;
 pub mod metrics;
-pub mod seen;
-pub mod standing;
+pub mod record;

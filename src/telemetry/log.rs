@@ -1,6 +1,6 @@
 //! Log lines, written by a thread of their own: the data path never waits for a terminal or a disk.
 //!
-//! The buffer is bounded. What does not fit is dropped and counted.
+//! The buffer is bounded. Lines beyond the bound are dropped and counted.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +12,13 @@ use crate::json;
 pub use crate::level::Level;
 use crate::metrics::{self, Counter, SHARED};
 
-/// The bound of the buffer.
+/// The bound of the buffer, in octets.
 const MAX_BUFFERED: usize = 4 << 20;
 
 #[derive(Default)]
 struct Pending {
     lines: Vec<u8>,
-    /// Whether the writer holds a batch that is not out yet.
+    /// Whether the writer holds a batch that is not written yet.
     writing: bool,
 }
 
@@ -62,7 +62,7 @@ fn write_all(buffer: &Buffer) {
         std::mem::swap(&mut batch, &mut pending.lines);
         pending.writing = true;
         drop(pending);
-        // A closed stdout must not take the server with it.
+        // A closed stdout must not end the server.
         let mut out: Box<dyn Write> = match TO_STDERR.load(Ordering::Relaxed) {
             true => Box::new(std::io::stderr()),
             false => Box::new(std::io::stdout()),
@@ -81,7 +81,7 @@ pub fn to_stderr() {
 }
 
 static DEBUG: AtomicBool = AtomicBool::new(false);
-/// Where lines go instead of to stdout while tests listen.
+/// The lines that a test captures instead of printing them.
 static CAPTURE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 static CAPTURING: AtomicBool = AtomicBool::new(false);
 
@@ -143,8 +143,8 @@ pub fn is_json() -> bool {
     JSON.get().is_some()
 }
 
-/// Writes one record about a finding: `before`, then the words of CoreDNS if it has some, else place,
-/// message and help. An object has them as members, too.
+/// Writes one line about a diagnostic: `before`, then the words of CoreDNS if the diagnostic has some,
+/// else place, message and help. In JSON these are members, too.
 pub fn finding(before: &str, finding: &Diagnostic, sources: &Sources) {
     let (level, text, record) = in_words(before, finding, sources);
     match object_about(level, &text, Some(&record)) {
@@ -153,7 +153,7 @@ pub fn finding(before: &str, finding: &Diagnostic, sources: &Sources) {
     }
 }
 
-/// A finding as a line of JSON, if lines are JSON.
+/// A diagnostic as a line of JSON, if lines are JSON.
 pub fn finding_object(finding: &Diagnostic, sources: &Sources) -> Option<Vec<u8>> {
     let (level, text, record) = in_words("", finding, sources);
     object_about(level, &text, Some(&record))
@@ -177,7 +177,7 @@ pub fn object(level: Level, message: std::fmt::Arguments<'_>) -> Option<Vec<u8>>
     object_about(level, &message.to_string(), None)
 }
 
-/// The same with what it is about.
+/// The message as a JSON line with the members of a diagnostic.
 fn object_about(level: Level, text: &str, about: Option<&Record>) -> Option<Vec<u8>> {
     let unix = JSON.get()?();
     let spoken = text.strip_prefix("plugin/").and_then(|rest| rest.split_once(": "));
@@ -198,7 +198,7 @@ fn object_about(level: Level, text: &str, about: Option<&Record>) -> Option<Vec<
     Some(line)
 }
 
-/// The members of a finding; those that it has not are left out.
+/// The members of a diagnostic. Absent ones are left out.
 fn members(line: &mut Vec<u8>, record: &Record) {
     if let Some((file, at_line, column)) = &record.place {
         line.extend_from_slice(b",\"file\":");

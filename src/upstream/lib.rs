@@ -32,7 +32,7 @@ mod roster;
 mod setup;
 mod supervise;
 
-pub use ask::Group;
+pub use ask::{Group, baseline_metrics};
 pub use config::{
     Breaker, Config, Each, Health, Hedge, Own, Policy, Tls, Wanted, Who, rcode, server_name, some,
     tls,

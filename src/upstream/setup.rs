@@ -69,8 +69,8 @@ impl Group {
                 Looker::Host { site, host, port, fresh, resolver: resolver.clone() }
             }
             Moves::File(path) => {
-                let looks = setup.looks([path.as_path()].into_iter());
-                Looker::File { site, path, looks }
+                let schedule = setup.poll_schedule([path.as_path()].into_iter());
+                Looker::File { site, path, schedule }
             }
         });
         let lookers: Vec<Looker> = lookers.collect();

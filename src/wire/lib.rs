@@ -28,8 +28,9 @@ pub use edns::{Edns, EdnsOption};
 pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
 pub use name::{Name, NameBuf, NameError};
 pub use query::{Family, Flag, Moment, Query, Rejection, Transport};
+pub use rdata::Rdata;
 pub use record::{Malformed, Message, Record, Section};
-pub use reply::{AliasChain, Draft, Failure, Reply};
+pub use reply::{AliasChain, Draft, Failure, NewRecord, Reply};
 pub use slots::Slot;
 
 /// Length of the fixed DNS header (RFC 1035 section 4.1.1).

@@ -1,6 +1,6 @@
 //! A hint to the processor: these bytes will be read soon.
 //!
-//! The one place outside the socket code where `unsafe` pays: a batch of queries for a zone of a
+//! The one place outside `src/sys` where `unsafe` pays: a batch of queries for a zone of a
 //! million names is answered at the price of one of ten thousand, because the memory of all of them
 //! is on its way before the first is looked at. A plain read instead of the hint stalls on each.
 #![allow(unsafe_code, reason = "the prefetch instruction has no safe door; design.md section 3")]

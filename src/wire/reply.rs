@@ -7,6 +7,7 @@ mod aliases;
 mod append;
 mod belongs;
 mod edit;
+mod push;
 mod readdress;
 
 use std::borrow::Cow;
@@ -16,9 +17,10 @@ use crate::compress::Compressor;
 use crate::edns::{Edns, EdnsOption, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Message, Records, Section};
-use crate::{Class, HEADER, MAX_MESSAGE, Query, Rcode, Rtype, rdata};
+use crate::{HEADER, Query, Rcode, Rtype, rdata};
 
 pub use aliases::AliasChain;
+pub use push::NewRecord;
 pub use readdress::Draft;
 
 /// A plugin could not answer: what the client is told, and what the operator is.
@@ -330,86 +332,7 @@ impl Reply {
         Records::new(&self.buf, self.question_end, self.counts)
     }
 
-    // --- writing
-
-    /// Appends ready-made records. Compression pointers in them must be right for this message,
-    /// whose question name is at offset 12; `plain_len` is their length without compression.
-    ///
-    /// Sections are written in order; what does not fit the largest message is dropped and marks
-    /// the reply truncated.
-    #[inline]
-    pub fn push_raw(&mut self, section: Section, bytes: &[u8], count: u16, plain_len: u32) {
-        if self.buf.len() + bytes.len() > MAX_MESSAGE {
-            self.truncated = true;
-            return;
-        }
-        debug_assert!(self.in_order(section), "sections are written in order");
-        self.buf.extend_from_slice(bytes);
-        self.counts[section as usize] += count;
-        self.plain_len += plain_len;
-        self.written = true;
-    }
-
-    /// The last `len` bytes written, to fix up pointers in ready-made records.
-    #[inline]
-    pub fn tail_mut(&mut self, len: usize) -> &mut [u8] {
-        let start = self.buf.len() - len;
-        &mut self.buf[start..]
-    }
-
-    /// Appends one record, compressing its names. `owner` and `rdata` hold uncompressed names.
-    pub fn push(
-        &mut self,
-        section: Section,
-        owner: &[u8],
-        rtype: Rtype,
-        class: Class,
-        ttl: u32,
-        rdata: &[u8],
-    ) {
-        debug_assert!(self.in_order(section), "sections are written in order");
-        let start = self.buf.len();
-        if start + owner.len() + 10 + rdata.len() > MAX_MESSAGE {
-            self.truncated = true;
-            return;
-        }
-        if self.compressor.is_empty() {
-            self.compressor.remember(&self.buf, HEADER);
-        }
-        self.compressor.write(&mut self.buf, owner);
-        self.buf.extend_from_slice(&rtype.0.to_be_bytes());
-        self.buf.extend_from_slice(&class.0.to_be_bytes());
-        self.buf.extend_from_slice(&ttl.to_be_bytes());
-        let length_at = self.buf.len();
-        self.buf.extend_from_slice(&[0, 0]);
-        self.push_rdata(rtype, rdata);
-        let length = (self.buf.len() - length_at - 2) as u16;
-        self.buf[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
-        self.counts[section as usize] += 1;
-        self.plain_len += (owner.len() + 10 + rdata.len()) as u32;
-        self.written = true;
-    }
-
-    fn push_rdata(&mut self, rtype: Rtype, rdata: &[u8]) {
-        let names = rdata::layout(rtype).filter(|layout| layout.compress);
-        let Some((layout, mut at)) =
-            names.and_then(|layout| Some((layout, layout.first_name(rdata, 0, rdata.len()).ok()?)))
-        else {
-            self.buf.extend_from_slice(rdata);
-            return;
-        };
-        self.buf.extend_from_slice(&rdata[..at]);
-        for _ in 0..layout.names {
-            let Some(len) = rdata.get(at..).and_then(name::wire_len) else { break };
-            self.compressor.write(&mut self.buf, &rdata[at..at + len]);
-            at += len;
-        }
-        self.buf.extend_from_slice(&rdata[at..]);
-    }
-
-    fn in_order(&self, section: Section) -> bool {
-        self.counts[section as usize + 1..].iter().all(|&count| count == 0)
-    }
+    // --- whole messages
 
     /// Takes a whole message, an upstream's or a cached one, as the reply: its flags, rcode and
     /// records; the question stays the client's.

@@ -1,6 +1,6 @@
 //! One record on its way from a master file, a transfer or a journal into a zone.
 
-use wire::{Class, Rtype};
+use wire::{Class, NewRecord, Rdata, Rtype};
 
 /// A record with everything in wire form, borrowed from whoever reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,4 +15,11 @@ pub struct RecordRef<'a> {
     pub ttl: u32,
     /// RDATA with uncompressed names.
     pub rdata: &'a [u8],
+}
+
+impl<'a> From<RecordRef<'a>> for NewRecord<'a> {
+    fn from(record: RecordRef<'a>) -> Self {
+        let RecordRef { owner, rtype, class, ttl, rdata } = record;
+        Self { owner, class, ttl, rdata: Rdata::Other(rtype, rdata) }
+    }
 }

@@ -96,19 +96,15 @@ impl<'z, 'r> Writer<'z, 'r> {
         place: usize,
         owner_len: usize,
     ) -> Option<usize> {
-        let start = self.reply.len();
         let count = usize::from(set.count);
         let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
             - 2 * (count + set.fix_count());
-        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
-        if self.reply.len() == start {
-            return None;
-        }
+        let start = self.reply.push_raw(section, &[], set.bytes, set.count, plain)?;
         if set.fix_count() == 0 && place == QNAME {
             return Some(start);
         }
         let apex = pointer(self.apex_place);
-        let bytes = self.reply.tail_mut(set.bytes.len());
+        let bytes = self.reply.raw_mut(start, set.bytes.len());
         for fix in set.fixes() {
             bytes[fix..fix + 2].copy_from_slice(&apex);
         }
@@ -126,10 +122,8 @@ impl<'z, 'r> Writer<'z, 'r> {
         if relative.is_empty() {
             return self.set_at(section, set, self.apex_place, self.apex_len);
         }
-        let start = self.reply.len();
         let owner_len = relative.len() + self.apex_len;
-        let room = set.bytes.len() + relative.len();
-        if start + room > wire::MAX_MESSAGE || start > MAX_POINTER {
+        if self.reply.len() > MAX_POINTER {
             self.reply.truncated = true;
             return None;
         }
@@ -138,10 +132,10 @@ impl<'z, 'r> Writer<'z, 'r> {
         let plain = set.bytes.len() + count * owner_len + set.fix_count() * self.apex_len
             - 2 * (count + set.fix_count());
         // The owner, then what follows the first record's own pointer.
-        self.reply.push_raw(section, relative, 0, 0);
-        self.reply.push_raw(section, set.bytes, set.count, plain as u32);
+        let records = self.reply.push_raw(section, relative, set.bytes, set.count, plain)?;
+        let start = records - relative.len();
         let (apex, own) = (pointer(self.apex_place), pointer(start));
-        let bytes = self.reply.tail_mut(set.bytes.len());
+        let bytes = self.reply.raw_mut(records, set.bytes.len());
         for fix in set.fixes() {
             bytes[fix..fix + 2].copy_from_slice(&apex);
         }
@@ -316,14 +310,13 @@ impl<'z, 'r> Writer<'z, 'r> {
         } else {
             bytes[FIXED..end].copy_from_slice(target.as_wire());
         }
-        let start = self.reply.len();
         let plain = owner_len + 10 + target.as_wire().len();
         if owner > MAX_POINTER {
             self.reply.truncated = true;
             return None;
         }
-        self.reply.push_raw(Section::Answer, &bytes[..end], 1, plain as u32);
-        (self.reply.len() > start).then_some(start + FIXED)
+        let start = self.reply.push_raw(Section::Answer, &[], &bytes[..end], 1, plain)?;
+        Some(start + FIXED)
     }
 }
 

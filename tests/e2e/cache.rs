@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use wire::{Class, Query, Reply, Rtype, Section};
+use wire::{Query, Rdata, Reply, Rtype};
 
 use crate::kit::{Answer, PATIENCE, Scratch, Server, free_port, question, run, text};
 
@@ -36,8 +36,7 @@ impl Upstream {
             while let Ok((len, peer)) = socket.recv_from(&mut buffer) {
                 query.receive(&buffer[..len]).unwrap();
                 reply.begin(&query);
-                let (name, address) = (query.name().to_vec(), [192, 0, 2, 1]);
-                reply.push(Section::Answer, &name, Rtype::A, Class::IN, 300, &address);
+                reply.answer(300, Rdata::A([192, 0, 2, 1].into()));
                 reply.seal(query.id(), 0x8180);
                 count.fetch_add(1, Ordering::Relaxed);
                 let _ = gate.recv();

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section};
+use wire::{Class, Name, NewRecord, Query, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
 
 use crate::ask::duration;
@@ -222,14 +222,10 @@ impl Upstream {
                 .expect("a record in master file form");
             let class = self.way("class").map(|text| Class::from_text(text).expect("a class"));
             let ttl = self.way("ttl").map(|text| text.parse().expect("a number of seconds"));
-            reply.push(
-                section,
-                record.owner.as_wire(),
-                record.rtype,
-                class.unwrap_or(Class::IN),
-                ttl.unwrap_or(record.ttl),
-                &record.rdata,
-            );
+            let mut added = NewRecord::from(record.as_ref());
+            added.class = class.unwrap_or(Class::IN);
+            added.ttl = ttl.unwrap_or(record.ttl);
+            reply.push(section, added);
         }
     }
 
@@ -288,6 +284,5 @@ fn option_bytes(option: &wire::EdnsOption<'_>) -> Vec<u8> {
 }
 
 fn push(reply: &mut Reply, section: Section, record: &OwnedRecord) {
-    let owner = record.owner.as_wire();
-    reply.push(section, owner, record.rtype, Class::IN, record.ttl, &record.rdata);
+    reply.push(section, NewRecord::from(record.as_ref()));
 }

@@ -61,7 +61,7 @@ pub(super) fn classify_reply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{Class, Name, Rcode, Rtype, Section};
+    use wire::{Name, NewRecord, Rcode, Rdata, Rtype, Section};
 
     /// A question and its reply: `record("an", owner, type, ttl, data)`.
     struct Case {
@@ -89,7 +89,8 @@ mod tests {
             ttl: u32,
             data: &[u8],
         ) -> Self {
-            self.reply.push(section, &wire(owner), rtype, Class::IN, ttl, data);
+            let rdata = Rdata::Other(rtype, data);
+            self.reply.push(section, NewRecord::new(&wire(owner), ttl, rdata));
             self
         }
         fn a(self, owner: &str, ttl: u32) -> Self {
@@ -227,7 +228,7 @@ mod tests {
         let mut case = www().a("www.example.org.", 60);
         assert!(!case.classify_reply().uncompressed);
         let record = [wire("WWW.example.org."), vec![0, 1, 0, 1, 0, 0, 0, 9, 0, 0]].concat();
-        case.reply.push_raw(Section::Answer, &record, 1, record.len() as u32);
+        case.reply.push_raw(Section::Answer, &[], &record, 1, record.len());
         assert!(case.classify_reply().uncompressed);
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
 use wire::edns::Subnet;
-use wire::{Class, Family, Moment, Name, Query, Reply, Rtype, Section};
+use wire::{Family, Moment, Name, NewRecord, Query, Rdata, Reply, Rtype, Section, name};
 
 use crate::cache::entry::{Content, Extras, Facts, Key, TenantId};
 use crate::cache::store::SharedStore;
@@ -20,9 +20,10 @@ fn entry(owner: &str, lifetime: u32, subnet: Option<Subnet>) -> Arc<Entry> {
     let (mut query, mut reply) = (Query::new(), Reply::new());
     query.ask_on_behalf(&Query::new(), &wire(owner), Rtype::A, true);
     reply.begin(&query);
-    let target = wire("target.example.org.");
-    reply.push(Section::Answer, &wire(owner), Rtype::CNAME, Class::IN, lifetime, &target);
-    reply.push(Section::Answer, &target, Rtype::A, Class::IN, lifetime, &[192, 0, 2, 1]);
+    let target = name!("target.example.org.");
+    reply.answer(lifetime, Rdata::Cname(target));
+    let address = Rdata::A([192, 0, 2, 1].into());
+    reply.push(Section::Answer, NewRecord::new(target, lifetime, address));
     let facts = Facts { answering: true, recursion_available: true, ..Facts::default() };
     let key = Key::of(&query);
     let key = subnet.map_or(key, |subnet| key.within(subnet));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
-use chain::memory::{Holder, Memory};
+use chain::memory::{Evictable, Memory};
 
 use super::super::entry::{Entry, Key, TenantId};
 use super::super::partition::Partition;
@@ -66,7 +66,7 @@ impl SharedStore {
             numbers: Mutex::default(),
         });
         if let Some(memory) = &shared.memory {
-            memory.enter(Arc::downgrade(&shared) as Weak<dyn Holder>);
+            memory.register(Arc::downgrade(&shared) as Weak<dyn Evictable>);
         }
         shared
     }
@@ -104,7 +104,7 @@ impl SharedStore {
     /// The bound in octets: one KiB for each entry of the capacities, or less if memory is short.
     pub(super) fn bound(&self) -> u64 {
         let capacity = self.capacity.load(Ordering::Relaxed);
-        self.memory.as_ref().map_or(capacity, |memory| memory.for_stores().min(capacity))
+        self.memory.as_ref().map_or(capacity, |memory| memory.store_budget().min(capacity))
     }
 
     /// Calls `show` with entries of all tenants until it returns `false`.
@@ -182,12 +182,12 @@ impl SharedStore {
     }
 }
 
-impl Holder for SharedStore {
+impl Evictable for SharedStore {
     fn held(&self) -> u64 {
         self.octets()
     }
 
-    fn let_go(&self) -> u64 {
+    fn evict(&self) -> u64 {
         let bound = self.bound();
         let mut evicted = 0;
         // Each shard loses the same share.

@@ -228,9 +228,9 @@ fn entries_go_when_memory_gets_short() {
     (0..CAPACITY / 2).for_each(|name| assert!(!ask(&tenant, name)));
     let used = (0..500).filter(|&name| ask(&tenant, name)).count();
     assert_eq!((used, memory.held()), (500, shared.octets()));
-    memory.give_stores(shared.octets() / 4);
-    memory.let_go();
-    assert!(memory.held() <= memory.for_stores());
+    memory.set_store_budget(shared.octets() / 4);
+    memory.evict();
+    assert!(memory.held() <= memory.store_budget());
     let left = (0..500).filter(|&name| tenant.peek(&Asked::new(name).key()).is_some()).count();
     assert!(left > 490, "{left} of those that are in use");
     assert!(tenant.len() > CAPACITY as usize / 9, "and no more went than had to");

@@ -42,7 +42,6 @@ pub use template::Template;
 pub use told::{number, words};
 pub use web::{Method, Resource};
 
-use crate::udp::sys;
 use told::{Between, Op};
 
 /// What a socket that waits for a reply is watched for. Not for writing: the datagram that leaves

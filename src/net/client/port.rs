@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep_until};
 use super::datagrams::{Descriptor, Pool};
 use super::told::{Between, Op};
 use super::{Ends, INTEREST, connected, late};
-use crate::udp::sys::connected::{Inbound, Outbound};
 use crate::udp::writable;
+use sys::connected::{Inbound, Outbound};
 
 /// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.
 const LEAVE: usize = 9;
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 thread_local! {
     // What was received is handed on before anything else is, so one is enough for a worker.
-    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::new());
+    static INBOUND: RefCell<Inbound> = RefCell::new(Inbound::default());
 }
 
 /// Whether a query must leave together with others.

@@ -20,7 +20,6 @@ use super::carrier::Broken;
 use super::web::Answer;
 use super::{Ends, Unfit, any_source, h3, socket, unfit};
 use crate::tls::Session;
-use crate::udp::sys;
 
 /// What TLS calls DNS over QUIC (RFC 9250 section 7.1).
 const ALPN: &[u8] = b"doq";

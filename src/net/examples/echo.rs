@@ -20,7 +20,7 @@ impl Handler for Echo {
                 continue;
             }
             reply.begin_rejection(&query.bytes()[12..]);
-            reply.push_raw(Section::Answer, &RECORD, 1, 16);
+            reply.push_raw(Section::Answer, &[], &RECORD, 1, RECORD.len());
             reply.seal(query.id(), 0x8500);
             *fate = Fate::Send;
         }

@@ -1,13 +1,7 @@
 //! UDP: receive a batch, answer it in one call, send the replies in one call.
 
-mod allocator;
-mod memory;
-pub(crate) mod sys;
+mod replies;
 mod waiting;
-
-pub use allocator::Allocator;
-pub(crate) use allocator::keep_at_hand;
-pub use memory::{forget_start, give_memory_back, use_large_pages};
 
 use std::future::poll_fn;
 use std::io;
@@ -17,16 +11,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use sys::{BATCH, Sent};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use crate::handler::{self, Fate, Handler, Permit};
 use crate::signal::Signal;
+use crate::stats::Counters;
 use crate::workers::{Worker, is_wildcard};
 use crate::{clock, pool};
 
-use sys::{BATCH, Batch, Late, Sent};
+use replies::{Batch, DeferredReplies, Replies};
 use waiting::{Done, Waiting};
 
 /// How long a full send buffer is waited for before replies are dropped.
@@ -47,7 +43,7 @@ pub(crate) struct Socket {
     handler: Arc<dyn Handler>,
     signal: Arc<Signal>,
     batch: Batch,
-    late: Late,
+    deferred: DeferredReplies,
     waiting: Waiting,
     /// A turn was taken: others go first.
     gave_way: bool,
@@ -69,7 +65,7 @@ impl Socket {
         handler: Arc<dyn Handler>,
         signal: Arc<Signal>,
     ) -> io::Result<Self> {
-        let with_arrival = is_wildcard(local);
+        let wildcard = is_wildcard(local);
         Ok(Self {
             // Not for writing: each datagram that leaves would wake us.
             fd: sys::register(socket, Interest::READABLE)?,
@@ -77,8 +73,8 @@ impl Socket {
             worker,
             handler,
             signal,
-            batch: Batch::new(with_arrival),
-            late: Late::new(with_arrival, local.is_ipv6()),
+            batch: Batch::new(wildcard),
+            deferred: DeferredReplies::new(wildcard, local.is_ipv6()),
             waiting: Waiting::default(),
             gave_way: false,
         })
@@ -94,7 +90,7 @@ impl Socket {
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Received => self.answer().await,
-                Event::Late => self.send_late().await,
+                Event::Late => self.send_deferred().await,
                 Event::Failed => tokio::time::sleep(ERROR_PAUSE).await,
                 Event::Close(grace) => return self.finish(grace).await,
             }
@@ -144,37 +140,36 @@ impl Socket {
                 break;
             }
             self.waiting.look(cx);
-            while !self.late.is_full()
+            while !self.deferred.is_full()
                 && let Some(done) = self.waiting.next()
             {
                 self.finished(done);
             }
         }
-        !self.late.is_empty()
+        !self.deferred.is_empty()
     }
 
     fn finished(&mut self, done: Done) {
         match done {
-            Ok(slot) => self.late.push(slot),
+            Ok(slot) => self.deferred.push(slot),
             Err(_) => self.worker.counters.panics.add(1),
         }
     }
 
     /// Answers the batch just received.
     async fn answer(&mut self) {
-        self.batch.address(self.local, self.worker.index, clock::now());
-        let slots = self.batch.slots();
-        self.worker.counters.udp_received.add(slots.len() as u64);
+        let queries = self.batch.queries(self.local, self.worker.index, clock::now());
+        self.worker.counters.udp_received.add(queries.len() as u64);
         self.worker.counters.udp_batches.add(1);
-        if handler::serve(&*self.handler, &self.worker, slots) {
-            for slot in slots.iter_mut().filter(|slot| slot.fate == Fate::Wait) {
+        if handler::serve(&*self.handler, &self.worker, queries) {
+            for slot in queries.iter_mut().filter(|slot| slot.fate == Fate::Wait) {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
                         let mut waits = std::mem::replace(slot, pool::take());
                         waits.query.leave_buffer_to(&mut slot.query);
                         let rest = self.handler.resume(waits);
                         match self.waiting.enter(permit, rest) {
-                            Some(Ok(slot)) => self.late.push(slot),
+                            Some(Ok(slot)) => self.deferred.push(slot),
                             Some(Err(_)) => self.worker.counters.panics.add(1),
                             None => {}
                         }
@@ -183,45 +178,13 @@ impl Socket {
                 }
             }
         }
-        self.batch.gather();
-        let mut sent = self.batch.flush(self.fd.get_ref().as_fd());
-        if sent.blocked {
-            let (fd, batch) = (self.fd.get_ref(), &mut self.batch);
-            let end = Instant::now() + PATIENCE;
-            while sent.blocked && writable(fd, end).await {
-                self.worker.counters.send_blocked.add(1);
-                let more = batch.flush(fd.as_fd());
-                sent = add(sent, more);
-            }
-            sent.dropped += self.batch.give_up();
-        }
-        self.count(sent);
+        send(self.fd.get_ref(), &mut self.batch, &self.worker.counters).await;
     }
 
-    /// Sends the replies to queries that had to wait.
-    async fn send_late(&mut self) {
-        let fd = self.fd.get_ref();
-        let mut sent = self.late.flush(fd.as_fd());
-        if sent.blocked {
-            let end = Instant::now() + PATIENCE;
-            while sent.blocked && writable(fd, end).await {
-                self.worker.counters.send_blocked.add(1);
-                let more = self.late.flush(fd.as_fd());
-                sent = add(sent, more);
-            }
-        }
-        sent.dropped += self.late.clear();
-        self.count(sent);
-    }
-
-    fn count(&self, sent: Sent) {
-        let counters = &self.worker.counters;
-        if sent.sent > 0 {
-            counters.udp_sent.add(sent.sent);
-        }
-        if sent.dropped > 0 {
-            counters.send_dropped.add(sent.dropped);
-        }
+    /// Sends the replies to queries that waited.
+    async fn send_deferred(&mut self) {
+        send(self.fd.get_ref(), &mut self.deferred, &self.worker.counters).await;
+        self.deferred.clear();
     }
 
     /// Lets no more queries in, answers those that are in, waits for those that wait.
@@ -250,7 +213,7 @@ impl Socket {
                 }),
             );
             match late.await {
-                Ok(true) => self.send_late().await,
+                Ok(true) => self.send_deferred().await,
                 Ok(false) => {}
                 Err(_) => break,
             }
@@ -258,8 +221,26 @@ impl Socket {
     }
 }
 
-fn add(all: Sent, more: Sent) -> Sent {
-    Sent { sent: all.sent + more.sent, dropped: all.dropped + more.dropped, blocked: more.blocked }
+/// Sends replies, and waits up to [`PATIENCE`] for a full send buffer.
+async fn send(socket: &UdpSocket, replies: &mut impl Replies, counters: &Counters) {
+    let Sent { mut sent, mut dropped, mut blocked } = replies.send(socket.as_fd(), 0);
+    if blocked {
+        let end = Instant::now() + PATIENCE;
+        while blocked && writable(socket, end).await {
+            counters.send_blocked.add(1);
+            let more = replies.send(socket.as_fd(), sent + dropped);
+            sent += more.sent;
+            dropped += more.dropped;
+            blocked = more.blocked;
+        }
+        dropped = replies.count() - sent;
+    }
+    if sent > 0 {
+        counters.udp_sent.add(sent as u64);
+    }
+    if dropped > 0 {
+        counters.send_dropped.add(dropped as u64);
+    }
 }
 
 /// Waits until the socket takes more; `false` when it does not by `end`.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chain::Chain;
 use net::client::Network;
 use net::{Bound, Permit};
-use telemetry::metrics::{self, Counter};
-use telemetry::standing;
+use telemetry::metrics::Counter;
 use wire::{Failure, Query};
 
 use super::hedge::Tokens;
+use super::metrics;
 use super::order::Turns;
 use super::taps::Watchers;
 use super::trouble::overload;
@@ -65,20 +65,10 @@ impl Group {
                 0 => usize::MAX,
                 most => most,
             }),
-            broken: standing::forward_broken(),
-            rejected: standing::forward_rejects(),
-            overloaded: metrics::counter(
-                "catena_forward_overload_rejects_total",
-                "Queries refused because too many queries were waiting for upstreams.",
-                &[],
-                &[],
-            ),
-            unhedged: metrics::counter(
-                "catena_forward_hedges_denied_total",
-                "Late queries that were not hedged because too many hedges had been sent.",
-                &[],
-                &[],
-            ),
+            broken: metrics::broken(),
+            rejected: metrics::rejected(),
+            overloaded: metrics::overloaded(),
+            unhedged: metrics::unhedged(),
             tokens: config.hedge.map(Tokens::new),
             // An operator who grants an upstream more than the budget means it.
             budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),

@@ -5,12 +5,14 @@
 mod exchange;
 mod group;
 mod hedge;
+mod metrics;
 mod order;
 mod run;
 mod taps;
 mod trouble;
 
 pub use group::Group;
+pub use metrics::baseline_metrics;
 
 pub(crate) use group::in_flight;
 pub(crate) use order::Turns;

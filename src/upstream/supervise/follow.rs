@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use files::versions::Versions;
-use files::watch::Looks;
+use files::watch::PollSchedule;
 use net::random;
 
 use crate::config::Who;
@@ -31,7 +31,7 @@ pub(crate) enum Looker {
     /// Looks its host up.
     Host { site: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
     /// Reads its file.
-    File { site: usize, path: PathBuf, looks: Looks },
+    File { site: usize, path: PathBuf, schedule: PollSchedule },
 }
 
 /// Puts new addresses into the roster of a group.
@@ -48,7 +48,7 @@ impl Follower {
             Looker::Host { site, host, port, fresh, resolver } => {
                 self.follow_host(site, &host, port, fresh, &resolver).await;
             }
-            Looker::File { site, path, looks } => self.follow_file(site, path, looks).await,
+            Looker::File { site, path, schedule } => self.follow_file(site, path, schedule).await,
         }
     }
 
@@ -94,13 +94,13 @@ impl Follower {
     }
 
     /// Reads a file whenever it may have changed.
-    async fn follow_file(&self, site: usize, path: PathBuf, mut looks: Looks) {
+    async fn follow_file(&self, site: usize, path: PathBuf, mut schedule: PollSchedule) {
         let who = self.who.name();
         let mut told = false;
         // What was read at set-up is read once more, in case it changed since.
         let mut seen = Versions::default();
         loop {
-            looks.next(LOOK).await;
+            schedule.next(LOOK).await;
             let (file, before) = (path.clone(), seen.clone());
             let read = tokio::task::spawn_blocking(move || {
                 if before.are_current() {

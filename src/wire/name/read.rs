@@ -1,6 +1,7 @@
 //! Names in messages, where they may be compressed.
 
-use super::{MAX_LABEL, MAX_NAME, NameBuf};
+use super::buffer::NameBuf;
+use super::labels::{MAX_LABEL, MAX_NAME};
 use crate::HEADER;
 use crate::record::Malformed;
 

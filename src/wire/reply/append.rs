@@ -1,9 +1,9 @@
 //! Puts what one reply says behind what another does.
 
-use super::Reply;
+use super::{NewRecord, Reply};
 use crate::name::{self, NameBuf};
 use crate::record::Section;
-use crate::{Rtype, rdata};
+use crate::{Rdata, Rtype, rdata};
 
 impl Reply {
     /// Adds the answer section of `from`, unless that failed. Ends where a chain of aliases has come
@@ -33,8 +33,9 @@ impl Reply {
                 if record.rtype == Rtype::CNAME && self.has_alias(owner.as_wire()) {
                     return;
                 }
-                let (rtype, class) = (record.rtype, record.class);
-                self.push(section, owner.as_wire(), rtype, class, record.ttl, &expanded);
+                let rdata = Rdata::Other(record.rtype, &expanded);
+                let copy = NewRecord::new(owner.as_wire(), record.ttl, rdata).class(record.class);
+                self.push(section, copy);
             }
         }
     }

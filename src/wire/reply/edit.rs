@@ -1,9 +1,9 @@
 //! Changes to records that a reply has: their TTLs, their order, which of them go.
 
-use super::{Item, Reply};
+use super::{Item, NewRecord, Reply};
 use crate::name::NameBuf;
 use crate::record::{Record, Section};
-use crate::{Rtype, rdata};
+use crate::{Rdata, Rtype, rdata};
 
 impl Reply {
     /// Gives every record the TTL that `edit` returns for it.
@@ -61,14 +61,9 @@ impl Reply {
             let readable = record.owner(&mut owner).is_ok()
                 && rdata::expand(item.rtype, &old, item.rdata_at, item.end, &mut expanded).is_ok();
             if readable {
-                self.push(
-                    item.section,
-                    owner.as_wire(),
-                    item.rtype,
-                    record.class,
-                    item.ttl,
-                    &expanded,
-                );
+                let rdata = Rdata::Other(item.rtype, &expanded);
+                let record = NewRecord::new(owner.as_wire(), item.ttl, rdata).class(record.class);
+                self.push(item.section, record);
             }
         }
         self.items = items;
@@ -81,7 +76,7 @@ impl Reply {
         if self.count(section) == 0 {
             return;
         }
-        if self.in_order(section) {
+        if self.ends_in(section) {
             self.cut(section);
         } else {
             self.rearrange(|_, items| items.retain(|item| item.section != section));

@@ -1,9 +1,9 @@
 //! Gives a reply another question, and its records other names.
 
-use super::Reply;
+use super::{NewRecord, Reply};
 use crate::name::NameBuf;
 use crate::record::{Records, Section};
-use crate::{Class, HEADER, Query, Rtype, rdata};
+use crate::{Class, HEADER, Query, Rdata, Rtype, rdata};
 
 /// One record of a reply with all its names written out.
 #[derive(Clone, Debug)]
@@ -60,8 +60,8 @@ impl Reply {
         self.scratch = old;
     }
 
-    /// Makes this the reply to the question of `query` with these records, which are in the order of
-    /// their sections. Flags, rcode, OPT and failure stay.
+    /// Makes this the reply to the question of `query` with these records. Flags, rcode, OPT and
+    /// failure stay.
     pub fn replace_records(&mut self, query: &Query, drafts: &[Draft]) {
         self.begin_records(query);
         for draft in drafts {
@@ -92,9 +92,11 @@ impl Reply {
         self.counts = [0; 3];
     }
 
-    fn push_draft(&mut self, draft: &Draft) {
-        let Draft { section, owner, rtype, class, ttl, rdata } = draft;
-        self.push(*section, owner.as_wire(), *rtype, *class, *ttl, rdata);
+    /// Adds a record to its section.
+    pub fn push_draft(&mut self, draft: &Draft) {
+        let rdata = Rdata::Other(draft.rtype, &draft.rdata);
+        let record = NewRecord::new(draft.owner.as_wire(), draft.ttl, rdata).class(draft.class);
+        self.push(draft.section, record);
     }
 }
 
@@ -117,9 +119,9 @@ mod tests {
         let mut reply = Reply::new();
         reply.begin(&query);
         let (inside, host) = (wire("inside.example."), wire("www.client.example."));
-        reply.push(Section::Answer, &inside, Rtype::CNAME, Class::IN, 5, &host);
-        reply.push(Section::Answer, &host, Rtype::A, Class::IN, 5, &[192, 0, 2, 1]);
-        reply.push(Section::Additional, &host, Rtype::TXT, Class::IN, 5, b"\x01x");
+        reply.push(Section::Answer, NewRecord::new(&inside, 5, Rdata::Cname(&host)));
+        reply.push(Section::Answer, NewRecord::new(&host, 5, Rdata::A([192, 0, 2, 1].into())));
+        reply.push(Section::Additional, NewRecord::new(&host, 5, Rdata::Txt(b"x")));
         query.bring_back();
         reply.readdress(&query, |draft| {
             if draft.owner.as_wire() == inside {

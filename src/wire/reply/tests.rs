@@ -1,5 +1,5 @@
 use super::*;
-use crate::Name;
+use crate::{Name, Rdata, name};
 
 fn query(text: &str) -> Query {
     let mut bytes = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -30,17 +30,11 @@ fn names_are_compressed_and_read_back() {
     let query = query("www.example.org.");
     let mut reply = Reply::new();
     reply.begin(&query);
-    let name = wire("www.example.org.");
-    reply.push(Section::Answer, &name, Rtype::CNAME, Class::IN, 60, &wire("host.Example.org."));
-    reply.push(Section::Answer, &wire("host.example.org."), Rtype::A, Class::IN, 60, &[1, 2, 3, 4]);
-    reply.push(
-        Section::Authority,
-        &wire("example.org."),
-        Rtype::NS,
-        Class::IN,
-        60,
-        &wire("ns.other.net."),
-    );
+    reply.answer(60, Rdata::Cname(&wire("host.Example.org.")));
+    let host = NewRecord::new(name!("host.example.org."), 60, Rdata::A([1, 2, 3, 4].into()));
+    reply.push(Section::Answer, host);
+    let server = NewRecord::new(name!("example.org."), 60, Rdata::Ns(name!("ns.other.net.")));
+    reply.push(Section::Authority, server);
     assert_eq!(owners(&reply), ["www.example.org.", "host.example.org.", "example.org."]);
     assert_eq!(&reply.bytes()[reply.question_end()..][..2], [0xC0, 12]);
     let plain = 33 + (17 + 10 + 18) + (18 + 10 + 4) + (13 + 10 + 14);
@@ -66,14 +60,13 @@ fn names_are_compressed_and_read_back() {
 #[test]
 fn a_dropped_section_no_longer_counts() {
     let query = query("www.example.org.");
-    let (owner, host) = (wire("example.org."), wire("ns.example.org."));
+    let (owner, host) = (name!("example.org."), name!("ns.example.org."));
     let write = |sections: &[Section]| {
         let mut reply = Reply::new();
         reply.begin(&query);
         for &section in sections {
             for ttl in 0..2 {
-                let (owner, rdata) = (&owner, &host);
-                reply.push(section, owner, Rtype::NS, Class::IN, ttl, rdata);
+                reply.push(section, NewRecord::new(owner, ttl, Rdata::Ns(host)));
             }
         }
         reply
@@ -90,7 +83,8 @@ fn a_dropped_section_no_longer_counts() {
             assert_eq!(reply.plain_len(), expected.plain_len(), "{dropped:?} of {there:?}");
             assert_eq!(reply.record_bytes().1, expected.record_bytes().1);
             // What follows is compressed against what is still there.
-            reply.push(Section::Additional, &host, Rtype::A, Class::IN, 1, &[192, 0, 2, 1]);
+            let address = NewRecord::new(host, 1, Rdata::A([192, 0, 2, 1].into()));
+            reply.push(Section::Additional, address);
             assert_eq!(owners(&reply).last().map(String::as_str), Some("ns.example.org."));
         }
     }
@@ -103,9 +97,9 @@ fn the_last_section_is_cut_off_in_place() {
     reply.begin(&query);
     // Bytes that writing anew would change: a name that is not compressed.
     let a = [&wire("www.example.org.")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
-    reply.push_raw(Section::Answer, &a, 1, a.len() as u32);
+    reply.push_raw(Section::Answer, &[], &a, 1, a.len());
     let kept = reply.bytes().to_vec();
-    reply.push_raw(Section::Authority, &a, 1, a.len() as u32);
+    reply.push_raw(Section::Authority, &[], &a, 1, a.len());
     reply.drop_section(Section::Authority);
     assert_eq!(reply.bytes(), kept);
     assert_eq!(reply.plain_len() as usize, kept.len());
@@ -116,14 +110,7 @@ fn a_loaded_message_keeps_records_and_gives_up_its_opt() {
     let query = query("WWW.example.org.");
     let mut upstream = Reply::new();
     upstream.begin(&query);
-    upstream.push(
-        Section::Answer,
-        &wire("www.example.org."),
-        Rtype::A,
-        Class::IN,
-        9,
-        &[192, 0, 2, 1],
-    );
+    upstream.answer(9, Rdata::A([192, 0, 2, 1].into()));
     upstream.opt.push(10, &[1; 8]);
     let options = upstream.opt.as_wire().to_vec();
     upstream.push_opt(1232, 0, true, &options);

@@ -1,9 +1,9 @@
 //! An upstream whose answers depend on the question alone.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 
-use wire::{Class, Name, Query, Reply, Rtype, Section, name};
+use wire::{NewRecord, Query, Rdata, Reply, Rtype, Section, name};
 
 use crate::kit::framed;
 
@@ -48,6 +48,19 @@ fn connection(mut stream: TcpStream) {
     }
 }
 
+const V4: [Rdata<'_>; 2] =
+    [Rdata::A(Ipv4Addr::new(192, 0, 2, 1)), Rdata::A(Ipv4Addr::new(192, 0, 2, 2))];
+const V6: Rdata<'_> = Rdata::Aaaa(Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 1));
+const SOA: Rdata<'_> = Rdata::Soa {
+    mname: name!("."),
+    rname: name!("."),
+    serial: 1,
+    refresh: 7200,
+    retry: 1800,
+    expire: 86_400,
+    minimum: 60,
+};
+
 /// The first label says what comes: `nx`, `empty`, `fail`, `refused`, `two`, else one address.
 fn answer(message: &[u8]) -> Vec<u8> {
     let (mut query, mut reply) = (Query::new(), Reply::new());
@@ -60,23 +73,17 @@ fn answer(message: &[u8]) -> Vec<u8> {
         (b"refused", _) => 5,
         _ => 0,
     };
-    let addresses: &[&[u8]] = match (first.as_slice(), query.qtype()) {
+    let addresses: &[Rdata<'_>] = match (first.as_slice(), query.qtype()) {
         _ if rcode != 0 => &[],
         (b"empty", _) => &[],
-        (b"two", Rtype::A) => &[&[192, 0, 2, 1], &[192, 0, 2, 2]],
-        (_, Rtype::A) => &[&[192, 0, 2, 1]],
-        (_, Rtype::AAAA) => &[&[0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]],
+        (b"two", Rtype::A) => &[V4[0], V4[1]],
+        (_, Rtype::A) => &V4[..1],
+        (_, Rtype::AAAA) => &[V6],
         _ => &[],
     };
-    for address in addresses {
-        reply.push(Section::Answer, query.name(), query.qtype(), Class::IN, 300, address);
-    }
+    addresses.iter().for_each(|address| reply.answer(300, *address));
     if addresses.is_empty() && (rcode == 0 || rcode == 3) {
-        let owner = Name::root();
-        // `. . 1 7200 1800 86400 60`
-        let numbers = [1, 7200, 1800, 86_400, 60_u32].map(u32::to_be_bytes);
-        let soa = [&[0, 0], numbers.as_flattened()].concat();
-        reply.push(Section::Authority, owner.as_wire(), Rtype::SOA, Class::IN, 60, &soa);
+        reply.push(Section::Authority, NewRecord::new(name!("."), 60, SOA));
     }
     // RD and CD as they were sent.
     let sent = u16::from_be_bytes([message[2], message[3]]) & 0x0110;

@@ -1,7 +1,7 @@
 //! Records that belong, and records that do not.
 
 use super::*;
-use crate::{Class, Name, Query};
+use crate::{Name, NewRecord, Query, Rdata};
 
 fn wire(text: &str) -> Vec<u8> {
     Name::from_text(text).unwrap().as_wire().to_vec()
@@ -52,7 +52,7 @@ fn push(reply: &mut Reply, text: &str) {
         Rtype::NSEC3 | Rtype::TXT => rdata.extend([1, 0]),
         _ => {}
     }
-    reply.push(section, &owner, rtype, Class::IN, 60, &rdata);
+    reply.push(section, NewRecord::new(&owner, 60, Rdata::Other(rtype, &rdata)));
 }
 
 /// The records that are dropped from a reply to `www.example.org. A`.

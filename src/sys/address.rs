@@ -1,19 +1,22 @@
-//! Addresses in the kernel's form: socket names, and the control messages with the destination of a
-//! datagram and the source address of the answer.
+//! Addresses as the kernel writes them: socket names, and control messages with the destination of
+//! a received datagram or the source of a datagram to send.
+
+#![allow(unsafe_code, reason = "unions and control messages of the kernel")]
 
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ptr;
 
 /// A socket address as the kernel writes it.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) union Name {
+pub(super) union SocketName {
     family: libc::sa_family_t,
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
 }
 
-impl Name {
+impl SocketName {
     pub(super) fn empty() -> Self {
         // SAFETY: all-zero is a valid value of each field.
         unsafe { mem::zeroed() }
@@ -90,11 +93,14 @@ impl Control {
     }
 }
 
-/// The address that a datagram with this header came to. The control message is left such that it
-/// makes the reply leave from there.
-pub(super) fn arrival(header: &mut libc::msghdr) -> Option<IpAddr> {
-    // SAFETY: `msg_control` and `msg_controllen` describe an aligned `Control` that the kernel has
-    // filled; the macros stay inside it, and each message is read as what its level and type say.
+/// The destination address of a received datagram. The control message is changed so that a reply
+/// that is sent with it leaves from that address.
+///
+/// # Safety
+/// `msg_control` and `msg_controllen` describe a `Control` that the kernel has filled.
+pub(super) unsafe fn destination(header: &mut libc::msghdr) -> Option<IpAddr> {
+    // SAFETY: a `Control` is aligned; the macros stay inside it, and each message is read as what
+    // its level and type say.
     unsafe {
         let message = libc::CMSG_FIRSTHDR(header);
         if message.is_null() {
@@ -103,7 +109,7 @@ pub(super) fn arrival(header: &mut libc::msghdr) -> Option<IpAddr> {
         match ((*message).cmsg_level, (*message).cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
-                // The route decides where the reply leaves, not the way the query came.
+                // The route decides which interface the reply leaves by.
                 (*info).ipi_ifindex = 0;
                 Some(IpAddr::V4(Ipv4Addr::from((*info).ipi_spec_dst.s_addr.to_ne_bytes())))
             }
@@ -123,14 +129,14 @@ pub(super) fn arrival(header: &mut libc::msghdr) -> Option<IpAddr> {
     }
 }
 
-/// Makes the datagram with this header leave from `from`.
-pub(super) fn leave_from(
+/// Sets the source address of the datagram with this header. The header points to `control` then.
+pub(super) fn set_source(
     header: &mut libc::msghdr,
-    control: *mut Control,
+    control: &mut Control,
     from: SocketAddr,
     v6: bool,
 ) {
-    header.msg_control = control.cast();
+    header.msg_control = ptr::from_mut(control).cast();
     // SAFETY: `control` is an aligned `Control` with room for either message; the header points
     // to it with that room.
     unsafe {
@@ -147,12 +153,12 @@ pub(super) fn leave_from(
         match from.ip() {
             IpAddr::V4(ip) if !v6 => {
                 let info = libc::CMSG_DATA(message).cast::<libc::in_pktinfo>();
-                let nowhere = libc::in_addr { s_addr: 0 };
-                let here = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+                let none = libc::in_addr { s_addr: 0 };
+                let source = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
                 info.write(libc::in_pktinfo {
                     ipi_ifindex: 0,
-                    ipi_spec_dst: here,
-                    ipi_addr: nowhere,
+                    ipi_spec_dst: source,
+                    ipi_addr: none,
                 });
             }
             ip => {

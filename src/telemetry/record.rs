@@ -1,4 +1,4 @@
-//! A query and its reply, read as a log line needs them.
+//! The values of a query and its reply that log lines show.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use wire::{Query, Rcode, Reply};
 
 /// A query and its reply, for a log line.
-pub struct Seen<'a> {
+pub struct LogRecord<'a> {
     /// The query.
     pub query: &'a Query,
-    /// Its reply; `None`: not known yet.
+    /// The reply; `None` if it is not known yet.
     pub reply: Option<&'a Reply>,
 }
 
@@ -17,7 +17,7 @@ pub struct Seen<'a> {
 const BARE_OPT: usize = 11;
 const BARE_OPTION: usize = 4;
 
-impl Seen<'_> {
+impl LogRecord<'_> {
     /// The rcode, unless nothing is sent.
     pub fn rcode(&self) -> Option<Rcode> {
         let reply = self.reply.filter(|reply| !reply.is_silent())?;
@@ -50,21 +50,21 @@ impl Seen<'_> {
         }
     }
 
-    /// The seconds it took so far.
+    /// The seconds since the query was received.
     pub fn seconds(&self) -> f64 {
         self.query.now.since(self.query.received).as_secs_f64()
     }
 
-    /// Whether the server will have to truncate the reply. It does so last of all.
+    /// Whether the server will truncate the reply, which happens after all plugins.
     fn is_too_long(&self, reply: &Reply) -> bool {
         let opt = self.query.edns().map_or(0, |_| BARE_OPT + reply.opt.as_wire().len());
         reply.len() + opt > self.query.reply_limit()
     }
 
-    /// The flags of the reply that will be set, joined by commas; `false` if nothing is sent.
+    /// Writes the flags of the reply as it will be sent, joined by commas; `false` if nothing is sent.
     pub fn flags(&self, line: &mut Vec<u8>) -> bool {
         let Some(reply) = self.reply.filter(|reply| !reply.is_silent()) else { return false };
-        // A failure forgets what was written before it.
+        // A failure discards the reply that was written before it.
         let (query, failed) = (self.query, reply.failure().is_some());
         line.extend_from_slice(b"qr");
         for (set, flag) in [

@@ -1,4 +1,6 @@
-//! Datagrams of connected sockets, which go to upstreams: many in one system call.
+//! Datagrams of connected sockets, many in one system call.
+
+#![allow(unsafe_code, reason = "recvmmsg, sendmmsg and control messages have no safe binding")]
 
 use std::io;
 use std::mem;
@@ -6,24 +8,25 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wire::MAX_MESSAGE;
+use crate::MAX_DATAGRAM;
 
-/// Datagrams per system call: few are under way on one socket.
-pub(crate) const TOGETHER: usize = 16;
+/// Datagrams per system call: few are in flight on one socket.
+pub const TOGETHER: usize = 16;
 
-/// Room for the datagrams of one recvmmsg.
-pub(crate) struct Inbound {
+/// Buffers for the datagrams of one recvmmsg.
+#[derive(Default)]
+pub struct Inbound {
     buffers: [Vec<u8>; TOGETHER],
     received: usize,
 }
 
 impl Inbound {
-    pub(crate) fn new() -> Self {
-        Self { buffers: [const { Vec::new() }; TOGETHER], received: 0 }
-    }
-
-    /// Receives what is there, in place of what was; whether there may be more.
-    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Receives the datagrams in the socket, in place of the previous ones. Returns whether there may
+    /// be more.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there are none; else the error of the socket.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<bool> {
         self.received = 0;
         // SAFETY: null pointers and zero lengths are valid values of these C structs.
         let mut iov: [libc::iovec; TOGETHER] = unsafe { mem::zeroed() };
@@ -31,13 +34,13 @@ impl Inbound {
         let mut headers: [libc::mmsghdr; TOGETHER] = unsafe { mem::zeroed() };
         for ((buffer, iov), header) in self.buffers.iter_mut().zip(&mut iov).zip(&mut headers) {
             buffer.clear();
-            buffer.reserve(MAX_MESSAGE);
+            buffer.reserve(MAX_DATAGRAM);
             iov.iov_base = buffer.as_mut_ptr().cast();
-            iov.iov_len = MAX_MESSAGE;
+            iov.iov_len = MAX_DATAGRAM;
             header.msg_hdr.msg_iov = iov;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: each header points to the spare capacity of a buffer, MAX_MESSAGE bytes, and to
+        // SAFETY: each header points to the spare capacity of a buffer, MAX_DATAGRAM bytes, and to
         // nothing else; all of it outlives the call.
         let received = unsafe {
             libc::recvmmsg(
@@ -53,21 +56,21 @@ impl Inbound {
         };
         for (buffer, header) in self.buffers.iter_mut().zip(&headers).take(received) {
             // SAFETY: the kernel has written this many bytes, and that much was reserved.
-            unsafe { buffer.set_len((header.msg_len as usize).min(MAX_MESSAGE)) };
+            unsafe { buffer.set_len((header.msg_len as usize).min(MAX_DATAGRAM)) };
         }
         self.received = received;
         Ok(received == TOGETHER)
     }
 
-    /// What was received last.
-    pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+    /// The datagrams that were received last.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.buffers[..self.received].iter().map(Vec::as_slice)
     }
 }
 
-/// Datagrams to be sent, one behind the other.
+/// Datagrams to be sent, in one buffer.
 #[derive(Default)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     bytes: Vec<u8>,
     /// Where each of them ends.
     ends: Vec<usize>,
@@ -77,32 +80,35 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     /// How many there are, sent or not.
-    pub(crate) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "`is_done` is the question")]
+    pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// Whether all were sent.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.sent == self.ends.len()
     }
 
-    pub(crate) fn push(&mut self, message: &[u8]) {
+    /// Adds a datagram.
+    pub fn push(&mut self, message: &[u8]) {
         self.bytes.extend_from_slice(message);
         self.ends.push(self.bytes.len());
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Removes all datagrams.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
         self.sent = 0;
     }
 
-    /// Sends the first of those that were not sent, as many as the system takes at once.
+    /// Sends datagrams that were not sent yet, as many as one system call takes.
     ///
     /// # Errors
-    /// `WouldBlock` if the send buffer is full; else what the system says of the socket, such as
-    /// that an earlier datagram found nobody.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// `WouldBlock` if the send buffer is full; else the error of the socket, such as an ICMP error
+    /// that an earlier datagram caused.
+    pub fn send(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         // SAFETY: null pointers and zero lengths are valid values of these C structs.
         let mut iov: [libc::iovec; TOGETHER] = unsafe { mem::zeroed() };
         // SAFETY: as above.
@@ -173,10 +179,10 @@ impl Outbound {
     }
 }
 
-/// A control message that has the system cut what is sent into datagrams of one length (UDP_SEGMENT).
+/// A control message that makes the kernel cut a buffer into datagrams of one length (UDP_SEGMENT).
 ///
-/// Messages that leave together pay for the way through the system once. Names of one length are
-/// common where it counts: a flood of random names under one zone.
+/// The datagrams of one buffer pass through the network stack together. Queries of one length are
+/// common under load: a flood of random names under one zone.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Cut {

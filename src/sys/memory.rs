@@ -1,30 +1,29 @@
-//! Agreements between the allocator and the system: huge pages, and returned memory.
+//! The memory of the process: huge pages, code that is not needed any more, and freed memory.
 //!
-//! Every memory access is translated with the processor's page table cache (TLB), which has few
-//! entries. With thousands of server blocks each query reads other pages, so huge pages pay.
+//! The processor translates every access with its TLB, which has few entries. With thousands of server
+//! blocks each query reads other pages, so huge pages pay.
 
 #![allow(unsafe_code, reason = "madvise and malloc_trim have no safe binding")]
 
 use std::ops::Range;
 
-/// A heap below this size stays as it is: rounded up to whole pages it would only grow.
+/// A smaller heap stays as it is: rounded up to whole huge pages it would only grow.
 const LARGE: usize = 16 << 20;
-/// The size of a large page, where large pages are of any use.
+/// Octets of a huge page.
 const PAGE: usize = 2 << 20;
 
-/// Asks the system to move the heap to large pages, if it is large. What is larger than a few pages has
-/// mappings of its own (zones: they are prefetched and gain nothing) and stays where it is. To be called
-/// where a configuration is complete and does not serve yet: moving takes a few milliseconds. Does
-/// nothing where the system has no large pages, or keeps them to itself.
-pub fn use_large_pages() {
+/// Moves the heap to huge pages, if it is large. Zones have mappings of their own and stay where they
+/// are: they are prefetched and gain nothing. The move takes a few milliseconds, so call this when a
+/// configuration is complete and does not serve yet. Without huge pages in the system it does nothing.
+pub fn use_huge_pages() {
     // Other systems have other ways, or none.
     #[cfg(target_os = "linux")]
     if let Ok(maps) = std::fs::read_to_string("/proc/self/maps")
         && let Some(range) = maps.lines().find_map(large)
     {
         let (start, len) = (range.start as *mut libc::c_void, range.len());
-        // SAFETY: neither advice changes what the memory holds, nor whether it may be read or
-        // written; if it is not mapped any more the call fails.
+        // SAFETY: neither advice changes the content of the memory or the access to it; if it is not
+        // mapped any more, the call fails.
         unsafe {
             if libc::madvise(start, len, libc::MADV_HUGEPAGE) == 0 {
                 // Linux before 6.1 does not know this one, and does the same bit by bit later.
@@ -34,15 +33,15 @@ pub fn use_large_pages() {
     }
 }
 
-/// Lets go of the program's code in memory: what serving needs of it comes back with the first queries,
-/// from the system's cache; what only starting needed, a few megabytes, does not. To be called where a
-/// configuration serves. A debugger must set its breakpoints again.
-pub fn forget_start() {
+/// Drops the program's code from its page tables. The first queries bring back the code that serving
+/// needs, from the page cache. The code that only the start needed, a few megabytes, stays out of
+/// memory. Call it when a configuration serves. A debugger must set its breakpoints again.
+pub fn release_code() {
     #[cfg(target_os = "linux")]
     if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
         for code in maps.lines().filter_map(code) {
-            // SAFETY: code is mapped from files, privately, and nobody writes to it: what is dropped is read
-            // from the same file again when it is needed next.
+            // SAFETY: code is mapped from files, privately, and is never written: a page that is dropped
+            // is read from the same file again at the next access.
             unsafe {
                 libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED);
             }
@@ -50,7 +49,7 @@ pub fn forget_start() {
     }
 }
 
-/// The place of code that comes from a file, if this line of `/proc/self/maps` is about such.
+/// The range of a mapping, if this line of `/proc/self/maps` describes code from a file.
 fn code(line: &str) -> Option<Range<usize>> {
     // `564d9337d000-564d93382000 r-xp 00002000 fe:00 247026   /usr/bin/cat`
     let mut words = line.split_whitespace();
@@ -65,10 +64,9 @@ fn addresses_of(range: &str) -> Option<Range<usize>> {
     Some(address(start)?..address(end)?)
 }
 
-/// Gives memory that the allocator keeps for later back to the system. Takes milliseconds if that is
-/// much, and who allocates meanwhile may wait for it. Does nothing where the allocator does so by
-/// itself.
-pub fn give_memory_back() {
+/// Returns freed memory to the system (malloc_trim). It takes milliseconds if there is much, and other
+/// threads that allocate meanwhile may wait. Allocators without this call do it on their own.
+pub fn trim_heap() {
     // SAFETY: it takes no memory that is in use, and may be called at any time from any thread.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
@@ -76,7 +74,7 @@ pub fn give_memory_back() {
     }
 }
 
-/// The large pages that fit into the heap, if this line of `/proc/self/maps` is about it and it is large.
+/// The huge pages within the heap, if this line of `/proc/self/maps` describes a large one.
 fn large(line: &str) -> Option<Range<usize>> {
     // `55d0c0a00000-55d0c2800000 rw-p 00000000 00:00 0    [heap]`
     let Range { start, end } = addresses_of(line.strip_suffix("[heap]")?.split(' ').next()?)?;
@@ -108,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn only_code_of_files_is_let_go() {
+    fn only_code_of_files_is_released() {
         for (line, expected) in [
             (
                 "564d9337d000-564d93382000 r-xp 00002000 fe:00 247026       /usr/bin/cat",
@@ -121,15 +119,15 @@ mod tests {
         ] {
             assert_eq!(code(line), expected, "{line}");
         }
-        forget_start();
-        assert_eq!(code(""), None, "and it goes on");
+        release_code();
+        assert_eq!(code(""), None, "the code runs on");
     }
 
     #[test]
-    fn what_is_moved_stays_what_it_is() {
+    fn moved_memory_keeps_its_content() {
         // Small pieces, since large ones do not come from the heap.
-        let much: Vec<Box<[usize; 64]>> = (0..1 << 16).map(|at| Box::new([at; 64])).collect();
-        use_large_pages();
-        assert!(much.iter().enumerate().all(|(at, piece)| **piece == [at; 64]));
+        let heap: Vec<Box<[usize; 64]>> = (0..1 << 16).map(|at| Box::new([at; 64])).collect();
+        use_huge_pages();
+        assert!(heap.iter().enumerate().all(|(at, piece)| **piece == [at; 64]));
     }
 }

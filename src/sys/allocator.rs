@@ -1,37 +1,38 @@
-//! An allocator in front of the system's: each worker keeps the memory that it freed, and reuses it.
+//! A thread cache in front of the system's allocator: each worker reuses the blocks that it freed.
 //!
 //! Waiting queries come and go in batches, each with a dozen allocations. glibc caches seven free
 //! blocks of a size; with the eighth its slow path begins, and for blocks over a kilobyte it begins
 //! with the first. That was a sixth of the cost of a forwarded query.
 //!
-//! Every block is the system allocator's own, of a size to which it would round up anyway, so any
-//! thread may free it.
+//! Every block comes from the system's allocator, in a size to which that rounds up anyway. Any thread
+//! may therefore free it.
 
 #![allow(unsafe_code, reason = "an allocator deals in raw memory")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::ptr;
 
-/// Pieces up to the last class's size are kept; larger ones are rare, or kept by whoever needs them.
+/// Size classes. Larger blocks are rare, or their owners reuse them.
 const CLASSES: usize = 129;
-/// Between one class and the next.
+/// Octets from one class to the next.
 const STEP: usize = 16;
-/// What the allocators of Linux need of a piece for themselves.
+/// Octets of a block that Linux allocators use themselves.
 const HEAD: usize = 8;
-/// A larger alignment is the system's business.
+/// Blocks with a larger alignment are not cached.
 const ALIGN: usize = 16;
-/// Pieces of a class that a worker keeps at most, and their octets.
-const MOST: u32 = 256;
-const MOST_OCTETS: usize = 256 << 10;
+/// Blocks of one class that a thread caches at most, and their octets.
+const MAX_BLOCKS: u32 = 256;
+const MAX_OCTETS: usize = 256 << 10;
 
-/// The system's allocator with a little memory at hand on each worker. For `#[global_allocator]`.
+/// The system's allocator with a bounded cache on each worker. For `#[global_allocator]`.
 #[derive(Debug, Default)]
 pub struct Allocator;
 
-/// Pieces of one size, each of which begins with the address of the next.
+/// Free blocks of one class, each of which begins with the address of the next.
 #[derive(Clone, Copy)]
-struct Shelf {
+struct FreeList {
     first: *mut Link,
     count: u32,
 }
@@ -41,92 +42,96 @@ struct Link {
 }
 
 thread_local! {
-    /// Whether this thread keeps anything: other threads end, and would take it with them.
-    static KEEPS: Cell<bool> = const { Cell::new(false) };
-    static SHELVES: UnsafeCell<[Shelf; CLASSES]> =
-        const { UnsafeCell::new([Shelf { first: ptr::null_mut(), count: 0 }; CLASSES]) };
+    /// Whether this thread caches blocks. A thread that ended would leak them.
+    static CACHES: Cell<bool> = const { Cell::new(false) };
+    static FREE_LISTS: UnsafeCell<[FreeList; CLASSES]> =
+        const { UnsafeCell::new([FreeList { first: ptr::null_mut(), count: 0 }; CLASSES]) };
 }
 
-/// Makes this thread keep memory at hand until the guard is dropped.
-pub(crate) fn keep_at_hand() -> AtHand {
-    KEEPS.set(true);
-    AtHand
+/// Makes this thread cache the blocks that it frees, until the guard is dropped.
+pub fn cache_freed_memory() -> ThreadCache {
+    CACHES.set(true);
+    ThreadCache { _local: PhantomData }
 }
 
-/// Gives all back when dropped.
-pub(crate) struct AtHand;
+/// Returns the thread's cached blocks to the system's allocator when dropped.
+#[derive(Debug)]
+pub struct ThreadCache {
+    /// It belongs to its thread.
+    _local: PhantomData<*const ()>,
+}
 
-impl Drop for AtHand {
+impl Drop for ThreadCache {
     fn drop(&mut self) {
-        KEEPS.set(false);
+        CACHES.set(false);
         for class in 1..CLASSES {
-            while let Some(piece) = take(class) {
+            while let Some(block) = take(class) {
                 // SAFETY: it came from the system's allocator, with this layout.
-                unsafe { System.dealloc(piece, layout_of(class)) };
+                unsafe { System.dealloc(block, layout_of(class)) };
             }
         }
     }
 }
 
-/// The class of a piece, if it is one to keep.
+/// The class of a block, if its kind is cached.
 #[inline]
 fn class(layout: Layout) -> Option<usize> {
-    // No piece is smaller than the first class: the system's allocators have none, either.
+    // The smallest block of the system's allocator is as large as the first class.
     let class = layout.size().saturating_add(STEP - 1 - HEAD) / STEP;
     (class < CLASSES && layout.align() <= ALIGN).then_some(class.max(1))
 }
 
-/// What is asked of the system for a piece of this class.
+/// The layout that the system's allocator gets for a block of this class.
 #[inline]
 fn layout_of(class: usize) -> Layout {
     // SAFETY: the alignment is a power of two, and the size is at most a few kilobytes.
     unsafe { Layout::from_size_align_unchecked(class * STEP + HEAD, ALIGN) }
 }
 
-/// A piece that was kept.
+/// Takes a block from the cache.
 #[inline]
 fn take(class: usize) -> Option<*mut u8> {
-    SHELVES.with(|shelves| {
-        // SAFETY: only this thread has the shelves, and nothing in here or in `put` comes back to
-        // them; `class` is below CLASSES wherever it is made.
-        let shelf = unsafe { &mut (&mut *shelves.get())[class] };
-        let piece = shelf.first;
-        if piece.is_null() {
+    FREE_LISTS.with(|lists| {
+        // SAFETY: the lists belong to this thread, and nothing in here or in `put` calls either
+        // function again; `class` is below CLASSES wherever it is made.
+        let list = unsafe { &mut (&mut *lists.get())[class] };
+        let block = list.first;
+        if block.is_null() {
             return None;
         }
-        // SAFETY: `put` wrote the link, and the piece has been nobody's since.
-        shelf.first = unsafe { (*piece).next };
-        shelf.count -= 1;
-        Some(piece.cast())
+        // SAFETY: `put` wrote the link, and nothing has owned the block since.
+        list.first = unsafe { (*block).next };
+        list.count -= 1;
+        Some(block.cast())
     })
 }
 
-/// Keeps a piece, if there is room.
+/// Caches a block, if there is room.
 ///
 /// # Safety
-/// The piece is of this class, and nobody's any more.
+/// The block is of this class, and nothing uses it any more.
 #[inline]
-unsafe fn put(class: usize, piece: *mut u8) -> bool {
-    if !KEEPS.get() {
+unsafe fn put(class: usize, block: *mut u8) -> bool {
+    if !CACHES.get() {
         return false;
     }
-    SHELVES.with(|shelves| {
+    FREE_LISTS.with(|lists| {
         // SAFETY: as in `take`.
-        let shelf = unsafe { &mut (&mut *shelves.get())[class] };
-        if shelf.count >= MOST || shelf.count as usize * class * STEP >= MOST_OCTETS {
+        let list = unsafe { &mut (&mut *lists.get())[class] };
+        if list.count >= MAX_BLOCKS || list.count as usize * class * STEP >= MAX_OCTETS {
             return false;
         }
-        let link = piece.cast::<Link>();
-        // SAFETY: every piece is larger than a link, and aligned for one.
-        unsafe { link.write(Link { next: shelf.first }) };
-        *shelf = Shelf { first: link, count: shelf.count + 1 };
+        let link = block.cast::<Link>();
+        // SAFETY: every block is larger than a link, and aligned for one.
+        unsafe { link.write(Link { next: list.first }) };
+        *list = FreeList { first: link, count: list.count + 1 };
         true
     })
 }
 
-// SAFETY: all pieces are the system allocator's, and go back to it with the layout they were asked
-// for with: `layout_of` their class if they have one, else their own. A piece on a shelf is nobody's
-// until it is taken down.
+// SAFETY: all blocks come from the system's allocator, and go back to it with the layout they were asked
+// for with: `layout_of` their class if they have one, else their own. A block on a list has no other
+// owner until it is taken.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -141,17 +146,17 @@ unsafe impl GlobalAlloc for Allocator {
     }
 
     #[inline]
-    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(layout) {
             Some(class) => {
                 // SAFETY: it was allocated with this layout, so it is of this class.
-                if !unsafe { put(class, piece) } {
+                if !unsafe { put(class, block) } {
                     // SAFETY: `alloc` asked for it with this layout.
-                    unsafe { System.dealloc(piece, layout_of(class)) };
+                    unsafe { System.dealloc(block, layout_of(class)) };
                 }
             }
             // SAFETY: the caller's promise is the same.
-            None => unsafe { System.dealloc(piece, layout) },
+            None => unsafe { System.dealloc(block, layout) },
         }
     }
 
@@ -161,29 +166,29 @@ unsafe impl GlobalAlloc for Allocator {
             return unsafe { System.alloc_zeroed(layout) };
         }
         // SAFETY: as above.
-        let piece = unsafe { self.alloc(layout) };
-        if !piece.is_null() {
+        let block = unsafe { self.alloc(layout) };
+        if !block.is_null() {
             // SAFETY: it has this many octets.
-            unsafe { piece.write_bytes(0, layout.size()) };
+            unsafe { block.write_bytes(0, layout.size()) };
         }
-        piece
+        block
     }
 
-    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that the size, rounded up, is no more than isize::MAX.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (class(layout), class(wanted)) {
             // SAFETY: the caller's promise is the same.
-            (None, None) => unsafe { System.realloc(piece, layout, size) },
-            (Some(old), Some(new)) if old == new => piece,
+            (None, None) => unsafe { System.realloc(block, layout, size) },
+            (Some(old), Some(new)) if old == new => block,
             _ => {
                 // SAFETY: the size is not zero, as the caller promises.
                 let moved = unsafe { self.alloc(wanted) };
                 if !moved.is_null() {
-                    // SAFETY: both have the octets of the smaller one, and are two pieces.
+                    // SAFETY: both have the octets of the smaller one, and are two blocks.
                     unsafe {
-                        ptr::copy_nonoverlapping(piece, moved, layout.size().min(size));
-                        self.dealloc(piece, layout);
+                        ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
+                        self.dealloc(block, layout);
                     }
                 }
                 moved
@@ -196,14 +201,14 @@ unsafe impl GlobalAlloc for Allocator {
 mod tests {
     use super::*;
 
-    /// A piece of memory with a pattern in it.
-    struct Piece {
+    /// A block of memory with a pattern in it.
+    struct Block {
         at: *mut u8,
         layout: Layout,
         mark: u8,
     }
 
-    impl Piece {
+    impl Block {
         fn new(size: usize, align: usize, mark: u8) -> Self {
             let layout = Layout::from_size_align(size, align).unwrap();
             // SAFETY: the size is not zero.
@@ -230,16 +235,16 @@ mod tests {
         }
     }
 
-    impl Drop for Piece {
+    impl Drop for Block {
         fn drop(&mut self) {
             // SAFETY: it was allocated with this layout, and nobody uses it after this.
             unsafe { Allocator.dealloc(self.at, self.layout) };
         }
     }
 
-    fn on_the_shelf(class: usize) -> u32 {
-        // SAFETY: only this thread has the shelves, and nothing else looks at them meanwhile.
-        SHELVES.with(|shelves| unsafe { (&*shelves.get())[class].count })
+    fn cached(class: usize) -> u32 {
+        // SAFETY: only this thread has the lists, and nothing else looks at them meanwhile.
+        FREE_LISTS.with(|lists| unsafe { (&*lists.get())[class].count })
     }
 
     const SIZES: [usize; 14] =
@@ -248,44 +253,44 @@ mod tests {
     #[test]
     fn pieces_hold_what_is_put_into_them() {
         for keeps in [true, false] {
-            let at_hand = keeps.then(keep_at_hand);
+            let cache = keeps.then(cache_freed_memory);
             for round in 0..3 {
-                let mut pieces = Vec::new();
+                let mut blocks = Vec::new();
                 for (mark, size) in SIZES.iter().cycle().take(400).enumerate() {
                     let align = [1, 8, 16, 64][mark % 4];
-                    pieces.push(Piece::new(*size, align, (mark + round) as u8));
+                    blocks.push(Block::new(*size, align, (mark + round) as u8));
                 }
-                assert!(pieces.iter().all(|piece| piece.holds(piece.layout.size())));
-                for (at, piece) in pieces.into_iter().enumerate() {
-                    let (was, size) = (piece.layout.size(), SIZES[at * 5 % SIZES.len()]);
-                    assert!(piece.resized(size).holds(was.min(size)));
+                assert!(blocks.iter().all(|block| block.holds(block.layout.size())));
+                for (at, block) in blocks.into_iter().enumerate() {
+                    let (was, size) = (block.layout.size(), SIZES[at * 5 % SIZES.len()]);
+                    assert!(block.resized(size).holds(was.min(size)));
                 }
             }
-            drop(at_hand);
-            assert!((1..CLASSES).all(|class| on_the_shelf(class) == 0));
+            drop(cache);
+            assert!((1..CLASSES).all(|class| cached(class) == 0));
         }
     }
 
     #[test]
     fn what_was_kept_is_taken_again_and_bounded() {
-        let _at_hand = keep_at_hand();
-        let first = Piece::new(100, 8, 1).at;
-        let again = Piece::new(104, 1, 2);
+        let _cache = cache_freed_memory();
+        let first = Block::new(100, 8, 1).at;
+        let again = Block::new(104, 1, 2);
         assert_eq!(again.at, first, "as large in the end");
         let layout = Layout::from_size_align(600, 8).unwrap();
-        drop(Piece::new(600, 8, 3));
+        drop(Block::new(600, 8, 3));
         // SAFETY: the size is not zero; it is given back with the same layout.
         unsafe {
             let zeroed = Allocator.alloc_zeroed(layout);
             assert!(std::slice::from_raw_parts(zeroed, 600).iter().all(|&byte| byte == 0));
             Allocator.dealloc(zeroed, layout);
         }
-        for (size, most) in [(24, MOST), (2056, 128)] {
-            drop((0..1000).map(|_| Piece::new(size, 8, 4)).collect::<Vec<_>>());
+        for (size, most) in [(24, MAX_BLOCKS), (2056, 128)] {
+            drop((0..1000).map(|_| Block::new(size, 8, 4)).collect::<Vec<_>>());
             let layout = Layout::from_size_align(size, 8).unwrap();
-            assert_eq!(on_the_shelf(class(layout).unwrap()), most);
+            assert_eq!(cached(class(layout).unwrap()), most);
         }
-        let other = std::thread::spawn(|| drop(Piece::new(24, 8, 5)));
+        let other = std::thread::spawn(|| drop(Block::new(24, 8, 5)));
         other.join().unwrap();
     }
 }
