@@ -11,7 +11,8 @@ mod data;
 use std::hint::black_box;
 use std::time::Instant;
 
-use wire::{Name, Query, Reply};
+use exchange::Query;
+use wire::{Name, Reply};
 use zone::{Builder, Whereabouts, Zone, master};
 
 /// What `net` hands to the chain at once.

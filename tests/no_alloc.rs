@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
 use corefile::OsLoader;
+use exchange::{Exchange, Query};
 use net::client::{Network, Simulated};
-use net::{Fate, Slot};
-use wire::{Name, Query, Rdata, Reply, Rtype, Transport};
+use wire::{Name, Rdata, Reply, Rtype, Transport};
 
 /// An upstream that knows two addresses for every name.
 struct Upstream;
@@ -67,13 +67,13 @@ fn allocations(corefile: &str, questions: &[Vec<u8>]) -> u64 {
             assert!(reply[7] > 0, "there are answers");
         }
         let handler = sim.handler(53).unwrap();
-        let mut slots: Vec<Box<Slot>> = (0..16).map(|_| Box::new(Slot::new())).collect();
-        let round = |slots: &mut [Box<Slot>]| {
+        let mut slots: Vec<Box<Exchange>> = (0..16).map(|_| Box::new(Exchange::new())).collect();
+        let round = |slots: &mut [Box<Exchange>]| {
             for (slot, message) in slots.iter_mut().zip(questions.iter().cycle()) {
                 Sim::fill(slot, &ask(message, peer));
             }
             handler.serve_batch(slots);
-            assert!(slots.iter().all(|slot| slot.fate == Fate::Send), "all answered at once");
+            assert!(slots.iter().all(|slot| slot.outcome.is_send()), "all answered at once");
         };
         // Buffers grow to their size.
         for _ in 0..20 {

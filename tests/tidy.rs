@@ -240,7 +240,7 @@ fn clocks(path: &str, text: &str) -> Vec<(usize, String)> {
         &[]
     };
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-    lines_with(text, &words, "`query.now`, `world.clock` and `setup.task` are there for it")
+    lines_with(text, &words, "`query.client.now`, `world.clock` and `setup.task` are there for it")
 }
 
 /// What CoreDNS 1.14.7 exports, read from its sources.

@@ -18,8 +18,9 @@ use std::hint::black_box;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
+use exchange::Query;
 use quick_cache::{Equivalent, OptionsBuilder};
-use wire::{Class, Moment, Query, Rdata, Reply, Rtype, name};
+use wire::{Class, Moment, Rdata, Reply, Rtype, name};
 
 use entry::{Content, Entry, Extras, Facts, Key, Mixed};
 use store::{SharedStore, Tenant, TenantInfo};
@@ -150,7 +151,7 @@ struct Maker {
 impl Maker {
     fn new() -> Self {
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.ask_on_behalf(&Query::new(), name!("a.org."), Rtype::A, false);
+        query.make_subquery(&Query::new(), name!("a.org."), Rtype::A, false);
         reply.begin(&query);
         reply.answer(60, Rdata::A([0; 4].into()));
         Self { reply, tenant: Arc::new(tenant(&SharedStore::new(None), 1)) }

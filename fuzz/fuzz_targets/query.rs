@@ -1,4 +1,4 @@
-//! A query: what `Query` makes of bytes must be what hickory-proto makes of them.
+//! A query: what `Request` makes of bytes must be what hickory-proto makes of them.
 #![no_main]
 
 use std::time::{Duration, Instant};
@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 use libfuzzer_sys::fuzz_target;
-use wire::{Query, hash};
+use wire::Request;
+use wire::hash;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut query = Query::new();
+    let mut query = Request::new();
     let started = Instant::now();
     let received = query.receive(bytes);
     assert!(started.elapsed() < Duration::from_millis(100), "bounded time");

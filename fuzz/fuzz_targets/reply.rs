@@ -5,7 +5,8 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::{RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinDecodable;
 use libfuzzer_sys::fuzz_target;
-use wire::{HEADER, Query, Reply, Rtype, Section, rdata};
+use wire::Request;
+use wire::{HEADER, Reply, Rtype, Section, rdata};
 
 fuzz_target!(|message: &[u8]| {
     let Some(end) = wire::Message::new(message).ok().and_then(|view| view.questions_end().ok())
@@ -13,7 +14,7 @@ fuzz_target!(|message: &[u8]| {
         return;
     };
     let asked = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], &message[HEADER..end]].concat();
-    let mut query = Query::new();
+    let mut query = Request::new();
     if query.receive(&asked).is_err() {
         return;
     }

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wire::{Class, Message, Name, NameBuf, Query, Reply, Rtype};
+use wire::Request;
+use wire::{Class, Message, Name, NameBuf, Reply, Rtype};
 use zone::master::{self, NoIncludes, Options, OwnedRecord};
 use zone::{Builder, Zone};
 
@@ -33,8 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn ask(zone: &Zone, owner: &[u8], qtype: Rtype) {
-    let mut query = Query::new();
-    query.ask_on_behalf(&Query::new(), owner, qtype, true);
+    let mut query = Request::new();
+    query.ask(owner, qtype, true);
     if query.name().len() < zone.apex().as_wire().len()
         || !wire::name::is_under(owner, zone.apex().as_wire())
     {

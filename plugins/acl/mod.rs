@@ -5,7 +5,7 @@
 mod config;
 mod nets;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
 use wire::edns::{ede, option};
@@ -91,15 +91,20 @@ impl Rule {
 
     fn count(&self, zone: &Name, which: usize, query: &Query) {
         let of_zone = self.counts.iter().find(|counts| counts.zone == *zone);
-        if let Some(keys) = of_zone.and_then(|counts| counts.keys.get(usize::from(query.key))) {
-            keys[which].inc(query.worker);
+        if let Some(keys) = of_zone.and_then(|counts| counts.keys.get(usize::from(query.state.key)))
+        {
+            keys[which].inc(query.client.worker);
         }
     }
 }
 
 impl ServeDns for Acl {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let client = query.peer.ip();
+        let client = query.client.peer.ip();
         for rule in &self.rules {
             let Some((_, zone)) = rule.zones.find(query) else { continue };
             let fits = |policy: &&Policy| policy.matches(query.qtype(), client);
@@ -122,8 +127,8 @@ impl ServeDns for Acl {
                 }
             }
         }
-        if let Some(allowed) = self.allowed.get(usize::from(query.key)) {
-            allowed.inc(query.worker);
+        if let Some(allowed) = self.allowed.get(usize::from(query.state.key)) {
+            allowed.inc(query.client.worker);
         }
         Ok(Step::Next)
     }

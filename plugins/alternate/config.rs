@@ -2,25 +2,35 @@
 
 use chain::zones;
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use upstream::{Who, rcode};
+use upstream::{Owner, metric_names, rcode};
 use wire::{Name, Rcode};
 
 /// Directives in each other's blocks.
 const MOST_DEEP: usize = 8;
 
+/// The names of this plugin where its upstreams are logged, counted and recorded.
+static OWNER: Owner = Owner {
+    name: "alternate",
+    metadata: "alternate/upstream",
+    metrics: metric_names!("forward"),
+    broken: "coredns_forward_healthcheck_broken_total",
+    rejected: "coredns_forward_max_concurrent_rejects_total",
+    observer: None,
+};
+
 /// One `alternate` directive.
 pub(super) struct Config<'a> {
     /// Where it is written.
     pub(super) directive: &'a Directive,
-    /// Whether the question goes out as the client asked it.
+    /// Whether the client's question is sent, without the changes of other plugins.
     pub(super) original: bool,
-    /// With which answers the upstreams are asked.
+    /// The rcodes with which the upstreams are queried.
     pub(super) rcodes: Vec<Rcode>,
-    /// For which names.
+    /// The zone for which they are queried.
     pub(super) from: Name,
     /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
-    /// What becomes of their answers.
+    /// The directives for their answers.
     pub(super) inner: Vec<Self>,
 }
 
@@ -48,8 +58,8 @@ impl<'a> Config<'a> {
             (original, rcodes, from) = head;
             args.remaining()
         });
-        let mut own = Own;
-        let read = upstream::Config::read(directive, to, &mut own);
+        let mut options = Options;
+        let read = upstream::Config::read(&OWNER, directive, to, &mut options);
         let mut problems = Diagnostics::default();
         let mut inner = Vec::new();
         let blocks = directive.options().iter().filter(|one| one.name.as_str() == "alternate");
@@ -60,8 +70,7 @@ impl<'a> Config<'a> {
             }
         }
         match read {
-            Ok(mut upstreams) if !problems.has_errors() => {
-                upstreams.who = Who::Alternate;
+            Ok(upstreams) if !problems.has_errors() => {
                 Ok(Self { directive, original, rcodes, from, upstreams, inner })
             }
             Ok(_) => Err(problems),
@@ -73,10 +82,10 @@ impl<'a> Config<'a> {
     }
 }
 
-/// What only this plugin has: itself, which is read where the block is.
-struct Own;
+/// The only option of this plugin is a nested `alternate`, which [`Config::read`] reads.
+struct Options;
 
-impl upstream::Own for Own {
+impl upstream::PluginOptions for Options {
     const NAMES: &'static [&'static str] = &["alternate"];
 
     fn read(&mut self, _: &Directive) -> Result<(), Diagnostic> {

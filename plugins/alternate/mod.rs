@@ -6,10 +6,11 @@
 
 mod config;
 
-use chain::{BoxFuture, Chain, Kind, Roles, ServeDns, Setup, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Roles, Sees, ServeDns, Setup, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::Group;
-use wire::{Query, Rcode, Reply};
+use wire::{Rcode, Reply};
 
 use config::Config;
 
@@ -18,7 +19,7 @@ pub static PLUGIN: Kind =
     Kind { name: "alternate", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    // As `forward` does, whose work it does too.
+    // Upstreams answer queries of every class, as for `forward`.
     setup.settings.all_classes = true;
     let mut problems = Diagnostics::default();
     let mut rules = Vec::new();
@@ -32,14 +33,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     if problems.has_errors() {
         return Err(problems);
     }
-    // On its way out a reply meets the last link first: so the first of the directives does.
+    // On the way out, a reply passes the last link first; that must be the first directive.
     for rule in rules.into_iter().rev() {
         setup.link(Alternate { rule });
     }
     Ok(())
 }
 
-/// One directive at work.
+/// One `alternate` directive.
 struct Alternate {
     rule: Rule,
 }
@@ -50,7 +51,7 @@ struct Rule {
     rcodes: Vec<Rcode>,
     original: bool,
     upstreams: Group,
-    /// What becomes of their answer.
+    /// The rules for their answers.
     inner: Vec<Self>,
 }
 
@@ -79,15 +80,15 @@ impl Rule {
         }
     }
 
-    /// Whether it is for this reply.
+    /// Whether the rule applies to this reply.
     fn is_for(&self, query: &Query, reply: &Reply) -> bool {
         !reply.is_silent() && self.rcodes.contains(&reply.rcode()) && self.from.contains(query)
     }
 
-    /// Puts another answer in the place of `reply`.
+    /// Replaces `reply` with the answer of the upstreams.
     fn replace<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let asked = if self.original && query.asides() > 0 {
+            let asked = if self.original && query.originals() > 0 {
                 self.ask_original(query, reply).await
             } else {
                 reply.clear();
@@ -105,17 +106,17 @@ impl Rule {
         })
     }
 
-    /// Asks what the client asked, before other plugins changed it.
+    /// Sends the client's question, without the changes of other plugins.
     async fn ask_original(
         &self,
         query: &mut Query,
         reply: &mut Reply,
     ) -> Result<(), wire::Failure> {
         let (mut asked, mut said) = (Box::new(Query::new()), Box::new(Reply::new()));
-        asked.original_of(query);
+        asked.copy_original_from(query);
         said.begin(&asked);
         self.upstreams.ask(&mut asked, &mut said).await?;
-        // Those who changed the question change its answer back, and expect one to theirs.
+        // Plugins that changed the question restore it on the way out, and expect an answer to theirs.
         said.readdress(query, |_| true);
         *reply = *said;
         Ok(())
@@ -142,6 +143,6 @@ impl ServeDns for Alternate {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { waits_on_reply: true, ..Roles::default() }
+        Roles { waits_on_reply: true, sees: Sees::FORWARDABLE, ..Roles::default() }
     }
 }

@@ -128,13 +128,13 @@ impl Autopath {
             if !fits {
                 continue;
             }
-            query.set_aside();
+            query.push_original();
             let renamed = query.rename(name.as_wire()).is_ok();
             if renamed {
                 reply.begin(query);
                 next.run(query, reply).await;
             }
-            query.bring_back();
+            query.pop_original();
             if !renamed {
                 continue;
             }
@@ -144,7 +144,7 @@ impl Autopath {
             }
             if !failed && reply.rcode() != Rcode::NXDOMAIN {
                 lead_to(query, reply);
-                if let Some(found) = self.found.get(usize::from(query.key)) {
+                if let Some(found) = self.found.get(usize::from(query.state.key)) {
                     found.inc(metrics::SHARED);
                 }
                 return Ok(Step::Done);

@@ -5,7 +5,7 @@
 
 mod config;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 
 /// The `bufsize` directive.
@@ -23,6 +23,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Bufsize {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         query.limit_udp_size(self.size);

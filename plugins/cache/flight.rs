@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use wire::Query;
+use exchange::Query;
 
 use super::entry::{Key, Mixed};
 use key::{FlightKey, Variant};

@@ -72,12 +72,12 @@ impl CacheMetrics {
 
     #[inline]
     pub(super) fn hit(&self, partition: Partition, query: &Query) {
-        self.hits[partition as usize].inc(query.worker);
+        self.hits[partition as usize].inc(query.client.worker);
     }
 
     pub(super) fn evicted(&self, partition: Partition, query: &Query, entries: u64) {
         if entries > 0 {
-            self.evictions[partition as usize].add(query.worker, entries);
+            self.evictions[partition as usize].add(query.client.worker, entries);
         }
     }
 }

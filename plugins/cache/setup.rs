@@ -63,7 +63,7 @@ fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
         own_zones: Arc::clone(&setup.world.own_zones),
         clock: setup.world.clock,
         peers: setup.peers(),
-        query_state: setup.slot(),
+        query_state: setup.state_key(),
         background: Arc::new(Bound::new(MAX_BACKGROUND)),
         config,
     })

@@ -4,8 +4,9 @@
 //! the answer for the smallest network that contains it. Without the option such an answer is not
 //! cached.
 
+use exchange::Query;
+use wire::Reply;
 use wire::edns::{ClientSubnet, Subnet, option};
-use wire::{Query, Reply};
 
 /// The network in the query, as the client or a plugin before this one wrote it.
 pub(super) fn source(query: &Query) -> Option<ClientSubnet> {

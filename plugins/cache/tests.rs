@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chain::kept::Kept;
-use chain::run::Ran;
 use chain::setup::BlockSetup;
 use chain::{
     BoxFuture, Chain, Clock, Failure, Link, Next, Query, Reply, ServeDns, Served, Step, World,
@@ -127,10 +126,10 @@ impl ServeDns for Source {
                 Say::Empty => reply.set_rcode(Rcode::NOERROR),
                 Say::Code(rcode) => reply.set_rcode(rcode),
                 Say::Dead => {
-                    return Err(Failure::servfail("no healthy proxies")
+                    return Err(Failure::unresolved("no healthy proxies")
                         .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream"));
                 }
-                Say::Cut if query.transport == Transport::Udp => {
+                Say::Cut if query.client.transport == Transport::Udp => {
                     reply.set_rcode(Rcode::NOERROR);
                     reply.truncated = true;
                 }
@@ -203,28 +202,42 @@ fn question(name: &str, flags: &str) -> Query {
     let mut query = Query::new();
     query.receive(&bytes).unwrap();
     if has("tcp") {
-        query.transport = Transport::Tcp;
+        query.client.transport = Transport::Tcp;
     }
-    query.now = time::now();
+    query.client.now = time::now();
     query
 }
 
 /// Runs a query to its end, as the server does: what waits waits, what renews renews afterwards.
-async fn serve(chain: &Arc<Chain>, mut query: Query) -> (Reply, Option<Ran>) {
+async fn serve(chain: &Chain, mut query: Query) -> (Reply, Ran) {
     let mut reply = Reply::new();
     reply.begin(&query);
-    let ran = chain.run(&mut query, &mut reply);
-    let rest = match ran {
-        Ran::Wait(at) => Arc::clone(chain).resume(at, &mut query, &mut reply).await,
-        done => done,
+    let place = chain.run(&mut query, &mut reply);
+    let ran = match (place, &query.state.renewal) {
+        (Some(_), _) => Ran::Waited,
+        (None, Some(_)) => Ran::Renewed,
+        (None, None) => Ran::Done,
     };
-    if rest == Ran::Refresh {
-        let (at, mut copy) = query.renewal.take().expect("what to renew");
-        let mut other = Reply::new();
-        other.begin(&copy);
-        Arc::clone(chain).refresh(at, &mut copy, &mut other).await;
+    if let Some(place) = place {
+        chain.resume(place, &mut query, &mut reply).await;
     }
-    (reply, Some(ran))
+    if let Some(mut renewal) = query.state.renewal.take() {
+        let mut other = Reply::new();
+        other.begin(&renewal.query);
+        chain.refresh(renewal.link, &mut renewal.query, &mut other).await;
+    }
+    (reply, ran)
+}
+
+/// How a query was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    /// At once.
+    Done,
+    /// At once, and renewed afterwards.
+    Renewed,
+    /// After waiting.
+    Waited,
 }
 
 /// The reply in short: `NOERROR 1@300 aa ad`, `NXDOMAIN @300`, `drop`.

@@ -6,7 +6,7 @@ mod config;
 
 use std::time::Duration;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 
 /// The `cancel` directive.
@@ -24,10 +24,14 @@ struct Cancel {
 }
 
 impl ServeDns for Cancel {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-        let end = query.now.plus(self.timeout);
-        query.deadline = Some(query.deadline.map_or(end, |earlier| earlier.min(end)));
+        let end = query.client.now.plus(self.timeout);
+        query.state.deadline = Some(query.state.deadline.map_or(end, |earlier| earlier.min(end)));
         Ok(Step::Next)
     }
 }

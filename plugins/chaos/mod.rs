@@ -47,7 +47,7 @@ impl ServeDns for Chaos {
             AUTHORS_BIND => {
                 // The order is random, so that no author is always first.
                 let authors = &self.config.authors;
-                let random = hash::mix(query.now.0 ^ u64::from(query.id()), hash::root());
+                let random = hash::mix(query.client.now.0 ^ u64::from(query.id()), hash::root());
                 for at in config::order(authors.len(), random) {
                     text(query, reply, &authors[at]);
                 }

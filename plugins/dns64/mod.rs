@@ -52,7 +52,7 @@ impl ServeDns for Dns64 {
     fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
         query.qtype() == Rtype::AAAA
             && query.qclass() == Class::IN
-            && (self.config.allow_ipv4 || query.family() == Family::V6)
+            && (self.config.allow_ipv4 || query.client.family() == Family::V6)
             && self.lacks_addresses(reply)
     }
 
@@ -61,7 +61,7 @@ impl ServeDns for Dns64 {
             let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
             let mut asked = Box::new((Query::new(), Reply::new()));
             let (question, answer) = &mut *asked;
-            question.ask_on_behalf(query, query.original_name(), Rtype::A, query.wants_dnssec());
+            question.make_subquery(query, query.original_name(), Rtype::A, query.wants_dnssec());
             resolver.resolve(question, answer).await;
             if answer.is_silent() {
                 return;
@@ -70,7 +70,7 @@ impl ServeDns for Dns64 {
             if let Some(failure) = answer.take_failure() {
                 return reply.fail(failure);
             }
-            if let Some(translated) = self.translated.get(usize::from(query.key)) {
+            if let Some(translated) = self.translated.get(usize::from(query.state.key)) {
                 translated.inc(metrics::SHARED);
             }
             self.synthesize(query, reply, answer);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
-use net::stream::{Belief, Endpoint, Files};
+use net::stream::{Endpoint, Files, Verification};
 use telemetry::format::Format;
 
 use super::sink::{Mode, Target};
@@ -82,8 +82,8 @@ pub(super) fn parse(
         Mode::Listen { files: options.tls.map(|(_, tls)| Files { optional, ..tls }) }
     } else {
         let blind = options.skip_verify.is_some();
-        let belief = if blind { Belief::Anybody } else { Belief::System };
-        Mode::Connect { belief, send_buffer: write_buffer << 20 }
+        let verification = if blind { Verification::Insecure } else { Verification::System };
+        Mode::Connect { verification, send_buffer: write_buffer << 20 }
     };
     Ok(Config {
         target: Target { endpoint, mode, queue },

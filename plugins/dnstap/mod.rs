@@ -13,7 +13,9 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use chain::{Clock, Exchange, Kind, Query, Reply, Roles, ServeDns, Served, Setup, Step, Tap};
+use chain::{
+    Clock, Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step, Tap, UpstreamExchange,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::format::Format;
 use telemetry::record::LogRecord;
@@ -109,7 +111,7 @@ impl Dnstap {
             };
             let event = Event { message: event.message.filter(|_| self.full), ..event };
             message::write(out, inner, &sender, &event);
-            self.sink.offer(query.worker, out);
+            self.sink.offer(query.client.worker, out);
             for buffer in [out, inner, text] {
                 if buffer.capacity() > MAX_KEPT {
                     buffer.shrink_to(MAX_KEPT);
@@ -122,15 +124,15 @@ impl Dnstap {
 impl ServeDns for Dnstap {
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         // Lookups of our own have no client.
-        if query.depth == 0 && !query.refresh && self.sink.is_wanted() {
+        if query.state.depth == 0 && !query.state.refresh && self.sink.is_wanted() {
             self.send(
                 query,
                 Event {
                     kind: Said::ClientQuery,
-                    transport: query.transport,
-                    querier: Some(query.peer),
-                    responder: Some(query.local),
-                    asked: unix_nanos(query.received),
+                    transport: query.client.transport,
+                    querier: Some(query.client.peer),
+                    responder: Some(query.client.local),
+                    asked: unix_nanos(query.client.received),
                     answered: None,
                     message: Some(query.bytes()),
                 },
@@ -147,10 +149,10 @@ impl ServeDns for Dnstap {
             query,
             Event {
                 kind: Said::ClientResponse,
-                transport: query.transport,
-                querier: Some(query.peer),
-                responder: Some(query.local),
-                asked: unix_nanos(query.received),
+                transport: query.client.transport,
+                querier: Some(query.client.peer),
+                responder: Some(query.client.local),
+                asked: unix_nanos(query.client.received),
                 answered: Some(unix_nanos((self.clock.now)())),
                 message: Some(message),
             },
@@ -158,12 +160,12 @@ impl ServeDns for Dnstap {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { sees_sent: true, tap: Some(self), ..Roles::default() }
+        Roles { sees_sent: true, sees: Sees::ALL, tap: Some(self), ..Roles::default() }
     }
 }
 
 impl Tap for Dnstap {
-    fn exchanged(&self, query: &Query, exchange: &Exchange<'_>) {
+    fn exchanged(&self, query: &Query, exchange: &UpstreamExchange<'_>) {
         if !self.sink.is_wanted() {
             return;
         }

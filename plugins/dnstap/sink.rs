@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use net::stream::{self, Belief, Door, Endpoint, Files, Stream};
+use net::stream::{self, Door, Endpoint, Files, Stream, Verification};
 use telemetry::metrics::{self, Counter, SHARED, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::broadcast::error::RecvError;
@@ -46,7 +46,7 @@ pub(super) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// We connect to the reader.
-    Connect { belief: Belief, send_buffer: usize },
+    Connect { verification: Verification, send_buffer: usize },
     /// Readers connect to us.
     Listen { files: Option<Files> },
 }
@@ -143,8 +143,8 @@ impl Sink {
             let reported = Arc::clone(&shared);
             let work = async {
                 match target.mode {
-                    Mode::Connect { belief, send_buffer } => {
-                        connect(&target.endpoint, belief, send_buffer, queue, &shared).await;
+                    Mode::Connect { verification, send_buffer } => {
+                        connect(&target.endpoint, verification, send_buffer, queue, &shared).await;
                     }
                     Mode::Listen { files } => {
                         listen(&target.endpoint, files, queue, &shared).await;
@@ -179,7 +179,7 @@ async fn report_dropped(shared: &Shared) {
 /// Connects to the reader, again after each failure, and writes the queue to it.
 async fn connect(
     endpoint: &Endpoint,
-    belief: Belief,
+    verification: Verification,
     send_buffer: usize,
     mut queue: mpsc::Receiver<Box<[u8]>>,
     shared: &Shared,
@@ -187,7 +187,7 @@ async fn connect(
     let (mut pause, mut told) = (PAUSE, false);
     loop {
         let reached = async {
-            let mut stream = stream::connect(endpoint, belief, send_buffer).await?;
+            let mut stream = stream::connect(endpoint, verification, send_buffer).await?;
             frames::begin(&mut stream).await?;
             Ok(stream)
         };

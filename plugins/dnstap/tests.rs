@@ -78,9 +78,9 @@ const QUESTION: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\
 fn query() -> Query {
     let mut query = Query::new();
     query.receive(QUESTION).unwrap();
-    query.peer = "[::ffff:192.0.2.7]:5353".parse().unwrap();
-    query.local = "192.0.2.1:53".parse().unwrap();
-    query.received = net::clock::now();
+    query.client.peer = "[::ffff:192.0.2.7]:5353".parse().unwrap();
+    query.client.local = "192.0.2.1:53".parse().unwrap();
+    query.client.received = net::clock::now();
     query
 }
 
@@ -88,8 +88,8 @@ fn query() -> Query {
 fn ask(chain: &Chain, message: &[u8]) {
     let (mut query, mut reply) = (query(), Reply::new());
     reply.begin(&query);
-    assert_eq!(chain.run(&mut query, &mut reply), chain::Ran::Done);
-    assert!(chain.sees_sent());
+    assert_eq!(chain.run(&mut query, &mut reply), None);
+    assert!(chain.watches_sent());
     chain.sent(&query, message);
 }
 
@@ -127,7 +127,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
     let now = net::clock::now();
     taps[0].exchanged(
         &query(),
-        &Exchange {
+        &UpstreamExchange {
             upstream,
             local: None,
             transport: Transport::Tls,
@@ -138,7 +138,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
     );
     // A lookup of our own is nobody's query.
     let (mut own, mut reply) = (Query::new(), Reply::new());
-    own.ask_on_behalf(&query(), Name::from_text("b.").unwrap().as_wire(), Rtype::A, false);
+    own.make_subquery(&query(), Name::from_text("b.").unwrap().as_wire(), Rtype::A, false);
     reply.begin(&own);
     chain.run(&mut own, &mut reply);
 
@@ -221,7 +221,7 @@ async fn messages_wait_for_a_reader_that_comes_late_or_again() {
 #[tokio::test]
 async fn over_the_bounds_messages_are_dropped_and_counted() {
     let endpoint = |name: &str| Endpoint::Unix(Path::new("/nowhere").join(name));
-    let mode = || Mode::Connect { belief: net::stream::Belief::System, send_buffer: 0 };
+    let mode = || Mode::Connect { verification: net::stream::Verification::System, send_buffer: 0 };
     let target = |name, queue| Target { endpoint: endpoint(name), mode: mode(), queue };
     let many = Sink::new(target("many", 1));
     for _ in 0..10_003 {

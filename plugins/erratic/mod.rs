@@ -8,10 +8,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain::{
-    BoxFuture, Kind, Next, Query, Ready, Reply, Roles, SearchPath, ServeDns, Served, Setup, Step,
+    BoxFuture, Kind, Next, Query, Ready, Reply, Roles, SearchPath, Sees, ServeDns, Served, Setup,
+    Step,
 };
 use corefile::{Diagnostics, Directive};
-use wire::{Failure, Name, NameBuf, NewRecord, Rcode, Rdata, Rtype, Section, Slot, name};
+use exchange::StateKey;
+use wire::{Failure, Name, NameBuf, NewRecord, Rcode, Rdata, Rtype, Section, name};
 
 use config::Config;
 
@@ -40,13 +42,13 @@ struct Erratic {
     config: Config,
     queries: AtomicU64,
     /// The number of a query that is delayed.
-    number: Slot<u64>,
+    number: StateKey<u64>,
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses, &mut setup.requests.warnings)?;
     setup.ends(setup.zones());
-    let number = setup.slot();
+    let number = setup.state_key();
     setup.link(Erratic { config, queries: AtomicU64::new(0), number });
     Ok(())
 }
@@ -70,7 +72,7 @@ impl ServeDns for Erratic {
             return Ok(Step::Drop);
         }
         if is_each(self.config.delay) {
-            *query.slot(self.number) = number;
+            *query.plugin_state(self.number) = number;
             return Ok(Step::Wait);
         }
         self.answer(number, query, reply)
@@ -84,13 +86,18 @@ impl ServeDns for Erratic {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             tokio::time::sleep(self.config.duration).await;
-            let number = *query.slot(self.number);
+            let number = *query.plugin_state(self.number);
             self.answer(number, query, reply)
         })
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { ready: Some(self), search_path: Some(self), ..Roles::default() }
+        Roles {
+            sees: Sees::TRANSFERS,
+            ready: Some(self),
+            search_path: Some(self),
+            ..Roles::default()
+        }
     }
 }
 
@@ -113,7 +120,7 @@ impl Erratic {
                 (0..copies).for_each(|_| reply.answer(0, ADDRESS_V4));
             }
             Rtype::AAAA => reply.answer(0, ADDRESS_V6),
-            Rtype::AXFR if query.transport.is_datagram() => {
+            Rtype::AXFR if query.client.transport.is_datagram() => {
                 // RFC 5936 section 4.2: not over UDP.
                 return Err(Failure::rcode(Rcode::REFUSED));
             }

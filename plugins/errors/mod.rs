@@ -8,7 +8,7 @@ mod pattern;
 
 use std::sync::Arc;
 
-use chain::{Kind, Query, Reply, Roles, ServeDns, Setup};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::log::Level;
 use wire::Failure;
@@ -42,7 +42,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 impl ServeDns for Errors {
     fn roles(&self) -> Roles<'_> {
-        Roles { reads: 0, ..Roles::default() }
+        Roles { reads: 0, sees: Sees::ALL, ..Roles::default() }
     }
 
     #[inline]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use chain::{Setup, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Place, Token};
-use upstream::{Policy, Wanted, Who, server_name, some, tls};
+use upstream::{Owner, Policy, Wanted, at_least_one, metric_names, server_name, tls};
 use wire::Name;
+
+use super::metrics::observer;
 
 /// The options, as `catena help fanout` lists them.
 const OPTIONS: &[&str] = &[
@@ -25,27 +27,37 @@ const OPTIONS: &[&str] = &[
     "race",
 ];
 
-/// Upstreams that one query is put to at once.
+/// The maximum number of upstreams that a query is sent to at once.
 const MOST_WORKERS: usize = 32;
+
+/// The names of this plugin where its upstreams are logged, counted and recorded.
+static OWNER: Owner = Owner {
+    name: "fanout",
+    metadata: "fanout/upstream",
+    metrics: metric_names!("forward"),
+    broken: "coredns_forward_healthcheck_broken_total",
+    rejected: "coredns_forward_max_concurrent_rejects_total",
+    observer: Some(observer),
+};
 
 /// One `fanout` directive.
 pub(super) struct Config {
-    /// Which names are put to the upstreams.
+    /// The zone whose queries are sent to the upstreams.
     pub(super) from: Name,
-    /// Which of them are not.
+    /// The zones whose queries are not.
     pub(super) except: ZoneSet,
     /// The upstreams and their options.
     pub(super) upstreams: upstream::Config,
 }
 
-/// What is being read.
+/// The configuration so far.
 struct Reading {
     upstreams: upstream::Config,
     except: Vec<Name>,
     workers: usize,
     servers: usize,
     weighted: bool,
-    /// The weights as written, for the place of what is wrong with them.
+    /// The weights as written, for the place of a mistake.
     factors: Option<(Directive, Vec<u32>)>,
     attempts: u32,
     /// `network tcp-tls`.
@@ -56,13 +68,13 @@ struct Reading {
 impl Config {
     /// Reads a directive, and the files that it names.
     ///
-    /// Errors: everything that is wrong with it.
+    /// Errors: all mistakes in it.
     pub(super) fn read(directive: &Directive, setup: &Setup<'_>) -> Result<Self, Diagnostics> {
-        let mut upstreams = upstream::Config::of(Who::Fanout);
+        let mut upstreams = upstream::Config::new(&OWNER);
         upstreams.wanted = Wanted::Positive;
         upstreams.budget = Some(Duration::from_secs(30));
-        // Whatever the client came over: `network` says what is spoken.
-        upstreams.each.prefer_udp = true;
+        // The option `network` decides the transport, and not that of the client.
+        upstreams.defaults.prefer_udp = true;
         let mut reading = Reading {
             upstreams,
             except: Vec::new(),
@@ -94,18 +106,18 @@ impl Reading {
     ) -> Result<(), Diagnostic> {
         option.no_body()?;
         let mut args = option.args();
-        // As it reads them.
+        // The external plugin ignores their case.
         match option.name.as_str().to_ascii_lowercase().as_str() {
-            "tls" => self.upstreams.each.tls = tls(&mut args),
+            "tls" => self.upstreams.defaults.tls = tls(&mut args),
             "tls-server" | "tls_servername" => {
-                self.upstreams.each.tls_servername = Some(server_name(&mut args)?);
+                self.upstreams.defaults.tls_servername = Some(server_name(&mut args)?);
             }
             "worker-count" => self.workers = workers(&mut args)?,
             "policy" => self.weighted = is_weighted(args.required("POLICY")?)?,
             "weighted-random-server-count" => self.servers = args.value("INTEGER")?,
             "weighted-random-load-factor" => {
                 let mut factors = Vec::new();
-                for token in some(option, &mut args, "a load factor for each upstream")? {
+                for token in at_least_one(option, &mut args, "a load factor for each upstream")? {
                     factors.push(factor(token)?);
                 }
                 self.factors = Some((option.clone(), factors));
@@ -113,7 +125,7 @@ impl Reading {
             }
             "network" => self.network(args.required("NETWORK")?)?,
             "except" => {
-                for token in some(option, &mut args, "a zone")? {
+                for token in at_least_one(option, &mut args, "a zone")? {
                     self.except.extend(zones::parse(token)?);
                 }
                 return Ok(());
@@ -137,10 +149,10 @@ impl Reading {
     }
 
     fn network(&mut self, token: &Token) -> Result<(), Diagnostic> {
-        let each = &mut self.upstreams.each;
+        let options = &mut self.upstreams.defaults;
         match token.as_str().to_ascii_lowercase().as_str() {
-            "udp" => each.force_tcp = false,
-            "tcp" => each.force_tcp = true,
+            "udp" => options.force_tcp = false,
+            "tcp" => options.force_tcp = true,
             "tcp-tls" => self.secure = true,
             other => {
                 return Err(Diagnostic::error(token.span, format!("unknown network `{other}`"))
@@ -189,7 +201,7 @@ impl Reading {
             }
         }
         if self.secure {
-            self.upstreams.secure();
+            self.upstreams.use_tls();
         }
         if self.problems.has_errors() {
             return Err(self.problems);
@@ -226,7 +238,7 @@ fn workers(args: &mut Args<'_>) -> Result<usize, Diagnostic> {
             .help(help.to_owned()))
     };
     match workers {
-        // As if it were not there.
+        // The same as without the option.
         0 => Ok(0),
         1 => wrong(
             "worker count should be more or equal 2. Consider to use Forward plugin".to_owned(),

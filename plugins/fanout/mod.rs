@@ -5,11 +5,13 @@
 //! respond.
 
 mod config;
+mod metrics;
 
-use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use upstream::Group;
-use wire::{Query, Reply};
+use wire::Reply;
 
 use config::Config;
 
@@ -31,14 +33,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         if except.is_empty() {
             setup.ends([from.clone()]);
         }
-        // As `forward` does, whose work it does.
+        // Upstreams answer queries of every class, as for `forward`.
         setup.settings.all_classes = true;
         setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
     }
     Ok(())
 }
 
-/// The directive at work.
+/// The plugin.
 struct Fanout {
     from: ZoneSet,
     except: ZoneSet,
@@ -46,6 +48,10 @@ struct Fanout {
 }
 
 impl ServeDns for Fanout {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         let excepted = || !self.except.is_empty() && self.except.contains(query);
         let ours = self.from.contains(query) && !excepted();

@@ -13,7 +13,7 @@ pub(super) async fn chase(
 ) {
     let mut asked = Box::new((Query::new(), Reply::new()));
     let (question, answer) = &mut *asked;
-    question.ask_on_behalf(query, target, query.qtype(), query.wants_dnssec());
+    question.make_subquery(query, target, query.qtype(), query.wants_dnssec());
     resolver.resolve(question, answer).await;
     zone.complete_alias(query, reply, answer);
 }

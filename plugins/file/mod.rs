@@ -14,12 +14,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, Peers, Query, Ready, Reply, Resolve, Roles,
-    ServeDns, Served, Setup, Step,
+    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, OnNotify, Peers, Query, Ready, Reply,
+    Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::name::NameBuf;
-use wire::{Class, Name, Opcode, Rcode, Section, SuffixMap};
+use wire::{Class, Name, Rcode, Section, SuffixMap};
 use zone::{Outcome, Zone};
 
 use config::{OnError, Watch};
@@ -265,11 +265,8 @@ impl ServeDns for File {
         let Some((source, _)) = self.zones.find(query) else {
             return self.outside_zones();
         };
-        if query.qtype().is_transfer()
-            || query.opcode() != Opcode::QUERY
-            || query.qclass() != Class::IN
-        {
-            return refuse(query, source);
+        if query.qtype().is_transfer() || query.qclass() != Class::IN {
+            return refuse();
         }
         let guard = source.zone();
         let Some(zone) = &*guard else {
@@ -284,7 +281,14 @@ impl ServeDns for File {
     fn roles(&self) -> Roles<'_> {
         let reads = std::mem::offset_of!(Self, fallthrough);
         let ready = (!self.skipping.is_empty()).then_some(self as &dyn Ready);
-        Roles { reads, ready, prefetch_stages: source::PREFETCH_STAGES, ..Roles::default() }
+        Roles {
+            reads,
+            ready,
+            sees: Sees::TRANSFERS,
+            notify: Some(self),
+            prefetch_stages: source::PREFETCH_STAGES,
+            ..Roles::default()
+        }
     }
 
     /// Called only for aliases that lead to another zone of this server.
@@ -352,7 +356,7 @@ impl File {
     /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if query.depth >= MAX_DEPTH {
+        if query.state.depth >= MAX_DEPTH {
             return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
         let resolver = self.resolver.get().and_then(Weak::upgrade);
@@ -385,18 +389,24 @@ impl File {
 }
 
 /// Refuses queries that a zone file does not answer: transfers (the `transfer` plugin runs earlier and
-/// serves the permitted ones), notifications, and other classes.
+/// serves the permitted ones), and other classes.
 #[cold]
-fn refuse(query: &Query, source: &Source) -> Served {
-    if query.qtype().is_transfer() {
-        return Err(Failure::rcode(Rcode::REFUSED));
-    }
-    if query.opcode() != Opcode::QUERY {
-        let from = query.peer.ip();
-        telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
-        return Ok(Step::Drop);
-    }
+fn refuse() -> Served {
     Err(Failure::rcode(Rcode::REFUSED))
+}
+
+impl OnNotify for File {
+    /// A zone in a file has no primary server: its notifications are dropped, as in CoreDNS.
+    fn on_notify<'a>(&'a self, query: &'a mut Query, _: &'a mut Reply) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            let Some((source, _)) = self.zones.find(query) else {
+                return self.outside_zones();
+            };
+            let from = query.client.peer.ip();
+            telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
+            Ok(Step::Drop)
+        })
+    }
 }
 
 #[cold]

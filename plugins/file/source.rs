@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use chain::OwnZones;
+use exchange::Query;
 use files::versions::{Stamp, Versions};
 use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Failure, Name, Query, Rcode, Zoned};
+use wire::{Failure, Name, Rcode, Zoned};
 use zone::{Whereabouts, Zone};
 
 use super::config::Watch;

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use chain::{BoxFuture, Chain, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
-use wire::{Class, Draft, NameBuf, Opcode, Rcode, Rtype, Section, name};
+use wire::{Class, Draft, NameBuf, Rcode, Rtype, Section, name};
 
 use config::Rule;
 use plan::{Plan, TYPES};
@@ -131,12 +131,7 @@ impl Filter {
     /// The plan for the reply and its rule; `None` for failures and denials.
     #[inline]
     fn plan(&self, query: &Query, reply: &Reply) -> Option<(&Rule, Plan)> {
-        if reply.is_silent()
-            || reply.rcode() != Rcode::NOERROR
-            || query.qclass() != Class::IN
-            || query.opcode() != Opcode::QUERY
-            || query.qtype().is_transfer()
-        {
+        if reply.is_silent() || reply.rcode() != Rcode::NOERROR || query.qclass() != Class::IN {
             return None;
         }
         // The longest zone starts at the first label.
@@ -147,13 +142,13 @@ impl Filter {
     }
 
     fn count(&self, query: &Query, plan: &Plan) {
-        let Some(counts) = self.counts.get(usize::from(query.key)) else { return };
+        let Some(counts) = self.counts.get(usize::from(query.state.key)) else { return };
         for which in 0..TYPES.len() {
             if plan.records[which] || plan.hints[which] {
-                counts.filtered[which].inc(query.worker);
+                counts.filtered[which].inc(query.client.worker);
             }
             if plan.signed[which] {
-                counts.signed[which].inc(query.worker);
+                counts.signed[which].inc(query.client.worker);
             }
         }
     }
@@ -161,13 +156,14 @@ impl Filter {
     /// A question of our own, as the client might ask it.
     fn question(query: &Query, name: &[u8], qtype: Rtype) -> Box<Query> {
         let mut question = Box::new(Query::new());
-        question.ask_on_behalf(query, name, qtype, false);
-        question.key = query.key;
+        question.make_subquery(query, name, qtype, false);
+        question.state.key = query.state.key;
         let zone = query.zone();
         // Outside the block's zone a name is in the root's.
         let inside = name::is_under(question.name(), zone);
         let labels = if inside { name::label_count(zone) } else { 0 };
-        question.set_zone(question.labels() - labels);
+        let zone_at = question.labels() - labels;
+        question.set_zone(zone_at);
         question
     }
 

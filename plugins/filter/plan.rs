@@ -1,6 +1,7 @@
 //! Decides what to change in a reply. It only reads the reply.
 
-use wire::{Query, Reply, Rtype, Section};
+use exchange::Query;
+use wire::{Reply, Rtype, Section};
 
 use super::config::{Mode, Rule};
 use super::hints;

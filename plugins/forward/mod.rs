@@ -1,18 +1,19 @@
-//! Asks other servers.
+//! `forward`: sends queries to other servers.
 //!
-//! Takes the queries under one zone, except those under others, and gives the client what a group of
-//! upstreams says, or what the following `forward` says if the Corefile wants that. Whom to ask, and
-//! what happens when one does not answer, is the business of `src/upstream`.
+//! It handles the queries under one zone, except those under excluded zones. It returns the answer of a
+//! group of upstreams, or passes the query to the following `forward` if the Corefile says so.
+//! `src/upstream` selects the upstream and handles those that do not respond.
 
 mod config;
 mod setup;
 
-use chain::{BoxFuture, Chain, Kind, Next, ServeDns, Served, Step, ZoneSet};
+use chain::{BoxFuture, Chain, Kind, Next, Roles, Sees, ServeDns, Served, Step, ZoneSet};
 use corefile::Diagnostic;
+use exchange::Query;
 use upstream::Group;
-use wire::{Name, Query, Rcode, Reply, Section};
+use wire::{Name, Rcode, Reply, Section};
 
-use config::Own;
+use config::{OWNER, Options};
 
 /// The plugin.
 pub static PLUGIN: Kind = Kind {
@@ -20,42 +21,47 @@ pub static PLUGIN: Kind = Kind {
     doc: include_str!("README.md"),
     answers: true,
     setup: setup::setup,
-    baseline_metrics: upstream::baseline_metrics,
+    baseline_metrics: || upstream::baseline_metrics(&OWNER),
     ..Kind::DEFAULT
 };
 
-/// One `forward` directive at work.
+/// One `forward` directive.
 struct Forward {
     from: ZoneSet,
-    own: Own,
+    options: Options,
     upstreams: Group,
     /// Whether the next plugin is a `forward` too.
     followed: bool,
 }
 
 impl Forward {
-    fn new(from: Name, own: Own, upstreams: Group, followed: bool) -> Self {
-        Self { from: ZoneSet::new([from]), own, upstreams, followed }
+    fn new(from: Name, options: Options, upstreams: Group, followed: bool) -> Self {
+        Self { from: ZoneSet::new([from]), options, upstreams, followed }
     }
 
     /// Whether this query is to be forwarded. **FROM** itself always is.
     #[inline]
     fn matches(&self, query: &Query) -> bool {
-        let except = &self.own.except;
+        let except = &self.options.except;
         self.from
             .find(query)
             .is_some_and(|(label, _)| label == 0 || except.is_empty() || !except.contains(query))
     }
 
-    /// Whether the following `forward` is to be asked instead of giving this reply.
+    /// Whether the query goes to the following `forward` instead of returning this reply.
     fn goes_on(&self, reply: &Reply) -> bool {
         let rcode = reply.rcode();
         let nodata = rcode == Rcode::NOERROR && reply.count(Section::Answer) == 0;
-        self.followed && (self.own.next.contains(&rcode) || self.own.next_on_nodata && nodata)
+        self.followed
+            && (self.options.next.contains(&rcode) || self.options.next_on_nodata && nodata)
     }
 }
 
 impl ServeDns for Forward {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -26,14 +26,15 @@ fn set_up_one(
     followed: bool,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostics> {
-    let Config { from, own, upstreams } = Config::read(directive, &mut setup.requests.warnings)?;
+    let Config { from, options, upstreams } =
+        Config::read(directive, &mut setup.requests.warnings)?;
     let group = Group::set_up(upstreams, directive, setup)?;
     setup.warn_outside(directive.args.get(..1).unwrap_or_default());
-    if own.except.is_empty() {
+    if options.except.is_empty() {
         setup.ends([from.clone()]);
     }
-    if !followed && (own.next_on_nodata || !own.next.is_empty()) {
-        let name = if own.next.is_empty() { "next_on_nodata" } else { "next" };
+    if !followed && (options.next_on_nodata || !options.next.is_empty()) {
+        let name = if options.next.is_empty() { "next_on_nodata" } else { "next" };
         let option = directive.options().iter().rfind(|one| one.name.as_str() == name);
         let span = option.map_or(directive.span, |option| option.span);
         let message = format!("`{name}` has no effect without another `forward` after this one");
@@ -43,6 +44,6 @@ fn set_up_one(
                 .help("add the `forward` to try next, or remove the option"),
         );
     }
-    setup.link(Forward::new(from, own, group, followed));
+    setup.link(Forward::new(from, options, group, followed));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chain::setup::BlockSetup;
-use chain::{Chain, Clock, Kept, Key, Ran, World};
+use chain::{Chain, Clock, Kept, Key, World};
 use corefile::Directive;
 use net::client::{Network, Simulated};
 use telemetry::metrics;
@@ -74,7 +74,7 @@ fn question(text: &str) -> Query {
     bytes.extend_from_slice(&[0xFD, 0xE9, 0, 2, 7, 7, 0, 3, 0, 0]);
     let mut query = Query::new();
     query.receive(&bytes).unwrap();
-    query.transport = Transport::Udp;
+    query.client.transport = Transport::Udp;
     query.collect_metadata();
     query
 }
@@ -82,8 +82,8 @@ fn question(text: &str) -> Query {
 async fn ask(chain: &Arc<Chain>, text: &str) -> (Query, Reply) {
     let (mut query, mut reply) = (question(text), Reply::new());
     reply.begin(&query);
-    if let Ran::Wait(at) = chain.run(&mut query, &mut reply) {
-        Arc::clone(chain).resume(at, &mut query, &mut reply).await;
+    if let Some(at) = chain.run(&mut query, &mut reply) {
+        chain.resume(at, &mut query, &mut reply).await;
     }
     (query, reply)
 }
@@ -175,7 +175,7 @@ async fn a_dead_upstream_costs_no_client_more_than_one_timeout() {
         let begun = Instant::now();
         let (_, reply) = ask(&chain, "www.example.org.").await;
         assert_eq!(reply.rcode(), Rcode::NOERROR);
-        // Four times the time after which somebody looks for the first time.
+        // Four times the time after which a query is late.
         assert!(begun.elapsed() <= Duration::from_millis(400));
         slow += usize::from(begun.elapsed() > Duration::from_millis(10));
     }

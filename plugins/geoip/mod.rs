@@ -66,7 +66,7 @@ impl ServeDns for Geoip {
 impl CollectMetadata for Geoip {
     fn collect(&self, query: &mut Query) {
         let told = self.edns_subnet.then(|| client_subnet(query)).flatten();
-        let address = told.unwrap_or_else(|| query.peer.ip()).to_canonical();
+        let address = told.unwrap_or_else(|| query.client.peer.ip()).to_canonical();
         let database = Arc::clone(&self.database);
         query.offer_metadata(self.database.labels(), move |label| database.value(label, address));
     }

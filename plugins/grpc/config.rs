@@ -2,58 +2,58 @@
 
 use chain::{Fallthrough, ZoneSet, zones};
 use corefile::{Args, Diagnostic, Diagnostics, Directive};
-use upstream::{GrpcConfig, some};
+use upstream::{GrpcConfig, at_least_one};
 use wire::Name;
 
 /// A `grpc` directive.
 pub(super) struct Config {
-    /// Which names are asked here.
+    /// The zone whose queries are sent to the upstreams.
     pub(super) from: Name,
-    /// Which of them are not, and what becomes of replies.
-    pub(super) own: Own,
+    /// The options that only `grpc` has.
+    pub(super) options: Options,
     /// The upstreams and their options.
     pub(super) upstreams: GrpcConfig,
 }
 
-/// What is the plugin's own.
+/// The options that only `grpc` has.
 #[derive(Default)]
-pub(super) struct Own {
-    /// Which names are not asked here.
+pub(super) struct Options {
+    /// The zones whose queries are not.
     pub(super) except: ZoneSet,
     /// The same as they are read.
     excepted: Vec<Name>,
-    /// For which names the next plugin is asked when the upstreams do not know them.
+    /// The zones whose queries go to the next plugin when the upstreams have no answer.
     pub(super) fallthrough: Fallthrough,
 }
 
 impl Config {
     /// Reads a directive; warnings go to `warnings`.
     ///
-    /// Errors: everything that is wrong with it.
+    /// Errors: all mistakes in it.
     pub(super) fn read(
         directive: &Directive,
         warnings: &mut Diagnostics,
     ) -> Result<Self, Diagnostics> {
-        let mut own = Own::default();
+        let mut options = Options::default();
         let mut args = directive.args();
         let mut zone = Name::root();
         let to = from(&mut args, warnings).map(|from| {
             zone = from;
             args.remaining()
         });
-        let upstreams = GrpcConfig::read(directive, to, &mut own)?;
-        own.except = ZoneSet::new(std::mem::take(&mut own.excepted));
-        Ok(Self { from: zone, own, upstreams })
+        let upstreams = GrpcConfig::read(directive, to, &mut options)?;
+        options.except = ZoneSet::new(std::mem::take(&mut options.excepted));
+        Ok(Self { from: zone, options, upstreams })
     }
 }
 
-impl upstream::Own for Own {
+impl upstream::PluginOptions for Options {
     const NAMES: &'static [&'static str] = &["except", "fallthrough"];
 
     fn read(&mut self, option: &Directive) -> Result<(), Diagnostic> {
         let mut args = option.args();
         if option.name.as_str() == "except" {
-            for token in some(option, &mut args, "a zone")? {
+            for token in at_least_one(option, &mut args, "a zone")? {
                 self.excepted.extend(zones::parse(token)?);
             }
         } else {

@@ -8,10 +8,13 @@ mod config;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chain::{BoxFuture, Chain, Fallthrough, Kind, Next, ServeDns, Served, Setup, Step, ZoneSet};
+use chain::{
+    BoxFuture, Chain, Fallthrough, Kind, Next, Roles, Sees, ServeDns, Served, Setup, Step, ZoneSet,
+};
 use corefile::{Diagnostic, Diagnostics, Directive};
-use upstream::GrpcGroup;
-use wire::{Query, Rcode, Reply};
+use exchange::Query;
+use upstream::{GrpcGroup, GrpcOwner};
+use wire::{Rcode, Reply};
 
 use config::Config;
 
@@ -25,19 +28,29 @@ pub static PLUGIN: Kind = Kind {
     ..Kind::DEFAULT
 };
 
+/// The names of this plugin where its upstreams are logged and counted.
+static OWNER: GrpcOwner = GrpcOwner {
+    name: "grpc",
+    requests: "coredns_grpc_requests_total",
+    durations: "coredns_grpc_request_duration_seconds",
+    responses: "coredns_grpc_responses_total",
+    replies_dropped: "catena_grpc_replies_dropped_total",
+    records_dropped: "catena_grpc_records_dropped_total",
+};
+
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
         let config = Config::read(directive, &mut setup.requests.warnings)?;
-        let upstreams = GrpcGroup::set_up(&config.upstreams, directive, setup)?;
+        let upstreams = GrpcGroup::set_up(&OWNER, &config.upstreams, directive, setup)?;
         setup.warn_outside(directive.args.get(..1).unwrap_or_default());
-        let Config { from, own, .. } = config;
-        if own.except.is_empty() && own.fallthrough == Fallthrough::NEVER {
+        let Config { from, options, .. } = config;
+        if options.except.is_empty() && options.fallthrough == Fallthrough::NEVER {
             setup.ends([from.clone()]);
         }
         setup.link(Grpc {
             from: ZoneSet::new([from]),
-            except: own.except,
-            fallthrough: own.fallthrough,
+            except: options.except,
+            fallthrough: options.fallthrough,
             upstreams,
             followed: AtomicBool::new(false),
         });
@@ -51,12 +64,12 @@ struct Grpc {
     except: ZoneSet,
     fallthrough: Fallthrough,
     upstreams: GrpcGroup,
-    /// Whether there is a plugin behind this one.
+    /// Whether another plugin follows this one.
     followed: AtomicBool,
 }
 
 impl Grpc {
-    /// Whether this query is asked here. **FROM** itself always is.
+    /// Whether this query is sent to the upstreams. **FROM** itself always is.
     #[inline]
     fn matches(&self, query: &Query) -> bool {
         self.from.find(query).is_some_and(|(label, _)| {
@@ -64,13 +77,17 @@ impl Grpc {
         })
     }
 
-    /// Whether the next plugin is to be asked instead.
+    /// Whether the query goes to the next plugin instead.
     fn falls_through(&self, query: &Query) -> bool {
         self.followed.load(Ordering::Relaxed) && self.fallthrough.allows(query)
     }
 }
 
 impl ServeDns for Grpc {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::FORWARDABLE, ..Roles::default() }
+    }
+
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         Ok(if self.matches(query) { Step::Wait } else { Step::Next })
     }

@@ -4,7 +4,7 @@
 
 mod config;
 
-use chain::{Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
 use wire::Flag;
 
@@ -26,10 +26,14 @@ struct Header {
 }
 
 impl ServeDns for Header {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
         if !self.query.is_empty() {
-            query.set_aside();
+            query.push_original();
             for (flag, on) in self.query.iter() {
                 query.set_flag(flag, on);
             }
@@ -40,7 +44,7 @@ impl ServeDns for Header {
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         if !self.query.is_empty() {
-            query.bring_back();
+            query.pop_original();
             // As in CoreDNS the reply repeats RD as it was set here.
             let desired = self.query.of(Flag::RecursionDesired);
             reply.recursion_desired = reply.recursion_desired.or(desired);

@@ -71,11 +71,7 @@ impl ServeDns for LoadBalance {
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         let records: u32 = Section::ALL.iter().map(|&s| u32::from(reply.count(s))).sum();
-        if records < 2
-            || reply.rcode() != Rcode::NOERROR
-            || reply.is_silent()
-            || query.qtype().is_transfer()
-        {
+        if records < 2 || reply.rcode() != Rcode::NOERROR || reply.is_silent() {
             return;
         }
         if self.order.weights.is_some()
@@ -135,7 +131,7 @@ mod tests {
     /// A reply to `www.example.org. A` with these records: `an OWNER TYPE VALUE`.
     fn reply(records: &[&str]) -> Reply {
         let mut query = Query::new();
-        query.ask_on_behalf(&Query::new(), &wire("www.example.org."), Rtype::A, false);
+        query.make_subquery(&Query::new(), &wire("www.example.org."), Rtype::A, false);
         let mut reply = Reply::new();
         reply.begin(&query);
         for (ttl, record) in (0u32..).zip(records) {

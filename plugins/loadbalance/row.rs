@@ -28,7 +28,7 @@ pub(super) struct Run {
     head: usize,
     /// The octets of a record.
     stride: usize,
-    /// How many there are.
+    /// The number of records.
     pub(super) count: usize,
 }
 

@@ -66,7 +66,7 @@ impl ServeDns for Local {
         if labels > 1 {
             let below = query.suffix(labels - 1) == LOCALHOST;
             if below || self.prefix && query.name().starts_with(LABEL) {
-                self.localhost.inc(query.worker);
+                self.localhost.inc(query.client.worker);
                 loopback(query, reply);
                 return Ok(Step::Done);
             }

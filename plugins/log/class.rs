@@ -1,6 +1,7 @@
 //! The class of a reply, in CoreDNS's terms. Pure: time is an argument.
 
-use wire::{Opcode, Query, Rcode, Reply, Rtype, Section};
+use exchange::Query;
+use wire::{Opcode, Rcode, Reply, Rtype, Section};
 
 /// Kinds of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,9 +15,9 @@ pub(super) fn write(line: &mut Vec<u8>, record: &LogRecord<'_>, kind: Kind, unix
     let query = record.query;
     // Writing to a vector does not fail.
     let _ = write!(line, "{{\"level\":\"info\",\"time\":{unix},\"remote\":\"");
-    record::address(line, query.peer.ip());
-    let _ = write!(line, "\",\"port\":{},\"local\":\"", query.peer.port());
-    record::address(line, query.local.ip());
+    record::address(line, query.client.peer.ip());
+    let _ = write!(line, "\",\"port\":{},\"local\":\"", query.client.peer.port());
+    record::address(line, query.client.local.ip());
     let _ = write!(line, "\",\"id\":{},\"opcode\":{}", query.id(), query.opcode().0);
     let _ = write!(line, ",\"type\":\"{}\",\"class\":\"{}\"", query.qtype(), query.qclass());
     line.extend_from_slice(b",\"name\":");
@@ -25,7 +25,7 @@ pub(super) fn write(line: &mut Vec<u8>, record: &LogRecord<'_>, kind: Kind, unix
     let _ = write!(
         line,
         ",\"proto\":\"{}\",\"size\":{},\"do\":{},\"bufsize\":{}",
-        query.transport.proto(),
+        query.client.transport.proto(),
         query.bytes().len(),
         query.wants_dnssec(),
         record.buffer_size(),
@@ -53,7 +53,8 @@ pub(super) fn write_around(line: &mut Vec<u8>, message: &str, record: &LogRecord
     json::start(line, unix, Level::Info, message);
     line.extend_from_slice(b",\"plugin\":\"log\",\"client_ip\":\"");
     // Without the brackets of text lines, which JSON consumers cannot parse.
-    let _ = write!(line, "{}\",\"client_port\":{}", query.peer.ip(), query.peer.port());
+    let _ =
+        write!(line, "{}\",\"client_port\":{}", query.client.peer.ip(), query.client.peer.port());
     let _ = write!(line, ",\"id\":{},\"opcode\":{}", query.id(), query.opcode().0);
     line.extend_from_slice(b",\"qname\":");
     string(line, Text(query.name()));
@@ -63,7 +64,7 @@ pub(super) fn write_around(line: &mut Vec<u8>, message: &str, record: &LogRecord
          \"bufsize\":{}",
         query.qtype(),
         query.qclass(),
-        query.transport.proto(),
+        query.client.transport.proto(),
         query.bytes().len(),
         query.wants_dnssec(),
         record.buffer_size(),

@@ -11,7 +11,7 @@ mod json;
 
 use std::cell::RefCell;
 
-use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
+use chain::{Clock, Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::record::LogRecord;
 
@@ -44,10 +44,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Log {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         // The first rule for the name decides, even if its classes say no.
         let Some(rule) = self.rules.iter().find(|rule| rule.zones.contains(query)) else { return };
-        let kind = class::kind(query, reply, || (self.clock.unix)(query.now));
+        let kind = class::kind(query, reply, || (self.clock.unix)(query.client.now));
         query.set_metadata("log/type", || kind.as_str().to_owned());
         query.set_metadata("log/class", || kind.class().as_str().to_owned());
         if !rule.classes.contains(kind.class()) {
@@ -61,13 +65,20 @@ impl ServeDns for Log {
                     part.clear();
                     text.write(part, &record);
                     let message = String::from_utf8_lossy(part);
-                    json::write_around(line, &message, &record, (self.clock.unix)(query.now));
+                    json::write_around(
+                        line,
+                        &message,
+                        &record,
+                        (self.clock.unix)(query.client.now),
+                    );
                 }
                 Format::Text(text) => {
                     line.extend_from_slice(b"[INFO] ");
                     text.write(line, &record);
                 }
-                Format::Json => json::write(line, &record, kind, (self.clock.unix)(query.now)),
+                Format::Json => {
+                    json::write(line, &record, kind, (self.clock.unix)(query.client.now))
+                }
             }
             line.push(b'\n');
             telemetry::log::raw(line);

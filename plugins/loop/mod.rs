@@ -1,4 +1,5 @@
-//! Detects at the start whether forwarded queries come back to this server, and ends the process if so.
+//! `loop`: detects at the start whether forwarded queries come back to this server, and ends the
+//! process if so.
 //!
 //! It sends probes with an unguessable name through its own chain and counts how often they arrive
 //! here. It acts only on names that it generated itself, and only during the start.
@@ -12,12 +13,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::setup::{Fatal, Peers};
-use chain::{Kind, Ran, ServeDns, Served, Setup, Step};
+use chain::{Kind, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use exchange::Query;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wire::{Class, Failure, Moment, Name, NameBuf, Query, Reply, Rtype, Transport, name};
+use wire::{Class, Failure, Moment, Name, NameBuf, Reply, Rtype, Transport, name};
 
 /// The plugin.
 pub static PLUGIN: Kind =
@@ -29,30 +31,30 @@ const TRY_FOR: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between a probe that did not get through and the next.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long to look on after a probe got through.
+/// How long to wait for more probes after one got through.
 const LOOK_ON: Duration = Duration::from_secs(2);
-/// How long a probe that came back may run on before the next one starts.
+/// The time between a probe that came back and the next one.
 const RUN_ON: Duration = Duration::from_millis(100);
-/// Coming back this often is a loop: with our own sending, probes were seen more than twice.
+/// A probe that comes back this often is in a loop: with our own sending, it was seen more than twice.
 const LOOP: u32 = 2;
 /// Probes sent because one came back. More than one is needed where the cache lets a probe that is
-/// under way wait for itself, so that no second one of the same name gets here.
+/// in flight wait for itself, so that no second one of the same name arrives here.
 const MAX_MORE: u32 = 3;
 /// Numbers in a probe's name are below this, as CoreDNS's are.
 const NUMBERS: u64 = 1 << 62;
 
-/// What the chain's thread and the prober share.
+/// What the plugin and the prober share.
 struct Shared {
     zone: Name,
-    /// The second label of all our probes: what makes them ours.
+    /// The second label of all our probes, which identifies them.
     secret: u64,
     /// The first label of the latest two probes.
     latest: [AtomicU64; 2],
-    /// How often they passed, our own sending not counted.
+    /// How often they came back.
     returned: AtomicU32,
     /// The start is over.
     off: AtomicBool,
-    /// Who sent the probe that was one too many.
+    /// The peer that sent the probe which proved a loop.
     culprit: OnceLock<SocketAddr>,
     /// A probe came back.
     came_back: Notify,
@@ -108,7 +110,7 @@ impl Shared {
         Self {
             zone,
             secret,
-            // No probe has these: they are not below the bound.
+            // No probe has these numbers: they are not below the bound.
             latest: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
             returned: AtomicU32::new(0),
             off: AtomicBool::new(false),
@@ -136,19 +138,19 @@ impl Shared {
     /// A probe passes.
     #[cold]
     fn saw(&self, query: &Query) -> Served {
-        // A query that came in by a listener has no depth: this one is just leaving.
-        if query.depth > 0 {
+        // Only a query from a listener has no depth: this one is being sent.
+        if query.state.depth > 0 {
             return Ok(Step::Next);
         }
         let returned = self.returned.fetch_add(1, Ordering::Relaxed) + 1;
         if returned >= LOOP {
-            let _ = self.culprit.set(query.peer);
+            let _ = self.culprit.set(query.client.peer);
         }
         self.came_back.notify_one();
         if returned < LOOP {
             return Ok(Step::Next);
         }
-        // Round and round no more.
+        // The loop ends here.
         Err(Failure::servfail("forwarding loop"))
     }
 }
@@ -173,7 +175,7 @@ struct Prober {
     peers: Peers,
     now: fn() -> Moment,
     address: String,
-    /// Ends the process: going on would eat all memory and CPU.
+    /// Ends the process: a loop would use up all memory and CPU.
     fatal: Fatal,
 }
 
@@ -190,7 +192,7 @@ impl Prober {
             } else if returned > 0 {
                 more += 1;
             } else if answered {
-                // One that was answered may still be on its way back to us.
+                // A probe that was answered may still be on its way back.
                 self.look_on(LOOK_ON).await;
                 break;
             } else {
@@ -213,12 +215,12 @@ impl Prober {
         let answered = async move {
             let mut reply = Reply::new();
             reply.begin(&query);
-            if let Ran::Wait(at) = chain.run(&mut query, &mut reply) {
+            if let Some(at) = chain.run(&mut query, &mut reply) {
                 chain.resume(at, &mut query, &mut reply).await;
             }
         };
         let mut answered = pin!(answered);
-        // Once it comes back there is no use in waiting for its answer.
+        // Once the probe has come back, its answer does not matter.
         let mut back = pin!(self.look_on(PROBE_TIMEOUT));
         poll_fn(|context| {
             if answered.as_mut().poll(context).is_ready() {
@@ -236,7 +238,7 @@ impl Prober {
         }
     }
 
-    /// The probe `first`.`secret`.`zone` HINFO, as if asked on this machine.
+    /// The probe `first`.`secret`.`zone` HINFO, as if sent from this machine.
     fn query(&self, first: u64) -> Option<Query> {
         let zone = &self.shared.zone;
         let mut bytes = vec![0, 0, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -246,19 +248,19 @@ impl Prober {
         bytes[..2].copy_from_slice(&first.to_be_bytes()[6..]);
         let mut query = Query::new();
         query.receive(&bytes).ok()?;
-        query.peer = SocketAddr::from(([127, 0, 0, 1], 0));
-        query.local = query.peer;
-        query.transport = Transport::Udp;
-        query.worker = telemetry::metrics::SHARED;
-        query.received = (self.now)();
-        query.now = query.received;
+        query.client.peer = SocketAddr::from(([127, 0, 0, 1], 0));
+        query.client.local = query.client.peer;
+        query.client.transport = Transport::Udp;
+        query.client.worker = telemetry::metrics::SHARED;
+        query.client.received = (self.now)();
+        query.client.now = query.client.received;
         query.set_zone(2);
-        // Ours, and no client's: one level deep.
-        query.depth = 1;
+        // A subquery of this server: one level deep.
+        query.state.depth = 1;
         Some(query)
     }
 
-    /// CoreDNS's words: scripts look for them.
+    /// CoreDNS's words, which scripts search for.
     fn message(&self, peer: SocketAddr) -> String {
         let Shared { zone, secret, latest, .. } = &*self.shared;
         let first = latest[0].load(Ordering::Relaxed);

@@ -34,10 +34,10 @@ impl ServeDns for Mirror {
                 let chain = self.peers.chain().unwrap();
                 let mut again = Query::new();
                 again.receive(query.bytes()).unwrap();
-                again.peer = SocketAddr::from(([192, 0, 2, 99], 4242));
+                again.client.peer = SocketAddr::from(([192, 0, 2, 99], 4242));
                 let mut answer = Reply::new();
                 answer.begin(&again);
-                if let Ran::Wait(at) = chain.run(&mut again, &mut answer) {
+                if let Some(at) = chain.run(&mut again, &mut answer) {
                     chain.resume(at, &mut again, &mut answer).await;
                 }
             }
@@ -122,7 +122,7 @@ fn nobody_else_can_make_a_probe() {
     let probe = |text: &str| {
         let mut query = Query::new();
         let name = Name::from_text(text).unwrap();
-        query.ask_on_behalf(&Query::new(), name.as_wire(), Rtype::HINFO, false);
+        query.make_subquery(&Query::new(), name.as_wire(), Rtype::HINFO, false);
         shared.is_probe(&query)
     };
     let unsent = format!("{}.17.example.org.", u64::MAX - 1);

@@ -5,7 +5,7 @@
 
 use chain::{Clock, Kind, Query, Reply, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
-use wire::{Opcode, Rcode, Rtype, Section};
+use wire::{Rcode, Rtype, Section};
 
 /// The `minimal` directive.
 pub static PLUGIN: Kind =
@@ -35,10 +35,9 @@ impl ServeDns for Minimal {
         if nothing
             || reply.is_silent()
             || reply.rcode() != Rcode::NOERROR
-            || query.opcode() == Opcode::NOTIFY
-            || query.qtype().is_transfer()
             || !is_positive(reply)
-            || (query.wants_dnssec() && has_expired_signature(reply, (self.clock.unix)(query.now)))
+            || (query.wants_dnssec()
+                && has_expired_signature(reply, (self.clock.unix)(query.client.now)))
         {
             return;
         }

@@ -4,7 +4,7 @@
 
 mod config;
 
-use chain::{Kind, Query, Reply, ServeDns, Setup};
+use chain::{Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use wire::edns::option;
 
@@ -22,6 +22,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 impl ServeDns for Nsid {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
         if query.edns().is_none() || !query.options().any(|asked| asked.code == option::NSID) {

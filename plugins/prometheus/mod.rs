@@ -7,7 +7,7 @@ mod config;
 mod enabled;
 mod process;
 
-use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
+use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::dns_metrics::DnsMetrics;
 use telemetry::metrics;
@@ -66,14 +66,14 @@ impl ServeDns for Prometheus {
     fn prefetch(&self, batch: Batch<'_>, _: u8) {
         for query in batch.queries() {
             if let Some(key) = self.key(query) {
-                key.prefetch(query.worker);
+                key.prefetch(query.client.worker);
             }
         }
     }
 
     fn roles(&self) -> Roles<'_> {
         let reads = std::mem::offset_of!(Self, first) + DnsMetrics::READS;
-        Roles { reads, prefetch_stages: 1, ..Roles::default() }
+        Roles { reads, sees: Sees::ALL, prefetch_stages: 1, ..Roles::default() }
     }
 
     #[inline]
@@ -88,7 +88,7 @@ impl Prometheus {
     /// The metrics of the key that the query came in by.
     #[inline]
     fn key(&self, query: &Query) -> Option<&DnsMetrics> {
-        match usize::from(query.key).checked_sub(1) {
+        match usize::from(query.state.key).checked_sub(1) {
             None => Some(&self.first),
             Some(other) => self.others.get(other),
         }
@@ -141,8 +141,8 @@ mod tests {
         block.peers.set(&chain);
         let (mut query, mut reply) = (Query::new(), Reply::new());
         for (qtype, from) in [(Rtype::A, 0), (Rtype::A, 0), (Rtype::TXT, 0)] {
-            query.ask_on_behalf(&Query::new(), zone.as_wire(), qtype, false);
-            query.received = Moment(from);
+            query.make_subquery(&Query::new(), zone.as_wire(), qtype, false);
+            query.client.received = Moment(from);
             reply.begin(&query);
             chain.run(&mut query, &mut reply);
         }

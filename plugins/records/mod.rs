@@ -9,11 +9,11 @@ mod load;
 use std::sync::{Arc, OnceLock, Weak};
 
 use chain::{
-    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolve, ServeDns, Served, Setup,
-    Step,
+    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolve, Roles, Sees, ServeDns,
+    Served, Setup, Step,
 };
 use corefile::{Diagnostics, Directive};
-use wire::{Class, Opcode, Rcode, Section, SuffixMap};
+use wire::{Class, Rcode, Section, SuffixMap};
 use zone::{Outcome, Zone};
 
 use load::Entry;
@@ -64,15 +64,15 @@ struct Records {
 }
 
 impl ServeDns for Records {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::TRANSFERS, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let Some((entry, label)) = self.zones.find(query) else {
             return Ok(Step::Next);
         };
-        if query.opcode() != Opcode::QUERY {
-            // NOTIFY is for secondary servers.
-            return Ok(Step::Next);
-        }
         if query.qtype().is_transfer() || query.qclass() != Class::IN {
             return Err(Failure::rcode(Rcode::REFUSED));
         }
@@ -104,7 +104,7 @@ impl ServeDns for Records {
                 let mut asked = Box::new((Query::new(), Reply::new()));
                 let (question, found) = &mut *asked;
                 let (qtype, dnssec) = (query.qtype(), query.wants_dnssec());
-                question.ask_on_behalf(query, target.as_wire(), qtype, dnssec);
+                question.make_subquery(query, target.as_wire(), qtype, dnssec);
                 resolver.resolve(question, found).await;
                 entry.zone.complete_alias(query, reply, found);
             }
@@ -133,7 +133,7 @@ impl Records {
     /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if query.depth >= MAX_DEPTH {
+        if query.state.depth >= MAX_DEPTH {
             return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
         let resolver = self.resolver.get().and_then(Weak::upgrade);

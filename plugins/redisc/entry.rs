@@ -6,11 +6,12 @@
 use std::fmt::Write;
 
 use chain::Setup;
+use exchange::Query;
 use ring::digest::{Context, SHA256};
 use wire::answer::{Answer, Kind};
 use wire::name::Text;
 use wire::record::Malformed;
-use wire::{HEADER, Query, Rcode, Reply};
+use wire::{HEADER, Rcode, Reply};
 
 /// The version of the format of keys and values. Servers with other versions do not see these.
 const FORM: u8 = 1;
@@ -109,7 +110,7 @@ pub(super) fn load_value(
     let left = u64::from_be_bytes(until).saturating_sub(now).saturating_add(500) / 1000;
     let left = left.min(u64::from(lifetime)) as u32;
     // A renewal replaces an entry that expires soon. A value of the same age is of no use to it.
-    if left == 0 || query.refresh && left <= lifetime / 2 {
+    if left == 0 || query.state.refresh && left <= lifetime / 2 {
         return Ok(false);
     }
     if let Err(malformed) = load(message, now / 1000, query, reply) {

@@ -18,8 +18,8 @@ use chain::{BoxFuture, Clock, Kind, Next, Query, Reply, ServeDns, Served, Setup,
 use corefile::{Diagnostics, Directive};
 use net::client::{Lost, Network, RedisClient, RedisError, RedisOptions};
 use telemetry::metrics::SHARED;
+use wire::Moment;
 use wire::answer::{Answer, Kind as Judged};
-use wire::{Moment, Opcode};
 
 use config::Config;
 use numbers::Numbers;
@@ -98,9 +98,7 @@ impl Redisc {
     /// compressed names point into it.
     #[inline]
     fn applies(&self, query: &Query, reply: &Reply) -> bool {
-        query.opcode() == Opcode::QUERY
-            && !query.qtype().is_transfer()
-            && query.tsig_at().is_none()
+        query.tsig_at().is_none()
             && reply.question_end() == query.question_end()
             && self.config.zones.contains(query)
     }
@@ -108,32 +106,32 @@ impl Redisc {
     /// The index of the block's key.
     #[inline]
     fn place(&self, query: &Query) -> usize {
-        usize::from(query.key).min(self.numbers.len() - 1)
+        usize::from(query.state.key).min(self.numbers.len() - 1)
     }
 
     /// Answers from Redis. Returns whether it had a usable answer.
     async fn look_up(&self, key: &[u8], query: &mut Query, reply: &mut Reply) -> bool {
         let numbers = &self.numbers[self.place(query)];
-        let found = match self.redis.get(query.worker, key).await {
+        let found = match self.redis.get(query.client.worker, key).await {
             Ok(found) => found,
             Err(_) => {
-                numbers.failures.inc(query.worker);
+                numbers.failures.inc(query.client.worker);
                 None
             }
         };
-        query.now = (self.clock.now)();
+        query.client.now = (self.clock.now)();
         let taken = found.map(|value| {
-            entry::load_value(&value, millis(query.now), self.config.longest(), query, reply)
+            entry::load_value(&value, millis(query.client.now), self.config.longest(), query, reply)
         });
         match taken {
             Some(Ok(true)) => {
-                numbers.hits.inc(query.worker);
+                numbers.hits.inc(query.client.worker);
                 return true;
             }
-            Some(Err(_)) => numbers.refused.inc(query.worker),
+            Some(Err(_)) => numbers.refused.inc(query.client.worker),
             Some(Ok(false)) | None => {}
         }
-        numbers.misses.inc(query.worker);
+        numbers.misses.inc(query.client.worker);
         false
     }
 
@@ -148,9 +146,9 @@ impl Redisc {
             // Redis would keep the data of own zones after a change of them.
             return;
         }
-        let (clock, now) = (self.clock, query.now);
+        let (clock, now) = (self.clock, query.client.now);
         let Ok(answer) = Answer::of(query, reply, || (clock.unix)(now)) else {
-            numbers.drops.inc(query.worker);
+            numbers.drops.inc(query.client.worker);
             return;
         };
         let ttl = self.lifetime(&answer);
@@ -168,8 +166,8 @@ impl Redisc {
         let lost = Arc::clone(&self.lost[self.place(query)]);
         match self.redis.set(key, &value, Duration::from_secs(u64::from(ttl)), lost) {
             Ok(()) => {}
-            Err(RedisError::Busy) => numbers.dropped.inc(query.worker),
-            Err(_) => numbers.set_errors.inc(query.worker),
+            Err(RedisError::Busy) => numbers.dropped.inc(query.client.worker),
+            Err(_) => numbers.set_errors.inc(query.client.worker),
         }
     }
 
@@ -203,7 +201,7 @@ impl ServeDns for Redisc {
             return Ok(Step::Next);
         }
         if !self.redis.is_there() {
-            self.numbers[self.place(query)].misses.inc(query.worker);
+            self.numbers[self.place(query)].misses.inc(query.client.worker);
             return Ok(Step::Next);
         }
         Ok(Step::Wait)

@@ -1,8 +1,9 @@
 //! Keys and values: a value that was written can be read, and nothing else is accepted.
 
+use exchange::Query;
 use proptest::prelude::*;
 use wire::answer::Answer;
-use wire::{Name, NewRecord, Query, Rcode, Rdata, Reply, Rtype, Section, name};
+use wire::{Name, NewRecord, Rcode, Rdata, Reply, Rtype, Section, name};
 
 use super::entry;
 
@@ -86,7 +87,7 @@ fn a_value_holds_until_a_moment() {
 fn who_renews_gets_only_what_is_younger() {
     let (mut query, reply) = answered(Rcode::NOERROR);
     let value = entry::encode(&reply, NOW, 60);
-    query.refresh = true;
+    query.state.refresh = true;
     assert_eq!(told(&value, NOW + 29_000, &query), Some((Rcode::NOERROR, 31)));
     assert_eq!(told(&value, NOW + 30_000, &query), None);
 }

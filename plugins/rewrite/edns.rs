@@ -80,7 +80,7 @@ fn data(option: &EdnsOption, query: &Query) -> Option<Vec<u8>> {
         EdnsOption::Local(_, Data::Variable(variable)) => value(variable, query)?,
         // RFC 5001 section 2.1: the NSID option of a query is empty.
         EdnsOption::Nsid => Vec::new(),
-        EdnsOption::Subnet(v4, v6) => subnet(query.peer.ip(), *v4, *v6),
+        EdnsOption::Subnet(v4, v6) => subnet(query.client.peer.ip(), *v4, *v6),
     })
 }
 
@@ -88,15 +88,16 @@ fn value(variable: &Variable, query: &Query) -> Option<Vec<u8>> {
     Some(match variable {
         Variable::Qname => wire::name::Text(query.original_name()).to_string().into_bytes(),
         Variable::Qtype => query.qtype().0.to_be_bytes().to_vec(),
-        Variable::ClientIp => address(query.peer.ip()),
-        Variable::ClientPort => query.peer.port().to_be_bytes().to_vec(),
-        Variable::Protocol => query.transport.proto().as_bytes().to_vec(),
-        Variable::ServerIp => match (query.family(), query.local.ip().to_canonical()) {
+        Variable::ClientIp => address(query.client.peer.ip()),
+        Variable::ClientPort => query.client.peer.port().to_be_bytes().to_vec(),
+        Variable::Protocol => query.client.transport.proto().as_bytes().to_vec(),
+        Variable::ServerIp => match (query.client.family(), query.client.local.ip().to_canonical())
+        {
             // The server's address in the client's address family.
             (Family::V6, IpAddr::V4(local)) => local.to_ipv6_mapped().octets().to_vec(),
             (_, local) => address(local),
         },
-        Variable::ServerPort => query.local.port().to_be_bytes().to_vec(),
+        Variable::ServerPort => query.client.local.port().to_be_bytes().to_vec(),
         Variable::Metadata(label) => {
             let value = query.metadata(label)?;
             (!value.is_empty()).then(|| value.as_bytes().to_vec())?

@@ -15,10 +15,10 @@ mod text;
 use std::sync::{Arc, OnceLock, Weak};
 
 use chain::{
-    BoxFuture, Failure, Kind, Query, Reply, Resolve, Roles, ServeDns, Served, Setup, Step,
+    BoxFuture, Failure, Kind, Query, Reply, Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive};
-use wire::Slot;
+use exchange::StateKey;
 use wire::name::NameBuf;
 
 use config::{Field, NameRule};
@@ -38,7 +38,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             .label(why)
             .help("shorten them, or use fewer")
     })?;
-    let plugin = Rewrite { rules, waits, state: setup.slot(), resolver: setup.resolver() };
+    let plugin = Rewrite { rules, waits, state: setup.state_key(), resolver: setup.resolver() };
     setup.link(plugin);
     Ok(())
 }
@@ -47,7 +47,7 @@ struct Rewrite {
     rules: Rules,
     /// Whether there is a `cname` rule.
     waits: bool,
-    state: Slot<Applied>,
+    state: StateKey<Applied>,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
 }
 
@@ -97,13 +97,13 @@ impl ServeDns for Rewrite {
     }
 
     fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
-        let applied = std::mem::take(query.slot(self.state));
+        let applied = std::mem::take(query.plugin_state(self.state));
         let mut asked = NameBuf::new();
         for once in applied.backwards() {
             let Some(rule) = self.rules.get(once.rule) else { continue };
             asked.set_folded(query.name());
             if once.saved {
-                query.bring_back();
+                query.pop_original();
             }
             answer::revert(rule, &asked, query, reply);
         }
@@ -117,7 +117,7 @@ impl ServeDns for Rewrite {
         if !self.waits || reply.failure().is_some() {
             return false;
         }
-        let applied = query.slot(self.state);
+        let applied = query.plugin_state(self.state);
         applied.backwards().any(|once| match self.rules.get(once.rule).map(|rule| &rule.field) {
             Some(Field::Cname { matches, .. }) => cname::fits(matches, reply),
             _ => false,
@@ -127,7 +127,7 @@ impl ServeDns for Rewrite {
     fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let applied: Vec<u32> =
-                query.slot(self.state).backwards().map(|once| once.rule).collect();
+                query.plugin_state(self.state).backwards().map(|once| once.rule).collect();
             let resolver = self.resolver.get().and_then(Weak::upgrade);
             for rule in applied.iter().filter_map(|&number| self.rules.get(number)) {
                 let Field::Cname { matches, to } = &rule.field else { continue };
@@ -136,7 +136,7 @@ impl ServeDns for Rewrite {
                 let mut asked = Box::new((Query::new(), Reply::new()));
                 let (question, answer) = &mut *asked;
                 let dnssec = query.wants_dnssec();
-                question.ask_on_behalf(query, found.1.as_wire(), query.qtype(), dnssec);
+                question.make_subquery(query, found.1.as_wire(), query.qtype(), dnssec);
                 if let Some(resolver) = &resolver {
                     resolver.resolve(question, answer).await;
                 }
@@ -147,7 +147,7 @@ impl ServeDns for Rewrite {
     }
 
     fn roles(&self) -> Roles<'_> {
-        Roles { waits_on_reply: self.waits, ..Roles::default() }
+        Roles { waits_on_reply: self.waits, sees: Sees::FORWARDABLE, ..Roles::default() }
     }
 }
 
@@ -161,14 +161,14 @@ impl Rewrite {
         query: &mut Query,
         reply: &mut Reply,
     ) -> Served {
-        let before = query.asides();
+        let before = query.originals();
         let mut applied = Applied::default();
         while let Some(rule) = self.rules.get(number) {
-            let aside = query.asides();
+            let aside = query.originals();
             match change(&rule.field, query) {
-                Ok(false) => bring_back_to(aside, query),
+                Ok(false) => pop_originals_to(aside, query),
                 Ok(true) => {
-                    applied.push(Once { rule: number, saved: query.asides() > aside });
+                    applied.push(Once { rule: number, saved: query.originals() > aside });
                     if !rule.go_on {
                         break;
                     }
@@ -177,7 +177,7 @@ impl Rewrite {
                     }
                 }
                 Err(failure) => {
-                    query.bring_back_to(before);
+                    query.pop_originals_to(before);
                     reply.begin(query);
                     return Err(failure);
                 }
@@ -187,18 +187,18 @@ impl Rewrite {
                 None => break,
             }
         }
-        if query.asides() > before {
+        if query.originals() > before {
             // The question has changed.
             reply.begin(query);
         }
-        *query.slot(self.state) = applied;
+        *query.plugin_state(self.state) = applied;
         Ok(Step::Next)
     }
 }
 
-fn bring_back_to(depth: usize, query: &mut Query) {
-    if query.asides() > depth {
-        query.bring_back_to(depth);
+fn pop_originals_to(depth: usize, query: &mut Query) {
+    if query.originals() > depth {
+        query.pop_originals_to(depth);
     }
 }
 
@@ -210,7 +210,7 @@ fn change(field: &Field, query: &mut Query) -> Result<bool, Failure> {
         Field::Type { from, to } => {
             let fits = query.qtype() == *from;
             if fits {
-                query.set_aside();
+                query.push_original();
                 query.set_qtype(*to);
             }
             Ok(fits)
@@ -218,13 +218,13 @@ fn change(field: &Field, query: &mut Query) -> Result<bool, Failure> {
         Field::Class { from, to } => {
             let fits = query.qclass() == *from;
             if fits {
-                query.set_aside();
+                query.push_original();
                 query.set_qclass(*to);
             }
             Ok(fits)
         }
         Field::Edns(rule) => {
-            query.set_aside();
+            query.push_original();
             edns::apply(rule, query)
                 .map_err(|_| Failure::servfail("no room for an EDNS option after rewrite"))
         }
@@ -248,7 +248,7 @@ fn rename(rule: &NameRule, query: &mut Query) -> Result<bool, Failure> {
         Failure::servfail(format!("invalid name after rewrite: {text}"))
     };
     let name = new.name().ok_or_else(invalid)?;
-    query.set_aside();
+    query.push_original();
     query.rename(name.as_wire()).map_err(|_| invalid())?;
     Ok(true)
 }

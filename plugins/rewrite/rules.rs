@@ -5,8 +5,9 @@
 //! expressions by another. Only the candidates are checked one by one.
 
 use aho_corasick::AhoCorasick;
+use exchange::Query;
 use regex::bytes::RegexSet;
-use wire::{Name, Query, hash};
+use wire::{Name, hash};
 
 use super::config::{Field, Match, Rule};
 use super::pattern;

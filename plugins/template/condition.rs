@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use exchange::Query;
 use expr::{Environment, Expr, Function, Held, QueryEnvironment, Scope, Type, Value};
-use wire::Query;
 
 use super::pattern::Pattern;
 

@@ -104,7 +104,7 @@ impl Counts {
                 ],
             )
         });
-        counter.inc(query.worker);
+        counter.inc(query.client.worker);
     }
 
     /// Counts a template that failed.
@@ -139,11 +139,11 @@ impl Counts {
             section,
             body,
         ];
-        metrics::counter(name, help, BODY_LABELS, &labels).inc(query.worker);
+        metrics::counter(name, help, BODY_LABELS, &labels).inc(query.client.worker);
     }
 
     fn server(&self, query: &Query) -> usize {
-        self.servers.get(usize::from(query.key)).copied().unwrap_or(0)
+        self.servers.get(usize::from(query.state.key)).copied().unwrap_or(0)
     }
 }
 

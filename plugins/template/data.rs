@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use exchange::Query;
 use gotemplate::{Error, List, Map, Member, Object, Of, Template, Value};
-use wire::{Query, name};
+use wire::name;
 
 use super::condition::{Conditions, Values};
 use super::pattern::Pattern;
@@ -94,7 +95,9 @@ impl<'d> Object<'d> for Root<'d> {
             "Type" => Value::text(data.qtype),
             "Message" => Value::Object(&self.message),
             "Question" => Value::Object(&self.message.question),
-            "Remote" => Value::Text(Cow::Owned(data.query.peer.ip().to_canonical().to_string())),
+            "Remote" => {
+                Value::Text(Cow::Owned(data.query.client.peer.ip().to_canonical().to_string()))
+            }
             "Var" => Value::Map(data.conditions.shown(data.values)),
             "Meta" => return Some(Member::LookUp),
             _ => return None,
@@ -186,7 +189,7 @@ mod tests {
     fn metadata_is_looked_up() {
         let mut query = Query::new();
         let from = Query::new();
-        query.ask_on_behalf(&from, b"\x01a\x00", wire::Rtype::A, false);
+        query.make_subquery(&from, b"\x01a\x00", wire::Rtype::A, false);
         query.collect_metadata();
         query.set_metadata("test/label", || "value".to_owned());
         let data = Data {

@@ -196,7 +196,7 @@ impl Template {
     #[cold]
     fn can_chase(&self, query: &Query, target: &[u8]) -> bool {
         let resolver = self.resolver.get().and_then(Weak::upgrade);
-        query.depth < MAX_DEPTH
+        query.state.depth < MAX_DEPTH
             && resolver.is_some_and(|resolver| resolver.is_served(query, target))
     }
 
@@ -205,7 +205,7 @@ impl Template {
         let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
         let mut asked = Box::new((Query::new(), Reply::new()));
         let (question, answer) = &mut *asked;
-        question.ask_on_behalf(query, target.as_wire(), query.qtype(), query.wants_dnssec());
+        question.make_subquery(query, target.as_wire(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, answer).await;
         if !answer.is_silent() {
             // As in CoreDNS, the rcode of the template stays.

@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 
+use exchange::Query;
 use regex::bytes::{RegexSet, RegexSetBuilder};
-use wire::{Class, Name, Query, Rtype, SuffixMap, Zoned, name};
+use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
 
 use super::config::Stanza;
 use super::text::NameText;

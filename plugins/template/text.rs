@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use wire::{Query, name};
+use exchange::Query;
+use wire::name;
 
 /// Room for the longest name: each byte of a label may become four.
 const ROOM: usize = 4 * 255;
@@ -65,7 +66,7 @@ mod tests {
         for text in ["www.example.org.", ".", r"a\.b.c\032d.\000\255.", "a_b-c."] {
             let (mut query, from) = (Query::new(), Query::new());
             let name = Name::from_text(text).unwrap();
-            query.ask_on_behalf(&from, name.as_wire(), Rtype::A, false);
+            query.make_subquery(&from, name.as_wire(), Rtype::A, false);
             assert_eq!(NameText::new().of(&query), name.to_string());
         }
         let mut wire = Vec::new();
@@ -75,7 +76,7 @@ mod tests {
         }
         wire.push(0);
         let (mut query, from) = (Query::new(), Query::new());
-        query.ask_on_behalf(&from, &wire, Rtype::A, false);
+        query.make_subquery(&from, &wire, Rtype::A, false);
         assert_eq!(NameText::new().of(&query).len(), 4 * 250 + 4);
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chain::BoxFuture;
+use exchange::Span;
 use reqwest::{Client, StatusCode, Url};
 use telemetry::metrics::{Counter, SHARED};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
-use wire::query::Span;
 
 use super::config::Config;
 use super::format::{About, Finished, Format, Source};

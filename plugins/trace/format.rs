@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 
-use wire::query::Span;
+use exchange::Span;
 use wire::{Rcode, Rtype};
 
 /// A collector's format and where its agent listens by default.

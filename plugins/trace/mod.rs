@@ -14,12 +14,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chain::{Clock, Kind, Query, Reply, ServeDns, Served, Setup, Step};
+use chain::{Clock, Kind, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
+use exchange::{SpanContext, Spans};
 use telemetry::metrics::{self, Counter};
 use tokio::sync::mpsc::{self, Sender};
 use wire::Rcode;
-use wire::query::{SpanContext, Spans};
 
 use export::{Exporter, Record};
 use format::{About, Format, NewIds};
@@ -100,8 +100,8 @@ impl Trace {
     #[cold]
     fn begin(&self, query: &mut Query, number: u64) {
         let now = (self.clock.now)();
-        let random = |what: u8| self.random.hash_one((what, query.worker, number)).max(1);
-        if let Some(within) = query.within {
+        let random = |what: u8| self.random.hash_one((what, query.client.worker, number)).max(1);
+        if let Some(within) = query.state.within {
             // A lookup of our own for a traced query belongs to that trace and has no root span.
             query.trace(Spans::new(within, random(0)));
             return;
@@ -120,11 +120,11 @@ impl Trace {
     fn finish(&self, query: &mut Query, reply: &Reply) {
         let Some(spans) = query.take_spans() else { return };
         let (trace, spans) = spans.finish((self.clock.now)());
-        let about = query.within.is_none().then(|| About {
+        let about = query.state.within.is_none().then(|| About {
             name: query.name().into(),
             qtype: query.qtype(),
-            proto: query.transport.proto(),
-            remote: query.peer.ip(),
+            proto: query.client.transport.proto(),
+            remote: query.client.peer.ip(),
             rcode: if reply.is_silent() { Rcode::NOERROR } else { reply.rcode() },
             error: reply
                 .failure()
@@ -133,17 +133,21 @@ impl Trace {
         });
         let count = spans.len() as u64;
         if self.queue.try_send(Record { trace, spans, about }).is_err() {
-            self.dropped.add(query.worker, count);
+            self.dropped.add(query.client.worker, count);
         }
     }
 }
 
 impl ServeDns for Trace {
+    fn roles(&self) -> Roles<'_> {
+        Roles { sees: Sees::ALL, ..Roles::default() }
+    }
+
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-        let (number, sampled) = self.count(query.worker);
+        let (number, sampled) = self.count(query.client.worker);
         // A lookup for a traced query is traced whatever its number, as in CoreDNS.
-        if sampled || query.within.is_some() {
+        if sampled || query.state.within.is_some() {
             self.begin(query, number);
         }
         Ok(Step::Next)

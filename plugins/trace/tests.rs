@@ -112,9 +112,9 @@ fn chain(directive: &str) -> (Arc<Chain>, Task) {
 fn query(name: &str, qtype: Rtype) -> Query {
     let mut query = Query::new();
     let name = Name::from_text(name).unwrap();
-    query.ask_on_behalf(&Query::new(), name.as_wire(), qtype, false);
-    query.peer = "192.0.2.7:5353".parse().unwrap();
-    query.received = net::clock::now();
+    query.make_subquery(&Query::new(), name.as_wire(), qtype, false);
+    query.client.peer = "192.0.2.7:5353".parse().unwrap();
+    query.client.received = net::clock::now();
     query.collect_metadata();
     query
 }
@@ -123,8 +123,8 @@ fn query(name: &str, qtype: Rtype) -> Query {
 async fn ask(chain: &Arc<Chain>, query: &mut Query) -> Option<String> {
     let mut reply = Reply::new();
     reply.begin(query);
-    if let chain::Ran::Wait(place) = chain.run(query, &mut reply) {
-        Arc::clone(chain).resume(place, query, &mut reply).await;
+    if let Some(place) = chain.run(query, &mut reply) {
+        chain.resume(place, query, &mut reply).await;
     }
     assert!(!query.is_traced(), "the trace ends with the query");
     query.metadata("trace/traceid").map(ToOwned::to_owned)
@@ -189,7 +189,7 @@ async fn otlp_gets_the_same_and_parts_of_other_traces() {
     let (chain, exporter) = chain(&format!("trace otlp {}", sink.address()));
     let id = ask(&chain, &mut query("a.", Rtype::A)).await.unwrap();
     let mut part = query("b.", Rtype::TXT);
-    part.within = Some(SpanContext { trace: 0xAB, span: 0xCD });
+    part.state.within = Some(SpanContext { trace: 0xAB, span: 0xCD });
     assert_eq!(ask(&chain, &mut part).await, None, "the query it is for has told it");
     drop(chain);
     // No more can come, so all is sent now.

@@ -34,11 +34,12 @@ impl ServeDns for Whoami {
         let mut add = |owner, rdata| {
             reply.push(Section::Additional, NewRecord::new(owner, 0, rdata).class(class));
         };
-        add(name, Rdata::from(query.peer.ip().to_canonical()));
-        let label = if query.transport.proto() == "tcp" { name!("_tcp.") } else { name!("_udp.") };
+        add(name, Rdata::from(query.client.peer.ip().to_canonical()));
+        let label =
+            if query.client.transport.proto() == "tcp" { name!("_tcp.") } else { name!("_udp.") };
         // A name too long for one more label has no SRV record.
         if let Ok(owner) = NameBuf::joined(label, name) {
-            let port = query.peer.port();
+            let port = query.client.peer.port();
             let target = name!(".");
             add(owner.as_wire(), Rdata::Srv { priority: 0, weight: 0, port, target });
         }

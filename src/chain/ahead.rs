@@ -1,6 +1,6 @@
 //! Prefetches the memory that the plugins of a chain will read, before the first query of a batch.
 
-use wire::Query;
+use exchange::Query;
 use wire::prefetch::lines;
 
 use crate::{Link, ServeDns};

@@ -17,23 +17,21 @@ pub mod setup;
 pub mod spans;
 pub mod zones;
 
-use std::future::Future;
-use std::pin::Pin;
-
 use corefile::Diagnostic;
 
 pub use ahead::Batch;
+pub use exchange::{BoxFuture, Query};
 pub use kept::Kept;
 pub use kind::{Entry, Kind, Registry};
-pub use roles::{CollectMetadata, Exchange, Ready, Roles, SearchPath, Tap};
-pub use run::{Chain, Link, Next, Place, Ran, in_step};
+pub use roles::{
+    CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
+    UpstreamExchange, Verdict,
+};
+pub use run::{Chain, Link, Next, yield_to_batch};
 pub use settings::{Filter, Settings, View};
 pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
-pub use wire::{Clock, Failure, Query, Reply};
+pub use wire::{Clock, Failure, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
-
-/// A future of a plugin, boxed because plugins are trait objects.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a plugin decided about a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +64,9 @@ pub trait ServeDns: Send + Sync + 'static {
     }
 
     /// The way in, on the listener's thread. Must never wait.
+    ///
+    /// Called for questions: messages with opcode QUERY that ask for no transfer. A plugin that takes
+    /// other messages says so with [`Roles::sees`]; without that they pass it by, in both directions.
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let _ = (query, reply);
         Ok(Step::Next)

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use wire::{Moment, Name, Query, Transport};
+use exchange::{BoxFuture, Query};
+use wire::{Moment, Name, Opcode, Reply, Request, Transport};
+
+use crate::Served;
 
 /// The roles a plugin takes; all are optional.
 pub struct Roles<'a> {
@@ -16,6 +19,15 @@ pub struct Roles<'a> {
     pub waits_on_reply: bool,
     /// It sees replies as they are sent: [`crate::ServeDns::on_sent`].
     pub sees_sent: bool,
+    /// The messages other than questions that `on_query`, `serve_dns` and `on_reply` are called for
+    /// (default: none).
+    pub sees: Sees,
+    /// It takes notifications of changed zones.
+    pub notify: Option<&'a dyn OnNotify>,
+    /// It takes dynamic updates.
+    pub update: Option<&'a dyn OnUpdate>,
+    /// It limits replies.
+    pub limit: Option<&'a dyn Limit>,
     /// It may delay the readiness of the server.
     pub ready: Option<&'a dyn Ready>,
     /// It provides metadata of a query before the chain runs.
@@ -33,6 +45,10 @@ impl Default for Roles<'_> {
             prefetch_stages: 0,
             waits_on_reply: false,
             sees_sent: false,
+            sees: Sees::QUESTIONS,
+            notify: None,
+            update: None,
+            limit: None,
             ready: None,
             metadata: None,
             search_path: None,
@@ -41,15 +57,86 @@ impl Default for Roles<'_> {
     }
 }
 
+/// The messages, besides questions, that a plugin's hooks are called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sees {
+    /// AXFR and IXFR (RFC 5936, RFC 1995).
+    pub transfers: bool,
+    /// NOTIFY (RFC 1996).
+    pub notifies: bool,
+    /// UPDATE (RFC 2136).
+    pub updates: bool,
+}
+
+impl Sees {
+    /// Nothing but questions.
+    pub const QUESTIONS: Self = Self { transfers: false, notifies: false, updates: false };
+    /// Transfers too.
+    pub const TRANSFERS: Self = Self { transfers: true, ..Self::QUESTIONS };
+    /// All that another server may answer: all but updates.
+    pub const FORWARDABLE: Self = Self { transfers: true, notifies: true, updates: false };
+    /// All messages: for plugins that log, count, limit or mark, whatever the message asks for.
+    pub const ALL: Self = Self { transfers: true, notifies: true, updates: true };
+
+    /// Whether `query`, which is not a question, is among them.
+    pub(crate) fn includes(self, query: &Request) -> bool {
+        match query.opcode() {
+            Opcode::QUERY => self.transfers,
+            Opcode::NOTIFY => self.notifies,
+            _ => self.updates,
+        }
+    }
+}
+
+/// A plugin that takes NOTIFY messages (RFC 1996).
+pub trait OnNotify: Send + Sync {
+    /// Takes the notification of a changed zone: acknowledges it with the reply, or passes it to the next
+    /// plugin with [`Step::Next`](crate::Step::Next). May do I/O.
+    ///
+    /// Errors: a [`Failure`](wire::Failure) becomes the reply.
+    fn on_notify<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply)
+    -> BoxFuture<'a, Served>;
+}
+
+/// A plugin that takes UPDATE messages (RFC 2136).
+pub trait OnUpdate: Send + Sync {
+    /// Checks the prerequisites and makes the changes, or passes the message to the next plugin with
+    /// [`Step::Next`](crate::Step::Next). May do I/O. The question is the zone section.
+    ///
+    /// Errors: a [`Failure`](wire::Failure) becomes the reply.
+    fn on_update<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply)
+    -> BoxFuture<'a, Served>;
+}
+
+/// A plugin that limits replies. It sees every reply that goes to a client: refusals, errors and
+/// answers to malformed messages as well.
+pub trait Limit: Send + Sync {
+    /// Decides about a reply that is about to be sent. Called on the data path: must not wait. The
+    /// question is empty if the message could not be read.
+    fn limit(&self, query: &Query, reply: &Reply) -> Verdict;
+}
+
+/// What becomes of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is sent.
+    Send,
+    /// A truncated, empty reply is sent instead, so that a client with a genuine address asks again
+    /// over TCP. A reply that does not leave as a datagram is sent as it is.
+    Slip,
+    /// Nothing is sent.
+    Drop,
+}
+
 /// A plugin that records messages to and from upstreams.
 pub trait Tap: Send + Sync {
     /// Records one exchange for `query`. Called on the data path: must not wait.
-    fn exchanged(&self, query: &Query, exchange: &Exchange<'_>);
+    fn exchanged(&self, query: &Query, exchange: &UpstreamExchange<'_>);
 }
 
 /// One exchange with an upstream.
 #[derive(Clone, Copy, Debug)]
-pub struct Exchange<'a> {
+pub struct UpstreamExchange<'a> {
     /// The upstream.
     pub upstream: SocketAddr,
     /// The local address, if a socket was opened.

@@ -2,15 +2,15 @@
 
 use std::future::poll_fn;
 use std::mem;
-use std::sync::Arc;
 use std::task::Poll;
 
+use exchange::{BoxFuture, Place, Query};
 use smallvec::SmallVec;
 use wire::edns::ede;
-use wire::{Clock, Failure, Moment, Query, Reply};
+use wire::{Clock, Failure, Moment, Opcode, Rcode, Reply};
 
 use crate::ahead::{Ahead, Batch};
-use crate::{BoxFuture, ServeDns, Served, Step};
+use crate::{OnNotify, OnUpdate, Roles, ServeDns, Served, Step, Verdict};
 
 /// One plugin at its place.
 pub struct Link {
@@ -30,38 +30,18 @@ pub struct Chain {
     /// Bit `n` is set if link `n` may have to wait on the way out. Links beyond the last bit are always
     /// checked.
     late: u64,
-    /// Whether any link sees replies as they are sent.
-    sees_sent: bool,
+    /// Whether any link sees replies as they are sent, or limits them.
+    watches_sent: bool,
     plugins: SmallVec<[Box<dyn ServeDns>; NEAR]>,
     names: Box<[&'static str]>,
     clock: Clock,
+    takes_updates: bool,
 }
 
 const _: () = assert!(std::mem::offset_of!(Chain, names) <= 128);
 
 /// The largest number of plugins that are stored in the chain itself.
 const NEAR: usize = 4;
-
-/// How far a query got without waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
-    /// The reply is complete.
-    Done,
-    /// The reply is complete; [`Query::renewal`] tells what to run [`Chain::refresh`] for in the
-    /// background.
-    Refresh,
-    /// Continue with [`Chain::resume`] at this place. Only [`Chain::run`] returns it.
-    Wait(Place),
-}
-
-/// Where a chain waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On the way in, for this link's [`ServeDns::serve_dns`].
-    In(usize),
-    /// On the way out, for this link's [`ServeDns::finish_reply`].
-    Out(usize),
-}
 
 /// The rest of the chain after a plugin that waits.
 #[derive(Clone, Copy)]
@@ -81,7 +61,11 @@ impl Chain {
         Self {
             ahead: Ahead::of(&links),
             late,
-            sees_sent: links.iter().any(|link| link.plugin.roles().sees_sent),
+            watches_sent: links.iter().any(|link| {
+                let roles = link.plugin.roles();
+                roles.sees_sent || roles.limit.is_some()
+            }),
+            takes_updates: links.iter().any(|link| link.plugin.roles().update.is_some()),
             names: links.iter().map(|link| link.name).collect(),
             plugins: links.into_iter().map(|link| link.plugin).collect(),
             clock,
@@ -133,61 +117,51 @@ impl Chain {
         self.ahead.prefetch_plugins(&self.plugins);
     }
 
-    /// Runs the query as far as it goes without waiting.
+    /// Runs the query as far as it goes without waiting: the place where it must wait, or `None` when
+    /// the reply is complete. If [`State::renewal`](exchange::State::renewal) is set then,
+    /// [`Chain::refresh`] is to run for it in the background.
     #[inline]
-    pub fn run(&self, query: &mut Query, reply: &mut Reply) -> Ran {
+    pub fn run(&self, query: &mut Query, reply: &mut Reply) -> Option<Place> {
         let (at, served) = self.enter(0, query, reply);
         if matches!(served, Ok(Step::Wait)) {
-            return Ran::Wait(Place::In(at));
+            return Some(Place::In(at as u32));
         }
-        let refresh = matches!(served, Ok(Step::Refresh));
-        if refresh {
-            query.renew_at(at);
-        }
-        self.settle(at, served, reply);
-        match self.leave(0, at, query, reply) {
-            Some(late) => Ran::Wait(Place::Out(late)),
-            None if refresh => Ran::Refresh,
-            None => Ran::Done,
-        }
+        self.settle(at, served, query, reply);
+        self.leave(0, at, query, reply).map(|late| Place::Out(late as u32))
     }
 
-    /// Continues at `place`, where [`Chain::run`] had to wait.
-    pub async fn resume(
-        self: Arc<Self>,
-        place: Place,
-        query: &mut Query,
-        reply: &mut Reply,
-    ) -> Ran {
+    /// Continues at the place where [`Chain::run`] had to wait; the reply is complete when this resolves.
+    pub async fn resume(&self, place: Place, query: &mut Query, reply: &mut Reply) {
         let at = match place {
-            Place::In(at) => {
-                self.serve(at, query, reply).await;
-                at
-            }
+            Place::In(at) => self.serve(at as usize, query, reply).await,
             Place::Out(at) => {
-                self.finish(at, query, reply).await;
-                at
+                self.finish(at as usize, query, reply).await;
+                at as usize
             }
         };
         self.leave_all(0, at, query, reply).await;
-        if query.renewal.is_some() { Ran::Refresh } else { Ran::Done }
     }
 
     /// Refreshes the answer of link `at` in the background; no client waits for the reply.
-    pub async fn refresh(self: Arc<Self>, at: usize, query: &mut Query, reply: &mut Reply) {
-        query.refresh = true;
+    pub async fn refresh(&self, at: usize, query: &mut Query, reply: &mut Reply) {
+        query.state.refresh = true;
         let next = self.behind(at);
         // The outcome is the plugin's own business: it keeps the new answer or does not.
         let _ = self.plugins[at].serve_dns(query, reply, next).await;
     }
 
-    /// Whether any plugin sees replies as they are sent.
-    #[inline]
-    pub fn sees_sent(&self) -> bool {
-        self.sees_sent
+    /// Whether any plugin takes UPDATE messages.
+    pub fn takes_updates(&self) -> bool {
+        self.takes_updates
     }
 
-    /// Passes the reply, as it is sent, to these plugins.
+    /// Whether any plugin sees replies as they are sent, or limits them.
+    #[inline]
+    pub fn watches_sent(&self) -> bool {
+        self.watches_sent
+    }
+
+    /// Passes the reply, as it is sent, to the plugins that want to see it.
     pub fn sent(&self, query: &Query, message: &[u8]) {
         for plugin in &self.plugins {
             if plugin.roles().sees_sent {
@@ -196,9 +170,26 @@ impl Chain {
         }
     }
 
+    /// The verdict of the plugins that limit replies: the first that is not [`Verdict::Send`].
+    pub fn limit(&self, query: &Query, reply: &Reply) -> Verdict {
+        let limits = self.plugins.iter().filter_map(|plugin| plugin.roles().limit);
+        limits
+            .map(|limit| limit.limit(query, reply))
+            .find(|it| *it != Verdict::Send)
+            .unwrap_or(Verdict::Send)
+    }
+
+    /// Whether any plugin limits replies.
+    pub fn limits(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin.roles().limit.is_some())
+    }
+
     /// Way in: the first link at or after `at` that does not say `Next`.
     #[inline]
     fn enter(&self, mut at: usize, query: &mut Query, reply: &mut Reply) -> (usize, Served) {
+        if !query.is_question() {
+            return self.enter_other(at, query, reply);
+        }
         while let Some(plugin) = self.plugins.get(at) {
             match plugin.on_query(query, reply) {
                 Ok(Step::Next) => at += 1,
@@ -208,13 +199,33 @@ impl Chain {
         (at, Ok(Step::Next))
     }
 
+    /// Way in of a message that is not a question: only for the links that take it.
+    #[cold]
+    fn enter_other(&self, mut at: usize, query: &mut Query, reply: &mut Reply) -> (usize, Served) {
+        while let Some(plugin) = self.plugins.get(at) {
+            let roles = plugin.roles();
+            if Door::of(query, &roles).is_some() {
+                return (at, Ok(Step::Wait));
+            }
+            if roles.sees.includes(query) {
+                match plugin.on_query(query, reply) {
+                    Ok(Step::Next) => {}
+                    served => return (at, served),
+                }
+            }
+            at += 1;
+        }
+        (at, Ok(Step::Next))
+    }
+
     /// What the decision of link `at`, or the end of the chain, means for the reply.
     #[inline]
-    fn settle(&self, at: usize, served: Served, reply: &mut Reply) {
+    fn settle(&self, at: usize, served: Served, query: &mut Query, reply: &mut Reply) {
         match served {
-            Ok(Step::Done | Step::Refresh | Step::Wait) => {}
+            Ok(Step::Done | Step::Wait) => {}
+            Ok(Step::Refresh) => query.renew_at(at),
             Ok(Step::Drop) => reply.silence(),
-            Ok(Step::Next) => reply.fail(self.fell_off(at)),
+            Ok(Step::Next) => reply.fail(self.fell_off(at, query)),
             Err(failure) => reply.fail(failure),
         }
     }
@@ -222,8 +233,12 @@ impl Chain {
     /// Way out: `on_reply` of `plugins[top..at]`, innermost first, up to one that must wait.
     #[inline]
     fn leave(&self, top: usize, at: usize, query: &mut Query, reply: &mut Reply) -> Option<usize> {
+        let is_question = query.is_question();
         for index in (top..at).rev() {
             let plugin = &self.plugins[index];
+            if !is_question && !plugin.roles().sees.includes(query) {
+                continue;
+            }
             if self.is_late(index) && plugin.must_wait(query, reply) {
                 return Some(index);
             }
@@ -248,27 +263,57 @@ impl Chain {
         }
     }
 
-    /// Lets link `at`, which said [`Step::Wait`], answer before the query's deadline.
-    async fn serve(&self, at: usize, query: &mut Query, reply: &mut Reply) {
-        let next = self.behind(at);
-        let (deadline, depth) = (query.deadline, query.asides());
-        let work = self.plugins[at].serve_dns(query, reply, next);
-        match self.within(deadline, work).await {
-            Some(served) => self.settle(at, served, reply),
-            None => cut_off(depth, query, reply),
+    /// Lets link `at`, which said [`Step::Wait`], answer before the query's deadline. Returns the link
+    /// that decided.
+    async fn serve(&self, at: usize, query: &mut Query, reply: &mut Reply) -> usize {
+        let mut at = at;
+        loop {
+            let (deadline, depth) = (query.state.deadline, query.originals());
+            let outcome = self.within(deadline, self.work(at, query, reply)).await;
+            query.client.now = (self.clock.now)();
+            let Some(mut served) = outcome else {
+                cut_off(depth, query, reply);
+                return at;
+            };
+            // A plugin passes on a message that is not a question.
+            if matches!(served, Ok(Step::Next)) && !query.is_question() {
+                (at, served) = self.enter(at + 1, query, reply);
+                if matches!(served, Ok(Step::Wait)) {
+                    continue;
+                }
+            }
+            self.settle(at, served, query, reply);
+            return at;
         }
-        query.now = (self.clock.now)();
+    }
+
+    /// The hook of link `at` that may wait.
+    fn work<'a>(
+        &'a self,
+        at: usize,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+    ) -> BoxFuture<'a, Served> {
+        let plugin = &self.plugins[at];
+        if !query.is_question() {
+            match Door::of(query, &plugin.roles()) {
+                Some(Door::Notify(door)) => return door.on_notify(query, reply),
+                Some(Door::Update(door)) => return door.on_update(query, reply),
+                None => {}
+            }
+        }
+        plugin.serve_dns(query, reply, self.behind(at))
     }
 
     /// Lets link `at`, which must wait on the way out, do its part before the query's deadline.
     async fn finish(&self, at: usize, query: &mut Query, reply: &mut Reply) {
-        let (deadline, depth) = (query.deadline, query.asides());
+        let (deadline, depth) = (query.state.deadline, query.originals());
         let work = self.plugins[at].finish_reply(query, reply);
         if self.within(deadline, work).await.is_none() {
             cut_off(depth, query, reply);
             self.plugins[at].on_reply(query, reply);
         }
-        query.now = (self.clock.now)();
+        query.client.now = (self.clock.now)();
     }
 
     /// The outcome of `work`, or `None` if there is none at `deadline`.
@@ -281,40 +326,59 @@ impl Chain {
         }
     }
 
-    /// No plugin answered. The text is CoreDNS's, which log parsers match.
+    /// No plugin answered.
     #[cold]
-    fn fell_off(&self, at: usize) -> Failure {
+    fn fell_off(&self, at: usize, query: &Query) -> Failure {
+        if query.opcode() != Opcode::QUERY {
+            return Failure::rcode(Rcode::NOTIMP);
+        }
+        if query.qtype().is_transfer() {
+            return Failure::rcode(Rcode::REFUSED);
+        }
+        // The text is CoreDNS's, which log parsers match.
         let last = at.checked_sub(1).and_then(|at| self.names.get(at)).copied().unwrap_or_default();
         Failure::servfail(format!("plugin/{last}: no next plugin found"))
+    }
+}
+
+/// The hook for a message that is not a query.
+enum Door<'a> {
+    Notify(&'a dyn OnNotify),
+    Update(&'a dyn OnUpdate),
+}
+
+impl<'a> Door<'a> {
+    /// The hook of a plugin with these roles for `query`.
+    fn of(query: &Query, roles: &Roles<'a>) -> Option<Self> {
+        match query.opcode() {
+            Opcode::NOTIFY => roles.notify.map(Door::Notify),
+            Opcode::UPDATE => roles.update.map(Door::Update),
+            _ => None,
+        }
     }
 }
 
 impl Next<'_> {
     /// Runs the rest of the chain; the reply is complete when this resolves.
     pub async fn run(self, query: &mut Query, reply: &mut Reply) {
-        let (at, served) = self.chain.enter(self.at, query, reply);
-        match served {
-            Ok(Step::Wait) => self.chain.serve(at, query, reply).await,
-            served => {
-                // The server starts a renewal, when `resume` tells.
-                if matches!(served, Ok(Step::Refresh)) {
-                    query.renew_at(at);
-                }
-                self.chain.settle(at, served, reply);
-            }
+        let (mut at, served) = self.chain.enter(self.at, query, reply);
+        if matches!(served, Ok(Step::Wait)) {
+            at = self.chain.serve(at, query, reply).await;
+        } else {
+            self.chain.settle(at, served, query, reply);
         }
         self.chain.leave_all(self.at, at, query, reply).await;
     }
 }
 
-/// Yields, so that the other queries of a batch take the same step before this one takes the next.
+/// Yields once, so that the other queries of a batch take the same step before this one takes the next.
 ///
-/// The code that runs when an answer arrives is larger than the processor's instruction cache, so
-/// each query would load all of it anew. In two steps each part is loaded once for a batch.
-pub async fn in_step() {
-    let mut stepped_aside = false;
+/// The code that runs when an answer arrives is larger than the instruction cache, so each query would
+/// load all of it anew. In two steps each part is loaded once for a batch.
+pub async fn yield_to_batch() {
+    let mut yielded = false;
     poll_fn(|context| {
-        if mem::replace(&mut stepped_aside, true) {
+        if mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();
@@ -327,246 +391,12 @@ pub async fn in_step() {
 /// undone for the outer ones, which have no deadline any more.
 #[cold]
 fn cut_off(depth: usize, query: &mut Query, reply: &mut Reply) {
-    query.deadline = None;
-    query.bring_back_to(depth);
+    query.state.deadline = None;
+    query.pop_originals_to(depth);
     reply.begin(query);
     let failure = Failure::servfail("the query took too long and was cancelled");
     reply.fail(failure.extended(ede::OTHER, "the query took too long"));
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::{Moment, Rcode};
-
-    fn clock() -> Clock {
-        Clock { now: || Moment(5), unix: |_| 0 }
-    }
-
-    fn chain(plugins: Vec<Box<dyn ServeDns>>) -> Arc<Chain> {
-        let links = plugins.into_iter().map(|plugin| Link { name: "test", plugin }).collect();
-        Arc::new(Chain::new(links, clock()))
-    }
-
-    /// Answers with its rcode, at once or after waiting.
-    struct Source(Rcode, bool);
-    impl ServeDns for Source {
-        fn on_query(&self, _: &mut Query, reply: &mut Reply) -> Served {
-            if self.1 {
-                return Ok(Step::Wait);
-            }
-            reply.set_rcode(self.0);
-            Ok(Step::Done)
-        }
-        fn serve_dns<'a>(
-            &'a self,
-            _: &'a mut Query,
-            reply: &'a mut Reply,
-            _: Next<'a>,
-        ) -> BoxFuture<'a, Served> {
-            Box::pin(async move {
-                std::future::ready(()).await;
-                reply.set_rcode(self.0);
-                Ok(Step::Done)
-            })
-        }
-    }
-
-    /// Marks the reply on the way out, to show the order.
-    struct Mark(u16);
-    impl ServeDns for Mark {
-        fn on_reply(&self, _: &mut Query, reply: &mut Reply) {
-            reply.opt.push(self.0, &[]);
-        }
-    }
-
-    /// Runs the rest twice.
-    struct Twice;
-    impl ServeDns for Twice {
-        fn on_query(&self, _: &mut Query, _: &mut Reply) -> Served {
-            Ok(Step::Wait)
-        }
-        fn serve_dns<'a>(
-            &'a self,
-            query: &'a mut Query,
-            reply: &'a mut Reply,
-            next: Next<'a>,
-        ) -> BoxFuture<'a, Served> {
-            Box::pin(async move {
-                next.run(query, reply).await;
-                next.run(query, reply).await;
-                Ok(Step::Done)
-            })
-        }
-    }
-
-    /// Answers from memory, and renews it in the background.
-    struct Memory;
-    impl ServeDns for Memory {
-        fn on_query(&self, _: &mut Query, reply: &mut Reply) -> Served {
-            reply.set_rcode(Rcode::NXDOMAIN);
-            Ok(Step::Refresh)
-        }
-        fn serve_dns<'a>(
-            &'a self,
-            query: &'a mut Query,
-            reply: &'a mut Reply,
-            next: Next<'a>,
-        ) -> BoxFuture<'a, Served> {
-            Box::pin(async move {
-                assert!(query.refresh);
-                next.run(query, reply).await;
-                Ok(Step::Done)
-            })
-        }
-    }
-
-    fn wait<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-    }
-
-    fn finish(chain: &Arc<Chain>, query: &mut Query, reply: &mut Reply) -> Ran {
-        let ran = chain.run(query, reply);
-        if let Ran::Wait(place) = ran {
-            assert_eq!(wait(Arc::clone(chain).resume(place, query, reply)), Ran::Done);
-        }
-        ran
-    }
-
-    fn marks(reply: &Reply) -> Vec<u16> {
-        reply.opt.options().map(|option| option.code).collect()
-    }
-
-    #[test]
-    fn replies_pass_the_plugins_innermost_first() {
-        for waits in [false, true] {
-            let source = Source(Rcode::NXDOMAIN, waits);
-            let chain = chain(vec![Box::new(Mark(1)), Box::new(Mark(2)), Box::new(source)]);
-            let (mut query, mut reply) = (Query::new(), Reply::new());
-            finish(&chain, &mut query, &mut reply);
-            assert_eq!(reply.rcode(), Rcode::NXDOMAIN);
-            assert_eq!(marks(&reply), [2, 1]);
-        }
-    }
-
-    #[test]
-    fn a_plugin_that_waits_may_ask_the_rest_again() {
-        let chain = chain(vec![
-            Box::new(Mark(1)),
-            Box::new(Twice),
-            Box::new(Mark(2)),
-            Box::new(Source(Rcode::NOERROR, true)),
-        ]);
-        let (mut query, mut reply) = (Query::new(), Reply::new());
-        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Wait(Place::In(1)));
-        assert_eq!(marks(&reply), [2, 2, 1]);
-        assert_eq!(query.now, Moment(5));
-    }
-
-    #[test]
-    fn a_renewal_behind_a_plugin_that_waits_is_handed_on() {
-        let chain = chain(vec![
-            Box::new(Mark(1)),
-            Box::new(Twice),
-            Box::new(Memory),
-            Box::new(Source(Rcode::REFUSED, true)),
-        ]);
-        let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.receive(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
-        let place = Place::In(1);
-        assert_eq!(chain.run(&mut query, &mut reply), Ran::Wait(place));
-        let resumed = wait(Arc::clone(&chain).resume(place, &mut query, &mut reply));
-        assert_eq!(resumed, Ran::Refresh);
-        assert_eq!(reply.rcode(), Rcode::NXDOMAIN);
-        let (at, copy) = query.renewal.take().unwrap();
-        assert_eq!((at, copy.question()), (2, query.question()));
-        wait(Arc::clone(&chain).refresh(2, &mut query, &mut reply));
-        assert_eq!(reply.rcode(), Rcode::REFUSED);
-    }
-
-    /// Waits on the way out, then marks the reply.
-    struct Late;
-    impl ServeDns for Late {
-        fn roles(&self) -> crate::Roles<'_> {
-            crate::Roles { waits_on_reply: true, ..Default::default() }
-        }
-        fn must_wait(&self, _: &mut Query, reply: &Reply) -> bool {
-            reply.rcode() == Rcode::NXDOMAIN
-        }
-        fn finish_reply<'a>(&'a self, _: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
-            Box::pin(async move { reply.opt.push(7, &[]) })
-        }
-    }
-
-    #[test]
-    fn a_plugin_may_wait_on_the_way_out() {
-        for waits in [false, true] {
-            for (rcode, expected) in
-                [(Rcode::NXDOMAIN, vec![3, 7, 1]), (Rcode::NOERROR, vec![3, 1])]
-            {
-                let chain = chain(vec![
-                    Box::new(Mark(1)),
-                    Box::new(Late),
-                    Box::new(Mark(3)),
-                    Box::new(Source(rcode, waits)),
-                ]);
-                let (mut query, mut reply) = (Query::new(), Reply::new());
-                let ran = finish(&chain, &mut query, &mut reply);
-                let late = rcode == Rcode::NXDOMAIN;
-                match (waits, late) {
-                    (true, _) => assert_eq!(ran, Ran::Wait(Place::In(3))),
-                    (false, true) => assert_eq!(ran, Ran::Wait(Place::Out(1))),
-                    (false, false) => assert_eq!(ran, Ran::Done),
-                }
-                assert_eq!(marks(&reply), expected);
-            }
-        }
-    }
-
-    /// Never answers.
-    struct Never;
-    impl ServeDns for Never {
-        fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
-            query.set_aside();
-            query.set_qtype(wire::Rtype::MX);
-            query.deadline = Some(Moment(5));
-            Ok(Step::Wait)
-        }
-        fn serve_dns<'a>(
-            &'a self,
-            query: &'a mut Query,
-            _: &'a mut Reply,
-            _: Next<'a>,
-        ) -> BoxFuture<'a, Served> {
-            Box::pin(async move {
-                query.set_aside();
-                query.set_qtype(wire::Rtype::TXT);
-                std::future::pending().await
-            })
-        }
-    }
-
-    #[test]
-    fn a_query_ends_at_its_deadline() {
-        let chain = chain(vec![Box::new(Mark(1)), Box::new(Never)]);
-        let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.receive(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
-        let Ran::Wait(place) = chain.run(&mut query, &mut reply) else { panic!("it waits") };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let ran = runtime.block_on(Arc::clone(&chain).resume(place, &mut query, &mut reply));
-        assert_eq!((ran, reply.rcode()), (Ran::Done, Rcode::SERVFAIL));
-        assert_eq!(marks(&reply), [1]);
-        assert_eq!((query.qtype(), query.asides()), (wire::Rtype::MX, 1));
-    }
-
-    #[test]
-    fn falling_off_the_end_is_a_failure_with_coredns_words() {
-        let chain = chain(vec![Box::new(Mark(1))]);
-        let (mut query, mut reply) = (Query::new(), Reply::new());
-        assert_eq!(finish(&chain, &mut query, &mut reply), Ran::Done);
-        assert_eq!(reply.rcode(), Rcode::SERVFAIL);
-        let cause = reply.failure().and_then(|f| f.cause.as_ref()).unwrap().to_string();
-        assert_eq!(cause, "plugin/test: no next plugin found");
-        assert_eq!(marks(&reply), [1]);
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corefile::Span;
-use wire::Query;
+use exchange::Query;
 
 /// The server's own settings of one block; each is set by one configuration-only directive.
 #[derive(Clone, Debug)]

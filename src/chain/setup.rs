@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Span, Token};
-use wire::{Clock, Name, Query, Reply, Slot};
+use exchange::{Query, StateKey};
+use wire::{Clock, Name, Reply};
 
 use crate::run::Link;
 use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
@@ -30,7 +31,7 @@ pub trait Resolve: Send + Sync + 'static {
     /// Whether any server block on the query's listener would take `name` (wire form).
     fn is_served(&self, query: &Query, name: &[u8]) -> bool;
 
-    /// Runs `query`, made with [`Query::ask_on_behalf`], through the listener's chains.
+    /// Runs `query`, made with [`Query::make_subquery`], through the listener's chains.
     fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
 }
 
@@ -212,7 +213,7 @@ pub struct Setup<'a> {
     /// The requests of this block to the server.
     pub requests: &'a mut Requests,
     links: &'a mut Vec<Link>,
-    slots: &'a mut HashMap<TypeId, usize>,
+    keys_used: &'a mut HashMap<TypeId, usize>,
     peers: Peers,
     name: &'static str,
 }
@@ -228,7 +229,7 @@ pub struct BlockSetup {
     pub links: Vec<Link>,
     /// The chain that is being built.
     pub peers: Peers,
-    slots: HashMap<TypeId, usize>,
+    keys_used: HashMap<TypeId, usize>,
 }
 
 impl BlockSetup {
@@ -245,7 +246,7 @@ impl BlockSetup {
             world,
             requests: &mut self.requests,
             links: &mut self.links,
-            slots: &mut self.slots,
+            keys_used: &mut self.keys_used,
             peers: self.peers.clone(),
             name,
         }
@@ -313,14 +314,14 @@ impl Setup<'_> {
         PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
     }
 
-    /// A place in every query for this plugin's state between the way in and the way out.
-    pub fn slot<T: Default + Send + 'static>(&mut self) -> Slot<T> {
-        // Slots of one type share numbers between chains, so that a pooled query keeps its boxes;
+    /// The key of this plugin's state in every query, between the way in and the way out.
+    pub fn state_key<T: Default + Send + 'static>(&mut self) -> StateKey<T> {
+        // Keys of one type share numbers between chains, so that a pooled query keeps its boxes;
         // a chain that uses a type several times gets several numbers.
-        let nth = self.slots.entry(TypeId::of::<T>()).or_insert(0);
-        let slot = Slot::new(slot_number(TypeId::of::<T>(), *nth));
+        let nth = self.keys_used.entry(TypeId::of::<T>()).or_insert(0);
+        let key = StateKey::new(key_number(TypeId::of::<T>(), *nth));
         *nth += 1;
-        slot
+        key
     }
 
     /// The chain this plugin will be part of.
@@ -429,18 +430,15 @@ impl Setup<'_> {
     }
 }
 
-/// The slot that belongs to the server itself.
-pub const SERVER_SLOT: usize = 0;
-
-/// Numbers (type, nth use) pairs for the whole process, after the server's slot.
-fn slot_number(kind: TypeId, nth: usize) -> usize {
+/// Numbers (type, nth use) pairs for the whole process.
+fn key_number(kind: TypeId, nth: usize) -> usize {
     static NUMBERS: std::sync::Mutex<Vec<(TypeId, usize)>> = std::sync::Mutex::new(Vec::new());
     let mut numbers = NUMBERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     match numbers.iter().position(|known| *known == (kind, nth)) {
-        Some(number) => number + SERVER_SLOT + 1,
+        Some(number) => number,
         None => {
             numbers.push((kind, nth));
-            numbers.len() + SERVER_SLOT
+            numbers.len() - 1
         }
     }
 }

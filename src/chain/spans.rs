@@ -3,7 +3,8 @@
 //! A tracing plugin requests this ([`crate::Setup::record_spans`]), and only the links after it are
 //! watched. Other chains pay nothing for it.
 
-use wire::{Clock, Query, Reply};
+use exchange::Query;
+use wire::{Clock, Reply};
 
 use crate::{Batch, BoxFuture, Chain, Diagnostic, Link, Next, Roles, ServeDns, Served, Step};
 
@@ -106,10 +107,8 @@ impl ServeDns for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ran;
-    use std::sync::Arc;
+    use exchange::{SpanContext, Spans};
     use std::sync::atomic::{AtomicU64, Ordering};
-    use wire::query::{SpanContext, Spans};
     use wire::{Failure, Moment};
 
     /// Each look is later than the one before.
@@ -133,7 +132,7 @@ mod tests {
             _: Next<'a>,
         ) -> BoxFuture<'a, Served> {
             Box::pin(async move {
-                if query.deadline.is_some() {
+                if query.state.deadline.is_some() {
                     std::future::pending::<()>().await;
                 }
                 Ok(Step::Done)
@@ -160,14 +159,14 @@ mod tests {
             Link { name: "source", plugin: Box::new(Source(source)) },
             Link { name: "never", plugin: Box::new(Pass) },
         ];
-        let chain = Arc::new(Chain::new(watched(links, Some(1), clock()), clock()));
+        let chain = Chain::new(watched(links, Some(1), clock()), clock());
         let (mut query, mut reply) = (Query::new(), Reply::new());
         query.receive(&[0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]).unwrap();
         query.trace(Spans::new(SpanContext { trace: 1, span: 0 }, 1));
-        query.deadline = deadline;
+        query.state.deadline = deadline;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        if let Ran::Wait(place) = chain.run(&mut query, &mut reply) {
-            runtime.block_on(Arc::clone(&chain).resume(place, &mut query, &mut reply));
+        if let Some(place) = chain.run(&mut query, &mut reply) {
+            runtime.block_on(chain.resume(place, &mut query, &mut reply));
         }
         let (_, all) = query.take_spans().unwrap().finish(Moment(u64::MAX));
         assert!(all.iter().all(|span| span.end < Moment(u64::MAX)), "each was closed: {all:?}");

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
-use wire::{Name, Query, SuffixMap, hash, name};
+use exchange::Query;
+use wire::{Name, SuffixMap, hash, name};
 
 /// The zones that this server is authoritative for. Their data takes precedence over that of upstreams.
 #[derive(Debug)]
@@ -271,7 +272,7 @@ mod tests {
         let mut query = Query::new();
         let from = Query::new();
         let mut zone_of = |text: &str| {
-            query.ask_on_behalf(&from, name(text).as_wire(), Rtype::A, false);
+            query.make_subquery(&from, name(text).as_wire(), Rtype::A, false);
             set.find(&query).map(|(label, zone)| (label, zone.to_string()))
         };
         assert_eq!(zone_of("www.Example.org."), Some((1, "example.org.".into())));

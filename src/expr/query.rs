@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use wire::{Query, name};
+use exchange::Query;
+use wire::name;
 
 use crate::scope::{Environment, Function, Scope};
 use crate::{Type, Value};
@@ -92,7 +93,7 @@ impl<'q> QueryEnvironment<'q> {
     }
 
     fn port(&self) -> &(Line<PORT>, Line<PORT>) {
-        let (peer, local) = (self.query.peer, self.query.local);
+        let (peer, local) = (self.query.client.peer, self.query.client.local);
         let line = |address: SocketAddr| Line::of(format_args!("{}", address.port()));
         self.ports.get_or_init(|| (line(peer), line(local)))
     }
@@ -105,7 +106,7 @@ impl Environment for QueryEnvironment<'_> {
             return Err("unknown function".to_owned());
         };
         Ok(match asked {
-            Asked::BufferSize => Value::Int(i64::from(match query.transport.proto() {
+            Asked::BufferSize => Value::Int(i64::from(match query.client.transport.proto() {
                 "tcp" => STREAM,
                 _ => query.udp_size(),
             })),
@@ -115,7 +116,7 @@ impl Environment for QueryEnvironment<'_> {
             },
             Asked::ClientIp => Value::lent(
                 self.client
-                    .get_or_init(|| Line::of(format_args!("{}", shown(query.peer))))
+                    .get_or_init(|| Line::of(format_args!("{}", shown(query.client.peer))))
                     .as_str(),
             ),
             Asked::DnssecOk => Value::Bool(query.wants_dnssec()),
@@ -127,10 +128,10 @@ impl Environment for QueryEnvironment<'_> {
             ),
             Asked::Opcode => Value::Int(i64::from(query.opcode().0)),
             Asked::Port => Value::lent(self.port().0.as_str()),
-            Asked::Proto => Value::lent(query.transport.proto()),
+            Asked::Proto => Value::lent(query.client.transport.proto()),
             Asked::ServerIp => Value::lent(
                 self.server
-                    .get_or_init(|| Line::of(format_args!("{}", shown(query.local))))
+                    .get_or_init(|| Line::of(format_args!("{}", shown(query.client.local))))
                     .as_str(),
             ),
             Asked::ServerPort => Value::lent(self.port().1.as_str()),
@@ -149,8 +150,8 @@ impl Environment for QueryEnvironment<'_> {
     #[inline]
     fn address(&self, function: usize) -> Option<IpAddr> {
         match FUNCTIONS.get(function)?.1 {
-            Asked::ClientIp => Some(self.query.peer.ip()),
-            Asked::ServerIp => Some(self.query.local.ip()),
+            Asked::ClientIp => Some(self.query.client.peer.ip()),
+            Asked::ServerIp => Some(self.query.client.local.ip()),
             _ => None,
         }
     }
@@ -202,8 +203,8 @@ mod tests {
         bytes.extend([0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]);
         let mut query = Query::new();
         query.receive(&bytes).unwrap();
-        query.peer = "[2001:db8::7]:4000".parse().unwrap();
-        query.local = "[::ffff:192.0.2.1]:53".parse().unwrap();
+        query.client.peer = "[2001:db8::7]:4000".parse().unwrap();
+        query.client.local = "[::ffff:192.0.2.1]:53".parse().unwrap();
         query.collect_metadata();
         query.set_metadata("test/label", || "value".to_owned());
         query
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(said("metadata('test/label') + metadata('none')", &query), "value");
         assert_eq!(said("incidr(client_ip(), '2001:db8::/32')", &query), "true");
         assert_eq!(said("incidr(server_ip(), '192.0.2.0/24')", &query), "true");
-        query.transport = Transport::Tcp;
+        query.client.transport = Transport::Tcp;
         assert_eq!(said("proto() == 'tcp' and bufsize() == 65535", &query), "true");
     }
 }

@@ -1,89 +1,40 @@
-//! What a transport and the server agree on: a slot, its fate, and the call that decides it.
+//! The call by which transports have queries answered.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use wire::{Query, Reply};
+use exchange::{Exchange, Pending};
 
 use crate::workers::Worker;
 
-/// A future on the heap that may move between threads.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What becomes of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The reply's bytes go to the client.
-    Send,
-    /// The client gets nothing.
-    Silent,
-    /// The answer is not there yet: [`Handler::resume`] goes on with it.
-    Wait,
-}
-
-/// A query, the reply to it, and what becomes of them. Slots are pooled per worker: their memory is
-/// used again for the next query.
-pub struct Slot {
-    /// The query.
-    pub query: Query,
-    /// The reply.
-    pub reply: Reply,
-    /// What becomes of them; [`Fate::Silent`] until the handler says otherwise.
-    pub fate: Fate,
-}
-
-impl Slot {
-    /// An empty slot.
-    pub fn new() -> Self {
-        Self { query: Query::new(), reply: Reply::new(), fate: Fate::Silent }
-    }
-}
-
-impl Default for Slot {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Who answers.
+/// The server, as a transport sees it.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers what can be answered at once and sets each slot's fate.
+    /// Answers what can be answered at once and sets the outcome of each exchange.
     ///
-    /// The transport has filled [`Query::buffer_mut`] with the raw message and set `peer`, `local`,
-    /// `transport`, `worker` and `received`. Parsing is the handler's business.
-    fn serve_batch(&self, slots: &mut [Box<Slot>]);
-
-    /// Goes on with a query whose fate is [`Fate::Wait`]; resolves with the slot ready to send or
-    /// to be silent about.
-    fn resume(&self, slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>>;
-
-    /// There is no room to wait for this query: writes the refusal into its reply (and counts it)
-    /// and sets its fate.
-    fn refuse(&self, slot: &mut Slot);
+    /// The transport has filled [`Request::buffer_mut`](wire::Request::buffer_mut) with the raw message
+    /// and set `peer`, `local`, `transport`, `worker` and `received` of the client. Parsing is the
+    /// handler's business.
+    fn serve_batch(&self, exchanges: &mut [Box<Exchange>]);
 }
 
-/// Lets the handler serve a batch. A handler that panics costs its batch and nothing more: `false`,
-/// and the slots are fresh and silent.
-pub(crate) fn serve(handler: &dyn Handler, worker: &Worker, slots: &mut [Box<Slot>]) -> bool {
-    let served = catch_unwind(AssertUnwindSafe(|| handler.serve_batch(slots)));
+/// Has a batch served. A handler that panics costs its batch and nothing more: `false`, and the
+/// exchanges are fresh and silent.
+pub(crate) fn serve(handler: &dyn Handler, worker: &Worker, batch: &mut [Box<Exchange>]) -> bool {
+    let served = catch_unwind(AssertUnwindSafe(|| handler.serve_batch(batch)));
     if served.is_err() {
         worker.counters.panics.add(1);
-        for slot in slots {
-            **slot = Slot::new();
+        for exchange in batch {
+            **exchange = Exchange::new();
         }
         return false;
     }
     true
 }
 
-/// Lets the handler refuse a query that there is no room to wait for.
-pub(crate) fn refuse(handler: &dyn Handler, worker: &Worker, slot: &mut Slot) {
+/// Refuses a query for which there is no room to wait.
+pub(crate) fn refuse(pending: Pending, worker: &Worker, exchange: &mut Exchange) {
     worker.counters.waiting_refused.add(1);
-    handler.refuse(slot);
-    if slot.fate == Fate::Wait {
-        slot.fate = Fate::Silent;
-    }
+    pending.refuse(exchange);
 }
 
 /// One place among the waiting queries of a worker, given back when dropped.
@@ -102,16 +53,16 @@ impl Drop for Permit {
     }
 }
 
-/// The rest of a waiting query's life, as a task.
+/// The rest of a waiting exchange, as a task.
 pub(crate) fn resume(
-    handler: &dyn Handler,
     permit: Permit,
-    slot: Box<Slot>,
-) -> impl Future<Output = Box<Slot>> + Send + use<> {
-    let rest = handler.resume(slot);
+    pending: Pending,
+    exchange: Box<Exchange>,
+) -> impl Future<Output = Box<Exchange>> + Send + use<> {
+    let rest = pending.resume(exchange);
     async move {
-        let slot = rest.await;
+        let exchange = rest.await;
         drop(permit);
-        slot
+        exchange
     }
 }

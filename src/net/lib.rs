@@ -25,7 +25,8 @@ pub mod tls;
 mod udp;
 mod workers;
 
-pub use handler::{BoxFuture, Fate, Handler, Slot};
+pub use client::is_shortage;
+pub use handler::Handler;
 pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
 pub use room::{Room, Waiting};

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::handler::{Fate, Slot};
+use exchange::{Exchange, Outcome};
 
 /// How many slots a thread keeps; what comes back beyond that is freed.
 const KEPT: usize = 512;
@@ -12,21 +12,22 @@ const KEPT: usize = 512;
 const LARGEST: usize = 16 << 10;
 
 /// Slots on their way; boxed, so that they move between stacks and tasks by pointer.
-pub(crate) type Slots = Vec<Box<Slot>>;
+pub(crate) type Slots = Vec<Box<Exchange>>;
 
 thread_local! {
     static POOL: RefCell<Slots> = const { RefCell::new(Vec::new()) };
 }
 
 /// A slot from the pool, or a fresh one.
-pub(crate) fn take() -> Box<Slot> {
+pub(crate) fn take() -> Box<Exchange> {
     let mut slot = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-    slot.fate = Fate::Silent;
+    slot.outcome = Outcome::Silent;
+    slot.channel = None;
     slot
 }
 
 /// Gives a slot back.
-pub(crate) fn give(slot: Box<Slot>) {
+pub(crate) fn give(slot: Box<Exchange>) {
     if slot.query.room() + slot.reply.room() > LARGEST {
         return;
     }

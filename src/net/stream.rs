@@ -52,13 +52,13 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Whether it matters who is at the other end of a TLS stream that we open.
+/// How the certificate at the other end of a TLS stream that we open is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Belief {
-    /// It must have a certificate for its name, from an authority that the system trusts.
+pub enum Verification {
+    /// It must be for the peer's name, from an authority that the system trusts.
     System,
-    /// Anybody will do.
-    Anybody,
+    /// Not at all.
+    Insecure,
 }
 
 /// The files that a TLS endpoint of ours is made of.
@@ -106,7 +106,7 @@ impl Files {
 /// Nobody is there, or is not who it should be.
 pub async fn connect(
     endpoint: &Endpoint,
-    belief: Belief,
+    verification: Verification,
     send_buffer: usize,
 ) -> io::Result<Stream> {
     // As in Go no host means this machine.
@@ -121,9 +121,9 @@ pub async fn connect(
             let host = &whole(host);
             let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
             let name = name.trim_start_matches('[').trim_end_matches(']');
-            let trust = match belief {
-                Belief::System => Trust::system(),
-                Belief::Anybody => Trust::anybody(),
+            let trust = match verification {
+                Verification::System => Trust::system(),
+                Verification::Insecure => Trust::insecure(),
             };
             let client = Client::new(&trust, None).map_err(io::Error::other)?;
             let session = client.session(name).map_err(io::Error::other)?;
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(again, Some(io::ErrorKind::AddrInUse));
         let (end, ended) = oneshot::channel::<()>();
         let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
-        let stream = connect(&endpoint, Belief::System, 0).await.unwrap();
+        let stream = connect(&endpoint, Verification::System, 0).await.unwrap();
         assert_eq!(converse(stream).await, b"hello");
         drop(end);
         served.await.unwrap();
@@ -383,13 +383,15 @@ mod tests {
         let here = Endpoint::Tls(door.address().unwrap().to_string());
         let (end, ended) = oneshot::channel::<()>();
         let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
-        let blind = connect(&here, Belief::Anybody, 4096).await.unwrap();
+        let blind = connect(&here, Verification::Insecure, 4096).await.unwrap();
         assert_eq!(converse(blind).await, b"hello");
-        let Err(error) = connect(&here, Belief::System, 4096).await else { panic!("believed") };
+        let Err(error) = connect(&here, Verification::System, 4096).await else {
+            panic!("believed")
+        };
         assert!(error.to_string().contains("certificate"), "{error}");
         // What cannot be read does not replace what is shown.
         folder.write("cert.pem", "nothing");
-        let blind = connect(&here, Belief::Anybody, 4096).await.unwrap();
+        let blind = connect(&here, Verification::Insecure, 4096).await.unwrap();
         assert_eq!(converse(blind).await, b"hello");
         drop(end);
         served.await.unwrap();
@@ -409,7 +411,7 @@ mod tests {
             let (end, ended) = oneshot::channel::<()>();
             let served = tokio::spawn(door.serve(2, echo, async { drop(ended.await) }));
             let mut got = Vec::new();
-            if let Ok(mut stream) = connect(&here, Belief::Anybody, 4096).await
+            if let Ok(mut stream) = connect(&here, Verification::Insecure, 4096).await
                 && stream.write_all(b"hello").await.is_ok()
             {
                 // The refusal comes as an alert, after the handshake.

@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use chain::Batch;
-use net::Slot;
+use exchange::Exchange;
 
 use super::router::{Router, Target};
 
 const MOST: usize = Batch::MOST;
 
 /// Fetches what the router will read; bit `n` of `parsed` tells that query `n` is one.
-pub(super) fn route(router: &Router, slots: &[Box<Slot>], parsed: u64) {
+pub(super) fn route(router: &Router, slots: &[Box<Exchange>], parsed: u64) {
     for stage in 0..2 {
         for (at, slot) in slots.iter().enumerate() {
             if parsed >> at & 1 == 1 {
@@ -26,7 +26,7 @@ pub(super) fn route(router: &Router, slots: &[Box<Slot>], parsed: u64) {
 }
 
 /// Fetches what the chains will read.
-pub(super) fn chains(slots: &[Box<Slot>], targets: &[Option<&Target>; MOST]) {
+pub(super) fn chains(slots: &[Box<Exchange>], targets: &[Option<&Target>; MOST]) {
     let Some(first) = targets.iter().flatten().next() else { return };
     let same = |target: &&Target| {
         std::ptr::eq(*target, *first) || Arc::ptr_eq(&target.chain, &first.chain)

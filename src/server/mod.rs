@@ -4,7 +4,7 @@
 //! - `process` owns the sockets and swaps configurations.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
-//! - `finish` completes its reply.
+//! - `envelope` completes its reply.
 //! - `panics` catches panics.
 //! - `admin` is the HTTP side.
 //! - `baseline` registers the metrics that exist from the start.
@@ -15,9 +15,10 @@
 mod admin;
 mod ahead;
 mod baseline;
+mod block;
 mod config;
 mod descriptors;
-mod finish;
+mod envelope;
 mod keys;
 mod lint;
 mod memory;

@@ -13,6 +13,7 @@ use chain::{Chain, Entry, Key, Registry, World};
 use corefile::{Corefile, Diagnostic, Diagnostics, Directive, ServerBlock, Span, Token};
 use wire::Name;
 
+use super::block::{Block, Counts};
 use super::config::{Config, SiteNumbers};
 use super::keys::{self, ZoneKey};
 use super::router::{Beforehand, Router, Target};
@@ -66,6 +67,7 @@ pub(crate) fn plan(
     let mut claims: Vec<(Name, SocketAddr)> = Vec::new();
     let mut summary = (None, false, Duration::ZERO);
     let mut memory = None;
+    let counts = Arc::new(Counts::new());
     let blocks = spread_directives(&corefile.blocks, registry, &mut problems);
     for (block, extra) in &blocks {
         let zone_keys = keys::parse(block, default_port, &mut problems);
@@ -103,6 +105,11 @@ pub(crate) fn plan(
         let viewed = filter.is_some();
         let beforehand =
             (viewed || metadata.is_some()).then(|| Arc::new(Beforehand { metadata, filter }));
+        let block = Arc::new(Block {
+            debug: setup.settings.debug,
+            stacktrace: setup.settings.stacktrace,
+            ..Block::new(Arc::clone(&chain), Arc::clone(&counts))
+        });
         for (index, (key, listener)) in routed.iter().enumerate() {
             if let Some(problem) = overlap(key, *listener, &claims, &zone_keys, viewed) {
                 problems.push(problem);
@@ -113,10 +120,8 @@ pub(crate) fn plan(
             }
             let target = Target {
                 all_classes: setup.settings.all_classes,
-                debug: setup.settings.debug,
-                stacktrace: setup.settings.stacktrace,
                 beforehand: beforehand.clone(),
-                ..Target::new(key.zone.clone(), Arc::clone(&chain), index as u16)
+                ..Target::new(key.zone.clone(), Arc::clone(&block), index as u16)
             };
             let zones = sites.entry(*listener).or_insert_with(|| {
                 order.push((*listener, sockets.map(|(count, _)| count)));

@@ -6,8 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chain::{Chain, Filter};
+use exchange::Query;
 use telemetry::dns_metrics::{DROPPED, DnsMetrics};
-use wire::{Name, Query, Rtype, SuffixTable, Zoned};
+use wire::{Name, Rtype, SuffixTable, Zoned};
+
+use super::block::Block;
 
 /// A server block as seen from one of its zones on one listener; one cache line.
 #[derive(Clone)]
@@ -15,18 +18,16 @@ use wire::{Name, Query, Rtype, SuffixTable, Zoned};
 pub(crate) struct Target {
     /// The zone.
     pub(crate) zone: Name,
-    /// The plugins.
+    /// The plugins: those of the block, here because every query needs them.
     pub(crate) chain: Arc<Chain>,
+    /// The block.
+    pub(crate) block: Arc<Block>,
     /// Index of the key in the block: which labels its metrics carry.
     pub(crate) key: u16,
     /// A block without plugins: it knows its zones and answers nothing in them.
     pub(crate) empty: bool,
     /// Queries of classes other than IN enter the chain.
     pub(crate) all_classes: bool,
-    /// Panics end the process instead of the query (`debug`).
-    pub(crate) debug: bool,
-    /// Log the stack of a panic.
-    pub(crate) stacktrace: bool,
     /// What it wants to know of a query before its chain runs.
     pub(crate) beforehand: Option<Arc<Beforehand>>,
     /// Index of the next block with this zone, or [`NONE`].
@@ -44,16 +45,15 @@ pub(crate) struct Beforehand {
 }
 
 impl Target {
-    /// A block that is all that `chain` says, and nothing more.
-    pub(crate) fn new(zone: Name, chain: Arc<Chain>, key: u16) -> Self {
+    /// The place of `block` for its key with index `key`.
+    pub(crate) fn new(zone: Name, block: Arc<Block>, key: u16) -> Self {
         Self {
             zone: zone.to_lower(),
-            empty: chain.plugins().is_empty(),
-            chain,
+            empty: block.chain.plugins().is_empty(),
+            chain: Arc::clone(&block.chain),
+            block,
             key,
             all_classes: false,
-            debug: false,
-            stacktrace: false,
             beforehand: None,
             next: NONE,
         }
@@ -95,6 +95,10 @@ pub(crate) struct Router {
     pub(crate) all_classes: bool,
     /// Whether any block has a filter: then metadata is collected on the way here.
     pub(crate) views: bool,
+    /// Whether any block takes UPDATE messages.
+    pub(crate) updates: bool,
+    /// Limits the replies that no chain makes: the first chain of the listener that limits any.
+    pub(crate) limit: Option<Arc<Chain>>,
     /// Counts the queries that no block takes.
     pub(crate) dropped: Option<DnsMetrics>,
 }
@@ -125,9 +129,12 @@ impl Router {
         }
         let all_classes = targets.iter().any(|target| target.all_classes);
         let views = targets.iter().any(|target| target.filter().is_some());
+        let updates = targets.iter().any(|target| target.chain.takes_updates());
+        let limit = targets.iter().find(|target| target.chain.limits());
+        let limit = limit.map(|target| Arc::clone(&target.chain));
         let targets = SuffixTable::new(targets);
         let dropped = Some(DnsMetrics::new(server, DROPPED, ""));
-        Self { targets, all_classes, views, dropped }
+        Self { targets, all_classes, views, updates, limit, dropped }
     }
 
     /// The block for a query and the label where its zone starts.
@@ -220,15 +227,17 @@ fn side(query: &Query, label: usize, own: bool) -> Side {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::Counts;
     use super::*;
     use chain::Clock;
     use wire::Moment;
 
     fn router(zones: &[&str]) -> Router {
         let chain = Arc::new(Chain::new(Vec::new(), Clock { now: || Moment(0), unix: |_| 0 }));
+        let block = Arc::new(Block::new(chain, Arc::new(Counts::new())));
         let target = |(key, zone): (usize, &&str)| {
             let zone = Name::from_text(zone).unwrap();
-            Target { empty: false, ..Target::new(zone, Arc::clone(&chain), key as u16) }
+            Target { empty: false, ..Target::new(zone, Arc::clone(&block), key as u16) }
         };
         Router::new("dns://:53", zones.iter().enumerate().map(target).collect())
     }
@@ -236,7 +245,7 @@ mod tests {
     fn route(router: &Router, text: &str, qtype: Rtype) -> Option<(u16, usize)> {
         let mut query = Query::new();
         let name = Name::from_text(text).unwrap();
-        query.ask_on_behalf(&Query::new(), name.as_wire(), qtype, false);
+        query.make_subquery(&Query::new(), name.as_wire(), qtype, false);
         router.find(&query).map(|(target, label)| (target.key, label))
     }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 
 use chain::{Clock, Kept, Registry, Resolve, World};
 use corefile::{Diagnostics, Loader};
+use exchange::Exchange;
+use net::Handler;
 use net::client::Network;
-use net::{Fate, Handler, Slot};
 use telemetry::metrics;
 use tokio::task::JoinSet;
 use wire::Transport;
@@ -118,16 +119,16 @@ impl Sim {
     }
 
     /// Fills a slot with a question, as a transport would.
-    pub fn fill(slot: &mut Slot, ask: &Ask<'_>) {
+    pub fn fill(slot: &mut Exchange, ask: &Ask<'_>) {
         let buffer = slot.query.buffer_mut();
         buffer.clear();
         buffer.extend_from_slice(ask.message);
-        slot.query.peer = ask.peer;
-        slot.query.local = SocketAddr::new([127, 0, 0, 1].into(), ask.port);
-        slot.query.transport = ask.transport;
-        slot.query.keepalive = 100;
-        slot.query.worker = 0;
-        slot.query.received = net::clock::now();
+        slot.query.client.peer = ask.peer;
+        slot.query.client.local = SocketAddr::new([127, 0, 0, 1].into(), ask.port);
+        slot.query.client.transport = ask.transport;
+        slot.query.client.keepalive = 100;
+        slot.query.client.worker = 0;
+        slot.query.client.received = net::clock::now();
     }
 
     /// The door of the listener on `port`, as a transport has it.
@@ -139,14 +140,14 @@ impl Sim {
     /// Asks, and waits as long as the server does. `None` is silence.
     pub async fn ask(&self, ask: &Ask<'_>) -> Option<Vec<u8>> {
         let handler = self.handler(ask.port)?;
-        let mut slots = [Box::new(Slot::new())];
+        let mut slots = [Box::new(Exchange::new())];
         Self::fill(&mut slots[0], ask);
         handler.serve_batch(&mut slots);
         let [mut slot] = slots;
-        if slot.fate == Fate::Wait {
-            slot = handler.resume(slot).await;
+        if let Some(pending) = slot.take_pending() {
+            slot = pending.resume(slot).await;
         }
-        (slot.fate == Fate::Send).then(|| slot.reply.bytes().to_vec())
+        (slot.outcome.is_send()).then(|| slot.reply.bytes().to_vec())
     }
 }
 

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
-use wire::{Query, Rcode, Reply, Rtype, Transport};
+use exchange::Query;
+use wire::{Rcode, Reply, Rtype, Transport};
 
 use crate::metrics::{self, Cells, SIZE_BUCKETS, Sample, TIME_BUCKETS, Type, Value};
 
@@ -280,15 +281,15 @@ impl DnsMetrics {
 
     #[inline]
     fn count(&self, query: &Query, responses: Option<&Cells>, rcode: Rcode, size: u32) {
-        let cells = self.requests.shard(query.worker);
+        let cells = self.requests.shard(query.client.worker);
         let add = |number, n| cells.add(place(number), n);
         if query.wants_dnssec() {
             add(DO, 1);
         }
-        let tcp = usize::from(is_tcp(query.transport));
-        let v6 = usize::from(is_v6(&query.peer));
+        let tcp = usize::from(is_tcp(query.client.transport));
+        let v6 = usize::from(is_v6(&query.client.peer));
         add(REQUESTS + (tcp * 2 + v6) * (TYPES.len() + 1) + type_index(query.qtype()), 1);
-        let nanos = query.now.0.saturating_sub(query.received.0);
+        let nanos = query.client.now.0.saturating_sub(query.client.received.0);
         add(DURATION + time_bucket(nanos), 1);
         // A query that is answered within its batch takes no measurable time.
         if nanos > 0 {
@@ -303,7 +304,7 @@ impl DnsMetrics {
         let rcode = usize::from(rcode.0).min(RCODES);
         match responses {
             None => add(WRITTEN + rcode, 1),
-            Some(apart) => apart.add(query.worker, rcode, 1),
+            Some(apart) => apart.add(query.client.worker, rcode, 1),
         }
     }
 
@@ -489,15 +490,19 @@ mod tests {
         }
         let mut query = Query::new();
         for peer in ["192.0.2.1:5", "[2001:db8::1]:5", "[::ffff:192.0.2.1]:5", "[::1]:5"] {
-            query.peer = peer.parse().unwrap();
-            assert_eq!(is_v6(&query.peer), query.family() == wire::Family::V6, "{peer}");
+            query.client.peer = peer.parse().unwrap();
+            assert_eq!(
+                is_v6(&query.client.peer),
+                query.client.family() == wire::Family::V6,
+                "{peer}"
+            );
         }
     }
 
     fn ask(qtype: Rtype, dnssec: bool) -> Query {
         let mut query = Query::new();
         let name = Name::from_text("www.example.org.").unwrap();
-        query.ask_on_behalf(&Query::new(), name.as_wire(), qtype, dnssec);
+        query.make_subquery(&Query::new(), name.as_wire(), qtype, dnssec);
         query
     }
 
@@ -523,7 +528,7 @@ mod tests {
     fn what_is_counted_is_exposed_and_nothing_else() {
         let metrics = DnsMetrics::new("dns://:1", "count.test.", "");
         let mut query = ask(Rtype::HTTPS, true);
-        query.now = Moment(300_000);
+        query.client.now = Moment(300_000);
         let mut reply = Reply::new();
         reply.begin(&query);
         reply.answer(1, Rdata::A([1, 2, 3, 4].into()));

@@ -154,15 +154,15 @@ fn write_field(line: &mut Vec<u8>, field: Field, record: &LogRecord<'_>) {
         Field::Type => write!(line, "{}", query.qtype()),
         Field::Name => write!(line, "{}", Text(query.name())),
         Field::Class => write!(line, "{}", query.qclass()),
-        Field::Proto => line.write_all(query.transport.proto().as_bytes()),
+        Field::Proto => line.write_all(query.client.transport.proto().as_bytes()),
         Field::Size => write!(line, "{}", query.bytes().len()),
         Field::Remote => {
-            record::address(line, query.peer.ip());
+            record::address(line, query.client.peer.ip());
             Ok(())
         }
-        Field::Port => write!(line, "{}", query.peer.port()),
+        Field::Port => write!(line, "{}", query.client.peer.port()),
         Field::Local => {
-            record::address(line, query.local.ip());
+            record::address(line, query.client.local.ip());
             Ok(())
         }
         Field::Id => write!(line, "{}", query.id()),

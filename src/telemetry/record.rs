@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use wire::{Query, Rcode, Reply};
+use exchange::Query;
+use wire::{Rcode, Reply};
 
 /// A query and its reply, for a log line.
 pub struct LogRecord<'a> {
@@ -44,7 +45,7 @@ impl LogRecord<'_> {
 
     /// The UDP payload size that the client offers; over a stream without an offer, its maximum.
     pub fn buffer_size(&self) -> u16 {
-        match self.query.transport.proto() {
+        match self.query.client.transport.proto() {
             "tcp" => u16::MAX,
             _ => self.query.udp_size(),
         }
@@ -52,7 +53,7 @@ impl LogRecord<'_> {
 
     /// The seconds since the query was received.
     pub fn seconds(&self) -> f64 {
-        self.query.now.since(self.query.received).as_secs_f64()
+        self.query.client.now.since(self.query.client.received).as_secs_f64()
     }
 
     /// Whether the server will truncate the reply, which happens after all plugins.

@@ -1,8 +1,8 @@
-//! Asks other servers, for the plugins that do: `forward` and those like it.
+//! Asks other servers, for the plugins that do.
 //!
 //! A [`Group`] sends a query to one of its upstreams, to another one if that fails, and takes the
 //! first reply that answers the question. Which queries those are, and what becomes of the reply, is
-//! the plugin's business: this never keeps answers (`cache` does) and never follows referrals. What an
+//! the plugin's business: this never keeps answers and never follows referrals. What an
 //! upstream said is changed in two ways: records that do not belong to the question are left out, and
 //! data of zones that this server is authoritative for is replaced by its own.
 //!
@@ -34,7 +34,8 @@ mod supervise;
 
 pub use ask::{Group, baseline_metrics};
 pub use config::{
-    Breaker, Config, Each, Health, Hedge, Own, Policy, Tls, Wanted, Who, rcode, server_name, some,
-    tls,
+    Breaker, Config, Health, Hedge, MakeObserver, MetricNames, Observer, Owner, PluginOptions,
+    Policy, Tls, UpstreamOptions, Wanted, at_least_one, rcode, server_name, tls,
 };
-pub use grpc::{GrpcConfig, GrpcGroup};
+pub use grpc::{GrpcConfig, GrpcGroup, GrpcOwner};
+pub use roster::PerRcode;

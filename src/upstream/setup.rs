@@ -11,18 +11,18 @@ use telemetry::metrics;
 
 use crate::ask::{Group, Watchers, in_flight};
 use crate::config::{Config, Policy, Scheme};
-use crate::locate::tls::Secure;
-use crate::locate::{self, KnownHosts, Moves, Resolver, Sites};
+use crate::locate::tls::TlsClients;
+use crate::locate::{self, AddressSource, Destinations, KnownHosts, Resolver};
 use crate::message::OwnData;
 use crate::roster::{Registry, Roster};
-use crate::supervise::{self, Follower, Looker, Tending};
+use crate::supervise::{self, Follower, Supervisor, Watch};
 
 impl Group {
     /// The group that `directive` describes. Its files are read and its hosts looked up, now and as
     /// long as the configuration serves; so long its upstreams are watched, too.
     ///
     /// # Errors
-    /// A file cannot be read, an upstream can be nobody.
+    /// A file cannot be read, or a word is no upstream.
     pub fn set_up(
         config: Config,
         directive: &Directive,
@@ -33,7 +33,7 @@ impl Group {
             None => Arc::new(Network::Os),
         };
         metrics::gauge_fn(
-            "catena_forward_in_flight",
+            config.owner.metrics.in_flight,
             "Queries waiting for an upstream.",
             &[],
             &[],
@@ -45,43 +45,44 @@ impl Group {
         let Ok(known) = setup.world.kept.get("upstream hosts", make);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
-            source: config.each.source,
+            source: config.defaults.source,
             network: Arc::clone(&network),
         };
-        // Mistakes of both are told at once.
-        let read = Secure::new(&config.to, setup);
-        let clear = Secure::default();
+        // The mistakes of both are reported at once.
+        let read = TlsClients::new(&config.upstreams, setup);
+        let clear = TlsClients::default();
         let secure = read.as_ref().unwrap_or(&clear);
-        let sites = locate::sites(&config.to, secure, &resolver, &known, setup);
-        let (secure, Sites { sites, moves }) = both(read, sites)?;
+        let destinations =
+            locate::destinations(&config.upstreams, secure, &resolver, &known, setup);
+        let (secure, Destinations { destinations, sources }) = both(read, destinations)?;
         let workers = setup.world.workers;
-        let roster = Roster::new(&config, sites, registry, workers);
+        let roster = Roster::new(&config, destinations, registry, workers);
         let roster = Arc::new(roster.map_err(|problem| {
             Diagnostic::error(directive.span, problem).label("with one of these upstreams")
         })?);
         warn_of_unreachable(directive, &roster, setup);
         warn_of_unfit(directive, &config, setup);
-        if let Some(warning) = secure.warning(directive, &config.to) {
+        if let Some(warning) = secure.warning(directive, &config.upstreams) {
             setup.requests.warnings.push(warning);
         }
-        let lookers = moves.into_iter().map(|(site, moves)| match moves {
-            Moves::Host { host, port, fresh } => {
-                Looker::Host { site, host, port, fresh, resolver: resolver.clone() }
+        let watches = sources.into_iter().map(|(destination, sources)| match sources {
+            AddressSource::Host { host, port, fresh } => {
+                Watch::Host { destination, host, port, fresh, resolver: resolver.clone() }
             }
-            Moves::File(path) => {
+            AddressSource::File(path) => {
                 let schedule = setup.poll_schedule([path.as_path()].into_iter());
-                Looker::File { site, path, schedule }
+                Watch::File { destination, path, schedule }
             }
         });
-        let lookers: Vec<Looker> = lookers.collect();
-        let follower = Follower { who: config.who, roster: Arc::clone(&roster), known };
-        let tending = Tending {
+        let watches: Vec<Watch> = watches.collect();
+        let follower = Follower { owner: config.owner, roster: Arc::clone(&roster), known };
+        let supervisor = Supervisor {
             roster: Arc::clone(&roster),
             network: Arc::clone(&network),
             runtimes: setup.world.service::<Runtimes>(),
             checks: config.max_fails > 0,
         };
-        setup.task(move || supervise::tend(tending, follower, lookers));
+        setup.task(move || supervise::supervise(supervisor, follower, watches));
         let watchers = Watchers::new(setup.peers());
         Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }
@@ -102,13 +103,13 @@ fn both<A, B>(
     }
 }
 
-/// Upstreams that cannot be asked from `source_address`.
+/// Warns of upstreams that cannot be reached from `source_address`.
 fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup<'_>) {
     let is_source = |one: &&Directive| one.name.as_str() == "source_address";
     let option = directive.options().iter().rfind(is_source);
-    roster.each(|site, found| {
-        let span = option.map_or(site.place.to.token.span, |option| option.span);
-        let (address, source) = (found.address, site.place.each.source);
+    roster.each(|destination, found| {
+        let span = option.map_or(destination.place.spec.token.span, |option| option.span);
+        let (address, source) = (found.address, destination.place.options.source);
         if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             let message = format!("`{source}` cannot reach upstream {address}");
             setup.requests.warnings.push(
@@ -120,7 +121,7 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
     });
 }
 
-/// Options that do nothing for what is spoken with these upstreams, or say the opposite.
+/// Warns of options that have no effect with the protocols of these upstreams, or contradict them.
 fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) {
     let name = directive.name.as_str();
     let mut warn = |option: &str, message: String, label: String, help: &str| {
@@ -130,22 +131,22 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             setup.requests.warnings.push(warning);
         }
     };
-    let places = &config.to;
-    let quic = places.iter().find(|one| one.to.scheme.is_quic());
-    if let (true, Some(one)) = (config.each.force_tcp, quic) {
+    let places = &config.upstreams;
+    let quic = places.iter().find(|one| one.spec.scheme.is_quic());
+    if let (true, Some(one)) = (config.defaults.force_tcp, quic) {
         warn(
             "force_tcp",
-            format!("`force_tcp` does not apply to upstream {}", one.to.token.as_str()),
+            format!("`force_tcp` does not apply to upstream {}", one.spec.token.as_str()),
             "QUIC always runs over UDP".to_owned(),
             "use `https://` or `tls://` where UDP is blocked",
         );
     }
     let for_plain = [
-        ("force_tcp", config.each.force_tcp && quic.is_none()),
-        ("prefer_udp", config.each.prefer_udp),
+        ("force_tcp", config.defaults.force_tcp && quic.is_none()),
+        ("prefer_udp", config.defaults.prefer_udp),
         ("case_randomization", config.case_randomization),
     ];
-    let plain = places.iter().any(|one| one.to.scheme == Scheme::Dns);
+    let plain = places.iter().any(|one| one.spec.scheme == Scheme::Dns);
     for (option, _) in for_plain.into_iter().filter(|(_, chosen)| *chosen && !plain) {
         warn(
             option,
@@ -154,7 +155,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "remove the option",
         );
     }
-    if !places.iter().any(|one| one.to.scheme.is_web()) {
+    if !places.iter().any(|one| one.spec.scheme.is_web()) {
         warn(
             "doh_method",
             "`doh_method` has no effect here".to_owned(),
@@ -162,7 +163,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "write `https://` or `h3://` before the upstreams' addresses",
         );
     }
-    if config.policy == Policy::Weighted && places.iter().all(|one| one.each.weight == 1) {
+    if config.policy == Policy::Weighted && places.iter().all(|one| one.options.weight == 1) {
         warn(
             "policy",
             "`policy weighted` acts as `random` here".to_owned(),
@@ -170,7 +171,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
             "write `to TO { weight INTEGER }` over three lines",
         );
     }
-    if config.policy != Policy::Weighted && places.iter().any(|one| one.each.weight != 1) {
+    if config.policy != Policy::Weighted && places.iter().any(|one| one.options.weight != 1) {
         warn(
             "to",
             "`weight` has no effect here".to_owned(),

@@ -4,7 +4,7 @@
 //! user's business.
 
 use crate::record::{Malformed, Record, Section};
-use crate::{Class, NameBuf, Query, Rcode, Reply, Rtype, name};
+use crate::{Class, NameBuf, Rcode, Reply, Request, Rtype, name};
 
 /// What a look at all records of a reply tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,11 @@ impl Answer {
     ///
     /// # Errors
     /// The records do not hold what they promise.
-    pub fn of(query: &Query, reply: &Reply, unix: impl FnOnce() -> u64) -> Result<Self, Malformed> {
+    pub fn of(
+        query: &Request,
+        reply: &Reply,
+        unix: impl FnOnce() -> u64,
+    ) -> Result<Self, Malformed> {
         let mut sums = Sums::default();
         let mut clock = Some(unix);
         let mut now = 0;
@@ -183,7 +187,7 @@ fn signature_left(record: &Record<'_>, unix: u64) -> Result<i64, Malformed> {
 /// Whether the answer section has the type asked for at the name asked for, or at the end of the
 /// one chain of aliases that starts there (RFC 1034 section 3.6.2). A loop or a name with two
 /// targets has no end.
-fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malformed> {
+fn answers(query: &Request, reply: &Reply, aliases: bool) -> Result<bool, Malformed> {
     let follow = aliases && !matches!(query.qtype(), Rtype::CNAME | Rtype::ANY);
     if !follow && query.qtype() != Rtype::CNAME && says_at_once(query, reply) {
         return Ok(true);
@@ -219,7 +223,7 @@ fn answers(query: &Query, reply: &Reply, aliases: bool) -> Result<bool, Malforme
 }
 
 /// Whether a record asked for points to the question as its owner: then no name need be read.
-fn says_at_once(query: &Query, reply: &Reply) -> bool {
+fn says_at_once(query: &Request, reply: &Reply) -> bool {
     let asked = reply.question().split_last_chunk::<4>();
     asked.is_some_and(|(asked, _)| name::eq(asked, query.name()))
         && answer_records(query, reply).filter_map(Result::ok).any(|record| {
@@ -238,7 +242,7 @@ enum Targets {
 
 /// Where the CNAME of `of` points, into `to`.
 fn target(
-    query: &Query,
+    query: &Request,
     reply: &Reply,
     of: &NameBuf,
     to: &mut NameBuf,
@@ -266,7 +270,7 @@ fn target(
 
 /// The records of the answer section whose class is the one asked for.
 fn answer_records<'a>(
-    query: &'a Query,
+    query: &'a Request,
     reply: &'a Reply,
 ) -> impl Iterator<Item = Result<Record<'a>, Malformed>> {
     let class = query.qclass();

@@ -6,7 +6,7 @@ use crate::Moment;
 /// The server's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// The present moment; a system call, so not for the data path: there is `query.now`.
+    /// The present moment; a system call, so not for the data path: there is `query.client.now`.
     pub now: fn() -> Moment,
     /// The Unix time, in seconds, of a moment.
     pub unix: fn(Moment) -> u64,

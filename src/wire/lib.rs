@@ -1,6 +1,6 @@
 //! Names, queries and replies as bytes.
 //!
-//! This room turns the bytes of a DNS message into meaning and back: a [`Query`] is its bytes plus
+//! This room turns the bytes of a DNS message into meaning and back: a [`Request`] is its bytes plus
 //! a few offsets, a [`Reply`] is a growing buffer. Typed records exist only where a plugin asks for
 //! them (`typed`).
 //!
@@ -13,25 +13,27 @@ mod compress;
 pub mod edns;
 pub mod hash;
 mod map;
+pub mod moment;
 pub mod name;
 pub mod prefetch;
-pub mod query;
 pub mod rdata;
 pub mod record;
 pub mod reply;
-pub mod slots;
+pub mod request;
+pub mod transport;
 pub mod typed;
 
 pub use clock::Clock;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
 pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned};
+pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
-pub use query::{Family, Flag, Moment, Query, Rejection, Transport};
 pub use rdata::Rdata;
 pub use record::{Malformed, Message, Record, Section};
-pub use reply::{AliasChain, Draft, Failure, NewRecord, Reply};
-pub use slots::Slot;
+pub use reply::{AliasChain, Draft, Failure, NewRecord, Origin, Reply};
+pub use request::{Flag, Rejection, Request};
+pub use transport::{Family, Transport};
 
 /// Length of the fixed DNS header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;

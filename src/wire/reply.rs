@@ -17,7 +17,7 @@ use crate::compress::Compressor;
 use crate::edns::{Edns, EdnsOption, Options};
 use crate::name::{self, NameBuf};
 use crate::record::{Malformed, Message, Records, Section};
-use crate::{HEADER, Query, Rcode, Rtype, rdata};
+use crate::{HEADER, Rcode, Request, Rtype, rdata};
 
 pub use aliases::AliasChain;
 pub use push::NewRecord;
@@ -32,17 +32,35 @@ pub struct Failure {
     pub extended: Option<(u16, Cow<'static, str>)>,
     /// What went wrong, for the log.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Where the fault lies.
+    pub origin: Origin,
+}
+
+/// Where the fault of a failure lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// In this server: a bug, a bound, a configuration, a lack of resources.
+    #[default]
+    Server,
+    /// With upstreams, or the network on the way to them: the resolution has failed in the sense of RFC
+    /// 9520.
+    Upstream,
 }
 
 impl Failure {
     /// A failure with an rcode only.
     pub const fn rcode(rcode: Rcode) -> Self {
-        Self { rcode, extended: None, cause: None }
+        Self { rcode, extended: None, cause: None, origin: Origin::Server }
     }
 
     /// SERVFAIL with a cause for the log.
     pub fn servfail(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { rcode: Rcode::SERVFAIL, extended: None, cause: Some(cause.into()) }
+        Self { cause: Some(cause.into()), ..Self::rcode(Rcode::SERVFAIL) }
+    }
+
+    /// SERVFAIL because no upstream gave a usable reply.
+    pub fn unresolved(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { origin: Origin::Upstream, ..Self::servfail(cause) }
     }
 
     /// Adds an extended error for the client.
@@ -191,7 +209,7 @@ impl Reply {
 
     /// Starts the reply to `query`: its question in its own case, and nothing else.
     #[inline]
-    pub fn begin(&mut self, query: &Query) {
+    pub fn begin(&mut self, query: &Request) {
         self.buf.clear();
         self.buf.extend_from_slice(&[0; HEADER]);
         self.buf.extend_from_slice(query.question());

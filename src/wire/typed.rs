@@ -4,15 +4,15 @@ use hickory_proto::op::Message;
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 
 use crate::record::Malformed;
-use crate::{Query, Reply};
+use crate::{Reply, Request};
 
 /// The query as a typed message.
-pub fn query(query: &Query) -> Result<Message, Malformed> {
+pub fn query(query: &Request) -> Result<Message, Malformed> {
     Message::from_bytes(query.bytes()).map_err(|_| Malformed)
 }
 
 /// The reply so far as a typed message (without its OPT record, which is held apart).
-pub fn reply(query: &Query, reply: &Reply) -> Result<Message, Malformed> {
+pub fn reply(query: &Request, reply: &Reply) -> Result<Message, Malformed> {
     let mut bytes = reply.bytes().to_vec();
     let mut header = Reply::new();
     header.begin_rejection(&[]);

@@ -8,7 +8,7 @@
 //! types are types that no name has.
 
 use wire::name::NameBuf;
-use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
 use crate::sought::{Sought, Target};
 use crate::store::node::{CUT, DNAME, FIXED, HIDDEN, OCCLUDED, Set, WILD_CHILD};
@@ -69,7 +69,7 @@ enum Next {
 
 impl Zone {
     /// Answers a query for a name at or below the apex.
-    pub fn answer(&self, query: &Query, reply: &mut Reply) -> Outcome {
+    pub fn answer(&self, query: &Request, reply: &mut Reply) -> Outcome {
         if query.labels() < self.apex_labels() {
             return Outcome::ServFail("the name is not in the zone");
         }
@@ -88,7 +88,7 @@ impl Zone {
     ///
     /// The rcode is that of the last name (RFC 6604 section 3). As in CoreDNS the authority section
     /// stays that of this zone.
-    pub fn complete_alias(&self, query: &Query, reply: &mut Reply, found: &Reply) {
+    pub fn complete_alias(&self, query: &Request, reply: &mut Reply, found: &Reply) {
         if found.is_silent() {
             return self.push_authority(query, reply);
         }
@@ -108,14 +108,14 @@ impl Zone {
     }
 
     /// Adds the apex NS records to the authority section, as every positive answer has them.
-    pub fn push_authority(&self, query: &Query, reply: &mut Reply) {
+    pub fn push_authority(&self, query: &Request, reply: &mut Reply) {
         let mut job = Job::new(self, query, reply);
         job.remember_expansion(query);
         job.out.apex_ns(job.dnssec);
     }
 
     /// Adds the SOA record to the authority section, as every negative answer has it.
-    pub fn push_negative(&self, query: &Query, reply: &mut Reply) {
+    pub fn push_negative(&self, query: &Request, reply: &mut Reply) {
         let mut job = Job::new(self, query, reply);
         job.remember_expansion(query);
         job.out.soa(job.dnssec);
@@ -135,7 +135,7 @@ struct Job<'z, 'r> {
 
 impl<'z, 'r> Job<'z, 'r> {
     #[inline]
-    fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
+    fn new(zone: &'z Zone, query: &Request, reply: &'r mut Reply) -> Self {
         Self {
             zone,
             qtype: query.qtype(),
@@ -149,7 +149,7 @@ impl<'z, 'r> Job<'z, 'r> {
     // --- finding
 
     /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
-    fn remember_expansion(&mut self, query: &Query) {
+    fn remember_expansion(&mut self, query: &Request) {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }

@@ -1,7 +1,7 @@
 //! The name that is looked up: the question's, or the target of an alias on the way.
 
 use wire::name::{self, NameBuf};
-use wire::{Query, hash};
+use wire::{Request, hash};
 
 use crate::store::Zone;
 
@@ -25,7 +25,7 @@ pub(crate) trait Sought {
     }
 }
 
-impl Sought for Query {
+impl Sought for Request {
     #[inline]
     fn depth(&self, zone: &Zone) -> usize {
         self.labels() - zone.apex_labels()

@@ -2,7 +2,7 @@
 //! on the question.
 
 use wire::name::{self, NameBuf};
-use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
 use crate::sought::Sought;
 use crate::store::node::{FIXED, HIDDEN, Node, Set};
@@ -42,7 +42,7 @@ pub(crate) struct Writer<'z, 'r> {
 
 impl<'z, 'r> Writer<'z, 'r> {
     #[inline]
-    pub(crate) fn new(zone: &'z Zone, query: &Query, reply: &'r mut Reply) -> Self {
+    pub(crate) fn new(zone: &'z Zone, query: &Request, reply: &'r mut Reply) -> Self {
         let apex_len = zone.apex_len();
         Self {
             zone,

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use wire::{Query, Rdata, Reply, Rtype};
+use exchange::Query;
+use wire::{Rdata, Reply, Rtype};
 
 use crate::kit::{Answer, PATIENCE, Scratch, Server, free_port, question, run, text};
 

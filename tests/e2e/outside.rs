@@ -50,19 +50,32 @@ fn own_metrics_are_documented() {
             {
                 let text = std::fs::read_to_string(path).unwrap();
                 let product = text.split("#[cfg(test)]").next().unwrap().to_owned();
-                let literals = product.split("\"catena_").skip(1);
-                let own = literals.filter_map(|rest| rest.split('"').next());
-                used.extend(
-                    own.filter(|word| is_metric(word)).map(|word| format!("catena_{word}")),
-                );
+                let own = literals_after(&product, "\"catena_");
+                used.extend(own.map(|word| format!("catena_{word}")));
+                for family in literals_after(&product, "metric_names!(\"") {
+                    let names = literals_after(OWNER, "concat!(\"catena_\", $family, \"");
+                    used.extend(names.map(|name| format!("catena_{family}{name}")));
+                }
             }
         }
     }
     assert_eq!(used, listed, "used in the sources, and listed in the README of prometheus");
 }
 
+/// Where `metric_names!` puts names together.
+const OWNER: &str = include_str!("../../src/upstream/config/owner.rs");
+
+/// The names behind `before`, each up to the end of its literal.
+fn literals_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+    let literals = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+    literals.filter(|word| is_metric(word))
+}
+
 fn is_metric(word: &str) -> bool {
-    word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The metrics of our own that the README of `prometheus` lists.

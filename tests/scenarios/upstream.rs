@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use exchange::Query;
 use tokio::time::Instant;
-use wire::{Class, Name, NewRecord, Query, Rcode, Reply, Rtype, Section};
+use wire::{Class, Name, NewRecord, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
 
 use crate::ask::duration;

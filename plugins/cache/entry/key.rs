@@ -2,8 +2,9 @@
 
 use std::hash::Hasher;
 
+use exchange::Query;
 use wire::edns::Subnet;
-use wire::{Class, Query, Rtype, hash};
+use wire::{Class, Rtype, hash};
 
 /// Everything that an answer depends on, borrowed from the query. Keys are compared in full, never by
 /// hash alone.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use exchange::Query;
 use wire::edns::Subnet;
 use wire::prefetch::fetch;
-use wire::{Class, Moment, Query, Rcode, Reply, Rtype};
+use wire::{Class, Moment, Rcode, Reply, Rtype};
 
 use super::subnet;
 pub(super) use key::{Key, Mixed, TenantId};

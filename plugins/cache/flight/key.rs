@@ -1,6 +1,7 @@
 //! The key of a flight: which queries may share an answer.
 
-use wire::{Class, Query, Rtype, hash};
+use exchange::Query;
+use wire::{Class, Rtype, hash};
 
 use super::super::entry::Key;
 use super::super::subnet;
@@ -51,7 +52,7 @@ impl Variant {
             qtype: key.qtype,
             class: key.class,
             bits: key.bits,
-            datagram: query.transport.is_datagram(),
+            datagram: query.client.transport.is_datagram(),
             recursion: query.recursion_desired(),
             lane: lane(query),
         }

@@ -6,7 +6,7 @@ use wire::{Name, Rtype};
 fn query(text: &str) -> Query {
     let mut query = Query::new();
     let name = Name::from_text(text).unwrap();
-    query.ask_on_behalf(&Query::new(), name.as_wire(), Rtype::A, false);
+    query.make_subquery(&Query::new(), name.as_wire(), Rtype::A, false);
     query
 }
 
@@ -84,7 +84,7 @@ fn both_bounds_hold() {
 fn what_an_upstream_answers_differently_is_another_question() {
     let flights = Flights::<u32>::new(10, 10);
     let mut stream = query("a.");
-    stream.transport = wire::Transport::Tcp;
+    stream.client.transport = wire::Transport::Tcp;
     let _held = flights.join(&query("a.")).unwrap().lead();
     assert!(flights.join(&stream).unwrap().lead().is_some());
     assert!(flights.join(&query("a.")).unwrap().lead().is_none());

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use chain::{Query, Reply};
-use wire::Rcode;
-use wire::edns::ede;
+use wire::{Origin, Rcode};
 
 use super::classify::{self, Kind};
 use super::outcome::Outcome;
@@ -34,11 +33,11 @@ impl Cache {
             return (Outcome::Private, false);
         }
         let clock = self.clock;
-        let now = query.now;
+        let now = query.client.now;
         let Ok(verdict) =
             classify::classify_reply(query, reply, || (clock.unix)(now), &self.config)
         else {
-            self.metrics(query).drops.inc(query.worker);
+            self.metrics(query).drops.inc(query.client.worker);
             return (Outcome::Private, false);
         };
         if verdict.uncompressed {
@@ -76,7 +75,7 @@ impl Cache {
             let tenant =
                 partition.map_or(TenantId::NONE, |partition| self.store.tenant(partition).id());
             let content = Content::of(reply, verdict.ttl, facts, extras);
-            if let Some(entry) = Entry::new(&key, tenant, query.now, content) {
+            if let Some(entry) = Entry::new(&key, tenant, query.client.now, content) {
                 if let Some(partition) = partition {
                     self.insert(partition, &key, &entry, query);
                 }
@@ -129,10 +128,7 @@ impl Cache {
         let Some(failure) = reply.failure() else {
             return Outcome::Private;
         };
-        let unresolved = failure.rcode == Rcode::SERVFAIL
-            && failure.extended.as_ref().is_some_and(|(code, _)| {
-                matches!(*code, ede::NO_REACHABLE_AUTHORITY | ede::NETWORK_ERROR)
-            });
+        let unresolved = failure.rcode == Rcode::SERVFAIL && failure.origin == Origin::Upstream;
         let keeps = unresolved
             && purpose == Purpose::Miss
             && self.config.servfail > 0
@@ -141,13 +137,14 @@ impl Cache {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
             let (key, tenant) = (Key::of(query), self.store.tenant(Partition::Denial).id());
             let content = Content::empty(self.config.servfail, Facts { scope_zero: true, ..facts });
-            if let Some(entry) = Entry::new(&key, tenant, query.now, content) {
+            if let Some(entry) = Entry::new(&key, tenant, query.client.now, content) {
                 self.insert(Partition::Denial, &key, &entry, query);
             }
         }
         Outcome::Failed {
             rcode: failure.rcode,
             extended: failure.extended.clone(),
+            origin: failure.origin,
             cause: failure.cause.as_ref().map(|cause| cause.to_string().into()),
         }
     }

@@ -1,9 +1,10 @@
 //! Classification: in which partition a reply is stored, and for how long. Pure: time is an argument.
 
+use exchange::Query;
+use wire::Reply;
 use wire::answer::Answer;
 pub(super) use wire::answer::Kind;
 use wire::record::Malformed;
-use wire::{Query, Reply};
 
 use crate::cache::config::Config;
 use crate::cache::partition::Partition;
@@ -75,7 +76,7 @@ mod tests {
 
     fn ask(name: &str, qtype: Rtype, dnssec: bool) -> Case {
         let (mut query, mut reply) = (Query::new(), Reply::new());
-        query.ask_on_behalf(&Query::new(), &wire(name), qtype, dnssec);
+        query.make_subquery(&Query::new(), &wire(name), qtype, dnssec);
         reply.begin(&query);
         Case { query, reply }
     }

@@ -21,8 +21,11 @@ impl Cache {
         if entry.facts().failure {
             return Err(cached_failure());
         }
-        let ttl =
-            if self.config.keepttl { entry.lifetime() } else { entry.ttl(query.now).max(0) as u32 };
+        let ttl = if self.config.keepttl {
+            entry.lifetime()
+        } else {
+            entry.ttl(query.client.now).max(0) as u32
+        };
         entry.write(ttl, query, reply);
         self.write_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
@@ -36,7 +39,7 @@ impl Cache {
         query: &mut Query,
         reply: &mut Reply,
     ) {
-        self.metrics(query).served_stale.inc(query.worker);
+        self.metrics(query).served_stale.inc(query.client.worker);
         entry.write(stale.ttl, query, reply);
         self.write_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
@@ -75,6 +78,6 @@ impl Cache {
             return Ok(Step::Wait);
         }
         self.write_stale(entry, stale, query, reply);
-        Ok(if entry.begin_renewal(query.now) { Step::Refresh } else { Step::Done })
+        Ok(if entry.begin_renewal(query.client.now) { Step::Refresh } else { Step::Done })
     }
 }

@@ -19,7 +19,7 @@ impl Cache {
         reply: &mut Reply,
         next: Next<'_>,
     ) -> Served {
-        let mut missed_at_version = query.slot(self.query_state).missed_at_version.take();
+        let mut missed_at_version = query.plugin_state(self.query_state).missed_at_version.take();
         loop {
             // Another query may have filled the cache since the lookup in `on_query`.
             let is_known_miss =
@@ -36,12 +36,12 @@ impl Cache {
             }
             // A subquery never waits for another query, which may wait for the subquery. And `loop`
             // detects loops by HINFO queries that come back, so each of them must pass.
-            if query.depth > 0 || query.qtype() == Rtype::HINFO {
+            if query.state.depth > 0 || query.qtype() == Rtype::HINFO {
                 self.resolve(query, reply, next, Purpose::Miss, || false).await;
                 return Ok(Step::Done);
             }
             let Some(member) = self.flights.join(query) else {
-                self.metrics(query).refused.inc(query.worker);
+                self.metrics(query).refused.inc(query.client.worker);
                 // Not SERVFAIL, which clients and resolvers cache.
                 return Err(Failure::rcode(Rcode::REFUSED)
                     .extended(ede::OTHER, "too many queries wait for this answer"));
@@ -55,10 +55,10 @@ impl Cache {
                     return Ok(Step::Done);
                 }
                 Turn::Outcome(outcome) if !outcome.is_for(query) => {
-                    query.now = (self.clock.now)();
+                    query.client.now = (self.clock.now)();
                 }
                 Turn::Outcome(outcome) => {
-                    self.metrics(query).coalesced.inc(query.worker);
+                    self.metrics(query).coalesced.inc(query.client.worker);
                     return self.write_outcome(outcome, query, reply);
                 }
             }
@@ -73,9 +73,9 @@ impl Cache {
                 self.write_scope(entry.subnet(), query, reply);
                 Ok(Step::Done)
             }
-            Outcome::Failed { rcode, extended, cause } => {
+            Outcome::Failed { rcode, extended, cause, origin } => {
                 let cause = cause.map(|cause| cause.to_string().into());
-                Err(Failure { rcode, extended, cause })
+                Err(Failure { rcode, extended, cause, origin })
             }
             Outcome::Silence | Outcome::Private => Ok(Step::Drop),
         }

@@ -32,12 +32,12 @@ impl ServeDns for Cache {
             return Ok(Step::Next);
         }
         let metrics = self.metrics(query);
-        metrics.requests.inc(query.worker);
+        metrics.requests.inc(query.client.worker);
         let version = self.store.version(&Key::of(query));
         match self.find(query) {
             Found::Fresh(partition, entry) => {
                 metrics.hit(partition, query);
-                let refresh = self.wants_prefetch(&entry, query.now);
+                let refresh = self.wants_prefetch(&entry, query.client.now);
                 let served = self.write_fresh(&entry, query, reply);
                 if refresh { served.map(|_| Step::Refresh) } else { served }
             }
@@ -49,9 +49,9 @@ impl ServeDns for Cache {
                 }
             }
             Found::Miss => {
-                metrics.misses.inc(query.worker);
+                metrics.misses.inc(query.client.worker);
                 // An answer for a network has a key, and so a shard, of its own.
-                query.slot(self.query_state).missed_at_version =
+                query.plugin_state(self.query_state).missed_at_version =
                     self.config.ecs.is_none().then_some(version);
                 Ok(Step::Wait)
             }
@@ -65,7 +65,7 @@ impl ServeDns for Cache {
         next: Next<'a>,
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
-            if query.refresh {
+            if query.state.refresh {
                 self.refresh(query, reply, next).await;
                 return Ok(Step::Done);
             }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use chain::{Failure, Query};
-use wire::Rcode;
 use wire::edns::ede;
+use wire::{Origin, Rcode};
 
 use crate::cache::entry::Entry;
 use crate::cache::flight::Leader;
@@ -16,7 +16,12 @@ pub(in crate::cache) enum Outcome {
     /// An answer, stored or not. `renews`: it may replace stale data.
     Answer { entry: Arc<Entry>, renews: bool },
     /// A failure and its cause.
-    Failed { rcode: Rcode, extended: Option<(u16, Cow<'static, str>)>, cause: Option<Arc<str>> },
+    Failed {
+        rcode: Rcode,
+        extended: Option<(u16, Cow<'static, str>)>,
+        cause: Option<Arc<str>>,
+        origin: Origin,
+    },
     /// No reply at all.
     Silence,
     /// A reply for the leader's client only.

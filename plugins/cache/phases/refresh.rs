@@ -14,7 +14,7 @@ use crate::cache::store::Found;
 impl Cache {
     /// Renews the entry that answered a moment ago.
     pub(super) async fn refresh(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
-        let passed_on = query.slot(self.query_state).leader.take();
+        let passed_on = query.plugin_state(self.query_state).leader.take();
         let verifies = passed_on.is_some();
         // If an equal query is in flight, its answer renews the entry.
         let leader = passed_on.or_else(|| self.flights.join(query).and_then(Member::lead));
@@ -23,9 +23,9 @@ impl Cache {
         let stale = self
             .config
             .stale
-            .filter(|_| old.as_ref().is_some_and(|entry| entry.ttl(query.now) <= 0));
+            .filter(|_| old.as_ref().is_some_and(|entry| entry.ttl(query.client.now) <= 0));
         if !verifies {
-            self.metrics(query).prefetches.inc(query.worker);
+            self.metrics(query).prefetches.inc(query.client.worker);
         }
         let purpose = if stale.is_some() { Purpose::Renew } else { Purpose::Prefetch };
         let (outcome, renews) =
@@ -35,7 +35,7 @@ impl Cache {
                 new.inherit_hits(&old);
             }
             let failed = stale.filter(|_| !renews);
-            old.end_renewal(query.now, failed.map_or(Duration::ZERO, |stale| stale.recheck));
+            old.end_renewal(query.client.now, failed.map_or(Duration::ZERO, |stale| stale.recheck));
         }
         leader.finish(outcome);
     }

@@ -1,6 +1,6 @@
 //! Queries to the rest of the chain.
 
-use chain::{Next, Query, Reply, in_step};
+use chain::{Next, Query, Reply, yield_to_batch};
 use wire::Transport;
 
 use super::outcome::Outcome;
@@ -35,13 +35,13 @@ impl Cache {
         set_authentic(query, true);
         next.run(query, reply).await;
         self.store.prefetch_insert(&Key::of(query));
-        in_step().await;
-        if purpose != Purpose::Miss && reply.truncated && query.transport.is_datagram() {
+        yield_to_batch().await;
+        if purpose != Purpose::Miss && reply.truncated && query.client.transport.is_datagram() {
             // No client waits that could retry over a stream.
-            let transport = std::mem::replace(&mut query.transport, Transport::Tcp);
+            let transport = std::mem::replace(&mut query.client.transport, Transport::Tcp);
             reply.clear();
             next.run(query, reply).await;
-            query.transport = transport;
+            query.client.transport = transport;
         }
         set_authentic(query, authentic);
         self.admit(query, reply, purpose, has_followers)

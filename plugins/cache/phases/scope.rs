@@ -1,7 +1,8 @@
 //! Scoped answers (RFC 7871): which of them a client gets, and how many are stored.
 
+use exchange::Query;
 use wire::edns::Subnet;
-use wire::{Moment, Query, Rcode, Reply};
+use wire::{Moment, Rcode, Reply};
 
 use super::state::Cache;
 use crate::cache::entry::{Content, Entry, Facts, Key};
@@ -18,7 +19,7 @@ impl Cache {
         {
             self.find_scoped(query, asked.source)
         } else {
-            self.store.find(&Key::of(query), query.now, &self.config)
+            self.store.find(&Key::of(query), query.client.now, &self.config)
         };
         match &found {
             Found::Fresh(_, entry) | Found::Stale(_, entry)
@@ -33,7 +34,7 @@ impl Cache {
     fn find_scoped(&self, query: &Query, source: Subnet) -> Found {
         let mut best = Found::Miss;
         for subnet in self.store.lengths.around(source) {
-            match self.store.find(&Key::of(query).within(subnet), query.now, &self.config) {
+            match self.store.find(&Key::of(query).within(subnet), query.client.now, &self.config) {
                 Found::Miss => {}
                 found @ Found::Stale(..) => {
                     if matches!(best, Found::Miss) {
@@ -43,7 +44,7 @@ impl Cache {
                 found @ Found::Fresh(..) => return found,
             }
         }
-        match self.store.find(&Key::of(query), query.now, &self.config) {
+        match self.store.find(&Key::of(query), query.client.now, &self.config) {
             // An answer to a query without a network may not be for this one.
             Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().scope_zero => best,
             Found::Stale(..) if !matches!(best, Found::Miss) => best,
@@ -65,8 +66,8 @@ impl Cache {
         let known = [Partition::Success, Partition::Denial]
             .iter()
             .any(|&partition| self.store.tenant(partition).peek(&own).is_some());
-        if !known && !self.admit_scope(&key, most, query.now) {
-            self.metrics(query).scopes_refused.inc(query.worker);
+        if !known && !self.admit_scope(&key, most, query.client.now) {
+            self.metrics(query).scopes_refused.inc(query.client.worker);
             return None;
         }
         self.store.lengths.note(&subnet);
@@ -93,7 +94,7 @@ impl Cache {
     /// Writes the scope of the answer, if the client itself sent its network.
     #[inline]
     pub(super) fn write_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
-        if self.config.ecs.is_some() && query.asides() == 0 {
+        if self.config.ecs.is_some() && query.originals() == 0 {
             subnet::write_scope(subnet, query, reply);
         }
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chain::{Clock, OwnZones, Peers, Query, Reply};
 use net::Bound;
-use wire::Opcode;
 
 use super::outcome::{Outcome, QueryState};
 use crate::cache::config::Config;
@@ -23,7 +22,7 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) own_zones: Arc<OwnZones>,
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) peers: Peers,
-    pub(in crate::cache) query_state: wire::Slot<QueryState>,
+    pub(in crate::cache) query_state: exchange::StateKey<QueryState>,
     /// Bounds the verifications that continue after their clients were answered.
     pub(in crate::cache) background: Arc<Bound>,
 }
@@ -36,15 +35,12 @@ impl Cache {
     /// compressed names of an entry point into it.
     #[inline]
     pub(super) fn applies(&self, query: &Query, reply: &Reply) -> bool {
-        query.opcode() == Opcode::QUERY
-            && !query.qtype().is_transfer()
-            && reply.question_end() == query.question_end()
-            && self.config.zones.contains(query)
+        reply.question_end() == query.question_end() && self.config.zones.contains(query)
     }
 
     #[inline]
     pub(super) fn metrics(&self, query: &Query) -> &CacheMetrics {
         let last = self.metrics.len() - 1;
-        &self.metrics[usize::from(query.key).min(last)]
+        &self.metrics[usize::from(query.state.key).min(last)]
     }
 }

@@ -42,7 +42,7 @@ impl Cache {
         if !entry.is_for(query) {
             return false;
         }
-        self.metrics(query).coalesced.inc(query.worker);
+        self.metrics(query).coalesced.inc(query.client.worker);
         reply.clear();
         entry.write(entry.lifetime(), query, reply);
         self.write_scope(entry.subnet(), query, reply);
@@ -72,9 +72,9 @@ impl Cache {
             return Err(leader);
         };
         let (mut copy, mut reply) = (Query::new(), Reply::new());
-        copy.copy_of(query);
+        copy.copy_from(query);
         reply.begin(&copy);
-        copy.slot(self.query_state).leader = Some(leader);
+        copy.plugin_state(self.query_state).leader = Some(leader);
         runtime.spawn(async move {
             let _permit = permit;
             chain.refresh(place, &mut copy, &mut reply).await;
@@ -95,14 +95,14 @@ impl Verification<'_> {
     async fn run(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) -> bool {
         // A flight in progress is always joined. Only a failed attempt causes a pause.
         let pause = !self.stale.recheck.is_zero()
-            && !self.entry.may_renew(query.now)
+            && !self.entry.may_renew(query.client.now)
             && !self.cache.flights.is_in_flight(query);
         if pause {
             return false;
         }
         let Some(member) = self.cache.flights.join(query) else { return false };
         let limit = self.stale.verify.unwrap_or_default();
-        if query.depth > 0 || limit.is_zero() {
+        if query.state.depth > 0 || limit.is_zero() {
             return self.without_limit(member, query, reply, next).await;
         }
         let deadline = Instant::now() + limit;
@@ -123,7 +123,7 @@ impl Verification<'_> {
         next: Next<'_>,
     ) -> bool {
         // A subquery never waits for another query, which may wait for the subquery.
-        let leader = if query.depth > 0 {
+        let leader = if query.state.depth > 0 {
             member.lead()
         } else {
             match member.turn().await {
@@ -173,7 +173,7 @@ impl Verification<'_> {
         let resolved = self.cache.resolve(query, reply, next, Purpose::Renew, has_followers);
         let (outcome, renews) = resolved.await;
         let pause = if renews { Duration::ZERO } else { self.stale.recheck };
-        self.entry.end_renewal(query.now, pause);
+        self.entry.end_renewal(query.client.now, pause);
         if let Some(leader) = leader {
             leader.finish(outcome);
         }

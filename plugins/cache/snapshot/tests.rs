@@ -1,10 +1,11 @@
 //! The file, written and read, whole and otherwise.
 
 use super::*;
+use exchange::Query;
 use proptest::prelude::*;
 use std::time::Duration;
 use wire::edns::Subnet;
-use wire::{Family, Moment, Name, NewRecord, Query, Rdata, Reply, Rtype, Section, name};
+use wire::{Family, Moment, Name, NewRecord, Rdata, Reply, Rtype, Section, name};
 
 use crate::cache::entry::{Content, Extras, Facts, Key, TenantId};
 use crate::cache::store::SharedStore;
@@ -18,7 +19,7 @@ fn wire(text: &str) -> Vec<u8> {
 /// An entry with an alias and an address.
 fn entry(owner: &str, lifetime: u32, subnet: Option<Subnet>) -> Arc<Entry> {
     let (mut query, mut reply) = (Query::new(), Reply::new());
-    query.ask_on_behalf(&Query::new(), &wire(owner), Rtype::A, true);
+    query.make_subquery(&Query::new(), &wire(owner), Rtype::A, true);
     reply.begin(&query);
     let target = name!("target.example.org.");
     reply.answer(lifetime, Rdata::Cname(target));
@@ -65,7 +66,7 @@ fn what_was_written_is_read() {
         assert_eq!(again.wildcard(), first.wildcard());
         let plain = |entry: &Entry| {
             let (mut query, mut reply) = (Query::new(), Reply::new());
-            query.ask_on_behalf(&Query::new(), entry.key().name, Rtype::A, true);
+            query.make_subquery(&Query::new(), entry.key().name, Rtype::A, true);
             reply.begin(&query);
             entry.write(entry.lifetime(), &mut query, &mut reply);
             reply.plain_len()
@@ -115,7 +116,7 @@ proptest! {
             let Some(content) = entry.content() else { continue };
             let Some(entry) = Entry::new(&entry.key(), TenantId::NONE, Moment(0), content) else { continue };
             let (mut query, mut reply) = (Query::new(), Reply::new());
-            query.ask_on_behalf(&Query::new(), entry.key().name, Rtype::A, false);
+            query.make_subquery(&Query::new(), entry.key().name, Rtype::A, false);
             reply.begin(&query);
             entry.write(7, &mut query, &mut reply);
             for record in reply.records() {

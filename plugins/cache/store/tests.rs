@@ -3,7 +3,8 @@
 use super::*;
 use crate::cache::entry::{Content, Extras, Facts};
 use chain::memory::Memory;
-use wire::{Class, Query, Reply, Rtype};
+use exchange::Query;
+use wire::{Class, Reply, Rtype};
 
 /// A question by number: what would be a name is eight octets.
 struct Asked {
@@ -32,7 +33,7 @@ fn entry(asked: &Asked, tenant: &Tenant) -> Arc<Entry> {
     thread_local! {
         static EMPTY: Reply = {
             let (mut query, mut reply) = (Query::new(), Reply::new());
-            query.ask_on_behalf(&Query::new(), &[0], Rtype::A, false);
+            query.make_subquery(&Query::new(), &[0], Rtype::A, false);
             reply.begin(&query);
             reply
         };

@@ -32,7 +32,7 @@ async fn what_came_after_the_first_look_is_found() {
         let mut slow = question("a.", "");
         let mut reply = Reply::new();
         reply.begin(&slow);
-        let Ran::Wait(at) = block.chain.run(&mut slow, &mut reply) else { panic!("it is a miss") };
+        let Some(at) = block.chain.run(&mut slow, &mut reply) else { panic!("it is a miss") };
         // Something else in the same store, and then the same.
         for name in ["b.", "a."] {
             assert_eq!(block.ask(name).await, told, "{say:?}");
@@ -86,7 +86,7 @@ async fn each_has_a_deadline_of_its_own() {
     let patient = block.ask("a.");
     let hasty = async {
         let mut query = question("a.", "");
-        query.deadline = Some(time::now().plus(Duration::from_millis(5)));
+        query.state.deadline = Some(time::now().plus(Duration::from_millis(5)));
         let begin = tokio::time::Instant::now();
         let reply = serve(&block.chain, query).await.0;
         (show(&reply), begin.elapsed())
@@ -166,7 +166,7 @@ async fn lookups_of_our_own_do_not_wait_for_others() {
     block.delay(Duration::from_millis(20));
     let deeper = async {
         let mut query = Query::new();
-        query.ask_on_behalf(&question("x.", ""), &wire("a."), Rtype::A, false);
+        query.make_subquery(&question("x.", ""), &wire("a."), Rtype::A, false);
         show(&serve(&block.chain, query).await.0)
     };
     let (one, two) = tokio::join!(block.ask("a."), deeper);
@@ -182,7 +182,7 @@ fn question_within(third: u8) -> Query {
     bytes.extend([0, 8, 0, 7, 0, 1, 24, 0, 10, 0, third]);
     let mut query = Query::new();
     query.receive(&bytes).unwrap();
-    query.now = time::now();
+    query.client.now = time::now();
     query
 }
 

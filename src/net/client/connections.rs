@@ -3,70 +3,21 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
-use wire::Transport;
 
-use super::carriers::{CarrierPool, Used};
-use super::quic::QuicSession;
-use super::web::Resource;
-use super::{Accept, Network, PoolOptions, Source, StreamPool, Unfit, h3, https, unfit};
-use crate::tls::Session;
+use super::error::{InvalidReply, invalid_reply};
+use super::multiplexed::{CarrierPool, LastUse, Over};
+use super::network::{Accept, Network, Outgoing};
+use super::pooling::PoolOptions;
+use super::simulated;
+use super::stream::StreamPool;
 
-/// What is spoken with an upstream, and whom to expect there.
+/// An answer, and how it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// DNS over TCP (RFC 7766); over UDP too, where that is asked for.
-    Tcp,
-    /// DNS over TLS (RFC 7858).
-    Tls(Session),
-    /// DNS over HTTPS (RFC 8484) on HTTP/2.
-    Https(Session, Resource),
-    /// DNS over QUIC (RFC 9250).
-    Quic(QuicSession),
-    /// DNS over HTTPS on HTTP/3.
-    H3(QuicSession, Resource),
-}
-
-impl Over {
-    /// DNS over HTTPS on HTTP/2.
-    pub fn https(session: &Session, resource: Resource) -> Self {
-        Self::Https(session.speaking(https::ALPN), resource)
-    }
-
-    /// DNS over QUIC.
-    ///
-    /// # Errors
-    /// TLS cannot do what QUIC needs.
-    pub fn quic(session: &Session) -> Result<Self, String> {
-        QuicSession::dns(session).map(Self::Quic)
-    }
-
-    /// DNS over HTTPS on HTTP/3.
-    ///
-    /// # Errors
-    /// TLS cannot do what QUIC needs.
-    pub fn h3(session: &Session, resource: Resource) -> Result<Self, String> {
-        h3::session(session).map(|session| Self::H3(session, resource))
-    }
-
-    /// What it is to those who record it.
-    pub fn transport(&self) -> Transport {
-        match self {
-            Self::Tcp => Transport::Tcp,
-            Self::Tls(_) => Transport::Tls,
-            Self::Https(..) => Transport::Https,
-            Self::Quic(_) => Transport::Quic,
-            Self::H3(..) => Transport::Https3,
-        }
-    }
-}
-
-/// How an answer came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
+    /// The reply.
+    pub reply: Vec<u8>,
     /// Over a connection that was not opened for the question.
     pub reused: bool,
     /// For how many seconds it lay in a cache of HTTP on the way (RFC 8484 section 5.1).
@@ -84,7 +35,7 @@ enum Kind {
 impl Connections {
     /// Connections like that; the TLS of `options` is that of `over`.
     pub fn new(over: &Over, options: PoolOptions) -> Self {
-        Self::with(over, options, Arc::new(Used::new()))
+        Self::with(over, options, Arc::new(LastUse::new()))
     }
 
     /// For one question over a connection of its own.
@@ -94,11 +45,11 @@ impl Connections {
 
     /// The same, `count` times: none closes its last connection while others are used.
     pub fn several(over: &Over, options: &PoolOptions, count: usize) -> Box<[Self]> {
-        let used = Arc::new(Used::new());
+        let used = Arc::new(LastUse::new());
         (0..count).map(|_| Self::with(over, options.clone(), Arc::clone(&used))).collect()
     }
 
-    fn with(over: &Over, options: PoolOptions, used: Arc<Used>) -> Self {
+    fn with(over: &Over, options: PoolOptions, used: Arc<LastUse>) -> Self {
         let streams =
             |session| Kind::Streams(StreamPool::new(PoolOptions { session, ..options.clone() }));
         Self(match over {
@@ -119,50 +70,45 @@ impl Connections {
         }
     }
 
-    /// Sends `message`, which begins with an id, and waits for a reply that `accept` says yes to. If
+    /// Sends a message and waits for a reply that `accept` accepts. If
     /// the connection dies that served others too, the message is sent once more over a fresh one.
     ///
     /// # Errors
-    /// `TimedOut` after `timeout`, `UnexpectedEof` if the upstream hangs up, an [`Unfit`] inside if
-    /// it gave something that is no reply, [`super::Crowded`] inside if too many wait; else what the
-    /// system or TLS says.
-    #[expect(clippy::too_many_arguments, reason = "a question, whom to ask, and for how long")]
+    /// `TimedOut` at the deadline, `UnexpectedEof` if the upstream hangs up, an [`InvalidReply`] inside if
+    /// it returned no valid reply, [`super::ConnectionsFull`] inside if too many wait; otherwise the
+    /// error of the system or of TLS.
     pub async fn ask(
         &self,
         network: &Network,
-        source: impl Into<Source<'_>>,
-        to: SocketAddr,
-        message: &[u8],
-        timeout: Duration,
-        into: &mut Vec<u8>,
+        sent: Outgoing<'_>,
         accept: Accept<'_>,
     ) -> io::Result<Carried> {
         let pool = match &self.0 {
             Kind::Streams(pool) => {
-                let reused = pool.ask(network, source, to, message, timeout, into, accept).await?;
-                return Ok(Carried { reused: reused.0, age: 0 });
+                let (reply, reused) = pool.ask(network, sent, accept).await?;
+                return Ok(Carried { reply, reused: reused.0, age: 0 });
             }
             Kind::Carriers(pool) => pool,
         };
-        let end = Instant::now() + timeout;
-        let (ours, framed) = framed(message)?;
+        let (ours, framed) = framed(sent.message)?;
+        let sent = Outgoing { message: &framed[2..], ..sent };
         if let Network::Simulated(world) = network {
             let mut restored = |reply: &[u8]| accept(&with_id(reply, ours));
-            super::simulated_stream(&**world, to, &framed[2..], end, into, &mut restored)
+            let reply = simulated::stream(&**world, sent, &mut restored)
                 .await
-                .map_err(|error| pool.tell(to, &framed, error))?;
-            *into = with_id(into, ours);
-            return Ok(Carried { reused: false, age: 0 });
+                .map_err(|error| pool.tell(sent.to, &framed, error))?;
+            return Ok(Carried { reply: with_id(&reply, ours), reused: false, age: 0 });
         }
-        let asked = pool.ask(source.into(), to, &framed, end).await;
-        let (answer, reused) = asked.map_err(|error| pool.tell(to, &framed, error))?;
+        let asked = pool.ask(sent, &framed).await;
+        let (answer, reused) = asked.map_err(|error| pool.tell(sent.to, &framed, error))?;
         let reply = with_id(&answer.message, ours);
         if !accept(&reply) {
             // There is one answer on a stream; no better one follows.
-            return Err(unfit(Unfit("what came is no reply to the question".to_owned())));
+            return Err(invalid_reply(InvalidReply(
+                "what came is no reply to the question".to_owned(),
+            )));
         }
-        *into = reply;
-        Ok(Carried { reused, age: answer.age })
+        Ok(Carried { reply, reused, age: answer.age })
     }
 }
 

@@ -5,7 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use net::{BoxFuture, Fate, Handler, Limits, ListenSpec, Slot, Workers};
+use exchange::{Exchange, Outcome};
+use net::{Handler, Limits, ListenSpec, Workers};
 use wire::Section;
 
 const RECORD: [u8; 16] = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0x0E, 0x10, 0, 4, 192, 0, 2, 1];
@@ -13,25 +14,17 @@ const RECORD: [u8; 16] = [0xC0, 12, 0, 1, 0, 1, 0, 0, 0x0E, 0x10, 0, 4, 192, 0, 
 struct Echo;
 
 impl Handler for Echo {
-    fn serve_batch(&self, slots: &mut [Box<Slot>]) {
+    fn serve_batch(&self, slots: &mut [Box<Exchange>]) {
         for slot in slots {
-            let Slot { query, reply, fate } = &mut **slot;
+            let Exchange { query, reply, outcome, .. } = &mut **slot;
             if query.bytes().len() < 17 {
                 continue;
             }
             reply.begin_rejection(&query.bytes()[12..]);
             reply.push_raw(Section::Answer, &[], &RECORD, 1, RECORD.len());
             reply.seal(query.id(), 0x8500);
-            *fate = Fate::Send;
+            *outcome = Outcome::Send;
         }
-    }
-
-    fn resume(&self, slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
-        Box::pin(async move { slot })
-    }
-
-    fn refuse(&self, slot: &mut Slot) {
-        slot.fate = Fate::Silent;
     }
 }
 

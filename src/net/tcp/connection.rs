@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use exchange::Exchange;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,7 +20,7 @@ use wire::{HEADER, Transport};
 
 use super::registry::Entry;
 use crate::clock;
-use crate::handler::{self, Fate, Handler, Permit, Slot};
+use crate::handler::{self, Handler, Permit};
 use crate::listener::TcpTimeouts;
 use crate::pool::{self, Slots};
 use crate::workers::Worker;
@@ -87,7 +88,7 @@ struct Desk {
     /// What is to be written, from `written` on.
     output: Vec<u8>,
     written: usize,
-    waiting: JoinSet<Box<Slot>>,
+    waiting: JoinSet<Box<Exchange>>,
     queries: u32,
     /// No more is read: the client said so, or we do.
     done_reading: bool,
@@ -468,14 +469,14 @@ impl Desk {
                 let query = &mut slot.query;
                 query.buffer_mut().clear();
                 query.buffer_mut().extend_from_slice(message);
-                query.peer = self.peer;
-                query.local = self.local;
-                query.transport = self.transport;
+                query.client.peer = self.peer;
+                query.client.local = self.local;
+                query.client.transport = self.transport;
                 // "… a TIMEOUT value of 0", and the client closes (RFC 7828 section 3.3.2).
                 let closing = self.closing.is_some();
-                query.keepalive = if closing { 0 } else { self.timeouts.keepalive() };
-                query.worker = self.worker.index;
-                query.received = now;
+                query.client.keepalive = if closing { 0 } else { self.timeouts.keepalive() };
+                query.client.worker = self.worker.index;
+                query.client.received = now;
                 batch.push(slot);
                 self.queries = self.queries.saturating_add(1);
                 if self.timeouts.max_queries.is_some_and(|most| self.queries >= most) {
@@ -502,16 +503,16 @@ impl Desk {
         let before = self.output.len();
         let mut sent = 0;
         for mut slot in batch.drain(..) {
-            if slot.fate == Fate::Wait {
+            if let Some(pending) = slot.take_pending() {
                 match Permit::take(&self.worker) {
                     Some(permit) => {
-                        self.waiting.spawn(handler::resume(&*self.handler, permit, slot));
+                        self.waiting.spawn(handler::resume(permit, pending, slot));
                         continue;
                     }
-                    None => handler::refuse(&*self.handler, &self.worker, &mut slot),
+                    None => handler::refuse(pending, &self.worker, &mut slot),
                 }
             }
-            if slot.fate == Fate::Send {
+            if slot.outcome.is_send() {
                 append(&mut self.output, slot.reply.bytes());
                 sent += 1;
             }
@@ -522,8 +523,8 @@ impl Desk {
         }
     }
 
-    fn answer(&mut self, slot: Box<Slot>) {
-        if slot.fate == Fate::Send {
+    fn answer(&mut self, slot: Box<Exchange>) {
+        if slot.outcome.is_send() {
             append(&mut self.output, slot.reply.bytes());
             self.worker.counters.tcp_sent.add(1);
         }

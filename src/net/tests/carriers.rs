@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use net::client::{
-    Carried, Connections, Crowded, Method, Network, Over, PoolOptions, Resource, Template, Unfit,
+    Carried, Connections, ConnectionsFull, InvalidReply, Method, Network, Outgoing, Over,
+    PoolOptions, Resource, Template,
 };
 use net::tls::{Client, Session, Trust};
 use peer::{Does, Kind, NAME, Peer, certificate};
@@ -51,11 +52,10 @@ async fn ask_for(
     message: &[u8],
     patience: Duration,
 ) -> io::Result<Carried> {
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == message;
-    let carried =
-        pool.ask(&Network::Os, None, to, message, patience, &mut into, &mut accept).await?;
-    assert_eq!(into, message);
+    let sent = Outgoing::new(to, message, patience);
+    let carried = pool.ask(&Network::Os, sent, &mut accept).await?;
+    assert_eq!(carried.reply, message);
     Ok(carried)
 }
 
@@ -83,7 +83,7 @@ fn echo(asked: &[u8]) -> Does {
 }
 
 fn why(error: &io::Error) -> &str {
-    &error.get_ref().unwrap().downcast_ref::<Unfit>().unwrap().0
+    &error.get_ref().unwrap().downcast_ref::<InvalidReply>().unwrap().0
 }
 
 // --- connections
@@ -244,7 +244,7 @@ async fn who_cannot_prove_who_it_is_gets_nothing() {
     for kind in KINDS {
         let peer = Peer::start(kind, echo).await;
         let named = session(&certificate().trusted(), "other.example.org");
-        let unknown = session(&Trust::nobody(), NAME);
+        let unknown = session(&Trust::none(), NAME);
         for (session, expected) in [(named, "is valid for"), (unknown, "unknown authority")] {
             let resource =
                 Resource::new("dns.example.org", &Template::default(), Method::Post).unwrap();
@@ -283,7 +283,7 @@ async fn over_the_bound_queries_are_refused() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let error = ask(&pool, peer.address, b"id query").await.unwrap_err();
-    assert!(error.get_ref().unwrap().is::<Crowded>(), "{error}");
+    assert!(error.get_ref().unwrap().is::<ConnectionsFull>(), "{error}");
     assert_eq!(peer.connections(), 32);
     asked.iter().for_each(|one| one.abort());
 }
@@ -393,7 +393,7 @@ async fn what_is_no_answer_is_told_and_the_connection_goes_on() {
             assert_eq!(why(&error), expected);
         }
         let carried = ask(&pool, peer.address, b"id old").await.unwrap();
-        assert_eq!(carried, Carried { reused: true, age: 250 });
+        assert_eq!((carried.reused, carried.age), (true, 250));
         assert_eq!(peer.connections(), 1, "{kind:?}");
     }
 }

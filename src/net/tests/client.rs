@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{Network, PoolOptions, Reused, Simulated, StreamPool};
+use net::client::{Network, Outgoing, PoolOptions, Reused, Simulated, StreamPool};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,26 +61,23 @@ fn tcp_server(per_connection: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn the_right_reply_is_found_among_wrong_ones() {
     let addr = udp_server(|query| vec![b"wrong".to_vec(), vec![], query.to_vec()]);
-    let mut into = Vec::new();
     let mut offered = 0;
     let mut accept = |reply: &[u8]| {
         offered += 1;
         reply == b"question"
     };
-    Network::Os
-        .ask_udp(Some(LOCALHOST), addr, b"question", SECOND, &mut into, &mut accept)
-        .await
-        .unwrap();
-    assert_eq!((into.as_slice(), offered), (b"question".as_slice(), 3));
+    let sent = Outgoing::new(addr, b"question", SECOND).from(Some(LOCALHOST));
+    let reply = Network::Os.ask_udp(sent, &mut accept).await.unwrap();
+    assert_eq!((reply.as_slice(), offered), (b"question".as_slice(), 3));
 }
 
 #[tokio::test]
 async fn large_replies_and_sources() {
     let addr = udp_server(|query| vec![query.repeat(65_507 / query.len())]);
-    let mut into = Vec::new();
     let source = Some("127.0.0.9".parse().unwrap());
-    Network::Os.ask_udp(source, addr, b"1", SECOND, &mut into, &mut |_| true).await.unwrap();
-    assert_eq!(into.len(), 65_507);
+    let sent = Outgoing::new(addr, b"1", SECOND).from(source);
+    let reply = Network::Os.ask_udp(sent, &mut |_| true).await.unwrap();
+    assert_eq!(reply.len(), 65_507);
 }
 
 #[tokio::test]
@@ -90,14 +87,14 @@ async fn silence_and_refusal() {
         let socket = UdpSocket::bind((LOCALHOST, 0)).unwrap();
         socket.local_addr().unwrap()
     };
-    let mut into = Vec::new();
     let wait = Duration::from_millis(50);
     for (to, kind) in [(silent, ErrorKind::TimedOut), (nobody, ErrorKind::ConnectionRefused)] {
-        let error =
-            Network::Os.ask_udp(None, to, b"??", wait, &mut into, &mut |_| true).await.unwrap_err();
+        let sent = Outgoing::new(to, b"??", wait);
+        let error = Network::Os.ask_udp(sent, &mut |_| true).await.unwrap_err();
         assert_eq!(error.kind(), kind);
         let pool = StreamPool::new(PoolOptions::default());
-        let error = pool.ask(&Network::Os, None, to, b"??", wait, &mut into, &mut |_| true).await;
+        let sent = Outgoing::new(to, b"??", wait);
+        let error = pool.ask(&Network::Os, sent, &mut |_| true).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 }
@@ -106,16 +103,13 @@ async fn silence_and_refusal() {
 async fn connections_are_used_again_until_they_die() {
     let (addr, seen) = tcp_server(3);
     let pool = StreamPool::new(PoolOptions::default());
-    let mut into = Vec::new();
     let mut reused = Vec::new();
     for round in 0..7_u8 {
         let message = [round; 300];
-        let Reused(again) = pool
-            .ask(&Network::Os, None, addr, &message, SECOND, &mut into, &mut |_| true)
-            .await
-            .unwrap();
+        let sent = Outgoing::new(addr, &message, SECOND);
+        let (reply, Reused(again)) = pool.ask(&Network::Os, sent, &mut |_| true).await.unwrap();
         reused.push(again);
-        assert_eq!(into, message);
+        assert_eq!(reply, message);
     }
     // Every third reply is followed by a hang-up, which costs a silent redial.
     assert_eq!(reused, [false, true, true, false, true, true, false]);
@@ -141,22 +135,26 @@ impl Simulated for World {
 async fn a_simulated_network_keeps_simulated_time() {
     let network = Network::Simulated(Arc::new(World));
     let to = "192.0.2.1:53".parse().unwrap();
-    let mut into = Vec::new();
     let start = Instant::now();
     let mut accept = |reply: &[u8]| reply != b"forged";
-    network.ask_udp(None, to, b"hello", 5 * SECOND, &mut into, &mut accept).await.unwrap();
-    assert_eq!((into.as_slice(), start.elapsed().as_secs()), (b"hello".as_slice(), 3));
+    let sent = Outgoing::new(to, b"hello", 5 * SECOND);
+    let reply = network.ask_udp(sent, &mut accept).await.unwrap();
+    assert_eq!((reply.as_slice(), start.elapsed().as_secs()), (b"hello".as_slice(), 3));
     for message in [b"lost".as_slice(), b"late"] {
         let start = Instant::now();
-        let asked = network.ask_udp(None, to, message, 2 * SECOND, &mut into, &mut accept).await;
+        let sent = Outgoing::new(to, message, 2 * SECOND);
+        let asked = network.ask_udp(sent, &mut accept).await;
         assert_eq!(asked.unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 2);
     }
     let pool = StreamPool::new(PoolOptions::default());
-    let asked = pool.ask(&network, None, to, b"refused", SECOND, &mut into, &mut |_| true).await;
+    let sent = Outgoing::new(to, b"refused", SECOND);
+    let asked = pool.ask(&network, sent, &mut |_| true).await;
     assert_eq!(asked.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    let asked = pool.ask(&network, None, to, b"late", SECOND, &mut into, &mut |_| true).await;
+    let sent = Outgoing::new(to, b"late", SECOND);
+    let asked = pool.ask(&network, sent, &mut |_| true).await;
     assert_eq!(asked.unwrap_err().kind(), ErrorKind::TimedOut);
-    pool.ask(&network, None, to, b"yes", 3 * SECOND, &mut into, &mut |_| true).await.unwrap();
-    assert_eq!(into, b"yes");
+    let sent = Outgoing::new(to, b"yes", 3 * SECOND);
+    let (reply, _) = pool.ask(&network, sent, &mut |_| true).await.unwrap();
+    assert_eq!(reply, b"yes");
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{DatagramPool, More, Network, Watch};
+use net::client::{DatagramPool, More, Network, Outgoing, Watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -65,21 +65,10 @@ fn pool() -> (Arc<DatagramPool>, Arc<Counts>) {
 async fn ask(pool: &DatagramPool, to: SocketAddr, number: u32) -> io::Result<()> {
     let id = (number as u16).wrapping_mul(25_173).to_be_bytes();
     let message = [&id[..], &number.to_be_bytes()].concat();
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == message;
-    let network = Network::Os;
-    pool.ask(
-        &network,
-        None,
-        to,
-        &message,
-        Instant::now() + 5 * SECOND,
-        &mut || None,
-        &mut into,
-        &mut accept,
-    )
-    .await?;
-    assert_eq!(into, message);
+    let sent = Outgoing::new(to, &message, 5 * SECOND);
+    let reply = pool.ask(&Network::Os, sent, &mut || None, &mut accept).await?;
+    assert_eq!(reply, message);
     Ok(())
 }
 
@@ -179,12 +168,10 @@ async fn where_there_can_be_no_more_sockets_queries_share_those_there_are() {
     for number in 0..3_000u16 {
         let pool = Arc::clone(&pool);
         asking.spawn(async move {
-            let (mut into, message) = (Vec::new(), number.to_be_bytes());
-            let until = Instant::now() + SECOND;
-            let (network, patience) = (Network::Os, &mut || None);
-            let accept = &mut |_: &[u8]| true;
-            let asked = pool.ask(&network, None, to, &message, until, patience, &mut into, accept);
-            asked.await.unwrap_err().kind()
+            let message = number.to_be_bytes();
+            let sent = Outgoing::new(to, &message, SECOND);
+            let asked = pool.ask(&Network::Os, sent, &mut || None, &mut |_| true).await;
+            asked.unwrap_err().kind()
         });
     }
     assert!(asking.join_all().await.iter().all(|kind| *kind == ErrorKind::TimedOut));
@@ -203,25 +190,14 @@ async fn what_is_not_the_reply_is_passed_over() {
     };
     let (to, _) = server(script);
     let (pool, counts) = pool();
-    let (mut into, mut offered) = (Vec::new(), 0);
+    let mut offered = 0;
     let mut accept = |reply: &[u8]| {
         offered += 1;
         reply == b"idquestion"
     };
-    let network = Network::Os;
-    pool.ask(
-        &network,
-        None,
-        to,
-        b"idquestion",
-        Instant::now() + SECOND,
-        &mut || None,
-        &mut into,
-        &mut accept,
-    )
-    .await
-    .unwrap();
-    assert_eq!((into.as_slice(), offered), (b"idquestion".as_slice(), 3));
+    let sent = Outgoing::new(to, b"idquestion", SECOND);
+    let reply = pool.ask(&Network::Os, sent, &mut || None, &mut accept).await.unwrap();
+    assert_eq!((reply.as_slice(), offered), (b"idquestion".as_slice(), 3));
     assert_eq!(counts.strays.load(Ordering::Relaxed), 3);
 }
 
@@ -235,20 +211,9 @@ async fn silence_ends_in_time_and_nothing_is_left() {
         let pool = Arc::clone(&pool);
         asking.spawn(async move {
             let wait = Duration::from_millis(wait);
-            let (mut into, message) = (Vec::new(), wait.as_millis().to_be_bytes());
-            let network = Network::Os;
-            let asked = pool
-                .ask(
-                    &network,
-                    None,
-                    to,
-                    &message[14..],
-                    Instant::now() + wait,
-                    &mut || None,
-                    &mut into,
-                    &mut |_| true,
-                )
-                .await;
+            let message = wait.as_millis().to_be_bytes();
+            let sent = Outgoing::new(to, &message[14..], wait);
+            let asked = pool.ask(&Network::Os, sent, &mut || None, &mut |_| true).await;
             (asked.unwrap_err().kind(), begun.elapsed() >= wait)
         });
     }
@@ -271,24 +236,14 @@ async fn who_has_patience_waits_on() {
     let (pool, _) = pool();
     let (network, wait) = (Network::Os, Duration::from_millis(20));
     for (more, kind) in [(2, Some(ErrorKind::TimedOut)), (1000, None)] {
-        let (mut into, mut asked) = (Vec::new(), 0);
+        let mut asked = 0;
         let mut patience = || {
             asked += 1;
             (asked <= more).then_some(More { wait, again: false })
         };
         let begun = Instant::now();
-        let outcome = pool
-            .ask(
-                &network,
-                None,
-                to,
-                b"12345678",
-                begun + wait,
-                &mut patience,
-                &mut into,
-                &mut |_| true,
-            )
-            .await;
+        let sent = Outgoing::new(to, b"12345678", wait);
+        let outcome = pool.ask(&network, sent, &mut patience, &mut |_| true).await;
         assert_eq!(outcome.err().map(|error| error.kind()), kind);
         assert!(asked >= 3 && begun.elapsed() >= wait * 3);
     }
@@ -303,24 +258,14 @@ async fn who_was_not_heard_is_sent_again() {
     });
     let (pool, _) = pool();
     let wait = Duration::from_millis(10);
-    let (mut into, mut asked) = (Vec::new(), 0);
+    let mut asked = 0;
     let mut patience = || {
         asked += 1;
         Some(More { wait, again: asked <= 2 })
     };
-    pool.ask(
-        &Network::Os,
-        None,
-        to,
-        b"12345678",
-        Instant::now() + wait,
-        &mut patience,
-        &mut into,
-        &mut |_| true,
-    )
-    .await
-    .unwrap();
-    assert_eq!(into, b"12345678");
+    let sent = Outgoing::new(to, b"12345678", wait);
+    let reply = pool.ask(&Network::Os, sent, &mut patience, &mut |_| true).await.unwrap();
+    assert_eq!(reply, b"12345678");
     assert!(asked >= 2);
 }
 
@@ -349,19 +294,7 @@ async fn nobody_there_is_known_at_once_and_to_all() {
 async fn large_replies_come_whole() {
     let (to, _) = server(|query| vec![query.repeat(65_500 / query.len())]);
     let (pool, _) = pool();
-    let mut into = Vec::new();
-    let network = Network::Os;
-    pool.ask(
-        &network,
-        None,
-        to,
-        b"1234567890",
-        Instant::now() + SECOND,
-        &mut || None,
-        &mut into,
-        &mut |_| true,
-    )
-    .await
-    .unwrap();
-    assert_eq!(into.len(), 65_500);
+    let sent = Outgoing::new(to, b"1234567890", SECOND);
+    let reply = pool.ask(&Network::Os, sent, &mut || None, &mut |_| true).await.unwrap();
+    assert_eq!(reply.len(), 65_500);
 }

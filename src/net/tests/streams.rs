@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use net::client::{Connections, Network, Over, PoolOptions, Reused, StreamPool};
+use net::client::{Connections, Network, Outgoing, Over, PoolOptions, Reused, StreamPool};
 use net::tls::{Client, Identity, Trust};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -152,11 +152,8 @@ async fn ask_for(
     message: &[u8],
     patience: Duration,
 ) -> io::Result<(Vec<u8>, Reused)> {
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == message;
-    let reused =
-        pool.ask(&Network::Os, None, to, message, patience, &mut into, &mut accept).await?;
-    Ok((into, reused))
+    pool.ask(&Network::Os, Outgoing::new(to, message, patience), &mut accept).await
 }
 
 /// A message with this number, and an id that many others have too.
@@ -395,10 +392,9 @@ async fn a_connection_is_opened_ahead_and_may_be_gone_when_it_is_needed() {
     let pool = Connections::new(&Over::Tls(session), PoolOptions::default());
     pool.warm(None, to);
     pool.warm(None, to);
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| reply == b"question";
-    let asked = pool.ask(&Network::Os, None, to, b"question", 20 * SECOND, &mut into, &mut accept);
-    asked.await.unwrap();
+    let sent = Outgoing::new(to, b"question", 20 * SECOND);
+    pool.ask(&Network::Os, sent, &mut accept).await.unwrap();
     assert_eq!(seen.connections.load(Ordering::Relaxed), 2);
 }
 
@@ -452,12 +448,10 @@ async fn the_late_reply_to_who_left_goes_to_nobody_else() {
         _ = here.wait() => {}
     }
     for question in [b"ID second", b"ID third!"] {
-        let mut into = Vec::new();
-        let mut accept = |_: &[u8]| true;
-        let reused =
-            pool.ask(&Network::Os, None, to, question, 20 * SECOND, &mut into, &mut accept).await;
-        assert!(reused.unwrap().0);
-        assert_eq!(into, question);
+        let sent = Outgoing::new(to, question, 20 * SECOND);
+        let (reply, reused) = pool.ask(&Network::Os, sent, &mut |_| true).await.unwrap();
+        assert!(reused.0);
+        assert_eq!(reply, question);
     }
     assert_eq!(seen.connections.load(Ordering::Relaxed), 1);
     assert_eq!(strays.load(Ordering::Relaxed), 1);

@@ -9,14 +9,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Identity, Trust};
+use super::trust::{Identity, Trust};
 
-/// How we are to clients.
+/// A server configuration.
 #[derive(Clone)]
 pub struct Server(Arc<ServerConfig>);
 
 impl Server {
-    /// A server that shows `identity`. With `clients` they need a certificate of one of these
+    /// A server that presents `identity`. With `clients`, clients need a certificate of one of these
     /// authorities, unless it is `optional`.
     ///
     /// # Errors

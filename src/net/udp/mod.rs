@@ -16,7 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use crate::handler::{self, Fate, Handler, Permit};
+use crate::handler::{self, Handler, Permit};
 use crate::signal::Signal;
 use crate::stats::Counters;
 use crate::workers::{Worker, is_wildcard};
@@ -162,19 +162,20 @@ impl Socket {
         self.worker.counters.udp_received.add(queries.len() as u64);
         self.worker.counters.udp_batches.add(1);
         if handler::serve(&*self.handler, &self.worker, queries) {
-            for slot in queries.iter_mut().filter(|slot| slot.fate == Fate::Wait) {
+            for slot in queries {
+                let Some(pending) = slot.take_pending() else { continue };
                 match Permit::take(&self.worker) {
                     Some(permit) => {
                         let mut waits = std::mem::replace(slot, pool::take());
                         waits.query.leave_buffer_to(&mut slot.query);
-                        let rest = self.handler.resume(waits);
+                        let rest = pending.resume(waits);
                         match self.waiting.enter(permit, rest) {
                             Some(Ok(slot)) => self.deferred.push(slot),
                             Some(Err(_)) => self.worker.counters.panics.add(1),
                             None => {}
                         }
                     }
-                    None => handler::refuse(&*self.handler, &self.worker, slot),
+                    None => handler::refuse(pending, &self.worker, slot),
                 }
             }
         }

@@ -7,8 +7,8 @@ use std::{io, mem};
 use sys::{BATCH, Datagram, Sender, Sent};
 use wire::{Moment, Transport};
 
-use crate::handler::{Fate, Slot};
 use crate::pool::{self, Slots};
+use exchange::{Exchange, Outcome};
 
 /// Replies that a socket sends with one system call.
 pub(super) trait Replies {
@@ -20,8 +20,8 @@ pub(super) trait Replies {
 }
 
 /// Whether the reply in this slot is sent. No client has port 0: such a source address is forged.
-fn is_sent(slot: &Slot) -> bool {
-    slot.fate == Fate::Send && slot.query.peer.port() != 0
+fn is_sent(slot: &Exchange) -> bool {
+    slot.outcome.is_send() && slot.query.client.peer.port() != 0
 }
 
 /// The queries of one system call, and their replies.
@@ -58,34 +58,34 @@ impl Batch {
         local: SocketAddr,
         worker: usize,
         now: Moment,
-    ) -> &mut [Box<Slot>] {
+    ) -> &mut [Box<Exchange>] {
         let received = self.datagrams.messages_mut().len();
         if self.slots.len() < received {
             self.slots.resize_with(received, pool::take);
         }
         for (n, slot) in self.slots[..received].iter_mut().enumerate() {
-            slot.fate = Fate::Silent;
+            slot.outcome = Outcome::Silent;
             let query = &mut slot.query;
             if n >= self.received {
                 mem::swap(query.buffer_mut(), &mut self.datagrams.messages_mut()[n]);
             }
             let (peer, to) = self.datagrams.addresses(n);
-            query.peer = peer;
-            query.local = to.map_or(local, |ip| SocketAddr::new(ip, local.port()));
-            query.transport = Transport::Udp;
-            query.worker = worker;
-            query.received = now;
+            query.client.peer = peer;
+            query.client.local = to.map_or(local, |ip| SocketAddr::new(ip, local.port()));
+            query.client.transport = Transport::Udp;
+            query.client.worker = worker;
+            query.client.received = now;
         }
         self.received = received;
         self.slots()
     }
 
     /// The queries received.
-    pub(super) fn slots(&mut self) -> &mut [Box<Slot>] {
+    pub(super) fn slots(&mut self) -> &mut [Box<Exchange>] {
         &mut self.slots[..self.received]
     }
 
-    fn replies(slots: &[Box<Slot>]) -> impl Iterator<Item = (usize, &[u8])> {
+    fn replies(slots: &[Box<Exchange>]) -> impl Iterator<Item = (usize, &[u8])> {
         let sent = slots.iter().enumerate().filter(|(_, slot)| is_sent(slot));
         sent.map(|(n, slot)| (n, slot.reply.bytes()))
     }
@@ -127,7 +127,7 @@ impl DeferredReplies {
     }
 
     /// Adds a reply, if it is one to be sent and there is room.
-    pub(super) fn push(&mut self, slot: Box<Slot>) {
+    pub(super) fn push(&mut self, slot: Box<Exchange>) {
         if is_sent(&slot) && !self.is_full() {
             self.slots.push(slot);
         } else {
@@ -146,7 +146,7 @@ impl Replies for DeferredReplies {
         let wildcard = self.wildcard;
         let datagrams = self.slots.iter().skip(skipped).map(|slot| Datagram {
             bytes: slot.reply.bytes(),
-            to: slot.query.peer,
+            to: slot.query.client.peer,
             from: source(slot, wildcard),
         });
         self.sender.send(fd, datagrams)
@@ -158,12 +158,12 @@ impl Replies for DeferredReplies {
 }
 
 /// The source address of a reply: the destination of the query, if the socket has several.
-fn source(slot: &Slot, wildcard: bool) -> Option<SocketAddr> {
-    let mut from = slot.query.local;
+fn source(slot: &Exchange, wildcard: bool) -> Option<SocketAddr> {
+    let mut from = slot.query.client.local;
     if !wildcard || from.ip().is_multicast() {
         return None;
     }
-    if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.peer)
+    if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.client.peer)
         && from.ip().is_unicast_link_local()
     {
         from.set_scope_id(peer.scope_id());

@@ -12,13 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::handler::{BoxFuture, Permit, Slot};
+use exchange::{BoxFuture, Exchange};
+
+use crate::handler::Permit;
 
 /// Places that are kept when nobody waits; more were needed in a rush only.
 const KEPT: usize = 1024;
 
 /// What a query that waited came to: its slot, or what its handler panicked with.
-pub(super) type Done = Result<Box<Slot>, Box<dyn Any + Send>>;
+pub(super) type Done = Result<Box<Exchange>, Box<dyn Any + Send>>;
 
 /// The queries of one socket that wait.
 #[derive(Default)]
@@ -39,7 +41,7 @@ struct Place {
 }
 
 struct Guest {
-    rest: BoxFuture<'static, Box<Slot>>,
+    rest: BoxFuture<'static, Box<Exchange>>,
     _permit: Permit,
 }
 
@@ -92,7 +94,7 @@ impl Waiting {
     pub(super) fn enter(
         &mut self,
         permit: Permit,
-        rest: BoxFuture<'static, Box<Slot>>,
+        rest: BoxFuture<'static, Box<Exchange>>,
     ) -> Option<Done> {
         let at = self.free.pop().unwrap_or(self.places.len());
         if at == self.places.len() {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     /// Waits until it was looked at so often, each time ringing before `wakers` gets its waker.
-    fn waits(looks: usize, wakers: &Arc<Mutex<Vec<Waker>>>) -> BoxFuture<'static, Box<Slot>> {
+    fn waits(looks: usize, wakers: &Arc<Mutex<Vec<Waker>>>) -> BoxFuture<'static, Box<Exchange>> {
         let (mut left, wakers) = (looks, Arc::clone(wakers));
         Box::pin(poll_fn(move |context| {
             if left == 0 {
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn a_panic_is_told_and_the_place_is_free() {
         let mut waiting = Waiting::default();
-        let panics = poll_fn(|_| -> Poll<Box<Slot>> { panic!("as asked") });
+        let panics = poll_fn(|_| -> Poll<Box<Exchange>> { panic!("as asked") });
         assert!(waiting.enter(permit(), Box::pin(panics)).is_some_and(|done| done.is_err()));
         assert!(waiting.is_empty());
         for _ in 0..KEPT + 1 {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Chain;
+use exchange::Query;
 use net::client::Network;
 use net::{Bound, Permit};
 use telemetry::metrics::Counter;
-use wire::{Failure, Query};
+use wire::Failure;
 
 use super::hedge::Tokens;
 use super::metrics;
-use super::order::Turns;
+use super::order::Selector;
 use super::taps::Watchers;
 use super::trouble::overload;
 use crate::config::Config;
@@ -29,7 +30,7 @@ static IN_FLIGHT: Bound = Bound::new(MAX_IN_FLIGHT);
 /// Upstreams of which each can answer every query.
 pub struct Group {
     pub(super) roster: Arc<Roster>,
-    pub(super) policy: Turns,
+    pub(super) policy: Selector,
     pub(super) network: Arc<Network>,
     /// Queries in flight from this block.
     concurrent: Bound,
@@ -37,7 +38,7 @@ pub struct Group {
     rejected: Counter,
     pub(super) overloaded: Counter,
     pub(super) unhedged: Counter,
-    /// Who may be asked twice, if anybody.
+    /// The budget of hedges; `None`: no hedges.
     pub(super) tokens: Option<Tokens>,
     pub(super) budget: Duration,
     pub(super) watchers: Watchers,
@@ -59,19 +60,19 @@ impl Group {
         own: OwnData,
     ) -> Self {
         Self {
-            policy: Turns::new(config.policy, config.most_servers),
+            policy: Selector::new(config.policy, config.most_servers),
             network,
             concurrent: Bound::new(match config.max_concurrent {
                 0 => usize::MAX,
                 most => most,
             }),
-            broken: metrics::broken(),
-            rejected: metrics::rejected(),
-            overloaded: metrics::overloaded(),
-            unhedged: metrics::unhedged(),
+            broken: metrics::broken(config.owner),
+            rejected: metrics::rejected(config.owner),
+            overloaded: metrics::overloaded(config.owner),
+            unhedged: metrics::unhedged(config.owner),
             tokens: config.hedge.map(Tokens::new),
             // An operator who grants an upstream more than the budget means it.
-            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest())),
+            budget: config.budget.unwrap_or_else(|| BUDGET.max(roster.longest_timeout())),
             roster,
             watchers,
             own,
@@ -87,11 +88,11 @@ impl Group {
     /// Counts the query among those in flight.
     pub(super) fn enter(&self, query: &Query) -> Result<[Permit<&Bound>; 2], Failure> {
         let all = IN_FLIGHT.try_acquire().ok_or_else(|| {
-            self.overloaded.inc(query.worker);
+            self.overloaded.inc(query.client.worker);
             overload("too many queries wait for upstreams".to_owned())
         })?;
         let here = self.concurrent.try_acquire().ok_or_else(|| {
-            self.rejected.inc(query.worker);
+            self.rejected.inc(query.client.worker);
             let most = self.concurrent.most();
             overload(format!("concurrent queries exceeded maximum {most}"))
         })?;

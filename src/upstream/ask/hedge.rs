@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::Hedge;
 
-/// Hedged queries that may come at once, when there was little to do before.
+/// The largest burst of hedges after a quiet time.
 const BURST: u32 = 100;
 
-/// The right to ask twice: each query earns a part of it. So an overload, when every query is late,
-/// is not doubled.
+/// The budget of hedges: each query earns a part of one. An overload, when every query is late, is
+/// therefore not doubled.
 pub(crate) struct Tokens {
     share: u32,
     /// Hundredths.

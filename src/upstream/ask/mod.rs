@@ -2,11 +2,14 @@
 //!
 //! It must never know: how upstreams are found, nor whose query it is.
 
+mod attempt;
+mod datagram;
 mod exchange;
 mod group;
 mod hedge;
 mod metrics;
 mod order;
+mod round;
 mod run;
 mod taps;
 mod trouble;
@@ -15,5 +18,5 @@ pub use group::Group;
 pub use metrics::baseline_metrics;
 
 pub(crate) use group::in_flight;
-pub(crate) use order::Turns;
+pub(crate) use order::Selector;
 pub(crate) use taps::Watchers;

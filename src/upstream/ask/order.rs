@@ -7,28 +7,28 @@ use net::random;
 use crate::config::{MAX_UPSTREAMS, Policy};
 use crate::roster::{Member, State, Upstream};
 
-/// Each so manieth query of `fastest` goes to another one too.
+/// One query of so many also goes to another upstream than the fastest, to measure it.
 const EXPLORE: usize = 32;
-/// As long as there are some of whom nothing is known, more do.
+/// The same while the RTT of some upstreams is unknown.
 const EXPLORE_UNKNOWN: usize = 4;
 
-/// A policy at work.
-pub(crate) struct Turns {
+/// The state of a policy.
+pub(crate) struct Selector {
     policy: Policy,
-    /// How many upstreams a query may be put to.
+    /// The number of upstreams that a query may be sent to.
     most: usize,
     turn: AtomicUsize,
 }
 
-impl Turns {
+impl Selector {
     pub(crate) fn new(policy: Policy, most: Option<usize>) -> Self {
         Self { policy, most: most.unwrap_or(MAX_UPSTREAMS), turn: AtomicUsize::new(0) }
     }
 
-    /// The order for one query, and who is asked beside the first of it.
+    /// The order for one query, and the upstream that is queried beside the first one.
     fn order(&self, members: &[Member]) -> ([u8; MAX_UPSTREAMS], Option<u8>) {
         let weight = |index: u8| u64::from(members[usize::from(index)].weight);
-        let usual = |index: u8| members[usize::from(index)].upstream.pulse.usual();
+        let usual = |index: u8| members[usize::from(index)].upstream.liveness.smoothed_rtt();
         self.arrange(members.len(), weight, usual)
     }
 
@@ -78,7 +78,7 @@ impl Turns {
         (all, None)
     }
 
-    /// Whose time is to be found out, of those that are not asked anyway.
+    /// The upstream to measure, of those that are not queried anyway.
     fn explore(&self, order: &[u8], usual: impl Fn(u8) -> Option<u32>) -> Option<u8> {
         let others = order.get(1..).filter(|others| !others.is_empty())?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn shuffle(order: &mut [u8]) {
     }
 }
 
-/// Each place goes to one of those that are left, by their weights.
+/// Draws each place from the rest, by weight.
 fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     let mut left: u64 = order.iter().map(|&index| weight(index)).sum();
     for at in 0..order.len().saturating_sub(1) {
@@ -119,29 +119,29 @@ fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
     }
 }
 
-/// One query's way through the upstreams.
+/// The upstreams that one query may still try.
 ///
-/// Those that are well come first, in the policy's order; then those that just failed and are being
-/// checked. Those that are down are left out as long as any other is not; when all are, the one
-/// that failed longest ago comes first, and each is tried once.
-pub(crate) struct Walk<'a> {
+/// Healthy upstreams come first, in the policy's order; then those that just failed and are being
+/// checked. An upstream that is down is skipped while any other is not; when all are down, the one
+/// that failed longest_timeout ago comes first, and each is tried once.
+pub(crate) struct Candidates<'a> {
     members: &'a [Member],
     order: [u8; MAX_UPSTREAMS],
     count: usize,
     beside: Option<u8>,
     tried: u64,
-    /// Who answered, and is not asked again.
-    left_out: u64,
+    /// The upstreams that have answered and are not queried again, one bit each.
+    excluded: u64,
     max_fails: u32,
-    /// Whether all upstreams were down at some point of the way.
+    /// Whether all upstreams were down at some point.
     pub(crate) all_down: bool,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(members: &'a [Member], turns: &Turns, max_fails: u32) -> Self {
+impl<'a> Candidates<'a> {
+    pub(crate) fn new(members: &'a [Member], turns: &Selector, max_fails: u32) -> Self {
         let (order, beside) = turns.order(members);
         let count = members.len().min(turns.most);
-        Self { members, order, count, beside, tried: 0, left_out: 0, max_fails, all_down: false }
+        Self { members, order, count, beside, tried: 0, excluded: 0, max_fails, all_down: false }
     }
 
     /// The number of upstreams.
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
 
     /// The number of upstreams that have not answered.
     pub(crate) fn left(&self) -> usize {
-        self.count - self.left_out.count_ones() as usize
+        self.count - self.excluded.count_ones() as usize
     }
 
     /// The next upstream to query. `None`: all are down and were tried.
@@ -165,12 +165,12 @@ impl<'a> Walk<'a> {
             if let Some(found) = self.next_untried() {
                 return Some(found);
             }
-            // What went down on the way has been tried already.
+            // An upstream that went down meanwhile has been tried already.
             self.tried = tried;
             self.all_down = true;
         }
         let left = self.order[..self.count].iter().map(|&index| usize::from(index));
-        let untried = left.filter(|&index| (self.tried | self.left_out) >> index & 1 == 0);
+        let untried = left.filter(|&index| (self.tried | self.excluded) >> index & 1 == 0);
         let index = untried.min_by_key(|&index| self.members[index].upstream.failed_at())?;
         self.tried |= 1 << index;
         Some(&self.members[index])
@@ -179,19 +179,19 @@ impl<'a> Walk<'a> {
     /// The next one that was not queried and is not down.
     pub(crate) fn next_untried(&mut self) -> Option<&'a Member> {
         let suspect = |one: &Upstream, max_fails| one.state(max_fails) == State::Suspect;
-        self.next_well().or_else(|| self.first(suspect))
+        self.next_healthy().or_else(|| self.first(suspect))
     }
 
     /// The next one that was not queried and is healthy.
-    pub(crate) fn next_well(&mut self) -> Option<&'a Member> {
-        self.first(Upstream::is_asked)
+    pub(crate) fn next_healthy(&mut self) -> Option<&'a Member> {
+        self.first(Upstream::is_eligible)
     }
 
     /// The upstream that is queried beside the first; called once.
     pub(crate) fn beside(&mut self) -> Option<&'a Member> {
         let index = usize::from(self.beside.take()?);
         let member = &self.members[index];
-        if self.tried >> index & 1 == 1 || member.upstream.state(self.max_fails) != State::Well {
+        if self.tried >> index & 1 == 1 || member.upstream.state(self.max_fails) != State::Healthy {
             return None;
         }
         self.tried |= 1 << index;
@@ -199,23 +199,23 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether any upstream that may still answer is healthy.
-    pub(crate) fn any_well(&self) -> bool {
+    pub(crate) fn any_healthy(&self) -> bool {
         let mut all = self.order[..self.count].iter().map(|&index| usize::from(index));
         all.any(|index| {
             let state = self.members[index].upstream.state(self.max_fails);
-            self.left_out >> index & 1 == 0 && state == State::Well
+            self.excluded >> index & 1 == 0 && state == State::Healthy
         })
     }
 
     /// Excludes this upstream from further queries.
-    pub(crate) fn leave_out(&mut self, member: &Member) {
+    pub(crate) fn exclude(&mut self, member: &Member) {
         if let Some(index) = self.members.iter().position(|one| std::ptr::eq(one, member)) {
-            self.left_out |= 1 << index;
+            self.excluded |= 1 << index;
         }
     }
 
     fn first(&mut self, fits: impl Fn(&Upstream, u32) -> bool) -> Option<&'a Member> {
-        let (max_fails, over) = (self.max_fails, self.tried | self.left_out);
+        let (max_fails, over) = (self.max_fails, self.tried | self.excluded);
         let mut left = self.order[..self.count].iter().map(|&index| usize::from(index));
         let found = left.find(|&index| {
             over >> index & 1 == 0 && fits(&self.members[index].upstream, max_fails)
@@ -232,8 +232,11 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    fn ports(walk: &mut Walk<'_>, count: usize) -> Vec<u16> {
-        (0..count).filter_map(|_| walk.next()).map(|one| one.upstream.address.port()).collect()
+    fn ports(candidates: &mut Candidates<'_>, count: usize) -> Vec<u16> {
+        (0..count)
+            .filter_map(|_| candidates.next())
+            .map(|one| one.upstream.address.port())
+            .collect()
     }
 
     fn three() -> Vec<Member> {
@@ -251,8 +254,8 @@ mod tests {
         }
     }
 
-    fn turns(policy: Policy) -> Turns {
-        Turns::new(policy, None)
+    fn turns(policy: Policy) -> Selector {
+        Selector::new(policy, None)
     }
 
     fn down(member: &Member) {
@@ -298,7 +301,7 @@ mod tests {
     fn the_fastest_is_first_and_others_are_looked_at() {
         let (turns, members) = (turns(Policy::Fastest), three());
         for (member, millis) in members.iter().zip([20, 5, 10]) {
-            member.upstream.pulse.beat(Duration::from_millis(millis));
+            member.upstream.liveness.replied(Duration::from_millis(millis));
         }
         let mut beside = [0; 3];
         for _ in 0..640 {
@@ -309,7 +312,7 @@ mod tests {
             }
         }
         assert_eq!(beside, [10, 0, 10]);
-        // One of whom nothing is known comes last, and is found out soon.
+        // An upstream with an unknown RTT comes last, and is measured soon.
         let members = [&members[..], &[member(4, 1)]].concat();
         let found = (0..8).filter(|_| turns.order(&members).1 == Some(3)).count();
         assert_eq!(found, 2);
@@ -320,12 +323,12 @@ mod tests {
         let members = three();
         members[0].upstream.failed(2);
         let turns = turns(Policy::Sequential);
-        let mut walk = Walk::new(&members, &turns, 2);
-        assert_eq!(ports(&mut walk, 5), [2, 3, 1, 2, 3]);
+        let mut candidates = Candidates::new(&members, &turns, 2);
+        assert_eq!(ports(&mut candidates, 5), [2, 3, 1, 2, 3]);
         down(&members[1]);
-        let mut walk = Walk::new(&members, &turns, 2);
-        assert_eq!(ports(&mut walk, 4), [3, 1, 3, 1]);
-        assert!(!walk.all_down);
+        let mut candidates = Candidates::new(&members, &turns, 2);
+        assert_eq!(ports(&mut candidates, 4), [3, 1, 3, 1]);
+        assert!(!candidates.all_down);
     }
 
     #[test]
@@ -334,22 +337,22 @@ mod tests {
         for index in [2, 0, 1] {
             down(&members[index]);
         }
-        let mut walk = Walk::new(&members, &turns(Policy::Random), 2);
-        assert_eq!(ports(&mut walk, 5), [3, 1, 2]);
-        assert!(walk.all_down);
-        let mut walk = Walk::new(&members, &turns(Policy::Sequential), 0);
-        assert_eq!(ports(&mut walk, 2), [1, 2], "max_fails 0: nobody is ever down");
+        let mut candidates = Candidates::new(&members, &turns(Policy::Random), 2);
+        assert_eq!(ports(&mut candidates, 5), [3, 1, 2]);
+        assert!(candidates.all_down);
+        let mut candidates = Candidates::new(&members, &turns(Policy::Sequential), 0);
+        assert_eq!(ports(&mut candidates, 2), [1, 2], "max_fails 0: none is ever down");
     }
 
     #[test]
     fn who_answered_is_not_asked_again() {
         let members = three();
-        let turns = Turns::new(Policy::Sequential, Some(2));
-        let mut walk = Walk::new(&members, &turns, 2);
-        assert_eq!(walk.count(), 2);
-        let first = walk.next().unwrap();
-        walk.leave_out(first);
-        assert_eq!(ports(&mut walk, 3), [2, 2, 2], "and no more than two are");
-        assert!(walk.next_well().is_none());
+        let turns = Selector::new(Policy::Sequential, Some(2));
+        let mut candidates = Candidates::new(&members, &turns, 2);
+        assert_eq!(candidates.count(), 2);
+        let first = candidates.next().unwrap();
+        candidates.exclude(first);
+        assert_eq!(ports(&mut candidates, 3), [2, 2, 2], "and no more than two are");
+        assert!(candidates.next_healthy().is_none());
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Rcode;
 
-use super::options::{self, Each, Place};
-use super::parse::{self, some};
-use super::spec::{self, Scheme, To};
+use super::options::{self, UpstreamConfig, UpstreamOptions};
+use super::owner::Owner;
+use super::parse::{self, at_least_one};
+use super::spec::{self, Scheme, UpstreamSpec};
 use super::values::{Breaker, Hedge, Policy, Wanted};
 
 /// CoreDNS's bound on **TO** arguments.
 const MAX_TARGETS: usize = 15;
 
-/// The options that every plugin with upstreams has, besides those that may stand for one upstream.
+/// The options of every plugin with upstreams, besides those that a single upstream may have.
 const OPTIONS: &[&str] = &[
     "to",
     "max_fails",
@@ -29,85 +30,73 @@ const OPTIONS: &[&str] = &[
     "case_randomization",
 ];
 
-/// The plugin that the upstreams belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// `forward`.
-    Forward,
-    /// `alternate`.
-    Alternate,
-    /// `fanout`.
-    Fanout,
-}
-
-impl Who {
-    /// The plugin's name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Alternate => "alternate",
-            Self::Fanout => "fanout",
-        }
-    }
-
-    /// The label under which the upstream is told that was asked.
-    pub(crate) const fn metadata(self) -> &'static str {
-        match self {
-            Self::Forward => "forward/upstream",
-            Self::Alternate => "alternate/upstream",
-            Self::Fanout => "fanout/upstream",
-        }
-    }
-}
-
 /// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whose upstreams they are.
-    pub who: Who,
+    /// The plugin that the upstreams belong to.
+    pub owner: &'static Owner,
     /// Which answer ends the search.
     pub wanted: Wanted,
-    /// How many upstreams a query is put to at most; `None`: all of them.
+    /// The number of upstreams that a query may be sent to; `None`: all of them.
     pub most_servers: Option<usize>,
-    /// How long a query may take in all; `None`: the usual time.
+    /// The deadline of a query; `None`: the default.
     pub budget: Option<Duration>,
-    /// Whom to ask, as written.
-    pub(crate) to: Vec<Place>,
-    /// How each of them is asked, where it says nothing else.
-    pub each: Each,
-    /// Whom to ask where host names among them are.
+    /// The upstreams, in the order in which they are written.
+    pub(crate) upstreams: Vec<UpstreamConfig>,
+    /// The options of upstreams without a block of their own.
+    pub defaults: UpstreamOptions,
+    /// The resolvers of host names among them; empty: the system's.
     pub resolvers: Vec<SocketAddr>,
-    /// In which order.
+    /// The order of the upstreams.
     pub policy: Policy,
-    /// When an upstream that is late gets company, if ever.
+    /// When queries are hedged; `None`: never.
     pub hedge: Option<Hedge>,
-    /// Which answers speak against an upstream, if any do.
+    /// The rule of the circuit breakers; `None`: they never open.
     pub breaker: Option<Breaker>,
-    /// More failed health checks than this, and an upstream is down; zero: never.
+    /// An upstream is down after more failed health checks than this; zero: never.
     pub max_fails: u32,
-    /// Failed attempts for one query; zero: no bound. `None`: some for each upstream.
+    /// Failed attempts for one query; zero: no bound. `None`: `attempts_each` for each upstream.
     pub max_connect_attempts: Option<u32>,
-    /// How many for each.
+    /// Failed attempts for each upstream.
     pub attempts_each: u32,
-    /// Queries under way at once; zero: no bound of its own.
+    /// Queries in flight; zero: no bound of its own.
     pub max_concurrent: usize,
-    /// With which answers the next upstream is asked.
+    /// Rcodes with which the next upstream is queried.
     pub failover: Vec<Rcode>,
     /// Give up at once when all upstreams are down.
     pub failfast: bool,
-    /// Mix the case of the name asked for, and insist that it comes back so.
+    /// Randomize the case of the query's name, and require the same case in the reply.
     pub case_randomization: bool,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+/// The configuration so far, and the mistakes in it.
+struct Reading {
+    config: Config,
+    problems: Diagnostics,
+}
+
+/// Options that only one plugin has.
+pub trait PluginOptions {
+    /// Their names.
+    const NAMES: &'static [&'static str];
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// The mistake in it.
+    fn read(&mut self, option: &Directive) -> Result<(), Diagnostic>;
+}
+
+impl Config {
+    /// The defaults, for a group of `owner` without upstreams.
+    pub fn new(owner: &'static Owner) -> Self {
         Self {
-            who: Who::Forward,
+            owner,
             wanted: Wanted::Any,
             most_servers: None,
             budget: None,
-            to: Vec::new(),
-            each: Each::default(),
+            upstreams: Vec::new(),
+            defaults: UpstreamOptions::default(),
             resolvers: Vec::new(),
             policy: Policy::Random,
             hedge: None,
@@ -121,43 +110,19 @@ impl Default for Config {
             case_randomization: false,
         }
     }
-}
-
-/// What is being read, and what was found wrong with it.
-struct Reading {
-    config: Config,
-    problems: Diagnostics,
-}
-
-/// Options that only one plugin has.
-pub trait Own {
-    /// Their names.
-    const NAMES: &'static [&'static str];
-
-    /// Reads one of them.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    fn read(&mut self, option: &Directive) -> Result<(), Diagnostic>;
-}
-
-impl Config {
-    /// The defaults, for the upstreams of `who`.
-    pub fn of(who: Who) -> Self {
-        Self { who, ..Self::default() }
-    }
 
     /// Reads the upstreams `to`, if there was nothing wrong before them, and the options of
     /// `directive`; those that only the plugin has go to `own`.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
-    pub fn read<O: Own>(
+    /// All mistakes in them.
+    pub fn read<O: PluginOptions>(
+        owner: &'static Owner,
         directive: &Directive,
         to: Result<&[Token], Diagnostic>,
         own: &mut O,
     ) -> Result<Self, Diagnostics> {
-        let mut reading = Reading { config: Self::default(), problems: Diagnostics::default() };
+        let mut reading = Reading { config: Self::new(owner), problems: Diagnostics::default() };
         let blocks = || directive.options().iter().filter(|option| option.name.as_str() == "to");
         let read = to.and_then(|to| reading.targets(directive, to, blocks().count()));
         let line = read.unwrap_or_else(|problem| {
@@ -174,9 +139,9 @@ impl Config {
                 reading.problems.push(problem);
             }
         }
-        reading.problems.extend(reading.config.each.check(directive));
+        reading.problems.extend(reading.config.defaults.check(directive));
         // What stands for all counts wherever it is written.
-        reading.config.place(line);
+        reading.config.add(line);
         for block in blocks() {
             reading.block(block);
         }
@@ -185,10 +150,10 @@ impl Config {
 
     /// Appends these upstreams, with the options `each`.
     pub fn ask(&mut self, directive: &Directive, to: &[Token]) -> Result<(), Diagnostics> {
-        let mut reading =
-            Reading { config: std::mem::take(self), problems: Diagnostics::default() };
+        let config = std::mem::replace(self, Self::new(self.owner));
+        let mut reading = Reading { config, problems: Diagnostics::default() };
         match reading.targets(directive, to, 0) {
-            Ok(line) => reading.config.place(line),
+            Ok(line) => reading.config.add(line),
             Err(problem) => reading.problems.push(problem),
         }
         *self = reading.finish(directive)?;
@@ -197,27 +162,30 @@ impl Config {
 
     /// The number of upstreams that are named.
     pub fn count(&self) -> usize {
-        self.to.len()
+        self.upstreams.len()
     }
 
     /// Switches plain upstreams to TLS, on their ports.
-    pub fn secure(&mut self) {
-        for place in self.to.iter_mut().filter(|place| place.to.scheme == Scheme::Dns) {
-            place.to.scheme = Scheme::Tls;
-            place.to.tls = Some(None);
+    pub fn use_tls(&mut self) {
+        for upstream in
+            self.upstreams.iter_mut().filter(|upstream| upstream.spec.scheme == Scheme::Dns)
+        {
+            upstream.spec.scheme = Scheme::Tls;
+            upstream.spec.tls = Some(None);
         }
     }
 
     /// Gives the upstreams these weights, in the order in which they are written.
     pub fn weigh(&mut self, weights: impl IntoIterator<Item = u32>) {
-        for (place, weight) in self.to.iter_mut().zip(weights) {
-            place.each.weight = weight;
+        for (upstream, weight) in self.upstreams.iter_mut().zip(weights) {
+            upstream.options.weight = weight;
         }
     }
 
-    fn place(&mut self, line: Vec<To>) {
-        let each = &self.each;
-        self.to.extend(line.into_iter().map(|to| Place { to, each: each.clone() }));
+    fn add(&mut self, line: Vec<UpstreamSpec>) {
+        let options = &self.defaults;
+        let upstream = |spec| UpstreamConfig { spec, options: options.clone() };
+        self.upstreams.extend(line.into_iter().map(upstream));
     }
 }
 
@@ -228,7 +196,7 @@ impl Reading {
         directive: &Directive,
         to: &[Token],
         blocks: usize,
-    ) -> Result<Vec<To>, Diagnostic> {
+    ) -> Result<Vec<UpstreamSpec>, Diagnostic> {
         if to.is_empty() && blocks == 0 {
             let name = directive.name.as_str();
             return Err(Diagnostic::error(
@@ -240,7 +208,7 @@ impl Reading {
         }
         let mut read = Vec::with_capacity(to.len());
         for token in to {
-            match spec::read(token) {
+            match spec::read(token, self.config.owner.name) {
                 Ok(to) => read.push(to),
                 Err(problem) => self.problems.push(problem),
             }
@@ -250,27 +218,27 @@ impl Reading {
 
     /// Reads `to TO... { ... }`.
     fn block(&mut self, block: &Directive) {
-        let mut each = self.config.each.clone();
+        let mut options = self.config.defaults.clone();
         for option in block.options() {
-            if let Err(problem) = each.read_own(block, option) {
+            if let Err(problem) = options.read_own(block, option) {
                 self.problems.push(problem);
             }
         }
         if !block.options().is_empty() {
-            self.problems.extend(each.check(block));
+            self.problems.extend(options.check(block));
         }
         let mut args = block.args();
-        match some(block, &mut args, "an upstream") {
+        match at_least_one(block, &mut args, "an upstream") {
             Ok(to) => {
                 let to = self.targets(block, to, 0).unwrap_or_default();
-                let place = |to| Place { to, each: each.clone() };
-                self.config.to.extend(to.into_iter().map(place));
+                let upstream = |spec| UpstreamConfig { spec, options: options.clone() };
+                self.config.upstreams.extend(to.into_iter().map(upstream));
             }
             Err(problem) => self.problems.push(problem),
         }
     }
 
-    fn option<O: Own>(
+    fn option<O: PluginOptions>(
         &mut self,
         directive: &Directive,
         option: &Directive,
@@ -278,7 +246,7 @@ impl Reading {
         option.no_body()?;
         let mut args = option.args();
         let config = &mut self.config;
-        if config.each.read(option, &mut args)? {
+        if config.defaults.read(option, &mut args)? {
             return Ok(());
         }
         match option.name.as_str() {
@@ -291,14 +259,14 @@ impl Reading {
             "hedge" => config.hedge = Some(parse::hedge(&mut args)?),
             "circuit_breaker" => config.breaker = Some(parse::breaker(&mut args)?),
             "failover" => {
-                for token in some(option, &mut args, "an RCODE")? {
+                for token in at_least_one(option, &mut args, "an RCODE")? {
                     config.failover.push(parse::failover(token, "failover")?);
                 }
                 return Ok(());
             }
             "resolver" => {
                 config.resolvers.clear();
-                for token in some(option, &mut args, "an address")? {
+                for token in at_least_one(option, &mut args, "an address")? {
                     config.resolvers.push(spec::resolver(token)?);
                 }
                 return Ok(());
@@ -322,12 +290,12 @@ impl Reading {
     }
 
     fn finish(mut self, directive: &Directive) -> Result<Config, Diagnostics> {
-        let count = self.config.to.len();
+        let count = self.config.upstreams.len();
         if count > MAX_TARGETS
-            && let [first, .., last] = &*self.config.to
+            && let [first, .., last] = &*self.config.upstreams
         {
-            let mut span = first.to.token.span;
-            span.end = last.to.token.span.end;
+            let mut span = first.spec.token.span;
+            span.end = last.spec.token.span.end;
             let span = if directive.body.is_some() { directive.span } else { span };
             self.problems.push(
                 Diagnostic::error(span, format!("more than {MAX_TARGETS} TOs configured: {count}"))
@@ -335,7 +303,7 @@ impl Reading {
                     .help(format!("keep at most {MAX_TARGETS}")),
             );
         }
-        self.problems.extend(self.config.to.iter().filter_map(Place::check));
+        self.problems.extend(self.config.upstreams.iter().filter_map(UpstreamConfig::check));
         if self.problems.has_errors() { Err(self.problems) } else { Ok(self.config) }
     }
 }

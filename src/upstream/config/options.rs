@@ -8,10 +8,10 @@ use net::client::Method;
 use wire::Name;
 
 use super::parse;
-use super::spec::To;
+use super::spec::UpstreamSpec;
 use super::values::{Health, Tls};
 
-/// The options that may stand for one upstream; `weight` may only stand there.
+/// The options that a single upstream may have; only a single one may have `weight`.
 pub(crate) const OPTIONS: &[&str] = &[
     "weight",
     "force_tcp",
@@ -29,41 +29,41 @@ pub(crate) const OPTIONS: &[&str] = &[
 
 /// How an upstream is queried and checked.
 #[derive(Clone, Debug)]
-pub struct Each {
-    /// How many queries it gets, compared with others.
+pub struct UpstreamOptions {
+    /// Its share of the queries, compared with others.
     pub weight: u32,
-    /// Over TCP, however the client asked.
+    /// Always TCP, whatever the client's transport.
     pub force_tcp: bool,
-    /// Over UDP, however the client asked.
+    /// UDP first, whatever the client's transport.
     pub prefer_udp: bool,
     /// How long an idle connection is kept.
     pub expire: Duration,
-    /// How long a connection is used at all; zero: no bound.
+    /// The lifetime of a connection; zero: no bound.
     pub max_age: Duration,
     /// How many idle connections are kept; zero: no bound.
     pub max_idle_conns: usize,
-    /// How long it may take.
+    /// The time to wait for a reply.
     pub read_timeout: Duration,
-    /// How it is checked.
+    /// Its health checks.
     pub health: Health,
-    /// The address to ask from.
+    /// The source address.
     pub source: Option<IpAddr>,
-    /// Whom to trust, and as whom to come, over TLS.
+    /// The files for TLS.
     pub tls: Tls,
-    /// What its certificate must be for.
+    /// The name that its certificate must have.
     pub tls_servername: Option<Token>,
-    /// How queries go over HTTPS.
+    /// The HTTP method of queries.
     pub doh_method: Method,
 }
 
-/// One **TO**, and how it is asked.
+/// One upstream, and the options for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) to: To,
-    pub(crate) each: Each,
+pub(crate) struct UpstreamConfig {
+    pub(crate) spec: UpstreamSpec,
+    pub(crate) options: UpstreamOptions,
 }
 
-impl Default for Each {
+impl Default for UpstreamOptions {
     fn default() -> Self {
         Self {
             weight: 1,
@@ -86,7 +86,7 @@ impl Default for Each {
     }
 }
 
-impl Each {
+impl UpstreamOptions {
     /// Reads an option. `false`: it is not one of these.
     pub(crate) fn read(
         &mut self,
@@ -170,12 +170,12 @@ impl Each {
     }
 }
 
-impl Place {
+impl UpstreamConfig {
     /// Checks that the server has a single name.
     pub(crate) fn check(&self) -> Option<Diagnostic> {
-        let named = matches!(&self.to.tls, Some(Some(_)));
-        let general = self.each.tls_servername.as_ref().filter(|_| named)?;
-        let (token, general) = (&self.to.token, general.as_str());
+        let named = matches!(&self.spec.tls, Some(Some(_)));
+        let general = self.options.tls_servername.as_ref().filter(|_| named)?;
+        let (token, general) = (&self.spec.token, general.as_str());
         let text = token.as_str();
         let problem =
             format!("`{text}` and `tls_servername {general}` give different server names");

@@ -12,8 +12,8 @@ use super::values::{Breaker, Health, Hedge, MAX_UPSTREAMS, Policy, Tls};
 /// The arguments of an option that needs at least one.
 ///
 /// # Errors
-/// There is none.
-pub fn some<'a>(
+/// There is no argument.
+pub fn at_least_one<'a>(
     option: &Directive,
     args: &mut Args<'a>,
     what: &str,
@@ -44,10 +44,10 @@ pub fn tls(args: &mut Args<'_>) -> Tls {
     }
 }
 
-/// The name of a server, as it stands in its certificate.
+/// The name in a server's certificate.
 ///
 /// # Errors
-/// It can be in none.
+/// No certificate can have it.
 pub fn server_name(args: &mut Args<'_>) -> Result<Token, Diagnostic> {
     let name = args.required("NAME")?;
     spec::server_name(name, name.as_str())?;
@@ -221,7 +221,7 @@ pub(crate) fn health(args: &mut Args<'_>, recursion: bool) -> Result<Health, Dia
 /// The name of a response code.
 ///
 /// # Errors
-/// It is none.
+/// There is no such response code.
 pub fn rcode(token: &Token) -> Result<Rcode, Diagnostic> {
     // Names that CoreDNS's DNS library knows besides those of the registry.
     let alias = match token.as_str().to_ascii_uppercase().as_str() {
@@ -229,7 +229,7 @@ pub fn rcode(token: &Token) -> Result<Rcode, Diagnostic> {
         "BADSIG" => Some(Rcode::BADVERS),
         _ => None,
     };
-    // Numbers such as `RCODE3` are no names.
+    // UpstreamMetrics such as `RCODE3` are no names.
     let named = |rcode: &Rcode| {
         rcode.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(token.as_str()))
     };

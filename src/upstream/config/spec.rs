@@ -16,18 +16,18 @@ pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// One **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct To {
+pub(crate) struct UpstreamSpec {
     /// As written.
     pub(crate) token: Token,
-    /// What is spoken.
+    /// The protocol.
     pub(crate) scheme: Scheme,
-    /// Over TLS; and the name behind `%`, which the server's certificate must be for.
+    /// `Some`: over TLS, with the name behind `%` that the server's certificate must have.
     pub(crate) tls: Option<Option<String>>,
-    /// Who it is.
+    /// Its address, file or host.
     pub(crate) target: Target,
 }
 
-/// What stands before `://`, and behind the server's name.
+/// The protocol before `://`, and the path after the authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// Nothing, or `dns`.
@@ -48,7 +48,7 @@ impl Scheme {
         }
     }
 
-    /// As it is written.
+    /// Its name in a URL.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Dns => "dns",
@@ -70,7 +70,7 @@ impl Scheme {
     }
 }
 
-/// Where a **TO** leads.
+/// The target of a **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// An address; the text behind `%` of a link-local one.
@@ -86,14 +86,14 @@ pub(crate) enum Target {
     },
 }
 
-/// Reads one.
-pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
+/// Reads one, for `plugin`.
+pub(crate) fn read(token: &Token, plugin: &str) -> Result<UpstreamSpec, Diagnostic> {
     let text = token.as_str();
     let (scheme, rest) = text.split_once("://").unwrap_or(("dns", text));
     match scheme {
         "dns" => {
             let target = target(token, rest, DNS_PORT)?;
-            Ok(To { token: token.clone(), scheme: Scheme::Dns, tls: None, target })
+            Ok(UpstreamSpec { token: token.clone(), scheme: Scheme::Dns, tls: None, target })
         }
         "tls" => secured(token, rest, Scheme::Tls),
         "quic" => secured(token, rest, Scheme::Quic),
@@ -106,7 +106,7 @@ pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
         }
         _ => Err(Diagnostic::error(
             token.span,
-            format!("`{scheme}` is not supported as a destination protocol in forward"),
+            format!("`{scheme}` is not supported as a destination protocol in {plugin}"),
         )
         .label("unknown protocol")
         .help(
@@ -116,17 +116,17 @@ pub(crate) fn read(token: &Token) -> Result<To, Diagnostic> {
     }
 }
 
-/// Reads what stands behind the protocol, where that has TLS.
-fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<To, Diagnostic> {
+/// Reads the text after a protocol with TLS.
+fn secured(token: &Token, rest: &str, scheme: Scheme) -> Result<UpstreamSpec, Diagnostic> {
     let (rest, name) = split_name(rest);
     if let Some(name) = &name {
         server_name(token, name)?;
     }
     let target = target(token, &rest, scheme.port())?;
-    Ok(To { token: token.clone(), scheme, tls: Some(name), target })
+    Ok(UpstreamSpec { token: token.clone(), scheme, tls: Some(name), target })
 }
 
-/// What is asked for there; nothing said, what everybody has.
+/// The path of the resource (default: the usual one).
 fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
     if path.is_empty() {
         return Ok(Template::default());
@@ -138,7 +138,7 @@ fn template(token: &Token, path: &str) -> Result<Template, Diagnostic> {
     })
 }
 
-/// Refuses what cannot be in a certificate.
+/// Refuses a name that no certificate can have.
 pub(crate) fn server_name(token: &Token, name: &str) -> Result<(), Diagnostic> {
     tls::check_name(name).map_err(|problem| {
         Diagnostic::error(token.span, format!("`{name}` is not a valid server name: {problem}"))
@@ -161,7 +161,7 @@ fn split_name(text: &str) -> (String, Option<String>) {
     (rest, Some(name.to_owned()))
 }
 
-/// An address of a server that knows hosts.
+/// The address of a resolver.
 pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
     match target(token, token.as_str(), DNS_PORT) {
         Ok(Target::Address(address, _)) => Ok(address),
@@ -174,7 +174,7 @@ pub(crate) fn resolver(token: &Token) -> Result<SocketAddr, Diagnostic> {
     }
 }
 
-/// Reads what stands behind the protocol.
+/// Reads the text after the protocol.
 pub(crate) fn target(token: &Token, rest: &str, default: u16) -> Result<Target, Diagnostic> {
     let text = token.as_str();
     let bad_port = |port: &str| {
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
-        let to = read(&token(text)).ok()?;
+        let to = read(&token(text), "test").ok()?;
         let target = match to.target {
             Target::Address(address, zone) => {
                 format!("{address}{}", zone.map_or(String::new(), |zone| format!(" {zone}")))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use corefile::Token;
 use wire::{Name, Rcode};
 
-/// Upstreams of one group, files and host names expanded: the bits of a word.
+/// The maximum number of upstreams in a group, with files and host names expanded: the bits of a word.
 pub(crate) const MAX_UPSTREAMS: usize = 64;
 
 /// The policies.
@@ -17,15 +17,15 @@ pub enum Policy {
     RoundRobin,
     /// As written.
     Sequential,
-    /// A fresh order for each query, in which those with more weight come first more often.
+    /// A fresh order for each query, in which upstreams with more weight come first more often.
     Weighted,
-    /// By the time that they mostly take.
+    /// By their smoothed RTT.
     Fastest,
-    /// A fresh order for each query, and so many are asked at once.
+    /// A fresh order for each query, and so many are queried at once.
     Race(usize),
-    /// As written, and so many are asked at once.
+    /// As written, and so many are queried at once.
     Together(usize),
-    /// As `Weighted`, and so many are asked at once.
+    /// As `Weighted`, and so many are queried at once.
     WeightedTogether(usize),
 }
 
@@ -51,18 +51,18 @@ pub enum Wanted {
     Positive,
 }
 
-/// When a circuit opens, and for how long.
+/// When a circuit opens, and how long it stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// Answers with these speak against an upstream.
+    /// The rcodes of bad answers.
     pub rcodes: Vec<Rcode>,
-    /// It opens when so many of a hundred do.
+    /// The percentage of bad answers that opens it.
     pub ratio: u8,
-    /// Among the answers of this time.
+    /// The time over which answers are counted.
     pub window: Duration,
-    /// If there are at least as many.
+    /// The minimum number of answers.
     pub queries: u32,
-    /// For how long it is open at first.
+    /// How long it stays open the first time.
     pub hold: Duration,
 }
 
@@ -78,12 +78,12 @@ impl Default for Breaker {
     }
 }
 
-/// When a query is also sent to the next upstream, and how often at most.
+/// When a query is hedged, and how many queries at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hedge {
-    /// When a reply has not come although so many of a hundred have by then.
+    /// The percentile of the RTT after which a query is hedged.
     pub percentile: u8,
-    /// For so many of a hundred queries at most.
+    /// The percentage of queries that may be hedged.
     pub share: u8,
 }
 
@@ -98,17 +98,17 @@ impl Default for Hedge {
 pub struct Tls {
     /// Our certificate and its key.
     pub identity: Option<(Token, Token)>,
-    /// The authorities to trust instead of the system's.
+    /// The file of CAs to trust instead of the system's.
     pub ca: Option<Token>,
 }
 
 /// `health_check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Between two checks of an upstream that failed the first.
+    /// The time between two checks.
     pub interval: Duration,
-    /// RD of the check.
+    /// The RD flag of the check.
     pub recursion: bool,
-    /// Whose NS records are asked for.
+    /// The name whose NS records are queried.
     pub domain: Name,
 }

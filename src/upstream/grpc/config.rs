@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 
-use crate::config::{DNS_PORT, Own, Policy, Target, Tls, server_name, target, tls};
+use crate::config::{DNS_PORT, PluginOptions, Policy, Target, Tls, server_name, target, tls};
 
 /// RFC 9113 over TLS; the port of `grpc://` in keys of server blocks too.
 const GRPC_PORT: u16 = 443;
@@ -15,11 +15,11 @@ const OPTIONS: &[&str] = &["tls", "tls_servername", "policy"];
 /// The upstreams and their options.
 #[derive(Clone, Debug)]
 pub struct GrpcConfig {
-    /// Whom to ask, as written.
-    pub(super) to: Vec<(Token, To)>,
+    /// The upstreams, as written.
+    pub(super) to: Vec<(Token, GrpcSpec)>,
     /// In which order.
     pub(super) policy: Policy,
-    /// Whom to trust, and as whom to come; `None`: nothing is said, and there is no TLS unless a
+    /// The files of `tls`; `None`: the option is missing, and there is no TLS unless a
     /// name asks for it.
     pub(super) tls: Option<Tls>,
     /// What the certificates of all upstreams must be for.
@@ -28,7 +28,7 @@ pub struct GrpcConfig {
 
 /// One **TO**.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum To {
+pub(super) enum GrpcSpec {
     /// The path of a unix socket.
     Unix(PathBuf),
     /// An address; the text behind `%` of a link-local one.
@@ -43,7 +43,7 @@ impl GrpcConfig {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read<O: Own>(
+    pub fn read<O: PluginOptions>(
         directive: &Directive,
         to: Result<&[Token], Diagnostic>,
         own: &mut O,
@@ -52,10 +52,10 @@ impl GrpcConfig {
             Self { to: Vec::new(), policy: Policy::Random, tls: None, server_name: None };
         let mut problems = Diagnostics::default();
         match to {
-            Ok([]) => problems.push(nobody(directive)),
+            Ok([]) => problems.push(no_upstream(directive)),
             Ok(words) => {
                 for word in words {
-                    match read_to(word) {
+                    match read_spec(word) {
                         Ok(to) => config.to.push((word.clone(), to)),
                         Err(problem) => problems.push(problem),
                     }
@@ -78,7 +78,7 @@ impl GrpcConfig {
         if problems.has_errors() { Err(problems) } else { Ok(config) }
     }
 
-    fn option<O: Own>(
+    fn option<O: PluginOptions>(
         &mut self,
         directive: &Directive,
         option: &Directive,
@@ -96,7 +96,7 @@ impl GrpcConfig {
     }
 }
 
-fn nobody(directive: &Directive) -> Diagnostic {
+fn no_upstream(directive: &Directive) -> Diagnostic {
     let name = directive.name.as_str();
     Diagnostic::error(directive.span, format!("`{name}` needs at least one upstream"))
         .label("no TO given")
@@ -104,7 +104,7 @@ fn nobody(directive: &Directive) -> Diagnostic {
 }
 
 /// Reads one **TO**.
-fn read_to(token: &Token) -> Result<To, Diagnostic> {
+fn read_spec(token: &Token) -> Result<GrpcSpec, Diagnostic> {
     let (scheme, rest) = token.as_str().split_once("://").unwrap_or(("", token.as_str()));
     let port = match scheme {
         "unix" => {
@@ -116,7 +116,7 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
                 .label("expected an absolute path after `unix://`")
                 .help("write for example `unix:///run/dns.sock`"));
             }
-            return Ok(To::Unix(PathBuf::from(rest)));
+            return Ok(GrpcSpec::Unix(PathBuf::from(rest)));
         }
         "" | "dns" => DNS_PORT,
         "grpc" => GRPC_PORT,
@@ -130,8 +130,8 @@ fn read_to(token: &Token) -> Result<To, Diagnostic> {
         }
     };
     Ok(match target(token, rest, port)? {
-        Target::Address(address, zone) => To::Address(address, zone),
-        Target::Word { text, .. } => To::File(text),
+        Target::Address(address, zone) => GrpcSpec::Address(address, zone),
+        Target::Word { text, .. } => GrpcSpec::File(text),
     })
 }
 
@@ -156,10 +156,10 @@ mod tests {
     use crate::config::token;
 
     fn shown(text: &str) -> Option<String> {
-        Some(match read_to(&token(text)).ok()? {
-            To::Unix(path) => format!("unix://{}", path.display()),
-            To::Address(address, _) => address.to_string(),
-            To::File(text) => format!("file {text}"),
+        Some(match read_spec(&token(text)).ok()? {
+            GrpcSpec::Unix(path) => format!("unix://{}", path.display()),
+            GrpcSpec::Address(address, _) => address.to_string(),
+            GrpcSpec::File(text) => format!("file {text}"),
         })
     }
 

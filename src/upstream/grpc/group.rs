@@ -8,13 +8,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use chain::BoxFuture;
+use exchange::Query;
 use net::client::{GrpcError, GrpcStatus, Network, number};
 use tokio::time::{Instant, timeout_at};
 use wire::edns::ede;
-use wire::{Failure, Query, Rcode, Reply};
+use wire::{Failure, Rcode, Reply};
 
 use super::upstream::Upstream;
-use crate::ask::Turns;
+use crate::ask::Selector;
 use crate::config::MAX_UPSTREAMS;
 use crate::message::{OwnData, Question, Taken, take};
 
@@ -28,7 +29,7 @@ const QUERY: usize = usize::MAX;
 /// Upstreams of which each can answer every query.
 pub struct GrpcGroup {
     pub(super) upstreams: Box<[Arc<Upstream>]>,
-    pub(super) policy: Turns,
+    pub(super) policy: Selector,
     pub(super) network: Arc<Network>,
     pub(super) own: OwnData,
 }
@@ -46,14 +47,14 @@ struct Outcome {
 
 /// Why there is no reply.
 enum Trouble {
-    /// The network or the upstream says so.
+    /// The network or the upstream reported an error.
     Told(GrpcError),
     /// The reply is to something else, or cannot be read.
-    Unfit,
+    InvalidReply,
 }
 
 impl GrpcGroup {
-    /// Asks until somebody answers; the reply is loaded into `reply`.
+    /// Queries the upstreams until one answers; the reply is loaded into `reply`.
     ///
     /// # Errors
     /// No upstream answered.
@@ -138,7 +139,7 @@ async fn first_of(asked: &mut Vec<Asked<'_>>) -> Outcome {
     outcome
 }
 
-/// Loads the reply, if it is one, and remembers what the outcome says about its upstream.
+/// Loads the reply, if it is one, and updates the health of its upstream.
 fn judge(
     outcome: Outcome,
     upstream: &Upstream,
@@ -148,19 +149,19 @@ fn judge(
     match outcome.came {
         Ok(mut bytes) => {
             upstream.answered();
-            // The call tells whose reply it is; not every server repeats the id.
+            // The call identifies the reply; not every server repeats the id.
             if let (Some(id), Some(sent)) = (bytes.get_mut(..2), question.message.get(..2)) {
                 id.copy_from_slice(sent);
             }
-            let strange = |records| upstream.numbers.strange(question.worker, records);
-            if matches!(take(question, &bytes, reply, strange), Taken::Yes) {
-                upstream.numbers.replied(question.worker, reply.rcode(), outcome.took);
+            let unrelated = |records| upstream.metrics.unrelated(question.worker, records);
+            if matches!(take(question, &bytes, reply, unrelated), Taken::Yes) {
+                upstream.metrics.replied(question.worker, reply.rcode(), outcome.took);
                 return Ok(());
             }
-            upstream.numbers.dropped(question.worker);
-            Err(Trouble::Unfit)
+            upstream.metrics.dropped(question.worker);
+            Err(Trouble::InvalidReply)
         }
-        // CoreDNS: who has no message for such a name says so.
+        // As in CoreDNS: the status NOT_FOUND means that the name does not exist.
         Err(GrpcError::Status(status)) if status.code == GrpcStatus::NOT_FOUND => {
             upstream.answered();
             reply.clear();
@@ -179,20 +180,22 @@ fn judge(
     }
 }
 
-/// The last trouble as the client and the log are told.
+/// The last trouble in the words for the client and for the log.
 fn failure(trouble: Option<(&str, Trouble)>) -> Failure {
     let Some((to, trouble)) = trouble else {
-        return Failure::servfail("no healthy gRPC proxies")
+        return Failure::unresolved("no healthy gRPC proxies")
             .extended(ede::NO_REACHABLE_AUTHORITY, "no upstream answered in time");
     };
     // The words that operators search for, those of gRPC's Go library.
     let rpc = |code: &str, what: &dyn fmt::Display| {
-        Failure::servfail(format!("rpc error: code = {code} desc = {what}"))
+        Failure::unresolved(format!("rpc error: code = {code} desc = {what}"))
     };
     match trouble {
-        Trouble::Unfit => Failure::servfail(format!("grpc {to}: a reply to another question"))
-            .extended(ede::INVALID_DATA, "an upstream answered another question"),
-        Trouble::Told(GrpcError::Status(status)) => Failure::servfail(status.to_string())
+        Trouble::InvalidReply => {
+            Failure::unresolved(format!("grpc {to}: a reply to another question"))
+                .extended(ede::INVALID_DATA, "an upstream answered another question")
+        }
+        Trouble::Told(GrpcError::Status(status)) => Failure::unresolved(status.to_string())
             .extended(ede::NETWORK_ERROR, "an upstream did not answer the question"),
         Trouble::Told(GrpcError::Network(error)) => match error.kind() {
             io::ErrorKind::TimedOut if number(&error).is_none() => {

@@ -8,8 +8,10 @@
 
 mod config;
 mod group;
+mod metrics;
 mod setup;
 mod upstream;
 
 pub use config::GrpcConfig;
 pub use group::GrpcGroup;
+pub use metrics::GrpcOwner;

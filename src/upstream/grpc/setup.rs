@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
-use net::client::{Network, Place};
+use net::client::{Network, ServerAddress};
 use net::tls::{Client, Session};
 
-use super::config::{GrpcConfig, To};
+use super::config::{GrpcConfig, GrpcSpec};
 use super::group::GrpcGroup;
+use super::metrics::GrpcOwner;
 use super::upstream::{self, Identity, Upstream};
-use crate::ask::Turns;
+use crate::ask::Selector;
 use crate::locate::resolv::{self, Servers};
 use crate::locate::tls;
 use crate::message::OwnData;
@@ -27,6 +28,7 @@ impl GrpcGroup {
     /// # Errors
     /// A file cannot be read or used, or there are too many upstreams.
     pub fn set_up(
+        owner: &'static GrpcOwner,
         config: &GrpcConfig,
         directive: &Directive,
         setup: &mut Setup<'_>,
@@ -57,34 +59,34 @@ impl GrpcGroup {
                 _ => authority(&place),
             };
             let identity = Identity { place, session, authority };
-            let key = format!("grpc {workers} {identity:?}");
-            let make = || Ok::<_, Infallible>(Upstream::new(identity, workers));
+            let key = format!("{} {workers} {identity:?}", owner.name);
+            let make = || Ok::<_, Infallible>(Upstream::new(identity, owner, workers));
             let Ok(upstream) = setup.world.kept.get(key, make);
             let (watched, network) = (Arc::clone(&upstream), Arc::clone(&network));
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
         }
-        let policy = Turns::new(config.policy, None);
+        let policy = Selector::new(config.policy, None);
         Ok(Self { upstreams: upstreams.into(), policy, network, own: OwnData::new(setup) })
     }
 }
 
-/// Whom to ask, in the order written.
-fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<Place>, Diagnostics> {
+/// The addresses of the upstreams, in the order written.
+fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<ServerAddress>, Diagnostics> {
     let mut problems = Diagnostics::default();
     let mut places = Vec::new();
     for (token, to) in &config.to {
         match to {
-            To::Unix(path) => places.push(Place::Unix(path.clone())),
-            To::Address(address, zone) => {
+            GrpcSpec::Unix(path) => places.push(ServerAddress::Unix(path.clone())),
+            GrpcSpec::Address(address, zone) => {
                 let (address, unknown) = resolv::scoped(*address, zone.as_deref());
-                places.push(Place::Address(address));
+                places.push(ServerAddress::Address(address));
                 let warning = unknown.map(|problem| resolv::no_interface(token, problem));
                 setup.requests.warnings.extend(warning);
             }
-            To::File(text) => match servers(token, text, setup) {
+            GrpcSpec::File(text) => match servers(token, text, setup) {
                 Ok(Servers { addresses, problems }) => {
-                    places.extend(addresses.into_iter().map(Place::Address));
+                    places.extend(addresses.into_iter().map(ServerAddress::Address));
                     let unknown = problems.into_iter();
                     let warnings = unknown.map(|problem| resolv::no_interface(token, problem));
                     setup.requests.warnings.extend(warnings);
@@ -149,13 +151,13 @@ fn client(
 fn session(
     client: &Client,
     config: &GrpcConfig,
-    place: &Place,
+    place: &ServerAddress,
     directive: &Directive,
 ) -> Result<Session, Diagnostic> {
     let name = match (&config.server_name, place) {
         (Some(name), _) => name.as_str().to_owned(),
-        (None, Place::Address(address)) => address.ip().to_string(),
-        (None, Place::Unix(_)) => "localhost".to_owned(),
+        (None, ServerAddress::Address(address)) => address.ip().to_string(),
+        (None, ServerAddress::Unix(_)) => "localhost".to_owned(),
     };
     client
         .session(&name)
@@ -163,10 +165,12 @@ fn session(
 }
 
 /// What an upstream without a name is called in requests.
-fn authority(place: &Place) -> String {
+fn authority(place: &ServerAddress) -> String {
     match place {
         // The number of an interface means nothing elsewhere.
-        Place::Address(address) => SocketAddr::new(address.ip(), address.port()).to_string(),
-        Place::Unix(_) => "localhost".to_owned(),
+        ServerAddress::Address(address) => {
+            SocketAddr::new(address.ip(), address.port()).to_string()
+        }
+        ServerAddress::Unix(_) => "localhost".to_owned(),
     }
 }

@@ -1,18 +1,17 @@
 //! One upstream over gRPC: its connections, its health and its metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, Place};
+use net::client::{GrpcClient, GrpcError, GrpcStatus, Network, ServerAddress};
 use net::random;
 use net::tls::Session;
-use telemetry::metrics::{self, Counter, Histogram, TIME_BUCKETS, Worker};
+use telemetry::metrics::Worker;
 use tokio::sync::Notify;
-use wire::Rcode;
 
-/// Rcodes whose counter is found without a lock; others come from no known server.
-const COMMON_RCODES: usize = 24;
+use super::metrics::{GrpcOwner, UpstreamMetrics};
+
 /// How long a check may take, and the time between two.
 const CHECK: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -20,8 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// What makes an upstream the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    pub(super) place: Place,
-    /// With TLS, and whom to expect there.
+    pub(super) place: ServerAddress,
+    /// The TLS session and the expected server name; `None`: plain text.
     pub(super) session: Option<Session>,
     /// What it is called in requests.
     pub(super) authority: String,
@@ -44,18 +43,20 @@ pub(super) struct Upstream {
     suspect: AtomicBool,
     /// Wakes the check.
     trouble: Notify,
-    pub(super) numbers: Numbers,
+    pub(super) metrics: UpstreamMetrics,
+    owner: &'static GrpcOwner,
 }
 
 impl Upstream {
     /// An upstream, assumed to be healthy.
-    pub(super) fn new(identity: Identity, workers: usize) -> Self {
+    pub(super) fn new(identity: Identity, owner: &'static GrpcOwner, workers: usize) -> Self {
         let name = identity.place.to_string();
         Self {
             clients: (0..workers.max(1)).map(|_| identity.client()).collect(),
             suspect: AtomicBool::new(false),
             trouble: Notify::new(),
-            numbers: Numbers::new(&name),
+            metrics: UpstreamMetrics::new(owner, &name),
+            owner,
             identity,
             name,
         }
@@ -90,14 +91,15 @@ pub(super) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>) {
     loop {
         // First, because trouble may be left over from the configuration before.
         if upstream.is_suspect() {
-            // A connection of its own: one that is kept says nothing about new ones.
+            // A connection of its own: an open one proves nothing about new ones.
             let client = upstream.identity.client();
             while upstream.is_suspect() {
                 match check(&client, &network).await {
                     Ok(()) => upstream.answered(),
                     Err(error) => {
                         let name = &upstream.name;
-                        telemetry::debug!("plugin/grpc: {name} does not answer: {error:?}");
+                        let plugin = upstream.owner.name;
+                        telemetry::debug!("plugin/{plugin}: {name} does not answer: {error:?}");
                         tokio::time::sleep(INTERVAL).await;
                     }
                 }
@@ -115,84 +117,5 @@ async fn check(client: &GrpcClient, network: &Network) -> Result<(), GrpcError> 
         Ok(_) => Ok(()),
         Err(GrpcError::Status(status)) if status.code != GrpcStatus::UNAVAILABLE => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// An upstream's metrics.
-pub(super) struct Numbers {
-    to: String,
-    requests: Counter,
-    durations: Histogram,
-    responses: [OnceLock<Counter>; COMMON_RCODES],
-    dropped: Counter,
-    strange: Counter,
-}
-
-impl Numbers {
-    fn new(to: &str) -> Self {
-        Self {
-            to: to.to_owned(),
-            requests: metrics::counter(
-                "coredns_grpc_requests_total",
-                "Counter of requests made per upstream.",
-                &["to"],
-                &[to],
-            ),
-            durations: metrics::histogram(
-                "coredns_grpc_request_duration_seconds",
-                "Histogram of the time each request took.",
-                &["to"],
-                &[to],
-                TIME_BUCKETS,
-                1e-9,
-            ),
-            responses: [const { OnceLock::new() }; COMMON_RCODES],
-            dropped: metrics::counter(
-                "catena_grpc_replies_dropped_total",
-                "Messages from an upstream that were not the expected reply.",
-                &["to"],
-                &[to],
-            ),
-            strange: metrics::counter(
-                "catena_grpc_records_dropped_total",
-                "Records dropped from upstream replies because they were unrelated to the question.",
-                &["to"],
-                &[to],
-            ),
-        }
-    }
-
-    /// A reply after `took`. CoreDNS counts a request when its reply came.
-    pub(super) fn replied(&self, worker: Worker, rcode: Rcode, took: Duration) {
-        self.requests.inc(worker);
-        self.durations.observe(worker, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        match self.responses.get(usize::from(rcode.0)) {
-            Some(known) => known.get_or_init(|| self.responses(rcode)).inc(worker),
-            None => self.responses(rcode).inc(worker),
-        }
-    }
-
-    #[cold]
-    fn responses(&self, rcode: Rcode) -> Counter {
-        // An rcode without a name is a number here, as in CoreDNS.
-        let number = rcode.0.to_string();
-        metrics::counter(
-            "coredns_grpc_responses_total",
-            "Counter of requests made per upstream.",
-            &["rcode", "to"],
-            &[rcode.mnemonic().unwrap_or(&number), &self.to],
-        )
-    }
-
-    /// A message arrived that was not the reply.
-    #[cold]
-    pub(super) fn dropped(&self, worker: Worker) {
-        self.dropped.inc(worker);
-    }
-
-    /// This many records of a reply did not belong to the question.
-    #[cold]
-    pub(super) fn strange(&self, worker: Worker, records: usize) {
-        self.strange.add(worker, records as u64);
     }
 }

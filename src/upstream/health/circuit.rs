@@ -13,9 +13,9 @@ use crate::config::Breaker;
 
 /// Good answers in a row that close the circuit.
 const PROOFS: u32 = 3;
-/// How often the time that it stays open is doubled at most.
+/// The maximum number of times that the open time doubles.
 const DOUBLINGS: u32 = 5;
-/// A query that tries it and is not heard of again holds up others for so long.
+/// A trial query without an outcome delays the next one for this time.
 const TRIAL: Duration = Duration::from_secs(2);
 
 /// The circuit of one upstream.
@@ -23,11 +23,11 @@ pub(crate) struct Circuit {
     rule: Breaker,
     /// When the window began: milliseconds in 32 bits, then answers and bad ones in 16 each.
     window: AtomicU64,
-    /// When it may be tried; zero: the circuit is closed.
+    /// When trial queries begin; zero: the circuit is closed.
     opens_until: AtomicU64,
-    /// When the next query may try it.
+    /// When the next trial query may be sent.
     trial_at: AtomicU64,
-    /// How often it opened since it was closed.
+    /// How often it opened since it was last closed.
     opened: AtomicU32,
     /// Good answers in a row since it opened last.
     proofs: AtomicU32,
@@ -58,7 +58,7 @@ impl Circuit {
         self.rule.rcodes.contains(&rcode)
     }
 
-    /// Whether one query may try the upstream, whose circuit is open.
+    /// Whether a trial query may be sent; the circuit is open.
     pub(crate) fn admits(&self, now: Moment) -> bool {
         if now.0 < self.opens_until.load(Ordering::Relaxed) {
             return false;
@@ -74,7 +74,7 @@ impl Circuit {
         let bad = self.counts(rcode);
         match self.opens_until.load(Ordering::Relaxed) {
             0 => self.count(bad, now) && self.open(0, now),
-            // Asked before it opened, or because there was nobody else.
+            // The query was sent before the circuit opened, or no other upstream was available.
             until if now.0 < until => false,
             until if bad => self.open(until, now),
             _ => {
@@ -110,12 +110,12 @@ impl Circuit {
             let (begun, all, failed) = ((was >> 32) as u32, was >> 16 & 0xFFFF, was & 0xFFFF);
             let over = was == 0 || millis.wrapping_sub(begun) >= window;
             let (begun, all, failed) = if over { (millis, 0, 0) } else { (begun, all, failed) };
-            // Halves say the same as the whole.
+            // Halving both keeps the ratio.
             let (all, failed) = if all == 0xFFFF { (all / 2, failed / 2) } else { (all, failed) };
             u64::from(begun) << 32 | (all + 1) << 16 | (failed + u64::from(bad))
         };
         let (set, order) = (Ordering::Relaxed, Ordering::Relaxed);
-        // Cannot fail: the closure never says no.
+        // Cannot fail: the closure never returns `None`.
         let was = self.window.fetch_update(set, order, |was| Some(step(was))).unwrap_or(0);
         let counted = step(was);
         let (all, failed) = (counted >> 16 & 0xFFFF, counted & 0xFFFF);

@@ -1,9 +1,9 @@
-//! What the replies of an upstream, and their absence, say of its health.
+//! The health of an upstream, from its replies and their absence.
 //!
 //! It must never know: sockets, tasks, configurations beyond one rule, nor what follows from a state.
 
 mod circuit;
-mod pulse;
+mod liveness;
 
 pub(crate) use circuit::Circuit;
-pub(crate) use pulse::Pulse;
+pub(crate) use liveness::Liveness;

@@ -7,41 +7,41 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use net::client::{Network, PoolOptions, StreamPool};
+use net::client::{Network, Outgoing, PoolOptions, StreamPool};
 use net::random;
 use wire::record::Message;
 use wire::{Name, Rtype, Section};
 
 use crate::config::DNS_PORT;
 
-/// How long a resolver may take for one question.
+/// The timeout of one query to a resolver.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// The system does not tell for how long its answers hold.
+/// The TTL of the system's answers, which have none.
 const SYSTEM_TTL: Duration = Duration::from_secs(30);
 
-/// Hosts whose last addresses are remembered.
+/// The number of hosts whose last addresses are kept.
 const REMEMBERED: usize = 256;
 
-/// Who knows where hosts are.
+/// Resolves host names.
 #[derive(Clone)]
 pub(crate) struct Resolver {
-    /// Nobody: the system.
+    /// Empty: the system's resolver.
     pub(crate) servers: Vec<SocketAddr>,
     pub(crate) source: Option<IpAddr>,
     pub(crate) network: Arc<Network>,
 }
 
-/// A host as it was written, and as it is asked for.
+/// A host name, as written and as a domain name.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
     pub(crate) text: String,
     pub(crate) name: Name,
 }
 
-/// Where the answer to a lookup comes in.
+/// Receives the answer to a lookup.
 pub(crate) type Answer = Receiver<Result<Addresses, String>>;
 
-/// Where a host is, and for how long.
+/// The addresses of a host, and their TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
     pub(crate) ips: Vec<IpAddr>,
@@ -68,7 +68,7 @@ impl Resolver {
                     }
                     Err(error) => {
                         last = format!("{to}: {error}");
-                        // Without the first answer the second is not worth another timeout.
+                        // Without an answer to the first query, the second would only time out, too.
                         break;
                     }
                 }
@@ -84,8 +84,8 @@ impl Resolver {
         if matches!(*self.network, Network::Simulated(_)) {
             return Err("a simulation has no system resolver".to_owned());
         }
-        // A name of several labels is meant as it stands: a search domain must not redirect DNS. The
-        // final dot says so to the system.
+        // A name of several labels is absolute: a search domain must not redirect DNS. The
+        // final dot makes the system treat it so.
         let mut absolute = host.to_owned();
         if host.contains('.') && !host.ends_with('.') {
             absolute.push('.');
@@ -107,7 +107,7 @@ impl Resolver {
         Ok(Addresses { ips, ttl: SYSTEM_TTL })
     }
 
-    /// The same for code that cannot wait: setup is not async and may run inside a runtime, so the
+    /// The same for code that cannot wait. Setup is not async and may run inside a runtime, so the
     /// lookup gets its own thread.
     pub(crate) fn begin(&self, host: &Host) -> Answer {
         let (tell, told) = mpsc::channel();
@@ -118,10 +118,10 @@ impl Resolver {
                 Ok(runtime) => runtime.block_on(resolver.lookup(&host)),
                 Err(error) => Err(error.to_string()),
             };
-            // Whoever asked may have waited for long enough.
+            // Fails if set-up has stopped waiting.
             let _ = tell.send(found);
         };
-        let name = "catena-forward-lookup".to_owned();
+        let name = "catena-lookup".to_owned();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(asking) {
             let _ = failed.send(Err(error.to_string()));
         }
@@ -134,7 +134,7 @@ impl Resolver {
 pub(crate) struct KnownHosts(Mutex<HashMap<String, Vec<IpAddr>>>);
 
 impl KnownHosts {
-    /// Remembers the addresses of the host.
+    /// Stores the addresses of the host.
     pub(crate) fn remember(&self, resolver: &Resolver, host: &Host, ips: &[IpAddr]) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
@@ -176,11 +176,12 @@ async fn ask(
                     && echo[..fixed].eq_ignore_ascii_case(&question[..fixed])
             })
     };
-    let mut reply = Vec::new();
-    network.ask_udp(source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
+    let sent = Outgoing::new(to, &message, TIMEOUT).from(source);
+    let mut reply = network.ask_udp(sent, &mut accept).await?;
     if is_truncated(&reply) {
         let once = StreamPool::new(PoolOptions::once(None));
-        once.ask(network, source, to, &message, TIMEOUT, &mut reply, &mut accept).await?;
+        let sent = Outgoing::new(to, &message, TIMEOUT).from(source);
+        (reply, _) = once.ask(network, sent, &mut accept).await?;
     }
     read(&reply, rtype)
 }
@@ -190,8 +191,8 @@ fn is_truncated(message: &[u8]) -> bool {
     message.get(2).is_some_and(|flags| flags & 0x02 != 0)
 }
 
-/// The addresses in a reply. They hold for as long as the shortest of its answers, aliases among
-/// them.
+/// The addresses in a reply. Their TTL is the shortest in its answer section, aliases
+/// included.
 fn read(reply: &[u8], rtype: Rtype) -> io::Result<Addresses> {
     let view = Message::new(reply).map_err(|_| io::ErrorKind::InvalidData)?;
     let mut found = Addresses { ips: Vec::new(), ttl: Duration::MAX };

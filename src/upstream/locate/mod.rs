@@ -1,14 +1,14 @@
-//! Where upstreams are: from what the Corefile says to addresses. Files are read and hosts are resolved
+//! The way from the words of the Corefile to addresses. Files are read and hosts are resolved
 //! here.
 //!
 //! It must never know: the health of an upstream, groups, queries of clients.
 
-mod found;
+mod destinations;
+mod endpoint;
 mod hosts;
 pub(crate) mod resolv;
-mod sites;
 pub(crate) mod tls;
 
-pub(crate) use found::Found;
+pub(crate) use destinations::{AddressSource, Destination, Destinations, destinations};
+pub(crate) use endpoint::Endpoint;
 pub(crate) use hosts::{Host, KnownHosts, Resolver};
-pub(crate) use sites::{Moves, Site, Sites, sites};

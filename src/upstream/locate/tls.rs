@@ -5,63 +5,67 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use net::client::{Method, Over, Resource};
 use net::tls::{Client, Identity, MAX_PEM, Session, Trust};
 
-use super::found::Found;
-use crate::config::{HTTPS_PORT, Place, Scheme, Tls};
+use super::endpoint::Endpoint;
+use crate::config::{HTTPS_PORT, Scheme, Tls, UpstreamConfig};
 
-/// How we are over TLS, to all upstreams of one directive: what one says of itself to resume a
-/// session is known to all that trust the same.
+/// The TLS clients of one directive. All upstreams with the same files share one, and with it the
+/// sessions to resume.
 #[derive(Default)]
-pub(crate) struct Secure {
+pub(crate) struct TlsClients {
     clients: Vec<(Tls, Read)>,
 }
 
-/// How an upstream is talked to, wherever it is.
-pub(crate) struct Speaker {
-    /// `None`: in the clear.
+/// How connections to an upstream are made, whatever its address.
+pub(crate) struct Dialer {
+    /// `None`: plain text.
     client: Option<Client>,
     /// `tls_servername`.
     name: Option<String>,
     method: Method,
 }
 
-impl Secure {
-    /// Reads what each `tls` names, else what the system has if an upstream needs it.
+impl TlsClients {
+    /// Reads the files of each `tls`, or the system's CAs if an upstream needs them.
     ///
-    /// Errors: a file cannot be read, or is not what it should be.
-    pub(crate) fn new(places: &[Place], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
+    /// Errors: a file cannot be read, or has not the right content.
+    pub(crate) fn new(places: &[UpstreamConfig], setup: &Setup<'_>) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         let mut clients: Vec<(Tls, Read)> = Vec::new();
         for (at, place) in places.iter().enumerate() {
-            let alike = |one: &Place| one.each.tls == place.each.tls;
+            let alike = |one: &UpstreamConfig| one.options.tls == place.options.tls;
             if places[..at].iter().any(alike) {
                 continue;
             }
-            let needed = places[at..].iter().any(|one| alike(one) && one.to.tls.is_some());
-            match client(&place.each.tls, needed, place.to.token.span, setup) {
-                Ok(read) => clients.push((place.each.tls.clone(), read)),
+            let needed = places[at..].iter().any(|one| alike(one) && one.spec.tls.is_some());
+            match client(&place.options.tls, needed, place.spec.token.span, setup) {
+                Ok(read) => clients.push((place.options.tls.clone(), read)),
                 Err(more) => problems.extend(more),
             }
         }
         if problems.has_errors() { Err(problems) } else { Ok(Self { clients }) }
     }
 
-    /// How to talk to the upstream of `place`.
-    pub(crate) fn speaker(&self, place: &Place) -> Speaker {
-        let each = &place.each;
-        let read = self.clients.iter().find(|(tls, _)| *tls == each.tls);
-        Speaker {
+    /// The dialer for the upstream of `place`.
+    pub(crate) fn dialer(&self, place: &UpstreamConfig) -> Dialer {
+        let options = &place.options;
+        let read = self.clients.iter().find(|(tls, _)| *tls == options.tls);
+        Dialer {
             client: read.and_then(|(_, read)| read.client.clone()),
-            name: each.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
-            method: each.doh_method,
+            name: options.tls_servername.as_ref().map(|token| token.as_str().to_owned()),
+            method: options.doh_method,
         }
     }
 
-    /// What is well-formed and cannot work, or does nothing.
-    pub(crate) fn warning(&self, directive: &Directive, places: &[Place]) -> Option<Diagnostic> {
+    /// A warning about options that cannot work, or have no effect.
+    pub(crate) fn warning(
+        &self,
+        directive: &Directive,
+        places: &[UpstreamConfig],
+    ) -> Option<Diagnostic> {
         if self.clients.iter().any(|(_, read)| read.distrusts) {
             return Some(distrust(directive));
         }
-        if places.iter().any(|one| one.to.tls.is_some()) {
+        if places.iter().any(|one| one.spec.tls.is_some()) {
             return None;
         }
         let is_tls = |one: &&Directive| matches!(one.name.as_str(), "tls" | "tls_servername");
@@ -75,12 +79,12 @@ impl Secure {
     }
 }
 
-impl Speaker {
-    /// How to talk to an upstream that was found. Without a name its certificate must be for the
+impl Dialer {
+    /// The protocol and session for an endpoint. Without a name its certificate must be for the
     /// address, as in CoreDNS; the host of a URL, and of QUIC, is a name.
     ///
     /// Errors: no certificate can be for such a name.
-    pub(crate) fn over(&self, found: &Found) -> Result<Over, String> {
+    pub(crate) fn over(&self, found: &Endpoint) -> Result<Over, String> {
         let Some(name) = &found.tls else { return Ok(Over::Tcp) };
         let host = found.host.clone().filter(|_| found.scheme != Scheme::Tls);
         let host = host.map(|host| host.trim_end_matches('.').to_owned());
@@ -91,7 +95,7 @@ impl Speaker {
             .as_ref()
             .ok_or_else(|| "there is no TLS configuration for it".to_owned())?;
         let session: Session = client.session(&name)?;
-        // RFC 9110 section 4.2.2: the name that the certificate is for is that which is asked for.
+        // RFC 9110 section 4.2.2: the certificate's name is the name in the request.
         let authority = || match (name.contains(':'), found.address.port()) {
             (false, HTTPS_PORT) => name.clone(),
             (false, port) => format!("{name}:{port}"),
@@ -112,7 +116,7 @@ impl Speaker {
     }
 }
 
-/// TLS with nobody to trust.
+/// A warning that no CA is trusted.
 pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
     let warning = "this system has no trusted CA certificates";
     Diagnostic::warning(directive.span, warning)
@@ -120,18 +124,18 @@ pub(crate) fn distrust(directive: &Directive) -> Diagnostic {
         .help("install the package `ca-certificates`, or name a file with `tls CA`")
 }
 
-/// What `tls` makes of us.
+/// A TLS client, read from files.
 pub(crate) struct Read {
-    /// `None`: nothing asks for it.
+    /// `None`: no upstream needs it.
     pub(crate) client: Option<Client>,
-    /// Whether it trusts nobody.
+    /// Whether it trusts no CA.
     pub(crate) distrusts: bool,
 }
 
-/// Reads the files of `tls`, or what the system has if TLS is `needed`; `span` is whom it is needed
-/// for.
+/// Reads the files of `tls`, or the system's CAs if TLS is `needed`; `span` is the upstream that needs
+/// it.
 ///
-/// Errors: a file cannot be read, or is not what it should be.
+/// Errors: a file cannot be read, or has not the right content.
 pub(crate) fn client(
     tls: &Tls,
     needed: bool,
@@ -142,7 +146,7 @@ pub(crate) fn client(
     let mut note = |problem: Diagnostic| problems.push(problem);
     let trust = match &tls.ca {
         Some(token) => read(token, setup)
-            .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| unfit(token, &why)))
+            .and_then(|bytes| Trust::from_pem(&bytes).map_err(|why| invalid_reply(token, &why)))
             .map_err(&mut note)
             .ok(),
         None if needed => Some(Trust::system()),
@@ -154,15 +158,15 @@ pub(crate) fn client(
         let secret = read(key, setup).map_err(&mut note);
         if let (Ok(certificates), Ok(secret)) = (certificates, secret) {
             let made = Identity::from_pem(&certificates, &secret);
-            identity = made.map_err(|why| note(unfit(certificate, &why))).ok();
+            identity = made.map_err(|why| note(invalid_reply(certificate, &why))).ok();
         }
     }
     let distrusts = needed && trust.as_ref().is_some_and(Trust::is_empty);
     let mut client = None;
-    if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::nobody)) {
+    if let Some(trust) = trust.or_else(|| identity.is_some().then(Trust::none)) {
         match (Client::new(&trust, identity.as_ref()), &tls.identity) {
             (Ok(made), _) => client = Some(made),
-            (Err(why), Some((certificate, _))) => note(unfit(certificate, &why)),
+            (Err(why), Some((certificate, _))) => note(invalid_reply(certificate, &why)),
             (Err(why), None) => note(Diagnostic::error(span, format!("cannot use TLS: {why}"))),
         }
     }
@@ -177,7 +181,7 @@ fn read(token: &Token, setup: &Setup<'_>) -> Result<Vec<u8>, Diagnostic> {
     })
 }
 
-fn unfit(token: &Token, why: &str) -> Diagnostic {
+fn invalid_reply(token: &Token, why: &str) -> Diagnostic {
     Diagnostic::error(token.span, format!("cannot use `{}`: {why}", token.as_str()))
         .label("not usable for TLS")
         .help("write `tls`, `tls CA`, `tls CERT KEY` or `tls CERT KEY CA`, all of them PEM files")

@@ -1,4 +1,4 @@
-//! What an upstream says of names that this server is authoritative for.
+//! Upstream data of names that this server is authoritative for.
 //!
 //! An upstream may answer with an alias that leads into one of this server's own zones, and with data
 //! for the name there: out of date, or false. Own data wins: the answer is cut behind that alias, and
@@ -8,7 +8,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use chain::{OwnZones, Resolve, Setup};
-use wire::{Class, Query, Rcode, Reply, Rtype, Section};
+use exchange::Query;
+use wire::{Class, Rcode, Reply, Rtype, Section};
 
 /// The zones that are this server's own, and the way to their data.
 pub(crate) struct OwnData {
@@ -21,10 +22,10 @@ impl OwnData {
         Self { zones: Arc::clone(&setup.world.own_zones), resolver: setup.resolver() }
     }
 
-    /// Puts own data in place of what an upstream says.
+    /// Replaces upstream data with this server's own.
     pub(crate) async fn settle(&self, query: &mut Query, reply: &mut Reply) {
         if !self.zones.is_empty() {
-            // Boxed, as all that is rare here: what waits for each query stays small.
+            // Boxed, because it is rare: the future of each query stays small.
             Box::pin(self.replace(query, reply)).await;
         }
     }
@@ -37,7 +38,7 @@ impl OwnData {
         if !is_own(query.original_name()) {
             reply.drop_beside(is_own);
         }
-        // RFC 1034 section 4.3.2: these are answered with the alias itself.
+        // RFC 1034 section 4.3.2: queries of these types are answered with the alias itself.
         if matches!(query.qtype(), Rtype::CNAME | Rtype::DNAME | Rtype::ANY) {
             return;
         }
@@ -47,7 +48,7 @@ impl OwnData {
         let version = self.zones.version();
         let mut asked = Box::new((Query::new(), Reply::new()));
         let (question, found) = &mut *asked;
-        question.ask_on_behalf(query, alias.target(), query.qtype(), query.wants_dnssec());
+        question.make_subquery(query, alias.target(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, found).await;
         reply.own_version = version;
         // Names below a delegation are somebody else's.
@@ -70,7 +71,7 @@ impl OwnData {
     }
 }
 
-/// Whether a reply says no more than who knows.
+/// Whether a reply is a referral.
 fn is_referral(reply: &Reply) -> bool {
     let points_elsewhere = || {
         let mut records = reply.records().map_while(Result::ok);

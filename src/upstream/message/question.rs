@@ -3,18 +3,19 @@
 use std::io;
 use std::ops::Range;
 
+use exchange::Query;
 use telemetry::metrics::Worker;
 use wire::edns::option;
 use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Query, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
+use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
 
 use net::random;
 
-/// The UDP payload size that upstreams are told at most: larger datagrams are fragmented on the
+/// The largest UDP payload size in a query to an upstream: larger datagrams are fragmented on the
 /// way, and fragments can be forged (DNS flag day 2020). A larger answer comes over TCP.
 const MAX_ADVERTISED: u16 = SAFE_UDP_PAYLOAD;
 
-/// A client's query as it is sent on.
+/// A client's query as it is sent to upstreams.
 pub(crate) struct Question {
     /// The message; id and the name's case change from attempt to attempt.
     pub(crate) message: Vec<u8>,
@@ -29,7 +30,7 @@ pub(crate) struct Question {
     pub(crate) connected: bool,
     /// Whether the sections of the reply mean what they do in a reply to a query.
     pub(crate) ordinary: bool,
-    /// Who counts.
+    /// The worker whose metrics count it.
     pub(crate) worker: Worker,
 }
 
@@ -65,9 +66,9 @@ impl Question {
             options: free.map(|edns| edns.options_at..edns.end),
             client: if mixable { query.original_name().to_vec() } else { Vec::new() },
             mixed: false,
-            connected: query.transport.proto() == "tcp",
+            connected: query.client.transport.proto() == "tcp",
             ordinary: query.opcode() == Opcode::QUERY && !query.qtype().is_transfer(),
-            worker: query.worker,
+            worker: query.client.worker,
         })
     }
 

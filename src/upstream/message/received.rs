@@ -4,7 +4,7 @@ use wire::Reply;
 
 use super::question::{Question, Verdict, restore_case};
 
-/// What a message was taken for.
+/// What a received message is.
 pub(crate) enum Taken {
     /// The reply.
     Yes,
@@ -15,12 +15,12 @@ pub(crate) enum Taken {
 }
 
 /// Loads `bytes` into `reply` if they are the reply; records that do not belong to the question are
-/// left out, and `strange` gets their number.
+/// left out, and `unrelated` gets their number.
 pub(crate) fn take(
     question: &Question,
     bytes: &[u8],
     reply: &mut Reply,
-    strange: impl FnOnce(usize),
+    unrelated: impl FnOnce(usize),
 ) -> Taken {
     let loaded = match question.judge(bytes) {
         Verdict::Ours => match question.client_case() {
@@ -44,7 +44,7 @@ pub(crate) fn take(
         Ok(()) => {
             let dropped = if question.ordinary { reply.keep_what_belongs() } else { 0 };
             if dropped > 0 {
-                strange(dropped);
+                unrelated(dropped);
             }
             Taken::Yes
         }

@@ -16,25 +16,25 @@ use wire::edns::ede;
 
 use super::upstream::{Options, Upstream};
 use crate::config::{Config, MAX_UPSTREAMS};
-use crate::locate::{Found, Site};
+use crate::locate::{Destination, Endpoint};
 
-/// One upstream as one group asks it; what is known of the upstream may be shared with others.
+/// One upstream as one group queries it. Other groups may share the upstream itself.
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) upstream: Arc<Upstream>,
-    /// How many queries it gets, compared with others.
+    /// Its share of the queries, compared with others.
     pub(crate) weight: u32,
-    /// How long it may take.
+    /// The time to wait for a reply.
     pub(crate) read_timeout: Duration,
-    /// Over TCP, however the client asked.
+    /// Always TCP, whatever the client's transport.
     pub(crate) force_tcp: bool,
-    /// Over UDP, however the client asked.
+    /// UDP first, whatever the client's transport.
     pub(crate) prefer_udp: bool,
     /// Between two health checks.
     pub(crate) check_every: Duration,
 }
 
-/// All upstreams, by what makes one the same, while somebody asks them. Goes from one configuration to
+/// All upstreams in use, by their identity. It is carried over from one configuration to
 /// the next.
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -55,41 +55,41 @@ impl Registry {
     }
 }
 
-/// Who is asked now, and why.
+/// The current upstreams of a group, and the destinations that they come from.
 pub(crate) struct Roster {
     now: ArcSwap<Box<[Member]>>,
-    sites: Mutex<Vec<Site>>,
+    destinations: Mutex<Vec<Destination>>,
     registry: Arc<Registry>,
     workers: usize,
     config: Config,
-    /// The list is another one.
+    /// The list has changed.
     pub(crate) changed: Notify,
 }
 
 impl Roster {
-    /// The upstreams at these sites.
+    /// The upstreams at these destinations.
     ///
     /// Errors: one of them cannot be queried in its configured way.
     pub(crate) fn new(
         config: &Config,
-        sites: Vec<Site>,
+        destinations: Vec<Destination>,
         registry: Arc<Registry>,
         workers: usize,
     ) -> Result<Self, String> {
         let roster = Self {
             now: ArcSwap::from_pointee(Box::default()),
-            sites: Mutex::default(),
+            destinations: Mutex::default(),
             registry,
             workers,
             config: config.clone(),
             changed: Notify::new(),
         };
-        let (members, problems) = roster.members(&sites);
+        let (members, problems) = roster.members(&destinations);
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
         roster.now.store(Arc::new(members));
-        *roster.sites() = sites;
+        *roster.destinations() = destinations;
         Ok(roster)
     }
 
@@ -99,73 +99,80 @@ impl Roster {
         self.now.load_full()
     }
 
-    /// The longest timeout of any of them.
-    pub(crate) fn longest(&self) -> Duration {
-        let sites = self.sites();
-        sites.iter().map(|site| site.place.each.read_timeout).max().unwrap_or_default()
+    /// The longest_timeout timeout of any of them.
+    pub(crate) fn longest_timeout(&self) -> Duration {
+        let destinations = self.destinations();
+        destinations
+            .iter()
+            .map(|destination| destination.place.options.read_timeout)
+            .max()
+            .unwrap_or_default()
     }
 
     /// Calls a function for each current address.
-    pub(crate) fn each(&self, mut look: impl FnMut(&Site, Found)) {
-        for site in self.sites().iter() {
-            site.found().for_each(|found| look(site, found));
+    pub(crate) fn each(&self, mut look: impl FnMut(&Destination, Endpoint)) {
+        for destination in self.destinations().iter() {
+            destination.found().for_each(|found| look(destination, found));
         }
     }
 
-    /// Sets new addresses of a site. `true`: they differ from the old ones.
-    pub(crate) fn moved(&self, index: usize, addresses: Vec<SocketAddr>) -> bool {
-        let mut sites = self.sites();
-        let Some(site) = sites.get_mut(index) else { return false };
-        site.problem = None;
-        // Resolvers turn the order round; that is no news, and for `sequential` it must not matter.
-        let known = |address: &SocketAddr| site.addresses.contains(address);
-        if addresses.len() == site.addresses.len() && addresses.iter().all(known) {
+    /// Sets new addresses of a destination. `true`: they differ from the old ones.
+    pub(crate) fn update(&self, index: usize, addresses: Vec<SocketAddr>) -> bool {
+        let mut destinations = self.destinations();
+        let Some(destination) = destinations.get_mut(index) else { return false };
+        destination.problem = None;
+        // Resolvers rotate the order; that is no change, and must not affect `sequential`.
+        let known = |address: &SocketAddr| destination.addresses.contains(address);
+        if addresses.len() == destination.addresses.len() && addresses.iter().all(known) {
             return false;
         }
-        // Those that stay keep their places.
+        // Addresses that stay keep their places.
         let stays = |address: &&SocketAddr| addresses.contains(address);
-        let mut next: Vec<SocketAddr> = site.addresses.iter().filter(stays).copied().collect();
+        let mut next: Vec<SocketAddr> =
+            destination.addresses.iter().filter(stays).copied().collect();
         next.extend(addresses.iter().filter(|address| !known(address)));
-        site.addresses = next;
-        let (members, problems) = self.members(&sites);
-        drop(sites);
+        destination.addresses = next;
+        let (members, problems) = self.members(&destinations);
+        drop(destinations);
         for problem in problems {
-            telemetry::warning!("plugin/{}: {problem}", self.config.who.name());
+            telemetry::warning!("plugin/{}: {problem}", self.config.owner.name);
         }
         self.now.store(Arc::new(members));
         self.changed.notify_one();
         true
     }
 
-    /// A site could not be resolved; it keeps its addresses.
-    pub(crate) fn lost(&self, index: usize, problem: String) {
-        if let Some(site) = self.sites().get_mut(index) {
-            site.problem = Some(problem);
+    /// A destination could not be resolved; it keeps its addresses.
+    pub(crate) fn unresolved(&self, index: usize, problem: String) {
+        if let Some(destination) = self.destinations().get_mut(index) {
+            destination.problem = Some(problem);
         }
     }
 
     /// The failure when there is no upstream to query.
-    pub(crate) fn nobody(&self) -> Failure {
-        let sites = self.sites();
-        let problem = sites.iter().find_map(|site| site.problem.clone());
+    pub(crate) fn no_upstream(&self) -> Failure {
+        let destinations = self.destinations();
+        let problem = destinations.iter().find_map(|destination| destination.problem.clone());
         let problem = problem.unwrap_or_else(|| "no upstream has an address".to_owned());
         let text = format!("no upstream has an address yet: {problem}");
-        Failure::servfail(problem).extended(ede::NO_REACHABLE_AUTHORITY, text)
+        Failure::unresolved(problem).extended(ede::NO_REACHABLE_AUTHORITY, text)
     }
 
-    fn sites(&self) -> MutexGuard<'_, Vec<Site>> {
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    fn destinations(&self) -> MutexGuard<'_, Vec<Destination>> {
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All addresses of all sites, each once, in the order in which they are written.
-    fn members(&self, sites: &[Site]) -> (Box<[Member]>, Vec<String>) {
+    /// All addresses of all destinations, each once, in the order in which they are written.
+    fn members(&self, destinations: &[Destination]) -> (Box<[Member]>, Vec<String>) {
         let (mut seen, mut members, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for site in sites {
-            for found in site.found() {
-                if members.len() >= MAX_UPSTREAMS || seen.iter().any(|one: &Found| one.is(&found)) {
+        for destination in destinations {
+            for found in destination.found() {
+                if members.len() >= MAX_UPSTREAMS
+                    || seen.iter().any(|one: &Endpoint| one.is(&found))
+                {
                     continue;
                 }
-                match self.member(site, &found) {
+                match self.member(destination, &found) {
                     Ok(member) => {
                         members.push(member);
                         seen.push(found);
@@ -179,28 +186,28 @@ impl Roster {
         (members.into(), problems)
     }
 
-    fn member(&self, site: &Site, found: &Found) -> Result<Member, String> {
-        let (each, config) = (&site.place.each, &self.config);
+    fn member(&self, destination: &Destination, found: &Endpoint) -> Result<Member, String> {
+        let (own, config) = (&destination.place.options, &self.config);
         let options = Options {
-            source: each.source,
-            expire: each.expire,
-            max_age: each.max_age,
-            max_idle_conns: each.max_idle_conns,
-            check_recursion: each.health.recursion,
-            check_domain: each.health.domain.clone(),
-            check_tcp: each.force_tcp,
-            over: site.speaker.over(found)?,
+            source: own.source,
+            expire: own.expire,
+            max_age: own.max_age,
+            max_idle_conns: own.max_idle_conns,
+            check_recursion: own.health.recursion,
+            check_domain: own.health.domain.clone(),
+            check_tcp: own.force_tcp,
+            over: destination.dialer.over(found)?,
             breaker: config.breaker.clone(),
             percentile: config.hedge.map(|hedge| hedge.percentile),
-            who: config.who,
+            owner: config.owner,
         };
         Ok(Member {
             upstream: self.registry.upstream(found.address, options, self.workers),
-            weight: each.weight,
-            read_timeout: each.read_timeout,
-            force_tcp: each.force_tcp,
-            prefer_udp: each.prefer_udp,
-            check_every: each.health.interval,
+            weight: own.weight,
+            read_timeout: own.read_timeout,
+            force_tcp: own.force_tcp,
+            prefer_udp: own.prefer_udp,
+            check_every: own.health.interval,
         })
     }
 }

@@ -4,7 +4,10 @@
 
 mod members;
 mod metrics;
+mod per_rcode;
 mod upstream;
+
+pub use per_rcode::PerRcode;
 
 pub(crate) use members::{Member, Registry, Roster};
 pub(crate) use upstream::{State, Upstream};

@@ -12,53 +12,53 @@ use telemetry::metrics::{self, Worker};
 use tokio::sync::{Mutex, Notify};
 use wire::{Moment, Name, Rcode};
 
-use super::metrics::Numbers;
-use crate::config::{Breaker, Who};
-use crate::health::{Circuit, Pulse};
+use super::metrics::UpstreamMetrics;
+use crate::config::{Breaker, Owner};
+use crate::health::{Circuit, Liveness};
 
-/// Who fails again within this time is not believed so soon.
+/// An upstream that fails again within this time has a longer probation.
 const STEADY: Duration = Duration::from_secs(30);
-/// How often the time of probation, a second, is doubled at most.
+/// The maximum number of times that the probation, one second, doubles.
 const MAX_DOUBLINGS: u32 = 5;
-/// Who fell silent and answers checks again gets a query so often, until one is answered.
+/// The time between two trial queries to a silent upstream that answers its checks again.
 const TRIAL: Duration = Duration::from_millis(100);
-/// After so many cut answers in a row no more are asked for as datagrams.
+/// After so many truncated answers in a row, queries go over TCP at once.
 const CUT: u32 = 16;
-/// But for one of so many.
+/// One query of so many still goes over UDP, as a probe.
 const CUT_PROBE: u32 = 64;
 
 /// What makes an upstream the same one after a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// The address to ask from.
+    /// The source address.
     pub(crate) source: Option<IpAddr>,
     /// How long an idle connection is kept.
     pub(crate) expire: Duration,
-    /// How long a connection is used at all; zero: no bound.
+    /// The lifetime of a connection; zero: no bound.
     pub(crate) max_age: Duration,
     /// How many idle connections are kept; zero: no bound.
     pub(crate) max_idle_conns: usize,
-    /// RD of health checks.
+    /// The RD flag of health checks.
     pub(crate) check_recursion: bool,
-    /// Whose NS records health checks ask for.
+    /// The name whose NS records health checks query.
     pub(crate) check_domain: Name,
     /// Health checks over TCP.
     pub(crate) check_tcp: bool,
-    /// What is spoken, and whom to expect there.
+    /// The protocol, and the expected server.
     pub(crate) over: Over,
-    /// Which answers speak against it.
+    /// The rule of its circuit breaker.
     pub(crate) breaker: Option<Breaker>,
-    /// Which of a hundred times is to be known.
+    /// The percentile of the RTT that `hedge` needs.
     pub(crate) percentile: Option<u8>,
-    /// Whose it is: CoreDNS's label.
-    pub(crate) who: Who,
+    /// The plugin that it belongs to.
+    pub(crate) owner: &'static Owner,
 }
 
-/// How an upstream is.
+/// The health of an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing speaks against it.
-    Well,
+    /// It answers, as far as is known.
+    Healthy,
     /// The last query to it failed, and its health check has not succeeded since.
     Suspect,
     /// More health checks in a row failed than are allowed.
@@ -67,14 +67,14 @@ pub(crate) enum State {
 
 /// An upstream; survives reloads.
 pub(crate) struct Upstream {
-    /// Where it is.
+    /// Its address.
     pub(crate) address: SocketAddr,
-    /// The same as text, for labels and metadata.
+    /// The address as text, for labels and metadata.
     pub(crate) name: String,
-    /// How it is talked to.
+    /// How it is queried.
     pub(crate) options: Options,
-    /// One for each worker, so that workers do not wait for each other; a single one if the number
-    /// of kept connections is bounded, for that is a bound on all of them.
+    /// One pool for each worker, so that workers do not wait for each other; a single one if the number
+    /// of idle connections is bounded, because the bound is on all of them.
     pools: Box<[Connections]>,
     /// One for each worker.
     datagrams: Box<[DatagramPool]>,
@@ -83,32 +83,32 @@ pub(crate) struct Upstream {
     suspect: AtomicBool,
     /// The number of its latest failure among all failures of all upstreams; zero: never failed.
     failed_at: AtomicU64,
-    /// When it was well again last, in nanoseconds of the clock; zero: it never failed.
+    /// When it last recovered, in nanoseconds of the clock; zero: it never failed.
     recovered_at: AtomicU64,
-    /// How often it failed soon after that.
+    /// Failures soon after a recovery, in a row.
     relapses: AtomicU32,
-    /// When the next query may try it, after it fell silent.
+    /// When the next trial query may be sent, after the upstream fell silent.
     trial_at: AtomicU64,
-    /// Answers in a row that did not fit a datagram.
+    /// Truncated answers in a row.
     cut: AtomicU32,
-    /// How fast it answers, and whether it does.
-    pub(crate) pulse: Pulse,
+    /// Its response times, and whether it answers at all.
+    pub(crate) liveness: Liveness,
     circuit: Option<Circuit>,
     /// Wakes the health checks.
     pub(crate) trouble: Notify,
-    /// Whose turn it is to check, where several groups ask it.
+    /// Held by the group that checks it, if several groups query it.
     pub(crate) checking: Mutex<()>,
     /// Its metrics.
-    pub(crate) numbers: Numbers,
+    pub(crate) metrics: UpstreamMetrics,
 }
 
 impl Upstream {
-    /// An upstream that is well as far as we know.
+    /// An upstream, assumed to be healthy.
     pub(crate) fn new(address: SocketAddr, options: Options, workers: usize) -> Self {
         let name = address.to_string();
         let pools = if options.max_idle_conns > 0 { 1 } else { workers.max(1) };
-        let numbers = Numbers::new(options.who.name(), &name, &options.over);
-        let dropped = numbers.dropped.clone();
+        let metrics = UpstreamMetrics::new(options.owner, &name, &options.over);
+        let dropped = metrics.dropped.clone();
         let options_of_pools = PoolOptions {
             expire: options.expire,
             max_idle: options.max_idle_conns,
@@ -120,7 +120,7 @@ impl Upstream {
             address,
             pools: Connections::several(&options.over, &options_of_pools, pools),
             datagrams: (0..workers.max(1))
-                .map(|worker| DatagramPool::new(numbers.datagrams(worker), workers))
+                .map(|worker| DatagramPool::new(metrics.datagrams(worker), workers))
                 .collect(),
             fails: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
@@ -129,11 +129,11 @@ impl Upstream {
             relapses: AtomicU32::new(0),
             trial_at: AtomicU64::new(0),
             cut: AtomicU32::new(0),
-            pulse: Pulse::new(options.percentile),
+            liveness: Liveness::new(options.percentile),
             circuit: options.breaker.clone().map(Circuit::new),
             trouble: Notify::new(),
             checking: Mutex::const_new(()),
-            numbers,
+            metrics,
             options,
             name,
         }
@@ -164,41 +164,41 @@ impl Upstream {
         &self.datagrams[worker % self.datagrams.len()]
     }
 
-    /// How it is, where more than `max_fails` failed checks mean down and zero that nobody looks.
+    /// Its health: down after more than `max_fails` failed checks; with zero there are no checks.
     #[inline]
     pub(crate) fn state(&self, max_fails: u32) -> State {
         match self.health(max_fails) {
-            State::Well if self.is_on_trial(max_fails) => State::Suspect,
+            State::Healthy if self.is_on_trial(max_fails) => State::Suspect,
             state => state,
         }
     }
 
-    /// Whether nothing speaks against it but that no query has been answered since it fell silent,
-    /// or that what it answers is of no use.
+    /// Whether it gets trial queries only: no query has been answered since it fell silent, or its circuit
+    /// breaker is open.
     #[inline]
     fn is_on_trial(&self, max_fails: u32) -> bool {
-        max_fails > 0 && self.pulse.is_silent()
+        max_fails > 0 && self.liveness.is_silent()
             || self.circuit.as_ref().is_some_and(|one| !one.is_closed())
     }
 
     #[inline]
     fn health(&self, max_fails: u32) -> State {
         if max_fails == 0 {
-            State::Well
+            State::Healthy
         } else if self.fails.load(Ordering::Relaxed) > max_fails {
             State::Down
         } else if self.suspect.load(Ordering::Relaxed) {
             State::Suspect
         } else {
-            State::Well
+            State::Healthy
         }
     }
 
-    /// Whether a query is put to it before those that are not well. One that is on trial gets a query
+    /// Whether it is queried before unhealthy upstreams. An upstream on trial gets a query
     /// now and then.
     #[inline]
-    pub(crate) fn is_asked(&self, max_fails: u32) -> bool {
-        self.health(max_fails) == State::Well
+    pub(crate) fn is_eligible(&self, max_fails: u32) -> bool {
+        self.health(max_fails) == State::Healthy
             && (!self.is_on_trial(max_fails) || self.admits(max_fails))
     }
 
@@ -208,7 +208,7 @@ impl Upstream {
         if self.circuit.as_ref().is_some_and(|one| !one.is_closed() && !one.admits(now)) {
             return false;
         }
-        if max_fails == 0 || !self.pulse.is_silent() {
+        if max_fails == 0 || !self.liveness.is_silent() {
             return true;
         }
         let at = self.trial_at.load(Ordering::Relaxed);
@@ -218,39 +218,39 @@ impl Upstream {
     }
 
     /// Whether a health check has work to do.
-    pub(crate) fn is_unwell(&self) -> bool {
+    pub(crate) fn is_unhealthy(&self) -> bool {
         self.suspect.load(Ordering::Relaxed) || self.fails.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether those who wait for it should not count on it.
-    pub(crate) fn seems_gone(&self, max_fails: u32) -> bool {
-        self.pulse.is_silent() || self.health(max_fails) != State::Well
+    /// Whether queries that wait for it are unlikely to get a reply.
+    pub(crate) fn seems_down(&self, max_fails: u32) -> bool {
+        self.liveness.is_silent() || self.health(max_fails) != State::Healthy
     }
 
-    /// When it failed last, compared with others.
+    /// The number of its latest failure, to compare it with others.
     pub(crate) fn failed_at(&self) -> u64 {
         self.failed_at.load(Ordering::Relaxed)
     }
 
-    /// It answered a query, whatever it said. `true`: this is one of the answers that speak against
-    /// it.
+    /// It answered a query, with any rcode. `true`: the circuit breaker counts this answer as
+    /// bad.
     #[inline]
     pub(crate) fn answered(&self, rcode: Rcode) -> bool {
-        if self.is_unwell() {
+        if self.is_unhealthy() {
             self.fails.store(0, Ordering::Relaxed);
-            // Who fails again and again has to answer its checks for a while.
+            // An upstream with relapses must first answer its checks for a while.
             if self.probation().is_zero() {
                 self.recovered();
             }
         }
         let Some(circuit) = &self.circuit else { return false };
         if circuit.answered(rcode, clock::now()) {
-            self.numbers.opened.inc(metrics::SHARED);
+            self.metrics.opened.inc(metrics::SHARED);
         }
         circuit.counts(rcode)
     }
 
-    /// It answered health checks, all of them `for_so_long`. `true`: it is well again.
+    /// It has answered all health checks `for_so_long`. `true`: it is healthy again.
     pub(crate) fn checked(&self, for_so_long: Duration) -> bool {
         self.fails.store(0, Ordering::Relaxed);
         let well = for_so_long >= self.probation();
@@ -266,7 +266,7 @@ impl Upstream {
         self.suspect.store(false, Ordering::Relaxed);
     }
 
-    /// For how long it must answer checks before it is believed: longer each time that it fails
+    /// How long it must answer checks before it counts as healthy: longer each time that it fails
     /// again soon after.
     fn probation(&self) -> Duration {
         match self.relapses.load(Ordering::Relaxed) {
@@ -275,16 +275,19 @@ impl Upstream {
         }
     }
 
-    /// A query waits for it longer than it should.
+    /// A query to it is late.
     #[cold]
-    pub(crate) fn waits(&self, max_fails: u32) {
-        if self.pulse.look(clock::now()) && self.health(max_fails) == State::Well && max_fails > 0 {
-            self.numbers.silences.inc(metrics::SHARED);
+    pub(crate) fn note_late(&self, max_fails: u32) {
+        if self.liveness.note_late(clock::now())
+            && self.health(max_fails) == State::Healthy
+            && max_fails > 0
+        {
+            self.metrics.silences.inc(metrics::SHARED);
             self.failed(max_fails);
         }
     }
 
-    /// It did not answer a query: it is passed over until a health check succeeds.
+    /// It did not answer a query: it is skipped until a health check succeeds.
     #[cold]
     pub(crate) fn failed(&self, max_fails: u32) {
         static FAILURES: AtomicU64 = AtomicU64::new(1);
@@ -299,15 +302,15 @@ impl Upstream {
             let relapses = if again { relapses.saturating_add(1) } else { 0 };
             self.relapses.store(relapses, Ordering::Relaxed);
         }
-        // Those who wait, and whoever was about to.
+        // Wakes the checks that wait, and one that is about to.
         self.trouble.notify_waiters();
         self.trouble.notify_one();
     }
 
-    /// Whether no answer fits a datagram: then all are asked for over a connection at once, but for
+    /// Whether no answer fits a datagram: then all queries go over a connection at once, except for
     /// one now and then.
     #[inline]
-    pub(crate) fn cuts_everything(&self) -> bool {
+    pub(crate) fn always_truncates(&self) -> bool {
         let cut = self.cut.load(Ordering::Relaxed);
         if cut < CUT {
             return false;
@@ -316,9 +319,9 @@ impl Upstream {
         cut < CUT + CUT_PROBE
     }
 
-    /// An answer came as a datagram, and was cut or not.
+    /// An answer came in a datagram, truncated or not.
     #[inline]
-    pub(crate) fn came(&self, cut: bool) {
+    pub(crate) fn note_truncation(&self, cut: bool) {
         let before = self.cut.load(Ordering::Relaxed);
         if cut && before < CUT {
             self.cut.store(before + 1, Ordering::Relaxed);
@@ -329,9 +332,9 @@ impl Upstream {
 
     /// It did not answer a health check.
     pub(crate) fn check_failed(&self) {
-        self.numbers.check_failures.inc(metrics::SHARED);
+        self.metrics.check_failures.inc(metrics::SHARED);
         let count = |fails: u32| Some(fails.saturating_add(1));
-        // Cannot fail: the closure never says no.
+        // Cannot fail: the closure never returns `None`.
         let _ = self.fails.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 }
@@ -353,7 +356,7 @@ pub(crate) mod tests {
             over: Over::Tcp,
             breaker: None,
             percentile: None,
-            who: Who::Forward,
+            owner: &crate::config::TEST,
         };
         Upstream::new(SocketAddr::from(([192, 0, 2, 53], port)), options, 1)
     }
@@ -361,7 +364,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_or_a_good_check_makes_it_well() {
         let one = upstream(53);
-        assert_eq!(one.state(2), State::Well);
+        assert_eq!(one.state(2), State::Healthy);
         one.failed(2);
         assert_eq!(one.state(2), State::Suspect);
         for _ in 0..3 {
@@ -369,10 +372,10 @@ pub(crate) mod tests {
         }
         assert_eq!(one.state(2), State::Down);
         assert_eq!(one.state(3), State::Suspect);
-        assert_eq!(one.state(0), State::Well);
+        assert_eq!(one.state(0), State::Healthy);
         one.answered(Rcode::SERVFAIL);
-        assert_eq!(one.state(2), State::Well);
-        assert!(!one.is_unwell());
+        assert_eq!(one.state(2), State::Healthy);
+        assert!(!one.is_unhealthy());
     }
 
     #[tokio::test(start_paused = true)]
@@ -398,34 +401,34 @@ pub(crate) mod tests {
     async fn silence_is_noticed_before_a_timeout() {
         let one = upstream(53);
         for _ in 0..3 {
-            assert_eq!(one.state(2), State::Well);
-            one.waits(2);
+            assert_eq!(one.state(2), State::Healthy);
+            one.note_late(2);
             tokio::time::advance(Duration::from_millis(2)).await;
         }
         assert_eq!(one.state(2), State::Suspect);
-        assert!(one.seems_gone(0), "known, if nobody checks: but asked all the same");
-        assert_eq!(one.state(0), State::Well);
-        assert!(one.is_asked(0));
+        assert!(one.seems_down(0), "known without checks, but queried all the same");
+        assert_eq!(one.state(0), State::Healthy);
+        assert!(one.is_eligible(0));
         assert!(one.checked(Duration::ZERO));
         assert_eq!(one.state(2), State::Suspect, "no query was answered yet");
-        assert!(one.is_asked(2) && !one.is_asked(2), "one tries");
+        assert!(one.is_eligible(2) && !one.is_eligible(2), "one tries");
         tokio::time::advance(TRIAL).await;
-        assert!(one.is_asked(2));
-        one.pulse.beat(Duration::from_millis(1));
-        assert_eq!(one.state(2), State::Well);
-        assert!(one.is_asked(2) && one.is_asked(2));
+        assert!(one.is_eligible(2));
+        one.liveness.replied(Duration::from_millis(1));
+        assert_eq!(one.state(2), State::Healthy);
+        assert!(one.is_eligible(2) && one.is_eligible(2));
     }
 
     #[test]
     fn who_cuts_everything_is_asked_for_the_whole_at_once() {
         let one = upstream(53);
         for _ in 0..CUT {
-            assert!(!one.cuts_everything());
-            one.came(true);
+            assert!(!one.always_truncates());
+            one.note_truncation(true);
         }
-        let probes = (0..4 * (CUT_PROBE + 1)).filter(|_| !one.cuts_everything());
+        let probes = (0..4 * (CUT_PROBE + 1)).filter(|_| !one.always_truncates());
         assert_eq!(probes.count(), 4, "one of some is a probe");
-        one.came(false);
-        assert!(!one.cuts_everything());
+        one.note_truncation(false);
+        assert!(!one.always_truncates());
     }
 }

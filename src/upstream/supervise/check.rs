@@ -6,14 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::client::{Connections, Network, Over};
+use net::client::{Connections, Network, Outgoing, Over};
 use net::random;
 use tokio::time::Instant;
 use wire::{HEADER, Rtype};
 
 use crate::roster::Upstream;
 
-/// How long a check may take.
+/// The timeout of a check.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// `health_check 0s` does not mean a busy loop.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -23,27 +23,27 @@ pub(crate) async fn watch(upstream: Arc<Upstream>, network: Arc<Network>, interv
     let interval = interval.max(MIN_INTERVAL);
     loop {
         let turn = upstream.checking.lock().await;
-        // Since when all checks succeed.
+        // The time since which all checks have succeeded.
         let mut good: Option<Instant> = None;
-        // First, because trouble may be left over from the configuration before.
-        while upstream.is_unwell() {
+        // Checked first: the upstream may have failed under the previous configuration.
+        while upstream.is_unhealthy() {
             let begun = Instant::now();
             match check(&upstream, &network).await {
                 Ok(()) => {
-                    upstream.pulse.guess(begun.elapsed());
+                    upstream.liveness.checked(begun.elapsed());
                     let since = *good.get_or_insert_with(Instant::now);
                     if upstream.checked(since.elapsed()) {
                         break;
                     }
                 }
-                // A query was answered meanwhile.
-                Err(_) if !upstream.is_unwell() => break,
+                // A query has been answered meanwhile.
+                Err(_) if !upstream.is_unhealthy() => break,
                 Err(error) => {
                     good = None;
                     upstream.check_failed();
                     telemetry::debug!(
                         "plugin/{}: health check of {} failed: {error}",
-                        upstream.options.who.name(),
+                        upstream.options.owner.name,
                         upstream.name
                     );
                 }
@@ -63,15 +63,14 @@ async fn check(upstream: &Upstream, network: &Network) -> io::Result<()> {
     message.extend_from_slice(options.check_domain.as_wire());
     message.extend_from_slice(&Rtype::NS.0.to_be_bytes());
     message.extend_from_slice(&[0, 1]);
-    let mut into = Vec::new();
     let mut accept = |reply: &[u8]| is_reply(&message, reply);
-    let (source, to) = (options.source, upstream.address);
+    let sent = Outgoing::new(upstream.address, &message, TIMEOUT).from(options.source);
     if options.check_tcp || options.over != Over::Tcp {
-        // A connection of its own: one that is kept says nothing about new ones.
+        // A connection of its own: an open one proves nothing about new ones.
         let once = Connections::once(&options.over);
-        once.ask(network, source, to, &message, TIMEOUT, &mut into, &mut accept).await.map(drop)
+        once.ask(network, sent, &mut accept).await.map(drop)
     } else {
-        network.ask_udp(source, to, &message, TIMEOUT, &mut into, &mut accept).await
+        network.ask_udp(sent, &mut accept).await.map(drop)
     }
 }
 

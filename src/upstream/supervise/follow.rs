@@ -10,59 +10,61 @@ use files::versions::Versions;
 use files::watch::PollSchedule;
 use net::random;
 
-use crate::config::Who;
+use crate::config::Owner;
 use crate::locate::resolv::{self, Servers};
 use crate::locate::{Host, KnownHosts, Resolver};
 use crate::roster::Roster;
 
-/// Hosts are not looked up more often than that, whatever their TTL says,
+/// The shortest time between two lookups of a host, whatever its TTL,
 const FLOOR: Duration = Duration::from_secs(5);
-/// nor less often.
+/// and the longest.
 const CEILING: Duration = Duration::from_secs(300);
-/// After a lookup that failed, doubled each time
+/// The time after the first failed lookup; it doubles with each failure,
 const BACK_OFF: Duration = Duration::from_secs(1);
-/// up to this.
+/// up to this time.
 const BACK_OFF_MOST: Duration = Duration::from_secs(60);
-/// How often files are looked at, where nobody tells that they change.
+/// How often files are polled where the kernel sends no notices of changes.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Somebody who looks whether a site is elsewhere.
-pub(crate) enum Looker {
-    /// Looks its host up.
-    Host { site: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
-    /// Reads its file.
-    File { site: usize, path: PathBuf, schedule: PollSchedule },
+/// A destination whose addresses may change.
+pub(crate) enum Watch {
+    /// Its host is resolved again.
+    Host { destination: usize, host: Host, port: u16, fresh: Duration, resolver: Resolver },
+    /// Its file is read again.
+    File { destination: usize, path: PathBuf, schedule: PollSchedule },
 }
 
 /// Puts new addresses into the roster of a group.
 pub(crate) struct Follower {
-    pub(crate) who: Who,
+    pub(crate) owner: &'static Owner,
     pub(crate) roster: Arc<Roster>,
     pub(crate) known: Arc<KnownHosts>,
 }
 
 impl Follower {
-    /// Follows one site until the configuration is replaced.
-    pub(super) async fn follow(self: Arc<Self>, looker: Looker) {
-        match looker {
-            Looker::Host { site, host, port, fresh, resolver } => {
-                self.follow_host(site, &host, port, fresh, &resolver).await;
+    /// Follows one destination until the configuration is replaced.
+    pub(super) async fn follow(self: Arc<Self>, watch: Watch) {
+        match watch {
+            Watch::Host { destination, host, port, fresh, resolver } => {
+                self.follow_host(destination, &host, port, fresh, &resolver).await;
             }
-            Looker::File { site, path, schedule } => self.follow_file(site, path, schedule).await,
+            Watch::File { destination, path, schedule } => {
+                self.follow_file(destination, path, schedule).await
+            }
         }
     }
 
-    /// Looks a host up whenever what is known of it is over.
+    /// Resolves a host again whenever its TTL is over.
     async fn follow_host(
         &self,
-        site: usize,
+        destination: usize,
         host: &Host,
         port: u16,
         fresh: Duration,
         resolver: &Resolver,
     ) {
-        let who = self.who.name();
-        // Nothing is known, or from the configuration before.
+        let plugin = self.owner.name;
+        // Zero: the host is unknown, or known from the previous configuration only.
         let mut wait = if fresh.is_zero() { BACK_OFF } else { fresh.clamp(FLOOR, CEILING) };
         let mut back_off = BACK_OFF;
         loop {
@@ -75,8 +77,8 @@ impl Follower {
                     let addresses: Vec<SocketAddr> =
                         found.ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect();
                     let shown = show(&addresses);
-                    if self.roster.moved(site, addresses) {
-                        telemetry::info!("plugin/{who}: {} now resolves to {shown}", host.text);
+                    if self.roster.update(destination, addresses) {
+                        telemetry::info!("plugin/{plugin}: {} now resolves to {shown}", host.text);
                     }
                 }
                 Err(error) => {
@@ -84,20 +86,20 @@ impl Follower {
                     wait = back_off;
                     let problem = format!("failed to resolve `{}`: {error}", host.text);
                     telemetry::warning!(
-                        "plugin/{who}: {problem}: trying again in {}s",
+                        "plugin/{plugin}: {problem}: trying again in {}s",
                         wait.as_secs()
                     );
-                    self.roster.lost(site, problem);
+                    self.roster.unresolved(destination, problem);
                 }
             }
         }
     }
 
     /// Reads a file whenever it may have changed.
-    async fn follow_file(&self, site: usize, path: PathBuf, mut schedule: PollSchedule) {
-        let who = self.who.name();
+    async fn follow_file(&self, destination: usize, path: PathBuf, mut schedule: PollSchedule) {
+        let plugin = self.owner.name;
         let mut told = false;
-        // What was read at set-up is read once more, in case it changed since.
+        // The file is read again at once: it may have changed since set-up.
         let mut seen = Versions::default();
         loop {
             schedule.next(LOOK).await;
@@ -106,7 +108,7 @@ impl Follower {
                 if before.are_current() {
                     return None;
                 }
-                // The version is looked at first: a change while reading is another one.
+                // The version is taken first: a change while the file is read makes another version.
                 Some((Versions::of(&file), resolv::read(&file)))
             });
             let Ok(Some((version, read))) = read.await else { continue };
@@ -118,21 +120,24 @@ impl Follower {
                 Ok(Servers { addresses, problems }) => {
                     told = false;
                     for problem in problems {
-                        telemetry::warning!("plugin/{who}: {}: {problem}", path.display());
+                        telemetry::warning!("plugin/{plugin}: {}: {problem}", path.display());
                     }
                     let shown = show(&addresses);
-                    if self.roster.moved(site, addresses) {
-                        telemetry::info!("plugin/{who}: upstreams of {}: {shown}", path.display());
+                    if self.roster.update(destination, addresses) {
+                        telemetry::info!(
+                            "plugin/{plugin}: upstreams of {}: {shown}",
+                            path.display()
+                        );
                     }
                     continue;
                 }
                 Err(error) => error.to_string(),
             };
-            // Once, and not at each look.
+            // Reported once, and not at each poll.
             if !std::mem::replace(&mut told, true) {
                 let path = path.display();
                 telemetry::warning!(
-                    "plugin/{who}: {path}: {problem}; the previous upstreams stay in use"
+                    "plugin/{plugin}: {path}: {problem}; the previous upstreams stay in use"
                 );
             }
         }
@@ -144,7 +149,7 @@ fn show(addresses: &[SocketAddr]) -> String {
     shown.join(", ")
 }
 
-/// A little less, so that not all who know the same ask at the same moment.
+/// A little less, so that servers with the same record do not query at the same moment.
 fn spread(wait: Duration) -> Duration {
     let [byte] = random::bytes().unwrap_or([0]);
     wait - wait / 10 * u32::from(byte) / 255

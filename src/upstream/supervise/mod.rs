@@ -14,10 +14,10 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::roster::{Member, Roster, Upstream};
 
-pub(crate) use follow::{Follower, Looker};
+pub(crate) use follow::{Follower, Watch};
 
-/// All that goes on for one group.
-pub(crate) struct Tending {
+/// The background work of one group.
+pub(crate) struct Supervisor {
     pub(crate) roster: Arc<Roster>,
     pub(crate) network: Arc<Network>,
     /// Where connections are opened ahead of the first query.
@@ -27,16 +27,16 @@ pub(crate) struct Tending {
 }
 
 /// Runs until the configuration is replaced.
-pub(crate) async fn tend(tending: Tending, follower: Follower, lookers: Vec<Looker>) {
+pub(crate) async fn supervise(supervisor: Supervisor, follower: Follower, watches: Vec<Watch>) {
     let follower = Arc::new(follower);
     // Ends with this task.
     let mut tasks = JoinSet::new();
-    for looker in lookers {
-        tasks.spawn(Arc::clone(&follower).follow(looker));
+    for watch in watches {
+        tasks.spawn(Arc::clone(&follower).follow(watch));
     }
     let mut watched: Vec<(Arc<Upstream>, Option<AbortHandle>)> = Vec::new();
     loop {
-        let now = tending.roster.now();
+        let now = supervisor.roster.now();
         let is_there = |one: &Arc<Upstream>| now.iter().any(|now| Arc::ptr_eq(&now.upstream, one));
         watched.retain(|(one, watch)| {
             let stays = is_there(one);
@@ -49,17 +49,17 @@ pub(crate) async fn tend(tending: Tending, follower: Follower, lookers: Vec<Look
             if watched.iter().any(|(one, _)| Arc::ptr_eq(one, upstream)) {
                 continue;
             }
-            if let Some(runtimes) = &tending.runtimes {
+            if let Some(runtimes) = &supervisor.runtimes {
                 upstream.warm(runtimes);
             }
-            let (one, network) = (Arc::clone(upstream), Arc::clone(&tending.network));
+            let (one, network) = (Arc::clone(upstream), Arc::clone(&supervisor.network));
             let watch =
-                tending.checks.then(|| tasks.spawn(check::watch(one, network, *check_every)));
+                supervisor.checks.then(|| tasks.spawn(check::watch(one, network, *check_every)));
             watched.push((Arc::clone(upstream), watch));
         }
         drop(now);
-        tending.roster.changed.notified().await;
-        // Those that were ended are let go of.
+        supervisor.roster.changed.notified().await;
+        // Releases the tasks that have ended.
         while tasks.try_join_next().is_some() {}
     }
 }

@@ -2,7 +2,7 @@
 
 use super::HashIndex;
 use crate::prefetch::fetch;
-use crate::{Name, NameBuf, Query, hash, name};
+use crate::{Name, NameBuf, Request, hash, name};
 
 /// A value that belongs to one zone.
 pub trait Zoned {
@@ -94,7 +94,7 @@ impl<T: Zoned> SuffixMap<T> {
 
     /// The value of the longest zone that the query's name is in, and the label where the zone starts.
     #[inline]
-    pub fn find(&self, query: &Query) -> Option<(&T, usize)> {
+    pub fn find(&self, query: &Request) -> Option<(&T, usize)> {
         match &self.0 {
             Shape::One { hash, labels, value } => {
                 let label = query.labels().checked_sub(usize::from(*labels))?;
@@ -150,13 +150,13 @@ impl<T: Zoned> SuffixTable<T> {
 
     /// The value of the longest zone that the query's name is in, and the label where the zone starts.
     #[inline]
-    pub fn find(&self, query: &Query) -> Option<(&T, usize)> {
+    pub fn find(&self, query: &Request) -> Option<(&T, usize)> {
         (0..=query.labels()).find_map(|label| Some((self.at(query, label)?, label)))
     }
 
     /// The value whose zone is the query's name from this label on.
     #[inline]
-    pub fn at(&self, query: &Query, label: usize) -> Option<&T> {
+    pub fn at(&self, query: &Request, label: usize) -> Option<&T> {
         if self.depths >> (query.labels() - label) & 1 == 0 {
             return None;
         }
@@ -189,7 +189,7 @@ impl<T: Zoned> SuffixTable<T> {
     /// Starts to fetch what [`SuffixTable::find`] will read: the index (stage 0), then the values that
     /// it points to (stage 1).
     #[inline]
-    pub fn prefetch(&self, query: &Query, stage: u8) {
+    pub fn prefetch(&self, query: &Request, stage: u8) {
         let labels = query.labels();
         let mut depths = self.depths & (u128::MAX >> (127 - labels));
         for _ in 0..MOST_DEPTHS.min(depths.count_ones()) {
@@ -220,9 +220,9 @@ mod tests {
     use super::*;
     use crate::Rtype;
 
-    fn query(name: &Name) -> Query {
-        let mut query = Query::new();
-        query.ask_on_behalf(&Query::new(), name.as_wire(), Rtype::A, false);
+    fn query(name: &Name) -> Request {
+        let mut query = Request::new();
+        query.ask(name.as_wire(), Rtype::A, false);
         query
     }
 

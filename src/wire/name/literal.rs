@@ -5,7 +5,7 @@ use super::buffer::NameBuf;
 /// The wire form of a name known at compile time: `name!("_services._tcp.example.com.")`.
 ///
 /// The text is what [`crate::Name::from_text`] reads; the final dot is optional. The name is in lower
-/// case, as [`crate::Query::name`] is, so the two compare with `==`. The result is a
+/// case, as [`crate::Request::name`] is, so the two compare with `==`. The result is a
 /// `&'static [u8]` of exactly the name's length; a `const` of it is also a pattern.
 ///
 /// ```

@@ -202,8 +202,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::query::tests::question;
-    use crate::{Message, Name, NameBuf, Query, Rtype, name, rdata};
+    use crate::request::tests::question;
+    use crate::{Message, Name, NameBuf, Request, Rtype, name, rdata};
 
     const QUESTION: &str = "WwW.Example.org.";
     const NAMES: [&[u8]; 6] = [
@@ -295,7 +295,7 @@ mod tests {
         fn records_are_read_back_by_section_in_any_order_of_writing(
             steps in proptest::collection::vec((0..3usize, 0..6usize, 0..6usize, 0..8u8), 0..40)
         ) {
-            let mut query = Query::new();
+            let mut query = Request::new();
             query.receive(&question(QUESTION, Rtype::A)).unwrap();
             let mut reply = Reply::new();
             reply.begin(&query);
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_full_message_drops_what_is_too_much() {
-        let mut query = Query::new();
+        let mut query = Request::new();
         query.receive(&question(".", Rtype::TXT)).unwrap();
         let mut reply = Reply::new();
         reply.begin(&query);

@@ -3,7 +3,7 @@
 use super::{NewRecord, Reply};
 use crate::name::NameBuf;
 use crate::record::{Records, Section};
-use crate::{Class, HEADER, Query, Rdata, Rtype, rdata};
+use crate::{Class, HEADER, Rdata, Request, Rtype, rdata};
 
 /// One record of a reply with all its names written out.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Reply {
     ///
     /// Names that equal the question's, or an end of it, but for their case get the client's: they
     /// become pointers to it.
-    pub fn readdress(&mut self, query: &Query, mut edit: impl FnMut(&mut Draft) -> bool) {
+    pub fn readdress(&mut self, query: &Request, mut edit: impl FnMut(&mut Draft) -> bool) {
         let old = std::mem::replace(&mut self.buf, std::mem::take(&mut self.scratch));
         let records = Records::new(&old, self.question_end, self.counts);
         self.begin_records(query);
@@ -62,7 +62,7 @@ impl Reply {
 
     /// Makes this the reply to the question of `query` with these records. Flags, rcode, OPT and
     /// failure stay.
-    pub fn replace_records(&mut self, query: &Query, drafts: &[Draft]) {
+    pub fn replace_records(&mut self, query: &Request, drafts: &[Draft]) {
         self.begin_records(query);
         for draft in drafts {
             self.push_draft(draft);
@@ -82,7 +82,7 @@ impl Reply {
         self.records().filter_map(Result::ok).filter_map(draft).collect()
     }
 
-    fn begin_records(&mut self, query: &Query) {
+    fn begin_records(&mut self, query: &Request) {
         self.buf.clear();
         self.buf.extend_from_slice(&[0; HEADER]);
         self.buf.extend_from_slice(query.question());
@@ -104,7 +104,7 @@ impl Reply {
 mod tests {
     use super::*;
     use crate::Name;
-    use crate::query::tests::question;
+    use crate::request::tests::question;
 
     fn wire(text: &str) -> Vec<u8> {
         Name::from_text(text).unwrap().as_wire().to_vec()
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_reply_gets_the_clients_question_in_its_case() {
-        let mut query = Query::new();
+        let mut query = Request::new();
         query.receive(&question("WwW.Client.example.", Rtype::A)).unwrap();
-        query.set_aside();
+        query.push_original();
         query.rename(&wire("inside.example.")).unwrap();
         let mut reply = Reply::new();
         reply.begin(&query);
@@ -122,7 +122,7 @@ mod tests {
         reply.push(Section::Answer, NewRecord::new(&inside, 5, Rdata::Cname(&host)));
         reply.push(Section::Answer, NewRecord::new(&host, 5, Rdata::A([192, 0, 2, 1].into())));
         reply.push(Section::Additional, NewRecord::new(&host, 5, Rdata::Txt(b"x")));
-        query.bring_back();
+        query.pop_original();
         reply.readdress(&query, |draft| {
             if draft.owner.as_wire() == inside {
                 draft.owner.set_folded(query.name());

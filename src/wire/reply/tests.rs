@@ -1,11 +1,11 @@
 use super::*;
 use crate::{Name, Rdata, name};
 
-fn query(text: &str) -> Query {
+fn query(text: &str) -> Request {
     let mut bytes = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(Name::from_text(text).unwrap().as_wire());
     bytes.extend_from_slice(&[0, 1, 0, 1]);
-    let mut query = Query::new();
+    let mut query = Request::new();
     query.receive(&bytes).unwrap();
     query
 }

@@ -19,7 +19,7 @@ pub(crate) use build::relative_hash;
 pub(crate) use encode::{full_name, target};
 pub(crate) use unfit::{Part, Suspect};
 
-use wire::{Name, Query, Rtype, hash, name};
+use wire::{Name, Request, Rtype, hash, name};
 
 use node::{HIDDEN, Node, Set};
 use table::Table;
@@ -178,7 +178,7 @@ impl Zone {
     /// Starts to fetch the node that may be the query's, once [`Whereabouts::prefetch_slot`] has asked for
     /// the line of the table that tells which it is.
     #[inline]
-    pub fn prefetch_node(&self, query: &Query) {
+    pub fn prefetch_node(&self, query: &Request) {
         let at = self.table.candidate(query.suffix_hash(0)) as usize;
         wire::prefetch::fetch_once(&self.arena[at]);
         // A node of the usual size lies in one line or two.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use wire::Query;
+use wire::Request;
 use wire::prefetch::{fetch_place, fetch_place_once, lines};
 
 use super::Zone;
@@ -58,7 +58,7 @@ impl Whereabouts {
 
     /// Starts to fetch the line of the table that the query's name hashes to.
     #[inline]
-    pub fn prefetch_slot(&self, query: &Query) {
+    pub fn prefetch_slot(&self, query: &Request) {
         let line = query.suffix_hash(0) as usize & self.mask.load(Relaxed) as usize;
         let place = self.table.load(Relaxed).wrapping_add(line);
         if self.is_small() { fetch_place(place, 1) } else { fetch_place_once(place) }

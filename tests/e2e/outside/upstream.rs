@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 
-use wire::{NewRecord, Query, Rdata, Reply, Rtype, Section, name};
+use exchange::Query;
+use wire::{NewRecord, Rdata, Reply, Rtype, Section, name};
 
 use crate::kit::framed;
 

@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use net::{BoxFuture, Fate, Handler, Limits, ListenSpec, Slot, Workers};
+use exchange::{BoxFuture, Drive, Exchange, Outcome, Pending, Place, Query};
+use net::{Handler, Limits, ListenSpec, Workers};
+use wire::Reply;
 
 /// The byte after the header says what becomes of the query.
 pub const READY: u8 = 0;
@@ -29,39 +32,60 @@ pub const REFUSED: u8 = 5;
 
 /// Answers with the same message, its QR flag set.
 #[derive(Default)]
-pub struct Echo {
+pub struct Echo(Arc<Driver>);
+
+impl Deref for Echo {
+    type Target = Driver;
+
+    fn deref(&self) -> &Driver {
+        &self.0
+    }
+}
+
+/// Continues queries that wait, and counts.
+#[derive(Default)]
+pub struct Driver {
     pub served: AtomicU64,
     pub refused: AtomicU64,
     /// The largest memory of a query that waits, in octets.
     pub room: AtomicU64,
 }
 
-fn echo(slot: &mut Slot) {
-    let Slot { query, reply, fate } = slot;
+fn echo(slot: &mut Exchange) {
+    let Exchange { query, reply, outcome, .. } = slot;
     reply.begin_rejection(&query.bytes()[12..]);
     if query.bytes().get(12) == Some(&ADDRESSES) {
-        let text = format!("{} {}", query.peer, query.local);
+        let text = format!("{} {}", query.client.peer, query.client.local);
         reply.begin_rejection(text.as_bytes());
     }
     reply.seal(query.id(), 0x8000);
-    *fate = Fate::Send;
+    *outcome = Outcome::Send;
 }
 
 impl Handler for Echo {
-    fn serve_batch(&self, slots: &mut [Box<Slot>]) {
+    fn serve_batch(&self, slots: &mut [Box<Exchange>]) {
         self.served.fetch_add(slots.len() as u64, Ordering::Relaxed);
         for slot in slots {
             match slot.query.bytes().get(12).copied().unwrap_or(READY) {
-                WAITS | NEVER | LATE_PANIC => slot.fate = Fate::Wait,
-                SILENT => slot.fate = Fate::Silent,
+                WAITS | NEVER | LATE_PANIC => {
+                    let pending = Pending { driver: self.0.clone(), place: Place::In(0) };
+                    slot.outcome = Outcome::Wait(pending);
+                }
+                SILENT => slot.outcome = Outcome::Silent,
                 PANIC => panic!("as asked"),
-                _ if slot.query.bytes().len() < 12 => slot.fate = Fate::Silent,
+                _ if slot.query.bytes().len() < 12 => slot.outcome = Outcome::Silent,
                 _ => echo(slot),
             }
         }
     }
+}
 
-    fn resume(&self, mut slot: Box<Slot>) -> BoxFuture<'static, Box<Slot>> {
+impl Drive for Driver {
+    fn resume(
+        self: Arc<Self>,
+        _: Place,
+        mut slot: Box<Exchange>,
+    ) -> BoxFuture<'static, Box<Exchange>> {
         self.room.fetch_max(slot.query.room() as u64, Ordering::Relaxed);
         Box::pin(async move {
             match slot.query.bytes()[12] {
@@ -80,11 +104,16 @@ impl Handler for Echo {
         })
     }
 
-    fn refuse(&self, slot: &mut Slot) {
+    fn refuse(&self, slot: &mut Exchange) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         slot.reply.begin_rejection(&slot.query.bytes()[12..]);
         slot.reply.seal(slot.query.id(), 0x8000 | u16::from(REFUSED));
-        slot.fate = Fate::Send;
+        slot.outcome = Outcome::Send;
+    }
+
+    fn complete(&self, query: &mut Query, reply: &mut Reply) -> bool {
+        reply.seal(query.id(), 0x8000);
+        true
     }
 }
 

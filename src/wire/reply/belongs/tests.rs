@@ -1,17 +1,17 @@
 //! Records that belong, and records that do not.
 
 use super::*;
-use crate::{Name, NewRecord, Query, Rdata};
+use crate::{Name, NewRecord, Rdata, Request};
 
 fn wire(text: &str) -> Vec<u8> {
     Name::from_text(text).unwrap().as_wire().to_vec()
 }
 
-fn question(text: &str) -> Query {
+fn question(text: &str) -> Request {
     let mut bytes = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(&wire(text));
     bytes.extend_from_slice(&[0, 1, 0, 1]);
-    let mut query = Query::new();
+    let mut query = Request::new();
     query.receive(&bytes).unwrap();
     query
 }

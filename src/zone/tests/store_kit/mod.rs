@@ -4,7 +4,7 @@
 
 use catena_zone::{Builder, Outcome, Zone, master};
 use wire::name::NameBuf;
-use wire::{Class, Name, Query, Rcode, Reply, Rtype, Section, rdata};
+use wire::{Class, Name, Rcode, Reply, Request, Rtype, Section, rdata};
 
 /// Owner (lower case), type, TTL, RDATA (names lower case).
 pub type Record = (String, Rtype, u32, Vec<u8>);
@@ -34,7 +34,7 @@ pub fn load(origin: &str, text: &str) -> Result<Zone, Vec<String>> {
     builder.finish().map_err(words)
 }
 
-pub fn query(qname: &Name, qtype: Rtype, dnssec: bool) -> Query {
+pub fn query(qname: &Name, qtype: Rtype, dnssec: bool) -> Request {
     let mut bytes = vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(dnssec)];
     bytes.extend_from_slice(qname.as_wire());
     bytes.extend_from_slice(&qtype.0.to_be_bytes());
@@ -42,7 +42,7 @@ pub fn query(qname: &Name, qtype: Rtype, dnssec: bool) -> Query {
     if dnssec {
         bytes.extend_from_slice(&[0, 0, 41, 0x10, 0, 0, 0, 0x80, 0, 0, 0]);
     }
-    let mut query = Query::new();
+    let mut query = Request::new();
     query.receive(&bytes).unwrap();
     query
 }

@@ -1,0 +1,228 @@
+//! The envelope of a reply: everything about a message that plugins do not decide.
+//!
+//! It opens when a query is admitted, where its signature is judged. It closes around each message of
+//! the reply, for every transport: the failure's rcode and extended error, room for a signature,
+//! truncation, the OPT record, id and flags, the signature.
+
+use exchange::{Query, Signer};
+use wire::edns::option;
+use wire::name;
+use wire::{Class, NameBuf, NewRecord, Opcode, Rcode, Rdata, Record, Reply, Rtype, Section};
+
+/// Octets of an OPT record without options.
+const BARE_OPT: usize = 11;
+
+/// Opens the envelope of a query that was just parsed.
+#[inline]
+pub(crate) fn open(query: &mut Query) {
+    if query.tsig_at().is_some() {
+        open_signed(query);
+    }
+}
+
+/// Judges the signature of a query (RFC 8945 section 5.2). There are no keys, so it is refused, unless
+/// an upstream answers: its reply to a signed query is not ours to judge.
+#[cold]
+fn open_signed(query: &mut Query) {
+    query.state.signer = Some(Box::new(UnknownKey(bad_key(query))));
+}
+
+/// Completes a message of the reply: after this its bytes can be sent.
+#[inline]
+pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
+    if reply.failure().is_some() {
+        fail(query, reply);
+    }
+    if query.state.signer.is_some() && !reply.foreign {
+        return seal_signed(query, reply);
+    }
+    complete(query, reply, 0);
+}
+
+#[cold]
+fn seal_signed(query: &mut Query, reply: &mut Reply) {
+    let Some(mut signer) = query.state.signer.take() else { return };
+    signer.review(query, reply);
+    complete(query, reply, signer.reserve());
+    signer.sign(query, reply);
+    // The counts include the signature now.
+    reply.seal(query.id(), flags(query, reply, reply.rcode()));
+    query.state.signer = Some(signer);
+}
+
+/// Truncation, OPT record and header; leaves `reserved` octets free.
+#[inline]
+fn complete(query: &Query, reply: &mut Reply, reserved: usize) {
+    let rcode = reply.rcode();
+    let limit = query.reply_limit() - reserved.min(query.reply_limit());
+    match query.edns() {
+        Some(edns) => {
+            let dnssec_ok = edns.dnssec_ok;
+            // RFC 6891 section 6.2.6: options are per hop. Cookie, connection and padding of an upstream
+            // are not for the client.
+            if reply.opt.own {
+                reply.opt.retain(|opt| {
+                    !matches!(opt.code, option::COOKIE | option::TCP_KEEPALIVE | option::PADDING)
+                });
+            }
+            if query.client.transport.carries_keepalive() {
+                tell_keepalive(query, reply);
+            }
+            let opt_len = BARE_OPT + reply.opt.as_wire().len();
+            reply.truncate_to(limit.saturating_sub(opt_len));
+            reply.push_own_opt(query.announced_udp_size(), rcode.extended_bits(), dnssec_ok);
+        }
+        // RFC 6891 section 7: no OPT in the query, no OPT in the reply.
+        None => reply.truncate_to(limit),
+    }
+    reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+/// Replaces a finished reply by an empty, truncated one with the same rcode: what a rate limit lets
+/// slip, so that a client with a genuine address asks again over TCP.
+#[cold]
+pub(crate) fn slip(query: &mut Query, reply: &mut Reply) {
+    let rcode = reply.rcode();
+    reply.clear();
+    reply.set_rcode(rcode);
+    reply.truncated = true;
+    if query.question().len() > 4 {
+        complete(query, reply, 0);
+    } else {
+        reply.seal(query.id(), flags(query, reply, rcode));
+    }
+}
+
+/// Answers a client that asks how long it may keep its connection (RFC 7828 section 3.3.2).
+fn tell_keepalive(query: &Query, reply: &mut Reply) {
+    if query.options().any(|opt| opt.code == option::TCP_KEEPALIVE) {
+        reply.opt.push(option::TCP_KEEPALIVE, &query.client.keepalive.to_be_bytes());
+    }
+}
+
+/// A reply without records that carries the failure's rcode, and its extended error if the client
+/// can read one. The name of this server (RFC 5001) stays: failures are when it is asked for.
+#[cold]
+fn fail(query: &Query, reply: &mut Reply) {
+    let Some(failure) = reply.take_failure() else { return };
+    let mut opt = std::mem::take(&mut reply.opt);
+    reply.clear();
+    opt.retain(|opt| opt.code == option::NSID);
+    opt.own = false;
+    reply.opt = opt;
+    reply.set_rcode(failure.rcode);
+    if let Some((code, text)) = &failure.extended
+        && query.edns().is_some()
+    {
+        let mut data = Vec::with_capacity(2 + text.len());
+        data.extend_from_slice(&code.to_be_bytes());
+        data.extend_from_slice(text.as_bytes());
+        reply.opt.push(option::EXTENDED_ERROR, &data);
+    }
+}
+
+/// The answer to a query that is signed with an unknown key: NOTAUTH, and a TSIG record with error BADKEY
+/// and no MAC (RFC 8945 section 5.2.1).
+///
+/// It holds the name of the key and the RDATA of that record; nothing if the query's cannot be read.
+struct UnknownKey(Option<(NameBuf, Vec<u8>)>);
+
+/// Key name and RDATA of the TSIG record that refuses the query's.
+fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
+    let message = query.bytes();
+    let record = Record::read(message, query.tsig_at()?, Section::Additional).ok()?;
+    let (mut key, mut algorithm) = (NameBuf::new(), NameBuf::new());
+    record.owner(&mut key).ok()?;
+    let at = name::read(message, record.rdata_at, &mut algorithm).ok()?;
+    let time_and_fudge = message.get(at..at + 8).filter(|_| at + 8 <= record.end)?;
+    let mut rdata = algorithm.as_wire().to_vec();
+    rdata.extend_from_slice(time_and_fudge);
+    rdata.extend_from_slice(&[0, 0]); // no MAC
+    rdata.extend_from_slice(&query.id().to_be_bytes());
+    rdata.extend_from_slice(&Rcode::BADKEY.0.to_be_bytes());
+    rdata.extend_from_slice(&[0, 0]); // no other data
+    Some((key, rdata))
+}
+
+impl Signer for UnknownKey {
+    fn reserve(&self) -> usize {
+        // Type, class, TTL and length take ten octets.
+        self.0.as_ref().map_or(0, |(key, rdata)| key.as_wire().len() + 10 + rdata.len())
+    }
+
+    fn review(&mut self, _: &Query, reply: &mut Reply) {
+        reply.clear();
+        reply.set_rcode(Rcode::NOTAUTH);
+    }
+
+    fn sign(&mut self, _: &Query, reply: &mut Reply) {
+        if let Some((key, rdata)) = &self.0 {
+            let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, rdata));
+            reply.push(Section::Additional, tsig.class(Class::ANY));
+        }
+    }
+}
+
+/// The second sixteen bits of the header (RFC 1035 section 4.1.1, RFC 4035 section 3).
+#[inline]
+fn flags(query: &Query, reply: &Reply, rcode: Rcode) -> u16 {
+    let bit = |yes: bool, place: u32| u16::from(yes) << place;
+    // RD and CD are a query's (RFC 1035 section 4.1.1); notifications have neither.
+    let is_query = query.opcode() == Opcode::QUERY;
+    let desired = || is_query && query.recursion_desired();
+    bit(true, 15)
+        | u16::from(query.opcode().0) << 11
+        | bit(reply.authoritative(), 10)
+        | bit(reply.truncated, 9)
+        | bit(reply.recursion_desired.unwrap_or_else(desired), 8)
+        | bit(reply.recursion_available, 7)
+        | bit(reply.authentic_data, 5)
+        | bit(is_query && query.checking_disabled(), 4)
+        | u16::from(rcode.header_bits())
+}
+
+/// The reply to bytes that are not a query: a header, and the question if it could be read.
+#[cold]
+pub(crate) fn reject(query: &Query, reply: &mut Reply, rcode: Rcode) {
+    let question = if query.question().len() > 4 { query.question() } else { &[] };
+    reply.begin_rejection(question);
+    reply.set_rcode(rcode);
+    // Whatever it was, its RD comes back.
+    reply.recursion_desired = Some(query.recursion_desired());
+    reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{HEADER, Message};
+
+    /// The UDP payload size in the OPT record of the reply to a query that offers `offered`, in a block
+    /// whose cap is `cap`.
+    fn announced(offered: u16, cap: Option<u16>) -> u16 {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 41];
+        message.extend_from_slice(&offered.to_be_bytes());
+        message.extend_from_slice(&[0; 6]);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        query.receive(&message).unwrap();
+        if let Some(cap) = cap {
+            query.limit_udp_size(cap);
+        }
+        reply.begin(&query);
+        seal(&mut query, &mut reply);
+        assert!(Message::new(reply.bytes()).is_ok());
+        let at = HEADER + 5 + 3;
+        u16::from_be_bytes([reply.bytes()[at], reply.bytes()[at + 1]])
+    }
+
+    #[test]
+    fn replies_announce_no_more_than_the_cap() {
+        assert_eq!(announced(65_535, None), 1232);
+        assert_eq!(announced(4096, None), 1232);
+        assert_eq!(announced(800, None), 800);
+        assert_eq!(announced(100, None), 512, "RFC 6891 section 6.2.3");
+        assert_eq!(announced(4096, Some(4096)), 4096);
+        assert_eq!(announced(65_535, Some(4096)), 4096);
+        assert_eq!(announced(4096, Some(600)), 600);
+    }
+}
