@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use exchange::Query;
 use wire::{Name, Reply};
-use zone::{Builder, Whereabouts, Zone, master};
+use zone::{Builder, PrefetchHints, Zone, master};
 
 /// What `net` hands to the chain at once.
 const BATCH: usize = 64;
@@ -50,8 +50,8 @@ fn build(origin: &Name, text: &[u8]) -> Zone {
 fn look_up(zone: &Zone, packets: &[Vec<u8>]) {
     let mut queries: Vec<Query> = (0..BATCH).map(|_| Query::new()).collect();
     let mut reply = Reply::new();
-    let whereabouts = Whereabouts::default();
-    whereabouts.set(zone);
+    let hints = PrefetchHints::default();
+    hints.set(zone);
     let mut best = [usize::MAX; 2];
     for _ in 0..ROUNDS {
         let per_query = |started: Instant| started.elapsed().as_nanos() as usize / packets.len();
@@ -69,7 +69,7 @@ fn look_up(zone: &Zone, packets: &[Vec<u8>]) {
                 query.receive(packet).expect("a query");
             }
             let queries = &mut queries[..batch.len()];
-            queries.iter().for_each(|query| whereabouts.prefetch_slot(query));
+            queries.iter().for_each(|query| hints.prefetch_bucket(query));
             queries.iter().for_each(|query| zone.prefetch_node(query));
             for query in queries {
                 reply.begin(query);

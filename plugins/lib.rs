@@ -1,10 +1,10 @@
 //! The registry: every directive, in the order in which plugins run.
 //!
 //! The order is CoreDNS's: what runs first is what an operator moving over expects. To add a
-//! plugin: one folder, one `mod` line, one line in [`REGISTRY`].
+//! plugin: one folder, one `mod` line, one line in `ENTRIES`.
 
 use chain::Entry::{Built, Known};
-use chain::Registry;
+use chain::{Entry, Registry};
 
 pub mod acl;
 pub mod alternate;
@@ -53,7 +53,9 @@ pub mod view;
 pub mod whoami;
 
 /// All directives. Those that are only `Known` give an error that says so.
-pub const REGISTRY: Registry = &[
+pub const REGISTRY: Registry = Registry::new(ENTRIES);
+
+const ENTRIES: &[Entry] = &[
     Built(&root::PLUGIN),
     Built(&metadata::PLUGIN),
     // CoreDNS lists it last; like these two it is no part of the chain, and others need its name.

@@ -1,10 +1,13 @@
 //! Catena: a pluggable DNS server.
 //!
 //! A Corefile describes server blocks; each becomes a chain of plugins that answer, change or
-//! refuse queries. `ARCHITECTURE.md` is the map. A binary with other plugins is
-//! `catena::main(REGISTRY)`.
+//! refuse queries. `ARCHITECTURE.md` is the map. A binary with further plugins is
+//! `catena::main(catena::REGISTRY.before("file", &mine::PLUGIN))`: see `examples/custom-plugin`.
 
 mod cli;
 pub mod server;
 
 pub use cli::main;
+pub use plugins::REGISTRY;
+// The crates that a plugin needs.
+pub use {chain, corefile, wire};

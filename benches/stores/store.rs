@@ -12,8 +12,6 @@ mod quota;
 mod shard;
 #[path = "../../plugins/cache/store/shared.rs"]
 mod shared;
-#[path = "../../plugins/cache/store/table.rs"]
-mod table;
 #[path = "../../plugins/cache/store/tenant.rs"]
 mod tenant;
 

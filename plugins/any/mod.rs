@@ -15,14 +15,7 @@ const HINFO: Rdata<'_> = Rdata::Hinfo { cpu: b"ANY obsoleted", os: b"See RFC 848
 struct Any;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let mut errors = Diagnostics::default();
-    for directive in uses {
-        errors.extend(directive.args().end().err());
-        errors.extend(directive.no_body().err());
-    }
-    if errors.has_errors() {
-        return Err(errors);
-    }
+    setup.no_arguments(uses)?;
     setup.link(Any);
     Ok(())
 }

@@ -31,7 +31,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let config = config::parse(uses)?;
     // Without this the server refuses every class but IN before it asks the plugins.
     setup.settings.all_classes = true;
-    setup.link(Chaos { config, host: chain::host_name() });
+    setup.link(Chaos { config, host: net::host::own_name() });
     Ok(())
 }
 

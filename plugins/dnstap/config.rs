@@ -88,7 +88,7 @@ pub(super) fn parse(
     Ok(Config {
         target: Target { endpoint, mode, queue },
         full,
-        identity: options.identity.unwrap_or_else(|| chain::host_name().into_bytes()),
+        identity: options.identity.unwrap_or_else(|| net::host::own_name().into_bytes()),
         version: options
             .version
             .unwrap_or_else(|| concat!("catena-", env!("CARGO_PKG_VERSION")).into()),

@@ -12,7 +12,7 @@ use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
 use wire::{Failure, Name, Rcode, Zoned};
-use zone::{Whereabouts, Zone};
+use zone::{PrefetchHints, Zone};
 
 use super::config::Watch;
 use super::load::{self, Failed, Loaded, Problem, Warnings};
@@ -30,7 +30,7 @@ pub(super) struct Source {
     pub(super) origin: Name,
     /// The version that serves. None until the file is loaded.
     zone: ArcSwapOption<Zone>,
-    whereabouts: Whereabouts,
+    hints: PrefetchHints,
     path: PathBuf,
     files: Mutex<Files>,
     /// The extended error for clients if the last version of the file was not loaded: code and text.
@@ -67,7 +67,7 @@ impl Source {
         Self {
             origin,
             zone: ArcSwapOption::empty(),
-            whereabouts: Whereabouts::default(),
+            hints: PrefetchHints::default(),
             path,
             files: Mutex::default(),
             trouble: ArcSwapOption::empty(),
@@ -87,10 +87,10 @@ impl Source {
         match stage {
             0 => wire::prefetch::fetch(self),
             1 => {
-                self.whereabouts.prefetch();
-                queries.for_each(|query| self.whereabouts.prefetch_slot(query));
+                self.hints.prefetch();
+                queries.for_each(|query| self.hints.prefetch_bucket(query));
             }
-            _ if self.whereabouts.is_small() => {}
+            _ if self.hints.is_small() => {}
             // One load of the current version for all queries: the load is a fence, and prefetches must
             // not wait for each other.
             _ => {
@@ -145,7 +145,7 @@ impl Source {
         let seen = versions.clone().first_only();
         *self.files() = Files { served: versions, seen };
         let zone = Arc::new(zone);
-        self.whereabouts.set(&zone);
+        self.hints.set(&zone);
         self.zone.store(Some(zone));
         self.mended();
         Ok(Fresh { serial, warnings })

@@ -63,10 +63,7 @@ struct Shared {
 struct Loop(Arc<Shared>);
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    for directive in uses {
-        directive.args().end()?;
-        directive.no_body()?;
-    }
+    setup.no_arguments(uses)?;
     let random = || {
         random().ok_or_else(|| {
             let span =

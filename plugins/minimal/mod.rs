@@ -16,14 +16,7 @@ struct Minimal {
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let mut errors = Diagnostics::default();
-    for directive in uses {
-        errors.extend(directive.args().end().err());
-        errors.extend(directive.no_body().err());
-    }
-    if errors.has_errors() {
-        return Err(errors);
-    }
+    setup.no_arguments(uses)?;
     setup.link(Minimal { clock: setup.world.clock });
     Ok(())
 }

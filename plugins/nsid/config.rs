@@ -8,7 +8,7 @@ const MAX_DATA: usize = 255;
 /// The data of the option: the words of the last directive that has some, else the host's name.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Box<[u8]>, Diagnostics> {
     let mut errors = Diagnostics::default();
-    let mut data = chain::host_name();
+    let mut data = net::host::own_name();
     for directive in uses {
         errors.extend(directive.no_body().err());
         let words: Vec<&str> = directive.args.iter().map(|token| token.as_str()).collect();

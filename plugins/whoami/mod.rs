@@ -13,14 +13,7 @@ pub static PLUGIN: Kind =
 struct Whoami;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let mut errors = Diagnostics::default();
-    for directive in uses {
-        errors.extend(directive.args().end().err());
-        errors.extend(directive.no_body().err());
-    }
-    if errors.has_errors() {
-        return Err(errors);
-    }
+    setup.no_arguments(uses)?;
     setup.ends(setup.zones());
     setup.link(Whoami);
     Ok(())

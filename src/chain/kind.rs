@@ -1,4 +1,4 @@
-//! How a plugin declares itself, and the ordered registry of all of them.
+//! How a plugin declares itself.
 
 use corefile::{Diagnostics, Directive};
 
@@ -36,25 +36,3 @@ impl Kind {
         baseline_metrics: || (),
     };
 }
-
-/// One line of the registry.
-#[derive(Clone, Copy)]
-pub enum Entry {
-    /// A plugin of this build.
-    Built(&'static Kind),
-    /// A directive that CoreDNS knows and this build does not have yet.
-    Known(&'static str),
-}
-
-impl Entry {
-    /// The directive's name.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Built(kind) => kind.name,
-            Self::Known(name) => name,
-        }
-    }
-}
-
-/// All directives in the order in which their plugins run.
-pub type Registry = &'static [Entry];

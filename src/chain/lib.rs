@@ -10,6 +10,7 @@ pub mod ahead;
 pub mod kept;
 pub mod kind;
 pub mod memory;
+pub mod registry;
 pub mod roles;
 pub mod run;
 pub mod settings;
@@ -22,7 +23,8 @@ use corefile::Diagnostic;
 pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
 pub use kept::Kept;
-pub use kind::{Entry, Kind, Registry};
+pub use kind::Kind;
+pub use registry::{Entry, Registry};
 pub use roles::{
     CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
     UpstreamExchange, Verdict,
@@ -127,15 +129,5 @@ pub trait ServeDns: Send + Sync + 'static {
     /// The interfaces that this plugin offers to others.
     fn roles(&self) -> Roles<'_> {
         Roles::default()
-    }
-}
-
-/// The name of this machine.
-pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    match name.trim() {
-        "" => "localhost".to_owned(),
-        name => name.to_owned(),
     }
 }

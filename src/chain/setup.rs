@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use corefile::{Diagnostic, Span, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use exchange::{Query, StateKey};
 use wire::{Clock, Name, Reply};
 
@@ -125,7 +125,7 @@ pub struct Requests {
     /// Tasks that run when the process begins to stop, before the listeners close.
     pub on_shutdown: Vec<Task>,
     /// Warnings that do not stop the start.
-    pub warnings: corefile::Diagnostics,
+    pub warnings: Diagnostics,
 }
 
 /// Reports why the process must end, and ends it.
@@ -257,6 +257,19 @@ impl Setup<'_> {
     /// Adds a plugin to the chain at the place of this directive; several keep their order.
     pub fn link(&mut self, plugin: impl ServeDns) {
         self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
+    }
+
+    /// Checks that the directives have neither arguments nor a block.
+    ///
+    /// # Errors
+    /// Each directive that has.
+    pub fn no_arguments(&self, uses: &[&Directive]) -> Result<(), Diagnostics> {
+        let mut errors = Diagnostics::default();
+        for directive in uses {
+            errors.extend(directive.args().end().err());
+            errors.extend(directive.no_body().err());
+        }
+        if errors.has_errors() { Err(errors) } else { Ok(()) }
     }
 
     /// The zones of the block, without repeats.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use chain::{Entry, Registry};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::output::complain;
 
@@ -97,24 +98,16 @@ impl CacheOptions {
             CacheAction::Show => "show",
             CacheAction::Flush => "flush",
         };
-        let pairs = self.filter.iter().map(|(key, value)| format!("{key}={}", encoded(value)));
+        let pairs = self
+            .filter
+            .iter()
+            .map(|(key, value)| format!("{key}={}", utf8_percent_encode(value, PLAIN)));
         format!("/cache/{action}?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 }
 
-/// Text for a URL.
-fn encoded(text: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::new();
-    for octet in text.bytes() {
-        if octet.is_ascii_alphanumeric() || b"-._*".contains(&octet) {
-            out.push(char::from(octet));
-        } else {
-            let _ = write!(out, "%{octet:02X}");
-        }
-    }
-    out
-}
+/// Octets that stand for themselves in a URL of ours.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 /// Why the arguments cannot be used.
 #[derive(Debug, PartialEq, Eq)]

@@ -18,6 +18,10 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Runs the program with these plugins; the whole of an outside build's `main`.
 pub fn main(registry: Registry) -> ExitCode {
+    if !registry.mistakes().is_empty() {
+        registry.mistakes().iter().for_each(output::complain);
+        return ExitCode::FAILURE;
+    }
     let argv: Vec<String> = std::env::args().skip(1).collect();
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),

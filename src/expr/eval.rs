@@ -1,10 +1,10 @@
 //! Evaluation: a walk over the tree, with bounds on work and memory.
 
 use crate::error::{Error, Spot};
-use crate::lists;
+use crate::functions::lists;
+use crate::language::tree::{Member, Node, Op, Slice};
 use crate::ops;
 use crate::scope::Environment;
-use crate::syntax::{Member, Node, Op, Slice};
 use crate::value::{Held, Key, Map};
 use crate::{Type, Value};
 

@@ -5,21 +5,13 @@
 //! expressions, networks, lists) are prepared when the text is parsed, so that the usual conditions
 //! do not allocate. It must never know: plugins, sockets, clocks (the time is the environment's).
 
-mod builtins;
 mod error;
 mod eval;
-mod lex;
-mod lists;
-mod loops;
-mod make;
-mod network;
-mod numbers;
+mod functions;
+mod language;
 mod ops;
-mod parse;
 mod query;
 mod scope;
-mod strings;
-mod syntax;
 mod types;
 mod value;
 
@@ -29,10 +21,10 @@ pub use scope::{Environment, Function, Scope};
 pub use types::Type;
 pub use value::{Held, Key, Map, Value};
 
-/// A text that was understood.
+/// An expression whose syntax and types were checked.
 #[derive(Debug)]
 pub struct Expr {
-    node: syntax::Node,
+    node: language::tree::Node,
     kind: Type,
 }
 
@@ -42,7 +34,7 @@ impl Expr {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, scope: &Scope) -> Result<Self, Error> {
-        let made = parse::Parser::new(text, scope)?.whole()?;
+        let made = language::parser::Parser::new(text, scope)?.whole()?;
         Ok(Self { node: made.node, kind: made.kind })
     }
 

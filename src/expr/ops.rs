@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::network::Network;
-use crate::syntax::Op;
+use crate::functions::network::Network;
+use crate::language::tree::Op;
 use crate::types::{BYTES, INT, LIST, MAP, NUMBER, Set, TEXT};
 use crate::value::Key;
 use crate::{Type, Value};

@@ -39,7 +39,7 @@ impl Scope {
     pub fn is_taken(&self, name: &str) -> bool {
         self.find_function(name).is_some()
             || self.find_variable(name).is_some()
-            || crate::builtins::is_function(name)
+            || crate::functions::builtins::is_function(name)
     }
 
     pub(crate) fn find_function(&self, name: &str) -> Option<(usize, &Function)> {

@@ -121,3 +121,17 @@ impl fmt::Display for Type {
         })
     }
 }
+
+/// The type of `base[key]`.
+pub(crate) fn element(base: &Type, key: &Type) -> Result<Type, String> {
+    match base {
+        Type::Any => Ok(Type::Any),
+        Type::List(_) | Type::Bytes if key.may_be(INT) => Ok(base.element()),
+        Type::List(_) | Type::Bytes => Err(format!("an index must be int, found {key}")),
+        Type::Map(types) if *key == Type::Any || types.0 == Type::Any || types.0 == *key => {
+            Ok(types.1.clone())
+        }
+        Type::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
+        _ => Err(format!("{base} cannot be indexed")),
+    }
+}

@@ -296,6 +296,11 @@ impl PartialEq for Key<'_> {
 
 impl Eq for Key<'_> {}
 
+/// The error of a function whose argument turned out to have another type than it needs.
+pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, String> {
+    Err(format!("`{name}` does not accept {}", value.kind()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,10 @@
-//! Names of hosts as people write them in a configuration, before anybody looks them up.
+//! Names of hosts: this one's, and those that a configuration has.
+
+/// The name of this host, as `uname -n` prints it.
+pub fn own_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
 
 /// Whether `name` can be the name of a host. RFC 1123 section 2.1: labels of letters, digits and
 /// hyphens, of which none is at an end; RFC 1035 section 2.3.4: at most 63 octets each, and 253 in

@@ -1,30 +1,31 @@
-//! Proofs that something does not exist: NSEC (RFC 4035 section 3.1.3) and NSEC3 (RFC 5155
+//! Proofs that a name or a type does not exist: NSEC (RFC 4035 section 3.1.3) and NSEC3 (RFC 5155
 //! section 7.2).
 
 use std::cmp::Ordering;
 
+use data_encoding::BASE32_DNSSEC;
 use ring::digest;
 use wire::name;
 
-use crate::sought::Sought;
-use crate::store::node::HIDDEN;
-use crate::store::{Chain, Nsec3Params, Zone};
+use crate::lookup_name::LookupName;
+use crate::store::node::NSEC3_ONLY;
+use crate::store::{Denial, Nsec3Params, Zone};
 use crate::write::Writer;
 
 /// A label of an NSEC3 owner: its length and 32 digits.
 type HashLabel = [u8; 33];
 
 impl Writer<'_, '_> {
-    /// The name exists without the type. `node` is the name's.
+    /// Proves that the name exists without the type. `node` is the offset of the name's node.
     #[cold]
-    pub(crate) fn prove_no_data<S: Sought>(&mut self, name: &S, node: u64) {
+    pub(crate) fn prove_no_data<S: LookupName>(&mut self, name: &S, node: u64) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 self.add_nsec_at(zone, order, node, name.relative(zone, 0));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_match_or_encloser(zone, params, order, name, 0);
             }
@@ -32,23 +33,23 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// A wildcard covers the name, without the type. `node` is the wildcard's.
+    /// Proves that the wildcard that covers the name has no such type. `node` is the wildcard's offset.
     #[cold]
-    pub(crate) fn prove_wildcard_no_data<S: Sought>(
+    pub(crate) fn prove_wildcard_no_data<S: LookupName>(
         &mut self,
         name: &S,
         encloser: usize,
         node: u64,
     ) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_nsec_at(zone, order, node, wildcard.name());
                 self.add_cover(zone, order, name.relative(zone, 0));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_encloser(zone, params, order, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
@@ -58,18 +59,18 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// Neither the name nor a wildcard for it exists.
+    /// Proves that neither the name nor a wildcard for it exists.
     #[cold]
-    pub(crate) fn prove_missing<S: Sought>(&mut self, name: &S, encloser: usize) {
+    pub(crate) fn prove_missing<S: LookupName>(&mut self, name: &S, encloser: usize) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
                 self.add_cover(zone, order, name.relative(zone, 0));
                 self.add_cover(zone, order, wildcard.name());
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 let encloser = self.add_encloser(zone, params, order, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
@@ -79,16 +80,16 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// The delegation at `label`, whose node is `node`, has no DS record.
+    /// Proves that the delegation at `label`, whose node is at offset `node`, has no DS record.
     #[cold]
-    pub(crate) fn prove_insecure<S: Sought>(&mut self, name: &S, node: u64, label: usize) {
+    pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: u64, label: usize) {
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => return,
-            Chain::Nsec(order) => {
+        match &zone.denial {
+            Denial::None => return,
+            Denial::Nsec(order) => {
                 self.add_nsec_at(zone, order, node, name.relative(zone, label));
             }
-            Chain::Nsec3(params, order) => {
+            Denial::Nsec3(params, order) => {
                 let (params, order) = (params, order.as_slice());
                 self.add_match_or_encloser(zone, params, order, name, label);
             }
@@ -96,9 +97,8 @@ impl Writer<'_, '_> {
         self.write_proofs();
     }
 
-    /// The answer comes from a wildcard: nothing closer to the name exists. The proof is written
-    /// with the authority section.
-    pub(crate) fn remember_expansion<S: Sought>(
+    /// Notes the proof that no name closer than the wildcard exists. It is written with the authority section.
+    pub(crate) fn note_expansion_proof<S: LookupName>(
         &mut self,
         name: &S,
         encloser: usize,
@@ -108,17 +108,17 @@ impl Writer<'_, '_> {
             return;
         }
         let zone = self.zone;
-        match &zone.chain {
-            Chain::None => {}
-            Chain::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
-            Chain::Nsec3(params, order) => {
+        match &zone.denial {
+            Denial::None => {}
+            Denial::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
+            Denial::Nsec3(params, order) => {
                 let closer = name.relative(zone, encloser.saturating_sub(1));
                 self.add_cover(zone, order, &params.label(zone, closer));
             }
         }
     }
 
-    /// The NSEC of a node, or, for one that has none, the NSEC that covers its name.
+    /// Adds the NSEC record of a node, or the one that covers its name if it has none.
     fn add_nsec_at(&mut self, zone: &Zone, order: &[u32], node: u64, relative: &[u8]) {
         match u32::try_from(node) {
             Ok(place) if zone.node(node).find(wire::Rtype::NSEC).is_some() => self.add_proof(place),
@@ -126,14 +126,14 @@ impl Writer<'_, '_> {
         }
     }
 
-    /// The record whose owner equals `relative` or stands before it.
+    /// Adds the record whose owner equals `relative` or precedes it.
     fn add_cover(&mut self, zone: &Zone, order: &[u32], relative: &[u8]) {
         if let Some(&place) = before(zone, order, relative).or_else(|| order.last()) {
             self.add_proof(place);
         }
     }
 
-    /// The NSEC3 record whose owner is `label`, if there is one.
+    /// Adds the NSEC3 record with the owner `label`; `false` if there is none.
     fn add_match(&mut self, zone: &Zone, order: &[u32], label: &HashLabel) -> bool {
         let found = before(zone, order, label)
             .filter(|&&place| zone.node(u64::from(place)).name() == label);
@@ -143,9 +143,9 @@ impl Writer<'_, '_> {
         found.is_some()
     }
 
-    /// RFC 5155 section 7.2.1: the closest encloser exists, the name one label longer does not. The
-    /// label where the encloser starts, which is at `encloser` unless that one cannot be proven.
-    fn add_encloser<S: Sought>(
+    /// Adds the closest encloser proof (RFC 5155 section 7.2.1): the closest encloser exists, the name one label
+    /// longer does not. Returns the label of the encloser, which is `encloser` unless that one has no proof.
+    fn add_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
         params: &Nsec3Params,
@@ -166,8 +166,8 @@ impl Writer<'_, '_> {
         encloser
     }
 
-    /// The NSEC3 of the name from `label` on, or proof that it lies in an opt-out span.
-    fn add_match_or_encloser<S: Sought>(
+    /// Adds the NSEC3 record of the name from `label` on, or the proof that an opt-out span covers it.
+    fn add_match_or_encloser<S: LookupName>(
         &mut self,
         zone: &Zone,
         params: &Nsec3Params,
@@ -181,11 +181,11 @@ impl Writer<'_, '_> {
     }
 }
 
-/// The last of `order` that is not behind `relative`.
+/// The last of `order` that does not follow `relative`.
 fn before<'o>(zone: &Zone, order: &'o [u32], relative: &[u8]) -> Option<&'o u32> {
     let behind = order.partition_point(|&place| {
         let node = zone.node(u64::from(place));
-        debug_assert!(!node.has(HIDDEN) || node.name().len() == 33);
+        debug_assert!(!node.has(NSEC3_ONLY) || node.name().len() == 33);
         name::canonical_cmp(node.name(), relative) != Ordering::Greater
     });
     behind.checked_sub(1).and_then(|index| order.get(index))
@@ -216,13 +216,7 @@ impl Nsec3Params {
         let hash = self.hash(&[relative, zone.apex().as_wire()]);
         let mut label = [0; 33];
         label[0] = 32;
-        for (digits, bytes) in label[1..].chunks_exact_mut(8).zip(hash.chunks_exact(5)) {
-            let five = bytes.iter().fold(0u64, |all, &byte| all << 8 | u64::from(byte));
-            for (index, digit) in digits.iter_mut().enumerate() {
-                let value = (five >> (35 - 5 * index)) as u8 & 0x1F;
-                *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
-            }
-        }
+        BASE32_DNSSEC.encode_mut(&hash, &mut label[1..]);
         label
     }
 

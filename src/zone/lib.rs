@@ -10,13 +10,13 @@
 mod denial;
 mod locate;
 pub mod lookup;
+mod lookup_name;
 pub mod master;
 pub mod record;
-mod sought;
 pub mod store;
 mod write;
 
 pub use locate::locate;
 pub use lookup::Outcome;
 pub use record::RecordRef;
-pub use store::{Builder, Conflict, Unfit, Whereabouts, Zone};
+pub use store::{Builder, Conflict, PrefetchHints, Unfit, Zone};

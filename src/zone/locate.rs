@@ -1,34 +1,33 @@
-//! Where in its file the records are that make a zone unfit.
+//! Finds the lines of conflicting records.
 //!
-//! No record keeps its line while a zone is loaded: that would cost every zone time and memory. The
-//! text of an unfit zone is read a second time instead.
+//! The builder keeps no line numbers, because they would cost every zone time and memory. The text of a zone
+//! with conflicts is read a second time instead.
 
 use std::io::Read;
 
 use wire::name;
 
 use crate::master::{self, Includes, Options, ZoneError};
-use crate::store::{Part, Suspect, Unfit};
+use crate::store::{ConflictSearch, Part, Unfit};
 
-/// The errors of `unfit`, each at the record that is one too many; the record that it does not go with
-/// is beside it. `source` is the text that the zone was read from, from its start.
+/// The errors of `unfit`, each at the last of its records, with the record that it conflicts with. `source` is
+/// the text of the zone, from its start.
 ///
-/// What is not found, because the text is another one by now or has no such record, is an error of the
-/// file as a whole.
+/// If the text has no such record, because it has changed, the error is one of the file as a whole.
 pub fn locate(
     unfit: &[Unfit],
     source: &mut dyn Read,
     options: &Options<'_>,
     includes: &dyn Includes,
 ) -> Vec<ZoneError> {
-    let mut suspects: Vec<Suspect<'_>> = unfit.iter().map(Suspect::new).collect();
-    // For each record with a part: in which conflicts, and which part.
+    let mut searches: Vec<ConflictSearch<'_>> = unfit.iter().map(ConflictSearch::new).collect();
+    // For each record of a conflict: the indexes of its conflicts, and its role in each.
     let mut parts: Vec<Vec<(usize, Part)>> = Vec::new();
-    // Each conflict has two records at most, and a text that cannot be read any more has no end.
+    // A conflict has two records at most. Reading must end even if the text has become unreadable.
     let options = Options { max_errors: 2 * unfit.len() + master::MAX_ERRORS, ..*options };
     let places = master::places(source, &options, includes, &mut |record| {
-        let of = |(at, suspect): (usize, &mut Suspect<'_>)| Some((at, suspect.part(record)?));
-        let found: Vec<(usize, Part)> = suspects.iter_mut().enumerate().filter_map(of).collect();
+        let of = |(at, search): (usize, &mut ConflictSearch<'_>)| Some((at, search.part(record)?));
+        let found: Vec<(usize, Part)> = searches.iter_mut().enumerate().filter_map(of).collect();
         let wanted = !found.is_empty();
         if wanted {
             parts.push(found);
@@ -40,7 +39,7 @@ pub fn locate(
         .enumerate()
         .map(|(at, one)| error(one, at, &parts, &places, &options))
         .collect();
-    // As they stand in the file; included ones in the order in which they are found.
+    // In the order of the file; those of included files in the order of reading.
     let rank = |error: &ZoneError| {
         let same = |place: &ZoneError| place.file == error.file && place.line == error.line;
         places.iter().position(same)
@@ -69,7 +68,7 @@ fn error(
             }
         }
     }
-    // A `$GENERATE` that makes both has one place.
+    // One `$GENERATE` may make both records.
     if error.line == 0
         && let Some(only) = related.pop()
     {

@@ -1,27 +1,27 @@
 //! Answers from a zone: RFC 1034 section 4.3.2 as a list of steps.
 //!
-//! [`Zone::answer`] looks the name up ([`Zone::find`]), and then one step for each thing that can
-//! be found writes what belongs into the reply. An alias leads back to the start with its target.
+//! [`Zone::answer`] looks up the name (`Lookup::find`). What it finds selects one step (`write_*`), which writes
+//! the records into the reply. An alias starts the lookup again with its target.
 //!
-//! Choices where servers differ: ANY is answered with all sets of the name, as named does; knotd and
-//! nsd pick one set (RFC 8482 section 4.1). The plugin `any` is for those who want less. Other meta
-//! types are types that no name has.
+//! Choices where servers differ: ANY is answered with all sets of the name, as named does; knotd and nsd
+//! choose one set (RFC 8482 section 4.1), and the plugin `any` gives a shorter answer. No name has records
+//! of the other meta types.
 
 use wire::name::NameBuf;
 use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
-use crate::sought::{Sought, Target};
-use crate::store::node::{CUT, DNAME, FIXED, HIDDEN, OCCLUDED, Set, WILD_CHILD};
+use crate::lookup_name::{AliasTarget, LookupName};
+use crate::store::node::{CUT, DNAME, FIXED, NSEC3_ONLY, OCCLUDED, Set, WILD_CHILD};
 use crate::store::{self, Zone};
 use crate::write::{Owner, Writer};
 
-/// The most aliases that one answer follows inside the zone.
+/// Aliases that one answer follows inside the zone at most.
 const MAX_ALIASES: usize = 20;
-/// The most of them that may make the name longer, as a DNAME that leads below itself does again
-/// and again.
-const MAX_GROWING: usize = 5;
+/// DNAME redirections that lengthen the name at most: a DNAME whose target is below its owner lengthens it
+/// each time.
+const MAX_LENGTHENED: usize = 5;
 
-/// What became of a query; the reply holds the records and the rcode.
+/// The result of a lookup; the records and the rcode are in the reply.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a box would allocate for each answer")]
 pub enum Outcome {
@@ -31,39 +31,38 @@ pub enum Outcome {
     Referral,
     /// The name exists, the type does not.
     NoData,
-    /// The name has no records, only longer names do.
+    /// The name is an empty non-terminal.
     EmptyNonTerminal,
     /// The name does not exist.
     NxDomain,
-    /// The answer holds an alias that leads out of the zone. The caller may resolve `target`,
-    /// give the reply to [`Zone::complete_alias`], or else call [`Zone::push_authority`]; neither
-    /// was done yet.
+    /// The answer ends with an alias whose target is outside of the zone. The caller resolves `target` and
+    /// passes the reply to [`Zone::complete_alias`], or else calls [`Zone::push_authority`].
     External {
-        /// Where the alias leads, lower-cased.
+        /// Target of the alias, in lower case.
         target: NameBuf,
     },
-    /// No answer can be given, and why. Nothing of use is in the reply.
+    /// No answer, for this reason. The content of the reply is meaningless.
     ServFail(&'static str),
 }
 
-/// What the zone has for a name.
+/// The part of the zone that decides the answer for a name.
 enum Found {
-    /// The name itself.
+    /// A node with this name.
     Exact { node: u64 },
-    /// The name does not exist; a wildcard below its closest encloser (label `encloser`) does.
+    /// No node, but a wildcard below the closest encloser, which starts at label `encloser`.
     Wildcard { node: u64, encloser: usize },
-    /// The name from label `label` on is delegated.
+    /// A zone cut at the name from label `label` on.
     Cut { node: u64, label: usize },
-    /// The name from label `label` on has a DNAME, and this one is below it.
+    /// A DNAME above the name, at the suffix from label `label` on.
     Redirected { node: u64, label: usize },
-    /// Nothing; label `encloser` starts the closest name that exists.
+    /// No node; the closest encloser starts at label `encloser`.
     Missing { encloser: usize },
 }
 
-/// What a step leaves to do.
+/// What follows a step.
 enum Next {
     Done(Outcome),
-    /// Look up this name, which lies at that offset of the message.
+    /// The lookup of an alias's target, which is at this offset of the message.
     Follow(NameBuf, usize),
 }
 
@@ -75,19 +74,19 @@ impl Zone {
         }
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
-        let mut job = Job::new(self, query, reply);
-        let found = job.find(query, self.place_of(query.hash(0), query.relative(self, 0)));
-        match job.write(query, found, 12) {
+        let mut lookup = Lookup::new(self, query, reply);
+        let found = lookup.find(query, self.find_offset(query.hash(0), query.relative(self, 0)));
+        match lookup.write(query, found, 12) {
             Next::Done(outcome) => outcome,
-            Next::Follow(target, at) => job.follow(query.hash(0), target, at),
+            Next::Follow(target, at) => lookup.follow(query.hash(0), target, at),
         }
     }
 
-    /// Completes a reply that ends with an alias which leads out of the zone: `found` is what a
-    /// question for its target was answered.
+    /// Completes a reply that ends with an alias whose target is outside of the zone. `found` is the answer for
+    /// the target.
     ///
-    /// The rcode is that of the last name (RFC 6604 section 3). As in CoreDNS the authority section
-    /// stays that of this zone.
+    /// The rcode is that of the last name (RFC 6604 section 3). As in CoreDNS, the authority section is that of
+    /// this zone.
     pub fn complete_alias(&self, query: &Request, reply: &mut Reply, found: &Reply) {
         if found.is_silent() {
             return self.push_authority(query, reply);
@@ -107,33 +106,33 @@ impl Zone {
         }
     }
 
-    /// Adds the apex NS records to the authority section, as every positive answer has them.
+    /// Adds the NS records of the apex to the authority section, as in every positive answer.
     pub fn push_authority(&self, query: &Request, reply: &mut Reply) {
-        let mut job = Job::new(self, query, reply);
-        job.remember_expansion(query);
-        job.out.apex_ns(job.dnssec);
+        let mut lookup = Lookup::new(self, query, reply);
+        lookup.note_expansion_proof(query);
+        lookup.out.apex_ns(lookup.dnssec);
     }
 
-    /// Adds the SOA record to the authority section, as every negative answer has it.
+    /// Adds the SOA record to the authority section, as in every negative answer.
     pub fn push_negative(&self, query: &Request, reply: &mut Reply) {
-        let mut job = Job::new(self, query, reply);
-        job.remember_expansion(query);
-        job.out.soa(job.dnssec);
+        let mut lookup = Lookup::new(self, query, reply);
+        lookup.note_expansion_proof(query);
+        lookup.out.soa(lookup.dnssec);
     }
 }
 
-/// One query on its way through the zone.
-struct Job<'z, 'r> {
+/// The lookup of one query.
+struct Lookup<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
     dnssec: bool,
-    /// The DNAME nodes whose records were written last, and where those lie in the message.
+    /// The DNAME nodes written last, and the offsets of their records in the message.
     dnames: [(u64, usize); 4],
-    growing: usize,
+    lengthened: usize,
     out: Writer<'z, 'r>,
 }
 
-impl<'z, 'r> Job<'z, 'r> {
+impl<'z, 'r> Lookup<'z, 'r> {
     #[inline]
     fn new(zone: &'z Zone, query: &Request, reply: &'r mut Reply) -> Self {
         Self {
@@ -141,30 +140,30 @@ impl<'z, 'r> Job<'z, 'r> {
             qtype: query.qtype(),
             dnssec: query.wants_dnssec(),
             dnames: [(0, 0); 4],
-            growing: 0,
+            lengthened: 0,
             out: Writer::new(zone, query, reply),
         }
     }
 
     // --- finding
 
-    /// Notes the proof that goes with an answer from a wildcard, if the query's is one.
-    fn remember_expansion(&mut self, query: &Request) {
+    /// Notes the proof of the wildcard expansion, if the answer comes from a wildcard.
+    fn note_expansion_proof(&mut self, query: &Request) {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }
-        let exact = self.zone.place_of(query.hash(0), query.relative(self.zone, 0));
+        let exact = self.zone.find_offset(query.hash(0), query.relative(self.zone, 0));
         if let Found::Wildcard { encloser, .. } = self.find(query, exact) {
-            self.out.remember_expansion(query, encloser, true);
+            self.out.note_expansion_proof(query, encloser, true);
         }
     }
 
-    /// Finds a name; `exact` is its node if it has one.
+    /// Finds a name; `exact` is the offset of its node, if it has one.
     #[inline]
-    fn find<S: Sought>(&self, name: &S, exact: Option<u64>) -> Found {
+    fn find<S: LookupName>(&self, name: &S, exact: Option<u64>) -> Found {
         if let Some(at) = exact {
             let flags = self.zone.node(at).flags();
-            if flags & (CUT | OCCLUDED | HIDDEN) == 0 {
+            if flags & (CUT | OCCLUDED | NSEC3_ONLY) == 0 {
                 return Found::Exact { node: at };
             }
             if flags & OCCLUDED != 0 {
@@ -177,7 +176,7 @@ impl<'z, 'r> Job<'z, 'r> {
         self.find_above(name)
     }
 
-    /// The parent side of a cut has the DS records; all else is for the child.
+    /// A zone cut. The parent side answers for DS, and the child for all other types.
     fn cut(&self, node: u64, label: usize) -> Found {
         if label == 0 && self.qtype == Rtype::DS {
             return Found::Exact { node };
@@ -185,17 +184,17 @@ impl<'z, 'r> Job<'z, 'r> {
         Found::Cut { node, label }
     }
 
-    /// Looks for the closest encloser of a name that does not exist.
-    fn find_above<S: Sought>(&self, name: &S) -> Found {
+    /// Finds the closest encloser of a name that does not exist.
+    fn find_above<S: LookupName>(&self, name: &S) -> Found {
         let depth = name.depth(self.zone);
         for label in 1..=depth {
             let relative = name.relative(self.zone, label);
             let hash = name.hash(label);
-            let Some(at) = self.zone.place_of(hash, relative) else {
+            let Some(at) = self.zone.find_offset(hash, relative) else {
                 continue;
             };
             let flags = self.zone.node(at).flags();
-            if flags & HIDDEN != 0 {
+            if flags & NSEC3_ONLY != 0 {
                 continue;
             }
             if flags & OCCLUDED != 0 {
@@ -217,11 +216,11 @@ impl<'z, 'r> Job<'z, 'r> {
         Found::Missing { encloser: depth }
     }
 
-    /// Looks for what hides a name, from the apex down.
-    fn find_from_top<S: Sought>(&self, name: &S) -> Found {
+    /// Finds the topmost zone cut or DNAME that occludes a name.
+    fn find_from_top<S: LookupName>(&self, name: &S) -> Found {
         for label in (0..=name.depth(self.zone)).rev() {
             let relative = name.relative(self.zone, label);
-            let Some(at) = self.zone.place_of(name.hash(label), relative) else {
+            let Some(at) = self.zone.find_offset(name.hash(label), relative) else {
                 continue;
             };
             let flags = self.zone.node(at).flags();
@@ -237,44 +236,44 @@ impl<'z, 'r> Job<'z, 'r> {
 
     // --- following
 
-    /// Looks up the targets of aliases until something else is found.
+    /// Looks up the targets of aliases until the lookup ends.
     #[cold]
     fn follow(&mut self, first: u64, mut next: NameBuf, mut at: usize) -> Outcome {
         let mut seen = [0; MAX_ALIASES + 1];
         seen[0] = first;
-        let mut target = Target::new();
+        let mut target = AliasTarget::new();
         for round in 1..=MAX_ALIASES {
             if !target.set(self.zone, next.as_wire()) {
                 next.set_folded(target.name());
                 return Outcome::External { target: next };
             }
-            // A loop ends where it closes: every record in it is in the answer once.
+            // A loop ends where it closes, so the answer has each of its records once.
             let hash = target.hash(0);
             if seen[..round].contains(&hash) {
-                return self.end_of_chain();
+                return self.end_of_aliases();
             }
             seen[round] = hash;
-            let exact = self.zone.place_of(hash, target.relative(self.zone, 0));
+            let exact = self.zone.find_offset(hash, target.relative(self.zone, 0));
             let found = self.find(&target, exact);
             match self.write(&target, found, at) {
                 Next::Done(outcome) => return outcome,
                 Next::Follow(name, place) => (next, at) = (name, place),
             }
         }
-        self.end_of_chain()
+        self.end_of_aliases()
     }
 
-    /// A chain that loops or never ends is answered as far as it goes.
-    fn end_of_chain(&mut self) -> Outcome {
+    /// Ends a chain of aliases that loops or is too long: the answer has its records so far.
+    fn end_of_aliases(&mut self) -> Outcome {
         self.out.apex_ns(self.dnssec);
         Outcome::Answered
     }
 
     // --- writing
 
-    /// One step for each thing that can be found. `at` is where the name lies in the message.
+    /// Selects the step. `at` is the offset of the name in the message.
     #[inline]
-    fn write<S: Sought>(&mut self, name: &S, found: Found, at: usize) -> Next {
+    fn write<S: LookupName>(&mut self, name: &S, found: Found, at: usize) -> Next {
         match found {
             Found::Exact { node } => self.write_exact(name, node, at),
             Found::Wildcard { node, encloser } => self.write_wildcard(name, node, encloser, at),
@@ -285,7 +284,7 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 
     #[inline]
-    fn write_exact<S: Sought>(&mut self, name: &S, at: u64, place: usize) -> Next {
+    fn write_exact<S: LookupName>(&mut self, name: &S, at: u64, place: usize) -> Next {
         let node = self.zone.node(at);
         let qtype = self.qtype;
         let Some(set) = node.sets().find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
@@ -296,24 +295,24 @@ impl<'z, 'r> Job<'z, 'r> {
             };
         };
         if set.rtype != qtype {
-            // What may stand beside a CNAME is answered when asked for, the rest is at its target.
+            // A type that may stand beside a CNAME is answered here, any other at the target.
             return match node.find(qtype) {
                 Some(_) => self.write_positive(at, name.name().len(), place),
                 None if qtype == Rtype::ANY => self.write_any(at, name.name().len(), place),
-                None if stands_beside_alias(qtype) => self.write_no_data(name, at),
+                None if may_stand_beside_cname(qtype) => self.write_no_data(name, at),
                 None => self.write_alias(at, name.name().len(), place),
             };
         }
         self.write_positive(at, name.name().len(), place)
     }
 
-    /// The records asked for, with the apex NS and addresses of what they name.
+    /// Writes the records of the type, the NS records of the apex, and the addresses of hosts.
     #[inline]
     fn write_positive(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
         // A chain of redirections may end at a DNAME that is in the answer already.
         let there = self.qtype == Rtype::DNAME && self.dnames.iter().any(|&(node, _)| node == at);
         let named = if there { None } else { self.write_answer(at, owner_len, place) };
-        // Asked for the apex NS, the answer has them already.
+        // The answer section has the NS records of the apex if the query is for them.
         if self.qtype == Rtype::NS && at == self.zone.apex_at {
             self.out.write_proofs();
         } else {
@@ -325,7 +324,7 @@ impl<'z, 'r> Job<'z, 'r> {
         Next::Done(Outcome::Answered)
     }
 
-    /// Writes the records asked for; says which of them name hosts, and where they lie.
+    /// Writes the answer section. Returns the set and its offset if its records name hosts.
     #[inline]
     fn write_answer(
         &mut self,
@@ -368,7 +367,7 @@ impl<'z, 'r> Job<'z, 'r> {
         Next::Done(Outcome::Answered)
     }
 
-    /// All sets of a node for ANY, those of signatures for RRSIG.
+    /// Writes all sets of a node for ANY, and its signatures for RRSIG.
     #[cold]
     fn write_sets(&mut self, at: u64, owner: Owner<'_>) {
         // A chain of redirections may end at a DNAME that is in the answer with its signature.
@@ -383,7 +382,7 @@ impl<'z, 'r> Job<'z, 'r> {
         }
     }
 
-    /// A CNAME: itself, then its target.
+    /// Writes a CNAME, whose target is looked up next.
     fn write_alias(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
         let (Some(set), signatures) = self.zone.node(at).find_signed(Rtype::CNAME) else {
             return Next::Done(Outcome::ServFail("an alias without a record"));
@@ -405,7 +404,7 @@ impl<'z, 'r> Job<'z, 'r> {
         }
     }
 
-    fn write_no_data<S: Sought>(&mut self, name: &S, at: u64) -> Next {
+    fn write_no_data<S: LookupName>(&mut self, name: &S, at: u64) -> Next {
         self.out.soa(self.dnssec);
         let empty = self.zone.node(at).is_empty();
         if self.dnssec {
@@ -414,8 +413,8 @@ impl<'z, 'r> Job<'z, 'r> {
         Next::Done(if empty { Outcome::EmptyNonTerminal } else { Outcome::NoData })
     }
 
-    /// RFC 4592: the wildcard's records under the name asked for.
-    fn write_wildcard<S: Sought>(
+    /// RFC 4592: writes the wildcard's records with the name of the query.
+    fn write_wildcard<S: LookupName>(
         &mut self,
         name: &S,
         at: u64,
@@ -426,11 +425,11 @@ impl<'z, 'r> Job<'z, 'r> {
         let owner_len = name.name().len();
         if node.find(self.qtype).is_none() {
             if self.qtype == Rtype::ANY && !node.is_empty() {
-                self.out.remember_expansion(name, encloser, self.dnssec);
+                self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_any(at, owner_len, place);
             }
-            if node.find(Rtype::CNAME).is_some() && !stands_beside_alias(self.qtype) {
-                self.out.remember_expansion(name, encloser, self.dnssec);
+            if node.find(Rtype::CNAME).is_some() && !may_stand_beside_cname(self.qtype) {
+                self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_alias(at, owner_len, place);
             }
             self.out.soa(self.dnssec);
@@ -439,12 +438,18 @@ impl<'z, 'r> Job<'z, 'r> {
             }
             return Next::Done(Outcome::NoData);
         }
-        self.out.remember_expansion(name, encloser, self.dnssec);
+        self.out.note_expansion_proof(name, encloser, self.dnssec);
         self.write_positive(at, owner_len, place)
     }
 
-    /// A referral: the NS records of the cut, whether it is signed, and glue.
-    fn write_referral<S: Sought>(&mut self, name: &S, at: u64, label: usize, place: usize) -> Next {
+    /// Writes a referral: the NS records of the zone cut, DS records or the proof of their absence, and glue.
+    fn write_referral<S: LookupName>(
+        &mut self,
+        name: &S,
+        at: u64,
+        label: usize,
+        place: usize,
+    ) -> Next {
         let node = self.zone.node(at);
         let Some(set) = node.find(Rtype::NS) else {
             return Next::Done(Outcome::ServFail("a cut without NS records"));
@@ -469,8 +474,8 @@ impl<'z, 'r> Job<'z, 'r> {
         Next::Done(Outcome::Referral)
     }
 
-    /// RFC 6672: the DNAME, and a CNAME made from it.
-    fn write_redirected<S: Sought>(
+    /// RFC 6672: writes the DNAME and the CNAME synthesized from it.
+    fn write_redirected<S: LookupName>(
         &mut self,
         name: &S,
         at: u64,
@@ -483,11 +488,12 @@ impl<'z, 'r> Job<'z, 'r> {
         let Some(record) = set.records().next() else {
             return Next::Done(Outcome::ServFail("an empty DNAME set"));
         };
-        if self.growing == MAX_GROWING {
-            return Next::Done(self.end_of_chain());
+        if self.lengthened == MAX_LENGTHENED {
+            return Next::Done(self.end_of_aliases());
         }
-        self.growing += usize::from(record.rdata.len() + name.label_at(label) > name.name().len());
-        // A chain may come to the same DNAME again; its record is written once.
+        self.lengthened +=
+            usize::from(record.rdata.len() + name.label_at(label) > name.name().len());
+        // A chain may reach the same DNAME again; its record is written once.
         let written = match self.dnames.iter().find(|(node, _)| *node == at) {
             Some(&(_, written)) => written,
             None => {
@@ -522,7 +528,7 @@ impl<'z, 'r> Job<'z, 'r> {
         }
     }
 
-    fn write_missing<S: Sought>(&mut self, name: &S, encloser: usize) -> Next {
+    fn write_missing<S: LookupName>(&mut self, name: &S, encloser: usize) -> Next {
         self.out.rcode(Rcode::NXDOMAIN);
         self.out.soa(self.dnssec);
         if self.dnssec {
@@ -532,14 +538,14 @@ impl<'z, 'r> Job<'z, 'r> {
     }
 }
 
-/// Whether a name may have this type beside a CNAME: a question for it is for the name itself, and
-/// not for the alias's target (RFC 4035 section 2.5).
+/// Whether a name may have this type beside a CNAME. A query for such a type is answered at the name itself
+/// and not at the target (RFC 4035 section 2.5).
 #[inline]
-fn stands_beside_alias(rtype: Rtype) -> bool {
+fn may_stand_beside_cname(rtype: Rtype) -> bool {
     matches!(rtype, Rtype::RRSIG | Rtype::NSEC)
 }
 
-/// Whether records of this type name hosts whose addresses the asker will want next.
+/// Whether records of this type name hosts whose addresses belong into the additional section.
 #[inline]
 fn names_hosts(rtype: Rtype) -> bool {
     matches!(rtype, Rtype::NS | Rtype::MX | Rtype::SRV | Rtype::SVCB | Rtype::HTTPS)

@@ -1,11 +1,11 @@
-//! One record on its way from a master file, a transfer or a journal into a zone.
+//! A record in wire form, as the master file reader passes it to the builder.
 
 use wire::{Class, NewRecord, Rdata, Rtype};
 
-/// A record with everything in wire form, borrowed from whoever reads it.
+/// A record in wire form, borrowed from its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRef<'a> {
-    /// Uncompressed owner name, in the case it was written in.
+    /// Uncompressed owner name, in the case of the text.
     pub owner: &'a [u8],
     /// Type.
     pub rtype: Rtype,

@@ -1,40 +1,40 @@
-//! Puts stored records into a reply: ready-made bytes, with the few pointers set right that depend
-//! on the question.
+//! The writer copies stored records into a reply and corrects the compression pointers, which depend on the
+//! question.
 
 use wire::name::{self, NameBuf};
 use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
-use crate::sought::Sought;
-use crate::store::node::{FIXED, HIDDEN, Node, Set};
-use crate::store::{ApexSet, Chain, Zone, relative_hash, target};
+use crate::lookup_name::LookupName;
+use crate::store::node::{FIXED, NSEC3_ONLY, Node, Set};
+use crate::store::{ApexSet, Denial, Zone, relative_hash, target};
 
-/// Where the question's name starts in every message.
+/// Offset of the question's name in every message.
 const QNAME: usize = wire::HEADER;
-/// Pointers reach this far.
+/// The largest offset that a compression pointer can have.
 const MAX_POINTER: usize = 0x3FFF;
-/// Hosts whose addresses one reply carries.
+/// Hosts at most whose addresses one reply has.
 const MAX_HOSTS: usize = 64;
-/// Proofs in one reply; eight NSEC3 records are more than any answer needs.
+/// Proofs at most in one reply; no answer needs more than eight NSEC3 records.
 const MAX_PROOFS: usize = 12;
 
-/// The owner that records are written with.
+/// The owner of the records that are written.
 #[derive(Clone, Copy)]
 pub(crate) enum Owner<'a> {
-    /// A name that lies at this offset of the message already, and its plain length.
+    /// A name that is in the message: its offset, and its uncompressed length.
     At(usize, usize),
-    /// A name of the zone that may not be in the message: its labels before the apex.
+    /// A name of the zone that may be missing in the message: its labels before the apex.
     Relative(&'a [u8]),
 }
 
-/// A reply that is being filled from a zone.
+/// A reply under construction from the records of a zone.
 pub(crate) struct Writer<'z, 'r> {
     pub(crate) zone: &'z Zone,
     reply: &'r mut Reply,
-    /// Where the apex lies in the message: it is the end of the question's name.
+    /// Offset of the apex in the message: the end of the question's name.
     apex_place: usize,
     apex_len: usize,
-    /// Nodes whose proofs are in the reply or will be; those from `proofs_written` on wait for
-    /// the authority section.
+    /// Offsets of nodes whose proofs belong into the reply; those from `proofs_written` on are not written
+    /// yet, because the authority section has not begun.
     proofs: [u32; MAX_PROOFS],
     proof_count: usize,
     proofs_written: usize,
@@ -63,12 +63,12 @@ impl<'z, 'r> Writer<'z, 'r> {
         self.reply.count(Section::Answer) > 0
     }
 
-    /// A referral is not authoritative, unless an alias of this zone led to it.
+    /// Makes the reply a referral, which is not authoritative unless an alias of this zone led to it.
     pub(crate) fn refer(&mut self, plain: bool) {
         self.reply.set_authoritative(!plain);
     }
 
-    /// Writes a set and returns where it starts, unless there was no room for it.
+    /// Writes a set and returns its offset, or `None` if the message is full.
     #[inline]
     pub(crate) fn set(
         &mut self,
@@ -117,7 +117,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         Some(start)
     }
 
-    /// Writes the owner in front of the first record and lets the others point to it.
+    /// Writes the owner before the first record; the other records point to it.
     fn set_relative(&mut self, section: Section, set: Set<'_>, relative: &[u8]) -> Option<usize> {
         if relative.is_empty() {
             return self.set_at(section, set, self.apex_place, self.apex_len);
@@ -155,7 +155,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         }
     }
 
-    /// The NS records of the apex, as every positive answer has them.
+    /// Writes the NS records of the apex, as in every positive answer.
     #[inline]
     pub(crate) fn apex_ns(&mut self, dnssec: bool) {
         let zone = self.zone;
@@ -166,7 +166,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         }
     }
 
-    /// The SOA, as every negative answer has it.
+    /// Writes the SOA record, as in every negative answer.
     pub(crate) fn soa(&mut self, dnssec: bool) {
         let zone = self.zone;
         self.apex_set(zone.soa);
@@ -178,7 +178,7 @@ impl<'z, 'r> Writer<'z, 'r> {
 
     // --- proofs
 
-    /// Notes that the NSEC or NSEC3 records of a node belong into the authority section.
+    /// Notes the NSEC or NSEC3 record of a node for the authority section.
     pub(crate) fn add_proof(&mut self, node: u32) {
         if self.proof_count < MAX_PROOFS && !self.proofs[..self.proof_count].contains(&node) {
             self.proofs[self.proof_count] = node;
@@ -186,12 +186,12 @@ impl<'z, 'r> Writer<'z, 'r> {
         }
     }
 
-    /// Writes the proofs noted so far.
+    /// Writes the noted proofs.
     pub(crate) fn write_proofs(&mut self) {
-        let rtype = match &self.zone.chain {
-            Chain::None => return,
-            Chain::Nsec(_) => Rtype::NSEC,
-            Chain::Nsec3(..) => Rtype::NSEC3,
+        let rtype = match &self.zone.denial {
+            Denial::None => return,
+            Denial::Nsec(_) => Rtype::NSEC,
+            Denial::Nsec3(..) => Rtype::NSEC3,
         };
         while self.proofs_written < self.proof_count {
             let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
@@ -219,7 +219,7 @@ impl<'z, 'r> Writer<'z, 'r> {
 
     // --- additional
 
-    /// The addresses of the hosts that a set names, each host once. The set starts at `place`.
+    /// Writes the addresses of the hosts that a set names, each host once. The set is at offset `place`.
     pub(crate) fn additional(&mut self, set: Set<'_>, place: usize, dnssec: bool) {
         let zone = self.zone;
         let skip = match set.rtype {
@@ -236,11 +236,11 @@ impl<'z, 'r> Writer<'z, 'r> {
                 continue;
             };
             let hash = relative_hash(zone.apex_hash, relative);
-            let Some(at) = zone.place_of(hash, relative) else {
+            let Some(at) = zone.find_offset(hash, relative) else {
                 continue;
             };
             let node = zone.node(at);
-            if node.has(HIDDEN) || done[..count].contains(&at) {
+            if node.has(NSEC3_ONLY) || done[..count].contains(&at) {
                 continue;
             }
             if count == MAX_HOSTS {
@@ -262,8 +262,8 @@ impl<'z, 'r> Writer<'z, 'r> {
 
     // --- aliases
 
-    /// The owner that is the end of `name` from `label` on; `name` lies at `place`.
-    pub(crate) fn owner_of<S: Sought>(
+    /// The suffix of `name` from `label` on as an owner; `name` is at offset `place`.
+    pub(crate) fn owner_of<S: LookupName>(
         &self,
         name: &S,
         label: usize,
@@ -274,7 +274,7 @@ impl<'z, 'r> Writer<'z, 'r> {
         if place == QNAME {
             return Owner::At(place + skip, len);
         }
-        // Further names may end in pointers: walk the labels where they lie.
+        // A name other than the question's may end in a pointer, so follow its labels in the message.
         let bytes = self.reply.bytes();
         let mut at = place;
         for _ in 0..label {
@@ -284,8 +284,8 @@ impl<'z, 'r> Writer<'z, 'r> {
         Owner::At(resolve(bytes, at), len)
     }
 
-    /// Writes a record made from a DNAME: `prefix` and then the DNAME's target, which lies in the
-    /// set at `dname`. Returns where the new name lies.
+    /// Writes a record synthesized from a DNAME: its RDATA is `prefix` and the target of the DNAME, whose set is
+    /// at offset `dname`. Returns the offset of the new name.
     pub(crate) fn synthesized(
         &mut self,
         (rtype, class, ttl): (Rtype, Class, u32),
@@ -325,7 +325,7 @@ fn pointer(place: usize) -> [u8; 2] {
     (0xC000 | place as u16 & MAX_POINTER as u16).to_be_bytes()
 }
 
-/// Where the label at `at` really lies.
+/// The offset of the label at `at`, after pointers.
 fn resolve(bytes: &[u8], mut at: usize) -> usize {
     while let Some([high, low]) = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>())
         && *high >= 0xC0

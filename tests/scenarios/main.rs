@@ -7,6 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot be set up has failed")]
 
 mod ask;
+mod contributing;
+#[allow(unreachable_pub, reason = "in the repository it is a module of `plugins`")]
+mod hello;
 mod markdown;
 mod mmdb;
 mod run;

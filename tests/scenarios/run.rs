@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use catena::server::sim::{Ask, Sim};
+use chain::Registry;
 use corefile::OsLoader;
 use net::client::Network;
 
@@ -61,7 +62,7 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
     let result = runtime.block_on(async {
         let world = Arc::new(World::default());
         let network = Network::Simulated(Arc::clone(&world) as Arc<dyn net::client::Simulated>);
-        let mut sim = Sim::new(plugins::REGISTRY, network);
+        let mut sim = Sim::new(registry(), network);
         sim.root.clone_from(&directory);
         let metrics = metrics();
         let mut state = State {
@@ -104,13 +105,20 @@ pub(crate) fn load_only(text: &str) -> Result<(), String> {
     let recording = Recording::start();
     let loaded = runtime.block_on(async {
         let world = Arc::new(World::default());
-        let mut sim = Sim::new(plugins::REGISTRY, Network::Simulated(world));
+        let mut sim = Sim::new(registry(), Network::Simulated(world));
         sim.root.clone_from(&directory);
         sim.load("Corefile", text, &OsLoader, false)
     });
     drop(recording);
     let _ = std::fs::remove_dir_all(&directory);
     loaded.map(drop)
+}
+
+/// All plugins, and the example of CONTRIBUTING.md.
+fn registry() -> Registry {
+    static REGISTRY: LazyLock<Registry> =
+        LazyLock::new(|| plugins::REGISTRY.before("file", &crate::hello::PLUGIN));
+    *REGISTRY
 }
 
 fn scratch() -> PathBuf {

@@ -7,7 +7,6 @@ mod queue;
 mod quota;
 mod shard;
 mod shared;
-mod table;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //!
 //! A queue knows nodes only. Which entry belongs to a node, the shard knows.
 
-use super::table::NONE;
+/// No index.
+pub(super) const NONE: u32 = u32::MAX;
 
 /// What insertions and evictions read of an entry. Hits never read it.
 #[derive(Clone, Copy)]

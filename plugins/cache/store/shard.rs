@@ -1,4 +1,4 @@
-//! One shard of the shared store: a table of entries and their eviction queues.
+//! One shard of the shared store: an index of entries and their eviction queues.
 //!
 //! The eviction policy is a variant of S3-FIFO (Yang and others, SOSP 2023). Once the room is used
 //! up, a new entry starts on probation, in a tenth of the room. An entry on probation that is hit
@@ -14,17 +14,21 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
+use wire::HashIndex;
+
 use super::super::entry::{Entry, Key, Mixed, TenantId};
 use super::ghosts::Ghosts;
-use super::queue::{self, EMPTY, Node, Queue, QueueEnds, Queues, UNLINKED, count, push, unlink};
+use super::queue::{
+    self, EMPTY, NONE, Node, Queue, QueueEnds, Queues, UNLINKED, count, push, unlink,
+};
 use super::quota::Quota;
-use super::table::{Cell, NONE, Table};
 
 /// A shard of the store.
 #[repr(C)]
 pub(super) struct Shard {
     // First, because a lookup that misses reads no other field.
-    table: Table,
+    /// The index of entries by hash.
+    index: HashIndex,
     /// Entries by index. A hit reads these and no nodes, so they are dense.
     entries: Vec<Option<Arc<Entry>>>,
     /// The nodes of the entries, by the same index.
@@ -106,7 +110,7 @@ pub(super) struct Change {
 impl Shard {
     pub(super) fn new() -> Self {
         Self {
-            table: Table::new(),
+            index: HashIndex::default(),
             entries: Vec::new(),
             nodes: Vec::new(),
             free: Vec::new(),
@@ -125,15 +129,15 @@ impl Shard {
 
     #[inline]
     fn find(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<u32> {
-        self.table.find(hash, |at| {
+        self.index.find(hash, |at| {
             self.entries[at as usize].as_ref().is_some_and(|entry| entry.matches(key, tenant))
         })
     }
 
-    /// The address of the table's cells, and the bits of a hash that number its first cell.
+    /// The address of the index's cells, and their number.
     #[inline]
-    pub(super) fn cells_and_mask(&self) -> (*const Cell, usize) {
-        self.table.cells_and_mask()
+    pub(super) fn cells(&self) -> (*const u64, usize) {
+        self.index.cells()
     }
 
     /// Prefetches what [`Shard::insert`] will touch, including the entry that it will evict, which is
@@ -145,7 +149,7 @@ impl Shard {
         quota: &Quota,
         is_tight: bool,
     ) {
-        self.table.prefetch(hash);
+        self.index.prefetch(hash);
         self.ghosts.prefetch(hash);
         let is_full = |own: &TenantQueues| count(&own.queues) >= quota.per_shard();
         // The new entry will be on probation when the victim is chosen.
@@ -162,7 +166,7 @@ impl Shard {
         if let Some(Some(entry)) = self.entries.get(at as usize) {
             entry.prefetch();
             let hash = self.nodes[at as usize].hash;
-            self.table.prefetch(hash);
+            self.index.prefetch(hash);
             self.ghosts.prefetch(hash);
         }
     }
@@ -200,7 +204,7 @@ impl Shard {
         let at = self.allocate(hash, tenant, entry);
         self.enqueue(at, queue);
         quota.grow();
-        self.table.insert(hash, at);
+        self.index.insert(hash, at);
         while count(&self.tenants.get(tenant).queues) > most {
             let Some(octets) = self.evict(EvictFrom::Tenant(tenant)) else { break };
             change.octets -= octets as i64;
@@ -288,7 +292,7 @@ impl Shard {
     fn remove_at(&mut self, at: u32) -> Option<Arc<Entry>> {
         let Node { hash, tenant, .. } = self.nodes[at as usize];
         self.dequeue(at);
-        self.table.remove(hash, at);
+        self.index.remove(hash, at);
         self.free.push(at);
         let own = self.tenants.get(tenant);
         own.quota.shrink();

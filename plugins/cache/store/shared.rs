@@ -56,7 +56,7 @@ impl SharedStore {
     /// An empty store that stays within what `memory` allows.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
         let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
-        let hints = shards.each_ref().map(|shard| PrefetchHints::new(shard.cells_and_mask()));
+        let hints = shards.each_ref().map(|shard| PrefetchHints::new(shard.cells()));
         let shared = Arc::new(Self {
             shards: shards.map(|shard| CacheAligned(RwLock::new(shard))),
             hints,

@@ -73,7 +73,7 @@ impl Tenant {
     /// Prefetches what [`Tenant::get`] reads first.
     #[inline]
     pub(in crate::cache) fn prefetch(&self, key: &Key<'_>) {
-        // The line of the lock also has the address of the table.
+        // The line of the lock also has the address of the index.
         fetch_lines(&self.shared.shards[index(key)], 1);
         self.shared.hints[index(key)].prefetch(self.hash(key));
     }
@@ -133,7 +133,7 @@ impl Tenant {
         let has_room = self.shared.octets() < bound / 10 * 9;
         let change = shard.insert(hash, entry, &self.quota, has_room);
         let other = also(&mut shard);
-        self.shared.hints[index].update(shard.cells_and_mask());
+        self.shared.hints[index].update(shard.cells());
         let octets = self.shared.add(change.octets + other.octets);
         let any = if octets > bound { self.shared.make_room(index, shard, bound) } else { 0 };
         Evicted { own: change.evicted, any }

@@ -1,6 +1,7 @@
 //! `edns0`: which option of the query a rule sets, and its value.
 
 use corefile::{Diagnostic, Token};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::Words;
 
@@ -118,7 +119,7 @@ fn data(words: &mut Words<'_>) -> Result<Data, Diagnostic> {
     let Some(digits) = text.strip_prefix("0x") else {
         return Ok(Data::Bytes(text.as_bytes().to_vec()));
     };
-    hex(digits).map(Data::Bytes).ok_or_else(|| {
+    HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map(Data::Bytes).map_err(|_| {
         Diagnostic::error(word.span, format!("`{text}` is not hexadecimal"))
             .label("expected pairs of hexadecimal digits after `0x`")
             .help("write each octet as two digits, as in `0x61626364`, or omit `0x` for text")
@@ -141,12 +142,6 @@ fn variable(name: &str) -> Option<Variable> {
             return whole.then(|| Variable::Metadata(name.to_owned()));
         }
     })
-}
-
-fn hex(digits: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs.iter().map(|&[high, low]| Some((digit(high)? << 4 | digit(low)?) as u8)).collect()
 }
 
 /// A number as Go reads it: `0x`, `0o` and `0b`, and octal after a bare zero.
@@ -193,9 +188,6 @@ mod tests {
 
     #[test]
     fn data_and_variables() {
-        assert_eq!(hex("6162"), Some(b"ab".to_vec()));
-        assert_eq!(hex("616"), None);
-        assert_eq!(hex("zz"), None);
         assert_eq!(variable("a/b/c"), Some(Variable::Metadata("a/b/c".into())));
         assert_eq!(variable("dummy"), None);
         assert_eq!(variable("/b"), None);

@@ -1,6 +1,6 @@
 //! `$GENERATE start-stop[/step] line`: many records from one line, as BIND defines it.
 
-use super::error::{Parse, fault, fault_help, quote};
+use super::fault::{Parse, fault, fault_help, quote};
 use super::lexer::Token;
 use super::number;
 

@@ -1,6 +1,6 @@
 //! Splits the entries of a master file into tokens, lazily.
 
-use super::error::{Parse, fault, fault_help, quote};
+use super::fault::{Parse, fault, fault_help, quote};
 
 const PLAIN: u8 = 0;
 const BLANK: u8 = 1;

@@ -7,105 +7,29 @@
 //! It must never know: what a zone is. Names outside the zone, several SOA records and the like are
 //! the business of whoever receives the records. Files are opened through [`Includes`].
 
-mod base;
 mod error;
-mod fields;
+mod fault;
 mod generate;
 mod lexer;
 mod number;
+mod options;
+mod rdata;
 mod reader;
-mod schema;
-mod show;
-mod special;
-mod svcb;
-mod words;
+mod strings;
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use wire::{Class, Name, Rtype};
 
 pub use error::ZoneError;
+pub use options::{
+    FALLBACK_TTL, Findings, INCLUDE_DEPTH, Includes, MAX_ERRORS, MAX_WARNINGS, NoIncludes, Options,
+    Refusal,
+};
+
+use rdata::{fields, present, schema};
 
 use crate::RecordRef;
-
-/// The TTL of a record when neither it nor anything before it says one, as in CoreDNS.
-pub const FALLBACK_TTL: u32 = 3600;
-/// How deep `$INCLUDE` may nest unless [`Options::include_depth`] says otherwise.
-pub const INCLUDE_DEPTH: u32 = 10;
-/// After how many errors reading stops unless [`Options::max_errors`] says otherwise.
-pub const MAX_ERRORS: usize = 20;
-/// How many warnings have a place; more are counted.
-pub const MAX_WARNINGS: usize = 10;
-
-/// How to read a master file.
-#[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
-    /// What relative names are relative to until `$ORIGIN` says otherwise.
-    pub origin: &'a Name,
-    /// The TTL in force before the first `$TTL`.
-    pub default_ttl: Option<u32>,
-    /// The name of the file, for messages and as `from` of [`Includes::open`].
-    pub file: &'a str,
-    /// How deep `$INCLUDE` may nest.
-    pub include_depth: u32,
-    /// After how many errors reading stops.
-    pub max_errors: usize,
-}
-
-impl<'a> Options<'a> {
-    /// The usual options for a text without a file.
-    pub fn new(origin: &'a Name) -> Self {
-        Self {
-            origin,
-            default_ttl: None,
-            file: "<text>",
-            include_depth: INCLUDE_DEPTH,
-            max_errors: MAX_ERRORS,
-        }
-    }
-}
-
-/// Opens the files that `$INCLUDE` names.
-pub trait Includes {
-    /// Opens `path` as it is written in the file `from`.
-    fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>>;
-
-    /// What the file is called in errors, and as `from` by the files that it includes in turn.
-    fn name(&self, path: &str, from: &str) -> String {
-        let _ = from;
-        path.to_owned()
-    }
-}
-
-/// Refuses every `$INCLUDE`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoIncludes;
-
-impl Includes for NoIncludes {
-    fn open(&self, _path: &str, _from: &str) -> io::Result<Box<dyn Read>> {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "`$INCLUDE` is not allowed here"))
-    }
-}
-
-/// Why a receiver does not take a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is wrong, and with it the file.
-    Mistake(String),
-    /// It is left out: a warning. The others may do without it.
-    LeftOut(String),
-}
-
-/// What was found in a master file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// What is wrong with it, up to [`Options::max_errors`].
-    pub errors: Vec<ZoneError>,
-    /// Where its records are not what is served: the first [`MAX_WARNINGS`].
-    pub warnings: Vec<ZoneError>,
-    /// How many warnings there are.
-    pub warned: usize,
-}
 
 /// Reads a master file and hands each record to `each`, whose refusal becomes an error or a warning at
 /// that record. Memory stays flat however long the file is.
@@ -240,12 +164,12 @@ pub fn record_from_line(
 /// The presentation form of RDATA: that of the type, or `\# length hex` (RFC 3597) when the type
 /// has none or the bytes are not what it asks for.
 pub fn rdata_to_text(rtype: Rtype, rdata: &[u8]) -> String {
-    show::text(rtype, rdata).unwrap_or_else(|| show::generic(rdata))
+    present::text(rtype, rdata).unwrap_or_else(|| present::generic(rdata))
 }
 
 /// Whether the bytes are RDATA as the type asks for it; a type that is not known takes any.
 pub fn rdata_is_valid(rtype: Rtype, rdata: &[u8]) -> bool {
-    schema::of(rtype).is_none() || show::text(rtype, rdata).is_some()
+    schema::of(rtype).is_none() || present::text(rtype, rdata).is_some()
 }
 
 /// Reads RDATA in presentation form, generic form included.

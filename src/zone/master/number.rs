@@ -92,6 +92,28 @@ pub(super) fn ipv4(raw: &[u8]) -> Option<[u8; 4]> {
     Some(out)
 }
 
+static NIBBLE: [u8; 256] = {
+    let mut table = [255u8; 256];
+    let mut at = 0;
+    while at < 10 {
+        table[b'0' as usize + at] = at as u8;
+        at += 1;
+    }
+    at = 0;
+    while at < 6 {
+        table[b'a' as usize + at] = at as u8 + 10;
+        table[b'A' as usize + at] = at as u8 + 10;
+        at += 1;
+    }
+    table
+};
+
+/// The value of a hex digit; above 15 when it is none.
+#[inline]
+fn nibble(byte: u8) -> u8 {
+    NIBBLE[usize::from(byte)]
+}
+
 /// The text forms of RFC 4291 section 2.2.
 #[inline]
 pub(super) fn ipv6(raw: &[u8]) -> Option<[u8; 16]> {
@@ -107,7 +129,7 @@ pub(super) fn ipv6(raw: &[u8]) -> Option<[u8; 16]> {
         let group = pos;
         let mut value = 0u32;
         while let Some(&byte) = raw.get(pos) {
-            let nibble = super::base::nibble(byte);
+            let nibble = nibble(byte);
             if nibble > 15 {
                 break;
             }

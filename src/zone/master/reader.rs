@@ -4,12 +4,14 @@ use std::io::Read;
 
 use wire::{Class, Name, Rtype};
 
-use super::error::{Extent, Fault, Parse, ZoneError, fault, fault_help, quote};
-use super::fields::Fields;
+use super::error::ZoneError;
+use super::fault::{Extent, Fault, Parse, fault, fault_help, quote};
 use super::lexer::{Lexer, Token};
-use super::schema;
-use super::words::{MAX_STRING, push_name, unescape};
-use super::{FALLBACK_TTL, Findings, Includes, MAX_WARNINGS, Options, Refusal, generate, number};
+use super::options::{FALLBACK_TTL, Findings, Includes, MAX_WARNINGS, Options, Refusal};
+use super::rdata::fields::Fields;
+use super::rdata::schema;
+use super::strings::{MAX_STRING, push_name, unescape};
+use super::{generate, number};
 use crate::RecordRef;
 
 /// The buffer of a file.

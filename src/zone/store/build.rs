@@ -1,20 +1,21 @@
-//! From records to a zone: straight into the arena, name by name, as they come.
+//! The builder writes records into the arena in the order of their arrival, one node per run of records with
+//! the same owner.
 //!
-//! Names whose records lie side by side in the file, the usual case, are written once. A name that
-//! comes again gets a second node, and `finish` makes one of both. Nodes wait in a short row until
-//! they go into the table, so that the lines they need are fetched side by side.
+//! A name whose records are adjacent in the file, the usual case, is written once. A name that comes again
+//! gets a second node, and `finish` merges the two. Nodes enter the table in batches, so that the cache
+//! misses of a batch overlap.
 
-use wire::{Class, Name, Rtype, hash, name};
+use wire::{Class, Name, hash, name};
 
-use super::node::{DEAD, Node};
+use super::node::{FIRST, Node, TOMBSTONE, relative_hash};
 use super::scratch::Scratch;
 use super::table::Table;
-use super::{Conflict, Unfit, Zone, finish};
+use super::unfit::{Conflict, Unfit};
 use crate::RecordRef;
 
-/// Nodes that go into the table together.
-const ROW: usize = 64;
-/// The most errors that are worth reading.
+/// Nodes that enter the table together.
+const BATCH: usize = 64;
+/// Conflicts that are reported at most.
 const MAX_ERRORS: usize = 20;
 
 /// Collects records into a [`Zone`].
@@ -24,19 +25,19 @@ pub struct Builder {
     pub(super) arena: Vec<u8>,
     pub(super) table: Table,
     pub(super) records: usize,
-    /// Bytes of the arena in nodes that were rewritten elsewhere.
+    /// Bytes of the arena in nodes that are no longer in use.
     pub(super) waste: usize,
-    /// Node and a further node of the same name.
-    pub(super) late: Vec<(u64, u64)>,
-    /// Hash and node of what is not in the table yet.
-    waiting: Vec<(u64, u64)>,
-    /// See [`Table::touch`].
+    /// Offsets of a node and of a further node of the same name.
+    pub(super) duplicates: Vec<(u64, u64)>,
+    /// Hashes and offsets of the nodes that are not in the table yet.
+    pending: Vec<(u64, u64)>,
+    /// The records of the current owner.
     pub(super) scratch: Scratch,
-    /// Owner of what lies in `scratch`: relative to the apex, lower case.
+    /// The current owner, relative to the apex, in lower case.
     owner: Vec<u8>,
-    /// The same owner as it was last written, whole, to recognise it cheaply.
-    written: Vec<u8>,
-    errors: Vec<Unfit>,
+    /// The current owner as the last record had it: an equal owner needs no folding.
+    owner_as_written: Vec<u8>,
+    pub(super) errors: Vec<Unfit>,
 }
 
 impl Builder {
@@ -46,20 +47,20 @@ impl Builder {
         let apex = apex.to_lower();
         let hint = usize::try_from(size_hint_bytes.min(1 << 36)).unwrap_or(0);
         let mut arena = Vec::with_capacity(hint + hint / 2 + 256);
-        // Offset 0 says "no node".
+        // Offset 0 means "no node".
         arena.extend_from_slice(&[0; 8]);
         Self {
             apex_hash: hash::name(apex.as_wire()),
             apex,
             arena,
-            table: Table::with_room(hint / 24),
+            table: Table::with_capacity(hint / 24),
             records: 0,
             waste: 0,
-            late: Vec::new(),
-            waiting: Vec::with_capacity(ROW),
+            duplicates: Vec::new(),
+            pending: Vec::with_capacity(BATCH),
             scratch: Scratch::default(),
             owner: Vec::new(),
-            written: Vec::new(),
+            owner_as_written: Vec::new(),
             errors: Vec::new(),
         }
     }
@@ -69,8 +70,8 @@ impl Builder {
     /// An error here concerns this record alone and leaves it out: it is of another class or lies
     /// outside the zone. The caller may report it and go on, as CoreDNS does.
     pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
-        if record.owner != self.written.as_slice() || self.scratch.is_empty() {
-            self.turn_to(record.owner)?;
+        if record.owner != self.owner_as_written.as_slice() || self.scratch.is_empty() {
+            self.start_owner(record.owner)?;
         }
         if record.class != Class::IN {
             let owner = name::Text(record.owner);
@@ -81,8 +82,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes `owner` the name that records are collected for.
-    fn turn_to(&mut self, owner: &[u8]) -> Result<(), String> {
+    /// Makes `owner` the current owner.
+    fn start_owner(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
         if !name::is_under(owner, apex) {
             return Err(format!("`{}` is not in zone `{}`", name::Text(owner), self.apex));
@@ -95,13 +96,13 @@ impl Builder {
                 owner[..owner.len() - self.apex.as_wire().len()].iter().map(u8::to_ascii_lowercase),
             );
         }
-        self.written.clear();
-        self.written.extend_from_slice(owner);
+        self.owner_as_written.clear();
+        self.owner_as_written.extend_from_slice(owner);
         Ok(())
     }
 
-    /// Writes what was collected for one name.
-    fn flush(&mut self) {
+    /// Writes the records of the current owner to the arena.
+    pub(super) fn flush(&mut self) {
         if self.scratch.is_empty() {
             return;
         }
@@ -109,32 +110,32 @@ impl Builder {
         let owner = std::mem::take(&mut self.owner);
         let node = self.write_node(&owner);
         self.owner = owner;
-        self.waiting.push((hash, node));
-        if self.waiting.len() == ROW {
-            self.settle();
+        self.pending.push((hash, node));
+        if self.pending.len() == BATCH {
+            self.insert_pending();
         }
     }
 
-    /// Brings the waiting nodes into the table.
-    fn settle(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for &(hash, _) in &waiting {
+    /// Enters the pending nodes into the table.
+    pub(super) fn insert_pending(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        for &(hash, _) in &pending {
             self.table.prefetch(hash);
         }
-        for (hash, node) in waiting.drain(..) {
+        for (hash, node) in pending.drain(..) {
             let owner = Node::at(&self.arena, node).name();
             match self.find(hash, owner) {
-                Some(first) => self.late.push((first, node)),
+                Some(first) => self.duplicates.push((first, node)),
                 None => self.insert(hash, node),
             }
         }
-        self.waiting = waiting;
+        self.pending = pending;
     }
 
-    /// Writes a node for the records in `scratch`, and empties it.
+    /// Writes a node of the records in `scratch`, which is empty afterwards.
     pub(super) fn write_node(&mut self, owner: &[u8]) -> u64 {
         if let Some(conflict) = self.scratch.arrange(owner.is_empty()) {
-            self.complain(owner, conflict);
+            self.report(owner, conflict);
         }
         let node = self.arena.len() as u64;
         self.records += self.scratch.write(&mut self.arena, owner, self.apex.as_wire());
@@ -142,7 +143,7 @@ impl Builder {
     }
 
     #[cold]
-    fn complain(&mut self, owner: &[u8], conflict: Conflict) {
+    fn report(&mut self, owner: &[u8], conflict: Conflict) {
         if self.errors.len() < MAX_ERRORS {
             let full = [owner, self.apex.as_wire()].concat();
             let owner = Name::from_wire(&full).unwrap_or_else(|_| self.apex.clone());
@@ -153,7 +154,7 @@ impl Builder {
         }
     }
 
-    /// Adds a node to the table, which grows when it must.
+    /// Enters a node into the table, which grows if it is full.
     pub(super) fn insert(&mut self, hash: u64, node: u64) {
         if self.table.is_full() {
             self.rebuild_table((self.table.used() + 1) * 2, node);
@@ -161,15 +162,14 @@ impl Builder {
         self.table.insert(hash, node);
     }
 
-    /// Makes a new table with every living node before `end` in it. Second nodes of a name, which
-    /// are in `late`, stay out.
+    /// Makes a new table of all nodes in use before `end`, without the second nodes of names.
     pub(super) fn rebuild_table(&mut self, names: usize, end: u64) {
-        self.table = Table::with_room(names);
-        let mut late = self.late.iter().map(|&(_, second)| second).peekable();
+        self.table = Table::with_capacity(names);
+        let mut duplicates = self.duplicates.iter().map(|&(_, second)| second).peekable();
         let mut at = FIRST;
         while at < end {
             let node = Node::at(&self.arena, at);
-            if late.next_if_eq(&at).is_none() && !node.has(DEAD) {
+            if duplicates.next_if_eq(&at).is_none() && !node.has(TOMBSTONE) {
                 self.table.insert(relative_hash(self.apex_hash, node.name()), at);
             }
             at += node.size() as u64;
@@ -179,46 +179,4 @@ impl Builder {
     pub(super) fn find(&self, hash: u64, owner: &[u8]) -> Option<u64> {
         self.table.find(hash, |at| Node::at(&self.arena, at).name() == owner)
     }
-
-    /// Checks the whole and finishes it.
-    ///
-    /// Errors: what makes the zone unfit to be served; [`crate::locate`] finds the records.
-    pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
-        self.flush();
-        self.settle();
-        finish::merge_late(&mut self);
-        let apex = self.find(self.apex_hash, &[]);
-        let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
-        if !soa {
-            self.errors.push(Unfit { owner: self.apex.clone(), conflict: Conflict::NoSoa });
-        }
-        match apex {
-            Some(apex) if self.errors.is_empty() => {
-                finish::zone(self, apex).map_err(|unfit| vec![unfit])
-            }
-            _ => Err(self.errors),
-        }
-    }
-}
-
-/// Where the first node lies.
-pub(super) const FIRST: u64 = 8;
-
-/// The hash of a name from that of its apex and its lower-case labels before it.
-#[inline]
-pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
-    let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
-    if first == relative.len() {
-        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
-    }
-    let mut starts = [0u8; 128];
-    let mut count = 0;
-    for (at, _) in name::label_starts(relative) {
-        starts[count] = at as u8;
-        count += 1;
-    }
-    starts[..count].iter().rev().fold(apex, |parent, &at| {
-        let at = usize::from(at);
-        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
-    })
 }

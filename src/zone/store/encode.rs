@@ -1,12 +1,12 @@
-//! Records between their plain form and the form they are stored in.
+//! Records between uncompressed wire form and the form in the arena, where names end in pointers to the apex.
 
 use wire::name::{self, NameBuf};
 use wire::{Class, Rtype, rdata};
 
-use super::node::{Set, Stored};
+use super::node::{Set, StoredRecord};
 
-/// Writes one record as it will be sent when its owner is the name in the question. `base` is
-/// where its set starts in `out`; the places of pointers to the apex go to `fixes`.
+/// Writes one record as a reply will carry it if its owner is the name in the question. `base` is the offset
+/// of its set in `out`; `fixes` receives the offsets of pointers to the apex.
 pub(crate) fn write(
     out: &mut Vec<u8>,
     base: usize,
@@ -61,8 +61,8 @@ fn write_rdata(
     out.extend_from_slice(&rdata[at..]);
 }
 
-/// Appends the plain RDATA of a stored record to `into`.
-pub(crate) fn expand(set: Set<'_>, record: Stored<'_>, apex: &[u8], into: &mut Vec<u8>) {
+/// Appends the uncompressed RDATA of a stored record to `into`.
+pub(crate) fn expand(set: Set<'_>, record: StoredRecord<'_>, apex: &[u8], into: &mut Vec<u8>) {
     let start = record.start + super::node::FIXED;
     let end = start + record.rdata.len();
     let mut from = start;
@@ -74,7 +74,7 @@ pub(crate) fn expand(set: Set<'_>, record: Stored<'_>, apex: &[u8], into: &mut V
     into.extend_from_slice(&set.bytes[from..end]);
 }
 
-/// Whether two RDATA say the same: names ignore case, everything else does not.
+/// Whether two RDATA are equal; only the case of names is ignored.
 pub(crate) fn same_rdata(rtype: Rtype, a: &[u8], b: &[u8]) -> bool {
     if a == b {
         return true;

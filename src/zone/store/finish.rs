@@ -1,32 +1,57 @@
-//! The pass over the finished arena: late records, empty non-terminals, what is cut off, the order
-//! for proofs.
+//! The last passes over a complete arena: nodes of the same name are merged, empty non-terminals created,
+//! names below zone cuts marked, and the order of the proofs computed.
 
 use wire::{Rtype, hash, name};
 
-use super::build::{Builder, FIRST, relative_hash};
-use super::node::{self, CUT, DEAD, DNAME, HIDDEN, Node, OCCLUDED, WILD_CHILD};
-use super::{ApexSet, Chain, Conflict, Nsec3Params, Unfit, Zone, encode};
+use super::build::Builder;
+use super::denial::{Denial, Nsec3Params};
+use super::encode;
+use super::node::{
+    self, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD, relative_hash,
+};
+use super::unfit::{Conflict, Unfit};
+use super::zone::{ApexSet, Zone};
 
-/// Makes one node of all nodes of the same name.
-pub(super) fn merge_late(builder: &mut Builder) {
-    let mut late = std::mem::take(&mut builder.late);
-    late.sort_unstable();
-    for group in late.chunk_by(|a, b| a.0 == b.0) {
+impl Builder {
+    /// Checks the records as a whole and makes the zone of them.
+    ///
+    /// Errors: the conflicts that keep the zone from being served; [`crate::locate`] finds their records.
+    pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
+        self.flush();
+        self.insert_pending();
+        merge_duplicates(&mut self);
+        let apex = self.find(self.apex_hash, &[]);
+        let soa = apex.is_some_and(|at| Node::at(&self.arena, at).find(Rtype::SOA).is_some());
+        if !soa {
+            self.errors.push(Unfit { owner: self.apex.clone(), conflict: Conflict::NoSoa });
+        }
+        match apex {
+            Some(apex) if self.errors.is_empty() => zone(self, apex).map_err(|unfit| vec![unfit]),
+            _ => Err(self.errors),
+        }
+    }
+}
+
+/// Merges all nodes of the same name into one.
+fn merge_duplicates(builder: &mut Builder) {
+    let mut duplicates = std::mem::take(&mut builder.duplicates);
+    duplicates.sort_unstable();
+    for group in duplicates.chunk_by(|a, b| a.0 == b.0) {
         let Some(&(first, _)) = group.first() else {
             continue;
         };
         let owner = Node::at(&builder.arena, first).name().to_vec();
-        retire(builder, first);
+        tombstone(builder, first);
         for &(_, further) in group {
-            retire(builder, further);
+            tombstone(builder, further);
         }
         let new = builder.write_node(&owner);
-        builder.table.move_to(relative_hash(builder.apex_hash, &owner), first, new);
+        builder.table.relocate(relative_hash(builder.apex_hash, &owner), first, new);
     }
 }
 
-/// Takes the records of a node back and leaves the node to waste.
-fn retire(builder: &mut Builder, at: u64) {
+/// Moves the records of a node back to the scratch space and marks the node as unused.
+fn tombstone(builder: &mut Builder, at: u64) {
     let node = Node::at(&builder.arena, at);
     let mut rdata = Vec::new();
     for set in node.sets() {
@@ -38,16 +63,16 @@ fn retire(builder: &mut Builder, at: u64) {
         }
     }
     builder.waste += node.size();
-    builder.arena[at as usize] |= DEAD;
+    builder.arena[at as usize] |= TOMBSTONE;
 }
 
-/// Makes the zone out of a checked arena.
-pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
+/// Makes the zone of a checked arena.
+fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     if builder.waste > builder.arena.len() / 10 {
         compact(&mut builder);
         apex = builder.find(builder.apex_hash, &[]).unwrap_or(apex);
     }
-    let survey = Survey::take(&mut builder, apex);
+    let survey = Survey::scan(&mut builder, apex);
     if survey.cuts {
         mark_occluded(&mut builder);
     }
@@ -69,7 +94,7 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     let (ns, ns_signatures) = (place(ns), place(ns_signatures));
     // NSEC and NSEC3 records without signatures prove nothing.
     let signed = soa_signatures.count > 0;
-    let chain = if signed { chain(&builder, apex, &survey)? } else { Chain::None };
+    let denial = if signed { denial(&builder, apex, &survey)? } else { Denial::None };
     let apex_name = builder.apex.as_wire();
     Ok(Zone {
         apex_len: apex_name.len() as u8,
@@ -86,18 +111,18 @@ pub(super) fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         soa_signatures,
         ns,
         ns_signatures,
-        chain,
+        denial,
     })
 }
 
-/// Moves all living nodes to the front of the arena and makes the table anew.
+/// Moves all nodes in use to the front of the arena and rebuilds the table.
 fn compact(builder: &mut Builder) {
     let mut from = FIRST as usize;
     let mut to = from;
     while from < builder.arena.len() {
         let node = Node::at(&builder.arena, from as u64);
         let size = node.size();
-        if !node.has(DEAD) {
+        if !node.has(TOMBSTONE) {
             builder.arena.copy_within(from..from + size, to);
             to += size;
         }
@@ -108,26 +133,26 @@ fn compact(builder: &mut Builder) {
     builder.rebuild_table(builder.table.used(), to as u64);
 }
 
-/// What one walk over all nodes finds out.
+/// Counts from one walk over all nodes.
 #[derive(Default)]
 struct Survey {
     /// Names with records, and empty non-terminals.
     names: usize,
-    /// Whether anything is cut off.
+    /// Whether the zone has a zone cut or a DNAME.
     cuts: bool,
     nsec: usize,
     nsec3: usize,
 }
 
 impl Survey {
-    /// Sets the flags that a node's own records give, and adds empty non-terminals on the way.
-    fn take(builder: &mut Builder, apex: u64) -> Self {
+    /// Sets the flags that follow from a node's own records, and creates missing empty non-terminals.
+    fn scan(builder: &mut Builder, apex: u64) -> Self {
         let mut survey = Self::default();
         let mut at = FIRST;
         while at < builder.arena.len() as u64 {
             let node = Node::at(&builder.arena, at);
             let size = node.size() as u64;
-            if !node.has(DEAD) {
+            if !node.has(TOMBSTONE) {
                 let mut flags = node.flags();
                 let mut only_proofs = !node.is_empty();
                 for set in node.sets() {
@@ -141,13 +166,13 @@ impl Survey {
                     only_proofs &= set.rtype == Rtype::NSEC3 || set.covers() == Some(Rtype::NSEC3);
                 }
                 if only_proofs {
-                    flags |= HIDDEN;
+                    flags |= NSEC3_ONLY;
                 } else {
                     survey.names += 1;
                 }
                 survey.cuts |= flags & (CUT | DNAME) != 0;
                 builder.arena[at as usize] = flags;
-                announce(builder, at);
+                ensure_parent(builder, at);
             }
             at += size;
         }
@@ -155,8 +180,9 @@ impl Survey {
     }
 }
 
-/// Sees to it that the parent of a node exists, and knows of a wildcard below it.
-fn announce(builder: &mut Builder, at: u64) {
+/// Creates the parent of a node if it is missing (an empty non-terminal), and sets `WILD_CHILD` on the
+/// parent of `*`.
+fn ensure_parent(builder: &mut Builder, at: u64) {
     let mut owner = [0; name::MAX_NAME];
     let own = Node::at(&builder.arena, at).name();
     let first = own.first().map_or(0, |&len| usize::from(len) + 1);
@@ -170,7 +196,7 @@ fn announce(builder: &mut Builder, at: u64) {
     let parent_at = match builder.find(hash, parent) {
         Some(found) => found,
         None => {
-            // An empty node; the walk comes to it and to its own parent later.
+            // An empty node at the end of the arena: the walk reaches it, and then its own parent, later.
             let new = builder.arena.len() as u64;
             builder.arena.extend_from_slice(&[0, parent.len() as u8, 0, 0]);
             builder.arena.extend_from_slice(parent);
@@ -183,7 +209,7 @@ fn announce(builder: &mut Builder, at: u64) {
     }
 }
 
-/// Marks what lies below a cut or a DNAME.
+/// Marks the nodes below a zone cut or a DNAME.
 fn mark_occluded(builder: &mut Builder) {
     let mut starts = Vec::with_capacity(128);
     let top_redirects = builder
@@ -208,7 +234,7 @@ fn mark_occluded(builder: &mut Builder) {
                 .find(hash, &own[start..])
                 .is_some_and(|above| Node::at(&builder.arena, above).has(CUT | DNAME));
         }
-        if hidden && !node.has(DEAD) {
+        if hidden && !node.has(TOMBSTONE) {
             builder.arena[at as usize] |= OCCLUDED;
         }
         at += size;
@@ -218,13 +244,13 @@ fn mark_occluded(builder: &mut Builder) {
 /// A SHA-1 hash in base32hex, with its length octet (RFC 5155 section 3).
 const HASH_LABEL: usize = 33;
 
-/// The order that proofs are looked up in.
-fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, Unfit> {
+/// The kind of denial that the zone's records allow, with the order of its proofs.
+fn denial(builder: &Builder, apex: u64, survey: &Survey) -> Result<Denial, Unfit> {
     let top = Node::at(&builder.arena, apex);
     if survey.nsec3 > 0
         && let Some(params) = Nsec3Params::choose(top)
     {
-        // Others are NSEC3 records that no hash leads to.
+        // An NSEC3 record at another owner is never found by a hash.
         let hash_owner = |node: Node<'_>| node.name().len() == HASH_LABEL;
         let matching = |node: Node<'_>| {
             hash_owner(node)
@@ -233,16 +259,16 @@ fn chain(builder: &Builder, apex: u64, survey: &Survey) -> Result<Chain, Unfit> 
                     .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
         };
         let order = in_order(builder, survey.nsec3, matching)?;
-        return Ok(Chain::Nsec3(params, order));
+        return Ok(Denial::Nsec3(params, order));
     }
     if top.find(Rtype::NSEC).is_some() {
         let matching = |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
-        return Ok(Chain::Nsec(in_order(builder, survey.nsec, matching)?));
+        return Ok(Denial::Nsec(in_order(builder, survey.nsec, matching)?));
     }
-    Ok(Chain::None)
+    Ok(Denial::None)
 }
 
-/// Places of the nodes that `belongs` accepts, in canonical order.
+/// Offsets of the nodes that `belongs` accepts, in canonical order.
 fn in_order(
     builder: &Builder,
     room: usize,
@@ -252,7 +278,7 @@ fn in_order(
     let mut at = FIRST;
     while at < builder.arena.len() as u64 {
         let node = Node::at(&builder.arena, at);
-        if !node.has(DEAD) && belongs(node) {
+        if !node.has(TOMBSTONE) && belongs(node) {
             order.push(u32::try_from(at).map_err(|_| Unfit {
                 owner: builder.apex.clone(),
                 conflict: Conflict::TooLarge,
@@ -260,7 +286,7 @@ fn in_order(
         }
         at += node.size() as u64;
     }
-    // Signers write zones in this order already, and sorting what is sorted is quick.
+    // Signers write zones in this order, and sorting sorted input is fast.
     order.sort_by(|&a, &b| {
         let name = |at: u32| Node::at(&builder.arena, u64::from(at)).name();
         name::canonical_cmp(name(a), name(b))
@@ -269,7 +295,7 @@ fn in_order(
 }
 
 impl ApexSet {
-    /// The place of a set that starts at `at`.
+    /// A set that starts at offset `at` of the arena.
     fn new(set: node::Set<'_>, at: u64) -> Self {
         Self { at, len: set.bytes.len() as u32, count: set.count, fixes: set.fix_count() as u16 }
     }

@@ -1,5 +1,5 @@
-//! How one name lies in the arena: a header, its name, a directory of types, and its records ready
-//! to be sent.
+//! The layout of a node: one name of the zone in the arena, as a header, the name, a directory of RRsets, and
+//! the records in wire form.
 //!
 //! ```text
 //! flags u8 | name length u8 | sets u16 | name relative to the apex, lower case, without root byte
@@ -10,7 +10,7 @@
 //! in the apex ends in a pointer instead; the fix-up list says where those pointers are, because
 //! where the apex lies in a message depends on the length of the question's name.
 
-use wire::Rtype;
+use wire::{Rtype, hash, name};
 
 /// Bytes before the name.
 pub(crate) const HEAD: usize = 4;
@@ -19,20 +19,20 @@ pub(crate) const ENTRY: usize = 10;
 /// Bytes of a record before its RDATA.
 pub(crate) const FIXED: usize = 12;
 
-/// Rewritten elsewhere; nothing points here any more.
-pub(crate) const DEAD: u8 = 1;
-/// Has NS records and is not the apex: the zone ends here.
+/// Not in use: the records were moved to another node.
+pub(crate) const TOMBSTONE: u8 = 1;
+/// A zone cut: NS records below the apex.
 pub(crate) const CUT: u8 = 2;
-/// Lies below a cut or a DNAME.
+/// Below a zone cut or a DNAME.
 pub(crate) const OCCLUDED: u8 = 4;
 /// Has a DNAME record.
 pub(crate) const DNAME: u8 = 8;
 /// `*` exists directly below.
 pub(crate) const WILD_CHILD: u8 = 16;
-/// Holds NSEC3 records only: no name of the zone (RFC 5155 section 7.2.8).
-pub(crate) const HIDDEN: u8 = 32;
+/// Has NSEC3 records only, so it is no name of the zone (RFC 5155 section 7.2.8).
+pub(crate) const NSEC3_ONLY: u8 = 32;
 
-/// One name of the zone; borrows the arena from its first byte on.
+/// One name of the zone. Borrows the arena from the node's first byte on.
 #[derive(Clone, Copy)]
 pub(crate) struct Node<'a> {
     bytes: &'a [u8],
@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
         usize::from(u16::from_le_bytes([self.bytes[2], self.bytes[3]]))
     }
 
-    /// Whether the name exists only because longer names do.
+    /// Whether the name is an empty non-terminal.
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.set_count() == 0
@@ -88,7 +88,7 @@ impl<'a> Node<'a> {
         Sets { entries, data }
     }
 
-    /// The set of a type; RRSIG sets are many, one for each type covered, and this finds the first.
+    /// The set of a type. Of RRSIG sets, of which there is one for each type covered, the first.
     #[inline]
     pub(crate) fn find(self, rtype: Rtype) -> Option<Set<'a>> {
         self.sets().find(|set| set.rtype == rtype)
@@ -105,12 +105,12 @@ impl<'a> Node<'a> {
         (found, signatures)
     }
 
-    /// Where a set of this node starts, from the node's own start on.
+    /// Offset of a set in this node.
     pub(crate) fn offset_of(self, set: Set<'_>) -> u64 {
         (set.bytes.as_ptr().addr() - self.bytes.as_ptr().addr()) as u64
     }
 
-    /// How many bytes the node takes in the arena.
+    /// Bytes of the node in the arena.
     pub(crate) fn size(self) -> usize {
         let mut sets = self.sets();
         let all = sets.data.len();
@@ -120,7 +120,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Walks the sets of a node in the order of their types, signatures behind what they cover.
+/// Iterates over the sets of a node in the order of their types; signatures follow the set they cover.
 pub(crate) struct Sets<'a> {
     entries: &'a [u8],
     data: &'a [u8],
@@ -148,8 +148,8 @@ impl<'a> Iterator for Sets<'a> {
 }
 
 impl<'a> Set<'a> {
-    /// The set of `count` records in `len` octets and `fixes` fix-ups that `bytes` begins with; its
-    /// type is not told.
+    /// The set at the start of `bytes`: `count` records in `len` bytes, then `fixes` fix-ups. Its type is
+    /// unknown.
     #[inline]
     pub(crate) fn at(bytes: &'a [u8], len: usize, count: u16, fixes: u16) -> Self {
         let (bytes, rest) = bytes.split_at(len);
@@ -177,19 +177,19 @@ impl<'a> Set<'a> {
         self.bytes.get(FIXED..FIXED + 2).map(|two| Rtype(u16::from_be_bytes([two[0], two[1]])))
     }
 
-    /// The record that starts at `at`, and where the next one would.
+    /// The record at offset `at`, and the offset of the next one.
     #[inline]
-    pub(crate) fn record_at(self, at: usize) -> Option<(Stored<'a>, usize)> {
+    pub(crate) fn record_at(self, at: usize) -> Option<(StoredRecord<'a>, usize)> {
         let fixed = self.bytes.get(at..)?.first_chunk::<FIXED>()?;
         let end = at + FIXED + usize::from(u16::from_be_bytes([fixed[10], fixed[11]]));
         let rdata = self.bytes.get(at + FIXED..end)?;
         let ttl = u32::from_be_bytes([fixed[6], fixed[7], fixed[8], fixed[9]]);
-        Some((Stored { start: at, ttl, rdata }, end))
+        Some((StoredRecord { start: at, ttl, rdata }, end))
     }
 
     /// All records.
     #[inline]
-    pub(crate) fn records(self) -> impl Iterator<Item = Stored<'a>> {
+    pub(crate) fn records(self) -> impl Iterator<Item = StoredRecord<'a>> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let (record, end) = self.record_at(at)?;
@@ -198,7 +198,7 @@ impl<'a> Set<'a> {
         })
     }
 
-    /// The pointers to the apex between two offsets of [`Set::bytes`].
+    /// Offsets of the pointers to the apex within a range of [`Set::bytes`].
     pub(crate) fn fixes_between(self, from: usize, to: usize) -> impl Iterator<Item = usize> + 'a {
         let (pairs, _) = self.fixes.as_chunks::<2>();
         let place = |pair: &[u8; 2]| usize::from(u16::from_le_bytes(*pair));
@@ -207,10 +207,32 @@ impl<'a> Set<'a> {
     }
 }
 
-/// One record as it lies in a set.
+/// One record of a set.
 #[derive(Clone, Copy)]
-pub(crate) struct Stored<'a> {
+pub(crate) struct StoredRecord<'a> {
     pub(crate) start: usize,
     pub(crate) ttl: u32,
     pub(crate) rdata: &'a [u8],
+}
+
+/// Offset of the first node.
+pub(super) const FIRST: u64 = 8;
+
+/// The hash of a name, from the hash of the apex and the lower-case labels before it.
+#[inline]
+pub(crate) fn relative_hash(apex: u64, relative: &[u8]) -> u64 {
+    let first = relative.first().map_or(0, |&len| usize::from(len) + 1);
+    if first == relative.len() {
+        return if first == 0 { apex } else { hash::child(apex, &relative[1..]) };
+    }
+    let mut starts = [0u8; 128];
+    let mut count = 0;
+    for (at, _) in name::label_starts(relative) {
+        starts[count] = at as u8;
+        count += 1;
+    }
+    starts[..count].iter().rev().fold(apex, |parent, &at| {
+        let at = usize::from(at);
+        hash::child(parent, &relative[at + 1..at + 1 + usize::from(relative[at])])
+    })
 }

@@ -1,13 +1,32 @@
-//! Reading a zone back, record by record.
+//! Records of a zone for callers that do not build a reply: one RRset, the SOA, or all.
 
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Rtype};
 
-use super::Zone;
-use super::build::FIRST;
-use super::encode;
-use super::node::{DEAD, Node, Set};
+use super::encode::{self, target};
+use super::node::{FIRST, Node, Set, TOMBSTONE};
+use super::zone::Zone;
 use crate::RecordRef;
+
+impl Zone {
+    /// The records of one type at exactly `owner`: no wildcards, no delegation, no aliases.
+    pub fn rrset(&self, owner: &[u8], rtype: Rtype) -> Option<Rrset<'_>> {
+        let mut buf = [0; name::MAX_NAME + 1];
+        let relative = target(owner, 0, self.apex.as_wire(), &mut buf)?;
+        let set = self.node_of(relative)?.find(rtype)?;
+        Some(Rrset::new(self, set))
+    }
+
+    /// The SOA record.
+    pub fn soa(&self) -> Soa {
+        Soa::read(self)
+    }
+
+    /// All records, those of the apex first and its SOA before everything.
+    pub fn records(&self) -> Records<'_> {
+        Records::new(self)
+    }
+}
 
 /// The fields of an SOA record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +41,9 @@ pub struct Soa {
     pub refresh: u32,
     /// Seconds between failed checks.
     pub retry: u32,
-    /// Seconds after which an unchecked copy is worthless.
+    /// Seconds after which a secondary discards a copy that it could not refresh.
     pub expire: u32,
-    /// Seconds that absence may be cached.
+    /// TTL of negative answers in seconds (RFC 2308).
     pub minimum: u32,
     /// Time to live of the record itself.
     pub ttl: u32,
@@ -82,7 +101,7 @@ impl<'a> Rrset<'a> {
         self.set.count
     }
 
-    /// Hands each record's TTL and plain RDATA to `each`.
+    /// Calls `each` with each record's TTL and uncompressed RDATA.
     pub fn for_each(&self, mut each: impl FnMut(u32, &[u8])) {
         let mut rdata = Vec::new();
         for record in self.set.records() {
@@ -93,7 +112,7 @@ impl<'a> Rrset<'a> {
     }
 }
 
-/// Walks all records of a zone. Not an `Iterator`, because each record borrows from the walk.
+/// Iterates over all records of a zone. Not an `Iterator`, because each record borrows from it.
 pub struct Records<'a> {
     zone: &'a Zone,
     stage: Stage,
@@ -142,7 +161,7 @@ impl<'a> Records<'a> {
         debug_assert!(pushed.is_ok(), "names were checked when they were added");
     }
 
-    /// Goes to the next node with records; `false` at the end.
+    /// Moves to the next node with records; `false` at the end.
     fn advance(&mut self) -> bool {
         if self.stage == Stage::Soa {
             self.stage = Stage::Apex;
@@ -154,7 +173,7 @@ impl<'a> Records<'a> {
             let at = self.next;
             let node = self.zone.node(at);
             self.next += node.size() as u64;
-            if at != self.zone.apex_at && !node.has(DEAD) && !node.is_empty() {
+            if at != self.zone.apex_at && !node.has(TOMBSTONE) && !node.is_empty() {
                 self.enter(node, |_| true);
                 return true;
             }

@@ -1,12 +1,12 @@
-//! The records of one name while it is being written: sorted into sets, freed of duplicates,
-//! checked for what may not stand together.
+//! The records of one name before they become a node: sorted into RRsets, without duplicates, and checked for
+//! conflicts.
 
 use wire::{Class, Rtype};
 
 use super::encode;
 use super::unfit::{self, Conflict};
 
-/// From here on duplicates are looked for by sorting.
+/// From so many records in a set on, duplicates are found by sorting.
 const MANY: usize = 24;
 
 #[derive(Clone, Copy)]
@@ -14,10 +14,10 @@ struct Item {
     rtype: Rtype,
     class: Class,
     ttl: u32,
-    /// Place of the RDATA in `bytes`.
+    /// Offset of the RDATA in `bytes`.
     at: usize,
     len: usize,
-    /// Sets lie in the order of this: by type, signatures behind what they cover.
+    /// Sort key: sets are ordered by type, and signatures follow the type they cover.
     order: u32,
 }
 
@@ -55,7 +55,7 @@ impl Scratch {
         self.items.clear();
     }
 
-    /// Sorts into sets and drops duplicates; says what is wrong with the name, if anything.
+    /// Sorts the records into sets and drops duplicates. Returns the conflict between them, if any.
     pub(super) fn arrange(&mut self, is_apex: bool) -> Option<Conflict> {
         if self.items.len() > 1 {
             self.items.sort_by_key(|item| item.order);
@@ -74,7 +74,7 @@ impl Scratch {
         }
         match count(Rtype::CNAME) {
             0 => {}
-            1 if self.items.iter().all(|item| unfit::goes_with_cname(item.rtype)) => {}
+            1 if self.items.iter().all(|item| unfit::may_stand_beside_cname(item.rtype)) => {}
             1 => return Some(Conflict::CnameAndOther),
             _ => return Some(Conflict::Cnames),
         }
@@ -112,7 +112,7 @@ impl Scratch {
         kept.extend(set.iter().zip(drop).filter(|(_, drop)| !drop).map(|(item, _)| *item));
     }
 
-    /// Appends the node to `arena` and empties the scratch; returns how many records it holds.
+    /// Appends the node to `arena` and clears the records. Returns how many records the node has.
     pub(super) fn write(&mut self, arena: &mut Vec<u8>, owner: &[u8], apex: &[u8]) -> usize {
         let records = self.items.len();
         let sets = self.items.chunk_by(|a, b| a.order == b.order).count();

@@ -1,41 +1,44 @@
-//! The hash table from names to nodes: cache lines of eight slots. A lookup that hits reads one
-//! line here and a line or two of the arena.
+//! The hash table from names to nodes: buckets of eight slots, each bucket a cache line. A lookup that hits
+//! reads one line here and a line or two of the arena.
+//!
+//! `wire::HashIndex` is not it: offsets into the arena need more than 32 bits, and a probe sequence must not
+//! leave its cache line halfway.
 
-/// Bits of a slot that say where the node is; the rest is a tag from the hash.
-const PLACE_BITS: u32 = 40;
-const PLACE: u64 = (1 << PLACE_BITS) - 1;
+/// Bits of a slot that hold the node's offset in the arena; the rest is a tag from the hash.
+const OFFSET_BITS: u32 = 40;
+const OFFSET: u64 = (1 << OFFSET_BITS) - 1;
 const SLOTS: usize = 8;
 
-/// One cache line; a zero slot is free, and behind a free slot all are free.
+/// One cache line. A zero slot is free, and all slots behind a free one are free.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
-pub(crate) struct Line([u64; SLOTS]);
+pub(crate) struct Bucket([u64; SLOTS]);
 
-/// Lines by hash; what does not fit its line lies in the next one that has room.
+/// Buckets by hash. A node whose bucket is full goes to the next one with a free slot.
 pub(crate) struct Table {
-    lines: Box<[Line]>,
+    buckets: Box<[Bucket]>,
     used: usize,
 }
 
 impl Table {
-    /// A table that takes `names` names before it is full.
-    pub(crate) fn with_room(names: usize) -> Self {
-        let lines = ((names + names / 3) / SLOTS + 1).next_power_of_two();
-        Self { lines: vec![Line([0; SLOTS]); lines].into(), used: 0 }
+    /// A table with room for `names` names.
+    pub(crate) fn with_capacity(names: usize) -> Self {
+        let buckets = ((names + names / 3) / SLOTS + 1).next_power_of_two();
+        Self { buckets: vec![Bucket([0; SLOTS]); buckets].into(), used: 0 }
     }
 
     fn slots(&self) -> usize {
-        self.lines.len() * SLOTS
+        self.buckets.len() * SLOTS
     }
 
-    /// Whether one more name would make probing long.
+    /// Whether one more name would exceed a load of three quarters.
     pub(crate) fn is_full(&self) -> bool {
         self.used + 1 > self.slots() / 4 * 3
     }
 
-    /// Whether most of the table is air.
+    /// Whether the load is below a quarter.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.lines.len() > 8 && self.used < self.slots() / 4
+        self.buckets.len() > 8 && self.used < self.slots() / 4
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -43,77 +46,78 @@ impl Table {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.lines.len() * size_of::<Line>()
+        self.buckets.len() * size_of::<Bucket>()
     }
 
     #[inline]
     fn index(&self, hash: u64) -> usize {
-        hash as usize & (self.lines.len() - 1)
+        hash as usize & (self.buckets.len() - 1)
     }
 
-    /// Where the lines are, and what leaves of a hash the number of its line.
-    pub(crate) fn place(&self) -> (*const Line, usize) {
-        (self.lines.as_ptr(), self.lines.len() - 1)
+    /// The first bucket, and the mask that maps a hash to the number of its bucket.
+    pub(crate) fn buckets(&self) -> (*const Bucket, usize) {
+        (self.buckets.as_ptr(), self.buckets.len() - 1)
     }
 
-    /// Starts to fetch the line of a hash.
+    /// Starts to fetch the bucket of a hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        wire::prefetch::fetch_once(&self.lines[self.index(hash)]);
+        wire::prefetch::fetch_once(&self.buckets[self.index(hash)]);
     }
 
-    /// A node whose tag fits, 0 if the line of the hash has none; again without a branch.
+    /// The offset of a node in the hash's own bucket whose tag matches, or 0; without a branch, because it
+    /// serves prefetching.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> u64 {
-        let line = &self.lines[self.index(hash)];
-        line.0.iter().fold(0, |found, &slot| {
-            let fits = slot >> PLACE_BITS == hash >> PLACE_BITS;
-            if fits { slot & PLACE } else { found }
+        let bucket = &self.buckets[self.index(hash)];
+        bucket.0.iter().fold(0, |found, &slot| {
+            let matches = slot >> OFFSET_BITS == hash >> OFFSET_BITS;
+            if matches { slot & OFFSET } else { found }
         })
     }
 
-    /// The first node whose tag fits and that `is_it` accepts.
+    /// The offset of the first node whose tag matches and that `is_match` accepts.
     #[inline]
-    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(u64) -> bool) -> Option<u64> {
+    pub(crate) fn find(&self, hash: u64, mut is_match: impl FnMut(u64) -> bool) -> Option<u64> {
         let mut index = self.index(hash);
         loop {
-            for &slot in &self.lines[index].0 {
+            for &slot in &self.buckets[index].0 {
                 if slot == 0 {
                     return None;
                 }
-                if slot >> PLACE_BITS == hash >> PLACE_BITS && is_it(slot & PLACE) {
-                    return Some(slot & PLACE);
+                if slot >> OFFSET_BITS == hash >> OFFSET_BITS && is_match(slot & OFFSET) {
+                    return Some(slot & OFFSET);
                 }
             }
-            index = (index + 1) & (self.lines.len() - 1);
+            index = (index + 1) & (self.buckets.len() - 1);
         }
     }
 
-    /// Adds a node that is not there yet. The caller keeps the table from being full.
-    pub(crate) fn insert(&mut self, hash: u64, place: u64) {
-        debug_assert!(place != 0 && place <= PLACE && !self.is_full());
+    /// Adds a node that is not in the table. The caller must see that the table is not full.
+    pub(crate) fn insert(&mut self, hash: u64, offset: u64) {
+        debug_assert!(offset != 0 && offset <= OFFSET && !self.is_full());
         let mut index = self.index(hash);
         loop {
-            if let Some(free) = self.lines[index].0.iter_mut().find(|slot| **slot == 0) {
-                *free = hash >> PLACE_BITS << PLACE_BITS | place;
+            if let Some(free) = self.buckets[index].0.iter_mut().find(|slot| **slot == 0) {
+                *free = hash >> OFFSET_BITS << OFFSET_BITS | offset;
                 self.used += 1;
                 return;
             }
-            index = (index + 1) & (self.lines.len() - 1);
+            index = (index + 1) & (self.buckets.len() - 1);
         }
     }
 
-    /// Points the slot of a node elsewhere.
-    pub(crate) fn move_to(&mut self, hash: u64, from: u64, to: u64) {
+    /// Replaces the offset of a node.
+    pub(crate) fn relocate(&mut self, hash: u64, from: u64, to: u64) {
         let mut index = self.index(hash);
-        for _ in 0..self.lines.len() {
-            for slot in &mut self.lines[index].0 {
-                if *slot & PLACE == from {
-                    *slot = *slot & !PLACE | to;
+        for _ in 0..self.buckets.len() {
+            for slot in &mut self.buckets[index].0 {
+                if *slot & OFFSET == from {
+                    *slot = *slot & !OFFSET | to;
                     return;
                 }
             }
-            index = (index + 1) & (self.lines.len() - 1);
+            index = (index + 1) & (self.buckets.len() - 1);
         }
     }
 }
@@ -123,20 +127,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_in_is_found() {
-        let mut table = Table::with_room(1000);
+    fn inserted_nodes_are_found() {
+        let mut table = Table::with_capacity(1000);
         let hash = |n: u64| wire::hash::mix(n, 7);
         for n in 1..=1000 {
             table.insert(hash(n), n);
         }
         assert!(!table.is_sparse());
         for n in 1..=1000 {
-            assert_eq!(table.find(hash(n), |place| place == n), Some(n));
-            table.move_to(hash(n), n, n + 5000);
+            assert_eq!(table.find(hash(n), |offset| offset == n), Some(n));
+            table.relocate(hash(n), n, n + 5000);
         }
-        assert_eq!(table.find(hash(3), |place| place == 5003), Some(5003));
+        assert_eq!(table.find(hash(3), |offset| offset == 5003), Some(5003));
         assert_eq!(table.find(hash(2000), |_| false), None);
         let found = (1..=1000).filter(|&n| table.candidate(hash(n)) == n + 5000).count();
-        assert!(found > 900, "few names lie outside of their line");
+        assert!(found > 900, "few names are outside of their bucket");
     }
 }

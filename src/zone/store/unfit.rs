@@ -1,4 +1,4 @@
-//! What keeps records from being served as one zone.
+//! Conflicts between records that keep them from being served as a zone.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use wire::{Class, Name, Rtype, name};
 use super::encode;
 use crate::RecordRef;
 
-/// Why records do not make a zone.
+/// A conflict between the records of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// Whose records do not go together: a name of the zone, in lower case.
+    /// The name whose records conflict, in lower case.
     pub owner: Name,
-    /// What is wrong with them.
+    /// The rule that they break.
     pub conflict: Conflict,
 }
 
-/// What may not be.
+/// A rule about the records of one name or zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
     /// A CNAME record beside others (RFC 1034 section 3.6.2).
@@ -31,7 +31,7 @@ pub enum Conflict {
     SoaBelowApex,
     /// No SOA record at the apex.
     NoSoa,
-    /// More octets than can be addressed.
+    /// A signed zone of more bytes than its order of proofs can address.
     TooLarge,
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Unfit {
 }
 
 impl Unfit {
-    /// What to do about it. `is_apex` says whether the owner is the name of the zone.
+    /// How to resolve the conflict. `is_apex`: the owner is the name of the zone.
     pub fn help(&self, is_apex: bool) -> &'static str {
         match self.conflict {
             Conflict::CnameAndOther if is_apex => {
@@ -80,38 +80,38 @@ impl Unfit {
 
 /// Whether a record of this type may stand beside a CNAME record (RFC 4034 section 2.5, RFC 2535
 /// section 2.3.5).
-pub(super) fn goes_with_cname(rtype: Rtype) -> bool {
+pub(super) fn may_stand_beside_cname(rtype: Rtype) -> bool {
     matches!(
         rtype,
         Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT
     )
 }
 
-/// The part that a record has in a conflict.
+/// The role of a record in a conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// With this record it is wrong.
+    /// The record that completes the conflict.
     Last(&'static str),
-    /// Without the other one it would be right.
+    /// The earlier record, which the last one conflicts with.
     First(&'static str),
 }
 
-/// Finds the records of one conflict again, in a second reading.
-pub(crate) struct Suspect<'u> {
+/// Finds the records of one conflict in a second pass over the text.
+pub(crate) struct ConflictSearch<'u> {
     pub(crate) unfit: &'u Unfit,
-    /// The first record of the type that there are too many of, or the first one of the others.
+    /// RDATA of the first record of the type that has too many.
     first: Option<Vec<u8>>,
     alias: bool,
     other: bool,
     done: bool,
 }
 
-impl<'u> Suspect<'u> {
+impl<'u> ConflictSearch<'u> {
     pub(crate) fn new(unfit: &'u Unfit) -> Self {
         Self { unfit, first: None, alias: false, other: false, done: false }
     }
 
-    /// The part of a record, if it has one.
+    /// The role of a record, if it has one.
     pub(crate) fn part(&mut self, record: RecordRef<'_>) -> Option<Part> {
         if self.done {
             return None;
@@ -139,7 +139,7 @@ impl<'u> Suspect<'u> {
 
     fn beside_alias(&mut self, rtype: Rtype) -> Option<Part> {
         let is_alias = rtype == Rtype::CNAME;
-        if !is_alias && goes_with_cname(rtype) {
+        if !is_alias && may_stand_beside_cname(rtype) {
             return None;
         }
         let (known, before, what) = match is_alias {

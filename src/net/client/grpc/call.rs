@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::{Method, Request, StatusCode, Version};
+use percent_encoding::percent_decode;
 use prost::Message;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -288,23 +289,7 @@ fn success(trailers: &HeaderMap) -> Result<(), GrpcStatus> {
 
 /// The beginning of a message whose octets are percent-encoded where they are no printable ASCII.
 fn decoded(words: &[u8]) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = words;
-    while let Some((&first, behind)) = rest.split_first()
-        && bytes.len() < WORDS
-    {
-        let hex = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
-        match behind.split_at_checked(2) {
-            Some((two, behind)) if first == b'%' && two.iter().all(u8::is_ascii_hexdigit) => {
-                bytes.extend(hex(two));
-                rest = behind;
-            }
-            _ => {
-                bytes.push(first);
-                rest = behind;
-            }
-        }
-    }
+    let bytes: Vec<u8> = percent_decode(words).take(WORDS).collect();
     String::from_utf8_lossy(&bytes).replace(|c: char| c.is_control(), " ")
 }
 

@@ -1,36 +1,36 @@
-//! Where a zone lies in memory, kept where its holder is: all of it can be asked for at once, instead of
-//! waiting for one pointer after the other.
+//! Addresses of a zone's parts for prefetching, stored beside the pointer to the zone: all parts are fetched
+//! at once, instead of one pointer after the other.
 
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use wire::Request;
 use wire::prefetch::{fetch_place, fetch_place_once, lines};
 
-use super::Zone;
-use super::table::Line;
+use super::table::Bucket;
+use super::zone::Zone;
 
-/// So many octets are worth fetching whether the query needs all of them or not.
+/// A zone of at most so many bytes is fetched as a whole.
 const SMALL: usize = 512;
 
-/// The places of a zone. They serve as hints only and are never followed: the zone may be gone, and
-/// while another takes its place some may be the old one's.
+/// Addresses of a zone's parts. They are hints only and never dereferenced: the zone may be freed, and while a
+/// new version is stored some may be those of the old one.
 #[derive(Debug, Default)]
-pub struct Whereabouts {
+pub struct PrefetchHints {
     zone: AtomicPtr<Zone>,
-    table: AtomicPtr<Line>,
-    /// One less than the lines of the table; no table has more than fit here.
+    table: AtomicPtr<Bucket>,
+    /// Maps a hash to its bucket.
     mask: AtomicU32,
-    /// In a small zone the NS records, which every answer has, and the nodes behind them; else the former.
+    /// The NS records of the apex, which every answer has; in a small zone with the nodes behind them.
     records: AtomicPtr<u8>,
-    /// Cache lines from there on.
+    /// Cache lines to fetch from `records` on.
     lines: AtomicU8,
     small: AtomicU8,
 }
 
-impl Whereabouts {
-    /// From now on those of `zone`.
+impl PrefetchHints {
+    /// Stores the addresses of `zone`.
     pub fn set(&self, zone: &Zone) {
-        let (table, mask) = zone.table.place();
+        let (table, mask) = zone.table.buckets();
         let small = zone.arena.len() + zone.table.memory() <= SMALL;
         let ns = zone.ns.at.min(zone.arena.len() as u64) as usize;
         let records = &zone.arena[ns..];
@@ -43,22 +43,22 @@ impl Whereabouts {
         self.small.store(u8::from(small), Relaxed);
     }
 
-    /// Whether [`Whereabouts::prefetch`] asks for all that a query needs.
+    /// Whether [`PrefetchHints::prefetch`] fetches all that a query needs.
     #[inline]
     pub fn is_small(&self) -> bool {
         self.small.load(Relaxed) != 0
     }
 
-    /// Starts to fetch what every answer reads of the zone.
+    /// Prefetches what every answer reads of the zone.
     #[inline]
     pub fn prefetch(&self) {
         fetch_place(self.zone.load(Relaxed), 1);
         fetch_place(self.records.load(Relaxed), usize::from(self.lines.load(Relaxed)));
     }
 
-    /// Starts to fetch the line of the table that the query's name hashes to.
+    /// Prefetches the bucket of the query's name.
     #[inline]
-    pub fn prefetch_slot(&self, query: &Request) {
+    pub fn prefetch_bucket(&self, query: &Request) {
         let line = query.suffix_hash(0) as usize & self.mask.load(Relaxed) as usize;
         let place = self.table.load(Relaxed).wrapping_add(line);
         if self.is_small() { fetch_place(place, 1) } else { fetch_place_once(place) }

@@ -2,23 +2,23 @@
 
 use wire::Rtype;
 
-use super::base::Decoder;
-use super::error::{Parse, fault, fault_help, quote};
-use super::lexer::{Lexer, Token};
-use super::number;
-use super::schema::{self, Kind};
-use super::show;
-use super::words::{push_name, push_string, push_strings, unescape};
+use super::base::{Base, Malformed};
+use super::present;
+use super::schema::{self, FieldKind};
+use crate::master::fault::{Parse, fault, fault_help, quote};
+use crate::master::lexer::{Lexer, Token};
+use crate::master::number;
+use crate::master::strings::{push_name, push_string, push_strings, unescape};
 
 /// The tokens of one record's RDATA, and what relative names are relative to.
-pub(super) struct Fields<'l, 'a> {
-    pub(super) lexer: &'l mut Lexer<'a>,
-    pub(super) origin: &'l [u8],
+pub(in crate::master) struct Fields<'l, 'a> {
+    pub(in crate::master) lexer: &'l mut Lexer<'a>,
+    pub(in crate::master) origin: &'l [u8],
 }
 
 impl<'a> Fields<'_, 'a> {
     /// Reads the RDATA of a record of type `rtype` into `out`.
-    pub(super) fn rdata(&mut self, rtype: Rtype, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn rdata(&mut self, rtype: Rtype, out: &mut Vec<u8>) -> Parse<()> {
         out.clear();
         if self.is_generic()? {
             return self.generic(rtype, out);
@@ -48,86 +48,89 @@ impl<'a> Fields<'_, 'a> {
     }
 
     #[inline]
-    fn field(&mut self, kind: Kind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    fn field(&mut self, kind: FieldKind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         match kind {
-            Kind::V4 => self.ipv4(what, out),
-            Kind::V6 => self.ipv6(what, out),
-            Kind::Name => self.name(what, out),
-            Kind::U16 => {
+            FieldKind::V4 => self.ipv4(what, out),
+            FieldKind::V6 => self.ipv6(what, out),
+            FieldKind::Name => self.name(what, out),
+            FieldKind::U16 => {
                 let value = self.number(what, u64::from(u16::MAX))?;
                 out.extend_from_slice(&(value as u16).to_be_bytes());
                 Ok(())
             }
-            Kind::Strs => self.strings(what, true, out),
+            FieldKind::Strs => self.strings(what, true, out),
             _ => self.rare_field(kind, what, out),
         }
     }
 
-    fn rare_field(&mut self, kind: Kind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    fn rare_field(&mut self, kind: FieldKind, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         match kind {
-            Kind::U8 => out.push(self.number(what, 255)? as u8),
-            Kind::U32 => {
+            FieldKind::U8 => out.push(self.number(what, 255)? as u8),
+            FieldKind::U32 => {
                 let value = self.number(what, u64::from(u32::MAX))?;
                 out.extend_from_slice(&(value as u32).to_be_bytes());
             }
-            Kind::U64 => out.extend_from_slice(&self.number(what, u64::MAX)?.to_be_bytes()),
-            Kind::Ttl => {
+            FieldKind::U64 => out.extend_from_slice(&self.number(what, u64::MAX)?.to_be_bytes()),
+            FieldKind::Ttl => {
                 let token = self.word(what)?;
                 let Some(value) = number::ttl(token.raw) else {
                     return bad(token, what, "a number of seconds, or a sum such as `1h30m`");
                 };
                 out.extend_from_slice(&value.to_be_bytes());
             }
-            Kind::Time => {
+            FieldKind::Time => {
                 let token = self.word(what)?;
                 let Some(value) = number::timestamp(token.raw) else {
                     return bad(token, what, "a time as `YYYYMMDDHHmmSS` or in seconds since 1970");
                 };
                 out.extend_from_slice(&value.to_be_bytes());
             }
-            Kind::Str => {
+            FieldKind::Str => {
                 let token = self.token(what)?;
                 push_string(token, out)?;
             }
-            Kind::OptStr => {
+            FieldKind::OptStr => {
                 if let Some(token) = self.lexer.next()? {
                     push_string(token, out)?;
                 }
             }
-            Kind::Text => {
+            FieldKind::Text => {
                 let token = self.token(what)?;
                 unescape(token, token.raw, out)?;
             }
-            Kind::Tag => {
+            FieldKind::Tag => {
                 let token = self.token(what)?;
-                if token.raw.is_empty() || token.raw.len() > 255 || !is_alphanumeric(token.raw) {
+                if token.raw.is_empty()
+                    || token.raw.len() > 255
+                    || !schema::is_alphanumeric(token.raw)
+                {
                     return bad(token, what, "letters and digits only");
                 }
                 out.push(token.raw.len() as u8);
                 out.extend_from_slice(token.raw);
             }
-            Kind::Hex => self.rest(Decoder::hex(), what, out)?,
-            Kind::Base64 => self.rest(Decoder::base64(), what, out)?,
-            Kind::Base64OrDash => {
+            FieldKind::Hex => self.rest(Base::Hex, what, out)?,
+            FieldKind::Base64 => self.rest(Base::Base64, what, out)?,
+            FieldKind::Base64OrDash => {
                 let before = self.lexer.clone();
                 if self.word(what)?.raw != b"-" {
                     *self.lexer = before;
-                    self.rest(Decoder::base64(), what, out)?;
+                    self.rest(Base::Base64, what, out)?;
                 }
             }
-            Kind::Salt => {
+            FieldKind::Salt => {
                 let token = self.word(what)?;
                 if token.raw == b"-" {
                     out.push(0);
                 } else {
-                    counted(token, Decoder::hex(), what, out)?;
+                    counted(token, Base::Hex, what, out)?;
                 }
             }
-            Kind::Base32 => {
+            FieldKind::Base32 => {
                 let token = self.word(what)?;
-                counted(token, Decoder::base32(), what, out)?;
+                counted(token, Base::Base32, what, out)?;
             }
-            Kind::Decimal => {
+            FieldKind::Decimal => {
                 let token = self.token(what)?;
                 let start = out.len();
                 push_string(token, out)?;
@@ -135,34 +138,34 @@ impl<'a> Fields<'_, 'a> {
                     return bad(token, what, "a decimal number such as `-32.6882`");
                 }
             }
-            Kind::Type | Kind::Covered => {
+            FieldKind::Type | FieldKind::Covered => {
                 let token = self.word(what)?;
                 let rtype = type_named(token)?;
-                if kind == Kind::Covered && schema::is_meta(rtype) {
+                if kind == FieldKind::Covered && schema::is_meta(rtype) {
                     return fault(token.at, format!("no zone has records of type `{rtype}`"));
                 }
                 out.extend_from_slice(&rtype.0.to_be_bytes());
             }
-            Kind::Algorithm | Kind::Scheme => out.push(self.mnemonic(kind, what)? as u8),
-            Kind::CertType => out.extend_from_slice(&self.mnemonic(kind, what)?.to_be_bytes()),
-            Kind::Bitmap => self.bitmap(out)?,
-            Kind::Eui48 => self.pairs(what, 6, out)?,
-            Kind::Eui64 => self.pairs(what, 8, out)?,
-            Kind::Locator => self.locator(what, out)?,
-            Kind::Nsap => self.nsap(what, out)?,
-            Kind::Wks => self.wks(what, out)?,
-            Kind::Loc => self.location(out)?,
-            Kind::Apl => self.prefixes(out)?,
-            Kind::IpsecKey => self.ipsec_key(out)?,
-            Kind::AmtRelay => self.amt_relay(out)?,
-            Kind::Hip => self.hip(out)?,
-            Kind::Params => self.parameters(out)?,
-            Kind::V4 => self.ipv4(what, out)?,
-            Kind::V6 => self.ipv6(what, out)?,
-            Kind::Name => self.name(what, out)?,
-            Kind::Strs => self.strings(what, true, out)?,
-            Kind::Items => self.strings(what, false, out)?,
-            Kind::U16 | Kind::Opaque => {
+            FieldKind::Algorithm | FieldKind::Scheme => out.push(self.mnemonic(kind, what)? as u8),
+            FieldKind::CertType => out.extend_from_slice(&self.mnemonic(kind, what)?.to_be_bytes()),
+            FieldKind::Bitmap => self.bitmap(out)?,
+            FieldKind::Eui48 => self.pairs(what, 6, out)?,
+            FieldKind::Eui64 => self.pairs(what, 8, out)?,
+            FieldKind::Locator => self.locator(what, out)?,
+            FieldKind::Nsap => self.nsap(what, out)?,
+            FieldKind::Wks => self.wks(what, out)?,
+            FieldKind::Loc => self.location(out)?,
+            FieldKind::Apl => self.prefixes(out)?,
+            FieldKind::IpsecKey => self.ipsec_key(out)?,
+            FieldKind::AmtRelay => self.amt_relay(out)?,
+            FieldKind::Hip => self.hip(out)?,
+            FieldKind::Params => self.parameters(out)?,
+            FieldKind::V4 => self.ipv4(what, out)?,
+            FieldKind::V6 => self.ipv6(what, out)?,
+            FieldKind::Name => self.name(what, out)?,
+            FieldKind::Strs => self.strings(what, true, out)?,
+            FieldKind::Items => self.strings(what, false, out)?,
+            FieldKind::U16 | FieldKind::Opaque => {
                 return fault(
                     self.lexer.at,
                     "the RDATA of this type must be written as `\\# length hex`",
@@ -174,7 +177,7 @@ impl<'a> Fields<'_, 'a> {
 
     /// The next token, quoted or not.
     #[inline(always)]
-    pub(super) fn token(&mut self, what: &'static str) -> Parse<Token<'a>> {
+    pub(in crate::master) fn token(&mut self, what: &'static str) -> Parse<Token<'a>> {
         match self.lexer.next()? {
             Some(token) => Ok(token),
             None => fault(self.lexer.at, format!("the {what} is missing")),
@@ -183,7 +186,7 @@ impl<'a> Fields<'_, 'a> {
 
     /// The next token, which must not be quoted.
     #[inline(always)]
-    pub(super) fn word(&mut self, what: &'static str) -> Parse<Token<'a>> {
+    pub(in crate::master) fn word(&mut self, what: &'static str) -> Parse<Token<'a>> {
         let token = self.token(what)?;
         if token.quoted {
             return fault(token.at, format!("the {what} must not be quoted"));
@@ -192,7 +195,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     #[inline]
-    pub(super) fn number(&mut self, what: &'static str, max: u64) -> Parse<u64> {
+    pub(in crate::master) fn number(&mut self, what: &'static str, max: u64) -> Parse<u64> {
         let token = self.word(what)?;
         match number::decimal(token.raw, max) {
             Some(value) => Ok(value),
@@ -201,7 +204,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     #[inline]
-    pub(super) fn ipv4(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn ipv4(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         match number::ipv4(token.raw) {
             Some(address) => out.extend_from_slice(&address),
@@ -211,7 +214,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     #[inline]
-    pub(super) fn ipv6(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn ipv6(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         match number::ipv6(token.raw) {
             Some(address) => out.extend_from_slice(&address),
@@ -221,7 +224,7 @@ impl<'a> Fields<'_, 'a> {
     }
 
     #[inline]
-    pub(super) fn name(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn name(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         push_name(token, self.origin, out)
     }
@@ -244,31 +247,51 @@ impl<'a> Fields<'_, 'a> {
     }
 
     /// Digits over all tokens that are left; at least one byte.
-    pub(super) fn rest(
+    pub(in crate::master) fn rest(
         &mut self,
-        mut decoder: Decoder,
+        base: Base,
         what: &'static str,
         out: &mut Vec<u8>,
     ) -> Parse<()> {
         let start = out.len();
+        let before = self.lexer.clone();
         let mut token = self.word(what)?;
-        loop {
-            push_digits(token, &mut decoder, what, out)?;
-            match self.lexer.next()? {
-                Some(next) if next.quoted => {
-                    return fault(next.at, format!("the {what} must not be quoted"));
+        let end = loop {
+            out.extend_from_slice(token.raw);
+            match self.lexer.next() {
+                Ok(Some(next)) if next.quoted => {
+                    break fault(next.at, format!("the {what} must not be quoted"));
                 }
-                Some(next) => token = next,
-                None => break,
+                Ok(Some(next)) => token = next,
+                Ok(None) => break Ok(()),
+                Err(fault) => break Err(fault),
             }
+        };
+        // What is wrong with the digits comes first in the text.
+        match base.decode(out, start) {
+            Err(Malformed::Digit(at)) => self.no_digit(before, at, what),
+            _ if end.is_err() => end,
+            Ok(()) if out.len() > start => Ok(()),
+            _ => fault(token.at, format!("the {what} is incomplete: digits are missing")),
         }
-        if !decoder.is_whole() || out.len() == start {
-            return fault(token.at, format!("the {what} is incomplete: digits are missing"));
-        }
-        Ok(())
     }
 
-    fn mnemonic(&mut self, kind: Kind, what: &'static str) -> Parse<u16> {
+    /// The error of a byte that is no digit, `at` bytes into the tokens from `before` on.
+    #[cold]
+    fn no_digit(&mut self, before: Lexer<'a>, mut at: usize, what: &'static str) -> Parse<()> {
+        let starved = self.lexer.starved;
+        *self.lexer = before;
+        self.lexer.starved |= starved;
+        loop {
+            let token = self.word(what)?;
+            if at < token.raw.len() {
+                return bad_digit(token, at, what);
+            }
+            at -= token.raw.len();
+        }
+    }
+
+    fn mnemonic(&mut self, kind: FieldKind, what: &'static str) -> Parse<u16> {
         let token = self.word(what)?;
         let (names, max) = schema::mnemonics(kind);
         if let Some(value) = number::decimal(token.raw, u64::from(max)) {
@@ -310,8 +333,7 @@ impl<'a> Fields<'_, 'a> {
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b'-').all(|group| {
             groups += 1;
-            let mut decoder = Decoder::hex();
-            group.len() == 2 && decoder.push(group, out).is_ok()
+            group.len() == 2 && push_digits(group, Base::Hex, out).is_ok()
         });
         if fits && groups == count {
             return Ok(());
@@ -325,7 +347,7 @@ impl<'a> Fields<'_, 'a> {
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b':').all(|group| {
             groups += 1;
-            group.len() == 4 && Decoder::hex().push(group, out).is_ok()
+            group.len() == 4 && push_digits(group, Base::Hex, out).is_ok()
         });
         if fits && groups == 4 {
             return Ok(());
@@ -360,7 +382,7 @@ impl<'a> Fields<'_, 'a> {
         let at = self.lexer.at;
         let length = self.number("length", u64::from(u16::MAX))?;
         if length > 0 {
-            self.rest(Decoder::hex(), "data", out)?;
+            self.rest(Base::Hex, "data", out)?;
         } else {
             self.lexer.end()?;
         }
@@ -368,7 +390,7 @@ impl<'a> Fields<'_, 'a> {
             let given = out.len();
             return fault(at, format!("the length says {length} bytes, but {given} are given"));
         }
-        if schema::of(rtype).is_some() && show::text(rtype, out).is_none() {
+        if schema::of(rtype).is_some() && present::text(rtype, out).is_none() {
             return fault(at, format!("these bytes are not valid RDATA of type `{rtype}`"));
         }
         Ok(())
@@ -376,16 +398,12 @@ impl<'a> Fields<'_, 'a> {
 }
 
 #[cold]
-pub(super) fn bad<T>(token: Token<'_>, what: &str, expected: &str) -> Parse<T> {
+pub(in crate::master) fn bad<T>(token: Token<'_>, what: &str, expected: &str) -> Parse<T> {
     let given = quote(token.raw);
     fault_help(token.at, format!("`{given}` is not a valid {what}"), format!("write {expected}"))
 }
 
-pub(super) fn is_alphanumeric(raw: &[u8]) -> bool {
-    raw.iter().all(u8::is_ascii_alphanumeric)
-}
-
-pub(super) fn type_named(token: Token<'_>) -> Parse<Rtype> {
+pub(in crate::master) fn type_named(token: Token<'_>) -> Parse<Rtype> {
     match schema::type_of(token.raw) {
         Some(rtype) if !token.quoted => Ok(rtype),
         _ => fault(token.at, format!("`{}` is not a record type", quote(token.raw))),
@@ -399,27 +417,34 @@ fn push_window(window: u8, bits: &[u8; 32], out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn push_digits(
-    token: Token<'_>,
-    decoder: &mut Decoder,
-    what: &str,
+/// Adds the bytes that `digits` stand for.
+pub(in crate::master) fn push_digits(
+    digits: &[u8],
+    base: Base,
     out: &mut Vec<u8>,
-) -> Parse<()> {
-    decoder.push(token.raw, out).or_else(|at| {
-        let byte = quote(&token.raw[at..=at]);
-        fault(token.at + at, format!("`{byte}` is not a digit of the {what}"))
-    })
+) -> Result<(), Malformed> {
+    let start = out.len();
+    out.extend_from_slice(digits);
+    base.decode(out, start)
+}
+
+#[cold]
+pub(in crate::master) fn bad_digit<T>(token: Token<'_>, at: usize, what: &str) -> Parse<T> {
+    let byte = quote(&token.raw[at..=at]);
+    fault(token.at + at, format!("`{byte}` is not a digit of the {what}"))
 }
 
 /// Digits of one token behind a length in one byte.
-fn counted(token: Token<'_>, mut decoder: Decoder, what: &str, out: &mut Vec<u8>) -> Parse<()> {
+fn counted(token: Token<'_>, base: Base, what: &str, out: &mut Vec<u8>) -> Parse<()> {
     let start = out.len();
     out.push(0);
-    push_digits(token, &mut decoder, what, out)?;
-    let length = out.len() - start - 1;
-    match u8::try_from(length) {
-        Ok(count) if count > 0 && decoder.is_whole() => out[start] = count,
-        _ => return bad(token, what, "1 to 255 bytes with all their digits"),
+    let pushed = push_digits(token.raw, base, out);
+    match (pushed, u8::try_from(out.len() - start - 1)) {
+        (Err(Malformed::Digit(at)), _) => bad_digit(token, at, what),
+        (Ok(()), Ok(count)) if count > 0 => {
+            out[start] = count;
+            Ok(())
+        }
+        _ => bad(token, what, "1 to 255 bytes with all their digits"),
     }
-    Ok(())
 }

@@ -1,8 +1,9 @@
 //! The functions of the language: their parameters, their results and their code.
 
-use crate::loops;
-use crate::types::{ANY, BYTES, FLOAT, INT, LIST, MAP, NIL, NUMBER, Set, TEXT};
-use crate::{Type, Value, lists, make, numbers, strings};
+use super::{lists, numbers, strings};
+use crate::functions::loops;
+use crate::types::{ANY, BYTES, FLOAT, INT, LIST, MAP, NIL, NUMBER, Set, TEXT, element};
+use crate::{Type, Value};
 
 /// A function that sees only its arguments.
 pub(crate) type Run = for<'v> fn(&[Value<'v>]) -> Result<Value<'v>, String>;
@@ -179,7 +180,7 @@ pub(crate) fn kind(
         Gives::Number => Type::Any,
         Gives::Indexed if *arguments[0] == Type::Nil => Type::Nil,
         Gives::Indexed => {
-            make::element(arguments[0], arguments[1]).map_err(|message| (Some(1), message))?
+            element(arguments[0], arguments[1]).map_err(|message| (Some(1), message))?
         }
     })
 }
@@ -197,9 +198,4 @@ fn describe(set: Set) -> String {
     let words: Vec<&str> =
         known.into_iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| word).collect();
     words.join(" or ")
-}
-
-/// The error of a function whose argument turned out to have another type than it needs.
-pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, String> {
-    Err(format!("`{name}` does not accept {}", value.kind()))
 }

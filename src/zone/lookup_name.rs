@@ -1,23 +1,23 @@
-//! The name that is looked up: the question's, or the target of an alias on the way.
+//! The name of a lookup: that of the question, or the target of an alias.
 
 use wire::name::{self, NameBuf};
 use wire::{Request, hash};
 
 use crate::store::Zone;
 
-/// A lower-case name in the zone with the places and hashes of its labels. Indexes count labels
-/// from the left; `depth` is that of the apex.
-pub(crate) trait Sought {
-    /// How many labels stand before the apex.
+/// A lower-case name in the zone, with the offsets of its labels and the hashes of its suffixes. Indexes count
+/// labels from the left.
+pub(crate) trait LookupName {
+    /// Number of labels before the apex, which is also the index of the apex.
     fn depth(&self, zone: &Zone) -> usize;
     /// The whole name.
     fn name(&self) -> &[u8];
-    /// Where label `index` starts.
+    /// Offset of label `index`.
     fn label_at(&self, index: usize) -> usize;
     /// The hash of the name from label `index` on.
     fn hash(&self, index: usize) -> u64;
 
-    /// The labels from `index` on that stand before the apex.
+    /// The labels from `index` on, without the apex.
     #[inline]
     fn relative(&self, zone: &Zone, index: usize) -> &[u8] {
         let end = self.name().len() - zone.apex_len();
@@ -25,7 +25,7 @@ pub(crate) trait Sought {
     }
 }
 
-impl Sought for Request {
+impl LookupName for Request {
     #[inline]
     fn depth(&self, zone: &Zone) -> usize {
         self.labels() - zone.apex_labels()
@@ -48,19 +48,19 @@ impl Sought for Request {
 }
 
 /// The target of an alias.
-pub(crate) struct Target {
+pub(crate) struct AliasTarget {
     name: NameBuf,
     starts: [u8; 128],
     hashes: [u64; 128],
     depth: usize,
 }
 
-impl Target {
+impl AliasTarget {
     pub(crate) fn new() -> Self {
         Self { name: NameBuf::new(), starts: [0; 128], hashes: [0; 128], depth: 0 }
     }
 
-    /// Takes `name`, lower-cased; `false` if it is not in the zone.
+    /// Sets the name, in any case; `false` if it is not in the zone.
     pub(crate) fn set(&mut self, zone: &Zone, full: &[u8]) -> bool {
         self.name.set_folded(full);
         let apex = zone.apex().as_wire();
@@ -86,7 +86,7 @@ impl Target {
     }
 }
 
-impl Sought for Target {
+impl LookupName for AliasTarget {
     fn depth(&self, _: &Zone) -> usize {
         self.depth
     }

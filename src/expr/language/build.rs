@@ -2,14 +2,14 @@
 
 use corefile::nearest;
 
-use crate::builtins;
 use crate::error::{Error, Spot};
-use crate::loops;
-use crate::network::Network;
+use crate::functions::builtins;
+use crate::functions::loops;
+use crate::functions::network::Network;
+use crate::language::parser::Parser;
+use crate::language::tree::{Made, Member, Node, Op, Slice};
 use crate::ops;
-use crate::parse::Parser;
-use crate::syntax::{Made, Member, Node, Op, Slice};
-use crate::types::{BOOL, BYTES, INT, LIST, NUMBER, TEXT};
+use crate::types::{BOOL, BYTES, INT, LIST, NUMBER, TEXT, element};
 use crate::{Type, Value};
 
 /// What it takes to build: a mistake is at the spot of a part.
@@ -382,20 +382,6 @@ impl Parser<'_> {
         let (from, to) = (from.map(|made| made.node), to.map(|made| made.node));
         let slice = Slice { base: base.node, from, to, spot };
         self.made(Node::Slice(Box::new(slice)), kind, spot, height)
-    }
-}
-
-/// The type of `base[key]`.
-pub(crate) fn element(base: &Type, key: &Type) -> Result<Type, String> {
-    match base {
-        Type::Any => Ok(Type::Any),
-        Type::List(_) | Type::Bytes if key.may_be(INT) => Ok(base.element()),
-        Type::List(_) | Type::Bytes => Err(format!("an index must be int, found {key}")),
-        Type::Map(types) if *key == Type::Any || types.0 == Type::Any || types.0 == *key => {
-            Ok(types.1.clone())
-        }
-        Type::Map(types) => Err(format!("the keys of this map are {}, found {key}", types.0)),
-        _ => Err(format!("{base} cannot be indexed")),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540).
 
-use super::base::Decoder;
-use super::error::{Parse, fault, fault_help, quote};
-use super::fields::{Fields, bad};
-use super::lexer::Token;
-use super::words::unescape;
-use super::{base, number, show};
+use data_encoding::BASE64;
+
+use super::base::Base;
+use super::fields::{Fields, bad, push_digits};
+use crate::master::fault::{Parse, fault, fault_help, quote};
+use crate::master::lexer::Token;
+use crate::master::number;
+use crate::master::strings::{push_escaped, unescape};
 
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
@@ -45,7 +47,7 @@ fn key_name(key: u16) -> String {
 }
 
 impl Fields<'_, '_> {
-    pub(super) fn parameters(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn parameters(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let mut found: Vec<(u16, Vec<u8>)> = Vec::new();
         let mut mandatory = None;
         while let Some(token) = self.lexer.next_parameter()? {
@@ -165,10 +167,7 @@ fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
         IPV6HINT => parts.all(|part| {
             number::ipv6(part).map(|address| out.extend_from_slice(&address)).is_some()
         }),
-        ECH => {
-            let mut decoder = Decoder::base64();
-            decoder.push(text, out).is_ok() && decoder.is_whole()
-        }
+        ECH => push_digits(text, Base::Base64, out).is_ok(),
         _ => {
             out.extend_from_slice(text);
             // Written as `key7`, a path may be anything; by its name it may not.
@@ -285,7 +284,7 @@ fn missing(wire: &[u8]) -> Option<u16> {
 }
 
 /// Writes wire parameters as text; `None` when they are not in order.
-pub(super) fn text(wire: &[u8], out: &mut String) -> Option<()> {
+pub(in crate::master) fn text(wire: &[u8], out: &mut String) -> Option<()> {
     let mut last = None;
     for pair in split(wire) {
         let (key, value) = pair?;
@@ -332,7 +331,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
                     if matches!(byte, b',' | b'\\') {
                         out.push_str("\\\\");
                     }
-                    show::string_bytes(&[byte], out);
+                    push_escaped(&[byte], out);
                 }
             }
         }
@@ -352,7 +351,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
                 out.push_str(&std::net::Ipv6Addr::from(*address).to_string());
             }
         }
-        ECH => base::base64(value, out),
-        _ => show::string_bytes(value, out),
+        ECH => BASE64.encode_append(value, out),
+        _ => push_escaped(value, out),
     }
 }

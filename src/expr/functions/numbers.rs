@@ -1,7 +1,7 @@
 //! Functions of numbers.
 
 use crate::Value;
-use crate::builtins::not_for;
+use crate::value::not_for;
 
 type Result<'v> = std::result::Result<Value<'v>, String>;
 

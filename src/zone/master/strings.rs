@@ -1,8 +1,10 @@
 //! Strings and names from text, with their escapes (RFC 1035 section 5.1).
 
+use std::fmt::Write;
+
 use wire::name::{MAX_LABEL, MAX_NAME};
 
-use super::error::{Parse, fault, fault_help, quote};
+use super::fault::{Parse, fault, fault_help, quote};
 use super::lexer::Token;
 use super::number;
 
@@ -213,4 +215,20 @@ fn dollar(token: Token<'_>) -> Parse<()> {
         format!("a name cannot start with `$`: `{}`", quote(token.raw)),
         "directives go at the start of a line; write a literal `$` as `\\$`",
     )
+}
+
+/// The inside of a quoted string.
+pub(super) fn push_escaped(bytes: &[u8], out: &mut String) {
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => {
+                out.push('\\');
+                out.push(char::from(byte));
+            }
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "\\{byte:03}");
+            }
+        }
+    }
 }

@@ -6,18 +6,21 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXUPPER};
 use wire::Rtype;
 use wire::name::{Text, wire_len};
 
-use super::schema::{self, Kind};
-use super::{base, number, svcb};
+use super::schema::{self, FieldKind};
+use super::svcb;
+use crate::master::number;
+use crate::master::strings::push_escaped;
 
 /// The presentation form of a known type.
-pub(super) fn text(rtype: Rtype, rdata: &[u8]) -> Option<String> {
+pub(in crate::master) fn text(rtype: Rtype, rdata: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(rdata.len() * 2);
     let mut wire = Wire(rdata);
     for &(kind, _) in schema::of(rtype)? {
-        if !out.is_empty() && kind != Kind::Params {
+        if !out.is_empty() && kind != FieldKind::Params {
             out.push(' ');
         }
         wire.field(kind, &mut out)?;
@@ -28,32 +31,18 @@ pub(super) fn text(rtype: Rtype, rdata: &[u8]) -> Option<String> {
 }
 
 /// `\# length hex` (RFC 3597 section 5).
-pub(super) fn generic(rdata: &[u8]) -> String {
+pub(in crate::master) fn generic(rdata: &[u8]) -> String {
     let mut out = format!("\\# {}", rdata.len());
     if !rdata.is_empty() {
         out.push(' ');
-        base::hex(rdata, &mut out);
+        HEXUPPER.encode_append(rdata, &mut out);
     }
     out
 }
 
-/// The inside of a quoted string.
-pub(super) fn string_bytes(bytes: &[u8], out: &mut String) {
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => {
-                out.push('\\');
-                out.push(char::from(byte));
-            }
-            b' '..=b'~' => out.push(char::from(byte)),
-            _ => put(out, format_args!("\\{byte:03}")),
-        }
-    }
-}
-
 fn quoted(bytes: &[u8], out: &mut String) {
     out.push('"');
-    string_bytes(bytes, out);
+    push_escaped(bytes, out);
     out.push('"');
 }
 
@@ -95,68 +84,70 @@ impl<'a> Wire<'a> {
         Some(self.all()).filter(|bytes| !bytes.is_empty())
     }
 
-    fn field(&mut self, kind: Kind, out: &mut String) -> Option<()> {
+    fn field(&mut self, kind: FieldKind, out: &mut String) -> Option<()> {
         match kind {
-            Kind::U8 | Kind::Algorithm => put(out, self.u8()?),
-            Kind::U16 => put(out, self.u16()?),
-            Kind::U32 | Kind::Ttl => put(out, self.u32()?),
-            Kind::U64 => put(out, u64::from_be_bytes(self.array()?)),
-            Kind::Time => out.push_str(&number::show_timestamp(self.u32()?)),
-            Kind::V4 => put(out, Ipv4Addr::from(self.array::<4>()?)),
-            Kind::V6 => put(out, Ipv6Addr::from(self.array::<16>()?)),
-            Kind::Name => self.name(out)?,
-            Kind::Str => quoted(self.counted()?, out),
-            Kind::OptStr if self.0.is_empty() => {}
-            Kind::OptStr => quoted(self.counted()?, out),
-            Kind::Decimal => {
+            FieldKind::U8 | FieldKind::Algorithm => put(out, self.u8()?),
+            FieldKind::U16 => put(out, self.u16()?),
+            FieldKind::U32 | FieldKind::Ttl => put(out, self.u32()?),
+            FieldKind::U64 => put(out, u64::from_be_bytes(self.array()?)),
+            FieldKind::Time => out.push_str(&number::show_timestamp(self.u32()?)),
+            FieldKind::V4 => put(out, Ipv4Addr::from(self.array::<4>()?)),
+            FieldKind::V6 => put(out, Ipv6Addr::from(self.array::<16>()?)),
+            FieldKind::Name => self.name(out)?,
+            FieldKind::Str => quoted(self.counted()?, out),
+            FieldKind::OptStr if self.0.is_empty() => {}
+            FieldKind::OptStr => quoted(self.counted()?, out),
+            FieldKind::Decimal => {
                 quoted(Some(self.counted()?).filter(|text| number::is_decimal(text))?, out);
             }
-            Kind::Strs | Kind::Items => {
+            FieldKind::Strs | FieldKind::Items => {
                 quoted(self.counted()?, out);
                 while !self.0.is_empty() {
                     out.push(' ');
                     quoted(self.counted()?, out);
                 }
             }
-            Kind::Text => quoted(self.all(), out),
-            Kind::Tag => {
+            FieldKind::Text => quoted(self.all(), out),
+            FieldKind::Tag => {
                 let tag = self.counted()?;
-                if tag.is_empty() || !super::fields::is_alphanumeric(tag) {
+                if tag.is_empty() || !schema::is_alphanumeric(tag) {
                     return None;
                 }
                 out.push_str(std::str::from_utf8(tag).ok()?);
             }
-            Kind::Hex => base::hex(self.filled()?, out),
-            Kind::Base64 => base::base64(self.filled()?, out),
-            Kind::Base64OrDash if self.0.is_empty() => out.push('-'),
-            Kind::Base64OrDash => base::base64(self.all(), out),
-            Kind::Salt => match self.counted()? {
+            FieldKind::Hex => HEXUPPER.encode_append(self.filled()?, out),
+            FieldKind::Base64 => BASE64.encode_append(self.filled()?, out),
+            FieldKind::Base64OrDash if self.0.is_empty() => out.push('-'),
+            FieldKind::Base64OrDash => BASE64.encode_append(self.all(), out),
+            FieldKind::Salt => match self.counted()? {
                 [] => out.push('-'),
-                salt => base::hex(salt, out),
+                salt => HEXUPPER.encode_append(salt, out),
             },
-            Kind::Base32 => base::base32(Some(self.counted()?).filter(|b| !b.is_empty())?, out),
-            Kind::Type => put(out, Rtype(self.u16()?)),
-            Kind::Covered => {
+            FieldKind::Base32 => {
+                BASE32HEX_NOPAD.encode_append(Some(self.counted()?).filter(|b| !b.is_empty())?, out)
+            }
+            FieldKind::Type => put(out, Rtype(self.u16()?)),
+            FieldKind::Covered => {
                 put(out, Some(Rtype(self.u16()?)).filter(|&rtype| !schema::is_meta(rtype))?);
             }
-            Kind::CertType => self.mnemonic(kind, out)?,
-            Kind::Scheme => self.mnemonic(kind, out)?,
-            Kind::Bitmap => self.bitmap(out)?,
-            Kind::Eui48 => groups(self.take(6)?, 1, '-', out),
-            Kind::Eui64 => groups(self.take(8)?, 1, '-', out),
-            Kind::Locator => groups(self.take(8)?, 2, ':', out),
-            Kind::Nsap => {
+            FieldKind::CertType => self.mnemonic(kind, out)?,
+            FieldKind::Scheme => self.mnemonic(kind, out)?,
+            FieldKind::Bitmap => self.bitmap(out)?,
+            FieldKind::Eui48 => groups(self.take(6)?, 1, '-', out),
+            FieldKind::Eui64 => groups(self.take(8)?, 1, '-', out),
+            FieldKind::Locator => groups(self.take(8)?, 2, ':', out),
+            FieldKind::Nsap => {
                 out.push_str("0x");
-                base::hex(self.filled()?, out);
+                HEXUPPER.encode_append(self.filled()?, out);
             }
-            Kind::Wks => self.wks(out)?,
-            Kind::Loc => self.location(out)?,
-            Kind::Apl => self.prefixes(out)?,
-            Kind::IpsecKey => self.ipsec_key(out)?,
-            Kind::AmtRelay => self.amt_relay(out)?,
-            Kind::Hip => self.hip(out)?,
-            Kind::Params => svcb::text(self.all(), out)?,
-            Kind::Opaque => out.push_str(&generic(self.all())),
+            FieldKind::Wks => self.wks(out)?,
+            FieldKind::Loc => self.location(out)?,
+            FieldKind::Apl => self.prefixes(out)?,
+            FieldKind::IpsecKey => self.ipsec_key(out)?,
+            FieldKind::AmtRelay => self.amt_relay(out)?,
+            FieldKind::Hip => self.hip(out)?,
+            FieldKind::Params => svcb::text(self.all(), out)?,
+            FieldKind::Opaque => out.push_str(&generic(self.all())),
         }
         Some(())
     }
@@ -171,9 +162,9 @@ impl<'a> Wire<'a> {
         Some(())
     }
 
-    fn mnemonic(&mut self, kind: Kind, out: &mut String) -> Option<()> {
+    fn mnemonic(&mut self, kind: FieldKind, out: &mut String) -> Option<()> {
         let value = match kind {
-            Kind::CertType => self.u16()?,
+            FieldKind::CertType => self.u16()?,
             _ => u16::from(self.u8()?),
         };
         let (names, _) = schema::mnemonics(kind);
@@ -277,8 +268,8 @@ impl<'a> Wire<'a> {
     fn gateway(&mut self, kind: u8, out: &mut String) -> Option<()> {
         match kind {
             0 => out.push('.'),
-            1 => self.field(Kind::V4, out)?,
-            2 => self.field(Kind::V6, out)?,
+            1 => self.field(FieldKind::V4, out)?,
+            2 => self.field(FieldKind::V6, out)?,
             3 => self.name(out)?,
             _ => return None,
         }
@@ -293,7 +284,7 @@ impl<'a> Wire<'a> {
             return Some(());
         }
         out.push(' ');
-        base::base64(self.filled()?, out);
+        BASE64.encode_append(self.filled()?, out);
         Some(())
     }
 
@@ -309,9 +300,9 @@ impl<'a> Wire<'a> {
             return None;
         }
         put(out, format_args!("{algorithm} "));
-        base::hex(self.take(usize::from(tag_length))?, out);
+        HEXUPPER.encode_append(self.take(usize::from(tag_length))?, out);
         out.push(' ');
-        base::base64(self.take(usize::from(key_length))?, out);
+        BASE64.encode_append(self.take(usize::from(key_length))?, out);
         while !self.0.is_empty() {
             out.push(' ');
             self.name(out)?;

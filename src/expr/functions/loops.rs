@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Spot};
 use crate::eval::{Halt, Run, Running};
-use crate::lists;
-use crate::parse::{Frame, Parser};
-use crate::syntax::{Loop, LoopKind, Made, Node, Op};
+use crate::functions::lists;
+use crate::language::parser::{Frame, Parser};
+use crate::language::tree::{Loop, LoopKind, Made, Node, Op};
 use crate::types::{BOOL, LIST, TEXT};
 use crate::value::{Key, Map};
 use crate::{Held, Type, Value, ops};

@@ -2,9 +2,9 @@
 
 use regex::Regex;
 
-use crate::builtins::Builtin;
 use crate::error::Spot;
-use crate::network::Network;
+use crate::functions::builtins::Builtin;
+use crate::functions::network::Network;
 use crate::{Type, Value};
 
 /// A part of an expression.

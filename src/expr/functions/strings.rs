@@ -1,10 +1,13 @@
 //! Functions of texts.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
+
+use data_encoding::{BASE64, Encoding};
 
 use crate::Value;
-use crate::builtins::not_for;
 use crate::ops::whole;
+use crate::value::not_for;
 use crate::value::{Held, Key, Map};
 
 /// The longest text that a function makes.
@@ -225,7 +228,7 @@ fn write_json(
             out.push_str(&text);
         }
         Value::Text(text) => json_text(out, text),
-        Value::Bytes(bytes) => json_text(out, &encode(bytes)),
+        Value::Bytes(bytes) => json_text(out, &BASE64.encode(bytes)),
         Value::List(items) if items.is_empty() => out.push_str("[]"),
         Value::List(items) => {
             out.push('[');
@@ -313,24 +316,9 @@ fn json_value<'v>(json: serde_json::Value) -> Value<'v> {
     }
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 pub(crate) fn to_base64<'v>(arguments: &[Value<'v>]) -> Result<'v> {
     let subject = text("toBase64", arguments, 0)?;
-    bounded(subject.len(), || encode(subject.as_bytes()))
-}
-
-fn encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            let letter = BASE64[(bits >> (18 - 6 * digit) & 63) as usize];
-            out.push(if digit <= group.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
+    bounded(subject.len(), || BASE64.encode(subject.as_bytes()))
 }
 
 pub(crate) fn from_base64<'v>(arguments: &[Value<'v>]) -> Result<'v> {
@@ -341,24 +329,18 @@ pub(crate) fn from_base64<'v>(arguments: &[Value<'v>]) -> Result<'v> {
         .map_err(|_| "the decoded Base64 is not valid UTF-8".to_owned())
 }
 
+/// Go's decoder: it skips line breaks, and takes any bits beyond the last byte.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let letters: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    if !letters.len().is_multiple_of(4) {
+    static LENIENT: LazyLock<Encoding> = LazyLock::new(|| {
+        let mut specification = BASE64.specification();
+        specification.check_trailing_bits = false;
+        specification.encoding().unwrap_or(BASE64)
+    });
+    let digits: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    // Padding ends the text: the library also takes several padded texts in a row.
+    let end = digits.iter().position(|&byte| byte == b'=').unwrap_or(digits.len());
+    if digits[end..].iter().any(|&byte| byte != b'=') {
         return None;
     }
-    let mut out = Vec::with_capacity(letters.len() / 4 * 3);
-    let groups = letters.len() / 4;
-    for (index, group) in letters.chunks(4).enumerate() {
-        let padding = group.iter().rev().take_while(|byte| **byte == b'=').count();
-        if padding > 2 || padding > 0 && index + 1 < groups {
-            return None;
-        }
-        let mut bits = 0u32;
-        for &byte in &group[..4 - padding] {
-            bits = bits << 6 | BASE64.iter().position(|letter| *letter == byte)? as u32;
-        }
-        bits <<= 6 * padding;
-        out.extend(&bits.to_be_bytes()[1..4 - padding]);
-    }
-    Some(out)
+    LENIENT.decode(&digits).ok()
 }

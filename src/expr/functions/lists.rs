@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use crate::Value;
-use crate::builtins::not_for;
+use crate::functions::strings;
 use crate::ops::whole;
-use crate::strings;
+use crate::value::not_for;
 use crate::value::{Held, Key, Map};
 
 type Result<'v> = std::result::Result<Value<'v>, String>;

@@ -1,11 +1,11 @@
 //! Types whose fields depend on each other, from text.
 
-use super::base::Decoder;
-use super::error::{Parse, fault};
-use super::fields::{Fields, bad, push_digits};
-use super::lexer::Token;
-use super::number;
-use super::words::push_name;
+use super::base::{Base, Malformed};
+use super::fields::{Fields, bad, bad_digit, push_digits};
+use crate::master::fault::{Parse, fault};
+use crate::master::lexer::Token;
+use crate::master::number;
+use crate::master::strings::push_name;
 
 /// Services that WKS records name (RFC 1010 as far as anyone still uses it).
 const SERVICES: &[(u16, &str)] = &[
@@ -48,21 +48,18 @@ const SERVICES: &[(u16, &str)] = &[
 ];
 
 impl Fields<'_, '_> {
-    pub(super) fn nsap(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn nsap(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
-        let mut decoder = Decoder::hex();
         let start = out.len();
         let digits = token.raw.strip_prefix(b"0x").or_else(|| token.raw.strip_prefix(b"0X"));
-        let fits = digits.is_some_and(|digits| {
-            digits.split(|&byte| byte == b'.').all(|group| decoder.push(group, out).is_ok())
-        });
-        if !fits || !decoder.is_whole() || out.len() == start {
+        out.extend(digits.unwrap_or_default().iter().filter(|&&byte| byte != b'.'));
+        if Base::Hex.decode(out, start).is_err() || out.len() == start {
             return bad(token, what, "`0x` and pairs of hex digits, optionally separated by dots");
         }
         Ok(())
     }
 
-    pub(super) fn wks(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn wks(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         let protocol = match number::decimal(token.raw, 255) {
             Some(number) => number as u8,
@@ -94,7 +91,7 @@ impl Fields<'_, '_> {
     }
 
     /// LOC (RFC 1876 section 3).
-    pub(super) fn location(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn location(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let latitude = self.angle("latitude", 90, [b'N', b'S'])?;
         let longitude = self.angle("longitude", 180, [b'E', b'W'])?;
         let token = self.word("altitude")?;
@@ -159,7 +156,7 @@ impl Fields<'_, '_> {
     }
 
     /// APL (RFC 3123): `[!]family:address/prefix` any number of times.
-    pub(super) fn prefixes(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn prefixes(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         while let Some(token) = self.lexer.next()? {
             if push_prefix(token.raw, out).is_none() || token.quoted {
                 return bad(
@@ -173,7 +170,7 @@ impl Fields<'_, '_> {
     }
 
     /// IPSECKEY (RFC 4025): without an algorithm there is no key.
-    pub(super) fn ipsec_key(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn ipsec_key(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let precedence = self.number("precedence", 255)? as u8;
         let kind = self.number("gateway type", 3)? as u8;
         let algorithm = self.number("algorithm", 255)? as u8;
@@ -182,11 +179,11 @@ impl Fields<'_, '_> {
         if algorithm == 0 {
             return Ok(());
         }
-        self.rest(Decoder::base64(), "public key", out)
+        self.rest(Base::Base64, "public key", out)
     }
 
     /// AMTRELAY (RFC 8777).
-    pub(super) fn amt_relay(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn amt_relay(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let precedence = self.number("precedence", 255)? as u8;
         let optional = self.number("discovery flag", 1)? as u8;
         let kind = self.number("relay type", 3)? as u8;
@@ -213,22 +210,22 @@ impl Fields<'_, '_> {
     }
 
     /// HIP (RFC 8005).
-    pub(super) fn hip(&mut self, out: &mut Vec<u8>) -> Parse<()> {
+    pub(in crate::master) fn hip(&mut self, out: &mut Vec<u8>) -> Parse<()> {
         let algorithm = self.number("algorithm", 255)? as u8;
         out.extend_from_slice(&[0, algorithm, 0, 0]);
         let token = self.word("host identity tag")?;
-        let mut decoder = Decoder::hex();
-        push_digits(token, &mut decoder, "host identity tag", out)?;
-        match u8::try_from(out.len() - 4) {
-            Ok(length) if length > 0 && decoder.is_whole() => out[0] = length,
+        let pushed = push_digits(token.raw, Base::Hex, out);
+        match (pushed, u8::try_from(out.len() - 4)) {
+            (Err(Malformed::Digit(at)), _) => return bad_digit(token, at, "host identity tag"),
+            (Ok(()), Ok(length)) if length > 0 => out[0] = length,
             _ => return bad(token, "host identity tag", "1 to 255 bytes in hex digits"),
         }
         let start = out.len();
         let token = self.word("public key")?;
-        let mut decoder = Decoder::base64();
-        push_digits(token, &mut decoder, "public key", out)?;
-        match u16::try_from(out.len() - start) {
-            Ok(length) if decoder.is_whole() => out[2..4].copy_from_slice(&length.to_be_bytes()),
+        let pushed = push_digits(token.raw, Base::Base64, out);
+        match (pushed, u16::try_from(out.len() - start)) {
+            (Err(Malformed::Digit(at)), _) => return bad_digit(token, at, "public key"),
+            (Ok(()), Ok(length)) => out[2..4].copy_from_slice(&length.to_be_bytes()),
             _ => return bad(token, "public key", "base64 without spaces"),
         }
         while let Some(token) = self.lexer.next()? {

@@ -1,8 +1,8 @@
 //! The grammar: precedence climbing, with the operators and quirks of expr-lang.
 
 use crate::error::{Error, Spot};
-use crate::lex::{self, Kind, Lexeme};
-use crate::syntax::{Made, Node, Op};
+use crate::language::lex::{self, Kind, Lexeme};
+use crate::language::tree::{Made, Node, Op};
 use crate::{Scope, Type, Value};
 
 /// The longest text, in bytes.
