@@ -6,29 +6,19 @@
 //!
 //! It must never know: what a message means (beyond its length), zones, configuration, plugins.
 
-mod bind;
 pub mod client;
 pub mod clock;
 pub mod descriptors;
-mod handler;
 pub mod host;
-mod listener;
+mod listen;
 mod permit;
-mod pool;
 pub mod random;
-mod room;
-mod signal;
-mod stats;
 pub mod stream;
-mod tcp;
 pub mod tls;
-mod udp;
 mod workers;
+mod writable;
 
 pub use client::is_shortage;
-pub use handler::Handler;
-pub use listener::{ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use listen::{Handler, ListenSpec, Listener, Protocol, TcpTimeouts};
 pub use permit::{Bound, Permit};
-pub use room::{Room, Waiting};
-pub use stats::{Stats, StatsSnapshot};
-pub use workers::{Limits, Runtimes, Workers, current_worker};
+pub use workers::{Limits, Room, Runtimes, Stats, StatsSnapshot, Waiting, Workers, current_worker};

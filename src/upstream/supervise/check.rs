@@ -74,8 +74,8 @@ async fn check(upstream: &Upstream, network: &Network) -> io::Result<()> {
     }
 }
 
-/// Whether `reply` repeats id and question of `check`, or refuses to read it. Who answers other
-/// questions than are asked is of no use to queries either.
+/// Whether `reply` repeats id and question of `check`, or reports an error without a question. An
+/// upstream that answers other questions is of no use to queries either.
 fn is_reply(check: &[u8], reply: &[u8]) -> bool {
     let (Some(sent), Some(head)) = (check.first_chunk::<HEADER>(), reply.first_chunk::<HEADER>())
     else {

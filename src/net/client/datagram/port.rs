@@ -22,7 +22,7 @@ use super::descriptor::Descriptor;
 use crate::client::error::{Endpoints, Op, late};
 use crate::client::network::Ends;
 use crate::client::socket::{INTEREST, connected};
-use crate::udp::writable;
+use crate::writable::writable;
 use sys::connected::{Inbound, Outbound};
 
 /// Queries that leave by one socket at the same time: of 10,000 queries no more may go by one port.

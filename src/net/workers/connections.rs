@@ -1,4 +1,4 @@
-//! The open connections of one worker: how many, and which to close when there are too many.
+//! The open connections of one worker, and which of them to evict.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -7,25 +7,25 @@ use std::task::Waker;
 use tokio::task::AbortHandle;
 use wire::Moment;
 
-use crate::signal::Signal;
+use super::signal::Signal;
 
-/// Of how many connections the longest idle one is closed to make room: looking at all of them
-/// for each newcomer would be a present to whoever floods us.
+/// Connections in the sample from which the longest idle one is evicted. A search through all of them
+/// for each new connection would help an attacker.
 const SAMPLE: usize = 16;
 const GONE: usize = usize::MAX;
 
-/// What the worker knows of one connection.
-pub(super) struct Entry {
+/// One connection in the registry of its worker.
+pub(crate) struct Entry {
     place: AtomicUsize,
     active: AtomicU64,
     busy: AtomicBool,
     waker: OnceLock<Waker>,
     task: OnceLock<AbortHandle>,
-    pub(super) signal: Arc<Signal>,
+    pub(crate) signal: Arc<Signal>,
 }
 
 impl Entry {
-    pub(super) fn new(signal: Arc<Signal>, now: Moment) -> Self {
+    pub(crate) fn new(signal: Arc<Signal>, now: Moment) -> Self {
         Self {
             place: AtomicUsize::new(GONE),
             active: AtomicU64::new(now.0),
@@ -36,22 +36,22 @@ impl Entry {
         }
     }
 
-    pub(super) fn set_task(&self, task: AbortHandle) {
-        // Set once: each connection is one task.
+    pub(crate) fn set_task(&self, task: AbortHandle) {
+        // Each connection is one task, so this is the first call.
         let _ = self.task.set(task);
     }
 
-    pub(super) fn set_waker(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
 
-    /// A whole message came.
-    pub(super) fn touch(&self, now: Moment) {
+    /// A whole message has arrived.
+    pub(crate) fn touch(&self, now: Moment) {
         self.active.store(now.0, Ordering::Relaxed);
     }
 
-    /// Whether answers are under way.
-    pub(super) fn set_busy(&self, busy: bool) {
+    /// Whether answers are in flight.
+    pub(crate) fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
     }
 }
@@ -61,7 +61,7 @@ impl Entry {
 pub(crate) struct Connections {
     entries: Mutex<Entries>,
     count: AtomicUsize,
-    /// Those that were pushed out have their sockets for a moment longer.
+    /// Evicted connections keep their sockets until their tasks are dropped.
     sockets: AtomicUsize,
 }
 
@@ -80,12 +80,12 @@ impl Connections {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// How many sockets they have.
-    pub(super) fn sockets(&self) -> usize {
+    /// The number of their sockets.
+    pub(crate) fn sockets(&self) -> usize {
         self.sockets.load(Ordering::Relaxed)
     }
 
-    pub(super) fn insert(&self, entry: &Arc<Entry>) {
+    pub(crate) fn insert(&self, entry: &Arc<Entry>) {
         self.sockets.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries();
         entry.place.store(entries.open.len(), Ordering::Relaxed);
@@ -93,8 +93,8 @@ impl Connections {
         self.count.store(entries.open.len(), Ordering::Relaxed);
     }
 
-    /// The connection is gone, and its socket closed.
-    pub(super) fn remove(&self, entry: &Entry) {
+    /// Removes a connection whose socket is closed.
+    pub(crate) fn remove(&self, entry: &Entry) {
         self.sockets.fetch_sub(1, Ordering::Relaxed);
         let mut entries = self.entries();
         self.remove_from(&mut entries, entry);
@@ -112,8 +112,8 @@ impl Connections {
         self.count.store(entries.open.len(), Ordering::Relaxed);
     }
 
-    /// Closes a connection that has been idle longest, of a sample; whether there was one.
-    pub(super) fn evict(&self) -> bool {
+    /// Closes the connection of a sample that has been idle longest. `false`: all are busy.
+    pub(crate) fn evict(&self) -> bool {
         let mut entries = self.entries();
         let len = entries.open.len();
         if len == 0 {
@@ -136,7 +136,7 @@ impl Connections {
     }
 
     /// Wakes the connections of one listener.
-    pub(super) fn wake(&self, signal: &Arc<Signal>) {
+    pub(crate) fn wake(&self, signal: &Arc<Signal>) {
         let wakers: Vec<Waker> = self
             .entries()
             .open

@@ -1,10 +1,10 @@
-//! UDP: receive a batch, answer it in one call, send the replies in one call.
+//! UDP: receives a batch, has it answered in one call, and sends the replies in one system call.
 
 mod replies;
-mod waiting;
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -16,24 +16,29 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
-use crate::handler::{self, Handler, Permit};
-use crate::signal::Signal;
-use crate::stats::Counters;
-use crate::workers::{Worker, is_wildcard};
-use crate::{clock, pool};
+use crate::clock;
+use crate::listen::bind::is_wildcard;
+use crate::listen::handler::{self, Handler, Permit};
+use crate::listen::pool;
+use crate::listen::tasks::{Finished, Tasks};
+use crate::workers::Counters;
+use crate::workers::Signal;
+use crate::workers::Worker;
+use crate::writable::writable;
 
 use replies::{Batch, DeferredReplies, Replies};
-use waiting::{Done, Waiting};
 
-/// How long a full send buffer is waited for before replies are dropped.
+/// The time to wait for a full send buffer before replies are dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// A batch of at least this many is followed by another look at the queue, without asking the
-/// runtime: while so many arrive, more have arrived by the time they are answered.
+/// After a batch of this size, the next receive does not ask the runtime first: at such a rate more
+/// queries have arrived by then.
 const BUSY: usize = BATCH / 8;
-/// Pause after an error that receiving cannot explain, lest it repeats at full speed.
+/// Pause after an unexpected error of the socket, which may repeat.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
-/// The discard port: where a closing socket is connected to, so that it gets no more queries.
-const NOWHERE: u16 = 9;
+/// Entries for waiting queries that are reused when none waits.
+const KEPT_TASKS: usize = 1024;
+/// The discard port. A closing socket is connected to it, so that it gets no more queries.
+const DISCARD: u16 = 9;
 
 /// One UDP socket on its worker.
 pub(crate) struct Socket {
@@ -44,14 +49,15 @@ pub(crate) struct Socket {
     signal: Arc<Signal>,
     batch: Batch,
     deferred: DeferredReplies,
-    waiting: Waiting,
-    /// A turn was taken: others go first.
-    gave_way: bool,
+    /// Exchanges that wait.
+    tasks: Tasks<()>,
+    /// The task has yielded since the last batch.
+    yielded: bool,
 }
 
 enum Event {
     Received,
-    Late,
+    Deferred,
     Failed,
     Close(Duration),
 }
@@ -67,7 +73,7 @@ impl Socket {
     ) -> io::Result<Self> {
         let wildcard = is_wildcard(local);
         Ok(Self {
-            // Not for writing: each datagram that leaves would wake us.
+            // Not for writing: each datagram that leaves would wake the task.
             fd: sys::register(socket, Interest::READABLE)?,
             local,
             worker,
@@ -75,12 +81,12 @@ impl Socket {
             signal,
             batch: Batch::new(wildcard),
             deferred: DeferredReplies::new(wildcard, local.is_ipv6()),
-            waiting: Waiting::default(),
-            gave_way: false,
+            tasks: Tasks::new(KEPT_TASKS),
+            yielded: false,
         })
     }
 
-    /// Answers until the signal is raised, then finishes.
+    /// Answers queries until the signal is raised, then finishes.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| {
             self.signal.subscribe(cx.waker());
@@ -90,7 +96,7 @@ impl Socket {
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
                 Event::Received => self.answer().await,
-                Event::Late => self.send_deferred().await,
+                Event::Deferred => self.send_deferred().await,
                 Event::Failed => tokio::time::sleep(ERROR_PAUSE).await,
                 Event::Close(grace) => return self.finish(grace).await,
             }
@@ -101,12 +107,12 @@ impl Socket {
         if let Some(grace) = self.signal.grace() {
             return Poll::Ready(Event::Close(grace));
         }
-        if self.poll_late(cx) {
-            return Poll::Ready(Event::Late);
+        if self.poll_tasks(cx) {
+            return Poll::Ready(Event::Deferred);
         }
-        // Between two batches other tasks of this worker have their turn. Waking ourselves does
-        // that without a system call; the runtime looks at its sockets every few turns.
-        if !std::mem::replace(&mut self.gave_way, true) {
+        // Between two batches other tasks of this worker have their turn. A wake of this task does that
+        // without a system call; the runtime polls its sockets every few turns.
+        if !mem::replace(&mut self.yielded, true) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -122,7 +128,7 @@ impl Socket {
                     if !self.batch.is_full() && received < BUSY {
                         ready.clear_ready();
                     }
-                    self.gave_way = received < BUSY;
+                    self.yielded = received < BUSY;
                     return Poll::Ready(Event::Received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
@@ -132,28 +138,21 @@ impl Socket {
         }
     }
 
-    /// Goes on with queries that need wait no longer; whether there are replies to send.
-    fn poll_late(&mut self, cx: &Context<'_>) -> bool {
-        // Twice: those who stepped aside for the others of their batch go on at once.
+    /// Continues exchanges that need not wait any longer; whether there are replies to send.
+    fn poll_tasks(&mut self, cx: &Context<'_>) -> bool {
+        // Twice: tasks that yielded to the others of their batch continue at once.
         for _ in 0..2 {
-            if self.waiting.is_empty() {
+            if self.tasks.is_empty() {
                 break;
             }
-            self.waiting.look(cx);
+            self.tasks.begin_turn(cx);
             while !self.deferred.is_full()
-                && let Some(done) = self.waiting.next()
+                && let Some(finished) = self.tasks.next_finished()
             {
-                self.finished(done);
+                finish(finished, &mut self.deferred, &self.worker.counters);
             }
         }
         !self.deferred.is_empty()
-    }
-
-    fn finished(&mut self, done: Done) {
-        match done {
-            Ok(slot) => self.deferred.push(slot),
-            Err(_) => self.worker.counters.panics.add(1),
-        }
     }
 
     /// Answers the batch just received.
@@ -162,20 +161,16 @@ impl Socket {
         self.worker.counters.udp_received.add(queries.len() as u64);
         self.worker.counters.udp_batches.add(1);
         if handler::serve(&*self.handler, &self.worker, queries) {
-            for slot in queries {
-                let Some(pending) = slot.take_pending() else { continue };
-                match Permit::take(&self.worker) {
-                    Some(permit) => {
-                        let mut waits = std::mem::replace(slot, pool::take());
-                        waits.query.leave_buffer_to(&mut slot.query);
-                        let rest = pending.resume(waits);
-                        match self.waiting.enter(permit, rest) {
-                            Some(Ok(slot)) => self.deferred.push(slot),
-                            Some(Err(_)) => self.worker.counters.panics.add(1),
-                            None => {}
-                        }
-                    }
-                    None => handler::refuse(pending, &self.worker, slot),
+            for exchange in queries {
+                let Some(pending) = exchange.take_pending() else { continue };
+                let Some(permit) = Permit::take(&self.worker) else {
+                    handler::refuse(pending, &self.worker, exchange);
+                    continue;
+                };
+                let mut waits = mem::replace(exchange, pool::take());
+                waits.query.leave_buffer_to(&mut exchange.query);
+                if let Some(finished) = self.tasks.spawn(permit, (), pending.resume(waits)) {
+                    finish(finished, &mut self.deferred, &self.worker.counters);
                 }
             }
         }
@@ -188,29 +183,29 @@ impl Socket {
         self.deferred.clear();
     }
 
-    /// Lets no more queries in, answers those that are in, waits for those that wait.
+    /// Accepts no more queries, answers those in the socket, and finishes those that wait.
     async fn finish(mut self, grace: Duration) {
-        // A connected socket gets datagrams from its peer only: all others go to whoever shares
-        // the port now. Where this fails, what comes between the last read and closing is lost.
-        let _ = self.fd.get_ref().connect(nowhere(self.local));
+        // A connected socket gets datagrams from its peer only. All others go to the other sockets of the
+        // port. If this fails, datagrams between the last read and closing are lost.
+        let _ = self.fd.get_ref().connect(discard(self.local));
         loop {
             match self.batch.receive(self.fd.get_ref().as_fd()) {
                 Ok(0) => break,
                 Ok(_) => self.answer().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The error of connecting, or of a reply that nobody wanted; reading clears it.
+                // An ICMP error; reading clears it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         let end = Instant::now() + grace;
-        while !self.waiting.is_empty() {
+        while !self.tasks.is_empty() {
             let late = tokio::time::timeout_at(
                 end,
                 poll_fn(|cx| {
-                    let some = self.poll_late(cx);
-                    if some || self.waiting.is_empty() { Poll::Ready(some) } else { Poll::Pending }
+                    let some = self.poll_tasks(cx);
+                    if some || self.tasks.is_empty() { Poll::Ready(some) } else { Poll::Pending }
                 }),
             );
             match late.await {
@@ -219,6 +214,14 @@ impl Socket {
                 Err(_) => break,
             }
         }
+    }
+}
+
+/// Adds the reply of an exchange that waited.
+fn finish(finished: Finished<()>, deferred: &mut DeferredReplies, counters: &Counters) {
+    match finished.result {
+        Ok(exchange) => deferred.push(exchange),
+        Err(_) => counters.panics.add(1),
     }
 }
 
@@ -244,19 +247,8 @@ async fn send(socket: &UdpSocket, replies: &mut impl Replies, counters: &Counter
     }
 }
 
-/// Waits until the socket takes more; `false` when it does not by `end`.
-pub(crate) async fn writable(socket: &UdpSocket, end: Instant) -> bool {
-    let Ok(copy) = socket.try_clone() else {
-        return false;
-    };
-    let Ok(copy) = sys::register(copy, Interest::WRITABLE) else {
-        return false;
-    };
-    matches!(tokio::time::timeout_at(end, copy.writable()).await, Ok(Ok(_)))
-}
-
-/// An address that a socket bound to `local` can be connected to and that asks nothing.
-fn nowhere(local: SocketAddr) -> SocketAddr {
+/// An address that a socket bound to `local` can connect to and that sends no queries.
+fn discard(local: SocketAddr) -> SocketAddr {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -264,6 +256,6 @@ fn nowhere(local: SocketAddr) -> SocketAddr {
     };
     let mut addr = local;
     addr.set_ip(ip);
-    addr.set_port(NOWHERE);
+    addr.set_port(DISCARD);
     addr
 }

@@ -1,8 +1,14 @@
 //! The workers: one thread per core, each with a runtime of its own.
 
+mod connections;
+mod counters;
+mod room;
+mod signal;
+mod stats;
+mod worker;
+
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -12,100 +18,28 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use crate::handler::Handler;
-use crate::listener::{ListenSpec, Listener};
-use crate::room::Room;
-use crate::stats::{Counters, Stats, StatsSnapshot};
-use crate::tcp::Connections;
+pub use counters::StatsSnapshot;
+pub use room::{Room, Waiting};
+pub use stats::Stats;
+pub use worker::Limits;
+pub(crate) use worker::Worker;
+pub(crate) use {connections::Entry, counters::Counters, signal::Signal};
 
-/// After how many task turns the runtime looks for socket events even though tasks are ready. A
-/// turn of a saturated UDP socket is a batch of 64: this bounds how long TCP and timers wait for
-/// it to some hundred microseconds, for one system call in 512 queries.
+/// Task turns after which the runtime polls the sockets even if tasks are ready. A turn of a saturated
+/// UDP socket is a batch of 64. TCP and timers therefore wait some hundred microseconds at most, for one
+/// system call in 512 queries.
 const EVENT_INTERVAL: u32 = 8;
-
-/// How much a worker takes on.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Waiting queries per worker.
-    pub waiting: usize,
-    /// Open TCP connections per worker.
-    pub tcp_connections: usize,
-    /// Unanswered queries per TCP connection.
-    pub tcp_pipeline: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { waiting: 16_384, tcp_connections: 5_000, tcp_pipeline: 128 }
-    }
-}
-
-/// What the sockets of one worker share.
-pub(crate) struct Worker {
-    pub(crate) index: usize,
-    pub(crate) limits: Limits,
-    pub(crate) counters: Counters,
-    pub(crate) connections: Connections,
-    waiting: AtomicUsize,
-    /// Below [`Limits::waiting`] and [`Limits::tcp_connections`] where memory is short.
-    pub(crate) max_waiting: AtomicUsize,
-    pub(crate) max_connections: AtomicUsize,
-    /// How many connections there are descriptors for.
-    pub(crate) descriptors: AtomicUsize,
-}
-
-impl Worker {
-    fn new(index: usize, limits: Limits) -> Self {
-        Self {
-            index,
-            limits,
-            counters: Counters::default(),
-            connections: Connections::default(),
-            waiting: AtomicUsize::new(0),
-            max_waiting: AtomicUsize::new(limits.waiting),
-            max_connections: AtomicUsize::new(limits.tcp_connections),
-            descriptors: AtomicUsize::new(usize::MAX),
-        }
-    }
-
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// Takes a place among the waiting queries, if there is one. Only the worker's own thread
-    /// takes places.
-    pub(crate) fn enter_waiting(&self) -> bool {
-        let waiting = self.waiting();
-        let room = waiting < self.max_waiting.load(Ordering::Relaxed);
-        if room {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-        } else if waiting < self.limits.waiting {
-            self.counters.memory_refused.add(1);
-        }
-        room
-    }
-
-    /// TCP connections that may be open now.
-    pub(crate) fn max_connections(&self) -> usize {
-        let descriptors = self.descriptors.load(Ordering::Relaxed);
-        self.max_connections.load(Ordering::Relaxed).min(descriptors)
-    }
-
-    pub(crate) fn leave_waiting(&self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 thread_local! {
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The worker whose thread this is, if it is one's.
+/// The worker of the current thread, if it is a worker's.
 pub fn current_worker() -> Option<usize> {
     CURRENT.get()
 }
 
-/// Where to run what belongs to one worker, its connections for instance.
+/// The runtimes of the workers, for tasks that belong to one worker.
 #[derive(Clone)]
 pub struct Runtimes(Arc<[Handle]>);
 
@@ -115,7 +49,7 @@ impl Runtimes {
         self.0.len()
     }
 
-    /// Runs `task` on the thread of `worker`, counted round and round.
+    /// Runs `task` on the thread of `worker`, modulo their number.
     pub fn spawn(&self, worker: usize, task: impl Future<Output = ()> + Send + 'static) {
         self.0[worker % self.0.len()].spawn(task);
     }
@@ -127,7 +61,7 @@ struct Thread {
     thread: JoinHandle<()>,
 }
 
-/// The threads that answer.
+/// The threads that answer queries.
 pub struct Workers {
     threads: Vec<Thread>,
     stats: Stats,
@@ -150,12 +84,12 @@ impl Workers {
         self.threads.len()
     }
 
-    /// The runtime of worker `n`, counted round and round.
+    /// The runtime of worker `n`, modulo their number.
     pub fn handle(&self, n: usize) -> &Handle {
         &self.threads[n % self.threads.len()].runtime
     }
 
-    /// The runtimes of all, for those who have no listeners to open.
+    /// The runtimes of all workers.
     pub fn runtimes(&self) -> Runtimes {
         Runtimes(self.threads.iter().map(|thread| thread.runtime.clone()).collect())
     }
@@ -164,23 +98,18 @@ impl Workers {
         &self.stats.workers[n % self.stats.workers.len()]
     }
 
-    /// The first of the next `count` workers to give a socket to: listeners that have fewer sockets
-    /// than there are workers do not all begin with the same one.
+    /// The first worker of the next `count` that get a socket. Listeners with fewer sockets than workers
+    /// start at different workers.
     pub(crate) fn turn(&self, count: usize) -> usize {
         self.given.fetch_add(count, Ordering::Relaxed) % self.threads.len()
     }
 
-    /// Binds on every worker, then starts to answer: all or nothing.
-    pub fn listen(&self, spec: &ListenSpec, handler: Arc<dyn Handler>) -> io::Result<Listener> {
-        Listener::open(self, spec, &handler)
-    }
-
-    /// What the sockets counted, summed over all workers.
+    /// The counters, summed over all workers.
     pub fn stats(&self) -> StatsSnapshot {
         self.stats.snapshot()
     }
 
-    /// A handle to the bounds that outlives this value.
+    /// A handle to the limits that outlives this value.
     pub fn room(&self) -> Room {
         Room { workers: Arc::clone(&self.stats.workers) }
     }
@@ -190,19 +119,19 @@ impl Workers {
         self.stats.clone()
     }
 
-    /// Ends the workers: tasks that are still there have `grace` to finish.
+    /// Ends the workers. Running tasks have `grace` to finish.
     pub fn shutdown(self, grace: Duration) {
         let threads: Vec<_> = self
             .threads
             .into_iter()
             .map(|Thread { stop, thread, .. }| {
-                // A worker that is gone already needs no telling.
+                // A worker that has ended has dropped its receiver.
                 let _ = stop.send(grace);
                 thread
             })
             .collect();
         for thread in threads {
-            // A worker that panicked is as ended as one that returned.
+            // A worker that panicked has ended, too.
             let _ = thread.join();
         }
     }
@@ -222,7 +151,7 @@ fn start_thread(index: usize) -> io::Result<Thread> {
             {
                 Ok(runtime) => runtime,
                 Err(error) => {
-                    // Nobody listens only if the caller is gone.
+                    // The receiver exists unless the caller has panicked.
                     let _ = ready.send(Err(error));
                     return;
                 }
@@ -241,9 +170,4 @@ fn start_thread(index: usize) -> io::Result<Thread> {
         .recv()
         .map_err(|_| io::Error::other("the worker thread ended before it started"))??;
     Ok(Thread { runtime, stop, thread })
-}
-
-/// Whether an address stands for all addresses of this host.
-pub(crate) fn is_wildcard(addr: SocketAddr) -> bool {
-    addr.ip().is_unspecified()
 }

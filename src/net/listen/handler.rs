@@ -37,11 +37,11 @@ pub(crate) fn refuse(pending: Pending, worker: &Worker, exchange: &mut Exchange)
     pending.refuse(exchange);
 }
 
-/// One place among the waiting queries of a worker, given back when dropped.
+/// Counts one waiting query of a worker while it lives.
 pub(crate) struct Permit(Arc<Worker>);
 
 impl Permit {
-    /// A place, if there is one.
+    /// A permit, if the limit allows one more.
     pub(crate) fn take(worker: &Arc<Worker>) -> Option<Self> {
         worker.enter_waiting().then(|| Self(Arc::clone(worker)))
     }
@@ -50,19 +50,5 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.leave_waiting();
-    }
-}
-
-/// The rest of a waiting exchange, as a task.
-pub(crate) fn resume(
-    permit: Permit,
-    pending: Pending,
-    exchange: Box<Exchange>,
-) -> impl Future<Output = Box<Exchange>> + Send + use<> {
-    let rest = pending.resume(exchange);
-    async move {
-        let exchange = rest.await;
-        drop(permit);
-        exchange
     }
 }

@@ -6,13 +6,15 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::workers::is_wildcard;
-
-/// What is asked for each UDP socket's buffers; the system may give less.
+/// Octets of each UDP socket's buffers; the system may permit less.
 const UDP_BUFFER: usize = 4 << 20;
-/// Connections that may wait to be accepted.
+/// Octets that the system takes from a connection beyond those that it can send (TCP_NOTSENT_LOWAT).
+/// More would only delay the answers behind them.
+#[cfg(target_os = "linux")]
+const TCP_UNSENT: u32 = 64 << 10;
+/// Connections in the accept queue.
 const BACKLOG: i32 = 1024;
-/// How often a port that UDP got but TCP did not is tried again.
+/// Attempts to find a port that is free for both UDP and TCP.
 const PORT_TRIES: usize = 32;
 
 /// The two sockets of one worker.
@@ -30,7 +32,7 @@ pub(crate) struct Bound {
 /// Binds `count` pairs to `addr`.
 pub(crate) fn bind(addr: SocketAddr, count: usize) -> io::Result<Bound> {
     match bind_port(addr, count) {
-        // A host without IPv6 still has all of its IPv4 addresses.
+        // A host without IPv6 can serve all of its IPv4 addresses.
         Err(error) if addr.is_ipv6() && is_wildcard(addr) && lacks_ipv6(&error) => {
             bind_port(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port()), count)
         }
@@ -85,9 +87,16 @@ fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket(addr, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
-    // Accepted connections inherit it.
+    // Accepted connections inherit these options.
     socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(TCP_UNSENT)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Whether an address is the wildcard of its family.
+pub(crate) fn is_wildcard(addr: SocketAddr) -> bool {
+    addr.ip().is_unspecified()
 }

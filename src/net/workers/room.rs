@@ -1,31 +1,30 @@
-//! How many queries may wait and how many connections may be open, where memory or descriptors are
-//! short: less than the fixed bounds allow.
+//! Lower limits on waiting queries and connections while memory or descriptors are short.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::workers::Worker;
+use super::worker::Worker;
 
-/// As many queries may wait in a worker, and connections may be open, however short memory is.
+/// The least limit of a worker, however short memory is.
 const LEAST: usize = 64;
 
-/// The bounds of all workers.
+/// The adjustable limits of all workers.
 #[derive(Clone)]
 pub struct Room {
     pub(crate) workers: Arc<[Arc<Worker>]>,
 }
 
-/// Queries that may wait.
+/// A limit on waiting queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// As many as wait now, and these.
+    /// The number that waits now, plus these.
     More(usize),
-    /// Fewer than wait now.
+    /// Less than the number that waits now.
     Fewer,
 }
 
 impl Room {
-    /// Gives the workers room, each what it uses and a share of the rest.
+    /// Sets the limits of the workers: each gets what it uses, and a share of the rest.
     pub fn give(&self, waiting: Waiting, connections: usize) {
         let count = self.workers.len().max(1);
         for worker in self.workers.iter() {
@@ -40,7 +39,7 @@ impl Room {
         }
     }
 
-    /// Says how many connections there are descriptors for, in all workers.
+    /// Sets the number of connections for which there are descriptors, over all workers.
     pub fn give_descriptors(&self, connections: usize) {
         let share = (connections / self.workers.len().max(1)).max(1);
         self.workers.iter().for_each(|it| it.descriptors.store(share, Ordering::Relaxed));

@@ -1,9 +1,6 @@
 //! The counters of the sockets. Each worker has its own counters; a reader sums them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::workers::Worker;
 
 /// A counter that one thread writes and any thread reads.
 #[derive(Default)]
@@ -38,10 +35,9 @@ macro_rules! counters {
         }
 
         impl StatsSnapshot {
-            fn add(&mut self, worker: &Worker) {
-                $(self.$name += worker.counters.$name.get();)*
-                self.waiting += worker.waiting() as u64;
-                self.tcp_open += worker.connections.len() as u64;
+            /// Adds the counters of one worker.
+            pub(super) fn add(&mut self, counters: &Counters) {
+                $(self.$name += counters.$name.get();)*
             }
         }
     };
@@ -50,54 +46,32 @@ macro_rules! counters {
 counters! {
     /// Datagrams received.
     udp_received,
-    /// Batches they came in.
+    /// Batches of received datagrams.
     udp_batches,
     /// Datagrams sent.
     udp_sent,
     /// Datagrams that could not be sent.
     send_dropped,
-    /// Times that a full send buffer was waited for.
+    /// Waits for a full send buffer.
     send_blocked,
     /// Connections accepted.
     tcp_accepted,
-    /// Connections closed at once because there are too many.
+    /// Connections closed at once because the limit is reached.
     tcp_refused,
-    /// Idle connections closed to make room for new ones.
+    /// Idle connections evicted for new ones.
     tcp_evicted,
-    /// Times that accepting failed for want of descriptors or memory.
+    /// Failures to accept a connection.
     tcp_accept_failed,
     /// Messages received over connections.
     tcp_received,
     /// Messages sent over connections.
     tcp_sent,
-    /// Connections closed because the client was too slow to ask or to read.
+    /// Connections closed because a timeout for reading or writing expired.
     tcp_timed_out,
-    /// Queries refused because too many wait already.
+    /// Queries refused because the limit on waiting queries is reached.
     waiting_refused,
     /// Of those, queries refused because memory is short.
     memory_refused,
     /// Batches or waiting queries lost to a panic in the handler.
     panics,
-}
-
-/// The counters of all workers.
-#[derive(Clone)]
-pub struct Stats {
-    pub(crate) workers: Arc<[Arc<Worker>]>,
-}
-
-impl Stats {
-    /// The sums over all workers.
-    pub fn snapshot(&self) -> StatsSnapshot {
-        let mut sum = StatsSnapshot::default();
-        self.workers.iter().for_each(|worker| sum.add(worker));
-        sum
-    }
-
-    /// The counters of worker `n`.
-    pub fn worker(&self, n: usize) -> Option<StatsSnapshot> {
-        let mut own = StatsSnapshot::default();
-        own.add(self.workers.get(n)?);
-        Some(own)
-    }
 }

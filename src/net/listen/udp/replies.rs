@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::{io, mem};
 
+use exchange::{Exchange, Outcome};
 use sys::{BATCH, Datagram, Sender, Sent};
 use wire::{Moment, Transport};
 
-use crate::pool::{self, Slots};
-use exchange::{Exchange, Outcome};
+use crate::listen::pool::{self, Exchanges};
 
 /// Replies that a socket sends with one system call.
 pub(super) trait Replies {
@@ -19,23 +19,23 @@ pub(super) trait Replies {
     fn count(&self) -> usize;
 }
 
-/// Whether the reply in this slot is sent. No client has port 0: such a source address is forged.
-fn is_sent(slot: &Exchange) -> bool {
-    slot.outcome.is_send() && slot.query.client.peer.port() != 0
+/// Whether the reply is sent. No client has port 0: such a source address is forged.
+fn is_sent(exchange: &Exchange) -> bool {
+    exchange.outcome.is_send() && exchange.query.client.peer.port() != 0
 }
 
 /// The queries of one system call, and their replies.
 pub(super) struct Batch {
     datagrams: sys::Batch,
-    slots: Slots,
-    /// Queries of this batch. Their buffers are in `slots`.
+    exchanges: Exchanges,
+    /// Queries of this batch. Their buffers are in `exchanges`.
     received: usize,
 }
 
 impl Batch {
     /// An empty batch; `wildcard` for sockets that are bound to all addresses.
     pub(super) fn new(wildcard: bool) -> Self {
-        Self { datagrams: sys::Batch::new(wildcard), slots: Vec::new(), received: 0 }
+        Self { datagrams: sys::Batch::new(wildcard), exchanges: Vec::new(), received: 0 }
     }
 
     /// Whether the last receive filled the batch: there may be more queries.
@@ -45,9 +45,9 @@ impl Batch {
 
     /// Receives the datagrams in the socket, at most a batch. [`Batch::queries`] makes them queries.
     pub(super) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
-        let used = &mut self.slots[..mem::take(&mut self.received)];
-        for (slot, buffer) in used.iter_mut().zip(self.datagrams.messages_mut()) {
-            mem::swap(slot.query.buffer_mut(), buffer);
+        let used = &mut self.exchanges[..mem::take(&mut self.received)];
+        for (exchange, buffer) in used.iter_mut().zip(self.datagrams.messages_mut()) {
+            mem::swap(exchange.query.buffer_mut(), buffer);
         }
         self.datagrams.receive(fd)
     }
@@ -60,12 +60,12 @@ impl Batch {
         now: Moment,
     ) -> &mut [Box<Exchange>] {
         let received = self.datagrams.messages_mut().len();
-        if self.slots.len() < received {
-            self.slots.resize_with(received, pool::take);
+        if self.exchanges.len() < received {
+            self.exchanges.resize_with(received, pool::take);
         }
-        for (n, slot) in self.slots[..received].iter_mut().enumerate() {
-            slot.outcome = Outcome::Silent;
-            let query = &mut slot.query;
+        for (n, exchange) in self.exchanges[..received].iter_mut().enumerate() {
+            exchange.outcome = Outcome::Silent;
+            let query = &mut exchange.query;
             if n >= self.received {
                 mem::swap(query.buffer_mut(), &mut self.datagrams.messages_mut()[n]);
             }
@@ -77,34 +77,34 @@ impl Batch {
             query.client.received = now;
         }
         self.received = received;
-        self.slots()
+        self.exchanges()
     }
 
     /// The queries received.
-    pub(super) fn slots(&mut self) -> &mut [Box<Exchange>] {
-        &mut self.slots[..self.received]
+    pub(super) fn exchanges(&mut self) -> &mut [Box<Exchange>] {
+        &mut self.exchanges[..self.received]
     }
 
-    fn replies(slots: &[Box<Exchange>]) -> impl Iterator<Item = (usize, &[u8])> {
-        let sent = slots.iter().enumerate().filter(|(_, slot)| is_sent(slot));
-        sent.map(|(n, slot)| (n, slot.reply.bytes()))
+    fn replies(exchanges: &[Box<Exchange>]) -> impl Iterator<Item = (usize, &[u8])> {
+        let sent = exchanges.iter().enumerate().filter(|(_, exchange)| is_sent(exchange));
+        sent.map(|(n, exchange)| (n, exchange.reply.bytes()))
     }
 }
 
 impl Replies for Batch {
     fn send(&mut self, fd: BorrowedFd<'_>, skipped: usize) -> Sent {
-        let replies = Self::replies(&self.slots[..self.received]);
+        let replies = Self::replies(&self.exchanges[..self.received]);
         self.datagrams.reply(fd, replies.skip(skipped))
     }
 
     fn count(&self) -> usize {
-        Self::replies(&self.slots[..self.received]).count()
+        Self::replies(&self.exchanges[..self.received]).count()
     }
 }
 
 /// Replies to queries that waited.
 pub(super) struct DeferredReplies {
-    slots: Slots,
+    exchanges: Exchanges,
     sender: Sender,
     wildcard: bool,
 }
@@ -113,57 +113,57 @@ impl DeferredReplies {
     /// For replies that leave through a socket of this address family; `wildcard` if it is bound to
     /// all addresses.
     pub(super) fn new(wildcard: bool, v6: bool) -> Self {
-        Self { slots: Vec::with_capacity(BATCH), sender: Sender::new(v6), wildcard }
+        Self { exchanges: Vec::with_capacity(BATCH), sender: Sender::new(v6), wildcard }
     }
 
     /// Whether one system call cannot take more.
     pub(super) fn is_full(&self) -> bool {
-        self.slots.len() == BATCH
+        self.exchanges.len() == BATCH
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.exchanges.is_empty()
     }
 
     /// Adds a reply, if it is one to be sent and there is room.
-    pub(super) fn push(&mut self, slot: Box<Exchange>) {
-        if is_sent(&slot) && !self.is_full() {
-            self.slots.push(slot);
+    pub(super) fn push(&mut self, exchange: Box<Exchange>) {
+        if is_sent(&exchange) && !self.is_full() {
+            self.exchanges.push(exchange);
         } else {
-            pool::give(slot);
+            pool::give(exchange);
         }
     }
 
-    /// Returns all slots to the pool.
+    /// Returns all exchanges to the pool.
     pub(super) fn clear(&mut self) {
-        self.slots.drain(..).for_each(pool::give);
+        self.exchanges.drain(..).for_each(pool::give);
     }
 }
 
 impl Replies for DeferredReplies {
     fn send(&mut self, fd: BorrowedFd<'_>, skipped: usize) -> Sent {
         let wildcard = self.wildcard;
-        let datagrams = self.slots.iter().skip(skipped).map(|slot| Datagram {
-            bytes: slot.reply.bytes(),
-            to: slot.query.client.peer,
-            from: source(slot, wildcard),
+        let datagrams = self.exchanges.iter().skip(skipped).map(|exchange| Datagram {
+            bytes: exchange.reply.bytes(),
+            to: exchange.query.client.peer,
+            from: source(exchange, wildcard),
         });
         self.sender.send(fd, datagrams)
     }
 
     fn count(&self) -> usize {
-        self.slots.len()
+        self.exchanges.len()
     }
 }
 
 /// The source address of a reply: the destination of the query, if the socket has several.
-fn source(slot: &Exchange, wildcard: bool) -> Option<SocketAddr> {
-    let mut from = slot.query.client.local;
+fn source(exchange: &Exchange, wildcard: bool) -> Option<SocketAddr> {
+    let mut from = exchange.query.client.local;
     if !wildcard || from.ip().is_multicast() {
         return None;
     }
-    if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, slot.query.client.peer)
+    if let (SocketAddr::V6(from), SocketAddr::V6(peer)) = (&mut from, exchange.query.client.peer)
         && from.ip().is_unicast_link_local()
     {
         from.set_scope_id(peer.scope_id());

@@ -7,70 +7,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::bind;
-use crate::handler::Handler;
-use crate::signal::Signal;
+use super::spec::ListenSpec;
+use super::{bind, tcp, udp};
+use crate::listen::handler::Handler;
+use crate::workers::Signal;
 use crate::workers::Workers;
-use crate::{tcp, udp};
-
-/// What is spoken on an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Plain DNS: UDP and TCP on the same port.
-    Dns,
-}
-
-/// How long a TCP client may take, and how much it may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpTimeouts {
-    /// From the first byte of a message (or from connecting, for the first one) to its last.
-    pub read: Duration,
-    /// Without taking a byte of what was sent.
-    pub write: Duration,
-    /// Without a question, after the first.
-    pub idle: Duration,
-    /// Queries on one connection; then it is closed.
-    pub max_queries: Option<u32>,
-}
-
-impl TcpTimeouts {
-    /// The idle timeout as clients are told it, in units of 100 ms (RFC 7828 section 3.1).
-    pub(crate) fn keepalive(&self) -> u16 {
-        u16::try_from(self.idle.as_millis() / 100).unwrap_or(u16::MAX)
-    }
-}
-
-impl Default for TcpTimeouts {
-    fn default() -> Self {
-        Self {
-            read: Duration::from_secs(3),
-            write: Duration::from_secs(5),
-            idle: Duration::from_secs(10),
-            max_queries: None,
-        }
-    }
-}
-
-/// Where and how to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenSpec {
-    /// What is spoken there.
-    pub protocol: Protocol,
-    /// The address. Port 0 lets the system choose; `[::]` stands for IPv4 too.
-    pub addr: SocketAddr,
-    /// Sockets on this address; one per worker unless said.
-    pub sockets: Option<usize>,
-    /// Bounds on TCP clients.
-    pub tcp: TcpTimeouts,
-}
-
-impl ListenSpec {
-    /// Plain DNS on `addr`, all else as usual.
-    pub fn dns(addr: SocketAddr) -> Self {
-        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
-    }
-}
 
 /// Sockets that answer. Dropping it closes them without grace.
 pub struct Listener {
@@ -147,5 +88,12 @@ impl Drop for Listener {
         if !self.tasks.is_empty() {
             self.signal.raise(Duration::ZERO);
         }
+    }
+}
+
+impl Workers {
+    /// Binds on every worker, then starts to answer: all or nothing.
+    pub fn listen(&self, spec: &ListenSpec, handler: Arc<dyn Handler>) -> io::Result<Listener> {
+        Listener::open(self, spec, &handler)
     }
 }

@@ -1,7 +1,10 @@
 //! TCP: accepts connections on one worker, within bounds.
 
 mod connection;
-mod registry;
+mod outbox;
+mod output;
+mod scratch;
+mod state;
 
 use std::future::poll_fn;
 use std::io;
@@ -15,32 +18,31 @@ use tokio::task::JoinSet;
 use wire::Transport;
 
 use crate::clock;
-use crate::handler::Handler;
-use crate::listener::TcpTimeouts;
-use crate::signal::Signal;
+use crate::listen::handler::Handler;
+use crate::listen::spec::TcpTimeouts;
+use crate::workers::Signal;
 use crate::workers::Worker;
 
-pub(crate) use registry::Connections;
-
+use crate::workers::Entry;
 use connection::Connection;
-use registry::Entry;
+use state::Setup;
 
-/// The most connections pushed out for one that comes: where the bound was lowered there may be many
-/// too many.
+/// Evictions for one new connection at most. After the limit was lowered there may be many connections
+/// above it.
 const EVICTED: usize = 16;
-/// Pause after accepting failed for want of descriptors or memory.
+/// Pause after accepting failed because descriptors or memory are short.
 const SCARCE_PAUSE: Duration = Duration::from_millis(100);
-/// Pause after it failed for any other reason.
+/// Pause after it failed for another reason.
 const FAULT_PAUSE: Duration = Duration::from_millis(1);
 
 /// One listening socket on its worker.
 pub(crate) struct Acceptor {
     listener: TcpListener,
-    hall: Hall,
+    accepted: Accepted,
 }
 
-/// The connections that were accepted.
-struct Hall {
+/// The accepted connections of one listening socket.
+struct Accepted {
     timeouts: TcpTimeouts,
     worker: Arc<Worker>,
     handler: Arc<dyn Handler>,
@@ -49,7 +51,7 @@ struct Hall {
 }
 
 enum Event {
-    Accepted(TcpStream, SocketAddr),
+    Connection(TcpStream, SocketAddr),
     Failed(io::Error),
     Close,
 }
@@ -64,54 +66,54 @@ impl Acceptor {
         signal: Arc<Signal>,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
-        let hall = Hall { timeouts, worker, handler, signal, open: JoinSet::new() };
-        Ok(Self { listener, hall })
+        let accepted = Accepted { timeouts, worker, handler, signal, open: JoinSet::new() };
+        Ok(Self { listener, accepted })
     }
 
     /// Accepts until the signal is raised, then waits for the connections to finish.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| {
-            self.hall.signal.subscribe(cx.waker());
+            self.accepted.signal.subscribe(cx.waker());
             Poll::Ready(())
         })
         .await;
         loop {
             match poll_fn(|cx| self.poll_event(cx)).await {
-                Event::Accepted(stream, peer) => {
-                    self.hall.make_room().await;
-                    self.hall.welcome(stream, peer);
+                Event::Connection(stream, peer) => {
+                    self.accepted.make_room().await;
+                    self.accepted.serve(stream, peer);
                 }
-                Event::Failed(error) => self.hall.recover(&error).await,
+                Event::Failed(error) => self.accepted.back_off(&error).await,
                 Event::Close => break,
             }
         }
-        let Self { listener, mut hall } = self;
-        // What the kernel accepted is ours to answer. It is asked itself: the runtime may not
-        // have heard of it yet.
+        let Self { listener, mut accepted } = self;
+        // The kernel has accepted these connections already, so they are answered. The runtime may not know
+        // of them yet.
         if let Ok(listener) = listener.into_std() {
             while let Ok((stream, peer)) = accept_now(&listener) {
-                hall.make_room().await;
-                hall.welcome(stream, peer);
+                accepted.make_room().await;
+                accepted.serve(stream, peer);
             }
         }
-        hall.worker.connections.wake(&hall.signal);
-        while hall.open.join_next().await.is_some() {}
+        accepted.worker.connections.wake(&accepted.signal);
+        while accepted.open.join_next().await.is_some() {}
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        self.hall.reap(cx);
-        if self.hall.signal.grace().is_some() {
+        self.accepted.reap(cx);
+        if self.accepted.signal.grace().is_some() {
             return Poll::Ready(Event::Close);
         }
-        self.listener.poll_accept(cx).map(|accepted| match accepted {
-            Ok((stream, peer)) => Event::Accepted(stream, peer),
+        self.listener.poll_accept(cx).map(|result| match result {
+            Ok((stream, peer)) => Event::Connection(stream, peer),
             Err(error) => Event::Failed(error),
         })
     }
 }
 
-impl Hall {
-    /// Forgets connections that have ended.
+impl Accepted {
+    /// Removes connections that have ended.
     fn reap(&mut self, cx: &mut Context<'_>) {
         while !self.open.is_empty()
             && let Poll::Ready(Some(ended)) = self.open.poll_join_next(cx)
@@ -122,8 +124,8 @@ impl Hall {
         }
     }
 
-    /// Pushes out connections that are idle longest where one more would be too many. Their sockets
-    /// close when their tasks had their turn.
+    /// Evicts idle connections if one more would exceed the limit. Their sockets close when the runtime
+    /// drops their tasks.
     async fn make_room(&self) {
         let Worker { counters, connections, .. } = &*self.worker;
         let most = self.worker.max_connections();
@@ -135,7 +137,7 @@ impl Hall {
         }
     }
 
-    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
         let counters = &self.worker.counters;
         let connections = &self.worker.connections;
         if connections.sockets() >= self.worker.max_connections() {
@@ -148,19 +150,20 @@ impl Hall {
         counters.tcp_accepted.add(1);
         let entry = Arc::new(Entry::new(Arc::clone(&self.signal), clock::now()));
         connections.insert(&entry);
-        let connection = Connection::new(
-            stream,
-            [canonical(peer), canonical(local)],
-            Transport::Tcp,
-            self.timeouts,
-            Arc::clone(&self.worker),
-            Arc::clone(&self.handler),
-            Arc::clone(&entry),
-        );
+        let setup = Setup {
+            peer: canonical(peer),
+            local: canonical(local),
+            transport: Transport::Tcp,
+            timeouts: self.timeouts,
+            worker: Arc::clone(&self.worker),
+            handler: Arc::clone(&self.handler),
+            entry: Arc::clone(&entry),
+        };
+        let connection = Connection::new(stream, setup);
         entry.set_task(self.open.spawn(connection.run()));
     }
 
-    async fn recover(&self, error: &io::Error) {
+    async fn back_off(&self, error: &io::Error) {
         self.worker.counters.tcp_accept_failed.add(1);
         let scarce = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
         if error.raw_os_error().is_some_and(|code| scarce.contains(&code)) {
@@ -169,14 +172,13 @@ impl Hall {
             }
             tokio::time::sleep(SCARCE_PAUSE).await;
         } else {
-            // Most likely the fault of one client: the next one is welcome, but not at full speed
-            // if it is ours after all.
+            // Usually the error of one client. The pause bounds the rate if it is not.
             tokio::time::sleep(FAULT_PAUSE).await;
         }
     }
 }
 
-/// Accepts a connection that is there.
+/// Accepts a connection from the queue of the kernel.
 fn accept_now(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept()?;
     stream.set_nonblocking(true)?;
