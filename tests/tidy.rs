@@ -146,9 +146,9 @@ fn folder(name: &str, readme: &str, has: impl Fn(&str) -> bool, registry: &str) 
     if !places.is_sorted() {
         complaints.push(format!("plugins/{name}/README.md: sections are out of order"));
     }
-    if !registry.contains(&format!("Built(&{name}::PLUGIN)"))
-        && !registry.contains(&format!("Built(&r#{name}::PLUGIN)"))
-        && !registry.contains(&format!("Built(&{name}_::PLUGIN)"))
+    if !registry.contains(&format!("(&{name}::PLUGIN)"))
+        && !registry.contains(&format!("(&r#{name}::PLUGIN)"))
+        && !registry.contains(&format!("(&{name}_::PLUGIN)"))
     {
         complaints.push(format!("plugins/{name}: no line in the registry"));
     }
@@ -184,7 +184,7 @@ fn imports(own: &str, text: &str, names: &BTreeSet<String>) -> Vec<(usize, Strin
 fn sockets_are_opened_in_net() {
     let allowed = |path: &str| {
         ["src/net/", "src/sys/"].iter().any(|room| path.starts_with(room))
-            || path == "src/server/admin.rs"
+            || path == "src/server/process/admin.rs"
     };
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| !allowed(path) && !path.contains("tests"));
@@ -193,13 +193,14 @@ fn sockets_are_opened_in_net() {
 
 fn sockets(text: &str) -> Vec<(usize, String)> {
     let words = ["TcpListener", "UdpSocket", "UnixListener", "UnixDatagram"].map(str::to_owned);
-    lines_with(text, &words, "sockets are the business of `net` and `server/admin`")
+    lines_with(text, &words, "sockets are the business of `net` and `server/process/admin`")
 }
 
 #[test]
 fn files_are_opened_in_files() {
     // These read the kernel's own files.
-    let kernel = ["src/server/memory.rs", "plugins/pprof/threads.rs", "src/net/descriptors.rs"];
+    let kernel =
+        ["src/server/process/memory.rs", "plugins/pprof/threads.rs", "src/net/descriptors.rs"];
     let mut all = sources(&PRODUCT);
     all.retain(|(path, _)| {
         !path.starts_with("src/files/")

@@ -23,7 +23,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let rules = config::parse(uses, &setup.zones())?;
     let view = setup.view();
-    let servers: Vec<&str> = setup.keys.iter().map(|key| &*key.server).collect();
+    let servers: Vec<&str> = setup.keys().iter().map(|key| &*key.server).collect();
     let allowed = servers.iter().map(|server| {
         metrics::counter(
             "coredns_acl_allowed_requests_total",

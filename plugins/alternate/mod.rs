@@ -20,11 +20,11 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // Upstreams answer queries of every class, as for `forward`.
-    setup.settings.all_classes = true;
+    uses.iter().for_each(|directive| setup.take_all_classes(directive.span));
     let mut problems = Diagnostics::default();
     let mut rules = Vec::new();
     for directive in uses {
-        let read = Config::read(directive, &mut setup.requests.warnings, 0);
+        let read = Config::read(directive, setup.warnings(), 0);
         match read.and_then(|config| Rule::new(config, setup)) {
             Ok(rule) => rules.push(rule),
             Err(more) => problems.extend(more),

@@ -8,7 +8,7 @@ mod config;
 use std::sync::OnceLock;
 
 use chain::{
-    BoxFuture, Chain, Kind, Next, Peers, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet,
+    BoxFuture, Chain, ChainRef, Kind, Next, Query, Reply, ServeDns, Served, Setup, Step, ZoneSet,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use telemetry::metrics::{self, Counter};
@@ -24,7 +24,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // As in CoreDNS the last directive of a block counts.
     let Some((source, zones)) = config::parse(uses, setup)? else { return Ok(()) };
-    let found = setup.keys.iter().map(|key| {
+    let found = setup.keys().iter().map(|key| {
         metrics::counter(
             "coredns_autopath_success_total",
             "Counter of requests that did autopath.",
@@ -33,7 +33,13 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         )
     });
     let found = found.collect();
-    setup.link(Autopath { source, zones, found, peers: setup.peers(), place: OnceLock::new() });
+    setup.link(Autopath {
+        source,
+        zones,
+        found,
+        chain_ref: setup.chain_ref(),
+        place: OnceLock::new(),
+    });
     Ok(())
 }
 
@@ -42,7 +48,7 @@ struct Autopath {
     zones: ZoneSet,
     /// In the order of the block's keys.
     found: Box<[Counter]>,
-    peers: Peers,
+    chain_ref: ChainRef,
     /// The place in the chain of the plugin that knows search paths.
     place: OnceLock<Option<usize>>,
 }
@@ -97,7 +103,7 @@ impl Autopath {
     fn path_of(&self, query: &Query) -> Vec<Name> {
         let mut path = Vec::new();
         let Source::Plugin(plugin, _) = &self.source else { return path };
-        let Some(chain) = self.peers.chain() else { return path };
+        let Some(chain) = self.chain_ref.chain() else { return path };
         let place = *self.place.get_or_init(|| chain.position(plugin));
         let found = place.and_then(|place| chain.plugins().get(place));
         if let Some(source) = found.and_then(|plugin| plugin.roles().search_path) {

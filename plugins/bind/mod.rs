@@ -13,6 +13,6 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let binds = config::parse(uses)?;
-    setup.settings.bind.extend(binds);
+    setup.bind(binds);
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) fn open(
         .label("expected a loopback address, or a token file after the address")
         .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
-    let endpoint = Endpoint { token, shared: Arc::clone(shared), clock: setup.world.clock };
+    let endpoint = Endpoint { token, shared: Arc::clone(shared), clock: setup.clock() };
     type Action = fn(&Endpoint, &Filter) -> Value;
     let list: Action = |endpoint, filter| endpoint.list(filter, false);
     let show: Action = |endpoint, filter| endpoint.list(filter, true);

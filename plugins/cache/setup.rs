@@ -21,7 +21,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = setup.zones();
     for directive in uses {
-        let config = Config::parse(directive, &zones, &mut setup.requests.warnings)?;
+        let config = Config::parse(directive, &zones, setup.warnings())?;
         // The first argument may be a TTL.
         let ttl = directive.args.first().is_some_and(|word| word.as_str().parse::<u64>().is_ok());
         setup.warn_outside(&directive.args[usize::from(ttl)..]);
@@ -33,52 +33,38 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// Builds the plugin. The store survives a reload unless its identity changes.
 fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
-    let memory = || setup.world.service::<Memory>();
-    let shared = kept(setup, "cache", || SharedStore::new(memory()));
-    let store =
-        kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
+    let memory = || setup.service::<Memory>();
+    let shared = setup.keep("cache", || SharedStore::new(memory()));
+    let store = setup.keep(identity(&config, setup), || Store::new(&shared, &config, setup.view()));
     if let Some(admin) = &config.admin {
         admin::open(admin, &shared, setup)?;
     }
     if let Some(snapshot) = &config.snapshot {
         let identity = identity(&config, setup);
-        let key =
-            format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.world.fingerprint);
-        let owner: Arc<String> = kept(setup, key, || identity.clone());
+        let key = format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.fingerprint());
+        let owner: Arc<String> = setup.keep(key, || identity.clone());
         if *owner != identity {
             return Err(snapshot::conflict(snapshot));
         }
         snapshot::start(snapshot, &config, &store, setup);
     }
     let view = setup.view();
-    metrics::register_entries(setup.keys, &config.zones_label, view, &store);
+    metrics::register_entries(setup.keys(), &config.zones_label, view, &store);
     let servers =
-        setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
+        setup.keys().iter().map(|key| &*key.server).chain(setup.keys().is_empty().then_some(""));
     let metrics =
         servers.map(|server| CacheMetrics::new(server, &config.zones_label, view)).collect();
     Ok(Cache {
         store,
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
         metrics,
-        own_zones: Arc::clone(&setup.world.own_zones),
-        clock: setup.world.clock,
-        peers: setup.peers(),
+        own_zones: setup.own_zones(),
+        clock: setup.clock(),
+        chain_ref: setup.chain_ref(),
         query_state: setup.state_key(),
         background: Arc::new(Bound::new(MAX_BACKGROUND)),
         config,
     })
-}
-
-/// The value of an earlier configuration under `key`, or a new one.
-fn kept<T: Send + Sync + 'static>(
-    setup: &Setup<'_>,
-    key: impl Into<String>,
-    make: impl FnOnce() -> T,
-) -> Arc<T> {
-    match setup.world.kept.get(key, || Ok::<_, std::convert::Infallible>(make())) {
-        Ok(value) => value,
-        Err(never) => match never {},
-    }
 }
 
 /// The identity of a store: a reload that changes it starts with an empty one. It has the listeners,
@@ -87,16 +73,11 @@ fn kept<T: Send + Sync + 'static>(
 fn identity(config: &Config, setup: &Setup<'_>) -> String {
     use std::fmt::Write;
     let mut text = String::from("cache");
-    for key in setup.keys {
-        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port);
+    for key in setup.keys() {
+        let _ = write!(text, " {}{}:{}", key.server, key.zone, key.port());
     }
-    for bind in &setup.settings.bind {
-        for (address, _) in bind.addresses.iter().chain(&bind.except) {
-            let _ = write!(text, " on {address}");
-        }
-    }
-    if let Some(view) = &setup.settings.view {
-        let _ = write!(text, " view {}", view.identity);
+    for (kind, word) in setup.audience() {
+        let _ = write!(text, " {kind} {word}");
     }
     let capacities = [&config.success, &config.denial].map(|limits| limits.capacity);
     let _ = write!(text, " zones {} capacities {capacities:?}", config.zones_label);

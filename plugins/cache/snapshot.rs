@@ -54,13 +54,13 @@ pub(super) fn start(
         zones: config.zones_label.clone(),
         view: setup.view().to_owned(),
         store: Arc::clone(store),
-        clock: setup.world.clock,
+        clock: setup.clock(),
         config: config.clone(),
     });
     let folder = task.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let problem = format!("there is no directory `{}`", folder.display());
-        setup.requests.warnings.push(
+        setup.warn(
             Diagnostic::warning(snapshot.file.span, problem)
                 .label("the snapshot cannot be written here")
                 .help("create the directory, or check the path and `root`"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chain::kept::Kept;
 use chain::setup::BlockSetup;
 use chain::{
-    BoxFuture, Chain, Clock, Failure, Link, Next, Query, Reply, ServeDns, Served, Step, World,
+    BoxFuture, Chain, Clock, Failure, Link, Next, Query, Reply, ServeDns, Served, Services, Step,
 };
 use corefile::{Directive, Span, Token};
 use wire::edns::ede;
@@ -147,7 +147,7 @@ impl ServeDns for Source {
 /// A server block with `cache` and the source.
 struct Block {
     chain: Arc<Chain>,
-    world: World,
+    services: Services,
     source: Source,
     lines: Vec<&'static str>,
 }
@@ -165,21 +165,21 @@ fn directive(line: &str) -> Directive {
     }
 }
 
-fn build(lines: &[&str], world: &World, source: &Source) -> Arc<Chain> {
+fn build(lines: &[&str], services: &Services, source: &Source) -> Arc<Chain> {
     let mut cache = directive(lines[0]);
     cache.body = Some(lines[1..].iter().map(|line| directive(line)).collect());
-    let keys = [chain::Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [chain::Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
-    (super::PLUGIN.setup)(&[&cache], &mut block.plugin("cache", &keys, world)).unwrap();
+    (super::PLUGIN.setup)(&[&cache], &mut block.plugin("cache", &keys, services)).unwrap();
     let mut links = std::mem::take(&mut block.links);
     links.push(Link { name: "source", plugin: Box::new(source.clone()) });
-    let chain = Arc::new(Chain::new(links, world.clock));
-    block.peers.set(&chain);
+    let chain = Arc::new(Chain::new(links, services.clock));
+    block.chain_ref.set(&chain);
     chain
 }
 
 fn block(lines: &[&'static str]) -> Block {
-    let world = World::new(1, time::clock(), Kept::default());
+    let services = Services::new(1, time::clock(), Kept::default());
     let source = Source(Arc::new(Script {
         says: Mutex::new(Say::Address(1, 300)),
         delay: Mutex::default(),
@@ -188,8 +188,8 @@ fn block(lines: &[&'static str]) -> Block {
         authoritative: AtomicBool::new(false),
         authentic: AtomicBool::new(false),
     }));
-    let chain = build(lines, &world, &source);
-    Block { chain, world, source, lines: lines.to_vec() }
+    let chain = build(lines, &services, &source);
+    Block { chain, services, source, lines: lines.to_vec() }
 }
 
 /// A question as a client sends it.
@@ -285,10 +285,10 @@ impl Block {
         self.source.0.asked.load(Ordering::SeqCst)
     }
     fn reloaded(&self, lines: &[&'static str]) -> Self {
-        let mut world = World::new(1, time::clock(), self.world.kept.successor());
-        world.fingerprint = "new".into();
-        let chain = build(lines, &world, &self.source);
-        Self { chain, world, source: self.source.clone(), lines: lines.to_vec() }
+        let mut services = Services::new(1, time::clock(), self.services.kept.successor());
+        services.fingerprint = "new".into();
+        let chain = build(lines, &services, &self.source);
+        Self { chain, services, source: self.source.clone(), lines: lines.to_vec() }
     }
 }
 

@@ -30,7 +30,7 @@ struct Chaos {
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
     // Without this the server refuses every class but IN before it asks the plugins.
-    setup.settings.all_classes = true;
+    uses.iter().for_each(|directive| setup.take_all_classes(directive.span));
     setup.link(Chaos { config, host: net::host::own_name() });
     Ok(())
 }

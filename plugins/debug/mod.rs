@@ -13,6 +13,8 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     config::parse(uses)?;
-    setup.settings.debug = true;
+    if let [first, ..] = uses {
+        setup.set_debug(first.span);
+    }
     Ok(())
 }

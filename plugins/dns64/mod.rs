@@ -24,7 +24,7 @@ const MAX_TTL: u32 = 600;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    let translated = setup.keys.iter().map(|key| {
+    let translated = setup.keys().iter().map(|key| {
         metrics::counter(
             "coredns_dns64_requests_translated_total",
             "Counter of DNS requests translated by dns64.",

@@ -39,12 +39,12 @@ thread_local! {
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let has_metadata = setup.settings.metadata.is_some();
+    let has_metadata = setup.has_metadata();
     let mut errors = Diagnostics::default();
     for directive in uses {
-        match config::parse(directive, has_metadata, &mut setup.requests.warnings) {
+        match config::parse(directive, has_metadata, setup.warnings()) {
             Ok(config) => {
-                setup.requests.warnings.extend(unready(directive, &config.target));
+                setup.warn_all(unready(directive, &config.target));
                 link(config, setup);
             }
             Err(problems) => errors.extend(problems),
@@ -72,7 +72,7 @@ fn link(config: Config, setup: &mut Setup<'_>) {
     let Config { target, full, identity, version, extra } = config;
     let key = format!("dnstap {target:?}");
     let make = || Ok::<_, Infallible>(Sink::new(target));
-    let Ok(sink) = setup.world.kept.get(key, make);
+    let Ok(sink) = setup.try_keep(key, make);
     // The task starts only when this configuration serves: until then another one may use the sink.
     let starts = Arc::downgrade(&sink);
     setup.finishing_task(move || {
@@ -83,7 +83,7 @@ fn link(config: Config, setup: &mut Setup<'_>) {
             }
         }
     });
-    let clock = setup.world.clock;
+    let clock = setup.clock();
     setup.link(Dnstap { sink, full, identity, version, extra, clock });
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chain::setup::{BlockSetup, Key, Task};
-use chain::{Chain, Kept, Link, World};
+use chain::{Chain, Kept, Link, Services};
 use corefile::NoFiles;
 use prost::Message;
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -43,25 +43,25 @@ fn clock() -> Clock {
 }
 
 /// The chain of a block with this directive, before one that answers, and the task of the sink.
-fn chain_in(world: &World, directive: &str) -> Result<(Arc<Chain>, Task, String), String> {
+fn chain_in(services: &Services, directive: &str) -> Result<(Arc<Chain>, Task, String), String> {
     let text = format!(". {{\n{directive}\n}}\n");
     let (corefile, problems) = corefile::parse("Corefile", &text, &NoFiles);
     assert!(problems.is_empty());
-    let server = "dns://127.0.0.1:1053".into();
-    let keys = [Key { zone: Name::from_text(".").unwrap(), server, port: 1053 }];
+    let endpoint = wire::Endpoint::dns("127.0.0.1:1053".parse().unwrap());
+    let keys = [Key::new(Name::root(), endpoint)];
     let mut block = BlockSetup::default();
     let uses: Vec<&Directive> = corefile.blocks[0].directives.iter().collect();
     let shown = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
-    setup(&uses, &mut block.plugin("dnstap", &keys, world)).map_err(|wrong| shown(&wrong))?;
-    block.plugin("answers", &keys, world).link(Answers);
+    setup(&uses, &mut block.plugin("dnstap", &keys, services)).map_err(|wrong| shown(&wrong))?;
+    block.plugin("answers", &keys, services).link(Answers);
     let links: Vec<Link> = std::mem::take(&mut block.links);
     let warnings = shown(&block.requests.warnings);
     let task = block.requests.finishing.remove(0);
     Ok((Arc::new(Chain::new(links, clock())), task, warnings))
 }
 
-fn world() -> World {
-    World::new(1, clock(), Kept::default())
+fn services() -> Services {
+    Services::new(1, clock(), Kept::default())
 }
 
 /// Answers at once, and has asked an upstream for it.
@@ -112,7 +112,7 @@ async fn a_reader_gets_query_reply_and_exchanges() {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.socket()).unwrap();
     let (chain, task, warnings) = chain_in(
-        &world(),
+        &services(),
         &format!(
             "dnstap {} full {{\n identity me\n version 7\n extra \"{{name}} {{rcode}}\"\n}}",
             folder.socket().display()
@@ -198,7 +198,7 @@ async fn messages_wait_for_a_reader_that_comes_late_or_again() {
     let folder = Folder::new();
     let socket = folder.socket();
     let (chain, task, _) =
-        chain_in(&world(), &format!("dnstap unix://{}", socket.display())).unwrap();
+        chain_in(&services(), &format!("dnstap unix://{}", socket.display())).unwrap();
     let task = tokio::spawn(task());
     ask(&chain, b"one");
     tokio::task::yield_now().await;
@@ -257,7 +257,7 @@ async fn readers_that_connect_get_what_comes_from_then_on() {
     // A port that was free a moment ago.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let directive = format!("dnstap listen tcp://{address} full");
-    let first = world();
+    let first = services();
     let (chain, task, warnings) = chain_in(&first, &directive).unwrap();
     assert_eq!(warnings, "");
     let task = tokio::spawn(task());
@@ -275,7 +275,7 @@ async fn readers_that_connect_get_what_comes_from_then_on() {
     drop(one);
 
     // The same directive in the configuration that follows: the reader notices nothing.
-    let second = World::new(1, clock(), first.kept.successor());
+    let second = Services::new(1, clock(), first.kept.successor());
     let (next_chain, next_task, _) = chain_in(&second, &directive).unwrap();
     next_task().await;
     drop((first, chain));
@@ -304,7 +304,7 @@ async fn arguments_are_those_of_coredns() {
         "dnstap listen tcp://:6000",
         "dnstap a.sock {\nextra \"\"\n}",
     ] {
-        let set_up = chain_in(&world(), good);
+        let set_up = chain_in(&services(), good);
         assert_eq!(set_up.map(|(.., warnings)| warnings), Ok(String::new()), "{good}");
     }
     for (odd, expected) in [
@@ -316,7 +316,7 @@ async fn arguments_are_those_of_coredns() {
         ("dnstap a.sock {\nextra {/forward/upstream}\n}", "metadata is not collected"),
         ("dnstap a.sock {\nextra {nmae}\n}", "did you mean `{name}`?"),
     ] {
-        let (.., warnings) = chain_in(&world(), odd).unwrap();
+        let (.., warnings) = chain_in(&services(), odd).unwrap();
         assert!(warnings.contains(expected), "{odd}: {warnings}");
     }
     for (bad, expected) in [
@@ -335,7 +335,7 @@ async fn arguments_are_those_of_coredns() {
         ("dnstap tls://a:1 {\ntls a b\n}", "`tls` applies only to listeners"),
         ("dnstap listen tls://a:1 {\ntls a\n}", "KEY"),
     ] {
-        let Err(shown) = chain_in(&world(), bad) else { panic!("accepted: {bad}") };
+        let Err(shown) = chain_in(&services(), bad) else { panic!("accepted: {bad}") };
         assert!(shown.contains(expected), "{bad}: {shown}");
     }
 }

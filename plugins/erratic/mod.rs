@@ -46,7 +46,7 @@ struct Erratic {
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let config = config::parse(uses, &mut setup.requests.warnings)?;
+    let config = config::parse(uses, setup.warnings())?;
     setup.ends(setup.zones());
     let number = setup.state_key();
     setup.link(Erratic { config, queries: AtomicU64::new(0), number });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corefile::{Diagnostic, Diagnostics, Directive, Token};
+use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use regex::Regex;
 use telemetry::log::Level;
 
@@ -12,7 +12,7 @@ const MAX_PATTERN: usize = 10_000;
 /// The options of the directive.
 #[derive(Debug, Default)]
 pub(super) struct Config {
-    pub(super) stacktrace: bool,
+    pub(super) stacktrace: Option<Span>,
     pub(super) consolidate: Vec<Consolidate>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
             errors.extend(option.no_body().err());
             match option.name.as_str() {
                 "stacktrace" => match option.args().end() {
-                    Ok(()) => config.stacktrace = true,
+                    Ok(()) => config.stacktrace = Some(option.span),
                     Err(error) => errors.push(error),
                 },
                 "consolidate" => match consolidate(option) {

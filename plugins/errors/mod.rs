@@ -26,7 +26,7 @@ struct Errors {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    setup.settings.stacktrace |= config.stacktrace;
+    config.stacktrace.into_iter().for_each(|span| setup.log_stacks(span));
     let patterns: Arc<[Pattern]> = config.consolidate.into_iter().map(Pattern::new).collect();
     for at in 0..patterns.len() {
         let patterns = Arc::clone(&patterns);

@@ -34,7 +34,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             setup.ends([from.clone()]);
         }
         // Upstreams answer queries of every class, as for `forward`.
-        setup.settings.all_classes = true;
+        setup.take_all_classes(directive.span);
         setup.link(Fanout { from: ZoneSet::new([from]), except, upstreams });
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use chain::{
-    Batch, BoxFuture, Failure, Fallthrough, Kind, Next, OnNotify, Peers, Query, Ready, Reply,
+    Batch, BoxFuture, ChainRef, Failure, Fallthrough, Kind, Next, OnNotify, Query, Ready, Reply,
     Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
@@ -35,7 +35,7 @@ const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     for directive in uses {
         setup.warn_outside(directive.args.get(1..).unwrap_or_default());
     }
@@ -52,7 +52,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let mut findings = Findings::default();
         for origin in &file.origins {
             let (source, found) = open(setup, &path, origin, file.on_error);
-            let warnings = &mut setup.requests.warnings;
+            let warnings = setup.warnings();
             if let Err(wrong) = findings.take(found, &file, (origin, &source), warnings) {
                 // A file may be loaded for many zones: its mistakes are reported once.
                 errors.extend(wrong);
@@ -67,7 +67,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 let warning = Diagnostic::warning(file.path.span, message)
                     .label("this file replaces it")
                     .help("remove one of the two, or list the zones of each");
-                setup.requests.warnings.push(warning);
+                setup.warn(warning);
                 let before = all.remove(at);
                 skipping.retain(|known| !Arc::ptr_eq(known, &before));
                 for (_, sources) in &mut watched {
@@ -82,7 +82,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         }
         if let Some(why) = findings.missing {
             let warning = absent(&path, &why, file.watch, file.path.span);
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
     }
     if errors.has_errors() {
@@ -91,7 +91,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
-            let own_zones = Arc::clone(&setup.world.own_zones);
+            let own_zones = setup.own_zones();
             setup.task(move || source::watch(sources, own_zones, schedule, watch));
         }
     }
@@ -99,9 +99,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         zones: SuffixMap::new(all),
         skipping: skipping.into(),
         fallthrough: config.fallthrough,
-        collects_metadata: setup.settings.metadata.is_some(),
+        collects_metadata: setup.has_metadata(),
         resolver: setup.resolver(),
-        peers: setup.peers(),
+        chain_ref: setup.chain_ref(),
         is_last: OnceLock::new(),
     };
     setup.link(plugin);
@@ -187,11 +187,10 @@ fn open(
 ) -> (Arc<Source>, Result<Warnings, Problem>) {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
-    let place: Arc<Place> =
-        match setup.world.kept.get(key, || Ok::<_, Infallible>(Place::default())) {
-            Ok(place) => place,
-            Err(never) => match never {},
-        };
+    let place: Arc<Place> = match setup.try_keep(key, || Ok::<_, Infallible>(Place::default())) {
+        Ok(place) => place,
+        Err(never) => match never {},
+    };
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = &*place
         && known.is_current()
@@ -232,7 +231,7 @@ struct File {
     collects_metadata: bool,
     fallthrough: Fallthrough,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
-    peers: Peers,
+    chain_ref: ChainRef,
     /// Whether no plugin follows in the chain. Set once the chain is complete.
     is_last: OnceLock<bool>,
     /// The zones that are skipped if their files have mistakes. Readiness reports them.
@@ -381,7 +380,7 @@ impl File {
     #[cold]
     fn outside_zones(&self) -> Served {
         let is_last = self.is_last.get_or_init(|| {
-            let chain = self.peers.chain();
+            let chain = self.chain_ref.chain();
             chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))
         });
         if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }

@@ -2,7 +2,7 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, World};
+use chain::{Batch, Chain, Clock, Kept, Services};
 use exchange::Place;
 use std::fs;
 use std::path::PathBuf;
@@ -67,23 +67,24 @@ fn directive(words: &str, options: &[&str]) -> Directive {
     }
 }
 
-fn world() -> World {
-    World::new(1, CLOCK, Kept::default())
+fn services() -> Services {
+    Services::new(1, CLOCK, Kept::default())
 }
 
-fn block(world: &World, root: &Path, uses: &[Directive]) -> Result<BlockSetup, Diagnostics> {
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+fn block(services: &Services, root: &Path, uses: &[Directive]) -> Result<BlockSetup, Diagnostics> {
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
-    block.settings.root = root.to_owned();
-    block.settings.metadata = Some(chain::ZoneSet::all());
     let uses: Vec<&Directive> = uses.iter().collect();
-    setup(&uses, &mut block.plugin("file", &keys, world))?;
+    let mut plugin = block.plugin("file", &keys, services);
+    plugin.set_root(root.to_owned(), Span::default());
+    plugin.collect_metadata(chain::ZoneSet::all(), Span::default());
+    setup(&uses, &mut plugin)?;
     Ok(block)
 }
 
 fn chain_of(block: &mut BlockSetup) -> Arc<Chain> {
     let chain = Arc::new(Chain::new(std::mem::take(&mut block.links), CLOCK));
-    block.peers.set(&chain);
+    block.chain_ref.set(&chain);
     chain
 }
 
@@ -132,9 +133,9 @@ async fn ask(chain: &Arc<Chain>, name: &str, qtype: Rtype) -> Asked {
 async fn the_table_of_outcomes() {
     let files = Scratch::new();
     files.write("db", ZONE);
-    let world = world();
+    let services = services();
     let uses = [directive("file db example.org", &[])];
-    let mut block = block(&world, &files.0, &uses).unwrap();
+    let mut block = block(&services, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);
     for (name, qtype, rcode, aa, counts) in [
         ("ns.example.org.", Rtype::A, Rcode::NOERROR, true, [1, 1, 0]),
@@ -177,12 +178,12 @@ async fn the_table_of_outcomes() {
 async fn fallthrough_is_for_names_that_do_not_exist() {
     let files = Scratch::new();
     files.write("db", ZONE);
-    let world = world();
+    let services = services();
     let uses = [
         directive("file db example.org", &[]),
         directive("file db example.net", &["fallthrough example.org", "upstream 192.0.2.1"]),
     ];
-    let mut block = block(&world, &files.0, &uses).unwrap();
+    let mut block = block(&services, &files.0, &uses).unwrap();
     assert_eq!(block.requests.warnings.0.len(), 1, "upstream is ignored, with a word");
     block.links.push(chain::Link { name: "behind", plugin: Box::new(Behind) });
     let chain = chain_of(&mut block);
@@ -223,11 +224,11 @@ impl Resolve for Other {
 async fn aliases_to_other_zones_of_this_server_are_followed() {
     let files = Scratch::new();
     files.write("db", ZONE);
-    let world = world();
+    let services = services();
     let other: Arc<dyn Resolve> = Arc::new(Other);
-    world.resolver.set(Arc::downgrade(&other)).ok().unwrap();
+    services.resolver.set(Arc::downgrade(&other)).ok().unwrap();
     let uses = [directive("file db example.org", &[])];
-    let mut block = block(&world, &files.0, &uses).unwrap();
+    let mut block = block(&services, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);
     let found = ask(&chain, "out.example.org.", Rtype::A).await;
     assert_eq!((found.waited, found.rcode, found.aa), (Some(Place::In(0)), Rcode::NOERROR, true));
@@ -241,13 +242,13 @@ async fn aliases_to_other_zones_of_this_server_are_followed() {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_comes_later_is_loaded_later() {
     let files = Scratch::new();
-    let world = world();
+    let services = services();
     let never = [directive("file db example.org", &["reload 0"])];
-    let errors = block(&world, &files.0, &never).err().unwrap();
+    let errors = block(&services, &files.0, &never).err().unwrap();
     assert!(errors.0[0].message.contains("no such file"), "{errors:?}");
 
     let uses = [directive("file db example.org", &["reload 10s"])];
-    let mut block = block(&world, &files.0, &uses).unwrap();
+    let mut block = block(&services, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);
     let task = tokio::spawn(block.requests.tasks.remove(0)());
     let serial = async || {
@@ -284,9 +285,9 @@ async fn a_file_that_comes_later_is_loaded_later() {
 async fn reload_by_mtime_does_not_ask_for_the_serial() {
     let files = Scratch::new();
     files.write("db", ZONE);
-    let world = world();
+    let services = services();
     let uses = [directive("file db example.org", &["reload 10s", "reload_by_mtime"])];
-    let mut block = block(&world, &files.0, &uses).unwrap();
+    let mut block = block(&services, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);
     let task = tokio::spawn(block.requests.tasks.remove(0)());
     files.write("db", &ZONE.replace("ns A 192.0.2.1\n", ""));
@@ -301,23 +302,23 @@ fn an_unchanged_zone_is_handed_over() {
     files.write("db", ZONE);
     files.write("inc", "inc A 192.0.2.5\n");
     files.write("db2", &format!("{ZONE}$INCLUDE inc\n"));
-    let world = world();
+    let services = services();
     let uses = [directive("file db example.org", &[]), directive("file db2 example.net", &[])];
-    let _first = block(&world, &files.0, &uses).unwrap();
+    let _first = block(&services, &files.0, &uses).unwrap();
     let origins = ["example.org.", "example.net."].map(|name| Name::from_text(name).unwrap());
-    let open_all = |world: &World| {
+    let open_all = |services: &Services| {
         let keys = [];
         let mut block = BlockSetup::default();
-        let setup = block.plugin("file", &keys, world);
+        let setup = block.plugin("file", &keys, services);
         let path = ["db", "db2"].map(|file| files.0.join(file));
         [0, 1].map(|at| open(&setup, &path[at], &origins[at], OnError::Stop).0)
     };
-    let before = open_all(&world);
-    let next = World::new(1, CLOCK, world.kept.successor());
+    let before = open_all(&services);
+    let next = Services::new(1, CLOCK, services.kept.successor());
     let after = open_all(&next);
     assert!(before.iter().zip(&after).all(|(a, b)| Arc::ptr_eq(a, b)));
     files.write("inc", "inc A 192.0.2.6\n");
-    let last = open_all(&World::new(1, CLOCK, next.kept.successor()));
+    let last = open_all(&Services::new(1, CLOCK, next.kept.successor()));
     assert!(Arc::ptr_eq(&last[0], &before[0]));
     assert!(!Arc::ptr_eq(&last[1], &before[1]), "what it includes changed");
 }
@@ -327,9 +328,9 @@ fn mistakes_in_a_zone_file_point_at_the_place() {
     let files = Scratch::new();
     files.write("db", &format!("{ZONE}bad A nonsense\n"));
     files.write("empty", "");
-    let world = world();
+    let services = services();
     let wrong = |words: &str, options: &[&str]| {
-        let errors = block(&world, &files.0, &[directive(words, options)]).err().unwrap();
+        let errors = block(&services, &files.0, &[directive(words, options)]).err().unwrap();
         errors.0
     };
     let found = wrong("file db example.org", &[]);
@@ -340,27 +341,27 @@ fn mistakes_in_a_zone_file_point_at_the_place() {
     assert_eq!(wrong("file", &[]).len(), 1);
     assert_eq!(wrong("file db example.org", &["reload", "nonsense", "reload 1x"]).len(), 3);
     let none: [Directive; 0] = [];
-    assert!(block(&world, &files.0, &none).is_ok());
+    assert!(block(&services, &files.0, &none).is_ok());
 }
 
 #[tokio::test]
 async fn readiness_tells_of_zones_that_were_skipped() {
     let files = Scratch::new();
     files.write("db", "@ 300 SOA ns hostmaster 1 7200 3600 1209600 60\n@ 300 CNAME ns\n");
-    let world = world();
+    let services = services();
     let ready = |block: &BlockSetup| {
         let roles = block.links[0].plugin.roles();
         roles.ready.map(Ready::ready)
     };
     let uses = [directive("file db example.org", &["on_error skip"])];
-    let skipping = block(&world, &files.0, &uses).unwrap();
+    let skipping = block(&services, &files.0, &uses).unwrap();
     assert_eq!(skipping.requests.warnings.0.len(), 1);
     assert_eq!(ready(&skipping), Some(Err("not loaded: example.org.".to_owned())));
-    assert!(block(&world, &files.0, &[directive("file db example.org", &[])]).is_err());
+    assert!(block(&services, &files.0, &[directive("file db example.org", &[])]).is_err());
     files.write("db", ZONE);
-    let mended = block(&world, &files.0, &uses).unwrap();
+    let mended = block(&services, &files.0, &uses).unwrap();
     assert_eq!(ready(&mended), Some(Ok(())));
     // As in CoreDNS a file that may come later is nothing to wait for.
-    let later = block(&world, &files.0, &[directive("file none example.org", &[])]).unwrap();
+    let later = block(&services, &files.0, &[directive("file none example.org", &[])]).unwrap();
     assert_eq!(ready(&later), None);
 }

@@ -9,7 +9,7 @@ mod plan;
 
 use std::sync::OnceLock;
 
-use chain::{BoxFuture, Chain, Kind, Peers, Query, Reply, Roles, ServeDns, Setup};
+use chain::{BoxFuture, Chain, ChainRef, Kind, Query, Reply, Roles, ServeDns, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
 use wire::{Class, Draft, NameBuf, Rcode, Rtype, Section, name};
@@ -27,8 +27,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         setup.warn_outside(&directive.args);
     }
     let view = setup.view().to_owned();
-    let counts = setup.keys.iter().map(|key| Counts::new(&key.server, &view)).collect();
-    setup.link(Filter { rules, counts, peers: setup.peers(), place: OnceLock::new() });
+    let counts = setup.keys().iter().map(|key| Counts::new(&key.server, &view)).collect();
+    setup.link(Filter { rules, counts, chain_ref: setup.chain_ref(), place: OnceLock::new() });
     Ok(())
 }
 
@@ -36,7 +36,7 @@ struct Filter {
     rules: Box<[Rule]>,
     /// In the order of the block's keys.
     counts: Box<[Counts]>,
-    peers: Peers,
+    chain_ref: ChainRef,
     /// Which link of the chain this is; known once it is complete.
     place: OnceLock<usize>,
 }
@@ -170,7 +170,7 @@ impl Filter {
     /// Asks the plugins behind this one.
     async fn ask(&self, mut question: Box<Query>, found: &mut Reply) {
         found.begin(&question);
-        if let (Some(chain), Some(&place)) = (self.peers.chain(), self.place.get()) {
+        if let (Some(chain), Some(&place)) = (self.chain_ref.chain(), self.place.get()) {
             chain.behind(place).run(&mut question, found).await;
         }
     }

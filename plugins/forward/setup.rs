@@ -10,7 +10,7 @@ use super::config::Config;
 /// Sets up all `forward` directives of a server block.
 pub(super) fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     // CoreDNS: a block with `forward` takes queries of every class.
-    setup.settings.all_classes = true;
+    uses.iter().for_each(|directive| setup.take_all_classes(directive.span));
     let mut problems = Diagnostics::default();
     for (index, directive) in uses.iter().enumerate() {
         let followed = index + 1 < uses.len();
@@ -26,8 +26,7 @@ fn set_up_one(
     followed: bool,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostics> {
-    let Config { from, options, upstreams } =
-        Config::read(directive, &mut setup.requests.warnings)?;
+    let Config { from, options, upstreams } = Config::read(directive, setup.warnings())?;
     let group = Group::set_up(upstreams, directive, setup)?;
     setup.warn_outside(directive.args.get(..1).unwrap_or_default());
     if options.except.is_empty() {
@@ -38,7 +37,7 @@ fn set_up_one(
         let option = directive.options().iter().rfind(|one| one.name.as_str() == name);
         let span = option.map_or(directive.span, |option| option.span);
         let message = format!("`{name}` has no effect without another `forward` after this one");
-        setup.requests.warnings.push(
+        setup.warn(
             Diagnostic::warning(span, message)
                 .label("no following `forward` in this server block")
                 .help("add the `forward` to try next, or remove the option"),

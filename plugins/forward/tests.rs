@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chain::setup::BlockSetup;
-use chain::{Chain, Clock, Kept, Key, World};
+use chain::{Chain, Clock, Kept, Key, Services};
 use corefile::Directive;
 use net::client::{Network, Simulated};
 use telemetry::metrics;
@@ -57,10 +57,11 @@ fn chain(corefile: &str, fake: &Arc<Fake>) -> (Arc<Chain>, Vec<chain::setup::Tas
     let uses: Vec<&Directive> = parsed.blocks[0].directives.iter().collect();
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
     let simulated: Arc<dyn Simulated> = Arc::clone(fake) as _;
-    let world = World::new(1, clock, Kept::default()).with(Arc::new(Network::Simulated(simulated)));
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let services =
+        Services::new(1, clock, Kept::default()).with(Arc::new(Network::Simulated(simulated)));
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let mut block = BlockSetup::default();
-    (PLUGIN.setup)(&uses, &mut block.plugin("forward", &keys, &world)).expect("a good Corefile");
+    (PLUGIN.setup)(&uses, &mut block.plugin("forward", &keys, &services)).expect("a good Corefile");
     (Arc::new(Chain::new(block.links, clock)), block.requests.tasks)
 }
 
@@ -398,10 +399,10 @@ fn warnings_say_what_does_nothing() {
     let (parsed, _) = corefile::parse("Corefile", text, &corefile::NoFiles);
     let uses: Vec<&Directive> = parsed.blocks[0].directives.iter().collect();
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
-    let world = World::new(1, clock, Kept::default()).with(Arc::new(Network::Os));
+    let services = Services::new(1, clock, Kept::default()).with(Arc::new(Network::Os));
     let mut block = BlockSetup::default();
-    (PLUGIN.setup)(&uses, &mut block.plugin("forward", &[], &world)).unwrap();
+    (PLUGIN.setup)(&uses, &mut block.plugin("forward", &[], &services)).unwrap();
     let warnings: Vec<_> = block.requests.warnings.iter().map(|one| &one.message).collect();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
-    assert!(block.settings.all_classes);
+    assert!(block.settings.block.all_classes.is_some());
 }

@@ -25,14 +25,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let Some(config) = config::parse(uses)? else { return Ok(()) };
     let file = setup.path(config.path);
     let open = || Database::open(&file);
-    let database = setup.world.kept.get(identity(&file), open).map_err(|problem| {
+    let database = setup.try_keep(identity(&file), open).map_err(|problem| {
         Diagnostic::error(config.path.span, problem)
             .label("this is not a usable database")
             .help("give the path of a MaxMind database (.mmdb) of locations or ASNs")
             .note("a relative path is relative to `root`; `catena help geoip` lists the types")
     })?;
-    if setup.settings.metadata.is_none() {
-        setup.requests.warnings.push(
+    if !setup.has_metadata() {
+        setup.warn(
             Diagnostic::warning(config.path.span, "metadata is not collected in this block")
                 .label("no plugin can read the values of this database")
                 .help("add the `metadata` plugin to the block"),

@@ -40,7 +40,7 @@ static OWNER: GrpcOwner = GrpcOwner {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
-        let config = Config::read(directive, &mut setup.requests.warnings)?;
+        let config = Config::read(directive, setup.warnings())?;
         let upstreams = GrpcGroup::set_up(&OWNER, &config.upstreams, directive, setup)?;
         setup.warn_outside(directive.args.get(..1).unwrap_or_default());
         let Config { from, options, .. } = config;

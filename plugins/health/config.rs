@@ -10,12 +10,13 @@ use corefile::{Diagnostic, Diagnostics, Directive, Span};
 pub(super) struct Config {
     pub(super) address: String,
     pub(super) span: Option<Span>,
-    pub(super) lameduck: Duration,
+    /// The time of service after a stop signal, and its place.
+    pub(super) lameduck: Option<(Duration, Span)>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: ":8080".into(), span: None, lameduck: Duration::ZERO }
+        Self { address: ":8080".into(), span: None, lameduck: None }
     }
 }
 
@@ -51,7 +52,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
             }
             let mut args = option.args();
             match args.value::<Duration>("DURATION") {
-                Ok(lameduck) => config.lameduck = lameduck,
+                Ok(lameduck) => config.lameduck = Some((lameduck, option.span)),
                 Err(error) => errors.push(error),
             }
             if let Err(error) = args.end().and_then(|()| option.no_body()) {

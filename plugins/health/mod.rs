@@ -5,6 +5,9 @@
 mod config;
 mod probe;
 
+use std::time::Duration;
+
+use chain::settings::Lameduck;
 use chain::{HttpReply, Kind, Setup};
 use corefile::{Diagnostics, Directive};
 
@@ -20,8 +23,18 @@ pub static PLUGIN: Kind = Kind {
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
     setup.http(&config.address, config.span, "/health", |_| HttpReply::text(200, "OK"));
-    setup.settings.lameduck = config.lameduck;
+    if let Some((time, span)) = config.lameduck {
+        setup.set_lameduck(Lameduck { time, announce }, span);
+    }
     let probe = probe::Probe::new(&config.address);
     setup.task(|| probe.run());
     Ok(())
+}
+
+/// The words of CoreDNS when the process keeps serving after a stop signal.
+fn announce(time: Duration) {
+    telemetry::info!(
+        "plugin/health: Going into lameduck mode for {}",
+        corefile::show_duration(time)
+    );
 }

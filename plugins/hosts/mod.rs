@@ -34,6 +34,8 @@ pub static PLUGIN: Kind = Kind {
     baseline_metrics: || {
         last_change();
     },
+    listener: false,
+    without_corefile: None,
 };
 
 /// When a hosts file last changed, in seconds since 1970.
@@ -50,7 +52,7 @@ struct Hosts {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     for directive in uses {
         setup.warn_outside(directive.args.get(1..).unwrap_or_default());
     }
@@ -67,14 +69,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let inline = Arc::new(parse::table(config.inline.as_bytes(), &rules).unwrap_or_default());
     let key = format!("hosts {} {rules:?}", path.display());
     let make = || Ok::<_, Infallible>(Source::new(path.clone(), rules));
-    let file = match setup.world.kept.get(key, make) {
+    let file = match setup.try_keep(key, make) {
         Ok(file) => file,
         Err(never) => match never {},
     };
     if let Some(token) = &config.file {
         let shown = path.display();
         match std::fs::metadata(&path) {
-            Ok(found) if found.is_dir() => setup.requests.warnings.push(
+            Ok(found) if found.is_dir() => setup.warn(
                 Diagnostic::warning(token.span, format!("hosts file `{shown}` is a directory"))
                     .label("no hosts can be read from here")
                     .help("name a file")
@@ -90,7 +92,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                setup.requests.warnings.push(
+                setup.warn(
                     Diagnostic::warning(token.span, format!("hosts file `{shown}` does not exist"))
                         .label("no hosts can be read from here yet")
                         .help("check the path and `root`; a server reads the file once it is there")

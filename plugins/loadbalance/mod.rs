@@ -36,7 +36,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             match source.renew() {
                 Ok(()) => {}
                 Err(Unread::Open(error)) if !reload.is_zero() => {
-                    setup.requests.warnings.push(
+                    setup.warn(
                         Diagnostic::warning(
                             file.span,
                             format!("cannot open weight file `{}`: {error}", file.as_str()),

@@ -19,8 +19,13 @@ use config::Rule;
 use format::Format;
 
 /// The `log` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "log", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
+pub static PLUGIN: Kind = Kind {
+    name: "log",
+    doc: include_str!("README.md"),
+    setup,
+    without_corefile: Some("queries are logged"),
+    ..Kind::DEFAULT
+};
 
 /// The longest line buffer that a thread keeps.
 const MAX_KEPT: usize = 64 << 10;
@@ -36,10 +41,10 @@ struct Log {
 }
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
-    let has_metadata = setup.settings.metadata.is_some();
+    let has_metadata = setup.has_metadata();
     let (rules, warnings) = config::parse(uses, has_metadata)?;
-    setup.requests.warnings.extend(warnings);
-    setup.link(Log { rules, clock: setup.world.clock });
+    setup.warn_all(warnings);
+    setup.link(Log { rules, clock: setup.clock() });
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use chain::setup::{Fatal, Peers};
+use chain::setup::{ChainRef, Fatal};
 use chain::{Kind, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive};
 use exchange::Query;
@@ -73,10 +73,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 .help("make /dev/urandom readable")
         })
     };
-    let key = setup.keys.first();
+    let key = setup.keys().first();
     let zone = key.map_or_else(Name::root, |key| key.zone.clone());
-    let port = key.map_or(53, |key| key.port);
-    let bound = setup.settings.bind.first().and_then(|bind| bind.addresses.first());
+    let port = key.map_or(53, chain::Key::port);
+    let bound = setup.binds().first().and_then(|bind| bind.addresses.first());
     let address = match bound {
         Some((host, _)) if host.contains(':') => format!("[{host}]:{port}"),
         Some((host, _)) => format!("{host}:{port}"),
@@ -85,10 +85,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let shared = Arc::new(Shared::new(zone, random()?));
     let prober = Prober {
         shared: Arc::clone(&shared),
-        peers: setup.peers(),
-        now: setup.world.clock.now,
+        chain_ref: setup.chain_ref(),
+        now: setup.clock().now,
         address,
-        fatal: Arc::clone(&setup.world.fatal),
+        fatal: setup.fatal(),
     };
     setup.task(move || prober.run());
     setup.link(Loop(shared));
@@ -169,7 +169,7 @@ impl ServeDns for Loop {
 /// Sends the probes.
 struct Prober {
     shared: Arc<Shared>,
-    peers: Peers,
+    chain_ref: ChainRef,
     now: fn() -> Moment,
     address: String,
     /// Ends the process: a loop would use up all memory and CPU.
@@ -204,7 +204,7 @@ impl Prober {
 
     /// Sends one probe; whether it was answered.
     async fn probe(&self, first: u64) -> bool {
-        let (Some(chain), Some(mut query)) = (self.peers.chain(), self.query(first)) else {
+        let (Some(chain), Some(mut query)) = (self.chain_ref.chain(), self.query(first)) else {
             return false;
         };
         let before = self.shared.latest[0].swap(first, Ordering::Relaxed);

@@ -1,13 +1,13 @@
 use std::sync::Mutex;
 
 use chain::setup::BlockSetup;
-use chain::{BoxFuture, Chain, Clock, Kept, Key, Link, Next, World};
+use chain::{BoxFuture, Chain, Clock, Kept, Key, Link, Next, Services};
 
 use super::*;
 
 /// Stands for `forward`: what it is asked comes back through the chain, as by a listener.
 struct Mirror {
-    peers: Peers,
+    chain_ref: ChainRef,
     rounds: AtomicU32,
     /// After this many it answers.
     most: u32,
@@ -31,7 +31,7 @@ impl ServeDns for Mirror {
                 std::future::pending::<()>().await;
             }
             if self.rounds.fetch_add(1, Ordering::Relaxed) < self.most {
-                let chain = self.peers.chain().unwrap();
+                let chain = self.chain_ref.chain().unwrap();
                 let mut again = Query::new();
                 again.receive(query.bytes()).unwrap();
                 again.client.peer = SocketAddr::from(([192, 0, 2, 99], 4242));
@@ -58,17 +58,17 @@ async fn run(zone: &str, most: u32, silent: bool) -> (Option<String>, Duration, 
     let clock = Clock { now: || Moment(0), unix: |_| 0 };
     let zone = Name::from_text(zone).unwrap();
     let shared = Arc::new(Shared::new(zone, random().unwrap()));
-    let peers = Peers::default();
-    let mirror = Mirror { peers: peers.clone(), rounds: AtomicU32::new(0), most, silent };
+    let chain_ref = ChainRef::default();
+    let mirror = Mirror { chain_ref: chain_ref.clone(), rounds: AtomicU32::new(0), most, silent };
     let links = vec![
         Link { name: "loop", plugin: Box::new(Loop(Arc::clone(&shared))) },
         Link { name: "forward", plugin: Box::new(mirror) },
     ];
     let chain = Arc::new(Chain::new(links, clock));
-    peers.set(&chain);
+    chain_ref.set(&chain);
     let prober = Prober {
         shared: Arc::clone(&shared),
-        peers,
+        chain_ref,
         now: clock.now,
         address: ":53".to_owned(),
         fatal: Arc::new(remember),
@@ -139,15 +139,15 @@ fn nobody_else_can_make_a_probe() {
 
 #[test]
 fn it_takes_no_arguments() {
-    let keys = [Key { zone: Name::root(), server: "dns://:53".into(), port: 53 }];
+    let keys = [Key::new(Name::root(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
     let clock = Clock { now: || Moment(0), unix: |_| 0 };
-    let world = World::new(1, clock, Kept::default());
+    let services = Services::new(1, clock, Kept::default());
     for (text, good) in [("loop", true), ("loop x", false), ("loop {\n a\n }", false)] {
         let text = format!(". {{\n {text}\n}}\n");
         let (parsed, _) = corefile::parse("Corefile", &text, &corefile::NoFiles);
         let uses: Vec<&Directive> = parsed.blocks[0].directives.iter().collect();
         let mut block = BlockSetup::default();
-        let set_up = (PLUGIN.setup)(&uses, &mut block.plugin("loop", &keys, &world));
+        let set_up = (PLUGIN.setup)(&uses, &mut block.plugin("loop", &keys, &services));
         assert_eq!(set_up.is_ok(), good, "{text}");
         assert_eq!(block.requests.tasks.len(), usize::from(good));
     }

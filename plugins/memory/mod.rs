@@ -14,7 +14,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
         let limit = config::parse(directive)?;
-        setup.settings.memory = Some((limit, directive.span));
+        setup.set_memory_limit(limit, directive.span);
     }
     Ok(())
 }

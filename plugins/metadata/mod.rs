@@ -14,6 +14,8 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let zones = config::parse(uses, &setup.zones())?;
-    setup.settings.metadata = Some(zones);
+    if let [first, ..] = uses {
+        setup.collect_metadata(zones, first.span);
+    }
     Ok(())
 }

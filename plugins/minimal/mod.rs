@@ -17,7 +17,7 @@ struct Minimal {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     setup.no_arguments(uses)?;
-    setup.link(Minimal { clock: setup.world.clock });
+    setup.link(Minimal { clock: setup.clock() });
     Ok(())
 }
 

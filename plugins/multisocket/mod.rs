@@ -10,6 +10,7 @@ use corefile::{Diagnostics, Directive};
 /// The `multisocket` directive.
 pub static PLUGIN: Kind = Kind {
     name: "multisocket",
+    listener: true,
     doc: include_str!("README.md"),
     once: true,
     setup,
@@ -18,8 +19,8 @@ pub static PLUGIN: Kind = Kind {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
-        let count = config::parse(directive)?.unwrap_or(setup.world.workers);
-        setup.settings.sockets = Some((count, directive.span));
+        let count = config::parse(directive)?.unwrap_or_else(|| setup.workers());
+        setup.set_sockets(count, directive.span);
     }
     Ok(())
 }

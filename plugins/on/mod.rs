@@ -16,7 +16,7 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (commands, warnings) = config::parse(uses)?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     for (event, command) in commands {
         match event {
             Event::Startup => setup.on_startup(|| run::run(command)),

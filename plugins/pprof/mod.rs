@@ -58,7 +58,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let config = config::parse(uses)?;
     let (address, span) = (config.address.as_str(), config.span);
     for warning in config.warnings {
-        setup.requests.warnings.push(warning);
+        setup.warn(warning);
     }
     setup.http(address, span, "/debug/pprof", |_| {
         HttpReply::text(302, "").with("Location", "/debug/pprof/")
@@ -117,14 +117,14 @@ async fn symbol(request: HttpRequest) -> HttpReply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chain::setup::{BlockSetup, HttpEndpoint};
-    use chain::{Clock, HttpHandler, Kept, World};
+    use chain::{Clock, HttpHandler, Kept, Services};
+    use chain::{HttpEndpoint, setup::BlockSetup};
     use wire::Moment;
 
     fn endpoints() -> Vec<HttpEndpoint> {
-        let world = World::new(1, Clock { now: || Moment(0), unix: |_| 0 }, Kept::default());
+        let services = Services::new(1, Clock { now: || Moment(0), unix: |_| 0 }, Kept::default());
         let mut block = BlockSetup::default();
-        setup(&[], &mut block.plugin("pprof", &[], &world)).unwrap();
+        setup(&[], &mut block.plugin("pprof", &[], &services)).unwrap();
         block.requests.endpoints
     }
 

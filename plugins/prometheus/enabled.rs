@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use chain::{Peers, Setup};
+use chain::{ChainRef, Setup};
 use telemetry::metrics::{self, Sample, Type, Value};
 
 /// A server block whose plugins are to be listed.
@@ -13,7 +13,7 @@ pub(super) struct Block(Arc<Inner>);
 struct Inner {
     /// Server and zone of each key.
     keys: Vec<(String, String)>,
-    peers: Peers,
+    chain_ref: ChainRef,
     view: String,
     /// `metadata` is a plugin to CoreDNS; here it is a setting and has no link.
     metadata: bool,
@@ -25,12 +25,12 @@ static SERVING: Mutex<Vec<Arc<Inner>>> = Mutex::new(Vec::new());
 impl Block {
     /// The block that is being set up.
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        let keys = setup.keys.iter();
+        let keys = setup.keys().iter();
         Self(Arc::new(Inner {
             keys: keys.map(|key| (key.server.to_string(), key.zone.to_string())).collect(),
-            peers: setup.peers(),
+            chain_ref: setup.chain_ref(),
             view: setup.view().to_owned(),
-            metadata: setup.settings.metadata.is_some(),
+            metadata: setup.has_metadata(),
         }))
     }
 
@@ -67,7 +67,7 @@ fn samples(out: &mut Vec<Sample>) {
     let mut seen = BTreeSet::new();
     let serving = SERVING.lock().unwrap_or_else(PoisonError::into_inner);
     for block in serving.iter() {
-        let Some(chain) = block.peers.chain() else {
+        let Some(chain) = block.chain_ref.chain() else {
             continue;
         };
         let metadata = block.metadata.then_some("metadata");

@@ -7,7 +7,7 @@ mod config;
 mod enabled;
 mod process;
 
-use chain::{Batch, HttpReply, Kind, Peers, Query, Reply, Roles, Sees, ServeDns, Setup};
+use chain::{Batch, ChainRef, HttpReply, Kind, Query, Reply, Roles, Sees, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::dns_metrics::DnsMetrics;
 use telemetry::metrics;
@@ -35,7 +35,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     .set(1.0);
     process::expose();
     if config.runtime_metrics {
-        process::expose_runtime(setup.world.workers);
+        process::expose_runtime(setup.workers());
     }
 
     let enabled = enabled::Block::new(setup);
@@ -43,11 +43,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let _listed = enabled.list();
         std::future::pending::<()>().await;
     });
-    let (keys, view) = (setup.keys.iter(), setup.view());
+    let (keys, view) = (setup.keys().iter(), setup.view());
     let mut keys = keys.map(|key| DnsMetrics::new(&key.server, &key.zone.to_string(), view));
     if let Some(first) = keys.next() {
-        let (others, peers) = (keys.collect(), setup.peers());
-        setup.link(Prometheus { first, others, peers });
+        let (others, chain_ref) = (keys.collect(), setup.chain_ref());
+        setup.link(Prometheus { first, others, chain_ref });
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ struct Prometheus {
     first: DnsMetrics,
     /// Of its other keys in their order.
     others: Box<[DnsMetrics]>,
-    peers: Peers,
+    chain_ref: ChainRef,
 }
 
 impl ServeDns for Prometheus {
@@ -98,7 +98,7 @@ impl Prometheus {
     /// whichever wrote (its tracker sees only the outermost writer).
     #[cold]
     fn next_plugin(&self) -> &'static str {
-        let Some(chain) = self.peers.chain() else {
+        let Some(chain) = self.chain_ref.chain() else {
             return "";
         };
         let behind = chain.position(PLUGIN.name).and_then(|own| chain.names().get(own + 1));
@@ -110,7 +110,7 @@ impl Prometheus {
 mod tests {
     use super::*;
     use chain::setup::{BlockSetup, Key};
-    use chain::{Chain, Clock, Failure, HttpHandler, Kept, Served, Step, World};
+    use chain::{Chain, Clock, Failure, HttpHandler, Kept, Served, Services, Step};
     use std::sync::Arc;
     use wire::{Moment, Name, Rcode, Rtype};
 
@@ -130,15 +130,15 @@ mod tests {
     #[test]
     fn replies_are_counted_under_the_plugin_behind_this_one() {
         let clock = Clock { now: || Moment(0), unix: |_| 0 };
-        let world = World::new(1, clock, Kept::default());
+        let services = Services::new(1, clock, Kept::default());
         let zone = Name::from_text("counted.test.").unwrap();
-        let keys = [Key { zone: zone.clone(), server: "dns://:53".into(), port: 53 }];
+        let keys = [Key::new(zone.clone(), wire::Endpoint::any(wire::Scheme::Dns, 53))];
         let mut block = BlockSetup::default();
-        setup(&[], &mut block.plugin("prometheus", &keys, &world)).unwrap();
-        block.plugin("errors", &keys, &world).link(Pass);
-        block.plugin("template", &keys, &world).link(Source);
+        setup(&[], &mut block.plugin("prometheus", &keys, &services)).unwrap();
+        block.plugin("errors", &keys, &services).link(Pass);
+        block.plugin("template", &keys, &services).link(Source);
         let chain = Arc::new(Chain::new(std::mem::take(&mut block.links), clock));
-        block.peers.set(&chain);
+        block.chain_ref.set(&chain);
         let (mut query, mut reply) = (Query::new(), Reply::new());
         for (qtype, from) in [(Rtype::A, 0), (Rtype::A, 0), (Rtype::TXT, 0)] {
             query.make_subquery(&Query::new(), zone.as_wire(), qtype, false);

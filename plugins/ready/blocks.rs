@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chain::Peers;
+use chain::ChainRef;
 
 /// All blocks that have `ready`.
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(super) struct Blocks {
 }
 
 struct Inner {
-    peers: Peers,
+    chain_ref: ChainRef,
     /// Whether a plugin that was ready once is checked again.
     again: bool,
     /// Whether the configuration of the block serves.
@@ -42,9 +42,9 @@ pub(super) enum Verdict {
 
 impl Blocks {
     /// Adds a block that is being set up.
-    pub(super) fn add(&self, peers: Peers, again: bool) -> Block {
+    pub(super) fn add(&self, chain_ref: ChainRef, again: bool) -> Block {
         let inner = Arc::new(Inner {
-            peers,
+            chain_ref,
             again,
             serves: AtomicBool::new(false),
             were_ready: Mutex::default(),
@@ -82,7 +82,7 @@ impl Blocks {
 
 impl Inner {
     fn ask(&self, waiting: &mut BTreeSet<&'static str>) {
-        let Some(chain) = self.peers.chain() else {
+        let Some(chain) = self.chain_ref.chain() else {
             return;
         };
         let mut were_ready = self.were_ready.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,11 +23,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let config = config::parse(uses)?;
     // One list for the process, as in CoreDNS: each endpoint tells about every block with `ready`.
     let blocks: Arc<Blocks> =
-        match setup.world.kept.get("ready", || Ok::<_, Infallible>(Blocks::default())) {
+        match setup.try_keep("ready", || Ok::<_, Infallible>(Blocks::default())) {
             Ok(blocks) => blocks,
             Err(never) => match never {},
         };
-    let block = blocks.add(setup.peers(), config.monitor == Monitor::Continuously);
+    let block = blocks.add(setup.chain_ref(), config.monitor == Monitor::Continuously);
     setup.task(|| async move {
         block.serve();
         std::future::pending::<()>().await;
@@ -62,7 +62,7 @@ fn bad_address(token: &corefile::Token, problem: String) -> Diagnostic {
 mod tests {
     use super::*;
     use chain::setup::{BlockSetup, Key};
-    use chain::{Chain, Clock, HttpHandler, Kept, Ready, Roles, ServeDns, World};
+    use chain::{Chain, Clock, HttpHandler, Kept, Ready, Roles, ServeDns, Services};
     use std::sync::atomic::{AtomicBool, Ordering};
     use wire::Moment;
 
@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn the_endpoint_tells_who_is_not_ready() {
         let clock = Clock { now: || Moment(0), unix: |_| 0 };
-        let world = World::new(1, clock, Kept::default());
+        let services = Services::new(1, clock, Kept::default());
         let keys: [Key; 0] = [];
         let state = Arc::new(AtomicBool::new(false));
         let mut endpoints = Vec::new();
@@ -94,12 +94,12 @@ mod tests {
         let mut chains = Vec::new();
         for names in [["kubernetes", "erratic"], ["erratic", "nomad"]] {
             let mut block = BlockSetup::default();
-            setup(&[], &mut block.plugin("ready", &keys, &world)).unwrap();
+            setup(&[], &mut block.plugin("ready", &keys, &services)).unwrap();
             for name in names {
-                block.plugin(name, &keys, &world).link(Slow(Arc::clone(&state)));
+                block.plugin(name, &keys, &services).link(Slow(Arc::clone(&state)));
             }
             let chain = Arc::new(Chain::new(std::mem::take(&mut block.links), clock));
-            block.peers.set(&chain);
+            block.chain_ref.set(&chain);
             chains.push(chain);
             endpoints.append(&mut block.requests.endpoints);
             running.push(block.requests);
@@ -122,12 +122,12 @@ mod tests {
         assert_eq!(get(0), (200, "OK".to_owned()), "until ready, and then no more");
 
         // A configuration that follows: its plugins count once it serves.
-        let next = World::new(1, clock, world.kept.successor());
+        let next = Services::new(1, clock, services.kept.successor());
         let mut block = BlockSetup::default();
         setup(&[], &mut block.plugin("ready", &keys, &next)).unwrap();
         block.plugin("etcd", &keys, &next).link(Slow(Arc::clone(&state)));
         let chain = Arc::new(Chain::new(std::mem::take(&mut block.links), clock));
-        block.peers.set(&chain);
+        block.chain_ref.set(&chain);
         let late = block.requests.endpoints.remove(0);
         let get = || {
             let reply = now(&late.handler);

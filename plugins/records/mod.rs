@@ -42,7 +42,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 return Err(found);
             }
         };
-        setup.requests.warnings.extend(found.into_iter().chain(warnings));
+        setup.warn_all(found.into_iter().chain(warnings));
         setup.warn_outside(&directive.args);
         for option in directive.options().iter().filter(|line| config::is_option(line)) {
             setup.warn_outside(&option.args);

@@ -45,17 +45,13 @@ pub(super) fn group(setup: &Setup<'_>) -> String {
         }
     };
     let mut keys: Vec<(String, u16)> =
-        setup.keys.iter().map(|key| (key.zone.to_string(), key.port)).collect();
+        setup.keys().iter().map(|key| (key.zone.to_string(), key.port())).collect();
     keys.sort();
     for (zone, port) in keys {
         add(b"key", format!("{zone} {port}").as_bytes());
     }
-    for bind in &setup.settings.bind {
-        bind.addresses.iter().for_each(|(address, _)| add(b"bind", address.as_bytes()));
-        bind.except.iter().for_each(|(address, _)| add(b"except", address.as_bytes()));
-    }
-    if let Some(view) = &setup.settings.view {
-        add(b"view", view.identity.as_bytes());
+    for (kind, word) in setup.audience() {
+        add(kind.as_bytes(), word.as_bytes());
     }
     let hash = digest.finish();
     hash.as_ref()[..8].iter().fold(String::new(), |mut text, byte| {

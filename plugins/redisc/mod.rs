@@ -34,8 +34,11 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let config = Config::read(directive, &zones)?;
         setup.warn_outside(config::zones_of(directive));
         let redis = client(&config, setup);
-        let servers =
-            setup.keys.iter().map(|key| &*key.server).chain(setup.keys.is_empty().then_some(""));
+        let servers = setup
+            .keys()
+            .iter()
+            .map(|key| &*key.server)
+            .chain(setup.keys().is_empty().then_some(""));
         let numbers: Box<[Numbers]> = servers.map(Numbers::new).collect();
         let lost = numbers
             .iter()
@@ -45,19 +48,19 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             })
             .collect();
         let group = config.prefix.clone().unwrap_or_else(|| entry::group(setup));
-        setup.link(Redisc { clock: setup.world.clock, redis, numbers, lost, group, config });
+        setup.link(Redisc { clock: setup.clock(), redis, numbers, lost, group, config });
     }
     Ok(())
 }
 
 /// The connection to Redis. It survives a reload that does not change it.
 fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
-    let network = match setup.world.service::<Network>() {
+    let network = match setup.service::<Network>() {
         Some(network) => network,
         None => Arc::new(Network::Os),
     };
     let Config { endpoint: to, timeout, .. } = *config;
-    let workers = setup.world.workers;
+    let workers = setup.workers();
     let make = || {
         let up = numbers::up(&to.to_string());
         up.set(1.0);
@@ -76,7 +79,7 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
         let options = RedisOptions { to, timeout, workers, tell: Arc::new(tell) };
         Ok::<_, Infallible>(RedisClient::new(network, options))
     };
-    let Ok(client) = setup.world.kept.get(format!("redisc {to} {timeout:?} {workers}"), make);
+    let Ok(client) = setup.try_keep(format!("redisc {to} {timeout:?} {workers}"), make);
     client
 }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chain::settings::Reload;
 use corefile::{Diagnostic, Diagnostics, Directive};
 
 /// The shortest time between two looks.
@@ -13,19 +12,13 @@ const MIN_JITTER: Duration = Duration::from_secs(1);
 /// How often to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    interval: Duration,
-    jitter: Duration,
+    pub(super) interval: Duration,
+    pub(super) jitter: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self { interval: Duration::from_secs(30), jitter: Duration::from_secs(15) }
-    }
-}
-
-impl From<Config> for Reload {
-    fn from(config: Config) -> Self {
-        Self { interval: config.interval, jitter: config.jitter }
     }
 }
 

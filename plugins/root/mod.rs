@@ -18,7 +18,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         return Ok(());
     };
     // Relative to where the server starts, which the settings say before any plugin.
-    let path = setup.settings.root.join(path);
+    let path = setup.root().join(path);
     if let Err(problem) = std::fs::metadata(&path) {
         let shown = path.display();
         if problem.kind() != ErrorKind::NotFound {
@@ -32,8 +32,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let warning = Diagnostic::warning(span, format!("root path does not exist: `{shown}`"))
             .label("no such directory")
             .help("create the directory, or give another one");
-        setup.requests.warnings.push(warning);
+        setup.warn(warning);
     }
-    setup.settings.root = path;
+    setup.set_root(path, span);
     Ok(())
 }

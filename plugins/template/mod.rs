@@ -40,14 +40,14 @@ const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (stanzas, warnings) = config::parse(uses, &setup.zones())?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     for directive in uses {
         setup.warn_outside(directive.args.get(2..).unwrap_or_default());
     }
     let all = stanzas.iter().filter(|stanza| stanza.takes_everything());
     setup.ends(all.flat_map(|stanza| stanza.zones.iter().cloned()));
     let counts =
-        stanzas.iter().map(|stanza| Counts::new(stanza, setup.keys, setup.view())).collect();
+        stanzas.iter().map(|stanza| Counts::new(stanza, setup.keys(), setup.view())).collect();
     let plugin =
         Template { areas: Areas::new(&stanzas), stanzas, counts, resolver: setup.resolver() };
     setup.link(plugin);

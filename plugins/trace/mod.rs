@@ -37,7 +37,7 @@ const QUEUE: usize = 1024;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses)?;
-    setup.requests.warnings.extend(warnings);
+    setup.warn_all(warnings);
     let (queue, finished) = mpsc::channel(QUEUE);
     let counter = |name, help| metrics::counter(name, help, &[], &[]);
     let dropped = counter(
@@ -51,9 +51,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     setup.link(Trace {
         every,
         format,
-        counts: (0..setup.world.workers.max(1)).map(|_| Count::default()).collect(),
+        counts: (0..setup.workers().max(1)).map(|_| Count::default()).collect(),
         random: RandomState::new(),
-        clock: setup.world.clock,
+        clock: setup.clock(),
         queue,
         dropped,
     });
@@ -65,7 +65,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// The address of the block's first listener, if `bind` gives it one.
 fn local(setup: &Setup<'_>) -> Option<SocketAddr> {
-    let (_, address) = setup.keys.first()?.server.split_once("://")?;
+    let (_, address) = setup.keys().first()?.server.split_once("://")?;
     address.parse().ok()
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::setup::{BlockSetup, Key, Task};
-use chain::{BoxFuture, Chain, Failure, Kept, Link, Next, World};
+use chain::{BoxFuture, Chain, Failure, Kept, Link, Next, Services};
 use corefile::NoFiles;
 use prost::Message;
 use serde_json::Value;
@@ -94,18 +94,18 @@ fn chain(directive: &str) -> (Arc<Chain>, Task) {
     let (corefile, problems) = corefile::parse("Corefile", &text, &NoFiles);
     assert!(problems.is_empty());
     let clock = Clock { now: net::clock::now, unix: net::clock::unix };
-    let world = World::new(1, clock, Kept::default());
-    let server = "dns://127.0.0.1:1053".into();
-    let keys = [Key { zone: Name::from_text(".").unwrap(), server, port: 1053 }];
+    let services = Services::new(1, clock, Kept::default());
+    let endpoint = wire::Endpoint::dns("127.0.0.1:1053".parse().unwrap());
+    let keys = [Key::new(Name::root(), endpoint)];
     let mut block = BlockSetup::default();
     let uses: Vec<&Directive> = corefile.blocks[0].directives.iter().collect();
-    if let Err(wrong) = setup(&uses, &mut block.plugin("trace", &keys, &world)) {
+    if let Err(wrong) = setup(&uses, &mut block.plugin("trace", &keys, &services)) {
         panic!("{}", corefile::render(&wrong, &corefile.sources));
     }
-    block.plugin("waits", &keys, &world).link(Waits);
-    block.plugin("fails", &keys, &world).link(Fails);
+    block.plugin("waits", &keys, &services).link(Waits);
+    block.plugin("fails", &keys, &services).link(Fails);
     let links: Vec<Link> = std::mem::take(&mut block.links);
-    let links = chain::spans::watched(links, block.settings.spans_from, clock);
+    let links = chain::spans::watched(links, block.settings.block.spans_from, clock);
     (Arc::new(Chain::new(links, clock)), block.requests.finishing.remove(0))
 }
 

@@ -19,11 +19,12 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for directive in uses {
         let config = config::parse(directive)?;
         let name: Arc<str> = config.name.into();
-        setup.settings.view = Some(View {
+        let view = View {
             name: Arc::clone(&name),
             identity: config.identity,
             filter: Arc::new(Conditions(config.conditions.into())),
-        });
+        };
+        setup.set_view(view, directive.span);
         setup.link(Named(name));
     }
     Ok(())

@@ -7,8 +7,14 @@ use corefile::{Diagnostics, Directive};
 use wire::{NameBuf, NewRecord, Rcode, Rdata, Section, name};
 
 /// The `whoami` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "whoami", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
+pub static PLUGIN: Kind = Kind {
+    name: "whoami",
+    doc: include_str!("README.md"),
+    answers: true,
+    setup,
+    without_corefile: Some("every name is answered by `whoami`"),
+    ..Kind::DEFAULT
+};
 
 struct Whoami;
 

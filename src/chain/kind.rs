@@ -23,6 +23,11 @@ pub struct Kind {
     /// Registers the metrics that are exposed, at zero, even if no server block uses the plugin:
     /// dashboards and alerts of CoreDNS's operators rely on these series.
     pub baseline_metrics: fn(),
+    /// Whether it sets up listeners only: the body of a listener inside a server block may have it, too.
+    pub listener: bool,
+    /// What the plugin does where there is no Corefile, if it is part of the configuration that serves
+    /// then: `every name is answered by …`.
+    pub without_corefile: Option<&'static str>,
 }
 
 impl Kind {
@@ -34,5 +39,7 @@ impl Kind {
         answers: false,
         setup: |_, _| Ok(()),
         baseline_metrics: || (),
+        listener: false,
+        without_corefile: None,
     };
 }

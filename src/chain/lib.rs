@@ -7,6 +7,7 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod ahead;
+pub mod http;
 pub mod kept;
 pub mod kind;
 pub mod memory;
@@ -22,6 +23,7 @@ use corefile::Diagnostic;
 
 pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
+pub use http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 pub use kept::Kept;
 pub use kind::Kind;
 pub use registry::{Entry, Registry};
@@ -30,8 +32,8 @@ pub use roles::{
     UpstreamExchange, Verdict,
 };
 pub use run::{Chain, Link, Next, yield_to_batch};
-pub use settings::{Filter, Settings, View};
-pub use setup::{HttpHandler, HttpReply, HttpRequest, Key, Peers, Resolve, Setup, World};
+pub use settings::{Filter, Setting, Settings, View};
+pub use setup::{ChainRef, Key, Resolve, Services, Setup};
 pub use wire::{Clock, Failure, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 

@@ -24,6 +24,14 @@ impl Entry {
             Self::Known(name) => name,
         }
     }
+
+    /// The plugin, if it is in this build.
+    pub const fn kind(&self) -> Option<&'static Kind> {
+        match self {
+            Self::Built(kind) => Some(kind),
+            Self::Known(_) => None,
+        }
+    }
 }
 
 /// All directives in the order in which their plugins run.

@@ -1,41 +1,142 @@
-//! Settings of the server itself that directives make.
+//! Settings of the server that directives make, by scope.
+//!
+//! A server block sets values of three scopes. [`ProcessSettings`] of all blocks are merged into those
+//! of the process, and [`ListenerSettings`] of the blocks that share an endpoint into those of its
+//! listener. [`BlockSettings`] stay with their block. Each value carries its [`Origin`].
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corefile::Span;
+use corefile::{Diagnostic, Span};
 use exchange::Query;
+use wire::Name;
 
-/// The server's own settings of one block; each is set by one configuration-only directive.
-#[derive(Clone, Debug)]
+use crate::ZoneSet;
+
+/// The directive that made a setting, and its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The directive's name.
+    pub directive: &'static str,
+    /// The directive's place in the Corefile.
+    pub span: Span,
+}
+
+/// A value and its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Its origin.
+    pub origin: Origin,
+}
+
+/// The settings that one server block makes.
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// `root`: the directory of relative paths.
-    pub root: PathBuf,
-    /// `bind`: the addresses to listen on; empty means all.
+    /// For the whole process.
+    pub process: ProcessSettings,
+    /// For the listeners of the block.
+    pub listener: ListenerSettings,
+    /// For the block itself.
+    pub block: BlockSettings,
+}
+
+/// Settings of the process.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessSettings {
+    /// The checks for a changed Corefile. Merge: the last block decides, as in CoreDNS.
+    pub reload: Option<Setting<Reload>>,
+    /// Debug lines are logged, and panics end the process. Merge: any block enables it.
+    pub debug: Option<Origin>,
+    /// The memory limit in octets. Merge: all blocks must agree.
+    pub memory: Option<Setting<u64>>,
+    /// The time of service after a stop signal. Merge: the longest.
+    pub lameduck: Option<Setting<Lameduck>>,
+}
+
+impl ProcessSettings {
+    /// Merges the settings of a further block.
+    ///
+    /// Errors: the block contradicts an earlier one.
+    pub fn merge(&mut self, block: Self) -> Result<(), Diagnostic> {
+        self.reload = block.reload.or(self.reload);
+        self.debug = self.debug.or(block.debug);
+        let time = |set: &Option<Setting<Lameduck>>| set.map(|lameduck| lameduck.value.time);
+        if time(&block.lameduck) > time(&self.lameduck) {
+            self.lameduck = block.lameduck;
+        }
+        let Some(limit) = block.memory else { return Ok(()) };
+        let earlier = *self.memory.get_or_insert(limit);
+        if earlier.value == limit.value {
+            return Ok(());
+        }
+        let directive = limit.origin.directive;
+        let shown = crate::memory::shown(earlier.value);
+        Err(Diagnostic::error(limit.origin.span, format!("conflicting values of `{directive}`"))
+            .label(format!("another server block sets {shown}"))
+            .also(earlier.origin.span, "it is set here")
+            .help(format!("`{directive}` applies to the whole process: keep one of the values")))
+    }
+}
+
+/// Settings of a listener.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerSettings {
+    /// The number of sockets; without it one per worker. Merge: the first block on the endpoint
+    /// decides, as in CoreDNS, and a different number in a later one is warned of.
+    pub sockets: Option<Setting<usize>>,
+}
+
+impl ListenerSettings {
+    /// These settings, and those of `other` where they say nothing.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { sockets: self.sockets.or(other.sockets) }
+    }
+
+    /// Merges the settings of a further block on `endpoint`. The first block's key is at `first`.
+    ///
+    /// Returns a warning if a value of the further block has no effect.
+    pub fn merge(&self, block: &Self, endpoint: &str, first: Span) -> Option<Diagnostic> {
+        let ignored = block.sockets?;
+        if self.sockets.is_some_and(|earlier| earlier.value == ignored.value) {
+            return None;
+        }
+        let directive = ignored.origin.directive;
+        let (place, label) = match self.sockets {
+            Some(earlier) => (earlier.origin.span, "this one counts"),
+            None => (first, "the first server block on this address, which sets no number"),
+        };
+        Some(
+            Diagnostic::warning(ignored.origin.span, format!("`{directive}` has no effect here"))
+                .label(format!("an earlier server block sets the number of sockets of {endpoint}"))
+                .also(place, label)
+                .help("move it to the first server block on this address"),
+        )
+    }
+}
+
+/// Settings of one server block.
+#[derive(Clone, Debug, Default)]
+pub struct BlockSettings {
+    /// The directory of relative paths; without it that in which the server starts.
+    pub root: Option<Setting<PathBuf>>,
+    /// The addresses to listen on; empty means all.
     pub bind: Vec<Bind>,
-    /// `multisocket`: the number of sockets of each listener of the block, and its place.
-    pub sockets: Option<(usize, Span)>,
-    /// `reload`: the interval of the checks for a changed Corefile, and its jitter.
-    pub reload: Option<Reload>,
-    /// `debug`: log debug lines and let panics through.
-    pub debug: bool,
-    /// `memory`: the memory limit of the process in octets, and its place.
-    pub memory: Option<(u64, Span)>,
-    /// `errors { stacktrace }`: log the stack of a panic.
-    pub stacktrace: bool,
-    /// `health { lameduck }`: how long to keep serving when the process stops.
-    pub lameduck: Duration,
-    /// Whether queries of all classes enter the chain (CoreDNS: `chaos` or `forward` is loaded).
-    pub all_classes: bool,
-    /// `metadata`: collect metadata for queries under these zones.
-    pub metadata: Option<crate::ZoneSet>,
+    /// The stack of a panic is logged.
+    pub stacktrace: Option<Origin>,
+    /// Queries of all classes enter the chain, not only those of class IN.
+    pub all_classes: Option<Origin>,
+    /// Metadata is collected for queries in these zones.
+    pub metadata: Option<Setting<ZoneSet>>,
     /// Zones whose queries the plugin of this name never passes on.
-    pub ended: Vec<(wire::Name, &'static str)>,
-    /// `view`: the block takes only some of the queries in its zones.
-    pub view: Option<View>,
-    /// `trace`: links from this number on record spans.
+    pub ended: Vec<(Name, &'static str)>,
+    /// The block takes only some of the queries in its zones.
+    pub view: Option<Setting<View>>,
+    /// Links from this number on record spans.
     pub spans_from: Option<usize>,
 }
 
@@ -71,13 +172,29 @@ pub struct Bind {
     pub except: Vec<(String, Span)>,
 }
 
-/// `reload INTERVAL JITTER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long the process serves after a stop signal.
+#[derive(Clone, Copy, Debug)]
+pub struct Lameduck {
+    /// The time.
+    pub time: Duration,
+    /// Logs that it begins.
+    pub announce: fn(Duration),
+}
+
+/// When to look for a changed Corefile, and the reports about it.
+#[derive(Clone, Copy, Debug)]
 pub struct Reload {
     /// Time between two checks.
     pub interval: Duration,
     /// At most this much is added to or subtracted from the interval.
     pub jitter: Duration,
+    /// Logs the fingerprint of the configuration that is served.
+    pub announce: fn(fingerprint: &str),
+    /// Exposes the fingerprint of a configuration that replaced another one; `None` once a
+    /// configuration without such checks is served.
+    pub expose: fn(fingerprint: Option<&str>),
+    /// The log line's start after a changed Corefile was refused.
+    pub refused: &'static str,
 }
 
 impl Reload {
@@ -91,25 +208,5 @@ impl Reload {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
         let offset = Duration::from_nanos(random % (2 * jitter));
         (self.interval + offset).saturating_sub(self.jitter)
-    }
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            root: PathBuf::from("."),
-            bind: Vec::new(),
-            sockets: None,
-            reload: None,
-            debug: false,
-            memory: None,
-            stacktrace: false,
-            lameduck: Duration::ZERO,
-            all_classes: false,
-            metadata: None,
-            ended: Vec::new(),
-            view: None,
-            spans_from: None,
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,21 +10,35 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use exchange::{Query, StateKey};
-use wire::{Clock, Name, Reply};
-
-use crate::run::Link;
-use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings};
 use files::watch::{PollSchedule, Watcher};
+use wire::{Clock, Endpoint, Name, Reply};
 
-/// One key of a server block as routed: a zone on one listener.
+use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
+use crate::run::Link;
+use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
+use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
+
+/// One key of a server block as routed: a zone on one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Lower-case zone.
     pub zone: Name,
-    /// The listener as CoreDNS labels it in metrics: `dns://:53`.
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The endpoint as CoreDNS labels it in metrics: `dns://:53`.
     pub server: Arc<str>,
-    /// Port.
-    pub port: u16,
+}
+
+impl Key {
+    /// The key of `zone` on `endpoint`.
+    pub fn new(zone: Name, endpoint: Endpoint) -> Self {
+        Self { zone, endpoint, server: endpoint.to_string().into() }
+    }
+
+    /// The port of the endpoint.
+    pub fn port(&self) -> u16 {
+        self.endpoint.address.port()
+    }
 }
 
 /// Resolves queries of our own with the whole server, as if the client had sent them.
@@ -33,78 +48,6 @@ pub trait Resolve: Send + Sync + 'static {
 
     /// Runs `query`, made with [`Query::make_subquery`], through the listener's chains.
     fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
-}
-
-/// A request to one of the server's HTTP endpoints.
-#[derive(Clone, Debug, Default)]
-pub struct HttpRequest {
-    /// `GET`, `POST` and so on.
-    pub method: String,
-    /// What follows the `?`.
-    pub query: String,
-    /// The `Host` header.
-    pub host: String,
-    /// The `Origin` header: set by browsers.
-    pub origin: String,
-    /// The `Authorization` header.
-    pub authorization: String,
-    /// The `Accept` header.
-    pub accept: String,
-    /// What the client sent; read only for an [`HttpHandler::Later`], and bounded.
-    pub body: Vec<u8>,
-}
-
-/// The reply to it.
-#[derive(Clone, Debug)]
-pub struct HttpReply {
-    /// Status code.
-    pub status: u16,
-    /// `Content-Type`.
-    pub content_type: &'static str,
-    /// Further headers.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// Body.
-    pub body: Vec<u8>,
-}
-
-impl HttpReply {
-    /// A reply of this type.
-    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, headers: Vec::new(), body: body.into() }
-    }
-
-    /// A plain text.
-    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", body)
-    }
-
-    /// The same with one more header.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-}
-
-/// Answers requests to one path.
-#[derive(Clone)]
-pub enum HttpHandler {
-    /// On the control thread, without waiting.
-    Now(Arc<dyn Fn(&HttpRequest) -> HttpReply + Send + Sync>),
-    /// After a while that the handler bounds itself. The future is dropped if the client leaves.
-    Later(Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, HttpReply> + Send + Sync>),
-}
-
-/// An endpoint that a plugin requested.
-pub struct HttpEndpoint {
-    /// Address to listen on, as written (`:8080` means all addresses).
-    pub address: String,
-    /// Where the address was written, if it was.
-    pub span: Option<Span>,
-    /// Path, such as `/health`. A later endpoint for the same address and path replaces this one.
-    pub path: &'static str,
-    /// The handler of its requests.
-    pub handler: HttpHandler,
 }
 
 /// Work that runs once the new configuration serves.
@@ -128,11 +71,23 @@ pub struct Requests {
     pub warnings: Diagnostics,
 }
 
+impl Requests {
+    /// Adds the requests of a further block.
+    pub fn append(&mut self, mut block: Self) {
+        self.endpoints.append(&mut block.endpoints);
+        self.tasks.append(&mut block.tasks);
+        self.on_startup.append(&mut block.on_startup);
+        self.finishing.append(&mut block.finishing);
+        self.on_shutdown.append(&mut block.on_shutdown);
+        self.warnings.extend(block.warnings);
+    }
+}
+
 /// Reports why the process must end, and ends it.
 pub type Fatal = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The services of the process, the same for all server blocks of one configuration.
-pub struct World {
+pub struct Services {
     /// Number of workers; counters have one cell for each.
     pub workers: usize,
     /// The clock.
@@ -150,11 +105,11 @@ pub struct World {
     /// A plugin calls this when going on would do harm: the process logs the message and ends.
     /// Without a process, the message is only logged.
     pub fatal: Fatal,
-    services: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
-impl World {
-    /// A world without services.
+impl Services {
+    /// A process that offers no service by type.
     pub fn new(workers: usize, clock: Clock, kept: Kept) -> Self {
         Self {
             workers,
@@ -165,20 +120,20 @@ impl World {
             root: PathBuf::from("."),
             fingerprint: String::new(),
             fatal: Arc::new(log_fatal),
-            services: HashMap::new(),
+            by_type: HashMap::new(),
         }
     }
 
     /// Offers a service to plugins, by type: the network, the watcher of files.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, service: Arc<T>) -> Self {
-        self.services.insert(TypeId::of::<T>(), service);
+        self.by_type.insert(TypeId::of::<T>(), service);
         self
     }
 
     /// The service of type `T`.
     pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        self.services.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
+        self.by_type.get(&TypeId::of::<T>()).cloned()?.downcast().ok()
     }
 }
 
@@ -188,9 +143,9 @@ fn log_fatal(message: &str) {
 
 /// The chain that a plugin became part of, once it is complete.
 #[derive(Clone, Default)]
-pub struct Peers(Arc<OnceLock<Weak<Chain>>>);
+pub struct ChainRef(Arc<OnceLock<Weak<Chain>>>);
 
-impl Peers {
+impl ChainRef {
     /// Sets the chain.
     pub fn set(&self, chain: &Arc<Chain>) {
         let _ = self.0.set(Arc::downgrade(chain));
@@ -202,19 +157,15 @@ impl Peers {
     }
 }
 
-/// The set-up of one server block.
+/// The set-up of one plugin in one server block: what it may ask, and what it may request.
 pub struct Setup<'a> {
-    /// The keys of the block.
-    pub keys: &'a [Key],
-    /// The settings of the block for the server.
-    pub settings: &'a mut Settings,
-    /// The process.
-    pub world: &'a World,
-    /// The requests of this block to the server.
-    pub requests: &'a mut Requests,
+    keys: &'a [Key],
+    settings: &'a mut Settings,
+    services: &'a Services,
+    requests: &'a mut Requests,
     links: &'a mut Vec<Link>,
     keys_used: &'a mut HashMap<TypeId, usize>,
-    peers: Peers,
+    chain_ref: ChainRef,
     name: &'static str,
 }
 
@@ -228,7 +179,7 @@ pub struct BlockSetup {
     /// Links so far, in order.
     pub links: Vec<Link>,
     /// The chain that is being built.
-    pub peers: Peers,
+    pub chain_ref: ChainRef,
     keys_used: HashMap<TypeId, usize>,
 }
 
@@ -238,22 +189,186 @@ impl BlockSetup {
         &'a mut self,
         name: &'static str,
         keys: &'a [Key],
-        world: &'a World,
+        services: &'a Services,
     ) -> Setup<'a> {
         Setup {
             keys,
             settings: &mut self.settings,
-            world,
+            services,
             requests: &mut self.requests,
             links: &mut self.links,
             keys_used: &mut self.keys_used,
-            peers: self.peers.clone(),
+            chain_ref: self.chain_ref.clone(),
             name,
         }
     }
 }
 
-impl Setup<'_> {
+impl<'a> Setup<'a> {
+    /// The keys of the block.
+    pub fn keys(&self) -> &'a [Key] {
+        self.keys
+    }
+
+    /// Reports something that does not stop the start.
+    pub fn warn(&mut self, warning: Diagnostic) {
+        self.requests.warnings.push(warning);
+    }
+
+    /// Reports several such things.
+    pub fn warn_all(&mut self, warnings: impl IntoIterator<Item = Diagnostic>) {
+        self.requests.warnings.extend(warnings);
+    }
+
+    /// The warnings so far, for a parser that adds to them.
+    pub fn warnings(&mut self) -> &mut Diagnostics {
+        &mut self.requests.warnings
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> Clock {
+        self.services.clock
+    }
+
+    /// The number of workers; counters have one cell for each.
+    pub fn workers(&self) -> usize {
+        self.services.workers
+    }
+
+    /// The service of type `T`, such as the network.
+    pub fn service<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.services.service()
+    }
+
+    /// The value kept under `key`, from this configuration or the one before, or a new one. The key
+    /// must contain everything whose change makes a value unfit for reuse.
+    pub fn keep<T: Send + Sync + 'static>(
+        &self,
+        key: impl Into<String>,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let Ok(value) = self.try_keep(key, || Ok::<_, Infallible>(make()));
+        value
+    }
+
+    /// The same for a value whose making can fail.
+    ///
+    /// Errors: those of `make`.
+    pub fn try_keep<T: Send + Sync + 'static, E>(
+        &self,
+        key: impl Into<String>,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        self.services.kept.get(key, make)
+    }
+
+    /// Reports that going on would do harm: logs the message and ends the process.
+    pub fn fatal(&self) -> Fatal {
+        Arc::clone(&self.services.fatal)
+    }
+
+    /// The SHA-512 of the parsed Corefile, in hexadecimal.
+    pub fn fingerprint(&self) -> &'a str {
+        &self.services.fingerprint
+    }
+
+    /// The directory in which the server was started.
+    pub fn start_directory(&self) -> &'a Path {
+        &self.services.root
+    }
+
+    /// The zones that plugins are authoritative for.
+    pub fn own_zones(&self) -> Arc<OwnZones> {
+        Arc::clone(&self.services.own_zones)
+    }
+
+    /// The origin of a setting of this plugin at `span`.
+    fn origin(&self, span: Span) -> Origin {
+        Origin { directive: self.name, span }
+    }
+
+    fn setting<T>(&self, value: T, span: Span) -> Option<Setting<T>> {
+        Some(Setting { value, origin: self.origin(span) })
+    }
+
+    /// Checks for a changed Corefile from time to time.
+    pub fn set_reload(&mut self, reload: Reload, span: Span) {
+        self.settings.process.reload = self.setting(reload, span);
+    }
+
+    /// Logs debug lines, and lets panics end the process.
+    pub fn set_debug(&mut self, span: Span) {
+        self.settings.process.debug = Some(self.origin(span));
+    }
+
+    /// Limits the memory of the process, in octets.
+    pub fn set_memory_limit(&mut self, limit: u64, span: Span) {
+        self.settings.process.memory = self.setting(limit, span);
+    }
+
+    /// Keeps serving for a while after a stop signal.
+    pub fn set_lameduck(&mut self, lameduck: Lameduck, span: Span) {
+        self.settings.process.lameduck = self.setting(lameduck, span);
+    }
+
+    /// Sets the number of sockets of each listener of the block.
+    pub fn set_sockets(&mut self, count: usize, span: Span) {
+        self.settings.listener.sockets = self.setting(count, span);
+    }
+
+    /// Sets the directory of relative paths.
+    pub fn set_root(&mut self, path: PathBuf, span: Span) {
+        self.settings.block.root = self.setting(path, span);
+    }
+
+    /// Listens on these addresses, and on those of earlier calls.
+    pub fn bind(&mut self, binds: impl IntoIterator<Item = Bind>) {
+        self.settings.block.bind.extend(binds);
+    }
+
+    /// The addresses to listen on, as written; empty means all.
+    pub fn binds(&self) -> &[Bind] {
+        &self.settings.block.bind
+    }
+
+    /// Logs the stack of a panic.
+    pub fn log_stacks(&mut self, span: Span) {
+        self.settings.block.stacktrace = Some(self.origin(span));
+    }
+
+    /// Lets queries of all classes enter the chain, not only those of class IN.
+    pub fn take_all_classes(&mut self, span: Span) {
+        self.settings.block.all_classes = Some(self.origin(span));
+    }
+
+    /// Collects metadata for queries in these zones.
+    pub fn collect_metadata(&mut self, zones: ZoneSet, span: Span) {
+        self.settings.block.metadata = self.setting(zones, span);
+    }
+
+    /// Whether the block collects metadata.
+    pub fn has_metadata(&self) -> bool {
+        self.settings.block.metadata.is_some()
+    }
+
+    /// Takes only some of the queries in the block's zones.
+    pub fn set_view(&mut self, view: View, span: Span) {
+        self.settings.block.view = self.setting(view, span);
+    }
+
+    /// Everything but its zones that tells whose queries the block takes, as words for the key of a
+    /// value that survives a reload: the kind of word, then the word.
+    pub fn audience(&self) -> Vec<(&'static str, &str)> {
+        let block = &self.settings.block;
+        let mut words = Vec::new();
+        for bind in &block.bind {
+            words.extend(bind.addresses.iter().map(|(address, _)| ("bind", address.as_str())));
+            words.extend(bind.except.iter().map(|(address, _)| ("except", address.as_str())));
+        }
+        words.extend(block.view.as_ref().map(|view| ("view", view.value.identity.as_str())));
+        words
+    }
+
     /// Adds a plugin to the chain at the place of this directive; several keep their order.
     pub fn link(&mut self, plugin: impl ServeDns) {
         self.links.push(Link { name: self.name, plugin: Box::new(plugin) });
@@ -285,7 +400,7 @@ impl Setup<'_> {
 
     /// Declares that this plugin passes on no query in these zones.
     pub fn ends(&mut self, zones: impl IntoIterator<Item = Name>) {
-        self.settings.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
+        self.settings.block.ended.extend(zones.into_iter().map(|zone| (zone, self.name)));
     }
 
     /// Warns of zones among `args` that no query of this block is in.
@@ -311,20 +426,25 @@ impl Setup<'_> {
 
     /// The name of the block's view, for metrics; empty if it has none.
     pub fn view(&self) -> &str {
-        self.settings.view.as_ref().map_or("", |view| &view.name)
+        self.settings.block.view.as_ref().map_or("", |view| &view.value.name)
     }
 
     /// A path argument, relative to the block's `root`.
     pub fn path(&self, token: &Token) -> PathBuf {
         let path = Path::new(token.as_str());
-        let root = &self.settings.root;
+        let root = self.root();
         // In the working directory a file is called what it is called in the Corefile.
         if path.is_absolute() || root == Path::new(".") { path.to_owned() } else { root.join(path) }
     }
 
+    /// The directory of relative paths.
+    pub fn root(&self) -> &Path {
+        self.settings.block.root.as_ref().map_or(&self.services.root, |root| &root.value)
+    }
+
     /// The times at which to check these files for changes.
     pub fn poll_schedule<'p>(&self, files: impl Iterator<Item = &'p Path>) -> PollSchedule {
-        PollSchedule::new(self.world.service::<Watcher>().as_deref(), files)
+        PollSchedule::new(self.services.service::<Watcher>().as_deref(), files)
     }
 
     /// The key of this plugin's state in every query, between the way in and the way out.
@@ -338,19 +458,19 @@ impl Setup<'_> {
     }
 
     /// The chain this plugin will be part of.
-    pub fn peers(&self) -> Peers {
-        self.peers.clone()
+    pub fn chain_ref(&self) -> ChainRef {
+        self.chain_ref.clone()
     }
 
     /// The resolver of queries of our own.
     pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
-        Arc::clone(&self.world.resolver)
+        Arc::clone(&self.services.resolver)
     }
 
     /// Notes that the data of these zones is this server's own: what upstreams say of names in them does
     /// not count.
     pub fn owns<'n>(&self, zones: impl IntoIterator<Item = &'n Name>) {
-        zones.into_iter().for_each(|zone| self.world.own_zones.add(zone));
+        zones.into_iter().for_each(|zone| self.services.own_zones.add(zone));
     }
 
     /// Serves `path` over HTTP on `address`.
@@ -418,7 +538,7 @@ impl Setup<'_> {
 
     /// Makes the plugins after this one record spans of traced queries.
     pub fn record_spans(&mut self) {
-        self.settings.spans_from = Some(self.links.len());
+        self.settings.block.spans_from = Some(self.links.len());
     }
 
     /// Runs `task` when the process begins to stop, before the listeners close.

@@ -8,7 +8,7 @@ use corefile::{Diagnostic, Diagnostics, Severity, Sources, counted};
 use super::args::CheckOptions;
 use super::output::{self, complain};
 use super::run;
-use crate::server::{self, Options, SiteNumbers};
+use crate::server::{self, ListenerIds, Options};
 
 /// Checks and tells: exit 0 if the Corefile can be served (there may be warnings), 1 if not.
 pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
@@ -29,15 +29,9 @@ pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
     let _entered = runtime.enter();
     let (memory, unused_limit) = run::memory();
     let options = Options { registry, port: check.port, workers: 1, memory, watcher: None };
-    let mut numbers = SiteNumbers::default();
-    let (corefile, result) = server::prepare(
-        &source,
-        &corefile::OsLoader,
-        &options,
-        Kept::default(),
-        &mut numbers,
-        None,
-    );
+    let mut ids = ListenerIds::default();
+    let (corefile, result) =
+        server::prepare(&source, &corefile::OsLoader, &options, Kept::default(), &mut ids, None);
     let mut findings = match result {
         Ok((_, warnings)) => warnings,
         Err(mistakes) => mistakes,

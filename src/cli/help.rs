@@ -43,7 +43,7 @@ fn unknown(topic: &str, registry: Registry) -> String {
 /// `-plugins`: bare names, sorted, as CoreDNS lists them.
 pub(crate) fn plugins(registry: Registry) -> ExitCode {
     let mut names: Vec<&str> =
-        registry.iter().filter(|entry| matches!(entry, Entry::Built(_))).map(Entry::name).collect();
+        registry.iter().filter(|entry| entry.kind().is_some()).map(Entry::name).collect();
     names.sort_unstable();
     // CoreDNS lists `on` last: it comes from another package.
     names.sort_by_key(|name| *name == "on");

@@ -107,6 +107,8 @@ pub struct Diagnostic {
     pub label: String,
     /// Where in files that the Corefile names: the mistake first, then what it has to do with.
     pub places: Vec<Place>,
+    /// Further places in the Corefile that the finding has to do with, each with its label.
+    pub related: Vec<(Span, String)>,
     /// What to do.
     pub help: Option<String>,
     /// What else is worth knowing.
@@ -125,6 +127,7 @@ impl Diagnostic {
             span: Some(span),
             label: String::new(),
             places: Vec::new(),
+            related: Vec::new(),
             help: None,
             notes: Vec::new(),
             logged: None,
@@ -155,6 +158,13 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a further place in the Corefile that the finding has to do with.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push((span, label.into()));
+        self
+    }
+
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -177,22 +187,28 @@ impl Diagnostic {
     }
 
     /// Where the mistake is, and behind that the other places: those in the same or other files
-    /// that it has to do with, and last the directive that names the file.
+    /// that it has to do with, the directive that names the file, and the related places.
     pub fn locations<'a>(&'a self, sources: &'a Sources) -> Vec<Location<'a>> {
         let mut all: Vec<Location<'a>> = self.places.iter().map(Location::from).collect();
-        all.extend(self.span.map(|span| {
-            let (line, column) = sources.position(span.file, span.start);
-            let (end_line, end_column) = sources.position(span.file, span.end);
-            Location {
-                file: sources.name(span.file),
-                line: Some(line),
-                column: Some(column),
-                end_line: Some(end_line),
-                end_column: Some(end_column),
-                label: &self.label,
-            }
-        }));
+        all.extend(self.span.map(|span| Location::of(span, &self.label, sources)));
+        all.extend(self.related.iter().map(|(span, label)| Location::of(*span, label, sources)));
         all
+    }
+}
+
+impl<'a> Location<'a> {
+    /// A place in the Corefile.
+    fn of(span: Span, label: &'a str, sources: &'a Sources) -> Self {
+        let (line, column) = sources.position(span.file, span.start);
+        let (end_line, end_column) = sources.position(span.file, span.end);
+        Self {
+            file: sources.name(span.file),
+            line: Some(line),
+            column: Some(column),
+            end_line: Some(end_line),
+            end_column: Some(end_column),
+            label,
+        }
     }
 }
 

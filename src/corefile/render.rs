@@ -5,7 +5,7 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use crate::{Diagnostic, Diagnostics, Location, Place, Severity, Sources};
+use crate::{Diagnostic, Diagnostics, Location, Place, Severity, Sources, Span};
 
 /// Most characters of a variable's value that are shown.
 const MAX_VALUE: usize = 200;
@@ -32,13 +32,23 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         group = show_place(group, place, kind);
         kind = AnnotationKind::Context;
     }
-    if let Some(span) = finding.span.filter(|span| !sources.text(span.file).is_empty()) {
-        let text = sources.text(span.file);
-        let start = boundary(text, span.start as usize);
-        let end = boundary(text, (span.end as usize).max(start + 1));
-        let annotation = annotation(kind, start..end.max(start), &finding.label);
-        let snippet = Snippet::source(text).path(sources.name(span.file)).annotation(annotation);
+    let has_text = |span: &Span| !sources.text(span.file).is_empty();
+    let mark = |kind, span: Span, label| annotation(kind, range(span, sources), label);
+    let mut related: Vec<&(Span, String)> =
+        finding.related.iter().filter(|(span, _)| has_text(span)).collect();
+    if let Some(span) = finding.span.filter(has_text) {
+        let mut snippet = Snippet::source(sources.text(span.file))
+            .path(sources.name(span.file))
+            .annotation(mark(kind, span, &finding.label));
+        // One excerpt shows all places in the same file.
+        for (place, label) in related.extract_if(.., |(place, _)| place.file == span.file) {
+            snippet = snippet.annotation(mark(AnnotationKind::Context, *place, label));
+        }
         group = group.element(snippet);
+    }
+    for (place, label) in related {
+        let snippet = Snippet::source(sources.text(place.file)).path(sources.name(place.file));
+        group = group.element(snippet.annotation(mark(AnnotationKind::Context, *place, label)));
     }
     for note in notes(finding, sources) {
         group = group.element(Level::NOTE.message(one_line(&note)));
@@ -47,6 +57,13 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         group = group.element(Level::HELP.message(one_line(help)));
     }
     Renderer::plain().render(&[group]) + "\n"
+}
+
+/// The bytes of a place in a Corefile; a caret needs at least one.
+fn range(span: Span, sources: &Sources) -> Range<usize> {
+    let text = sources.text(span.file);
+    let start = boundary(text, span.start as usize);
+    start..boundary(text, (span.end as usize).max(start + 1)).max(start)
 }
 
 /// Adds a place in a file that the Corefile names: with its line, if that is known.

@@ -3,6 +3,7 @@
 //! A client costs a descriptor and so does a socket to an upstream. Without shares the clients take all, and
 //! no query can be forwarded any more.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -65,6 +66,11 @@ pub fn for_upstreams() -> usize {
         0 => Shares::of(raise().now, 1, 0).upstreams,
         share => share,
     }
+}
+
+/// Whether `error` says that the limit is reached.
+pub fn is_limit_reached(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMFILE)
 }
 
 impl Shares {

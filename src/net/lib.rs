@@ -19,6 +19,6 @@ mod workers;
 mod writable;
 
 pub use client::is_shortage;
-pub use listen::{Handler, ListenSpec, Listener, Protocol, TcpTimeouts};
+pub use listen::{Change, Handler, ListenSpec, Listener, TcpTimeouts, is_supported};
 pub use permit::{Bound, Permit};
 pub use workers::{Limits, Room, Runtimes, Stats, StatsSnapshot, Waiting, Workers, current_worker};

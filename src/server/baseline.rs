@@ -1,7 +1,7 @@
 //! Metrics without labels that are exposed from the start, at zero: dashboards and alerts rely on the
 //! series.
 
-use chain::{Entry, Registry};
+use chain::Registry;
 use telemetry::metrics::{Counter, counter};
 
 /// Registers the server's own and those that plugins declare.
@@ -9,7 +9,7 @@ pub(crate) fn register(registry: Registry) {
     panics();
     reload_failures();
     for entry in registry {
-        if let Entry::Built(kind) = entry {
+        if let Some(kind) = entry.kind() {
             (kind.baseline_metrics)();
         }
     }

@@ -1,7 +1,8 @@
 //! One configuration as it is served: a router per listener.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+
+use wire::Endpoint;
 
 use super::router::Router;
 
@@ -25,17 +26,17 @@ impl Config {
     }
 }
 
-/// Numbers listeners, the same address always alike: a listener that lives through a reload keeps
+/// Numbers listeners, the same endpoint always alike: a listener that lives through a reload keeps
 /// its number.
 #[derive(Default)]
-pub(crate) struct SiteNumbers(Vec<SocketAddr>);
+pub(crate) struct ListenerIds(Vec<Endpoint>);
 
-impl SiteNumbers {
-    /// The number of the listener on `address`.
-    pub(crate) fn of(&mut self, address: SocketAddr) -> u16 {
-        let known = self.0.iter().position(|known| *known == address);
+impl ListenerIds {
+    /// The number of the listener on `endpoint`.
+    pub(crate) fn of(&mut self, endpoint: Endpoint) -> u16 {
+        let known = self.0.iter().position(|known| *known == endpoint);
         let number = known.unwrap_or_else(|| {
-            self.0.push(address);
+            self.0.push(endpoint);
             self.0.len() - 1
         });
         number as u16

@@ -1,27 +1,21 @@
 //! The server: from configuration to answers.
 //!
 //! - `plan` turns a Corefile into chains and routers.
-//! - `process` owns the sockets and swaps configurations.
+//! - `process` owns the sockets and swaps configurations; its `listeners` change with them, `admin` is
+//!   the HTTP side, `memory` and `descriptors` divide what the process has of both.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
 //! - `envelope` completes its reply.
 //! - `panics` catches panics.
-//! - `admin` is the HTTP side.
 //! - `baseline` registers the metrics that exist from the start.
-//! - `memory` and `descriptors` divide the memory and the file descriptors of the process.
 //!
 //! It knows every room and no plugin by name.
 
-mod admin;
 mod ahead;
 mod baseline;
 mod block;
 mod config;
-mod descriptors;
 mod envelope;
-mod keys;
-mod lint;
-mod memory;
 mod panics;
 mod plan;
 mod process;
@@ -29,8 +23,7 @@ mod router;
 mod serve;
 pub mod sim;
 
-pub(crate) use config::SiteNumbers;
-pub(crate) use lint::lint;
-pub(crate) use memory::allowed as allowed_memory;
-pub(crate) use process::{BUILTIN, prepare};
+pub(crate) use config::ListenerIds;
+pub(crate) use plan::lint;
+pub(crate) use process::{BUILTIN, allowed_memory, prepare};
 pub use process::{Options, Process, Refused, Source};

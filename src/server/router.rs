@@ -29,7 +29,7 @@ pub(crate) struct Target {
     /// Queries of classes other than IN enter the chain.
     pub(crate) all_classes: bool,
     /// What it wants to know of a query before its chain runs.
-    pub(crate) beforehand: Option<Arc<Beforehand>>,
+    pub(crate) admission: Option<Arc<Admission>>,
     /// Index of the next block with this zone, or [`NONE`].
     pub(crate) next: u32,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Target {
 const _: () = assert!(size_of::<Target>() <= 64);
 
 /// What a block does with a query before its chain runs.
-pub(crate) struct Beforehand {
+pub(crate) struct Admission {
     /// Collect metadata for queries in these zones.
     pub(crate) metadata: Option<chain::ZoneSet>,
     /// Takes some queries only.
@@ -54,7 +54,7 @@ impl Target {
             block,
             key,
             all_classes: false,
-            beforehand: None,
+            admission: None,
             next: NONE,
         }
     }
@@ -62,7 +62,7 @@ impl Target {
     /// Lets the plugins of the block tell what they know about the query.
     #[cold]
     pub(crate) fn collect_metadata(&self, query: &mut Query) {
-        let zones = self.beforehand.as_ref().and_then(|of| of.metadata.as_ref());
+        let zones = self.admission.as_ref().and_then(|of| of.metadata.as_ref());
         if !zones.is_some_and(|zones| zones.contains(query)) {
             return;
         }
@@ -82,7 +82,7 @@ impl Target {
     }
 
     fn filter(&self) -> Option<&dyn Filter> {
-        self.beforehand.as_ref()?.filter.as_deref()
+        self.admission.as_ref()?.filter.as_deref()
     }
 }
 

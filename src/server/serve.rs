@@ -92,7 +92,7 @@ impl Serving {
     #[inline]
     fn run(router: &Router, target: &Target, exchange: &mut Exchange) {
         let Exchange { query, reply, outcome, .. } = exchange;
-        if target.beforehand.is_some() && !router.views {
+        if target.admission.is_some() && !router.views {
             target.collect_metadata(query);
         }
         let (block, chain) = (&target.block, &*target.chain);
@@ -105,13 +105,13 @@ impl Serving {
 }
 
 /// One listener's door to the server.
-pub(crate) struct Site {
+pub(crate) struct ListenerHandler {
     pub(crate) serving: Arc<Serving>,
     /// Index of its router in every configuration.
     pub(crate) number: u16,
 }
 
-impl Handler for Site {
+impl Handler for ListenerHandler {
     fn serve_batch(&self, exchanges: &mut [Box<Exchange>]) {
         let config = self.serving.config.load();
         let router = config.router(self.number);

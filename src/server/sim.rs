@@ -6,27 +6,27 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use chain::{Clock, Kept, Registry, Resolve, World};
+use chain::{Clock, Kept, Registry, Resolve, Services};
 use corefile::{Diagnostics, Loader};
 use exchange::Exchange;
 use net::Handler;
 use net::client::Network;
 use telemetry::metrics;
 use tokio::task::JoinSet;
-use wire::Transport;
+use wire::{Endpoint, Scheme, Transport};
 
 use super::baseline;
-use super::config::{Config, SiteNumbers};
+use super::config::{Config, ListenerIds};
 use super::plan::{self, Plan};
-use super::serve::{Serving, Site};
+use super::serve::{ListenerHandler, Serving};
 
 /// A configured server that is called instead of listened to.
 pub struct Sim {
     registry: Registry,
     serving: Arc<Serving>,
-    numbers: SiteNumbers,
-    sites: Vec<(SocketAddr, Arc<Site>)>,
-    world: Option<Arc<World>>,
+    ids: ListenerIds,
+    handlers: Vec<(Endpoint, Arc<ListenerHandler>)>,
+    services: Option<Arc<Services>>,
     network: Arc<Network>,
     tasks: JoinSet<()>,
     /// What relative paths in a Corefile are relative to.
@@ -53,9 +53,9 @@ impl Sim {
         Self {
             registry,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
-            numbers: SiteNumbers::default(),
-            sites: Vec::new(),
-            world: None,
+            ids: ListenerIds::default(),
+            handlers: Vec::new(),
+            services: None,
             network: Arc::new(network),
             tasks: JoinSet::new(),
             root: PathBuf::from("."),
@@ -74,10 +74,11 @@ impl Sim {
         with_tasks: bool,
     ) -> Result<String, String> {
         let (corefile, mut problems) = corefile::parse(name, text, loader);
-        let kept = self.world.as_ref().map_or_else(Kept::default, |world| world.kept.successor());
-        let mut world = World::new(1, clock(), kept).with(Arc::clone(&self.network));
-        world.root.clone_from(&self.root);
-        let planned = plan::plan(&corefile, self.registry, world, 53, &mut self.numbers);
+        let kept =
+            self.services.as_ref().map_or_else(Kept::default, |services| services.kept.successor());
+        let mut services = Services::new(1, clock(), kept).with(Arc::clone(&self.network));
+        services.root.clone_from(&self.root);
+        let planned = plan::plan(&corefile, self.registry, services, 53, &mut self.ids);
         let render = |problems: &Diagnostics| corefile::render(problems, &corefile.sources);
         let (plan, warnings) = match planned {
             Ok(planned) if !problems.has_errors() => planned,
@@ -96,16 +97,17 @@ impl Sim {
 
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
-        telemetry::log::set_debug(plan.debug);
+        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
+        telemetry::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
-        plan.world.kept.settle();
-        self.sites = plan
+        plan.services.kept.settle();
+        self.handlers = plan
             .listeners
             .iter()
             .map(|wanted| {
-                let site = Site { serving: Arc::clone(&self.serving), number: wanted.number };
-                (wanted.address, Arc::new(site))
+                let handler =
+                    ListenerHandler { serving: Arc::clone(&self.serving), number: wanted.number };
+                (wanted.spec.endpoint, Arc::new(handler))
             })
             .collect();
         // Startup hooks are left out: what they start knows no simulated time.
@@ -115,7 +117,7 @@ impl Sim {
                 self.tasks.spawn(task());
             }
         }
-        self.world = Some(plan.world);
+        self.services = Some(plan.services);
     }
 
     /// Fills a slot with a question, as a transport would.
@@ -133,8 +135,10 @@ impl Sim {
 
     /// The door of the listener on `port`, as a transport has it.
     pub fn handler(&self, port: u16) -> Option<Arc<dyn Handler>> {
-        let (_, site) = self.sites.iter().find(|(address, _)| address.port() == port)?;
-        Some(Arc::clone(site) as Arc<dyn Handler>)
+        let (_, handler) = self.handlers.iter().find(|(endpoint, _)| {
+            endpoint.scheme == Scheme::Dns && endpoint.address.port() == port
+        })?;
+        Some(Arc::clone(handler) as Arc<dyn Handler>)
     }
 
     /// Asks, and waits as long as the server does. `None` is silence.

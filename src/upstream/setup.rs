@@ -28,7 +28,7 @@ impl Group {
         directive: &Directive,
         setup: &mut Setup<'_>,
     ) -> Result<Self, Diagnostics> {
-        let network = match setup.world.service::<Network>() {
+        let network = match setup.service::<Network>() {
             Some(network) => network,
             None => Arc::new(Network::Os),
         };
@@ -40,9 +40,9 @@ impl Group {
             || in_flight() as f64,
         );
         let make = || Ok::<_, Infallible>(Registry::default());
-        let Ok(registry) = setup.world.kept.get("upstreams", make);
+        let Ok(registry) = setup.try_keep("upstreams", make);
         let make = || Ok::<_, Infallible>(KnownHosts::default());
-        let Ok(known) = setup.world.kept.get("upstream hosts", make);
+        let Ok(known) = setup.try_keep("upstream hosts", make);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
             source: config.defaults.source,
@@ -55,7 +55,7 @@ impl Group {
         let destinations =
             locate::destinations(&config.upstreams, secure, &resolver, &known, setup);
         let (secure, Destinations { destinations, sources }) = both(read, destinations)?;
-        let workers = setup.world.workers;
+        let workers = setup.workers();
         let roster = Roster::new(&config, destinations, registry, workers);
         let roster = Arc::new(roster.map_err(|problem| {
             Diagnostic::error(directive.span, problem).label("with one of these upstreams")
@@ -63,7 +63,7 @@ impl Group {
         warn_of_unreachable(directive, &roster, setup);
         warn_of_unfit(directive, &config, setup);
         if let Some(warning) = secure.warning(directive, &config.upstreams) {
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
         let watches = sources.into_iter().map(|(destination, sources)| match sources {
             AddressSource::Host { host, port, fresh } => {
@@ -79,11 +79,11 @@ impl Group {
         let supervisor = Supervisor {
             roster: Arc::clone(&roster),
             network: Arc::clone(&network),
-            runtimes: setup.world.service::<Runtimes>(),
+            runtimes: setup.service::<Runtimes>(),
             checks: config.max_fails > 0,
         };
         setup.task(move || supervise::supervise(supervisor, follower, watches));
-        let watchers = Watchers::new(setup.peers());
+        let watchers = Watchers::new(setup.chain_ref());
         Ok(Self::new(config, roster, network, watchers, OwnData::new(setup)))
     }
 }
@@ -112,7 +112,7 @@ fn warn_of_unreachable(directive: &Directive, roster: &Roster, setup: &mut Setup
         let (address, source) = (found.address, destination.place.options.source);
         if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             let message = format!("`{source}` cannot reach upstream {address}");
-            setup.requests.warnings.push(
+            setup.warn(
                 Diagnostic::warning(span, message)
                     .label("the IP versions differ")
                     .help("set another `source_address` for it in a block: `to TO { ... }`"),
@@ -128,7 +128,7 @@ fn warn_of_unfit(directive: &Directive, config: &Config, setup: &mut Setup<'_>) 
         let option = directive.options().iter().rfind(|one| one.name.as_str() == option);
         if let Some(option) = option {
             let warning = Diagnostic::warning(option.span, message).label(label).help(help);
-            setup.requests.warnings.push(warning);
+            setup.warn(warning);
         }
     };
     let places = &config.upstreams;

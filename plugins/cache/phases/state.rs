@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chain::{Clock, OwnZones, Peers, Query, Reply};
+use chain::{ChainRef, Clock, OwnZones, Query, Reply};
 use net::Bound;
 
 use super::outcome::{Outcome, QueryState};
@@ -21,7 +21,7 @@ pub(in crate::cache) struct Cache {
     /// The zones that this server is authoritative for: some answers depend on their version.
     pub(in crate::cache) own_zones: Arc<OwnZones>,
     pub(in crate::cache) clock: Clock,
-    pub(in crate::cache) peers: Peers,
+    pub(in crate::cache) chain_ref: ChainRef,
     pub(in crate::cache) query_state: exchange::StateKey<QueryState>,
     /// Bounds the verifications that continue after their clients were answered.
     pub(in crate::cache) background: Arc<Bound>,

@@ -62,7 +62,7 @@ impl Cache {
                 ptr::eq(plugin, ptr::from_ref(self).cast::<()>())
             })
         };
-        let chain = self.peers.chain();
+        let chain = self.chain_ref.chain();
         let place = chain.as_ref().and_then(|chain| place_of_this(chain));
         let runtime = tokio::runtime::Handle::try_current();
         let (Some(chain), Some(place), Ok(runtime)) = (chain, place, runtime) else {

@@ -1,13 +1,14 @@
-//! One address to listen on, over all workers.
+//! A listener: one endpoint, over all workers.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::spec::ListenSpec;
+use super::spec::{Change, ListenSpec, TcpTimeouts};
 use super::{bind, tcp, udp};
 use crate::listen::handler::Handler;
 use crate::workers::Signal;
@@ -19,6 +20,8 @@ pub struct Listener {
     signal: Arc<Signal>,
     tasks: Vec<JoinHandle<()>>,
     sockets: usize,
+    /// The bounds on TCP clients, read for each connection.
+    tcp: watch::Sender<TcpTimeouts>,
 }
 
 impl Listener {
@@ -28,9 +31,10 @@ impl Listener {
         handler: &Arc<dyn Handler>,
     ) -> io::Result<Self> {
         let count = spec.sockets.unwrap_or_else(|| workers.count()).max(1);
-        let bound = bind::bind(spec.addr, count)?;
+        let bound = bind::bind(spec.endpoint.address, count)?;
         let first = workers.turn(count);
         let signal = Arc::new(Signal::default());
+        let tcp = watch::Sender::new(spec.tcp);
         // Everything that can fail comes first: bind, then register with each runtime.
         let mut ready = Vec::with_capacity(count);
         for (n, pair) in (first..).zip(bound.pairs) {
@@ -45,7 +49,7 @@ impl Listener {
             )?;
             let streams = tcp::Acceptor::new(
                 pair.tcp,
-                spec.tcp,
+                tcp.subscribe(),
                 Arc::clone(worker),
                 Arc::clone(handler),
                 Arc::clone(&signal),
@@ -59,7 +63,7 @@ impl Listener {
                 [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
             })
             .collect();
-        Ok(Self { local: bound.local, signal, tasks, sockets: count })
+        Ok(Self { local: bound.local, signal, tasks, sockets: count, tcp })
     }
 
     /// The address, with the port that the system chose if it did.
@@ -70,6 +74,25 @@ impl Listener {
     /// How many sockets it has, of UDP and of TCP each.
     pub fn sockets(&self) -> usize {
         self.sockets
+    }
+
+    /// What has to happen for it to become what `spec` says for its endpoint, on a server with so many
+    /// workers. Changes nothing yet, so that a configuration may still be refused.
+    pub fn change_to(&self, spec: &ListenSpec, workers: usize) -> Change {
+        // Every setting is named here: one that were forgotten would be ignored by reloads.
+        let ListenSpec { endpoint: _, sockets, tcp } = spec;
+        if sockets.unwrap_or(workers).max(1) != self.sockets {
+            Change::Reopen
+        } else if *tcp != *self.tcp.borrow() {
+            Change::Apply
+        } else {
+            Change::None
+        }
+    }
+
+    /// Takes the settings of `spec` that need no other sockets. Connections that are open keep theirs.
+    pub fn apply(&self, spec: &ListenSpec) {
+        self.tcp.send_replace(spec.tcp);
     }
 
     /// Stops accepting, answers all that has arrived, waits up to `grace` for queries that wait,

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What is spoken on an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Plain DNS: UDP and TCP on the same port.
-    Dns,
+use wire::{Endpoint, Scheme};
+
+/// Whether this build can listen on endpoints with this scheme.
+pub const fn is_supported(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Dns)
 }
 
 /// How long a TCP client may take, and how much it may ask.
@@ -45,10 +44,8 @@ impl Default for TcpTimeouts {
 /// Where and how to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSpec {
-    /// What is spoken there.
-    pub protocol: Protocol,
-    /// The address. Port 0 lets the system choose; `[::]` stands for IPv4 too.
-    pub addr: SocketAddr,
+    /// The endpoint. Port 0 lets the system choose.
+    pub endpoint: Endpoint,
     /// Sockets on this address; one per worker unless said.
     pub sockets: Option<usize>,
     /// Bounds on TCP clients.
@@ -56,8 +53,24 @@ pub struct ListenSpec {
 }
 
 impl ListenSpec {
-    /// Plain DNS on `addr`, all else as usual.
-    pub fn dns(addr: SocketAddr) -> Self {
-        Self { protocol: Protocol::Dns, addr, sockets: None, tcp: TcpTimeouts::default() }
+    /// Listens on `endpoint` with the default settings.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, sockets: None, tcp: TcpTimeouts::default() }
     }
+
+    /// Listens for plain DNS on `address` with the default settings.
+    pub fn dns(address: SocketAddr) -> Self {
+        Self::new(Endpoint::dns(address))
+    }
+}
+
+/// What an open listener needs to become what another [`ListenSpec`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// [`super::Listener::apply`], which closes no socket.
+    Apply,
+    /// Other sockets: a new listener has to replace it.
+    Reopen,
 }

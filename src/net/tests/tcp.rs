@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::*;
-use net::{Limits, ListenSpec, TcpTimeouts, Workers};
+use net::{Change, Limits, ListenSpec, TcpTimeouts, Workers};
 
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
@@ -249,6 +249,48 @@ fn a_connection_has_its_number_of_queries() {
         assert_eq!(common::id(&receive(&mut stream)), id);
     }
     assert!(is_closed(&mut stream));
+    workers.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn changed_bounds_are_taken_without_closing() {
+    let workers = workers(2, Limits::default());
+    let mut spec = ListenSpec::dns("127.0.0.1:0".parse().unwrap());
+    let (listener, addr, _) = listen_with(&workers, &spec);
+    assert_eq!(listener.change_to(&spec, 2), Change::None);
+    let ask = |stream: &mut TcpStream, id: u16| {
+        stream.write_all(&framed(&message(id, READY, &[]))).unwrap();
+        assert_eq!(common::id(&receive(stream)), id);
+    };
+    let mut before = connect(addr);
+    ask(&mut before, 1);
+    let bounds = [
+        TcpTimeouts { max_queries: Some(1), ..spec.tcp },
+        TcpTimeouts { idle: Duration::from_millis(100), ..spec.tcp },
+        TcpTimeouts { read: Duration::from_millis(100), ..spec.tcp },
+        TcpTimeouts { write: Duration::from_millis(100), ..spec.tcp },
+    ];
+    for (number, tcp) in bounds.into_iter().enumerate() {
+        spec.tcp = tcp;
+        assert_eq!(listener.change_to(&spec, 2), Change::Apply, "{tcp:?}");
+        listener.apply(&spec);
+        assert_eq!(listener.change_to(&spec, 2), Change::None, "{tcp:?}");
+        let mut after = connect(addr);
+        match number {
+            0 | 1 => ask(&mut after, 2),
+            // Half a message.
+            2 => after.write_all(&framed(&message(2, READY, &[]))[..5]).unwrap(),
+            _ => continue,
+        }
+        assert!(is_closed(&mut after), "{tcp:?}");
+    }
+    // A connection keeps the bounds that it began with, and none of it was lost.
+    ask(&mut before, 3);
+    for sockets in [Some(1), Some(3)] {
+        let spec = ListenSpec { sockets, ..spec.clone() };
+        assert_eq!(listener.change_to(&spec, 2), Change::Reopen);
+    }
+    assert_eq!(listener.change_to(&ListenSpec { sockets: Some(2), ..spec }, 2), Change::None);
     workers.shutdown(Duration::ZERO);
 }
 

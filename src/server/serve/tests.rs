@@ -43,7 +43,7 @@ impl ServeDns for Fragile {
     }
 }
 
-fn site(stacktrace: bool) -> (Site, Arc<Counts>) {
+fn site(stacktrace: bool) -> (ListenerHandler, Arc<Counts>) {
     let clock = Clock { now: || Moment(7), unix: |_| 0 };
     let links = vec![Link { name: "fragile", plugin: Box::new(Fragile) }];
     let chain = Arc::new(Chain::new(links, clock));
@@ -51,8 +51,10 @@ fn site(stacktrace: bool) -> (Site, Arc<Counts>) {
     let block = Block { stacktrace, ..Block::new(chain, Arc::clone(&counts)) };
     let target = Target::new(Name::root(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
-    let site =
-        Site { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 };
+    let site = ListenerHandler {
+        serving: Arc::new(Serving::new(Config::new(vec![router]), clock)),
+        number: 0,
+    };
     (site, counts)
 }
 
@@ -72,7 +74,10 @@ fn rcode(slot: &Exchange) -> Rcode {
 
 /// Asks all in one batch and waits for those that wait: the rcodes, what was logged and how many
 /// panics were counted.
-async fn ask((site, counts): (Site, Arc<Counts>), names: &[&str]) -> (Vec<Rcode>, String, u64) {
+async fn ask(
+    (site, counts): (ListenerHandler, Arc<Counts>),
+    names: &[&str],
+) -> (Vec<Rcode>, String, u64) {
     let panics = counts.panics.get();
     telemetry::log::capture(true);
     let mut slots: Vec<Box<Exchange>> = names.iter().map(|name| slot(name)).collect();
@@ -169,17 +174,17 @@ impl OnUpdate for Limiter {
 }
 
 /// A listener with one block for `zone`.
-fn listener(zone: &str, plugin: impl ServeDns) -> Site {
+fn listener(zone: &str, plugin: impl ServeDns) -> ListenerHandler {
     let clock = Clock { now: || Moment(7), unix: |_| 0 };
     let chain = Chain::new(vec![Link { name: "test", plugin: Box::new(plugin) }], clock);
     let block = Block::new(Arc::new(chain), Arc::new(Counts::new()));
     let target = Target::new(Name::from_text(zone).unwrap(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
-    Site { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 }
+    ListenerHandler { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 }
 }
 
 /// The reply to `message` over `transport`, once it is there.
-fn answer(site: &Site, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
+fn answer(site: &ListenerHandler, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let mut exchange = Box::new(Exchange::new());
     exchange.query.buffer_mut().extend_from_slice(message);
     exchange.query.client.transport = transport;
@@ -229,7 +234,7 @@ fn limits_see_every_reply() {
 #[test]
 fn updates_reach_the_plugin_that_takes_them() {
     let taking = listener("mine.", Limiter(Verdict::Send, Arc::default()));
-    let rcode = |site: &Site, message: &[u8]| {
+    let rcode = |site: &ListenerHandler, message: &[u8]| {
         let reply = answer(site, message, Transport::Tcp).unwrap();
         (reply[2] >> 3 & 15, reply[3] & 15)
     };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use chain::setup::Peers;
+use chain::setup::ChainRef;
 use chain::{Chain, Query, UpstreamExchange};
 use net::client::{Outgoing, Source};
 use tokio::time::Instant;
@@ -12,14 +12,14 @@ use wire::{Moment, Transport};
 
 /// Whether the chain has such plugins.
 pub(crate) struct Watchers {
-    peers: Peers,
+    chain_ref: ChainRef,
     any: AtomicBool,
 }
 
 impl Watchers {
     /// No such plugins until the chain is complete.
-    pub(crate) fn new(peers: Peers) -> Self {
-        Self { peers, any: AtomicBool::new(false) }
+    pub(crate) fn new(chain_ref: ChainRef) -> Self {
+        Self { chain_ref, any: AtomicBool::new(false) }
     }
 
     /// Finds them in the complete chain.
@@ -31,7 +31,7 @@ impl Watchers {
     /// The query, and the plugins that record its exchanges.
     pub(super) fn of<'a>(&self, query: &'a mut Query) -> Taps<'a> {
         let any = self.any.load(Ordering::Relaxed);
-        let chain = if any { self.peers.chain() } else { None };
+        let chain = if any { self.chain_ref.chain() } else { None };
         Taps { chain, query: Mutex::new(query) }
     }
 }

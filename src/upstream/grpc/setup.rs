@@ -33,7 +33,7 @@ impl GrpcGroup {
         directive: &Directive,
         setup: &mut Setup<'_>,
     ) -> Result<Self, Diagnostics> {
-        let network = match setup.world.service::<Network>() {
+        let network = match setup.service::<Network>() {
             Some(network) => network,
             None => Arc::new(Network::Os),
         };
@@ -47,7 +47,7 @@ impl GrpcGroup {
                 return Err(problems);
             }
         };
-        let workers = setup.world.workers;
+        let workers = setup.workers();
         let mut upstreams = Vec::with_capacity(places.len());
         for place in places {
             let session = match &client {
@@ -61,7 +61,7 @@ impl GrpcGroup {
             let identity = Identity { place, session, authority };
             let key = format!("{} {workers} {identity:?}", owner.name);
             let make = || Ok::<_, Infallible>(Upstream::new(identity, owner, workers));
-            let Ok(upstream) = setup.world.kept.get(key, make);
+            let Ok(upstream) = setup.try_keep(key, make);
             let (watched, network) = (Arc::clone(&upstream), Arc::clone(&network));
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
@@ -82,14 +82,14 @@ fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<ServerAddres
                 let (address, unknown) = resolv::scoped(*address, zone.as_deref());
                 places.push(ServerAddress::Address(address));
                 let warning = unknown.map(|problem| resolv::no_interface(token, problem));
-                setup.requests.warnings.extend(warning);
+                setup.warn_all(warning);
             }
             GrpcSpec::File(text) => match servers(token, text, setup) {
                 Ok(Servers { addresses, problems }) => {
                     places.extend(addresses.into_iter().map(ServerAddress::Address));
                     let unknown = problems.into_iter();
                     let warnings = unknown.map(|problem| resolv::no_interface(token, problem));
-                    setup.requests.warnings.extend(warnings);
+                    setup.warn_all(warnings);
                 }
                 Err(problem) => problems.push(problem),
             },
@@ -113,7 +113,7 @@ fn places(config: &GrpcConfig, setup: &mut Setup<'_>) -> Result<Vec<ServerAddres
 /// The servers of a file like resolv.conf.
 fn servers(token: &Token, text: &str, setup: &Setup<'_>) -> Result<Servers, Diagnostic> {
     let mut problem = None;
-    for path in [setup.path(token), setup.world.root.join(text)] {
+    for path in [setup.path(token), setup.start_directory().join(text)] {
         match resolv::read(&path) {
             Ok(servers) if servers.addresses.is_empty() => {
                 return Err(Diagnostic::error(token.span, "no nameservers found")
@@ -142,7 +142,7 @@ fn client(
     let files = config.tls.clone().unwrap_or_default();
     let read = tls::client(&files, true, directive.span, setup)?;
     if read.distrusts {
-        setup.requests.warnings.push(tls::distrust(directive));
+        setup.warn(tls::distrust(directive));
     }
     Ok(read.client)
 }

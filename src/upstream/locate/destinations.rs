@@ -123,7 +123,7 @@ impl Search {
             Target::Address(address, zone) => {
                 let (address, unknown) = scoped(*address, zone.as_deref());
                 let warning = unknown.map(|problem| no_interface(token, problem));
-                setup.requests.warnings.extend(warning);
+                setup.warn_all(warning);
                 return vec![address];
             }
             Target::Word { text, host, port } => (text, host, port),
@@ -133,7 +133,7 @@ impl Search {
             Ok(Word::File(path, found)) => {
                 let unknown = found.problems.into_iter();
                 let warnings = unknown.map(|problem| no_interface(token, problem));
-                setup.requests.warnings.extend(warnings);
+                setup.warn_all(warnings);
                 self.sources.push((index, AddressSource::File(path)));
                 return found.addresses;
             }
@@ -174,7 +174,7 @@ impl Search {
                 Err(error) => {
                     let problem = format!("failed to resolve `{}`: {error}", host.text);
                     let warning = unresolved(&destination.place, &problem);
-                    setup.requests.warnings.push(warning);
+                    setup.warn(warning);
                     destination.problem = Some(problem);
                     Duration::ZERO
                 }
@@ -211,7 +211,7 @@ fn check_count(
     }
     if count > MAX_UPSTREAMS {
         let message = format!("more than {MAX_UPSTREAMS} upstreams: {count}");
-        setup.requests.warnings.push(
+        setup.warn(
             Diagnostic::warning(last.span, message)
                 .label("together with this one")
                 .help(format!("only the first {MAX_UPSTREAMS} are used")),
@@ -230,7 +230,7 @@ fn word(
 ) -> Result<Word, Diagnostic> {
     let token = &to.token;
     // A URL is no file.
-    let paths = [setup.path(token), setup.world.root.join(text)];
+    let paths = [setup.path(token), setup.start_directory().join(text)];
     for path in paths.into_iter().filter(|_| !to.scheme.is_web()) {
         match resolv::read(&path) {
             Ok(_) if to.tls.is_some() => return Err(in_the_clear(to, text)),

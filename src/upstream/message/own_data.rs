@@ -19,7 +19,7 @@ pub(crate) struct OwnData {
 
 impl OwnData {
     pub(crate) fn new(setup: &Setup<'_>) -> Self {
-        Self { zones: Arc::clone(&setup.world.own_zones), resolver: setup.resolver() }
+        Self { zones: setup.own_zones(), resolver: setup.resolver() }
     }
 
     /// Replaces upstream data with this server's own.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire::Transport;
 
@@ -43,7 +44,7 @@ pub(crate) struct Acceptor {
 
 /// The accepted connections of one listening socket.
 struct Accepted {
-    timeouts: TcpTimeouts,
+    timeouts: watch::Receiver<TcpTimeouts>,
     worker: Arc<Worker>,
     handler: Arc<dyn Handler>,
     signal: Arc<Signal>,
@@ -60,7 +61,7 @@ impl Acceptor {
     /// Registers the socket with the runtime of the current context.
     pub(crate) fn new(
         listener: std::net::TcpListener,
-        timeouts: TcpTimeouts,
+        timeouts: watch::Receiver<TcpTimeouts>,
         worker: Arc<Worker>,
         handler: Arc<dyn Handler>,
         signal: Arc<Signal>,
@@ -154,7 +155,7 @@ impl Accepted {
             peer: canonical(peer),
             local: canonical(local),
             transport: Transport::Tcp,
-            timeouts: self.timeouts,
+            timeouts: *self.timeouts.borrow(),
             worker: Arc::clone(&self.worker),
             handler: Arc::clone(&self.handler),
             entry: Arc::clone(&entry),

@@ -1,39 +1,39 @@
 //! A running server: sockets, the configuration behind them, reload and shutdown.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
+mod admin;
+mod descriptors;
+mod listeners;
+mod memory;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chain::memory::Memory;
-use chain::{Clock, Kept, Registry, Resolve, World};
+use chain::settings::{ProcessSettings, Reload};
+use chain::{Clock, Entry, Kept, Registry, Resolve, Services, Setting};
 use corefile::{Corefile, Diagnostic, Diagnostics, Loader, Severity, Sources, Span};
 use files::watch::Watcher;
-use net::{Handler, ListenSpec, Listener, Workers};
+use net::{Handler, Workers};
 use telemetry::metrics;
 use tokio::task::JoinSet;
 
-use super::admin::Admin;
 use super::baseline;
-use super::config::{Config, SiteNumbers};
-use super::descriptors::Descriptors;
-use super::memory;
-use super::plan::{self, Plan, Wanted};
-use super::serve::{Serving, Site};
+use super::config::{Config, ListenerIds};
+use super::plan::{self, Plan};
+use super::serve::{ListenerHandler, Serving};
+use admin::Admin;
+use descriptors::Descriptors;
+use listeners::{GRACE, Listeners};
 
-/// How long listeners that close wait for queries that wait.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) use memory::allowed as allowed_memory;
 
 /// Configurations whose startup hooks may run at the same time.
 const MAX_STARTUPS: usize = 16;
 
 /// What the configuration without a Corefile is called.
 pub(crate) const BUILTIN: &str = "builtin";
-
-/// Too many open files.
-const EMFILE: i32 = 24;
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -90,8 +90,8 @@ pub struct Process {
     workers: Workers,
     descriptors: Descriptors,
     serving: Arc<Serving>,
-    listeners: HashMap<SocketAddr, Listener>,
-    numbers: SiteNumbers,
+    listeners: Listeners,
+    ids: ListenerIds,
     admin: Admin,
     tasks: JoinSet<()>,
     /// Startup hooks, one task for each configuration that has some.
@@ -108,10 +108,9 @@ pub struct Process {
 
 /// What of the current plan is still needed once it is served.
 struct Current {
-    world: Arc<World>,
+    services: Arc<Services>,
     on_shutdown: Vec<chain::setup::Task>,
-    reload: Option<chain::settings::Reload>,
-    lameduck: Duration,
+    settings: ProcessSettings,
     banner: Vec<String>,
 }
 
@@ -123,30 +122,29 @@ pub(crate) fn prepare(
     loader: &dyn Loader,
     options: &Options,
     kept: Kept,
-    numbers: &mut SiteNumbers,
+    ids: &mut ListenerIds,
     runtimes: Option<net::Runtimes>,
 ) -> (Corefile, Result<(Plan, Diagnostics), Diagnostics>) {
     let (mut corefile, mut problems) = corefile::parse(&source.name, &source.text, loader);
     if corefile.blocks.is_empty() && !problems.has_errors() {
         if source.name != BUILTIN {
-            problems.push(no_blocks());
+            problems.push(no_blocks(options.registry));
         }
-        // CoreDNS without a Corefile answers with whoami and logs.
-        let text = format!(".:{} {{\n whoami\n log\n}}\n", options.port);
+        let text = builtin(options);
         (corefile, _) = corefile::parse_behind(corefile.sources, BUILTIN, &text, loader);
     }
-    let mut world = World::new(options.workers, clock(), kept)
+    let mut services = Services::new(options.workers, clock(), kept)
         .with(Arc::new(net::client::Network::Os))
         .with(Arc::clone(&options.memory));
     if let Some(watcher) = &options.watcher {
-        world = world.with(Arc::clone(watcher));
+        services = services.with(Arc::clone(watcher));
     }
     if let Some(runtimes) = runtimes {
-        world = world.with(Arc::new(runtimes));
+        services = services.with(Arc::new(runtimes));
     }
-    world.fingerprint = fingerprint(&corefile);
-    world.fatal = Arc::new(fatal);
-    let planned = plan::plan(&corefile, options.registry, world, options.port, numbers);
+    services.fingerprint = fingerprint(&corefile);
+    services.fatal = Arc::new(fatal);
+    let planned = plan::plan(&corefile, options.registry, services, options.port, ids);
     let result = match planned {
         Ok((plan, warnings)) if !problems.has_errors() => {
             problems.extend(warnings);
@@ -160,10 +158,20 @@ pub(crate) fn prepare(
     (corefile, result)
 }
 
-fn no_blocks() -> Diagnostic {
+/// The Corefile that is served where there is none: all plugins that offer themselves for it.
+fn builtin(options: &Options) -> String {
+    let kinds = options.registry.iter().filter_map(Entry::kind);
+    let names = kinds.filter(|kind| kind.without_corefile.is_some()).map(|kind| kind.name);
+    let lines: Vec<&str> = names.collect();
+    format!(".:{} {{\n{}\n}}\n", options.port, lines.join("\n"))
+}
+
+fn no_blocks(registry: Registry) -> Diagnostic {
+    let kinds = registry.iter().rev().filter_map(Entry::kind);
+    let served: Vec<&str> = kinds.filter_map(|kind| kind.without_corefile).collect();
     Diagnostic::warning(Span::default(), "the Corefile has no server block")
         .label("it starts here, and has none up to its end")
-        .note("without one every name is answered by `whoami`, and queries are logged")
+        .note(format!("without one {}", served.join(", and ")))
         .help(
             "write one, such as `. {`, `forward . /etc/resolv.conf` and `}` on lines of their own",
         )
@@ -207,8 +215,8 @@ impl Process {
             workers,
             descriptors,
             serving: Arc::new(Serving::new(Config::new(Vec::new()), clock())),
-            listeners: HashMap::new(),
-            numbers: SiteNumbers::default(),
+            listeners: Listeners::default(),
+            ids: ListenerIds::default(),
             admin: Admin::default(),
             tasks: JoinSet::new(),
             startups: JoinSet::new(),
@@ -228,13 +236,14 @@ impl Process {
 
     /// Serves the source's current text. The configuration before goes on if anything is wrong.
     async fn load(&mut self) -> Result<(), Refused> {
-        let kept = self.current.as_ref().map_or_else(Kept::default, |it| it.world.kept.successor());
-        let mut numbers = std::mem::take(&mut self.numbers);
+        let kept =
+            self.current.as_ref().map_or_else(Kept::default, |it| it.services.kept.successor());
+        let mut ids = std::mem::take(&mut self.ids);
         let runtimes = Some(self.workers.runtimes());
         let loader = &corefile::OsLoader;
         let (corefile, result) =
-            prepare(&self.source, loader, &self.options, kept, &mut numbers, runtimes);
-        self.numbers = numbers;
+            prepare(&self.source, loader, &self.options, kept, &mut ids, runtimes);
+        self.ids = ids;
         let sources = corefile.sources;
         let refuse = |findings: Diagnostics| Refused { findings, sources: sources.clone() };
         let (plan, warnings) = result.map_err(refuse)?;
@@ -246,34 +255,32 @@ impl Process {
             // Sockets answer as soon as they are open.
             self.serving.config.store(Arc::clone(&config));
         }
-        let opened =
-            self.open(&plan.listeners).map_err(|(address, error)| busy(address, &error))?;
+        let handler = |number| {
+            let serving = Arc::clone(&self.serving);
+            Arc::new(ListenerHandler { serving, number }) as Arc<dyn Handler>
+        };
+        let opened = self.listeners.open(&self.workers, &plan.listeners, handler)?;
         for warning in warnings.in_order() {
             telemetry::log::finding("", warning, &sources);
         }
 
         // From here on nothing can fail.
-        if self.current.is_some() {
-            show_fingerprint(plan.reload.is_some(), &plan.world.fingerprint);
+        if let Some(current) = &self.current {
+            let reloads = current.settings.reload.map(|reload| reload.value);
+            show_fingerprint(reloads, plan.process.reload, &plan.services.fingerprint);
         }
-        telemetry::log::set_debug(plan.debug);
-        self.options.memory.set_limit(plan.memory);
+        telemetry::log::set_debug(plan.process.debug.is_some());
+        self.options.memory.set_limit(plan.process.memory.map(|limit| limit.value));
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.world.resolver.set(resolver as Weak<dyn Resolve>);
+        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
-        let shares =
-            self.descriptors.share_out(self.sockets_of(&plan.listeners) + prepared.sockets());
+        let sockets = listeners::sockets(&plan.listeners, self.workers.count());
+        let shares = self.descriptors.share_out(sockets + prepared.sockets());
         self.admin.apply(prepared, shares.admin);
         // The tasks of the configuration before end with it.
         self.tasks = JoinSet::new();
-        plan.world.kept.settle();
-        let wanted: HashSet<SocketAddr> = plan.listeners.iter().map(|it| it.address).collect();
-        let gone = self.listeners.extract_if(|address, _| !wanted.contains(address));
-        let mut closing: Vec<Listener> = gone.map(|(_, listener)| listener).collect();
-        for (address, listener) in opened {
-            closing.extend(self.listeners.insert(address, listener));
-        }
-        close(closing);
+        plan.services.kept.settle();
+        self.listeners.apply(opened, &plan.listeners, self.workers.count());
         for task in plan.requests.tasks {
             self.tasks.spawn(task());
         }
@@ -283,50 +290,13 @@ impl Process {
             self.finishing.spawn(task());
         }
         self.current = Some(Current {
-            world: plan.world,
+            services: plan.services,
             on_shutdown: plan.requests.on_shutdown,
-            reload: plan.reload,
-            lameduck: plan.lameduck,
+            settings: plan.process,
             banner: plan.banner,
         });
         sys::release_code();
         Ok(())
-    }
-
-    /// Opens the sockets that are not open yet, and beside those that are another number of them
-    /// where that changed: the old ones close once the configuration is served.
-    fn open(
-        &self,
-        wanted: &[Wanted],
-    ) -> Result<Vec<(SocketAddr, Listener)>, (SocketAddr, io::Error)> {
-        let mut opened = Vec::new();
-        for &Wanted { address, number, sockets } in wanted {
-            let mut spec = ListenSpec { sockets, ..ListenSpec::dns(address) };
-            if let Some(open) = self.listeners.get(&address) {
-                if open.sockets() == sockets.unwrap_or_else(|| self.workers.count()) {
-                    continue;
-                }
-                // Where the system chose the port it is that one.
-                spec.addr.set_port(open.local_addr().port());
-            }
-            let site: Arc<dyn Handler> =
-                Arc::new(Site { serving: Arc::clone(&self.serving), number });
-            match self.workers.listen(&spec, site) {
-                Ok(listener) => opened.push((address, listener)),
-                Err(error) => {
-                    // They may have been asked already.
-                    close(opened.into_iter().map(|(_, listener)| listener));
-                    return Err((address, error));
-                }
-            }
-        }
-        Ok(opened)
-    }
-
-    /// How many sockets these listeners have, of UDP and of TCP.
-    fn sockets_of(&self, listeners: &[Wanted]) -> usize {
-        let workers = self.workers.count();
-        listeners.iter().map(|it| 2 * it.sockets.unwrap_or(workers)).sum()
     }
 
     /// Runs them one after the other, beside everything else.
@@ -353,17 +323,17 @@ impl Process {
 
     /// The addresses that are listened on, with the ports that the system chose.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.values().map(Listener::local_addr).collect()
+        self.listeners.local_addresses()
     }
 
     /// How often to look for a changed Corefile.
-    pub fn reload_interval(&self) -> Option<chain::settings::Reload> {
-        self.current.as_ref().and_then(|current| current.reload)
+    pub fn reload_interval(&self) -> Option<Reload> {
+        self.current.as_ref()?.settings.reload.map(|reload| reload.value)
     }
 
     /// The fingerprint of the configuration being served.
     pub fn fingerprint(&self) -> &str {
-        self.current.as_ref().map_or("", |current| &current.world.fingerprint)
+        self.current.as_ref().map_or("", |current| &current.services.fingerprint)
     }
 
     /// Says how many file descriptors there are and for whom.
@@ -373,8 +343,8 @@ impl Process {
 
     /// Tells what is served from the start on; later configurations tell by themselves.
     pub fn announce(&self) {
-        if let Some(current) = self.current.as_ref().filter(|current| current.reload.is_some()) {
-            log_fingerprint(&current.world.fingerprint);
+        if let Some(reload) = self.reload_interval() {
+            (reload.announce)(self.fingerprint());
         }
     }
 
@@ -402,7 +372,8 @@ impl Process {
                     let before = if failed { "Restart failed: " } else { "" };
                     telemetry::log::finding(before, finding, &refused.sources);
                 }
-                let what = cause.unwrap_or("plugin/reload: Corefile changed but reload failed");
+                let refused = self.reload_interval().map_or("", |reload| reload.refused);
+                let what = cause.unwrap_or(refused);
                 telemetry::error!("{what}: the old configuration keeps serving");
             }
         }
@@ -442,17 +413,14 @@ impl Process {
             for hook in current.on_shutdown {
                 hook().await;
             }
-            if !current.lameduck.is_zero() {
-                let shown = corefile::show_duration(current.lameduck);
-                telemetry::info!("plugin/health: Going into lameduck mode for {shown}");
-                tokio::time::sleep(current.lameduck).await;
+            if let Some(Setting { value: lameduck, .. }) = current.settings.lameduck
+                && !lameduck.time.is_zero()
+            {
+                (lameduck.announce)(lameduck.time);
+                tokio::time::sleep(lameduck.time).await;
             }
         }
-        let mut closing = JoinSet::new();
-        for (_, listener) in self.listeners.drain() {
-            closing.spawn(listener.close(GRACE));
-        }
-        while closing.join_next().await.is_some() {}
+        self.listeners.close().await;
         self.tasks.shutdown().await;
         let workers = self.workers;
         // Joining threads blocks; nothing else is left to do.
@@ -464,53 +432,12 @@ impl Process {
     }
 }
 
-/// Lets listeners answer what they have, beside everything else.
-fn close(listeners: impl IntoIterator<Item = Listener>) {
-    for listener in listeners {
-        tokio::spawn(listener.close(GRACE));
+/// Logs and exposes the fingerprint of a later configuration that is reloaded when its Corefile changes.
+fn show_fingerprint(before: Option<Reload>, now: Option<Setting<Reload>>, fingerprint: &str) {
+    if let Some(Setting { value: reload, .. }) = now {
+        (reload.announce)(fingerprint);
+        (reload.expose)(Some(fingerprint));
+    } else if let Some(reload) = before {
+        (reload.expose)(None);
     }
-}
-
-fn log_fingerprint(fingerprint: &str) {
-    telemetry::info!("plugin/reload: Running configuration SHA512 = {fingerprint}");
-}
-
-/// With `reload`, the fingerprint of a later configuration is logged and exposed, as CoreDNS does.
-fn show_fingerprint(reloads: bool, fingerprint: &str) {
-    const NAME: &str = "coredns_reload_version_info";
-    metrics::forget(NAME, |_| true);
-    if !reloads {
-        return;
-    }
-    log_fingerprint(fingerprint);
-    metrics::gauge(
-        NAME,
-        "A metric with a constant '1' value labeled by hash, and value which type of hash \
-         generated.",
-        &["hash", "value"],
-        &["sha512", fingerprint],
-    )
-    .set(1.0);
-}
-
-fn busy(address: SocketAddr, error: &io::Error) -> Diagnostic {
-    let shown = match address.ip() {
-        ip if ip.is_unspecified() => format!(":{}", address.port()),
-        _ => address.to_string(),
-    };
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens on this address: stop it, or choose another port"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another port with -dns.port"
-        }
-        _ if error.raw_os_error() == Some(EMFILE) => {
-            "the limit on open files is reached: raise it (`ulimit -n`, LimitNOFILE), or open \
-             fewer sockets with `multisocket`"
-        }
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-        _ => "the address cannot be used: choose another one with `bind`",
-    };
-    Diagnostic::general(format!("Listen: listen {shown}: {error}")).help(remedy)
 }

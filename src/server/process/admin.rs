@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chain::setup::HttpEndpoint;
-use chain::{HttpHandler, HttpReply, HttpRequest, Setup};
+use chain::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest, Setup};
 use corefile::Diagnostic;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};

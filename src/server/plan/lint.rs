@@ -3,6 +3,8 @@
 use chain::Registry;
 use corefile::{Corefile, Diagnostic, Diagnostics, ServerBlock};
 
+use super::blocks::is_listener;
+
 /// Directives that answer every query they see: what comes after them in the registry is not
 /// reached for the same zone. Told by each plugin's declaration.
 pub(crate) fn lint(corefile: &Corefile, registry: Registry, findings: &mut Diagnostics) {
@@ -16,7 +18,7 @@ pub(crate) fn lint(corefile: &Corefile, registry: Registry, findings: &mut Diagn
 }
 
 fn empty(block: &ServerBlock, findings: &mut Diagnostics) {
-    if block.directives.is_empty() {
+    if block.directives.iter().all(is_listener) {
         findings.push(
             Diagnostic::warning(block.span, "this server block has no plugins")
                 .label("every query for its zones is refused")
@@ -32,10 +34,8 @@ fn empty(block: &ServerBlock, findings: &mut Diagnostics) {
 fn order(block: &ServerBlock, registry: Registry, findings: &mut Diagnostics) {
     let place = |name: &str| registry.iter().position(|entry| entry.name() == name);
     let answers = |name: &str| {
-        registry.iter().any(|entry| match entry {
-            chain::Entry::Built(kind) => kind.name == name && kind.answers,
-            chain::Entry::Known(_) => false,
-        })
+        let kinds = registry.iter().filter_map(|entry| entry.kind());
+        kinds.into_iter().any(|kind| kind.name == name && kind.answers)
     };
     let mut last: Option<(usize, &corefile::Directive)> = None;
     for directive in block.directives.iter().filter(|d| answers(d.name.as_str())) {

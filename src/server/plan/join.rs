@@ -1,0 +1,187 @@
+//! The blocks put together: the listener of each endpoint with the blocks on it, and what applies to
+//! the whole process.
+
+use std::sync::Arc;
+
+use chain::settings::{ListenerSettings, ProcessSettings, Settings};
+use chain::setup::Requests;
+use corefile::{Diagnostic, Diagnostics, Span};
+use net::ListenSpec;
+use wire::{Endpoint, Name};
+
+use super::super::block::{Block, Counts};
+use super::super::router::{Admission, Router, Target};
+use super::build::{Built, Served};
+
+/// All blocks of a configuration, put together.
+#[derive(Default)]
+pub(super) struct Joined {
+    /// The listeners, in the order of their first keys.
+    pub(super) listeners: Vec<Listening>,
+    /// The settings of the process.
+    pub(super) process: ProcessSettings,
+    /// What plugins request.
+    pub(super) requests: Requests,
+}
+
+/// A listener, with the blocks on it.
+pub(super) struct Listening {
+    /// Its endpoint.
+    pub(super) endpoint: Endpoint,
+    /// Its zones.
+    pub(super) targets: Vec<Target>,
+    settings: ListenerSettings,
+    /// The place of the first block's key.
+    first: Span,
+}
+
+impl Listening {
+    /// What the listener is to be like.
+    pub(super) fn spec(&self) -> ListenSpec {
+        let sockets = self.settings.sockets.map(|sockets| sockets.value);
+        ListenSpec { sockets, ..ListenSpec::new(self.endpoint) }
+    }
+
+    /// The router of its queries.
+    pub(super) fn into_router(self) -> Router {
+        Router::new(&self.endpoint.to_string(), self.targets)
+    }
+}
+
+/// A zone that some block serves on an endpoint; blocks with a view make no such claim.
+struct Claim {
+    zone: Name,
+    endpoint: Endpoint,
+    block: usize,
+}
+
+/// Puts the blocks together.
+pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
+    let mut joined = Joined::default();
+    let mut claims = Vec::new();
+    let mut unsupported = Vec::new();
+    let counts = Arc::new(Counts::new());
+    for (number, block) in blocks.into_iter().enumerate() {
+        let Built { chain, settings, served, requests, span } = block;
+        let Settings { process, block: own, .. } = settings;
+        joined.requests.append(requests);
+        let debug = process.debug.is_some();
+        problems.extend(joined.process.merge(process).err());
+        problems.extend(joined.ignored(&served));
+        let metadata = own.metadata.map(|metadata| metadata.value);
+        let filter = own.view.map(|view| view.value.filter);
+        let viewed = filter.is_some();
+        let admission =
+            (viewed || metadata.is_some()).then(|| Arc::new(Admission { metadata, filter }));
+        let block = Arc::new(Block {
+            debug,
+            stacktrace: own.stacktrace.is_some(),
+            ..Block::new(chain, Arc::clone(&counts))
+        });
+        for (index, zone) in served.into_iter().enumerate() {
+            if !net::is_supported(zone.endpoint.scheme) {
+                if !unsupported.contains(&zone.span) {
+                    unsupported.push(zone.span);
+                    problems.push(not_supported(&zone));
+                }
+                continue;
+            }
+            if let Some(problem) = overlap(&zone, &claims, number, viewed) {
+                problems.push(problem);
+                continue;
+            }
+            if !viewed {
+                claims.push(Claim {
+                    zone: zone.zone.clone(),
+                    endpoint: zone.endpoint,
+                    block: number,
+                });
+            }
+            let target = Target {
+                all_classes: own.all_classes.is_some(),
+                admission: admission.clone(),
+                ..Target::new(zone.zone, Arc::clone(&block), index as u16)
+            };
+            joined.listener(zone.endpoint, zone.settings, span).targets.push(target);
+        }
+    }
+    joined
+}
+
+impl Joined {
+    /// The listener on `endpoint`; a new one has these settings, made by the block at `first`.
+    fn listener(
+        &mut self,
+        endpoint: Endpoint,
+        settings: ListenerSettings,
+        first: Span,
+    ) -> &mut Listening {
+        let known = self.listeners.iter().position(|known| known.endpoint == endpoint);
+        let index = known.unwrap_or_else(|| {
+            self.listeners.push(Listening { endpoint, targets: Vec::new(), settings, first });
+            self.listeners.len() - 1
+        });
+        &mut self.listeners[index]
+    }
+
+    /// A warning if an earlier block decided about a listener of this one.
+    fn ignored(&self, served: &[Served]) -> Option<Diagnostic> {
+        self.listeners.iter().find_map(|listener| {
+            let own = served.iter().find(|zone| zone.endpoint == listener.endpoint)?;
+            let endpoint = listener.endpoint.to_string();
+            listener.settings.merge(&own.settings, &endpoint, listener.first)
+        })
+    }
+}
+
+/// The error of a key whose transport this build cannot serve.
+fn not_supported(zone: &Served) -> Diagnostic {
+    let scheme = zone.endpoint.scheme.name();
+    Diagnostic::error(zone.span, format!("this build does not support `{scheme}://`"))
+        .label("this build serves plain DNS only")
+        .help("serve the zone over `dns://`, or keep CoreDNS for this listener")
+}
+
+/// An error if a zone is served on an endpoint twice, not counting blocks with a view, or both on all
+/// addresses and on some.
+fn overlap(served: &Served, claims: &[Claim], block: usize, viewed: bool) -> Option<Diagnostic> {
+    let Served { zone, endpoint, span, .. } = served;
+    let (scheme, ip, port) = (endpoint.scheme, endpoint.address.ip(), endpoint.address.port());
+    let shown = format!("{}://{zone}:{port}", scheme.name());
+    let same = claims.iter().filter(|claim| {
+        let known = claim.endpoint;
+        claim.zone == *zone && known.scheme == scheme && known.address.port() == port
+    });
+    for claim in same {
+        if claim.endpoint == *endpoint && !viewed {
+            let on = if ip.is_unspecified() { String::new() } else { format!(" on {ip}") };
+            let (whose, help) = if claim.block == block {
+                ("this", "remove one of the two")
+            } else {
+                (
+                    "an earlier",
+                    "merge the two server blocks, or give one a different port, `bind` address or `view`",
+                )
+            };
+            return Some(
+                Diagnostic::error(
+                    *span,
+                    format!("cannot serve {shown}{on} - it is already defined"),
+                )
+                .label(format!("{whose} server block serves it already"))
+                .help(help),
+            );
+        }
+        if claim.endpoint.address.ip().is_unspecified() != ip.is_unspecified() {
+            return Some(
+                Diagnostic::error(
+                    *span,
+                    format!("cannot serve {shown} - zone overlap listener capacity with {shown}"),
+                )
+                .label("one block has `bind`, the other listens on all addresses")
+                .help("give both blocks a `bind`, or neither"),
+            );
+        }
+    }
+    None
+}
