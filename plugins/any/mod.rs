@@ -8,7 +8,7 @@ use wire::{Rcode, Rdata, Rtype};
 pub static PLUGIN: Kind =
     Kind { name: "any", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
-/// The TTL that tells people where to read more.
+/// A TTL that refers people to the RFC.
 const TTL: u32 = 8482;
 const HINFO: Rdata<'_> = Rdata::Hinfo { cpu: b"ANY obsoleted", os: b"See RFC 8482" };
 

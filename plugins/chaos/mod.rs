@@ -29,7 +29,7 @@ struct Chaos {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    // Without this the server refuses every class but IN before it asks the plugins.
+    // Without this the server refuses every class but IN before the chain runs.
     uses.iter().for_each(|directive| setup.take_all_classes(directive.span));
     setup.link(Chaos { config, host: net::host::own_name() });
     Ok(())

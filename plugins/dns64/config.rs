@@ -12,7 +12,7 @@ pub(super) struct Config {
     pub(super) prefix: Prefix,
     /// Translates even where there are AAAA records.
     pub(super) translate_all: bool,
-    /// Translates for clients that ask over IPv4 too.
+    /// Translates for clients over IPv4, too.
     pub(super) allow_ipv4: bool,
 }
 

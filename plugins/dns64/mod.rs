@@ -19,7 +19,7 @@ use config::Config;
 pub static PLUGIN: Kind =
     Kind { name: "dns64", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
-/// The highest TTL where no SOA record tells one (RFC 6147 section 5.1.7).
+/// The highest TTL without an SOA record (RFC 6147 section 5.1.7).
 const MAX_TTL: u32 = 600;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {

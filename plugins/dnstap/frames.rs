@@ -130,7 +130,7 @@ pub(super) mod reader {
 mod tests {
     use super::*;
 
-    /// What `begin` says of a reader that sends `bytes`.
+    /// The outcome of `begin` with a reader that sends `bytes`.
     async fn against(bytes: &[u8]) -> Result<(), String> {
         let (mut ours, mut theirs) = tokio::io::duplex(1024);
         theirs.write_all(bytes).await.unwrap();

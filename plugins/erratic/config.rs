@@ -60,7 +60,7 @@ pub(super) fn parse(
             errors.extend(result.err());
         }
     }
-    // Who asks for one kind of trouble only gets no other.
+    // If only one kind of trouble is configured, the others are off.
     if !drops && (config.delay > 0 || config.truncate > 0) {
         config.drop = 0;
     }

@@ -102,7 +102,7 @@ impl ServeDns for Erratic {
 }
 
 impl Ready for Erratic {
-    /// Ready between the third query and the fifth, to show how readiness comes and goes.
+    /// Ready between the third query and the fifth, to show changes of readiness.
     fn ready(&self) -> Result<(), String> {
         match self.queries.load(Ordering::Relaxed) {
             3..5 => Ok(()),
@@ -141,7 +141,7 @@ fn transfer(zone: &[u8], reply: &mut Reply, cut_off: bool) {
         (name!("b."), Ipv6Addr::new(0x2001, 0x0500, 0, 0, 0, 0, 0, 0x54)),
         (name!("a."), Ipv6Addr::new(0x2001, 0x0bd8, 0, 0, 0, 0, 0, 0x53)),
     ];
-    // A name too long for one more label stands for itself.
+    // A name too long for one more label is used as it is.
     let names = servers.map(|(label, _)| NameBuf::joined(label, zone).ok());
     let names = names.each_ref().map(|name| name.as_ref().map_or(zone, NameBuf::as_wire));
     reply.answer(0, SOA);

@@ -25,7 +25,7 @@ pub(super) struct Consolidate {
     pub(super) show_first: bool,
 }
 
-/// The configuration of a block; the directive stands in it once.
+/// The configuration of a block, which has the directive once.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     let mut config = Config::default();
     let mut errors = Diagnostics::default();

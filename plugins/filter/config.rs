@@ -19,7 +19,7 @@ pub(super) struct Rule {
     pub(super) zones: ZoneSet,
     pub(super) aaaa: Option<Mode>,
     pub(super) a: Option<Mode>,
-    /// Whether signed answers are changed too, for clients that could tell.
+    /// Whether signed answers are changed, too, although validating clients reject them.
     pub(super) break_dnssec: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn strip(rdata: &mut Vec<u8>, rtype: Rtype) {
     rdata.truncate(to);
 }
 
-/// Moves the list of mandatory keys that lies at `from..end` to `to`, without `hint`; says where it
+/// Moves the list of mandatory keys at `from..end` to `to`, without `hint`; returns where it
 /// ends.
 fn strip_mandatory(rdata: &mut [u8], from: usize, end: usize, to: usize, hint: u16) -> usize {
     rdata.copy_within(from..from + 4, to);

@@ -153,7 +153,7 @@ impl Filter {
         }
     }
 
-    /// A question of our own, as the client might ask it.
+    /// A query of our own on behalf of the client.
     fn question(query: &Query, name: &[u8], qtype: Rtype) -> Box<Query> {
         let mut question = Box::new(Query::new());
         question.make_subquery(query, name, qtype, false);
@@ -215,7 +215,7 @@ fn last_owner(plan: &Plan, reply: &Reply) -> NameBuf {
     owner
 }
 
-/// The zone's SOA record in a reply to a question for it, as it goes into a denial.
+/// The zone's SOA record in the reply to an SOA query, in the form for a denial.
 fn soa(found: &Reply) -> Option<Draft> {
     if found.is_silent() || found.failure().is_some() {
         return None;

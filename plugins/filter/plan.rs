@@ -96,7 +96,7 @@ pub(super) fn plan(rule: &Rule, query: &Query, reply: &Reply) -> Plan {
     let may_break = rule.break_dnssec || !query.wants_dnssec();
     for (which, rtype) in TYPES.into_iter().enumerate() {
         let Some(mode) = rule.mode(rtype) else { continue };
-        // In an answer to all types the other family would stand beside it.
+        // An answer to ANY may contain the other family.
         let known = mode == Mode::Always || seen.answers[1 - which] > 0 || qtype != Rtype::ANY;
         if known && seen.answers[which] + seen.extras[which] > 0 {
             let stays = seen.signed[which] && !may_break;
@@ -118,7 +118,7 @@ pub(super) fn plan(rule: &Rule, query: &Query, reply: &Reply) -> Plan {
     plan
 }
 
-/// Whether a record says how to reach a service, maybe with addresses.
+/// Whether a record describes a service endpoint and may have address hints.
 pub(super) fn is_service(rtype: Rtype) -> bool {
     matches!(rtype, Rtype::SVCB | Rtype::HTTPS)
 }
@@ -129,7 +129,7 @@ pub(super) fn is_hint_to_go(rdata: &[u8], rtype: Rtype, mode: Mode) -> bool {
     hints::has(rdata, rtype) && (mode == Mode::Always || hints::has(rdata, other))
 }
 
-/// RFC 9460 section 2.2: the target name is not compressed, so the RDATA is read where it lies.
+/// RFC 9460 section 2.2: the target name is not compressed, so the RDATA is read in place.
 fn has_hints(reply: &Reply, rtype: Rtype, mode: Mode) -> bool {
     reply
         .records()

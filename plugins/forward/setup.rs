@@ -4,8 +4,8 @@ use chain::Setup;
 use corefile::{Diagnostic, Diagnostics, Directive};
 use upstream::Group;
 
-use super::Forward;
 use super::config::Config;
+use super::plugin::Forward;
 
 /// Sets up all `forward` directives of a server block.
 pub(super) fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use chain::setup::BlockSetup;
 use chain::{Chain, Clock, Kept, Key, Services};
 use corefile::Directive;
+use exchange::Query;
 use net::client::{Network, Simulated};
 use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Name, Rtype, Transport};
+use wire::{Name, Rcode, Reply, Rtype, Transport};
 
 use super::*;
 

@@ -112,7 +112,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Looks up an address, to see whether the records are what their type says.
+    /// Looks up an address, to check that the records have the declared type.
     fn probe(&self) -> Result<(), MaxMindDbError> {
         let found = self.reader.lookup(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
         self.labels().iter().try_for_each(|label| value(label, &found).map(drop))

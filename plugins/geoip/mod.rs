@@ -42,7 +42,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// Tells the file from others and from what it was before: one that did not change is read once for
+/// Identifies the version of the file: one that did not change is read once for
 /// all blocks, and not again at a reload.
 fn identity(file: &Path) -> String {
     let state = std::fs::metadata(file).map_or_else(
@@ -79,7 +79,7 @@ fn client_subnet(query: &Query) -> Option<IpAddr> {
     let ([family_high, family, source, scope], address) = data.split_first_chunk()?;
     let valid = |most: u8| *source <= most && *scope <= most;
     match u16::from_be_bytes([*family_high, *family]) {
-        // Some clients that do not want to tell send no family.
+        // Clients that hide their network send no family.
         0 if *source == 0 => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         1 if valid(32) => Some(IpAddr::V4(Ipv4Addr::from(padded(address)))),
         2 if valid(128) => Some(IpAddr::V6(Ipv6Addr::from(padded(address)))),

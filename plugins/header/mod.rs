@@ -1,6 +1,6 @@
 //! `header`: sets and clears flags in queries and replies.
 //!
-//! It changes a query for the plugins after it, and restores it when the reply goes out.
+//! It changes a query for the plugins after it, and restores it on the way out.
 
 mod config;
 

@@ -63,7 +63,7 @@ pub(super) fn parse(
     if errors.has_errors() { Err(errors) } else { Ok((rules, warnings)) }
 }
 
-/// The classes that the block asks for; all if it asks for none.
+/// The classes in the block; all if it names none.
 fn classes(directive: &Directive) -> Result<Classes, Diagnostics> {
     let mut classes = Classes::default();
     let mut errors = Diagnostics::default();

@@ -24,7 +24,7 @@ impl Default for Format {
 }
 
 impl Format {
-    /// The format that `text` stands for.
+    /// The format that `text` names or spells out.
     pub(super) fn parse(text: &str) -> Self {
         if text == "{json}" {
             return Self::Json;

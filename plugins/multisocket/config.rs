@@ -5,7 +5,7 @@ use corefile::{Diagnostic, Diagnostics, Directive, Token};
 /// The most sockets of one listener.
 const MOST: usize = 1024;
 
-/// Reads the directive: how many sockets, if it says so.
+/// The number of sockets in the directive, if it has one.
 ///
 /// # Errors
 /// The argument is no number or out of range, or another argument follows.

@@ -9,7 +9,7 @@ pub(super) enum Event {
     Startup,
     /// The process received a stop signal.
     Shutdown,
-    /// A certificate was renewed, which CoreDNS never tells either.
+    /// A certificate was renewed. Neither CoreDNS nor this server reports that.
     Certrenew,
 }
 
@@ -72,7 +72,7 @@ fn event(directive: &Directive, warnings: &mut Diagnostics) -> Result<Event, Dia
 }
 
 fn command(directive: &Directive) -> Result<Command, Diagnostic> {
-    // Words are put together and split again, so that a command may stand in quotes as a whole.
+    // The words are joined and split again, so that a whole command may be quoted.
     let words = directive.args.iter().skip(1).map(|token| token.as_str()).collect::<Vec<_>>();
     let last = directive.args.last().unwrap_or(&directive.name);
     let first = directive.args.get(1).unwrap_or(last);

@@ -12,7 +12,7 @@ pub(super) struct Config {
     pub(super) warnings: Vec<Diagnostic>,
 }
 
-/// The configuration of a block; the directive stands in it once.
+/// The configuration of a block, which has the directive once.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     let mut config = Config { address: "localhost:6053".into(), span: None, warnings: Vec::new() };
     let mut errors = Diagnostics::default();

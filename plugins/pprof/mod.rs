@@ -106,7 +106,7 @@ fn command_line() -> Vec<u8> {
     line
 }
 
-/// The addresses stand behind the `?` or, if there are many, in the body.
+/// The addresses are behind the `?` or, if there are many, in the body.
 async fn symbol(request: HttpRequest) -> HttpReply {
     let asked = if request.body.is_empty() { request.query.into_bytes() } else { request.body };
     // The first request reads the symbol tables from the binary: not on this thread.

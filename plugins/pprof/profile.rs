@@ -67,7 +67,7 @@ pub(super) struct Label {
     pub(super) text: i64,
 }
 
-/// A part of a file with code in it, and where it lies in memory.
+/// A part of a file with code, and its place in memory.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(super) struct Mapping {
     #[prost(uint64, tag = "1")]
@@ -154,7 +154,7 @@ impl Writer {
             functions: HashMap::new(),
             locations: HashMap::new(),
         };
-        // The first string is empty, says the format.
+        // The format requires an empty first string.
         writer.string(String::new());
         for line in maps.lines() {
             if let Some((start, limit, offset, file)) = code(line) {
@@ -184,7 +184,7 @@ impl Writer {
     ) {
         let location_id = addresses
             .enumerate()
-            // All but the innermost are where a call returns to: the call stands before.
+            // All but the innermost are return addresses: the call is before them.
             .map(|(depth, address)| self.location(address - usize::from(depth > 0 && address > 0)))
             .collect();
         let label = Label { key: self.string("thread".into()), text: self.string(thread) };

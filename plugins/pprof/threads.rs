@@ -40,7 +40,7 @@ fn line(number: u32, task: &Path) -> Option<String> {
     Some(line)
 }
 
-/// Name, state and processor time of a `stat` line. The name stands in brackets and may have any
+/// Name, state and CPU time of a `stat` line. The name is in brackets and may have any
 /// characters in it.
 fn read(stat: &str) -> Option<(&str, &str, f64)> {
     let (front, rest) = stat.rsplit_once(')')?;

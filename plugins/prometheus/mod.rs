@@ -94,8 +94,8 @@ impl Prometheus {
         }
     }
 
-    /// Who is named as the writer of replies: in CoreDNS always the plugin right behind this one,
-    /// whichever wrote (its tracker sees only the outermost writer).
+    /// The plugin that is counted as the writer of replies: in CoreDNS always the one right behind this
+    /// one, since its tracker sees only the outermost writer.
     #[cold]
     fn next_plugin(&self) -> &'static str {
         let Some(chain) = self.chain_ref.chain() else {

@@ -21,7 +21,7 @@ pub static PLUGIN: Kind =
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    // One list for the process, as in CoreDNS: each endpoint tells about every block with `ready`.
+    // One list for the process, as in CoreDNS: each endpoint reports on every block with `ready`.
     let blocks: Arc<Blocks> =
         match setup.try_keep("ready", || Ok::<_, Infallible>(Blocks::default())) {
             Ok(blocks) => blocks,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use corefile::{Diagnostics, Directive, Span};
 
-/// The path and where it stands; of several directives the last one counts.
+/// The path and its place; of several directives the last one counts.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Option<(PathBuf, Span)>, Diagnostics> {
     let mut found = None;
     let mut errors = Diagnostics::default();

@@ -8,7 +8,7 @@ use expr::{Expr, Scope, Type};
 pub(super) struct Config {
     pub(super) name: String,
     pub(super) conditions: Vec<Expr>,
-    /// All that it says, as one text.
+    /// The whole expression, as one text.
     pub(super) identity: String,
 }
 

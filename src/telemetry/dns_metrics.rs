@@ -70,7 +70,7 @@ const fn type_index(rtype: Rtype) -> usize {
     }
 }
 
-// The numbers of a block, as the families read them; [`PLACES`] tells in which cell each lies.
+// The numbers of a block, as the families read them; [`PLACES`] has the cell of each.
 const DO: usize = 0;
 const DURATION: usize = 1;
 const DURATION_BUCKETS: usize = TIME_BUCKETS.len() + 1;

@@ -68,7 +68,7 @@ impl Format {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
-        // A placeholder lies between a closing brace and the opening one next before it.
+        // A placeholder is between a closing brace and the nearest opening one before it.
         while let Some(end) = rest.find('}') {
             let found = rest[..end].rfind('{').and_then(|start| {
                 let inner = &rest[start + 1..end];
