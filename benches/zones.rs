@@ -2,6 +2,8 @@
 //!
 //! Builds a zone of as many names from memory, and looks 200,000 names up: one by one, and in batches
 //! with the prefetch that the `file` plugin does.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::print_stdout, reason = "prints what it measured")]
 
 #[path = "servers/data.rs"]

@@ -3,6 +3,15 @@
 //! The order is CoreDNS's: what runs first is what an operator moving over expects. To add a
 //! plugin: one folder, one `mod` line, one line in `ENTRIES`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 use chain::Entry::{Built, Known};
 use chain::{Entry, Registry};
 

@@ -4,6 +4,15 @@
 //! refuse queries. `ARCHITECTURE.md` is the map. A binary with further plugins is
 //! `catena::main(catena::REGISTRY.before("file", &mine::PLUGIN))`: see `examples/custom-plugin`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 mod cli;
 pub mod server;
 

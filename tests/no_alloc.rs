@@ -1,5 +1,7 @@
 //! The fast path allocates nothing: a zone answer and a cache hit through a whole chain, rewritten or
 //! not.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::net::SocketAddr;

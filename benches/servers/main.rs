@@ -3,6 +3,8 @@
 //! Server on one core, load on the other, alternating servers within each round; the key figure is
 //! CPU microseconds per answered query (user and system apart), and its ratio to the echo of the
 //! same round. `benches/README.md` tells how to read it.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

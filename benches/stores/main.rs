@@ -7,6 +7,8 @@
 //!
 //! `cargo bench --bench stores`; `NAMES=10000000` scans so many names.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
+
 mod cache;
 
 fn main() {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use net::client::resp::{self, Value};
+use redis::resp::{self, Value};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;

@@ -1,8 +1,8 @@
 //! Removes address hints from SVCB and HTTPS records (RFC 9460).
 
+use wire::typed::{self, RData, SvcParamKey, SvcParamValue};
 use wire::{Rtype, name};
 
-const MANDATORY: u16 = 0;
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
 
@@ -16,40 +16,23 @@ pub(super) fn has(rdata: &[u8], rtype: Rtype) -> bool {
     parameters(rdata).any(|(key, _)| key == key_of(rtype))
 }
 
-/// Removes the hints with addresses of this type from the RDATA, and their keys from `mandatory`.
+/// Removes the hints with addresses of this type from the RDATA, and from its mandatory keys.
+///
+/// Malformed RDATA stays: a client rejects the whole RRset (RFC 9460 section 2.2).
 pub(super) fn strip(rdata: &mut Vec<u8>, rtype: Rtype) {
-    let hint = key_of(rtype);
-    let Some(mut from) = parameters_at(rdata) else { return };
-    let mut to = from;
-    while let Some((key, value)) = Parameters(&rdata[from..]).next() {
-        let end = from + 4 + value.len();
-        if key == MANDATORY {
-            to = strip_mandatory(rdata, from, end, to, hint);
-        } else if key != hint {
-            rdata.copy_within(from..end, to);
-            to += end - from;
-        }
-        from = end;
-    }
-    rdata.truncate(to);
-}
-
-/// Moves the list of mandatory keys at `from..end` to `to`, without `hint`; returns where it
-/// ends.
-fn strip_mandatory(rdata: &mut [u8], from: usize, end: usize, to: usize, hint: u16) -> usize {
-    rdata.copy_within(from..from + 4, to);
-    let mut at = to + 4;
-    for named in (from + 4..end).step_by(2) {
-        let next = end.min(named + 2);
-        if rdata[named..next] != hint.to_be_bytes() {
-            rdata.copy_within(named..next, at);
-            at += next - named;
-        }
-    }
-    let len = (at - to - 4) as u16;
-    rdata[to + 2..to + 4].copy_from_slice(&len.to_be_bytes());
-    // An empty list is malformed (RFC 9460 section 8).
-    if len == 0 { to } else { at }
+    let hint = SvcParamKey::from(key_of(rtype));
+    // HTTPS records have the format of SVCB records.
+    let _ = typed::edit(Rtype::SVCB, rdata, |data| {
+        let RData::SVCB(service) = data else { return };
+        service.svc_params.retain_mut(|(key, value)| match value {
+            SvcParamValue::Mandatory(mandatory) => {
+                mandatory.0.retain(|named| *named != hint);
+                // An empty list is malformed (RFC 9460 section 8).
+                !mandatory.0.is_empty()
+            }
+            _ => *key != hint,
+        });
+    });
 }
 
 /// Where the parameters start: behind the priority and the target name.
@@ -93,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_go_and_the_rest_stays() {
+    fn hints_are_removed_and_the_rest_stays() {
         let both = "1 a. alpn=h2 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1";
         assert_eq!(stripped(both, Rtype::AAAA), "1 a. alpn=h2 ipv4hint=192.0.2.1");
         assert_eq!(stripped(both, Rtype::A), "1 a. alpn=h2 ipv6hint=2001:db8::1");
@@ -101,11 +84,14 @@ mod tests {
         assert_eq!(stripped(only, Rtype::AAAA), "1 .");
         let more = "1 . mandatory=alpn,ipv6hint alpn=h3 ipv6hint=2001:db8::1";
         assert_eq!(stripped(more, Rtype::AAAA), "1 . mandatory=alpn alpn=h3");
+        let unknown = "1 Web.Example. port=8443 ipv6hint=2001:db8::1 key7=x key65300=y";
+        let left = "1 Web.Example. port=8443 key7=x key65300=y";
+        assert_eq!(stripped(unknown, Rtype::AAAA), left);
         assert_eq!(stripped("0 a.", Rtype::AAAA), "0 a.");
     }
 
     #[test]
-    fn what_cannot_be_read_stays() {
+    fn malformed_rdata_stays() {
         for odd in [&b""[..], b"\0\x01", b"\0\x01\x05a", b"\0\x01\0\0\x06\0\x10x", b"\0\x01\0\0"] {
             let mut rdata = odd.to_vec();
             strip(&mut rdata, Rtype::AAAA);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use chain::Setup;
 use telemetry::metrics::{self, Counter, Histogram, SHARED};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 /// The pause between two requests.
@@ -93,7 +92,7 @@ impl Probe {
 
 /// One request, over a connection of its own.
 async fn ask(address: SocketAddr) -> io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
+    let mut stream = net::stream::connect_tcp(address).await?;
     let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut start = [0; 9];

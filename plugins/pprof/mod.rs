@@ -100,6 +100,7 @@ fn index() -> HttpReply {
 }
 
 /// The arguments with NUL between them, as Go has it.
+#[expect(clippy::disallowed_methods, reason = "a file of the kernel that need not be UTF-8")]
 fn command_line() -> Vec<u8> {
     let mut line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     line.pop_if(|last| *last == 0);

@@ -5,7 +5,6 @@
 //! names, and the reader of the profile may have an unstripped copy.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::UNIX_EPOCH;
 
 use pprof::UnresolvedReport;
@@ -123,7 +122,7 @@ pub(super) struct Function {
 pub(super) fn write(report: UnresolvedReport) -> Vec<u8> {
     let timing = &report.timing;
     let period = 1_000_000_000 / i64::from(timing.frequency.max(1));
-    let mut writer = Writer::new(&fs::read_to_string("/proc/self/maps").unwrap_or_default());
+    let mut writer = Writer::new(&files::read_kernel("/proc/self/maps").unwrap_or_default());
     for (stack, count) in &report.data {
         let count = *count as i64;
         let name = &stack.thread_name[..stack.thread_name_length];

@@ -28,9 +28,9 @@ pub(super) fn list() -> String {
 
 /// `None` if the thread has ended meanwhile.
 fn line(number: u32, task: &Path) -> Option<String> {
-    let stat = fs::read_to_string(task.join("stat")).ok()?;
+    let stat = files::read_kernel(task.join("stat")).ok()?;
     let (name, state, seconds) = read(&stat)?;
-    let waits = fs::read_to_string(task.join("wchan")).unwrap_or_default();
+    let waits = files::read_kernel(task.join("wchan")).unwrap_or_default();
     let waits = match waits.trim() {
         "" | "0" => "-",
         known => known,

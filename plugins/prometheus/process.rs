@@ -106,7 +106,7 @@ fn counter(
 
 /// Field `number` of `/proc/self/stat`, counted from 1 as its manual page does.
 fn stat(number: usize) -> Option<f64> {
-    nth_stat(&fs::read_to_string("/proc/self/stat").ok()?, number)
+    nth_stat(&files::read_kernel("/proc/self/stat").ok()?, number)
 }
 
 fn nth_stat(text: &str, number: usize) -> Option<f64> {
@@ -117,14 +117,14 @@ fn nth_stat(text: &str, number: usize) -> Option<f64> {
 
 /// The number in a line of `/proc/self/status`.
 fn status(label: &str) -> Option<f64> {
-    let text = fs::read_to_string("/proc/self/status").ok()?;
+    let text = files::read_kernel("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// The soft limit in a line of `/proc/self/limits`.
 fn limit(label: &str) -> Option<f64> {
-    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?, label)
+    soft_limit(&files::read_kernel("/proc/self/limits").ok()?, label)
 }
 
 fn soft_limit(text: &str, label: &str) -> Option<f64> {
@@ -141,12 +141,12 @@ fn open_fds() -> Option<f64> {
 }
 
 fn boot_time() -> Option<f64> {
-    let text = fs::read_to_string("/proc/stat").ok()?;
+    let text = files::read_kernel("/proc/stat").ok()?;
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 fn octets(column: &str) -> Option<f64> {
-    ip_ext(&fs::read_to_string("/proc/self/net/netstat").ok()?, column)
+    ip_ext(&files::read_kernel("/proc/self/net/netstat").ok()?, column)
 }
 
 /// A column of the `IpExt` table, which is a line of names above a line of numbers.

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use chain::{BoxFuture, Clock, Kind, Next, Query, Reply, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
-use net::client::{Lost, Network, RedisClient, RedisError, RedisOptions};
+use net::client::Network;
+use redis::{OnLost, RedisClient, RedisError, RedisOptions};
 use telemetry::metrics::SHARED;
 use wire::Moment;
 use wire::answer::{Answer, Kind as Judged};
@@ -44,7 +45,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             .iter()
             .map(|numbers| {
                 let failed = numbers.set_errors.clone();
-                Arc::new(move || failed.inc(SHARED)) as Lost
+                Arc::new(move || failed.inc(SHARED)) as OnLost
             })
             .collect();
         let group = config.prefix.clone().unwrap_or_else(|| entry::group(setup));
@@ -64,7 +65,7 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
     let make = || {
         let up = numbers::up(&to.to_string());
         up.set(1.0);
-        let tell = move |trouble: Option<&RedisError>| match trouble {
+        let on_health = move |failure: Option<&RedisError>| match failure {
             Some(error) => {
                 up.set(0.0);
                 telemetry::warning!(
@@ -76,7 +77,7 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
                 telemetry::info!("plugin/redisc: Redis at {to} is up again");
             }
         };
-        let options = RedisOptions { to, timeout, workers, tell: Arc::new(tell) };
+        let options = RedisOptions { to, timeout, workers, on_health: Arc::new(on_health) };
         Ok::<_, Infallible>(RedisClient::new(network, options))
     };
     let Ok(client) = setup.try_keep(format!("redisc {to} {timeout:?} {workers}"), make);
@@ -90,7 +91,7 @@ struct Redisc {
     /// One for each key of the block.
     numbers: Box<[Numbers]>,
     /// The counters of failed writes, which a write in the background holds.
-    lost: Box<[Lost]>,
+    lost: Box<[OnLost]>,
     /// The prefix of keys. Servers with the same prefix share their answers.
     group: String,
     clock: Clock,
@@ -203,7 +204,7 @@ impl ServeDns for Redisc {
         if !self.applies(query, reply) {
             return Ok(Step::Next);
         }
-        if !self.redis.is_there() {
+        if !self.redis.is_available() {
             self.numbers[self.place(query)].misses.inc(query.client.worker);
             return Ok(Step::Next);
         }

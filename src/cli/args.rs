@@ -447,7 +447,7 @@ pub(crate) fn refuse(registry: Registry, wrong: &Wrong) -> ExitCode {
     }
 }
 
-/// What somebody may have meant who wrote `word` where a command or nothing is expected.
+/// The suggestion for `word` where a command or nothing is expected.
 fn meant(registry: Registry, word: &str) -> Option<String> {
     let plugins = || registry.iter().map(Entry::name);
     if Path::new(word).is_file() {

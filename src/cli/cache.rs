@@ -1,5 +1,7 @@
 //! `catena cache`: what a running server has cached, and makes it forget.
 
+#![allow(clippy::disallowed_methods, reason = "the command line asks a server and ends")]
+
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +24,8 @@ const MAX_TOKEN_FILE: u64 = 64 << 10;
 /// A server that has not answered by then does not.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks and tells: exit 0 if there is something to tell, 1 if not or if the server cannot be asked.
+/// Queries the server and prints its answer: exit 0 if there are entries, 1 if there are none or the request
+/// fails.
 pub(crate) fn cache(options: &CacheOptions) -> ExitCode {
     match ask(options) {
         Ok(reply) => tell(options, &reply),

@@ -10,7 +10,7 @@ use super::output::{self, complain};
 use super::run;
 use crate::server::{self, ListenerIds, Options};
 
-/// Checks and tells: exit 0 if the Corefile can be served (there may be warnings), 1 if not.
+/// Checks a Corefile and prints the diagnostics: exit 0 if it is valid, perhaps with warnings, and 1 if not.
 pub(crate) fn check(registry: Registry, check: &CheckOptions) -> ExitCode {
     telemetry::log::to_stderr();
     let source = match run::read_source(Some(&check.conf)) {

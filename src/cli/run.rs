@@ -41,7 +41,7 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     };
     let code = runtime.block_on(serve(registry, options, source));
     telemetry::log::flush();
-    // Background lookups may still sit in a blocking thread; nobody waits for them any more.
+    // Background lookups may still block a thread; the process does not wait for them.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
@@ -223,7 +223,7 @@ fn write_pidfile(path: Option<&str>) -> Result<Option<Pidfile>, String> {
     Ok(Some(Pidfile(path.into())))
 }
 
-/// Tells on stderr why the process ends.
+/// Prints on stderr why the process ends.
 fn complain(problem: &str) {
     match telemetry::log::object(Level::Error, format_args!("{problem}")) {
         Some(object) => output::complain(String::from_utf8_lossy(&object).trim_end()),
@@ -231,7 +231,7 @@ fn complain(problem: &str) {
     }
 }
 
-/// Tells on stderr what is wrong with the configuration: with carets for a person, or an object for
+/// Prints on stderr the diagnostics of the configuration: with carets for a person, or an object for
 /// each finding.
 fn refuse(refused: &Refused) {
     if !telemetry::log::is_json() {

@@ -1,18 +1,18 @@
-//! What a Corefile consists of, and how plugins read their arguments.
+//! The parts of a Corefile: blocks, directives and arguments, and how plugins read them.
 
 use serde_json::{Value, json};
 
 use crate::value::FromToken;
 use crate::{Diagnostic, Sources, Span, suggest};
 
-/// A word, with variables put in.
+/// A word, with its variables replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The text.
     pub text: String,
-    /// Where it was written; for a variable, where the variable was named.
+    /// Its position; of a variable, the position of its name.
     pub span: Span,
-    /// Whether it stood in quotes.
+    /// Whether it was quoted.
     pub quoted: bool,
 }
 
@@ -22,7 +22,7 @@ impl Token {
         &self.text
     }
 
-    /// Understands the text as a `T`, which the message calls `what`.
+    /// Parses the text as a `T`, which the message calls `what`.
     ///
     /// # Errors
     /// What was expected, at the token.
@@ -50,7 +50,7 @@ pub struct Directive {
     pub end: Span,
 }
 
-/// Keys and what is served for them.
+/// A server block: its keys and its directives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerBlock {
     /// The keys, at least one.
@@ -59,24 +59,23 @@ pub struct ServerBlock {
     pub directives: Vec<Directive>,
     /// The keys as written.
     pub span: Span,
-    /// Whether the block stands in braces.
+    /// Whether the block has braces.
     pub braces: bool,
 }
 
-/// A whole Corefile, imports and snippets put in.
+/// A whole Corefile, with its imports and snippets inserted.
 #[derive(Clone, Debug, Default)]
 pub struct Corefile {
     /// The server blocks, in order.
     pub blocks: Vec<ServerBlock>,
     /// The files it was read from.
     pub sources: Sources,
-    /// Whether lines were left out, because it cannot be told which block they belong to. There is
-    /// an error then.
+    /// Whether lines were left out, because their block is unknown. There is an error in that case.
     pub incomplete: bool,
 }
 
 impl Corefile {
-    /// The blocks as JSON without places, so that white space and comments make no difference.
+    /// The blocks as JSON without positions: white space and comments do not change it.
     pub fn fingerprint_json(&self) -> String {
         let words = |tokens: &[Token]| -> Value {
             tokens.iter().map(|token| token.text.as_str()).collect()
@@ -119,7 +118,7 @@ impl Directive {
         self.body.as_deref().unwrap_or_default()
     }
 
-    /// Says that this takes no sub-block.
+    /// Checks that there is no sub-block.
     ///
     /// # Errors
     /// There is one.
@@ -171,12 +170,12 @@ impl<'a> Args<'a> {
         Some(token)
     }
 
-    /// The next argument, still to be read.
+    /// The next argument, without consuming it.
     pub fn peek(&self) -> Option<&'a Token> {
         self.directive.args.get(self.at)
     }
 
-    /// All that are still to be read.
+    /// The arguments that remain.
     pub fn remaining(&self) -> &'a [Token] {
         &self.directive.args[self.at..]
     }
@@ -195,7 +194,7 @@ impl<'a> Args<'a> {
         })
     }
 
-    /// The next argument, understood as a `T`.
+    /// The next argument, parsed as a `T`.
     ///
     /// # Errors
     /// It is missing, or not a `T`.
@@ -211,10 +210,10 @@ impl<'a> Args<'a> {
         self.next().map(|token| token.parse(what)).transpose()
     }
 
-    /// Says that no more arguments are expected.
+    /// Checks that no argument remains.
     ///
     /// # Errors
-    /// There are more; the place is that of the first.
+    /// Arguments remain; the position is that of the first.
     pub fn end(&mut self) -> Result<(), Diagnostic> {
         let Some(surplus) = self.next() else { return Ok(()) };
         let name = &self.directive.name.text;

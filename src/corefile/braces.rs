@@ -1,30 +1,29 @@
-//! Which brace or quote is the mistake, in a text whose braces do not match.
+//! Locates the mistake in a text whose braces or quotes do not match.
 //!
-//! Counting finds a mistake of braces where it shows: at the end of the file, or far behind the line
-//! that lacks one. People see it at once, because lines are indented. So does this: it finds the
-//! brace or quote that is missing or too much, tells about that one, and puts it right, so that the
-//! parser can read what is left without telling of what only follows.
+//! Counting braces reports a mistake where its effect shows: at the end of the file, or far below the line that
+//! lacks a brace. Indentation shows where it is. This module compares the two, reports the brace or quote that
+//! is missing or superfluous, and repairs it, so that the parser reports no errors that only follow from it.
 //!
-//! It is asked only for a text that cannot be used, and never changes what one that can be used means.
+//! It runs only on a text with an error, and never changes the meaning of a valid one.
 
 use crate::lex::{self, Word};
 use crate::parse::MAX_NESTING;
 use crate::{Diagnostic, Diagnostics, FileId, Span};
 
-/// Mistakes that are put right in one file.
+/// Mistakes that are repaired in one file.
 const MAX_REPAIRS: usize = 20;
 
-/// Mistakes after which nobody reads on.
+/// Mistakes after which the search ends.
 const ENOUGH: usize = 50;
 
-/// The columns up to which a tab goes.
+/// Width of a tab in columns.
 const TAB: usize = 4;
 
-/// Columns that indentation is told apart by.
+/// Columns of indentation that are compared at most.
 const MAX_INDENT: usize = 256;
 
-/// The words of a text, with its braces and quotes put right; and whether that is all of them: lines
-/// of which nothing tells what block they belong to are left out.
+/// The words of a text with its braces and quotes repaired, and whether these are all words: lines whose block
+/// is unknown are left out.
 pub(crate) fn repair(file: FileId, text: &str, problems: &mut Diagnostics) -> (Vec<Word>, bool) {
     let mut words = close_quotes(file, text, problems);
     let last =
@@ -56,15 +55,15 @@ fn balance(words: &[Word]) -> isize {
     count("{") - count("}")
 }
 
-/// A text in quotes that goes over several lines and ends within a word: behind a missing quote each one
-/// closes what it should open.
+/// A quoted text that spans lines and ends within a word: after a missing quote, each further quote closes a
+/// text that it should open.
 fn runs_on(text: &str, word: &Word) -> bool {
     let (start, end) = (word.span.start as usize, word.span.end as usize);
     let within_a_word = text[end..].chars().next().is_some_and(|next| !next.is_whitespace());
     word.quoted && text[start..end].contains('\n') && within_a_word
 }
 
-/// A warning for a text in quotes that seems to go on for too long, where it can be used all the same.
+/// A warning for a quoted text that seems to be too long, in a valid Corefile.
 pub(crate) fn odd_quote(text: &str, words: &[Word]) -> Option<Diagnostic> {
     let word = words.iter().find(|word| runs_on(text, word))?;
     let quote = Span { end: word.span.start + 1, ..word.span };
@@ -103,7 +102,7 @@ fn close_quotes(file: FileId, text: &str, problems: &mut Diagnostics) -> Vec<Wor
     words
 }
 
-/// `example.org{` at the end of a line: a block was to begin there.
+/// `example.org{` at the end of a line: the start of a block without its blank.
 fn glued_open(text: &str, words: &mut Vec<Word>, problems: &mut Diagnostics) {
     let mut at = 0;
     while at < words.len() && problems.0.len() < ENOUGH {
@@ -132,7 +131,7 @@ fn glued_open(text: &str, words: &mut Vec<Word>, problems: &mut Diagnostics) {
     }
 }
 
-/// `10}` at the end of a line: a block was to end there.
+/// `10}` at the end of a line: the end of a block without its line break.
 fn glued_close(text: &str, words: &mut Vec<Word>, problems: &mut Diagnostics) {
     let mut at = 0;
     while at < words.len() && problems.0.len() < ENOUGH {
@@ -175,13 +174,13 @@ fn glued_close(text: &str, words: &mut Vec<Word>, problems: &mut Diagnostics) {
     }
 }
 
-/// Where the last brace of a word is.
+/// Position of the last brace of a word.
 fn last_brace(text: &str, span: Span, brace: char) -> u32 {
     let word = &text[span.start as usize..span.end as usize];
     span.start + word.rfind(brace).unwrap_or_default() as u32
 }
 
-/// A brace without its other.
+/// A brace without its counterpart.
 enum Fault {
     /// This one closes nothing, or what begins at another depth: the block that `open` begins.
     Unopened { close: usize, open: Option<usize> },
@@ -202,7 +201,7 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    /// Puts braces that share a line with words they must not share it with on lines of their own.
+    /// Moves braces to lines of their own where the grammar demands it.
     fn lines_of_their_own(&mut self) {
         let mut depth = 0usize;
         let mut surplus = -balance(&self.words);
@@ -255,8 +254,8 @@ impl Repair<'_> {
         next.is_some_and(|at| self.indent(at) == self.indent(close) || self.words[at].is("}"))
     }
 
-    /// The first brace without its other. Where one is missing or too much is seen from indentation:
-    /// a block ends where it began.
+    /// The first brace without its counterpart. A block ends at the indentation of its first line, which shows
+    /// where a brace is missing or superfluous.
     fn fault(&self) -> Option<Fault> {
         let total = balance(&self.words);
         let mut open = Vec::new();
@@ -285,7 +284,7 @@ impl Repair<'_> {
         open.last().map(|&open| Fault::Unclosed { open, close: None })
     }
 
-    /// A closing brace without an opening one: a line above it lacks its brace, or it is too much.
+    /// A closing brace without an opening one: a line above lacks its brace, or this one is superfluous.
     fn unopened(&mut self, close: usize, open: Option<usize>) {
         let line = self.line(close);
         if let Some((first, last)) = self.line_without_brace(close, open) {
@@ -379,7 +378,7 @@ impl Repair<'_> {
         })
     }
 
-    /// The same for the first word of a line only: others say nothing by where they stand.
+    /// The same, for the first word of a line only.
     fn own_indent(&self, at: usize) -> Option<usize> {
         let line = self.line(at);
         let is_first = at == 0 || self.line(at - 1) != line;

@@ -1,13 +1,13 @@
-//! What is wrong, where, and what to do about it. Knows no colours and no terminal.
+//! Diagnostics: a message, its positions, and help. Rendering them is up to `render`.
 
 use crate::{Sources, Span};
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration cannot be used.
     Error,
-    /// It can be used and may not do what is expected.
+    /// The configuration is valid, but may not do what the operator expects.
     Warning,
 }
 
@@ -21,8 +21,8 @@ impl Severity {
     }
 }
 
-/// A place in a file that the Corefile names: a zone, a hosts file, a certificate. Such files are not
-/// kept, so the line comes with the place.
+/// A position in a file that the Corefile names: a zone, a hosts file, a certificate. The text of such a file is
+/// not in memory, so the position includes its line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The file, as it can be opened.
@@ -35,7 +35,7 @@ pub struct Place {
     pub length: u32,
     /// The text of the line, or what is shown of a long one; empty if it cannot be shown.
     pub text: String,
-    /// Said at the place itself.
+    /// Label at the position.
     pub label: String,
 }
 
@@ -68,7 +68,7 @@ impl Place {
         Self { column: count(before).saturating_add(1), length: count(word), ..whole }
     }
 
-    /// Says something at the place.
+    /// Sets the label.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
@@ -76,8 +76,7 @@ impl Place {
     }
 }
 
-/// Where something is, as editors count: lines and columns from 1, columns in characters. What is
-/// not known is `None`.
+/// A range as editors count it: lines and columns from 1, columns in characters. Unknown parts are `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
     /// The file.
@@ -90,20 +89,20 @@ pub struct Location<'a> {
     pub end_line: Option<usize>,
     /// The column behind the last one.
     pub end_column: Option<usize>,
-    /// What is said there.
+    /// Label at the position.
     pub label: &'a str,
 }
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// What is wrong: lower case, no final period, backticks round user text.
     pub message: String,
     /// Where in the Corefile. If there are `places` this is the directive that names their file.
     pub span: Option<Span>,
-    /// Said at the place in the Corefile.
+    /// Label at the position in the Corefile.
     pub label: String,
     /// Where in files that the Corefile names: the mistake first, then what it has to do with.
     pub places: Vec<Place>,
@@ -113,8 +112,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
-    /// The line in the log of a server that serves with it, where CoreDNS has words for that which
-    /// people look for. Without them the log has place, message and help.
+    /// The log line of CoreDNS for the same, where it has one, since operators search for its words. Without one,
+    /// the log has position, message and help.
     pub logged: Option<String>,
 }
 
@@ -134,7 +133,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error about nothing that is written in a file: an address in use, a missing Corefile.
+    /// An error without a position: an address in use, a missing Corefile.
     pub fn general(message: impl Into<String>) -> Self {
         Self { span: None, ..Self::error(Span::default(), message) }
     }
@@ -144,7 +143,7 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
-    /// Says something at the place itself.
+    /// Sets the label at the position.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
@@ -158,14 +157,14 @@ impl Diagnostic {
         self
     }
 
-    /// Adds a further place in the Corefile that the finding has to do with.
+    /// Adds a related position in the Corefile.
     #[must_use]
     pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push((span, label.into()));
         self
     }
 
-    /// Says what to do.
+    /// Sets the help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -186,8 +185,8 @@ impl Diagnostic {
         self
     }
 
-    /// Where the mistake is, and behind that the other places: those in the same or other files
-    /// that it has to do with, the directive that names the file, and the related places.
+    /// The position of the mistake, then the other positions in the same or other files, the directive that names
+    /// the file, and the related positions.
     pub fn locations<'a>(&'a self, sources: &'a Sources) -> Vec<Location<'a>> {
         let mut all: Vec<Location<'a>> = self.places.iter().map(Location::from).collect();
         all.extend(self.span.map(|span| Location::of(span, &self.label, sources)));
@@ -263,14 +262,14 @@ impl Diagnostics {
         self.0.is_empty()
     }
 
-    /// As a reader goes through the files; what has no place comes first.
+    /// Sorts them by file and position; those without a position come first.
     pub fn in_order(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.iter().collect();
         all.sort_by_key(|finding| finding.span.map(|span| (span.file, span.start)));
         all
     }
 
-    /// Looks at each.
+    /// Iterates over all.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.0.iter()
     }

@@ -1,4 +1,4 @@
-//! `import`: snippets and files put in where they are named.
+//! `import`: inserts snippets and files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,11 @@ use crate::lex::Word;
 use crate::parse::Parser;
 use crate::{Diagnostic, Span, Token};
 
-/// Snippets put in, in all.
+/// Snippets inserted at most.
 const MAX_SNIPPETS: usize = 10_000;
-/// Files read, in all.
+/// Files read at most.
 const MAX_FILES: usize = 10_000;
-/// Imports inside each other.
+/// Depth of nested imports.
 const MAX_IMPORT_DEPTH: usize = 64;
 
 impl Parser<'_> {

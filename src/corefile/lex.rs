@@ -1,4 +1,4 @@
-//! Words out of text, as CoreDNS's parser sees them.
+//! Splits text into words by the rules of CoreDNS's parser.
 
 use nom::IResult;
 use nom::Parser;

@@ -6,6 +6,15 @@
 //!
 //! It must never know: DNS, plugins, or files other than through its [`Loader`].
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 mod block;
 mod braces;
 mod diagnostic;

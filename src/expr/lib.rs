@@ -38,7 +38,7 @@ impl Expr {
         Ok(Self { node: made.node, kind: made.kind })
     }
 
-    /// The type of every result, as far as the text tells.
+    /// The type of every result, as far as it is known without an environment.
     pub fn kind(&self) -> &Type {
         &self.kind
     }

@@ -142,7 +142,7 @@ pub(crate) fn apply<'v>(op: Op, left: Value<'v>, right: Value<'v>) -> Result<Val
     }
 }
 
-/// The number as an index: what stands behind the point does not count.
+/// The number as an index; a fraction is dropped.
 pub(crate) fn whole(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(*number),

@@ -23,13 +23,13 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Adds a function and tells its number.
+    /// Adds a function and returns its number.
     pub fn function(&mut self, function: Function) -> usize {
         self.functions.push(function);
         self.functions.len() - 1
     }
 
-    /// Adds a variable and tells its number.
+    /// Adds a variable and returns its number.
     pub fn variable(&mut self, name: impl Into<String>, kind: Type) -> usize {
         self.variables.push((name.into(), kind));
         self.variables.len() - 1

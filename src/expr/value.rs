@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::Type;
 
-/// Something lent by the text or the environment, or shared by those who made it.
+/// Data borrowed from the text or the environment, or shared by reference count.
 pub enum Held<'v, T: ?Sized> {
     /// Lent.
     Lent(&'v T),
@@ -127,7 +127,7 @@ impl<'v> Value<'v> {
         }
     }
 
-    /// How much memory it is worth, to those who bound it.
+    /// Its size for the bound on memory.
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),

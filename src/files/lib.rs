@@ -7,13 +7,14 @@
 //! [`versions`] tells one version of a file from another without reading it, and [`watch`] when to check
 //! for a new one.
 //!
-//! It must never know: what is in a file. Files of the kernel (`/proc`, `/sys`) and sockets are not its
-//! business.
+//! It must never know: what is in a file. Sockets are not its business.
+
+#![allow(clippy::disallowed_methods, reason = "files are opened here")]
 
 mod read;
 pub mod versions;
 pub mod watch;
 mod write;
 
-pub use read::{Reader, open, read, read_line, read_pipe, read_stream, read_text};
+pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
 pub use write::{PRIVATE, PUBLIC, replace};

@@ -92,6 +92,15 @@ pub fn read_pipe(path: &Path, most: u64) -> io::Result<Option<String>> {
     read_stream(File::open(path)?, most).map(Some)
 }
 
+/// The text of a file of the kernel, in `/proc` or `/sys`. Such a file reports no length, ends by
+/// itself, and nobody else can put it there.
+///
+/// # Errors
+/// Those of the system.
+pub fn read_kernel(path: impl AsRef<Path>) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}
+
 /// The text of a stream to its end, at most `most` octets.
 ///
 /// # Errors
@@ -118,7 +127,7 @@ pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, most: u64) -> io
     Ok(got)
 }
 
-/// Refuses what is no regular file: devices and pipes have no end, or wait for somebody.
+/// Refuses files that are not regular: reading a device or a pipe may never end.
 pub(crate) fn refuse_special(found: &Metadata) -> io::Result<()> {
     let kind = found.file_type();
     if kind.is_file() || kind.is_char_device() && found.rdev() == NULL {

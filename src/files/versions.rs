@@ -1,4 +1,4 @@
-//! Tells one version of a file from another without reading it.
+//! Compares versions of a file without reading it.
 
 use std::fs;
 use std::io;

@@ -14,11 +14,11 @@ pub const PRIVATE: u32 = 0o600;
 /// The mode of a file that everybody may read.
 pub const PUBLIC: u32 = 0o644;
 
-/// What stands between the name of a file and the random part of a fresh name.
+/// Separates the name of a file from the random part of a temporary name.
 const MARK: &str = ".new-";
 /// Hexadecimal digits of the random part.
 const DIGITS: usize = 16;
-/// Fresh names that are tried: one that exists was made by somebody who guessed 64 bits.
+/// Temporary names that are tried: one that exists means that 64 random bits were guessed.
 const TRIES: usize = 4;
 /// A fresh file of this age was left behind by a process that was killed.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);

@@ -6,6 +6,12 @@
 //!
 //! It must never know: what a message means (beyond its length), zones, configuration, plugins.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "sockets, clocks and the tasks of connections belong here"
+)]
+
 pub mod client;
 pub mod clock;
 pub mod descriptors;

@@ -132,6 +132,16 @@ pub async fn connect(
     }
 }
 
+/// Opens a TCP stream to an address. Small writes leave at once.
+///
+/// # Errors
+/// The peer does not accept it.
+pub async fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 async fn open(host: &str, send_buffer: usize) -> io::Result<TcpStream> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in lookup_host(host).await? {

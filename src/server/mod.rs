@@ -11,6 +11,11 @@
 //!
 //! It knows every room and no plugin by name.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the process owns its clock and the tasks of its configurations"
+)]
+
 mod ahead;
 mod baseline;
 mod block;

@@ -5,6 +5,12 @@
 //!
 //! It must never know: queries, replies, or which part of the server calls it.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "sockets, and the kernel's files about this process"
+)]
+
 mod address;
 mod allocator;
 mod batch;

@@ -9,6 +9,15 @@
 //!
 //! It must never know: plugins, chains, sockets, and the reader of its output.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests read clocks, write files and open sockets"
+    )
+)]
+
 pub mod dns_metrics;
 pub mod format;
 pub mod json;

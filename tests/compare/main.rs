@@ -4,6 +4,8 @@
 //! scenario is left where it needs simulated time or another client's address. Each question is asked
 //! as it stands, and when all are asked, again over TCP and with DO. What differs is printed; what the
 //! tables of docs/differences.md tell of is counted apart.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![expect(clippy::print_stdout, reason = "the differences are what was asked for")]
 #![allow(clippy::unwrap_used, reason = "a comparison that cannot be set up has failed")]
 

@@ -3,6 +3,8 @@
 //!
 //! `UPDATE=1` rewrites the expectations; review the difference. The Corefiles under `platforms` are
 //! those that clusters come with: they must load as they are.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The program of `examples/custom-plugin`: its plugin answers, and passes other queries on.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 use std::net::{Ipv4Addr, UdpSocket};

@@ -1,4 +1,6 @@
 //! The real program over real sockets: few tests, for what cannot be seen from inside.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod cache;

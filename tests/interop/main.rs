@@ -3,6 +3,8 @@
 //! hickory-server runs inside the test, the others are programs of Debian packages; `make test`
 //! installs what is missing. Replies are read with hickory-proto, so that a mistake of our own
 //! reader cannot hide one of our writer.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod ask;

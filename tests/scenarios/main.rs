@@ -4,6 +4,8 @@
 //! A scenario is a Corefile, files, upstreams, questions and what must come back, in Markdown. Time
 //! is simulated and nothing leaves the process. `UPDATE=1` rewrites the expectations; `ONLY=text`
 //! runs the scenarios whose file or title contains the text.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot be set up has failed")]
 
 mod ask;

@@ -102,7 +102,7 @@ impl net::client::Simulated for World {
         })?
     }
 
-    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
+    fn raw_tcp(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
         self.with(to, |upstream| {
             if upstream.way("redis").is_none() || upstream.way("silent").is_some() {
                 return None;

@@ -12,7 +12,7 @@ use crate::ops;
 use crate::types::{BOOL, BYTES, INT, LIST, NUMBER, TEXT, element};
 use crate::{Type, Value};
 
-/// What it takes to build: a mistake is at the spot of a part.
+/// The result of building a node; an error has the position of its part.
 type Built = Result<Made, Error>;
 
 fn above(parts: &[&Made]) -> usize {

@@ -79,7 +79,7 @@ impl<'a> Lexer<'a> {
         self.rest().chars().next()
     }
 
-    /// Takes all letters that fit, and tells what they are.
+    /// Consumes all letters that fit, and returns them.
     fn run(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let end = rest.find(|letter| !fits(letter)).unwrap_or(rest.len());
@@ -189,7 +189,7 @@ impl<'a> Lexer<'a> {
         self.bytes_of(quote, true)
     }
 
-    /// What stands between quotes, escapes resolved.
+    /// The text between quotes, with its escapes resolved.
     fn bytes_of(&mut self, quote: char, bytes: bool) -> Result<Vec<u8>, Error> {
         let start = self.at;
         self.at += 1;

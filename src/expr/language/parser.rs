@@ -502,7 +502,7 @@ impl<'a> Parser<'a> {
         Ok(made)
     }
 
-    /// Whether `in` stands before this place.
+    /// Whether the previous token is `in`.
     fn asked_whether_in(&self, spot: Spot) -> bool {
         let before = self.lexemes.iter().take_while(|lexeme| lexeme.spot.at < spot.at).last();
         before.is_some_and(|lexeme| lexeme.kind == Kind::Sign("in"))

@@ -1,5 +1,7 @@
 //! What other users of a machine may put where files are read and written.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
+
 use std::fs;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

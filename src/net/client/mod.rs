@@ -24,8 +24,6 @@ mod http;
 mod multiplexed;
 mod network;
 mod pooling;
-mod redis;
-pub mod resp;
 mod simulated;
 mod socket;
 mod stream;
@@ -38,9 +36,5 @@ pub use http::{Method, Resource, Template};
 pub use multiplexed::{Over, QuicSession};
 pub use network::{Accept, More, Network, Outgoing, Patience, Simulated, Source};
 pub use pooling::PoolOptions;
-pub use redis::{Lost, RedisClient, RedisError, RedisOptions, Tell};
 pub use socket::any_source;
 pub use stream::{Reused, StreamPool};
-
-use error::late;
-use socket::socket;

@@ -68,9 +68,10 @@ pub trait Simulated: Send + Sync {
         false
     }
 
-    /// What a Redis says to a command; `None`: there is none.
-    fn redis(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
-        let _ = (to, command);
+    /// The bytes that a server of another protocol than DNS returns for `request` over TCP; `None`: it
+    /// refuses connections.
+    fn raw_tcp(&self, to: SocketAddr, request: &[u8]) -> Option<(Duration, Vec<u8>)> {
+        let _ = (to, request);
         None
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! `echo PORT [WORKERS]`; compare with a bare recvmmsg/sendmmsg loop in C.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 

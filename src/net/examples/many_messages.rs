@@ -4,6 +4,7 @@
 //! `cargo run --release -p catena-net --example many_messages`, with `MESSAGES` (default 10000) of 60,000
 //! octets and `RATE` in octets per second (default 1000000).
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on ends")]
 #![allow(clippy::print_stdout, reason = "its result")]
 

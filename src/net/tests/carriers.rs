@@ -1,5 +1,6 @@
 //! Queries over HTTPS, QUIC and HTTP/3, each on a stream of its own, to servers that misbehave.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod peer;

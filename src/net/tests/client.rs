@@ -1,5 +1,6 @@
 //! The client side: against real sockets that misbehave, and against a simulated network.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{ErrorKind, Read, Write};

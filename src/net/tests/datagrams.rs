@@ -1,5 +1,6 @@
 //! Datagrams to an upstream: many queries on a few sockets, against real ones that misbehave.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;

@@ -1,5 +1,6 @@
 //! Receiving, answering at once and sending allocate nothing once warm, on any thread.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;

@@ -1,5 +1,6 @@
 //! Connections with many queries on them, over TCP and TLS, to servers that misbehave.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::future::Future;

@@ -3,6 +3,8 @@
 //! A listener survives a reload if the new configuration still has its address; only its handler
 //! changes.
 
+#![allow(clippy::disallowed_types, reason = "the HTTP endpoints listen here")]
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;

@@ -174,13 +174,13 @@ fn show(memory: &Arc<Memory>, stats: &Stats) {
 
 /// The resident size of the process.
 fn resident() -> Option<u64> {
-    kib(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+    kib(&files::read_kernel("/proc/self/status").ok()?, "VmRSS:")
 }
 
 /// What the process may use where neither the Corefile nor the environment says so: four fifths of
 /// what its control group may, or half of what the machine has.
 pub(crate) fn allowed() -> u64 {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let read = |path: &str| files::read_kernel(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| kib(&text, "MemTotal:"));
     let half = machine.map_or(u64::MAX, |total| total / 2);
     match read("/proc/self/cgroup").and_then(|groups| group_limit(&groups, read)) {

@@ -58,7 +58,7 @@ fn interface(name: &str) -> Option<u32> {
     if name.contains('/') || name.starts_with('.') {
         return None;
     }
-    let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
+    let index = files::read_kernel(format!("/sys/class/net/{name}/ifindex")).ok()?;
     index.trim().parse().ok()
 }
 

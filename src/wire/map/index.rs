@@ -90,7 +90,7 @@ impl HashIndex {
             if cell == FREE {
                 break;
             }
-            // A cell may move to the hole unless its home lies behind it.
+            // A cell may move to the hole unless its home is behind the hole.
             let home = home(cell >> 32, self.cells.len());
             if self.distance(home, at) >= self.distance(hole, at) {
                 self.cells[hole] = cell;

@@ -1,5 +1,6 @@
-//! Collections keyed by the hash of names.
+//! The hash of names, and collections keyed by it.
 
+pub mod hash;
 mod index;
 mod suffix;
 

@@ -22,7 +22,7 @@ impl<T: Zoned> Zoned for std::sync::Arc<T> {
     }
 }
 
-/// Values by zone. A single value lies in the map itself, so finding it follows no pointer.
+/// Values by zone. A single value is stored inline, so finding it follows no pointer.
 #[derive(Clone, Debug)]
 pub struct SuffixMap<T>(Shape<T>);
 

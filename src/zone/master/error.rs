@@ -33,7 +33,7 @@ pub struct ZoneError {
 const MAX_EXCERPT: usize = 500;
 /// What is quoted behind the column where the line is longer than that.
 const BEHIND: usize = 100;
-/// The most of a line that is quoted: what stands further behind is told by its column only.
+/// Bytes of a line that are quoted at most; an error behind them has its column only.
 const MOST_EXCERPT: usize = 1 << 16;
 
 impl ZoneError {

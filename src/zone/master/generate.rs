@@ -42,7 +42,7 @@ pub(super) fn range(token: Token<'_>) -> Parse<impl Iterator<Item = u32> + use<>
     Ok((0..count).map(move |at| (start + at * step) as u32))
 }
 
-/// Writes `template` with its `$` replaced by `value`; `base` is where it stands in the text.
+/// Writes `template` with its `$` replaced by `value`; `base` is its offset in the text.
 pub(super) fn expand(template: &[u8], base: usize, value: u32, out: &mut Vec<u8>) -> Parse<()> {
     out.clear();
     let mut at = 0;

@@ -25,7 +25,7 @@ static CLASS: [u8; 256] = {
     class
 };
 
-/// Where the run of plain bytes from `at` ends.
+/// End of the run of plain bytes from `at` on.
 #[inline(always)]
 fn plain_end(text: &[u8], mut at: usize) -> usize {
     while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -63,7 +63,7 @@ fn special(word: u64) -> u64 {
     (below | parens | equals(word, b';') | equals(word, b'\\')) & (ONES << 7)
 }
 
-/// Where the word or quoted string that starts at `at` ends; one behind `at` if none starts there.
+/// End of the word or quoted string at `at`; one behind `at` if there is none.
 #[cold]
 pub(super) fn word_end(text: &[u8], at: usize) -> usize {
     let mut lexer = Lexer::new(text, at, true);
@@ -76,7 +76,7 @@ pub(super) fn word_end(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Where the last word on the first line of the entry that starts at `at` ends.
+/// End of the last word on the first line of the entry at `at`.
 #[cold]
 pub(super) fn record_end(text: &[u8], at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
@@ -275,7 +275,7 @@ impl<'a> Lexer<'a> {
         Token { raw: &self.text[start..at], at: start, quoted: false, escaped }
     }
 
-    /// Finds the quote that closes the one at `open`, and whether a backslash stands between.
+    /// Finds the quote that closes the one at `open`, and whether there is a backslash before it.
     fn closing_quote(&mut self, open: usize) -> (Option<usize>, bool) {
         let mut at = open + 1;
         let mut escaped = false;
@@ -329,7 +329,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Steps over what is left of the entry and its newline.
+    /// Skips the rest of the entry and its newline.
     pub(super) fn leave(&mut self) {
         // Every fault either consumed a byte or, at the end of the text, closed the parentheses.
         while !matches!(self.next(), Ok(None)) {}

@@ -4,8 +4,8 @@
 //! parentheses or quotes join them. One lexer and one table of RDATA fields serve plain and odd
 //! lines alike, and no record costs an allocation.
 //!
-//! It must never know: what a zone is. Names outside the zone, several SOA records and the like are
-//! the business of whoever receives the records. Files are opened through [`Includes`].
+//! It must never know: what a zone is. The receiver of the records checks for names outside of the zone, several
+//! SOA records and the like. Files are opened through [`Includes`].
 
 mod error;
 mod fault;

@@ -1,4 +1,4 @@
-//! Reads a file entry by entry through one buffer, and knows what one entry leaves to the next.
+//! Reads a file entry by entry through one buffer, and keeps the state that one entry leaves to the next.
 
 use std::io::Read;
 
@@ -14,9 +14,9 @@ use super::strings::{MAX_STRING, push_name, unescape};
 use super::{generate, number};
 use crate::RecordRef;
 
-/// The buffer of a file.
+/// Buffer size of a file.
 pub(super) const BUFFER: usize = 1 << 20;
-/// The buffer of an included file at first.
+/// Initial buffer size of an included file.
 const SMALL_BUFFER: usize = 1 << 16;
 /// The longest entry, for which the buffer grows.
 const MAX_ENTRY: usize = 1 << 24;
@@ -55,7 +55,7 @@ pub(super) fn read(
     shared.findings
 }
 
-/// What all files of one reading share.
+/// State that all files of one reading share.
 struct Shared<'r> {
     includes: &'r dyn Includes,
     each: Each<'r>,
@@ -111,7 +111,7 @@ impl Shared<'_> {
     }
 }
 
-/// What the entries of a file leave to those after them.
+/// State that the entries of a file leave to the next ones.
 struct State {
     file: String,
     depth: u32,
@@ -122,7 +122,7 @@ struct State {
     last_ttl: Option<u32>,
     soa_minimum: Option<u32>,
     class: Class,
-    /// What an `$INCLUDE` asks for.
+    /// The file of an `$INCLUDE`.
     include: Option<Box<Include>>,
 }
 
@@ -477,7 +477,7 @@ impl State {
     }
 }
 
-/// A record that its receiver does not take. Where it stands whoever reads the entry knows.
+/// The fault of a record that its receiver refuses. The reader of the entry knows its position.
 #[cold]
 fn refused(refusal: Refusal, findings: &mut Findings) -> Parse<()> {
     let (message, extent) = match refusal {

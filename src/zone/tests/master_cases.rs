@@ -3,6 +3,7 @@
 //! They stand beside the checkout in `../shared/cases/zoneparse`; without them this test says so
 //! and passes.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;

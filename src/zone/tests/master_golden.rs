@@ -2,6 +2,7 @@
 //!
 //! `UPDATE=1` rewrites the expectations; review the difference.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::Write;

@@ -1,6 +1,7 @@
 //! Properties of the master-file reader: round trips, plain and dressed-up lines alike, and no
 //! input that makes it panic or loop.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{self, Read};

@@ -1,4 +1,6 @@
 //! Where mistakes of master files are: the word, the record, and the records that do not go together.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::{self, Read};

@@ -1,5 +1,7 @@
 //! Black-box cases that others wrote, if they are at hand: a `cases` folder beside the checkout.
 //! `CASES=dir` names another one, `SHOW=n` shows more failures.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 mod store_kit;

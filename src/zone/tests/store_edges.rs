@@ -1,4 +1,6 @@
 //! Zones at the edges: the root, sets that no message holds, records in any order.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
 mod store_kit;

@@ -1,5 +1,7 @@
 //! The store against a reference that is slow and plain: a sorted map of names and the words of
 //! RFC 1034 section 4.3.2, RFC 4592 and RFC 6672, on random small zones.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 mod store_kit;

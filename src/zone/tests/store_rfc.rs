@@ -1,5 +1,7 @@
 //! The examples of the RFCs, as data: a zone, and for each question the rcode and the records of
 //! answer and authority (`...` stands for "whatever").
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test program")]
 
 mod store_kit;

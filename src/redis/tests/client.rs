@@ -1,5 +1,6 @@
 //! The client of Redis against servers that answer late, in pieces, or not at all.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read, Write};
@@ -9,37 +10,38 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use net::client::{Network, RedisClient, RedisError, RedisOptions};
+use net::client::Network;
+use redis::{RedisClient, RedisError, RedisOptions};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a client was told of its Redis: whether it is left alone.
+/// The changes of the health that a client reported: whether Redis was suspended.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<bool>>>);
+struct Changes(Arc<Mutex<Vec<bool>>>);
 
-impl Told {
+impl Changes {
     fn all(&self) -> Vec<bool> {
         self.0.lock().unwrap().clone()
     }
 
     async fn wait_for(&self, count: usize) {
-        let told = async {
+        let changes = async {
             while self.all().len() < count {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, told).await.expect("it is told");
+        tokio::time::timeout(PATIENCE, changes).await.expect("a change is reported");
     }
 }
 
-fn client(to: SocketAddr, timeout: Duration) -> (RedisClient, Told) {
-    let told = Told::default();
-    let teller = told.clone();
-    let tell = Arc::new(move |trouble: Option<&RedisError>| {
-        teller.0.lock().unwrap().push(trouble.is_some());
+fn client(to: SocketAddr, timeout: Duration) -> (RedisClient, Changes) {
+    let changes = Changes::default();
+    let reported = changes.clone();
+    let on_health = Arc::new(move |failure: Option<&RedisError>| {
+        reported.0.lock().unwrap().push(failure.is_some());
     });
-    let options = RedisOptions { to, timeout, workers: 1, tell };
-    (RedisClient::new(Arc::new(Network::Os), options), told)
+    let options = RedisOptions { to, timeout, workers: 1, on_health };
+    (RedisClient::new(Arc::new(Network::Os), options), changes)
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -60,7 +62,7 @@ fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     address
 }
 
-/// The next word of a command: keys are numbers here, and everything else is passed over.
+/// The next word of a command: keys are numbers here, and everything else is skipped.
 fn key(stream: &mut TcpStream) -> Option<String> {
     let mut line = || {
         let mut bytes = Vec::new();
@@ -99,7 +101,7 @@ async fn each_lookup_gets_its_own_reply() {
             stream.write_all(rest).unwrap();
         }
     });
-    let (client, told) = client(to, PATIENCE);
+    let (client, changes) = client(to, PATIENCE);
     let client = Arc::new(client);
     let lookups: Vec<_> = (0..500)
         .map(|number| {
@@ -115,11 +117,11 @@ async fn each_lookup_gets_its_own_reply() {
         lookup.await.unwrap();
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
-    assert!(told.all().is_empty());
+    assert!(changes.all().is_empty());
 }
 
 #[tokio::test]
-async fn a_late_reply_is_nobody_elses() {
+async fn a_late_reply_is_discarded() {
     let (go, wait) = mpsc::channel::<()>();
     let wait = Arc::new(Mutex::new(wait));
     // The first reply comes when the test says so.
@@ -131,18 +133,18 @@ async fn a_late_reply_is_nobody_elses() {
             stream.write_all(&bulk(&key)).unwrap();
         }
     });
-    let (client, told) = client(to, Duration::from_millis(200));
+    let (client, changes) = client(to, Duration::from_millis(200));
     let late = client.get(0, b"late").await;
     assert!(
         matches!(late, Err(RedisError::Network(error)) if error.kind() == std::io::ErrorKind::TimedOut)
     );
     go.send(()).unwrap();
     assert_eq!(client.get(0, b"next").await.unwrap(), Some(b"next".to_vec()));
-    assert!(told.all().is_empty(), "one is no failure yet");
+    assert!(changes.all().is_empty(), "one is no failure yet");
 }
 
 #[tokio::test]
-async fn what_is_no_reply_ends_the_connection_and_then_the_patience() {
+async fn malformed_replies_suspend_redis() {
     let to = server(|mut stream| {
         while key(&mut stream).is_some() {
             if stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").is_err() {
@@ -150,17 +152,17 @@ async fn what_is_no_reply_ends_the_connection_and_then_the_patience() {
             }
         }
     });
-    let (client, told) = client(to, PATIENCE);
+    let (client, changes) = client(to, PATIENCE);
     for _ in 0..3 {
         assert!(client.get(0, b"key").await.is_err());
     }
-    told.wait_for(1).await;
-    assert!(matches!(client.get(0, b"key").await, Err(RedisError::Away)));
-    assert!(!client.is_there());
+    changes.wait_for(1).await;
+    assert!(matches!(client.get(0, b"key").await, Err(RedisError::Suspended)));
+    assert!(!client.is_available());
 }
 
 #[tokio::test]
-async fn writes_that_nobody_takes_are_bounded_and_told_as_lost() {
+async fn stuck_writes_are_bounded_and_reported_as_lost() {
     // It takes connections and reads nothing.
     let (listener, to) = listener();
     let _held: thread::JoinHandle<()> = thread::spawn(move || {
@@ -184,21 +186,21 @@ async fn writes_that_nobody_takes_are_bounded_and_told_as_lost() {
         tokio::task::yield_now().await;
     }
     assert!(busy > 1000, "{accepted} writes of 60 kB wait");
-    let told = async {
+    let all_lost = async {
         while lost.load(Ordering::Relaxed) < accepted {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, told).await.expect("those that were accepted are lost");
+    tokio::time::timeout(PATIENCE, all_lost).await.expect("those that were accepted are lost");
 }
 
 #[tokio::test]
-async fn it_is_found_again() {
+async fn a_recovered_redis_is_used_again() {
     let (listener, to) = listener();
     drop(listener);
-    let (client, told) = client(to, Duration::from_millis(500));
+    let (client, changes) = client(to, Duration::from_millis(500));
     assert!(client.get(0, b"key").await.is_err());
-    told.wait_for(1).await;
+    changes.wait_for(1).await;
     let listener = TcpListener::bind(to).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -210,7 +212,7 @@ async fn it_is_found_again() {
             });
         }
     });
-    told.wait_for(2).await;
-    assert_eq!(told.all(), [true, false]);
-    assert!(client.is_there());
+    changes.wait_for(2).await;
+    assert_eq!(changes.all(), [true, false]);
+    assert!(client.is_available());
 }

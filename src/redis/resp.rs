@@ -1,44 +1,45 @@
-//! The protocol of Redis (RESP), as far as simple commands need it: encoding commands and decoding
-//! replies. Bytes only: no sockets, no meaning of keys and values.
+//! The protocol of Redis (RESP), to the extent that simple commands need it: encodes commands and
+//! decodes replies. It must never know sockets.
 
-/// What a command gets back.
+/// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A word such as `OK`.
     Status(Vec<u8>),
-    /// The server does not do it, and says why.
+    /// The server's reason for a refusal.
     Error(Vec<u8>),
     /// A number.
     Integer(i64),
     /// Any bytes.
     Bulk(Vec<u8>),
-    /// Nothing is there.
+    /// The key has no value.
     Null,
 }
 
-/// What came is no reply, or a longer one than anybody asked for.
+/// The bytes are no reply, or the reply is longer than any value of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// The longest value that is taken: a DNS message and a little more.
+/// The longest accepted value, in bytes: a DNS message and a header of its writer.
 pub const LONGEST_VALUE: usize = 66_000;
-/// The longest line: a status, an error, a number, a length.
+/// The longest line of a reply, in bytes: a status, an error, a number, a length.
 const LONGEST_LINE: usize = 1024;
 
-/// Appends a command with its arguments.
-pub fn command(parts: &[&[u8]], into: &mut Vec<u8>) {
-    into.extend_from_slice(format!("*{}\r\n", parts.len()).as_bytes());
+/// A command with its arguments.
+pub fn encode(parts: &[&[u8]]) -> Vec<u8> {
+    let mut into = format!("*{}\r\n", parts.len()).into_bytes();
     for part in parts {
         into.extend_from_slice(format!("${}\r\n", part.len()).as_bytes());
         into.extend_from_slice(part);
         into.extend_from_slice(b"\r\n");
     }
+    into
 }
 
-/// The reply that `bytes` begin with, and its length; `None`: there is more to come.
+/// The first reply in `bytes`, and its length; `None` if it is incomplete.
 ///
 /// # Errors
-/// It is none. What follows it cannot be read either.
+/// It is malformed, and so is everything behind it.
 pub fn reply(bytes: &[u8]) -> Result<Option<(Value, usize)>, Malformed> {
     let Some((line, length)) = line(bytes)? else { return Ok(None) };
     let (&kind, rest) = line.split_first().ok_or(Malformed)?;
@@ -49,7 +50,7 @@ pub fn reply(bytes: &[u8]) -> Result<Option<(Value, usize)>, Malformed> {
         b'_' if rest.is_empty() => Value::Null,
         b'$' | b'*' if rest == b"-1" => Value::Null,
         b'$' => return bulk(&bytes[length..], number(rest)?, length),
-        // No command of ours gets anything else.
+        // Our commands have no other replies.
         _ => return Err(Malformed),
     };
     Ok(Some((value, length)))
@@ -92,8 +93,7 @@ mod tests {
 
     #[test]
     fn commands_are_arrays_of_strings() {
-        let mut bytes = Vec::new();
-        command(&[b"GET", b"a\r\nb"], &mut bytes);
+        let bytes = encode(&[b"GET", b"a\r\nb"]);
         assert_eq!(bytes, b"*2\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n");
     }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused() {
+    fn malformed_replies_are_refused() {
         let long = [b"+".as_slice(), &[b'x'; LONGEST_LINE]].concat();
         for bytes in [
             &b"OK\r\n"[..],
@@ -155,7 +155,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_reply_is_read_when_it_is_whole_and_not_before(value in values(), more: Vec<u8>) {
+        fn a_reply_is_read_once_it_is_complete(value in values(), more: Vec<u8>) {
             let bytes = encoded(&value);
             for cut in 0..bytes.len() {
                 prop_assert_eq!(reply(&bytes[..cut]), Ok(None));
@@ -165,7 +165,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_do_harm(bytes: Vec<u8>) {
+        fn any_bytes_are_safe(bytes: Vec<u8>) {
             if let Ok(Some((_, length))) = reply(&bytes) {
                 prop_assert!(length <= bytes.len());
             }
