@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wire::Reply;
 
 use crate::BoxFuture;
-use crate::outlet::Channel;
-use crate::query::Query;
+use crate::channel::Channel;
+use crate::query::{Complete, Query};
 
 /// A query, the reply to it, and their outcome. Exchanges are pooled per worker: their memory is used
 /// again for the next query.
@@ -49,7 +49,7 @@ pub enum Place {
 }
 
 /// The server's side of exchanges that one server block answers.
-pub trait Drive: Send + Sync {
+pub trait Drive: Complete {
     /// Continues at `place`; resolves when the outcome is [`Outcome::Send`] or [`Outcome::Silent`].
     fn resume(
         self: Arc<Self>,
@@ -59,9 +59,6 @@ pub trait Drive: Send + Sync {
 
     /// Ends an exchange for which there is no room to wait, and counts it.
     fn refuse(&self, exchange: &mut Exchange);
-
-    /// Completes a message of several, so that its bytes can be sent; `false` if it must not be sent.
-    fn complete(&self, query: &mut Query, reply: &mut Reply) -> bool;
 }
 
 impl Exchange {

@@ -9,25 +9,25 @@
 
 #![forbid(unsafe_code)]
 
+mod annotations;
+mod channel;
 mod client;
 mod exchange;
+mod messages;
 mod metadata;
-mod outlet;
 mod plugin_state;
 mod query;
 mod spans;
-mod state;
 mod subquery;
 
 use std::pin::Pin;
 
+pub use channel::{Channel, Gone};
 pub use client::Client;
 pub use exchange::{Drive, Exchange, Outcome, Pending, Place};
-pub use outlet::{Channel, Gone, Outlet};
 pub use plugin_state::StateKey;
-pub use query::Query;
+pub use query::{Complete, Outlet, Query, Renewal, Signer, State};
 pub use spans::{Span, SpanContext, Spans};
-pub use state::{Renewal, Signer, State};
 
 /// A future on the heap that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,12 +1,16 @@
-//! A query: the message, the client, and the state that the server keeps.
+//! A query: the message, the client, and the state that the server and its plugins keep while it is in
+//! flight. These types contain each other, so they are in one file.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-use wire::{MAX_MESSAGE, Rejection, Request};
+use wire::{MAX_MESSAGE, Moment, Rejection, Reply, Request};
 
+use crate::channel::Channel;
 use crate::client::Client;
-use crate::plugin_state::StateKey;
-use crate::state::State;
+use crate::metadata::Metadata;
+use crate::plugin_state::{PluginStates, StateKey};
+use crate::spans::{SpanContext, Spans};
 
 /// A query. It dereferences to its message.
 pub struct Query {
@@ -95,6 +99,81 @@ impl Query {
     pub fn plugin_state<T: Default + Send + 'static>(&mut self, key: StateKey<T>) -> &mut T {
         self.state.plugins.get(key)
     }
+}
+
+/// The state of a query. [`Query::parse`] resets it.
+#[derive(Default)]
+pub struct State {
+    pub(crate) plugins: PluginStates,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) spans: Option<Box<Spans>>,
+    pub(crate) outlet: Option<Outlet>,
+    /// The key of the server block that matched: the index of its zone and server labels.
+    pub key: u16,
+    /// Whether this query runs in the background to renew an answer that was already sent.
+    pub refresh: bool,
+    /// The number of lookups of our own that led to this one; bounds loops through the chain.
+    pub depth: u8,
+    /// The time at which waiting for an answer ends.
+    pub deadline: Option<Moment>,
+    /// The renewal that a plugin requested; the server starts it.
+    pub renewal: Option<Renewal>,
+    /// The span that this query is a part of, if the query it was made for is traced.
+    pub within: Option<SpanContext>,
+    /// Signs the messages of the reply, if the query was signed.
+    pub signer: Option<Box<dyn Signer>>,
+}
+
+/// A request to renew an answer in the background.
+pub struct Renewal {
+    /// The link of the chain that renews what it answered.
+    pub link: usize,
+    /// The query as that link saw it: earlier plugins may have changed it, and restore the client's.
+    pub query: Box<Query>,
+}
+
+/// Signs the messages of one reply, in the order in which they are sent (RFC 8945).
+pub trait Signer: Send {
+    /// The octets that each signature needs: room that truncation leaves free.
+    fn reserve(&self) -> usize;
+
+    /// Replaces a reply that may not be sent, because the signature of the query was not accepted.
+    /// Called before truncation, OPT record and header.
+    fn review(&mut self, query: &Query, reply: &mut Reply);
+
+    /// Appends the signature to a message that is complete otherwise.
+    fn sign(&mut self, query: &Query, reply: &mut Reply);
+}
+
+impl State {
+    /// Makes everything as it is for a query just received. Memory is kept.
+    pub(crate) fn reset(&mut self) {
+        self.plugins.reset();
+        self.metadata = None;
+        self.spans = None;
+        self.outlet = None;
+        self.refresh = false;
+        self.depth = 0;
+        self.deadline = None;
+        self.renewal = None;
+        self.within = None;
+        self.signer = None;
+    }
+}
+
+/// The way out for several messages of one query.
+#[derive(Clone)]
+pub struct Outlet {
+    /// The transport's side.
+    pub channel: Arc<dyn Channel>,
+    /// The chain's side, which completes each message.
+    pub driver: Arc<dyn Complete>,
+}
+
+/// Completes the messages of a reply.
+pub trait Complete: Send + Sync {
+    /// Completes a message of several, so that its bytes can be sent; `false` if it must not be sent.
+    fn complete(&self, query: &mut Query, reply: &mut Reply) -> bool;
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@
 
 use wire::Moment;
 
-use crate::query::Query;
-
 /// Where a span stands: the trace, and the span that others become children of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanContext {
@@ -108,30 +106,6 @@ impl Spans {
     }
 }
 
-impl Query {
-    /// The spans of this query, if it is traced.
-    #[inline]
-    pub fn spans(&mut self) -> Option<&mut Spans> {
-        self.state.spans.as_deref_mut()
-    }
-
-    /// Traces this query from here on.
-    pub fn trace(&mut self, spans: Spans) {
-        self.state.spans = Some(Box::new(spans));
-    }
-
-    /// Whether somebody traces this query.
-    #[inline]
-    pub fn is_traced(&self) -> bool {
-        self.state.spans.is_some()
-    }
-
-    /// Ends the trace.
-    pub fn take_spans(&mut self) -> Option<Box<Spans>> {
-        self.state.spans.take()
-    }
-}
-
 /// A bijection that spreads numbers that follow each other (splitmix64); never zero.
 fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -170,19 +144,5 @@ mod tests {
         assert_eq!(parents, [9, 5, all[1].id, all[1].id, all[3].id]);
         assert_eq!(inner, SpanContext { trace: 7, span: all[2].id });
         assert_eq!(all[2].tags, [("key", "value".to_owned())]);
-    }
-
-    #[test]
-    fn a_lookup_of_our_own_is_a_part_of_what_asks() {
-        let mut outer = Query::new();
-        outer.receive(&crate::query::tests::question("a.", wire::Rtype::A)).unwrap();
-        let mut inner = Query::new();
-        inner.make_subquery(&outer, b"\0", wire::Rtype::A, false);
-        assert_eq!(inner.state.within, None);
-        outer.trace(Spans::new(WITHIN, 1));
-        inner.make_subquery(&outer, b"\0", wire::Rtype::A, false);
-        assert_eq!((inner.state.within, inner.is_traced()), (Some(WITHIN), false));
-        outer.receive(&crate::query::tests::question("a.", wire::Rtype::A)).unwrap();
-        assert!(!outer.is_traced(), "the next query in its place is another");
     }
 }

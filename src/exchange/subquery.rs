@@ -2,8 +2,7 @@
 
 use wire::Rtype;
 
-use crate::query::Query;
-use crate::state::Renewal;
+use crate::query::{Query, Renewal};
 
 impl Query {
     /// Makes this a lookup of our own, as if the client of `from` had sent it: same client, transport

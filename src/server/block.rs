@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use chain::{BoxFuture, Chain, Verdict};
-use exchange::{Drive, Exchange, Outcome, Outlet, Place, Query, Renewal};
+use exchange::{Complete, Drive, Exchange, Outcome, Outlet, Place, Query, Renewal};
 use net::Bound;
 use telemetry::metrics::{self, Counter};
 use wire::edns::ede;
@@ -183,7 +183,7 @@ impl Drive for Block {
         Box::pin(async move {
             let Exchange { query, reply, channel, .. } = &mut *exchange;
             if let Some(channel) = channel.take() {
-                let driver = Arc::clone(&self) as Arc<dyn Drive>;
+                let driver = Arc::clone(&self) as Arc<dyn Complete>;
                 query.open_outlet(Outlet { channel, driver });
             }
             self.rest(place, query, reply).await;
@@ -206,7 +206,9 @@ impl Drive for Block {
         let sent = self.conclude(&self.chain, query, reply);
         exchange.outcome = if sent { Outcome::Send } else { Outcome::Silent };
     }
+}
 
+impl Complete for Block {
     fn complete(&self, query: &mut Query, reply: &mut Reply) -> bool {
         self.conclude(&self.chain, query, reply)
     }

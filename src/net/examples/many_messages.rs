@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exchange::{BoxFuture, Drive, Exchange, Outcome, Pending, Place, Query};
+use exchange::{BoxFuture, Complete, Drive, Exchange, Outcome, Pending, Place, Query};
 use net::{Handler, Limits, ListenSpec, Workers};
 use wire::Reply;
 
@@ -76,7 +76,9 @@ impl Drive for Sender {
     }
 
     fn refuse(&self, _: &mut Exchange) {}
+}
 
+impl Complete for Sender {
     fn complete(&self, _: &mut Query, _: &mut Reply) -> bool {
         true
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{client, eventually, framed, id, message, workers};
-use exchange::{BoxFuture, Drive, Exchange, Outcome, Pending, Place, Query};
+use exchange::{BoxFuture, Complete, Drive, Exchange, Outcome, Pending, Place, Query};
 use net::{Handler, Limits, ListenSpec, Listener, TcpTimeouts, Workers};
 use socket2::{Domain, Socket, Type};
 use wire::Reply;
@@ -92,7 +92,9 @@ impl Drive for Sender {
     fn refuse(&self, exchange: &mut Exchange) {
         exchange.outcome = Outcome::Silent;
     }
+}
 
+impl Complete for Sender {
     fn complete(&self, _: &mut Query, _: &mut Reply) -> bool {
         true
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use exchange::{BoxFuture, Drive, Exchange, Outcome, Pending, Place, Query};
+use exchange::{BoxFuture, Complete, Drive, Exchange, Outcome, Pending, Place, Query};
 use net::{Handler, Limits, ListenSpec, Workers};
 use wire::Reply;
 
@@ -110,7 +110,9 @@ impl Drive for Driver {
         slot.reply.seal(slot.query.id(), 0x8000 | u16::from(REFUSED));
         slot.outcome = Outcome::Send;
     }
+}
 
+impl Complete for Driver {
     fn complete(&self, query: &mut Query, reply: &mut Reply) -> bool {
         reply.seal(query.id(), 0x8000);
         true

@@ -1,34 +1,9 @@
 //! Replies of several messages, such as zone transfers.
 
-use std::sync::Arc;
-
 use wire::Reply;
 
-use crate::BoxFuture;
-use crate::exchange::Drive;
-use crate::query::Query;
-
-/// The client, or the transport's connection to it, no longer takes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-/// The transport's end for messages before the last one of a reply. The transport bounds the messages
-/// in flight, and sends none before the client has read enough of the earlier ones.
-pub trait Channel: Send + Sync {
-    /// Sends one finished message; resolves when the next one may be made.
-    ///
-    /// Errors: the connection has ended.
-    fn send<'a>(&'a self, message: &'a [u8]) -> BoxFuture<'a, Result<(), Gone>>;
-}
-
-/// The way out for several messages of one query.
-#[derive(Clone)]
-pub struct Outlet {
-    /// The transport's side.
-    pub channel: Arc<dyn Channel>,
-    /// The chain's side, which completes each message.
-    pub driver: Arc<dyn Drive>,
-}
+use crate::channel::Gone;
+use crate::query::{Outlet, Query};
 
 impl Query {
     /// Gives the query a way out for several messages.
