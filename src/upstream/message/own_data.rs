@@ -43,8 +43,11 @@ impl OwnData {
             return;
         }
         let Some(alias) = reply.alias_to(is_own) else { return };
+        // Read before the data: a later change makes a cached reply outdated.
+        let version = self.zones.version();
         let asked = self.resolver.lookup(query, alias.target(), query.qtype()).await;
         let Some(mut found) = asked else { return };
+        reply.own_version = version;
         // Names below a delegation belong to another server.
         if is_referral(&found) {
             return;
