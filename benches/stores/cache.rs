@@ -23,7 +23,7 @@ use quick_cache::{Equivalent, OptionsBuilder};
 use wire::{Class, Moment, Rdata, Reply, Rtype, name};
 
 use entry::{Content, Entry, Extras, Facts, Key, Mixed};
-use store::{About, Shared, Space};
+use store::{SharedStore, Tenant, TenantInfo};
 
 const ENTRIES: usize = 10_000;
 /// CoreDNS's capacity without an option, as it rounds it.
@@ -31,9 +31,13 @@ const CAPACITY: usize = 9_984;
 const GETS: usize = 2_000_000;
 const ROUNDS: usize = 5;
 
-fn space(shared: &Arc<Shared>, capacity: u64) -> Space {
-    let about = About { half: partition::Half::Success, zones: String::new(), view: String::new() };
-    Space::new(shared, capacity, about)
+fn tenant(shared: &Arc<SharedStore>, capacity: u64) -> Tenant {
+    let about = TenantInfo {
+        partition: partition::Partition::Success,
+        zones: String::new(),
+        view: String::new(),
+    };
+    Tenant::new(shared, capacity, about)
 }
 
 /// A question: name, type and their hash.
@@ -74,7 +78,7 @@ impl Hash for Slot {
 
 impl PartialEq for Slot {
     fn eq(&self, other: &Self) -> bool {
-        self.0.is(&other.0.key(), other.0.space())
+        self.0.matches(&other.0.key(), other.0.tenant())
     }
 }
 
@@ -82,7 +86,7 @@ impl Eq for Slot {}
 
 impl Equivalent<Slot> for Asked {
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.0.is(&self.key(), slot.0.space())
+        slot.0.matches(&self.key(), slot.0.tenant())
     }
 }
 
@@ -114,7 +118,7 @@ impl Stores for Moka {
     }
 }
 
-impl Stores for Space {
+impl Stores for Tenant {
     fn get(&self, asked: &Asked) -> Option<Arc<Entry>> {
         Self::get(self, &asked.key())
     }
@@ -141,7 +145,7 @@ fn moka(capacity: usize) -> Moka {
 /// Makes entries with an answer of one address.
 struct Maker {
     reply: Reply,
-    space: Arc<Space>,
+    tenant: Arc<Tenant>,
 }
 
 impl Maker {
@@ -150,12 +154,12 @@ impl Maker {
         query.make_subquery(&Query::new(), name!("a.org."), Rtype::A, false);
         reply.begin(&query);
         reply.answer(60, Rdata::A([0; 4].into()));
-        Self { reply, space: Arc::new(space(&Shared::new(None), 1)) }
+        Self { reply, tenant: Arc::new(tenant(&SharedStore::new(None), 1)) }
     }
 
-    fn make(&self, asked: &Asked, space: &Space) -> Arc<Entry> {
+    fn make(&self, asked: &Asked, tenant: &Tenant) -> Arc<Entry> {
         let content = Content::of(&self.reply, 60, Facts::default(), Extras::default());
-        Entry::new(&asked.key(), space.id(), Moment(0), content).expect("a small answer")
+        Entry::new(&asked.key(), tenant.id(), Moment(0), content).expect("a small answer")
     }
 }
 
@@ -262,13 +266,13 @@ fn hits(store: &dyn Stores, order: Order, make: impl Fn(&Asked) -> Arc<Entry>) -
 pub(crate) fn run() {
     let maker = Maker::new();
     let asked: Vec<Asked> = (0..ENTRIES as u64).map(Asked::new).collect();
-    let shared = Shared::new(None);
-    let ours = space(&shared, 2 * ENTRIES as u64);
+    let shared = SharedStore::new(None);
+    let ours = tenant(&shared, 2 * ENTRIES as u64);
     let (quick_cache, moka_cache) = (quick(2 * ENTRIES), moka(2 * ENTRIES));
     for one in &asked {
         ours.put(maker.make(one, &ours));
-        quick_cache.put(maker.make(one, &maker.space));
-        moka_cache.put(maker.make(one, &maker.space));
+        quick_cache.put(maker.make(one, &maker.tenant));
+        moka_cache.put(maker.make(one, &maker.tenant));
     }
     moka_cache.run_pending_tasks();
     for threads in [1, 2] {
@@ -288,10 +292,10 @@ pub(crate) fn run() {
     println!("hits in per cent, {names} queries or scanned names:");
     for (at, (title, _)) in orders(names).iter().enumerate() {
         let order = || orders(names).swap_remove(at).1;
-        let shared = Shared::new(None);
-        let ours = space(&shared, CAPACITY as u64);
+        let shared = SharedStore::new(None);
+        let ours = tenant(&shared, CAPACITY as u64);
         let ours = hits(&ours, order(), |asked| maker.make(asked, &ours));
-        let other = |asked: &Asked| maker.make(asked, &maker.space);
+        let other = |asked: &Asked| maker.make(asked, &maker.tenant);
         let quick = hits(&quick(CAPACITY), order(), other);
         let moka = hits(&moka(CAPACITY), order(), other);
         println!("{title}: ours {ours:.2}, quick_cache {quick:.2}, moka {moka:.2}");

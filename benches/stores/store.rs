@@ -12,8 +12,8 @@ mod quota;
 mod shard;
 #[path = "../../plugins/cache/store/shared.rs"]
 mod shared;
-#[path = "../../plugins/cache/store/space.rs"]
-mod space;
+#[path = "../../plugins/cache/store/tenant.rs"]
+mod tenant;
 
-pub(super) use shared::{About, Shared};
-pub(super) use space::Space;
+pub(super) use shared::{SharedStore, TenantInfo};
+pub(super) use tenant::Tenant;

@@ -1,7 +1,7 @@
-//! What is cached, shown and forgotten over HTTP: `/cache/list`, `/cache/show` and `/cache/flush`.
+//! The admin endpoint: `/cache/list`, `/cache/show` and `/cache/flush` over HTTP.
 //!
-//! They speak JSON, about the caches of all blocks, and `catena cache` is who asks. Without a token they
-//! are open on loopback addresses only, and never to pages in a browser there.
+//! The responses are JSON and cover the caches of all blocks. `catena cache` is the client. Without a
+//! token the endpoint accepts loopback addresses only, and never requests of a web page.
 
 mod filter;
 
@@ -14,26 +14,26 @@ use wire::name;
 
 use super::config::{AdminConfig, DEFAULT_ADDRESS};
 use super::entry::Entry;
-use super::store::Shared;
+use super::store::SharedStore;
 use filter::Filter;
 
 /// The largest file with a token.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
-/// Entries that one reply has at most, and has unless more are asked for.
-const MOST: usize = 100_000;
-const USUAL: usize = 1_000;
+/// The maximum and the default number of entries in a response.
+const MAX_ENTRIES: usize = 100_000;
+const DEFAULT_ENTRIES: usize = 1_000;
 /// A shorter token can be guessed.
-const SHORTEST_TOKEN: usize = 16;
+const MIN_TOKEN_LENGTH: usize = 16;
 
 /// Opens the endpoint.
 ///
 /// # Errors
-/// The address is none, or not a loopback address and there is no token; the token's file cannot be
-/// read, or has none.
+/// The address is invalid, or it is not a loopback address and there is no token; the token's file
+/// cannot be read, or has no token.
 pub(super) fn open(
     admin: &AdminConfig,
-    shared: &Arc<Shared>,
+    shared: &Arc<SharedStore>,
     setup: &mut Setup<'_>,
 ) -> Result<(), Diagnostic> {
     let AdminConfig { address, span, token } = admin;
@@ -48,16 +48,18 @@ pub(super) fn open(
         .label("expected a loopback address, or a token file after the address")
         .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
-    let door = Door { token, shared: Arc::clone(shared), clock: setup.clock() };
-    type Does = fn(&Door, &Filter) -> Value;
-    let list: Does = |door, filter| door.list(filter, false);
-    let show: Does = |door, filter| door.list(filter, true);
+    let endpoint = Endpoint { token, shared: Arc::clone(shared), clock: setup.clock() };
+    type Action = fn(&Endpoint, &Filter) -> Value;
+    let list: Action = |endpoint, filter| endpoint.list(filter, false);
+    let show: Action = |endpoint, filter| endpoint.list(filter, true);
     let paths = [("/cache/list", "GET", list), ("/cache/show", "GET", show)];
-    for (path, method, does) in
-        paths.into_iter().chain([("/cache/flush", "POST", Door::flush as Does)])
+    for (path, method, action) in
+        paths.into_iter().chain([("/cache/flush", "POST", Endpoint::flush as Action)])
     {
-        let door = door.clone();
-        setup.http(address, Some(*span), path, move |request| door.answer(request, method, does));
+        let endpoint = endpoint.clone();
+        setup.http(address, Some(*span), path, move |request| {
+            endpoint.answer(request, method, action)
+        });
     }
     Ok(())
 }
@@ -67,14 +69,14 @@ fn read_token(file: &Token, setup: &Setup<'_>) -> Result<[u8; 32], Diagnostic> {
     let path = setup.path(file);
     let wrong = |problem: String| {
         Diagnostic::error(file.span, problem).help(format!(
-            "write a token of at least {SHORTEST_TOKEN} characters to the file, for example with \
+            "write a token of at least {MIN_TOKEN_LENGTH} characters to the file, for example with \
              `head -c 24 /dev/urandom | base64`"
         ))
     };
     let text = files::read_text(&path, MAX_TOKEN_FILE)
         .map_err(|error| wrong(format!("cannot read {}: {error}", path.display())))?;
     match text.trim() {
-        token if token.len() >= SHORTEST_TOKEN => Ok(digest(token)),
+        token if token.len() >= MIN_TOKEN_LENGTH => Ok(digest(token)),
         _ => Err(wrong(format!("the token in {} is too short", path.display()))),
     }
 }
@@ -85,23 +87,23 @@ fn digest(text: &str) -> [u8; 32] {
     octets
 }
 
-/// Who answers.
+/// The handler of requests.
 #[derive(Clone)]
-struct Door {
-    /// Compared by digest, so that the time it takes tells nothing.
+struct Endpoint {
+    /// The digest of the token. Comparing digests reveals nothing by its timing.
     token: Option<[u8; 32]>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     clock: Clock,
 }
 
-impl Door {
+impl Endpoint {
     fn answer(
         &self,
         request: &HttpRequest,
         method: &str,
-        does: fn(&Self, &Filter) -> Value,
+        action: fn(&Self, &Filter) -> Value,
     ) -> HttpReply {
-        if let Some((status, problem)) = self.refuses(request) {
+        if let Some((status, problem)) = self.reject(request) {
             let reply = failure(status, problem);
             return if status == 401 { reply.with("WWW-Authenticate", "Bearer") } else { reply };
         }
@@ -113,19 +115,19 @@ impl Door {
             Ok(filter) if method == "POST" && filter.is_empty() => {
                 failure(400, "select the entries to delete: name, suffix, type or all")
             }
-            Ok(filter) => json_reply(200, &does(self, &filter)),
+            Ok(filter) => json_reply(200, &action(self, &filter)),
         }
     }
 
-    /// Why the request is not answered.
-    fn refuses(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
+    /// The status and the problem of a request that is not allowed.
+    fn reject(&self, request: &HttpRequest) -> Option<(u16, &'static str)> {
         if let Some(token) = self.token {
             let given = request.authorization.strip_prefix("Bearer ").map(str::trim);
             return (given.map(digest) != Some(token))
                 .then_some((401, "the token is missing or wrong"));
         }
-        // A page that a browser on this machine shows may send requests to loopback addresses, in its
-        // own name or in one that it made to lead there.
+        // A web page in a browser on this machine may send requests to loopback addresses: cross-origin,
+        // or to a host name of its own that resolves to one (DNS rebinding).
         let host = request
             .host
             .rsplit_once(':')
@@ -139,11 +141,11 @@ impl Door {
 
     fn list(&self, filter: &Filter, records: bool) -> Value {
         let now = (self.clock.now)();
-        let limit = filter.limit.unwrap_or(USUAL).min(MOST);
+        let limit = filter.limit.unwrap_or(DEFAULT_ENTRIES).min(MAX_ENTRIES);
         let mut found = Vec::new();
         let mut more = false;
-        self.shared.each(|entry, about| {
-            if !filter.takes(entry) || !entry.is_answer() {
+        self.shared.for_each(|entry, info| {
+            if !filter.matches(entry) || !entry.is_answer() {
                 return true;
             }
             more = found.len() >= limit;
@@ -155,9 +157,9 @@ impl Door {
                     "class": entry.key().class.to_string(),
                     "do": entry.wants_dnssec(),
                     "cd": entry.checking_disabled(),
-                    "kind": about.half.label(),
-                    "zones": about.zones,
-                    "view": about.view,
+                    "kind": info.partition.label(),
+                    "zones": info.zones,
+                    "view": info.view,
                     "rcode": entry.facts().rcode.to_string(),
                     "ttl": ttl,
                     "stale": ttl <= 0,
@@ -177,7 +179,7 @@ impl Door {
     }
 
     fn flush(&self, filter: &Filter) -> Value {
-        json!({ "flushed": self.shared.forget(|entry| filter.takes(entry)) })
+        json!({ "flushed": self.shared.remove_where(|entry| filter.matches(entry)) })
     }
 }
 
@@ -214,9 +216,9 @@ mod tests {
     #[test]
     fn who_is_let_in() {
         let clock = Clock { now: || wire::Moment(0), unix: |_| 0 };
-        let door = |token: Option<&str>| Door {
+        let endpoint = |token: Option<&str>| Endpoint {
             token: token.map(digest),
-            shared: Shared::new(None),
+            shared: SharedStore::new(None),
             clock,
         };
         let request = |host: &str, origin: &str, authorization: &str| HttpRequest {
@@ -225,18 +227,18 @@ mod tests {
             authorization: authorization.into(),
             ..HttpRequest::default()
         };
-        let open = door(None);
+        let open = endpoint(None);
         for host in ["127.0.0.1:8953", "localhost", "[::1]:8953", "[::1]"] {
-            assert_eq!(open.refuses(&request(host, "", "")), None, "{host}");
+            assert_eq!(open.reject(&request(host, "", "")), None, "{host}");
         }
         for (host, origin) in [("evil.example", ""), ("", ""), ("127.0.0.1", "http://evil.example")]
         {
-            assert_eq!(open.refuses(&request(host, origin, "")).unwrap().0, 403, "{host}");
+            assert_eq!(open.reject(&request(host, origin, "")).unwrap().0, 403, "{host}");
         }
-        let locked = door(Some("0123456789abcdef"));
-        assert_eq!(locked.refuses(&request("x", "", "Bearer 0123456789abcdef")), None);
+        let locked = endpoint(Some("0123456789abcdef"));
+        assert_eq!(locked.reject(&request("x", "", "Bearer 0123456789abcdef")), None);
         for wrong in ["", "Bearer", "Bearer 0123456789abcdeg", "0123456789abcdef"] {
-            assert_eq!(locked.refuses(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");
+            assert_eq!(locked.reject(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The `cache` directive as plain values.
+//! The options of the `cache` directive as plain values.
 
 mod options;
 mod parse;
@@ -8,42 +8,42 @@ use std::time::Duration;
 use chain::ZoneSet;
 use corefile::{Span, Token};
 
-use super::partition::Half;
+use super::partition::Partition;
 
-/// The bounds of one half.
+/// The limits of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
-    /// Entries, each of which stands for one KiB of memory.
+    /// The number of entries. Each stands for one KiB of memory.
     pub(super) capacity: u64,
-    /// No entry lives longer, in seconds.
+    /// The longest lifetime of an entry, in seconds.
     pub(super) max_ttl: u32,
-    /// No entry lives shorter, in seconds.
+    /// The shortest lifetime of an entry, in seconds.
     pub(super) min_ttl: u32,
-    /// Nothing of this half is kept for these zones.
+    /// The zones for which this partition stores nothing.
     pub(super) disabled: ZoneSet,
 }
 
 /// When to renew a popular entry before it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Prefetch {
-    /// So many hits make an entry popular.
+    /// The number of hits that makes an entry popular.
     pub(super) amount: u32,
-    /// A gap of more than this between two hits starts the count anew.
+    /// A longer gap between two hits restarts the count.
     pub(super) gap: Duration,
-    /// Renew when this much of the lifetime is left.
+    /// The entry is renewed when at most this percentage of its lifetime is left.
     pub(super) percent: u32,
 }
 
-/// How to use entries past their lifetime (RFC 8767).
+/// How to use expired entries (RFC 8767).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stale {
-    /// For so many seconds after they expired.
+    /// The seconds after expiry during which an entry can be used.
     pub(super) up_to: u32,
-    /// Ask first and wait for so long (zero: for as long as it takes).
+    /// If set, the cache first tries to renew the entry, for at most this time (zero: no limit).
     pub(super) verify: Option<Duration>,
-    /// The TTL they are sent with.
+    /// The TTL of stale answers.
     pub(super) ttl: u32,
-    /// After a failed renewal, wait for so long before the next.
+    /// The pause after a failed renewal.
     pub(super) recheck: Duration,
 }
 
@@ -55,21 +55,21 @@ pub(super) struct AdminConfig {
     pub(super) token: Option<Token>,
 }
 
-/// Where it listens unless the Corefile says something else.
+/// The default address of the admin endpoint.
 pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:8953";
 
 /// `snapshot FILE [INTERVAL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SnapshotConfig {
     pub(super) file: Token,
-    /// Between two writings.
+    /// The time between two writes.
     pub(super) interval: Duration,
 }
 
-/// Everything a `cache` directive says.
+/// A `cache` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    /// Names outside these zones pass through.
+    /// The zones to cache.
     pub(super) zones: ZoneSet,
     /// The zones as the metric label shows them.
     pub(super) zones_label: String,
@@ -78,18 +78,18 @@ pub(super) struct Config {
     pub(super) prefetch: Option<Prefetch>,
     pub(super) stale: Option<Stale>,
     pub(super) prefer_positive: bool,
-    /// How long failures live, in seconds; zero: not at all.
+    /// The lifetime of failures, in seconds. Zero: failures are not stored.
     pub(super) servfail: u32,
     pub(super) keepttl: bool,
-    /// Keep answers that are meant for some networks only, for so many networks each question.
+    /// If set, answers for single networks are stored, for at most this many networks for each query.
     pub(super) ecs: Option<u32>,
     pub(super) admin: Option<AdminConfig>,
     pub(super) snapshot: Option<SnapshotConfig>,
 }
 
-/// The capacity without an option.
+/// The default capacity.
 const DEFAULT_CAPACITY: u64 = 10_000;
-/// The lifetime of positive answers is at most an hour; that of denials half of it.
+/// The default maximum lifetime of positive answers. That of denials is half of it.
 const MAX_TTL: u32 = 3600;
 const MIN_TTL: u32 = 5;
 impl Default for Limits {
@@ -123,11 +123,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The bounds of one half.
-    pub(super) fn limits(&self, half: Half) -> &Limits {
-        match half {
-            Half::Success => &self.success,
-            Half::Denial => &self.denial,
+    /// The limits of one partition.
+    pub(super) fn limits(&self, partition: Partition) -> &Limits {
+        match partition {
+            Partition::Success => &self.success,
+            Partition::Denial => &self.denial,
         }
     }
 }

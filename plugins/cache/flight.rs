@@ -1,9 +1,10 @@
-//! Questions under way: who asks the same thing at the same time waits for the one answer.
+//! Queries in flight: equal queries that arrive at the same time share one answer.
 //!
-//! One member of a flight leads and asks. If it goes away without an answer (its client closed the
-//! connection, the task was dropped, a plugin panicked), the next one in line leads.
+//! One member of a flight, the leader, queries the chain; the others wait for its outcome. If the
+//! leader is dropped without an outcome (its client closed the connection, the task was cancelled, a
+//! plugin panicked), another member becomes the leader.
 
-mod ident;
+mod key;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -16,44 +17,49 @@ use std::task::{Context, Poll, Waker};
 use exchange::Query;
 
 use super::entry::{Key, Mixed};
-use ident::{Ident, Rest};
+use key::{FlightKey, Variant};
 
-/// Questions that may wait for the same answer.
+/// The most queries that wait for one answer.
 pub(super) const MAX_PER_FLIGHT: usize = 20_000;
-/// Questions that may wait in all. Each of them has a place among the waiting queries of its worker,
-/// which is the bound that is met first.
+/// The most queries that wait in total. The bound on the waiting queries of each worker is usually
+/// reached first.
 pub(super) const MAX_WAITING: usize = 50_000;
 const SHARDS: usize = 32;
 
-/// One question under way, and in the end its outcome.
+/// One query in flight, and later its outcome.
 struct Flight<T> {
-    ident: Ident,
+    key: FlightKey,
     state: Mutex<State<T>>,
 }
 
 struct State<T> {
     members: usize,
-    /// Whether one of them asks.
-    led: bool,
+    /// Whether a member leads.
+    has_leader: bool,
     outcome: Option<T>,
-    /// Those who wait, each at its place; places of those who left are used again.
+    /// The wakers of waiting members. The index of a member that left is reused.
     waiting: Vec<Option<Waker>>,
     free: Vec<usize>,
 }
 
 impl<T> Flight<T> {
-    fn new(hash: u64, name: &[u8], rest: Rest) -> Arc<Self> {
-        let ident = Ident { hash, name: name.into(), rest };
-        let state =
-            State { members: 0, led: false, outcome: None, waiting: Vec::new(), free: Vec::new() };
-        Arc::new(Self { ident, state: Mutex::new(state) })
+    fn new(hash: u64, name: &[u8], variant: Variant) -> Arc<Self> {
+        let key = FlightKey { hash, name: name.into(), variant };
+        let state = State {
+            members: 0,
+            has_leader: false,
+            outcome: None,
+            waiting: Vec::new(),
+            free: Vec::new(),
+        };
+        Arc::new(Self { key, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets all who wait look again.
+    /// Wakes all waiting members.
     fn wake_all(mut state: MutexGuard<'_, State<T>>) {
         let waiting: Vec<Waker> = state.waiting.iter_mut().filter_map(Option::take).collect();
         drop(state);
@@ -61,10 +67,10 @@ impl<T> Flight<T> {
     }
 }
 
-/// By the hash of what makes them one. Two of one hash are a curiosity: the second is asked alone.
+/// Flights by the hash of their key. If two keys have one hash, the second flight is not shared.
 type Shard<T> = Mutex<HashMap<u64, Arc<Flight<T>>, BuildHasherDefault<Mixed>>>;
 
-/// All questions under way.
+/// All queries in flight.
 pub(super) struct Flights<T> {
     shards: [Shard<T>; SHARDS],
     members: AtomicUsize,
@@ -72,29 +78,29 @@ pub(super) struct Flights<T> {
     max_members: usize,
 }
 
-/// One who asks or waits.
+/// A query that leads a flight or waits for it.
 pub(super) struct Member<T> {
     flights: Arc<Flights<T>>,
     flight: Arc<Flight<T>>,
-    /// Where it waits.
-    place: Option<usize>,
+    /// The index of its waker.
+    waker_index: Option<usize>,
 }
 
-/// The one who asks. Dropped without an outcome, it hands over to the next.
+/// The member that queries the chain. If it is dropped without an outcome, another member leads.
 pub(super) struct Leader<T> {
     member: Member<T>,
 }
 
-/// What a member's wait came to.
+/// The result of a member's wait.
 pub(super) enum Turn<T> {
-    /// Ask, and tell the others.
+    /// The member leads: it must query the chain and publish the outcome.
     Lead(Leader<T>),
-    /// Somebody else asked.
+    /// The outcome of another leader.
     Outcome(T),
 }
 
 impl<T> Flights<T> {
-    /// None under way yet, within these bounds.
+    /// No flights yet, within these bounds.
     pub(super) fn new(max_per_flight: usize, max_members: usize) -> Arc<Self> {
         Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::default()),
@@ -104,19 +110,19 @@ impl<T> Flights<T> {
         })
     }
 
-    /// Joins those who ask the same as `query`; `None` when too many wait already.
+    /// Joins the flight of queries equal to `query`; `None` if too many wait already.
     pub(super) fn join(self: &Arc<Self>, query: &Query) -> Option<Member<T>> {
         if self.members.fetch_add(1, Ordering::Relaxed) >= self.max_members {
             self.members.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let key = Key::of(query);
-        let rest = Rest::of(&key, query);
-        let hash = rest.hash(&key);
+        let variant = Variant::of(&key, query);
+        let hash = variant.hash(&key);
         let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shard.entry(hash).or_insert_with(|| Flight::new(hash, key.name, rest));
-        let same = known.ident.is(&key, rest);
-        let flight = if same { Arc::clone(known) } else { Flight::new(hash, key.name, rest) };
+        let known = shard.entry(hash).or_insert_with(|| Flight::new(hash, key.name, variant));
+        let same = known.key.matches(&key, variant);
+        let flight = if same { Arc::clone(known) } else { Flight::new(hash, key.name, variant) };
         let mut state = flight.state();
         if state.members >= self.max_per_flight {
             self.members.fetch_sub(1, Ordering::Relaxed);
@@ -125,25 +131,25 @@ impl<T> Flights<T> {
         state.members += 1;
         drop(state);
         drop(shard);
-        Some(Member { flights: Arc::clone(self), flight, place: None })
+        Some(Member { flights: Arc::clone(self), flight, waker_index: None })
     }
 
-    /// Whether anybody asks the same as `query`.
-    pub(super) fn is_under_way(&self, query: &Query) -> bool {
+    /// Whether an equal query is in flight.
+    pub(super) fn is_in_flight(&self, query: &Query) -> bool {
         let key = Key::of(query);
-        let rest = Rest::of(&key, query);
-        let hash = rest.hash(&key);
+        let variant = Variant::of(&key, query);
+        let hash = variant.hash(&key);
         let shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&hash).is_some_and(|known| known.ident.is(&key, rest))
+        shard.get(&hash).is_some_and(|known| known.key.matches(&key, variant))
     }
 
     fn shard(&self, hash: u64) -> &Shard<T> {
         &self.shards[(hash >> 48) as usize % SHARDS]
     }
 
-    /// Forgets the flight, unless another has its place, where `is_over` says so.
-    fn forget(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
-        let hash = flight.ident.hash;
+    /// Removes the flight if `is_over`, unless another flight has replaced it.
+    fn remove(&self, flight: &Arc<Flight<T>>, is_over: impl FnOnce() -> bool) {
+        let hash = flight.key.hash;
         let mut shard = self.shard(hash).lock().unwrap_or_else(PoisonError::into_inner);
         if is_over() && shard.get(&hash).is_some_and(|known| Arc::ptr_eq(known, flight)) {
             shard.remove(&hash);
@@ -152,7 +158,7 @@ impl<T> Flights<T> {
 }
 
 impl<T: Clone> Member<T> {
-    /// Waits for the outcome, or for the turn to ask.
+    /// Waits for the outcome, or for the lead.
     pub(super) async fn turn(mut self) -> Turn<T> {
         match poll_fn(|context| self.poll_turn(context)).await {
             Some(outcome) => Turn::Outcome(outcome),
@@ -160,30 +166,30 @@ impl<T: Clone> Member<T> {
         }
     }
 
-    /// The outcome, or `None` for the turn.
+    /// The outcome, or `None` for the lead.
     fn poll_turn(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
         let mut state = self.flight.state();
         if let Some(outcome) = &state.outcome {
             return Poll::Ready(Some(outcome.clone()));
         }
-        if !mem::replace(&mut state.led, true) {
+        if !mem::replace(&mut state.has_leader, true) {
             return Poll::Ready(None);
         }
         let State { waiting, free, .. } = &mut *state;
-        let place = *self.place.get_or_insert_with(|| {
+        let waker_index = *self.waker_index.get_or_insert_with(|| {
             free.pop().unwrap_or_else(|| {
                 waiting.push(None);
                 waiting.len() - 1
             })
         });
-        waiting[place] = Some(context.waker().clone());
+        waiting[waker_index] = Some(context.waker().clone());
         Poll::Pending
     }
 
-    /// The turn to ask, if nobody else has it.
+    /// The lead, if no other member has it.
     pub(super) fn lead(self) -> Option<Leader<T>> {
         let mut state = self.flight.state();
-        let taken = state.outcome.is_some() || mem::replace(&mut state.led, true);
+        let taken = state.outcome.is_some() || mem::replace(&mut state.has_leader, true);
         drop(state);
         (!taken).then_some(Leader { member: self })
     }
@@ -194,37 +200,38 @@ impl<T> Drop for Member<T> {
         self.flights.members.fetch_sub(1, Ordering::Relaxed);
         let mut state = self.flight.state();
         state.members -= 1;
-        if let Some(place) = self.place {
-            state.waiting[place] = None;
-            state.free.push(place);
+        if let Some(waker_index) = self.waker_index {
+            state.waiting[waker_index] = None;
+            state.free.push(waker_index);
         }
-        // What has an outcome is forgotten already.
+        // A flight with an outcome is removed already.
         let last = state.members == 0 && state.outcome.is_none();
         drop(state);
         if last {
-            self.flights.forget(&self.flight, || self.flight.state().members == 0);
+            self.flights.remove(&self.flight, || self.flight.state().members == 0);
         }
     }
 }
 
 impl<T> Leader<T> {
-    /// Whether anybody else waits for the outcome.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether another member waits for the outcome.
+    pub(super) fn has_followers(&self) -> bool {
         self.member.flight.state().members > 1
     }
 
-    /// Another member of the same flight, to learn the outcome while this one asks elsewhere.
+    /// Another member of the same flight, which waits for the outcome while this one moves to a task of
+    /// its own.
     pub(super) fn follower(&self) -> Member<T> {
         let Member { flights, flight, .. } = &self.member;
         flights.members.fetch_add(1, Ordering::Relaxed);
         flight.state().members += 1;
-        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), place: None }
+        Member { flights: Arc::clone(flights), flight: Arc::clone(flight), waker_index: None }
     }
 
-    /// Tells all who wait; who comes later starts anew.
-    pub(super) fn tell(self, outcome: T) {
+    /// Publishes the outcome to all waiting members. A later query starts a new flight.
+    pub(super) fn finish(self, outcome: T) {
         let Member { flights, flight, .. } = &self.member;
-        flights.forget(flight, || true);
+        flights.remove(flight, || true);
         let mut state = flight.state();
         state.outcome = Some(outcome);
         Flight::wake_all(state);
@@ -235,8 +242,9 @@ impl<T> Drop for Leader<T> {
     fn drop(&mut self) {
         let mut state = self.member.flight.state();
         if state.outcome.is_none() {
-            state.led = false;
-            // All look, one of them leads: whoever is woken alone may be gone before it looks.
+            state.has_leader = false;
+            // All are woken and one takes the lead: a single woken member could be dropped before it is
+            // polled.
             Flight::wake_all(state);
         }
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use chain::{Key, Query};
 use telemetry::metrics::{self, Counter};
 
-use super::partition::Half;
+use super::partition::Partition;
 use super::store::Store;
 
 /// The counters of one listener.
-pub(super) struct Counts {
+pub(super) struct CacheMetrics {
     pub(super) requests: Counter,
     hits: [Counter; 2],
     pub(super) misses: Counter,
@@ -25,13 +25,13 @@ pub(super) struct Counts {
 const BY_TYPE: &[&str] = &["server", "type", "zones", "view"];
 const PLAIN: &[&str] = &["server", "zones", "view"];
 
-impl Counts {
-    /// The counters of the listener `server`; they count on if an earlier configuration had them.
+impl CacheMetrics {
+    /// The counters of the listener `server`. They continue those of an earlier configuration.
     pub(super) fn new(server: &str, zones: &str, view: &str) -> Self {
         let plain = |name, help| metrics::counter(name, help, PLAIN, &[server, zones, view]);
         let by_type = |name, help| {
-            [Half::Success, Half::Denial].map(|half| {
-                metrics::counter(name, help, BY_TYPE, &[server, half.label(), zones, view])
+            [Partition::Success, Partition::Denial].map(|partition| {
+                metrics::counter(name, help, BY_TYPE, &[server, partition.label(), zones, view])
             })
         };
         Self {
@@ -71,28 +71,28 @@ impl Counts {
     }
 
     #[inline]
-    pub(super) fn hit(&self, half: Half, query: &Query) {
-        self.hits[half as usize].inc(query.client.worker);
+    pub(super) fn hit(&self, partition: Partition, query: &Query) {
+        self.hits[partition as usize].inc(query.client.worker);
     }
 
-    pub(super) fn evicted(&self, half: Half, query: &Query, entries: u64) {
+    pub(super) fn evicted(&self, partition: Partition, query: &Query, entries: u64) {
         if entries > 0 {
-            self.evictions[half as usize].add(query.client.worker, entries);
+            self.evictions[partition as usize].add(query.client.worker, entries);
         }
     }
 }
 
-/// Shows the size of `store` for each of the block's servers.
-pub(super) fn show_entries(keys: &[Key], zones: &str, view: &str, store: &Arc<Store>) {
+/// Registers the gauge of entries in `store` for each server of the block.
+pub(super) fn register_entries(keys: &[Key], zones: &str, view: &str, store: &Arc<Store>) {
     for key in keys {
-        for half in [Half::Success, Half::Denial] {
+        for partition in [Partition::Success, Partition::Denial] {
             let store = Arc::downgrade(store);
             metrics::gauge_fn(
                 "coredns_cache_entries",
                 "The number of elements in the cache.",
                 BY_TYPE,
-                &[&key.server, half.label(), zones, view],
-                move || store.upgrade().map_or(0.0, |store| store.len(half) as f64),
+                &[&key.server, partition.label(), zones, view],
+                move || store.upgrade().map_or(0.0, |store| store.len(partition) as f64),
             );
         }
     }

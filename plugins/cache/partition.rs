@@ -1,15 +1,15 @@
-//! The two halves of a cache.
+//! The two partitions of a cache.
 
-/// Which half of the cache a directive speaks of.
+/// A partition of the cache, with limits of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Half {
-    /// Answers and referrals.
+pub(super) enum Partition {
+    /// Positive answers and referrals.
     Success,
     /// NXDOMAIN, NODATA and failures.
     Denial,
 }
 
-impl Half {
+impl Partition {
     /// The value of the metric label `type`.
     pub(super) const fn label(self) -> &'static str {
         match self {

@@ -1,16 +1,17 @@
-//! From a `cache` directive to the plugin.
+//! Setup: builds the plugin from a `cache` directive, with the store of an earlier configuration.
 
 use std::sync::Arc;
 
 use chain::memory::Memory;
 use chain::{Kind, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive};
+use net::Bound;
 
 use super::config::Config;
 use super::flight::{self, Flights};
-use super::metrics::{self, Counts};
-use super::phases::Cache;
-use super::store::{Shared, Store};
+use super::metrics::{self, CacheMetrics};
+use super::phases::{Cache, MAX_BACKGROUND};
+use super::store::{SharedStore, Store};
 use super::{admin, snapshot};
 
 /// The `cache` directive.
@@ -30,55 +31,45 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// Opens or takes over what the plugin needs.
+/// Builds the plugin. The store survives a reload unless its identity changes.
 fn build(config: Config, setup: &mut Setup<'_>) -> Result<Cache, Diagnostic> {
     let memory = || setup.service::<Memory>();
-    let shared = kept(setup, "cache", || Shared::new(memory()));
-    let store =
-        kept(setup, identity(&config, setup), || Store::new(&shared, &config, setup.view()));
+    let shared = setup.keep("cache", || SharedStore::new(memory()));
+    let store = setup.keep(identity(&config, setup), || Store::new(&shared, &config, setup.view()));
     if let Some(admin) = &config.admin {
         admin::open(admin, &shared, setup)?;
     }
     if let Some(snapshot) = &config.snapshot {
         let identity = identity(&config, setup);
         let key = format!("snapshot {:?} of {}", setup.path(&snapshot.file), setup.fingerprint());
-        let owner: Arc<String> = kept(setup, key, || identity.clone());
+        let owner: Arc<String> = setup.keep(key, || identity.clone());
         if *owner != identity {
-            return Err(snapshot::taken(snapshot));
+            return Err(snapshot::conflict(snapshot));
         }
-        snapshot::keep(snapshot, &config, &store, setup);
+        snapshot::start(snapshot, &config, &store, setup);
     }
     let view = setup.view();
-    metrics::show_entries(setup.keys(), &config.zones_label, view, &store);
+    metrics::register_entries(setup.keys(), &config.zones_label, view, &store);
     let servers =
         setup.keys().iter().map(|key| &*key.server).chain(setup.keys().is_empty().then_some(""));
-    let counts = servers.map(|server| Counts::new(server, &config.zones_label, view)).collect();
+    let metrics =
+        servers.map(|server| CacheMetrics::new(server, &config.zones_label, view)).collect();
     Ok(Cache {
         store,
         flights: Flights::new(flight::MAX_PER_FLIGHT, flight::MAX_WAITING),
-        counts,
+        metrics,
+        own_zones: setup.own_zones(),
         clock: setup.clock(),
         chain_ref: setup.chain_ref(),
-        handed: setup.state_key(),
-        background: Arc::default(),
+        query_state: setup.state_key(),
+        background: Arc::new(Bound::new(MAX_BACKGROUND)),
         config,
     })
 }
 
-/// What an earlier configuration had under `key`, or something new.
-fn kept<T: Send + Sync + 'static>(
-    setup: &Setup<'_>,
-    key: impl Into<String>,
-    make: impl FnOnce() -> T,
-) -> Arc<T> {
-    match setup.try_keep(key, || Ok::<_, std::convert::Infallible>(make())) {
-        Ok(value) => value,
-        Err(never) => match never {},
-    }
-}
-
-/// What makes a kept store unfit when it changes: who is served from it, and its size. Lifetimes
-/// are not in it: a changed TTL option leaves what is cached alone.
+/// The identity of a store: a reload that changes it starts with an empty one. It has the listeners,
+/// the zones and the capacities. Lifetimes are no part of it, because entries outlive a change of TTL
+/// options.
 fn identity(config: &Config, setup: &Setup<'_>) -> String {
     use std::fmt::Write;
     let mut text = String::from("cache");

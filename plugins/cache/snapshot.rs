@@ -1,8 +1,8 @@
-//! What a block has cached, on disk: for a warm start.
+//! Snapshots: the entries of a block on disk, for a warm start.
 //!
-//! Expiry is written as the time of day, so an entry lives no longer for having been on disk. A file
-//! that is damaged, of another version or of another block is left alone, and the cache begins empty.
-//! Nothing of this is on the way of a query.
+//! The time of expiry is written as Unix time, so a snapshot does not extend any lifetime. A file that
+//! is damaged, of another version or of another block stays untouched, and the cache starts empty. No
+//! query waits for a snapshot.
 
 mod format;
 
@@ -16,17 +16,17 @@ use wire::Rcode;
 
 use super::config::{Config, SnapshotConfig};
 use super::entry::Entry;
-use super::partition::Half;
-use super::store::{Space, Store};
+use super::partition::Partition;
+use super::store::{Store, Tenant};
 use format::{Saved, SavedEntry, Writer};
 
-/// Entries taken in before others get a turn.
-const AT_ONCE: usize = 1_000;
+/// Entries that are loaded before the task yields.
+const BATCH: usize = 1_000;
 
-/// Where the snapshot of a block is, and of what.
-struct Place {
+/// The background task of a block's snapshot.
+struct SnapshotTask {
     path: PathBuf,
-    /// Tells the block from others.
+    /// The zones and the view, which identify the block.
     zones: String,
     view: String,
     store: Arc<Store>,
@@ -34,21 +34,22 @@ struct Place {
     config: Config,
 }
 
-/// Another block has the same file.
-pub(super) fn taken(snapshot: &SnapshotConfig) -> Diagnostic {
+/// The diagnostic for a file that another block uses.
+pub(super) fn conflict(snapshot: &SnapshotConfig) -> Diagnostic {
     Diagnostic::error(snapshot.file.span, "two server blocks use the same snapshot file")
         .label("another block writes to this file")
         .help("give each block a file of its own")
 }
 
-/// Reads the snapshot when the configuration serves, and writes it from time to time and at the end.
-pub(super) fn keep(
+/// Starts the task: it reads the snapshot when the configuration serves, and writes it regularly and at
+/// shutdown.
+pub(super) fn start(
     snapshot: &SnapshotConfig,
     config: &Config,
     store: &Arc<Store>,
     setup: &mut Setup<'_>,
 ) {
-    let place = Arc::new(Place {
+    let task = Arc::new(SnapshotTask {
         path: setup.path(&snapshot.file),
         zones: config.zones_label.clone(),
         view: setup.view().to_owned(),
@@ -56,7 +57,7 @@ pub(super) fn keep(
         clock: setup.clock(),
         config: config.clone(),
     });
-    let folder = place.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = task.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let problem = format!("there is no directory `{}`", folder.display());
         setup.warn(
@@ -65,28 +66,28 @@ pub(super) fn keep(
                 .help("create the directory, or check the path and `root`"),
         );
     }
-    let (interval, last) = (snapshot.interval, Arc::clone(&place));
+    let (interval, last) = (snapshot.interval, Arc::clone(&task));
     setup.task(move || async move {
-        if place.store.is_new() {
-            place.read().await;
+        if task.store.is_new() {
+            task.read().await;
         }
         loop {
             tokio::time::sleep(interval).await;
-            place.write().await;
+            task.write().await;
         }
     });
     setup.on_shutdown(move || async move { last.write().await });
 }
 
-impl Place {
+impl SnapshotTask {
     async fn read(&self) {
         let path = self.path.clone();
-        // Nothing larger was written here.
-        let most = self.store.asked().saturating_add(1 << 20);
+        // No snapshot of this store is larger.
+        let most = self.store.capacity().saturating_add(1 << 20);
         let read = tokio::task::spawn_blocking(move || files::read(&path, most)).await;
         let octets = match read {
             Ok(Ok(octets)) => octets,
-            // There was none yet.
+            // The first start has no snapshot.
             Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => return,
             Ok(Err(error)) => return self.warn(&error.to_string()),
             Err(_) => return,
@@ -105,8 +106,8 @@ impl Place {
         loop {
             let now = (self.clock.now)();
             let unix = (self.clock.unix)(now);
-            for record in entries.by_ref().take(AT_ONCE) {
-                match record.and_then(|record| self.take_in(&record, now, unix)) {
+            for record in entries.by_ref().take(BATCH) {
+                match record.and_then(|record| self.admit(&record, now, unix)) {
                     Some(true) => taken += 1,
                     Some(false) => {}
                     None => left_out += 1,
@@ -133,23 +134,23 @@ impl Place {
         telemetry::warning!("plugin/cache: snapshot {path} is ignored: {problem}");
     }
 
-    /// Keeps one entry if it is of use still; `None` if it is none.
-    fn take_in(&self, saved: &SavedEntry<'_>, now: wire::Moment, unix: u64) -> Option<bool> {
+    /// Stores an entry unless it is expired or known. `None` if it is invalid.
+    fn admit(&self, saved: &SavedEntry<'_>, now: wire::Moment, unix: u64) -> Option<bool> {
         let content = saved.content()?;
         let most = i64::from(content.ttl);
-        // The clock may have been set back since.
+        // The system clock may have been set back since the write.
         let left = saved.expires.checked_sub(i64::try_from(unix).ok()?)?.min(most);
         let stale_for = self.config.stale.map_or(0, |stale| i64::from(stale.up_to));
-        let half = self.store.half(saved.half);
+        let partition = self.store.tenant(saved.partition);
         let key = saved.key();
-        if left <= -stale_for || half.peek(&key).is_some() {
+        if left <= -stale_for || partition.peek(&key).is_some() {
             return Some(false);
         }
-        let entry = Entry::expiring(&key, half.id(), now, left, content)?;
+        let entry = Entry::expiring(&key, partition.id(), now, left, content)?;
         if let Some(subnet) = saved.subnet {
             self.store.lengths.note(&subnet);
         }
-        half.insert(entry);
+        partition.insert(entry);
         Some(true)
     }
 
@@ -158,14 +159,16 @@ impl Place {
         let unix = (self.clock.unix)(now);
         let stale_for = self.config.stale.map_or(0, |stale| i64::from(stale.up_to));
         let mut writer = Writer::new(unix, &self.zones, &self.view);
-        for half in [Half::Success, Half::Denial] {
-            let space = self.store.half(half);
-            for part in 0..Space::parts() {
-                for entry in space.part(part) {
+        for partition in [Partition::Success, Partition::Denial] {
+            let tenant = self.store.tenant(partition);
+            for shard in 0..Tenant::shards() {
+                for entry in tenant.entries_of(shard) {
                     let left = entry.ttl(now);
                     let fails = matches!(entry.facts().rcode, Rcode::SERVFAIL | Rcode::NOTIMP);
-                    if left > -stale_for && entry.is_answer() && !fails {
-                        writer.push(half, &entry, unix as i64 + left);
+                    // The versions of own zones mean nothing to another process.
+                    let lasts = entry.is_answer() && !fails && !entry.has_own_data();
+                    if left > -stale_for && lasts {
+                        writer.push(partition, &entry, unix as i64 + left);
                     }
                 }
                 tokio::task::yield_now().await;

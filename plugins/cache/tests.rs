@@ -520,10 +520,10 @@ async fn the_last_good_answer_is_preferred() {
     let block = block(&["cache", "serve_stale", "serve_stale_policy prefer_positive"]);
     block.ask("a.").await;
     time::pass(seconds(300));
-    for news in [Say::NameError(600), Say::Empty, Say::Code(Rcode::SERVFAIL)] {
-        block.says(news);
-        assert_eq!(block.ask("a.").await, "NOERROR 1@0 ede=3", "{news:?}");
-        assert_eq!(block.ask("a.").await, "NOERROR 1@0 ede=3", "{news:?}");
+    for version in [Say::NameError(600), Say::Empty, Say::Code(Rcode::SERVFAIL)] {
+        block.says(version);
+        assert_eq!(block.ask("a.").await, "NOERROR 1@0 ede=3", "{version:?}");
+        assert_eq!(block.ask("a.").await, "NOERROR 1@0 ede=3", "{version:?}");
     }
     block.says(Say::Address(2, 60));
     assert_eq!(block.ask("a.").await, "NOERROR 1@0 ede=3");

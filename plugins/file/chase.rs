@@ -1,4 +1,4 @@
-//! Follows an alias that leads out of the zone, by asking this server itself.
+//! Follows an alias that leads out of the zone, through this server itself.
 
 use chain::{Query, Reply, Resolve};
 use zone::Zone;

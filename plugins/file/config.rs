@@ -13,33 +13,33 @@ pub(super) struct Config<'a> {
     pub(super) fallthrough: Fallthrough,
 }
 
-/// One of them.
+/// One directive.
 #[derive(Clone, Debug)]
 pub(super) struct File<'a> {
-    /// The master file, as written.
+    /// The path of the master file, as written.
     pub(super) path: &'a Token,
-    /// The zones that are read from it.
+    /// The zones that are loaded from it.
     pub(super) origins: Vec<Name>,
     pub(super) watch: Watch,
     pub(super) on_error: OnError,
 }
 
-/// What a zone file with mistakes does to a configuration that is to be served.
+/// The effect of a zone file with mistakes on a new configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OnError {
-    /// It stops it.
+    /// The configuration is refused.
     #[default]
     Stop,
-    /// Its zone is not served, all others are.
+    /// Its zone is not served; all other zones are.
     Skip,
 }
 
-/// How a file is looked at again.
+/// How a file is checked for changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Watch {
-    /// Between two looks; zero means never.
+    /// The time between two checks. Zero means no checks.
     pub(super) every: Duration,
-    /// Whether the file's time decides, and not the serial in it.
+    /// Whether the modification time decides, and not the serial of the SOA record.
     pub(super) by_mtime: bool,
 }
 
@@ -51,10 +51,11 @@ impl Default for Watch {
 
 const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "on_error", "fallthrough", "upstream"];
 
-/// The configuration of a block, whose zones are `default`, and warnings about it.
+/// Parses the directives of a block, whose zones are `default`. Returns the configuration and its
+/// warnings.
 ///
-/// As in CoreDNS the directives of a block share one plugin: the last `fallthrough` holds for all
-/// of them, and `reload` and `reload_by_mtime` for their own directive and those behind it.
+/// As in CoreDNS the directives of a block share one plugin: the last `fallthrough` applies to all of
+/// them, and `reload` and `reload_by_mtime` apply to their own directive and later ones.
 pub(super) fn parse<'a>(
     uses: &[&'a Directive],
     default: &[Name],

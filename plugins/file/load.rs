@@ -1,4 +1,4 @@
-//! From a master file to a zone. The file streams through; only the zone itself stays in memory.
+//! Loads a zone from a master file. The file is streamed; only the zone stays in memory.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,46 +10,46 @@ use wire::{Name, Rtype, name};
 use zone::master::{self, Includes, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};
 
-/// The largest master file, and the largest that it includes.
+/// The largest size of a master file and of an included file.
 const MAX_FILE: u64 = 64 << 30;
 
-/// A zone, and what it was read from.
+/// A zone, and the versions of its files.
 pub(super) struct Loaded {
     pub(super) zone: Zone,
-    /// The master file first, then what it includes.
+    /// The master file first, then the files that it includes.
     pub(super) versions: Versions,
     pub(super) warnings: Warnings,
 }
 
-/// Records that are left out or served otherwise than they are written.
+/// Records that are skipped, or served in another form than they are written in.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     /// The first few.
     pub(super) shown: Vec<ZoneError>,
-    /// How many there are.
+    /// The number of all warnings.
     pub(super) count: usize,
 }
 
-/// Why there is no zone.
+/// The reason why no zone was loaded.
 #[derive(Debug)]
 pub(super) enum Problem {
     /// The file cannot be opened.
     Open(io::Error),
-    /// The text is wrong, or its records do not make a zone.
+    /// The text has mistakes, or its records do not form a zone.
     Text(Vec<ZoneError>),
 }
 
-/// What a reading that failed was about.
+/// A failed load.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) problem: Problem,
-    /// The files as they were, those that could not be opened included.
+    /// The versions of all files, including those that could not be opened.
     pub(super) versions: Versions,
 }
 
 /// Reads the zone `origin` from the file.
 pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
-    // The stamp is taken first: a change while reading is then seen as one at the next look.
+    // The stamp is taken first, so that the next check detects a change during the read.
     let stamp = Stamp::of(path);
     let shown = path.display().to_string();
     let includes = Files::new(path, &shown);
@@ -73,7 +73,7 @@ fn zone(
 ) -> Result<(Zone, Warnings), Problem> {
     let mut source = files::open(path, MAX_FILE).map_err(Problem::Open)?;
     let mut builder = Builder::new(options.origin, size);
-    // CoreDNS takes what lies outside the zone without a word and never answers with it.
+    // CoreDNS silently accepts records outside the zone, and never answers with them.
     let findings = master::read_through(&mut source, options, includes, &mut |record| {
         builder.add(record).map_err(Refusal::LeftOut)
     });
@@ -91,13 +91,13 @@ fn zone(
     }
 }
 
-/// The serial of the first SOA record in the file; nothing behind it is read.
+/// The serial of the first SOA record in the file. The rest of the file is not read.
 pub(super) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
     let found = Cell::new(None);
     let shown = path.display().to_string();
     let options = Options { file: &shown, ..Options::new(origin) };
     let mut source = UntilFound { file: files::open(path, MAX_FILE)?, found: &found };
-    // Errors are for the real load to report; the text is cut off here in any case.
+    // The real load reports errors; here the text ends early in any case.
     let _ = master::read(&mut source, &options, &Files::new(path, &shown), &mut |record| {
         if record.rtype == Rtype::SOA && found.get().is_none() {
             found.set(soa_serial(record.rdata));
@@ -114,7 +114,7 @@ fn soa_serial(rdata: &[u8]) -> Option<u32> {
     rdata.get(first + second..)?.first_chunk().map(|serial| u32::from_be_bytes(*serial))
 }
 
-/// A file that ends once the serial is found.
+/// A reader that ends once the serial is found.
 struct UntilFound<'a> {
     file: files::Reader,
     found: &'a Cell<Option<u32>>,
@@ -126,9 +126,9 @@ impl Read for UntilFound<'_> {
     }
 }
 
-/// Opens included files: relative to the file that names them, as in CoreDNS.
+/// Opens included files. As in CoreDNS their paths are relative to the including file.
 struct Files {
-    /// Where each file lies that was named, by what it is called in errors.
+    /// The path of each included file, by its name in errors.
     places: RefCell<HashMap<String, PathBuf>>,
     opened: RefCell<Versions>,
 }
@@ -139,7 +139,7 @@ impl Files {
         Self { places: RefCell::new(places), opened: RefCell::default() }
     }
 
-    /// For another reading of the same file.
+    /// The same state for another read of the same file.
     fn again(&self) -> Self {
         Self { places: self.places.clone(), opened: RefCell::default() }
     }
@@ -156,7 +156,7 @@ impl Includes for Files {
     fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>> {
         let place = self.place(path, from);
         let stamp = Stamp::of(&place);
-        // A file that is not there is a version, too: the zone is read again when it comes.
+        // A missing file is a version, too: the zone is loaded again when the file appears.
         self.opened.borrow_mut().add(&place, stamp.as_ref().ok().copied());
         stamp?;
         let file = files::open(&place, MAX_FILE)?;
@@ -169,8 +169,8 @@ impl Includes for Files {
     }
 }
 
-/// An error of the system in the words that CoreDNS has for it.
-pub(super) fn words(error: &io::Error) -> String {
+/// An I/O error in CoreDNS's words.
+pub(super) fn io_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or directory".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -1,4 +1,4 @@
-//! `file`: answers from zones that are kept in master files.
+//! `file`: answers authoritatively from zones in master files.
 //!
 //! Reading is `zone::master`, storing and looking up is `zone`; here are the files, when they are
 //! read again, and what follows from what a zone says. It never reads a file on a worker's thread.
@@ -30,7 +30,7 @@ use source::Source;
 pub static PLUGIN: Kind =
     Kind { name: "file", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
 
-/// Lookups of our own inside each other, as in CoreDNS.
+/// The most nested subqueries, as in CoreDNS.
 const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
@@ -54,14 +54,14 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             let (source, found) = open(setup, &path, origin, file.on_error);
             let warnings = setup.warnings();
             if let Err(wrong) = findings.take(found, &file, (origin, &source), warnings) {
-                // One file may be read for many zones: its mistakes are reported once.
+                // A file may be loaded for many zones: its mistakes are reported once.
                 errors.extend(wrong);
                 break;
             }
             if file.on_error == OnError::Skip {
                 skipping.push(Arc::clone(&source));
             }
-            // As in CoreDNS the file that is named last has the zone.
+            // As in CoreDNS the last file of a zone wins.
             if let Some(at) = all.iter().position(|known| known.origin == *origin) {
                 let message = format!("zone `{origin}` was given a file before");
                 let warning = Diagnostic::warning(file.path.span, message)
@@ -91,7 +91,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
-            setup.task(move || source::watch(sources, schedule, watch));
+            let own_zones = setup.own_zones();
+            setup.task(move || source::watch(sources, own_zones, schedule, watch));
         }
     }
     let plugin = File {
@@ -107,19 +108,20 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// What was found out about one file, which may be read for several zones.
+/// The findings about one file, which may be loaded for several zones.
 #[derive(Default)]
 struct Findings {
-    /// Why it cannot be opened, if it may come later.
+    /// Why it cannot be opened, if it may appear later.
     missing: Option<String>,
     /// Whether its mistakes have been reported.
     reported: bool,
 }
 
 impl Findings {
-    /// Takes what reading the file for one zone came to; what is no error becomes a warning.
+    /// Adds the result of loading the file for one zone. Findings that are no errors become warnings.
     ///
-    /// Errors: what keeps the configuration from being served.
+    /// # Errors
+    /// The mistakes that prevent the configuration from being served.
     fn take(
         &mut self,
         found: Result<Warnings, Problem>,
@@ -132,7 +134,7 @@ impl Findings {
         match found {
             Ok(found) => {
                 for warning in report::warnings(found, origin, span) {
-                    // Another zone of the same file may have the same one.
+                    // Another zone of the same file may have the same mistake.
                     let same = |known: &Diagnostic| {
                         (&known.message, &known.places) == (&warning.message, &warning.places)
                     };
@@ -142,7 +144,7 @@ impl Findings {
                 }
             }
             Err(Problem::Open(error)) => {
-                let (path, why) = (source.path(), load::words(&error));
+                let (path, why) = (source.path(), load::io_error_text(&error));
                 if stops && file.watch.every.is_zero() {
                     return Err(cannot_open(path, &why, span).into());
                 }
@@ -161,7 +163,7 @@ impl Findings {
     }
 }
 
-/// A file that may come later. The log has CoreDNS's words.
+/// The warning about a file that may appear later. The log has CoreDNS's words.
 fn absent(path: &Path, why: &str, watch: Watch, span: Span) -> Diagnostic {
     let shown = path.display();
     let open = format!("open {shown}: {why}");
@@ -175,8 +177,8 @@ fn absent(path: &Path, why: &str, watch: Watch, span: Span) -> Diagnostic {
         .logged(format!("plugin/file: Failed to open {open:?}: trying again {when}"))
 }
 
-/// The zone: the one that served before if its files did not change, else what is read now, and what
-/// was found then.
+/// The source of a zone: the current one if its files have not changed, otherwise a new one that is
+/// loaded now, and the findings of that.
 fn open(
     setup: &Setup<'_>,
     path: &Path,
@@ -195,7 +197,7 @@ fn open(
     {
         return (Arc::clone(known), Ok(Warnings::default()));
     }
-    // Another object, so that what serves now stays as it is should this configuration fail.
+    // A new object, so that the running server keeps its zone if this configuration fails.
     let source = Arc::new(Source::new(origin.clone(), path.to_owned()));
     let failed = match source.load() {
         Ok(fresh) => {
@@ -207,7 +209,7 @@ fn open(
     if matches!(failed.problem, Problem::Text(_)) && on_error == OnError::Stop {
         return (source, Err(failed.problem));
     }
-    // A file that is gone or wrong for the moment does not take its zone with it.
+    // A file that is temporarily missing or wrong does not end the service of its zone.
     let stays = Arc::clone(place.get_or_insert(source));
     stays.failed(&failed);
     (stays, Err(failed.problem))
@@ -221,18 +223,18 @@ fn cannot_open(path: &Path, why: &str, span: Span) -> Diagnostic {
 
 const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
 
-/// All zones of a block's `file` directives. What the usual query reads of it is one cache line.
+/// The plugin: all zones of a block's `file` directives. The usual query reads one cache line of it.
 #[repr(C, align(64))]
 struct File {
     zones: SuffixMap<Arc<Source>>,
-    /// Whether anybody reads metadata.
+    /// Whether a plugin reads metadata.
     collects_metadata: bool,
     fallthrough: Fallthrough,
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
     chain_ref: ChainRef,
-    /// Whether no plugin follows in the chain; known once it is complete.
+    /// Whether no plugin follows in the chain. Set once the chain is complete.
     is_last: OnceLock<bool>,
-    /// Zones that are served without, if their files have mistakes: readiness tells of them.
+    /// The zones that are skipped if their files have mistakes. Readiness reports them.
     skipping: Box<[Arc<Source>]>,
 }
 
@@ -247,7 +249,7 @@ impl Ready for File {
 impl ServeDns for File {
     fn prefetch(&self, batch: Batch<'_>, stage: u8) {
         if let Some(only) = self.zones.only() {
-            // A query for another zone costs a useless hint, which is less than finding out.
+            // A useless hint for a query of another zone costs less than a check.
             return only.prefetch(stage, batch.queries());
         }
         for query in batch.queries() {
@@ -260,7 +262,7 @@ impl ServeDns for File {
     #[inline]
     fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
         let Some((source, _)) = self.zones.find(query) else {
-            return self.not_mine();
+            return self.outside_zones();
         };
         if query.qtype().is_transfer() || query.qclass() != Class::IN {
             return refuse();
@@ -288,7 +290,7 @@ impl ServeDns for File {
         }
     }
 
-    /// Only for aliases that lead to another zone of this server.
+    /// Called only for aliases that lead to another zone of this server.
     fn serve_dns<'a>(
         &'a self,
         query: &'a mut Query,
@@ -298,12 +300,12 @@ impl ServeDns for File {
         Box::pin(async move {
             reply.clear();
             let Some((source, _)) = self.zones.find(query) else {
-                return self.not_mine();
+                return self.outside_zones();
             };
             let Some(zone) = source.zone_to_keep() else {
                 return Err(source.failure());
             };
-            // The zone may be another version by now, and its answer another one.
+            // A newer version of the zone, with another answer, may have been published meanwhile.
             let step = match zone.answer(query, reply) {
                 Outcome::External { target } => {
                     match self.resolver.get().and_then(Weak::upgrade) {
@@ -326,7 +328,7 @@ impl ServeDns for File {
 }
 
 impl File {
-    /// What follows from what the zone says.
+    /// The step after the zone's answer.
     #[inline]
     fn conclude(
         &self,
@@ -338,7 +340,7 @@ impl File {
         match outcome {
             Outcome::Answered => self.note_wildcard(zone, query),
             Outcome::NxDomain | Outcome::EmptyNonTerminal => {
-                // A chain of aliases that ends nowhere is an answer all the same.
+                // A chain of aliases without a target is an answer, too.
                 if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) {
                     reply.clear();
                     return Ok(Step::Next);
@@ -350,7 +352,7 @@ impl File {
         Ok(Step::Done)
     }
 
-    /// An alias leads out of the zone: followed if it leads to a zone of this server.
+    /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
         if query.state.depth >= MAX_DEPTH {
@@ -365,7 +367,7 @@ impl File {
         Ok(Step::Done)
     }
 
-    /// Tells which wildcard the answer was made from, for those who read metadata.
+    /// Notes the wildcard of a synthesized answer in the metadata.
     #[inline]
     fn note_wildcard(&self, zone: &Zone, query: &mut Query) {
         if self.collects_metadata && !zone.has_name(query.name()) {
@@ -373,10 +375,10 @@ impl File {
         }
     }
 
-    /// A name in none of the zones. CoreDNS: without a plugin behind this one the server is meant
-    /// to be authoritative, and says that it is not for this name.
+    /// The step for a name in none of the zones. As in CoreDNS, a server without a plugin behind this
+    /// one is authoritative only, and answers that it is not authoritative for the name.
     #[cold]
-    fn not_mine(&self) -> Served {
+    fn outside_zones(&self) -> Served {
         let is_last = self.is_last.get_or_init(|| {
             let chain = self.chain_ref.chain();
             chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))
@@ -385,8 +387,8 @@ impl File {
     }
 }
 
-/// The answer to what a zone in a file does not serve: transfers (the `transfer` plugin comes before and
-/// serves those that are allowed), and data of other classes.
+/// Refuses queries that a zone file does not answer: transfers (the `transfer` plugin runs earlier and
+/// serves the permitted ones), and other classes.
 #[cold]
 fn refuse() -> Served {
     Err(Failure::rcode(Rcode::REFUSED))
@@ -397,7 +399,7 @@ impl OnNotify for File {
     fn on_notify<'a>(&'a self, query: &'a mut Query, _: &'a mut Reply) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             let Some((source, _)) = self.zones.find(query) else {
-                return self.not_mine();
+                return self.outside_zones();
             };
             let from = query.client.peer.ip();
             telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
@@ -408,13 +410,13 @@ impl OnNotify for File {
 
 #[cold]
 fn note_wildcard(zone: &Zone, query: &mut Query) {
-    // RFC 4592 section 3.3.1: the wildcard lies directly below the closest encloser.
+    // RFC 4592 section 3.3.1: the wildcard is directly below the closest encloser.
     let Some(label) = (1..=query.labels()).find(|&label| zone.has_name(query.suffix(label))) else {
         return;
     };
     let mut wildcard = NameBuf::new();
     let whole = wildcard.push_label(b"*").and_then(|()| wildcard.push_name(query.suffix(label)));
-    // No wildcard there: it was a DNAME.
+    // Without a wildcard, the answer was synthesized from a DNAME.
     if whole.is_ok() && zone.has_name(wildcard.as_wire()) {
         query.set_metadata("zone/wildcard", || wildcard.to_name().to_string());
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a zone file: as diagnostics, as lines of the log, and for clients.
+//! Reports mistakes of zone files: as diagnostics, as log lines, and to clients.
 
 use corefile::{Diagnostic, Place, Severity, Span};
 use wire::Name;
@@ -7,7 +7,7 @@ use zone::master::ZoneError;
 
 use super::load::{self, Problem, Warnings};
 
-/// A mistake of the file at its place there, named by the directive at `span`.
+/// The diagnostic of a mistake, at its place in the file. `span` is the directive.
 fn diagnostic(mut error: ZoneError, origin: &Name, span: Span) -> Diagnostic {
     let mut shown = Diagnostic::error(span, error.message.clone())
         .label(format!("zone `{origin}` is read from this file"));
@@ -29,7 +29,7 @@ fn place(error: ZoneError) -> Place {
     }
 }
 
-/// Mistakes that keep the configuration from being served.
+/// The mistakes that prevent the configuration from being served.
 pub(super) fn errors(
     errors: Vec<ZoneError>,
     origin: &Name,
@@ -41,7 +41,7 @@ pub(super) fn errors(
     with_last_note(all, effect.to_owned())
 }
 
-/// The same where the zone is skipped. `serves` says whether the version before answers on.
+/// The same if the zone is skipped. `serves` tells whether the earlier version keeps serving.
 pub(super) fn skipped(
     errors: Vec<ZoneError>,
     origin: &Name,
@@ -59,7 +59,7 @@ pub(super) fn skipped(
     with_last_note(all, effect)
 }
 
-/// What follows from all of them stands at the last one.
+/// Adds the consequence of all diagnostics to the last one.
 fn with_last_note(
     all: impl ExactSizeIterator<Item = Diagnostic>,
     note: String,
@@ -72,7 +72,7 @@ fn with_last_note(
     })
 }
 
-/// Records that are left out or served otherwise than they are written.
+/// The warnings about records that are skipped, or served in another form than they are written in.
 pub(super) fn warnings(
     found: Warnings,
     origin: &Name,
@@ -88,12 +88,12 @@ pub(super) fn warnings(
     })
 }
 
-/// Logs why there is no new version.
+/// Logs why a new version was not loaded.
 pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
     let zone = origin.to_string();
     match problem {
         Problem::Open(error) => {
-            let (path, why) = (path.display().to_string(), load::words(error));
+            let (path, why) = (path.display().to_string(), load::io_error_text(error));
             telemetry::error!("plugin/file: Failed to open zone {zone:?} in {path:?}: {why}");
         }
         Problem::Text(errors) => {
@@ -104,7 +104,7 @@ pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
     }
 }
 
-/// Logs what a new version leaves out or serves otherwise than it is written.
+/// Logs the warnings about a new version.
 pub(super) fn log_warnings(found: &Warnings) {
     for error in &found.shown {
         telemetry::warning!("plugin/file: {error}: {}", error.label);
@@ -115,14 +115,14 @@ pub(super) fn log_warnings(found: &Warnings) {
     }
 }
 
-/// How many warnings are counted but not shown.
+/// The number of warnings that are not shown.
 fn more(count: usize) -> String {
     let warnings = corefile::counted(count as u64, "more warning", "more warnings");
     format!("{warnings} about this file")
 }
 
-/// What clients are told of a zone that is not loaded (RFC 8914): code and text. Neither a path nor
-/// what is written in the file, which may be another one than was meant.
+/// The extended error for queries of a zone that is not loaded (RFC 8914): code and text. It contains
+/// neither a path nor a part of the file, which may be a wrong file.
 pub(super) fn extended(problem: &Problem) -> (u16, String) {
     match problem {
         Problem::Open(_) => (ede::NOT_READY, "the zone is not loaded".to_owned()),

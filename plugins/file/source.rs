@@ -1,10 +1,11 @@
-//! One zone and the file it comes from: what serves now, and how it is renewed.
+//! One zone and its file: the version that serves, and how it is renewed.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use chain::OwnZones;
 use exchange::Query;
 use files::versions::{Stamp, Versions};
 use files::watch::PollSchedule;
@@ -17,33 +18,32 @@ use super::config::Watch;
 use super::load::{self, Failed, Loaded, Problem, Warnings};
 use super::report;
 
-/// Zones whose file cannot be loaded as it is.
+/// The number of zones whose file cannot be loaded.
 const FAILED: &str = "catena_file_zone_failed";
 
 /// Stages of [`Source::prefetch`].
 pub(super) const PREFETCH_STAGES: u8 = 3;
 
-/// A zone and its file. Lives through reloads of the Corefile. What a query needs of it is one
-/// cache line.
+/// A zone and its file. It survives a reload of the Corefile. A query reads one cache line of it.
 #[repr(C, align(64))]
 pub(super) struct Source {
     pub(super) origin: Name,
-    /// The version that answers; none before the file could be read.
+    /// The version that serves. None until the file is loaded.
     zone: ArcSwapOption<Zone>,
     hints: PrefetchHints,
     path: PathBuf,
     files: Mutex<Files>,
-    /// Why the last version of the file was not loaded, for clients: code and text.
+    /// The extended error for clients if the last version of the file was not loaded: code and text.
     trouble: ArcSwapOption<(u16, String)>,
 }
 
-/// What is known of the files of a zone.
+/// The versions of a zone's files.
 #[derive(Default)]
 struct Files {
-    /// Those that the version which serves was read from, as they were then.
+    /// The files of the version that serves.
     served: Versions,
-    /// Those that were looked at last, whatever came of it: as long as they stay as they were there is
-    /// nothing to read, and nothing to tell.
+    /// The files of the last check, whatever its result: as long as they do not change, there is nothing
+    /// to load and nothing to log.
     seen: Versions,
 }
 
@@ -74,14 +74,14 @@ impl Source {
         }
     }
 
-    /// The version that answers now.
+    /// The version that serves.
     #[inline]
     pub(super) fn zone(&self) -> arc_swap::Guard<Option<Arc<Zone>>> {
         self.zone.load()
     }
 
-    /// Starts to fetch what answering these queries will read: the source, then the zone with the line
-    /// of its table that each name hashes to, then of a large zone the node that may be the name's.
+    /// Prefetches what answers to these queries will read: the source, then the zone and the cell of its
+    /// table for each name, then the node in that cell if the zone is large.
     #[inline]
     pub(super) fn prefetch<'a>(&self, stage: u8, queries: impl Iterator<Item = &'a Query>) {
         match stage {
@@ -91,8 +91,8 @@ impl Source {
                 queries.for_each(|query| self.hints.prefetch_bucket(query));
             }
             _ if self.hints.is_small() => {}
-            // One look at the current version for all: taking it is a fence, and fences between the
-            // hints would make them wait for each other.
+            // One load of the current version for all queries: the load is a fence, and prefetches must
+            // not wait for each other.
             _ => {
                 if let Some(zone) = &*self.zone.load() {
                     queries.for_each(|query| zone.prefetch_node(query));
@@ -101,12 +101,12 @@ impl Source {
         }
     }
 
-    /// The version that answers now, to hold on to while waiting.
+    /// The version that serves, as a reference to keep across an await.
     pub(super) fn zone_to_keep(&self) -> Option<Arc<Zone>> {
         self.zone.load_full()
     }
 
-    /// The files to watch: the zone's own; what it includes counts when its serial changes.
+    /// The file to watch. Included files count when the serial of the zone changes.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -115,17 +115,17 @@ impl Source {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the zone is loaded and no file that it was read from has changed.
+    /// Whether the zone is loaded, and none of its files has changed.
     pub(super) fn is_current(&self) -> bool {
         self.files().served.are_current()
     }
 
-    /// Whether there is a zone to answer from.
+    /// Whether the zone is loaded.
     pub(super) fn is_loaded(&self) -> bool {
         self.zone.load().is_some()
     }
 
-    /// Why there is no zone to answer from.
+    /// The failure of queries while the zone is not loaded.
     #[cold]
     pub(super) fn failure(&self) -> Failure {
         let trouble = self.trouble.load_full();
@@ -136,12 +136,12 @@ impl Source {
         Failure::rcode(Rcode::SERVFAIL).extended(code, text)
     }
 
-    /// Reads the file. What served before goes on if that fails; whoever keeps this then says so with
-    /// [`Source::failed`].
+    /// Loads the file. If that fails, the current version keeps serving, and a caller that keeps this
+    /// source calls [`Source::failed`].
     pub(super) fn load(&self) -> Result<Fresh, Failed> {
         let Loaded { zone, versions, warnings } = load::load(&self.path, &self.origin)?;
         let serial = zone.serial();
-        // As in CoreDNS an included file alone makes no new version.
+        // As in CoreDNS, a change of an included file alone makes no new version.
         let seen = versions.clone().first_only();
         *self.files() = Files { served: versions, seen };
         let zone = Arc::new(zone);
@@ -151,7 +151,7 @@ impl Source {
         Ok(Fresh { serial, warnings })
     }
 
-    /// Keeps in mind that the files cannot be loaded as they are.
+    /// Notes that the files cannot be loaded in their current versions.
     pub(super) fn failed(&self, failed: &Failed) {
         self.files().seen = failed.versions.clone();
         self.trouble.store(Some(Arc::new(report::extended(&failed.problem))));
@@ -184,8 +184,8 @@ impl Source {
         (self.origin.to_string(), self.path.display().to_string())
     }
 
-    /// Looks whether there is a new version and loads it: `None` if there is nothing new. A version
-    /// that cannot be loaded is new once. Reads files: never on a worker.
+    /// Loads a new version of the file; `None` if there is no new version. A version that cannot be loaded
+    /// is new once. It does blocking I/O: never call it on a worker.
     pub(super) fn renew(&self, by_mtime: bool) -> Option<Result<Fresh, Problem>> {
         if self.files().seen.are_current() {
             return None;
@@ -206,8 +206,8 @@ impl Source {
         }))
     }
 
-    /// Whether the file holds another version than the one that serves: another time, older ones
-    /// included (a ConfigMap that was rolled back), or any other serial.
+    /// Whether the file has another version than the one that serves: another modification time, even an
+    /// older one (a ConfigMap that was rolled back), or another serial.
     fn is_changed(&self, by_mtime: bool, now: Option<Stamp>) -> std::io::Result<bool> {
         if by_mtime {
             return match now {
@@ -235,7 +235,7 @@ impl Drop for Source {
     }
 }
 
-/// When the mistakes of one zone were told last, and those that wait for their turn.
+/// Limits how often the mistakes of one zone are logged.
 #[derive(Default)]
 struct Reports {
     last: Option<Instant>,
@@ -243,8 +243,8 @@ struct Reports {
 }
 
 impl Reports {
-    /// Takes what a look found, and tells it: mistakes of one version once, and those of a file that
-    /// is written again and again at most once in `every`.
+    /// Logs the result of a check. Mistakes of one version are logged once, and those of a file that is
+    /// written repeatedly at most once in `every`.
     fn tell(&mut self, source: &Source, found: Option<Result<Fresh, Problem>>, every: Duration) {
         match found {
             Some(Ok(fresh)) => {
@@ -262,14 +262,19 @@ impl Reports {
         }
     }
 
-    /// Until what waits may be told.
+    /// The time until the next mistake may be logged.
     fn wait(&self, every: Duration) -> Duration {
         self.last.map_or(Duration::ZERO, |last| every.saturating_sub(last.elapsed()))
     }
 }
 
-/// Looks at the files again and again, one at a time, until the configuration is replaced.
-pub(super) async fn watch(sources: Vec<Arc<Source>>, mut schedule: PollSchedule, watch: Watch) {
+/// Checks the files regularly, one at a time, until the configuration is replaced.
+pub(super) async fn watch(
+    sources: Vec<Arc<Source>>,
+    own_zones: Arc<OwnZones>,
+    mut schedule: PollSchedule,
+    watch: Watch,
+) {
     let by_mtime = watch.by_mtime;
     let every = watch.every.max(Duration::from_millis(1));
     let mut reports: Vec<Reports> = sources.iter().map(|_| Reports::default()).collect();
@@ -280,9 +285,13 @@ pub(super) async fn watch(sources: Vec<Arc<Source>>, mut schedule: PollSchedule,
         let began = Instant::now();
         for (source, reports) in sources.iter().zip(&mut reports) {
             let looked = Arc::clone(source);
-            // A load that panics has told so and is tried again with the next look.
+            // A load that panics is logged, and repeated at the next check.
             let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
-            reports.tell(source, found.ok().flatten(), every);
+            let found = found.ok().flatten();
+            if matches!(found, Some(Ok(_))) {
+                own_zones.note_change();
+            }
+            reports.tell(source, found, every);
         }
         schedule.took(began.elapsed());
     }

@@ -7,39 +7,18 @@ use wire::{NameBuf, NewRecord, Rdata, Rtype, Section, name};
 
 use super::table::Table;
 
-/// How long at most a client may remember that there is nothing: the file may have it soon.
+/// The negative TTL (RFC 2308) is at most this: the file may have the name soon.
 const MAX_NEGATIVE_TTL: u32 = 60;
 
 const IN_ADDR_ARPA: &[u8] = name!("in-addr.arpa.");
 const IP6_ARPA: &[u8] = name!("ip6.arpa.");
 
-/// The timers of the SOA record; nobody transfers the zone.
+/// The timers of the SOA record, which have no effect without zone transfers.
 const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
 
-/// The entries that answer a name: of the name itself, or of the wildcard beside it.
-#[derive(Clone, Copy)]
-pub(super) struct Found([Option<u32>; 2]);
-
-impl Found {
-    #[inline]
-    pub(super) fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
-        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
-        if exact.iter().any(Option::is_some) {
-            return Some(Self(exact));
-        }
-        if query.labels() == 0 {
-            return None;
-        }
-        let parent = query.suffix(1);
-        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
-        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
-        wild.iter().any(Option::is_some).then_some(Self(wild))
-    }
-}
-
-/// A reply under way.
+/// A reply that is being written.
 pub(super) struct Answer<'a> {
     pub(super) query: &'a Query,
     pub(super) reply: &'a mut Reply,
@@ -47,7 +26,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The addresses of the type asked for; `false` if there are none.
+    /// Writes the addresses of the queried type. Returns `false` if there are none.
     #[inline]
     pub(super) fn addresses(&mut self, tables: [&Table; 2], found: Found) -> bool {
         let is_v4 = self.query.qtype() == Rtype::A;
@@ -68,13 +47,13 @@ impl Answer<'_> {
         any
     }
 
-    /// The names of the address that the name asked for stands for; `false` if there are none.
+    /// Writes the names of the address in the queried name. Returns `false` if there are none.
     pub(super) fn names(&mut self, tables: [&Table; 2]) -> bool {
         let Some(address) = reverse_address(self.query) else { return false };
         for table in tables {
             for name in table.names(address) {
                 self.reply.answer(self.ttl, Rdata::Ptr(name));
-                // A blocklist has one address with a million names: no message holds them.
+                // A blocklist has one address with a million names, which fit into no message.
                 if self.reply.truncated {
                     break;
                 }
@@ -93,11 +72,11 @@ impl Answer<'_> {
     }
 
     /// The name does not exist.
-    pub(super) fn no_name(&mut self, apex: usize) {
+    pub(super) fn name_error(&mut self, apex: usize) {
         self.negative(apex, wire::Rcode::NXDOMAIN);
     }
 
-    /// The SOA record itself, asked for at the zone.
+    /// Writes the SOA record for a query at the zone's apex.
     pub(super) fn soa(&mut self) {
         self.reply.set_rcode(wire::Rcode::NOERROR);
         self.reply.set_authoritative(true);
@@ -115,7 +94,7 @@ impl Answer<'_> {
     fn push_soa(&mut self, section: Section, apex: usize) {
         let zone = self.query.suffix(apex);
         let ttl = self.ttl.min(MAX_NEGATIVE_TTL);
-        // A zone too long for a label before it names itself.
+        // A zone that is too long for another label is its own MNAME.
         let host = NameBuf::joined(name!("ns.dns."), zone).ok();
         let mailbox = NameBuf::joined(name!("hostmaster."), zone).ok();
         let soa = Rdata::Soa {
@@ -131,7 +110,28 @@ impl Answer<'_> {
     }
 }
 
-/// The address that a name in `in-addr.arpa` or `ip6.arpa` stands for.
+/// The entries that answer a name: of the name itself, or of the wildcard that covers it.
+#[derive(Clone, Copy)]
+pub(super) struct Found([Option<u32>; 2]);
+
+impl Found {
+    #[inline]
+    pub(super) fn of(query: &Query, tables: [&Table; 2]) -> Option<Self> {
+        let exact = tables.map(|table| table.find(query.suffix_hash(0), query.name()));
+        if exact.iter().any(Option::is_some) {
+            return Some(Self(exact));
+        }
+        if query.labels() == 0 {
+            return None;
+        }
+        let parent = query.suffix(1);
+        let wild = tables.map(|table| table.find_wildcard(query.suffix_hash(1), parent));
+        debug_assert!(name::wire_len(parent).is_some(), "a suffix of a name is a name");
+        wild.iter().any(Option::is_some).then_some(Self(wild))
+    }
+}
+
+/// The address in a name below `in-addr.arpa` or `ip6.arpa`.
 fn reverse_address(query: &Query) -> Option<IpAddr> {
     let labels = query.labels().checked_sub(2)?;
     let name = query.name();
@@ -144,7 +144,7 @@ fn reverse_address(query: &Query) -> Option<IpAddr> {
             let mut octets = [0; 4];
             for (octet, index) in octets.iter_mut().zip((0..4).rev()) {
                 let text = std::str::from_utf8(label(index)).ok()?;
-                // One way to write each number: no sign, no zeros before it.
+                // Each number has one spelling: no sign and no leading zeros.
                 if !text.bytes().all(|byte| byte.is_ascii_digit())
                     || (text.len() > 1 && text.starts_with('0'))
                 {

@@ -9,20 +9,20 @@ use wire::Name;
 
 use super::parse;
 
-/// What the directive says.
+/// A `hosts` directive.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// The hosts file, if one is named.
+    /// The hosts file, if there is one.
     pub(super) file: Option<Token>,
     pub(super) zones: ZoneSet,
     /// Lines as in a hosts file.
     pub(super) inline: String,
     pub(super) ttl: u32,
     pub(super) reverse: bool,
-    /// Between two looks at the file; zero means never.
+    /// The time between two checks of the file. Zero means no checks.
     pub(super) reload: Duration,
     pub(super) fallthrough: Fallthrough,
-    /// Whether every name that is not known falls through.
+    /// Whether all unknown names fall through.
     pub(super) falls_through_always: bool,
     pub(super) fallthrough_unsupported: bool,
 }
@@ -46,7 +46,7 @@ impl Default for Config {
 const OPTIONS: [&str; 5] =
     ["fallthrough", "fallthrough_unsupported", "no_reverse", "reload", "ttl"];
 
-/// The configuration of a block, whose directive stands in it once, and warnings about it.
+/// Parses the directive of a block. Returns the configuration and its warnings.
 pub(super) fn parse(
     uses: &[&Directive],
     block_zones: &[Name],
@@ -83,7 +83,7 @@ pub(super) fn parse(
                 }
                 "ttl" => ttl(option).map(|ttl| config.ttl = ttl),
                 "reload" => reload(option).map(|reload| config.reload = reload),
-                // What follows `fallthrough` is no line of a hosts file, as in CoreDNS.
+                // As in CoreDNS, no lines of a hosts file follow `fallthrough`.
                 _ if falls_through => Err(unknown(directive, option)),
                 word => {
                     if parse::address(word.as_bytes()).is_none() {
@@ -143,7 +143,7 @@ fn unknown(directive: &Directive, option: &Directive) -> Diagnostic {
     error
 }
 
-/// CoreDNS takes any word for a line of a hosts file, and so hides misspelt options.
+/// CoreDNS reads any word as a line of a hosts file, which hides misspelt options.
 fn no_address(option: &Directive) -> Diagnostic {
     let word = option.name.as_str();
     let warning = Diagnostic::warning(option.name.span, format!("`{word}` is not an address"))
@@ -155,7 +155,7 @@ fn no_address(option: &Directive) -> Diagnostic {
 }
 
 impl Config {
-    /// The file is there and cannot be looked at.
+    /// The warning about a file that exists and cannot be read.
     pub(super) fn unreadable(&self, error: &io::Error) -> Diagnostic {
         match &self.file {
             Some(token) => Diagnostic::error(

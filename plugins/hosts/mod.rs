@@ -1,7 +1,7 @@
 //! `hosts`: answers from a hosts file and from lines in the Corefile.
 //!
-//! It answers A, AAAA and PTR from tables in memory; the file is read again when it changes, beside
-//! the data path. It never asks anybody else.
+//! It answers A, AAAA and PTR queries from tables in memory. A background task reads the file again
+//! when it changes. The plugin never queries another server.
 
 mod answer;
 mod config;
@@ -63,7 +63,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let rules = Rules {
         zones: config.zones.clone(),
         reverse: config.reverse,
-        // Only who says that a name does not exist must know what is above the names that do.
+        // Without fallthrough the plugin answers NXDOMAIN, so it must know the empty non-terminals.
         ancestors: !config.falls_through_always,
     };
     let inline = Arc::new(parse::table(config.inline.as_bytes(), &rules).unwrap_or_default());
@@ -86,7 +86,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 let unfit = |error: &io::Error| {
                     matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::FileTooLarge)
                 };
-                // Problems that can pass, such as permissions, are logged when the file is read.
+                // Temporary problems, such as permissions, are logged when the file is read.
                 if let Some(error) = files::open(&path, source::MAX_FILE).err().filter(unfit) {
                     return Err(config.unreadable(&error).into());
                 }
@@ -151,7 +151,7 @@ impl ServeDns for Hosts {
         let tables = [&**file, &*self.inline];
         let mut answer = Answer { query, reply, ttl: self.config.ttl };
         if qtype == Rtype::PTR {
-            // Reverse zones need not be listed, and what is unknown in them is never ours.
+            // Reverse zones need not be listed: an unknown address in them falls through.
             let found = answer.names(tables);
             return Ok(if found { Step::Done } else { Step::Next });
         }
@@ -178,15 +178,15 @@ impl ServeDns for Hosts {
         let mut answer = Answer { query, reply, ttl: self.config.ttl };
         match (is_apex, has_children) {
             (true, _) if qtype == Rtype::SOA => answer.soa(),
-            // RFC 8020: a name with others below it exists, and so does the zone itself.
+            // RFC 8020: a name with other names below it exists, and so does the zone's apex.
             (true, _) | (_, true) => answer.no_data(apex),
-            (false, false) => answer.no_name(apex),
+            (false, false) => answer.name_error(apex),
         }
         Ok(Step::Done)
     }
 
     fn roles(&self) -> Roles<'_> {
-        // A small table is in the processor's cache anyway.
+        // A small table stays in the processor's cache.
         Roles { prefetch_stages: 2, ..Roles::default() }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the text of a hosts file (hosts(5)) into a table. No files, no clocks.
+//! Parses the text of a hosts file (hosts(5)) into a table. It knows neither files nor clocks.
 
 use std::io::{self, BufRead};
 use std::net::IpAddr;
@@ -11,20 +11,21 @@ use super::table::Table;
 /// The longest line.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Which names are taken, and what is noted about them.
+/// Which names are stored, and with what.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    /// Names elsewhere are left out.
+    /// Names outside these zones are skipped.
     pub(super) zones: ZoneSet,
-    /// Addresses get their names.
+    /// Addresses map to their names, for PTR queries.
     pub(super) reverse: bool,
-    /// The names above are noted.
+    /// The empty non-terminals above names are stored.
     pub(super) ancestors: bool,
 }
 
-/// Reads a text. What is not an address followed by names is left out, as everywhere.
+/// Parses a text. Lines that are not an address followed by names are skipped.
 ///
-/// Errors: those of the reader, or there is more than a table holds.
+/// # Errors
+/// Those of the reader, or the text has more names than a table can hold.
 pub(super) fn table(mut text: impl BufRead, rules: &Rules) -> io::Result<Table> {
     let mut table = Table::default();
     let mut line = Vec::new();
@@ -34,11 +35,11 @@ pub(super) fn table(mut text: impl BufRead, rules: &Rules) -> io::Result<Table> 
         }
         line.clear();
     }
-    table.fit();
+    table.shrink_to_fit();
     Ok(table)
 }
 
-/// `false` if the table is full.
+/// Returns `false` if the table is full.
 fn add_line(table: &mut Table, line: &[u8], rules: &Rules) -> bool {
     let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
     let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -54,7 +55,7 @@ fn add_line(table: &mut Table, line: &[u8], rules: &Rules) -> bool {
         let name = folded.as_wire();
         let zone = rules.zones.iter().find(|zone| name::is_under(name, zone.as_wire()));
         let Some(zone) = zone else { continue };
-        // A wildcard stands for no name in particular.
+        // A wildcard is no name that a PTR record could have.
         let reverse = rules.reverse && !name.starts_with(b"\x01*");
         let zone_labels = rules.ancestors.then(|| name::label_count(zone.as_wire()));
         if !table.add(name, address, reverse, zone_labels) {
@@ -64,7 +65,7 @@ fn add_line(table: &mut Table, line: &[u8], rules: &Rules) -> bool {
     true
 }
 
-/// An address; the zone of an IPv6 address is left out, IPv4 inside IPv6 counts as IPv4.
+/// Parses an address. The zone of an IPv6 address is ignored; an IPv4-mapped address is IPv4.
 pub(super) fn address(word: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(word).ok()?;
     let text = text.split('%').next().unwrap_or(text);

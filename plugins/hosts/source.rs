@@ -1,4 +1,4 @@
-//! A hosts file: what was read from it last, and when it has to be read again.
+//! A hosts file: its current table, and the detection of changes.
 
 use std::io::{self, BufReader};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::table::Table;
 /// The largest hosts file: some twenty million names.
 pub(super) const MAX_FILE: u64 = 1 << 30;
 
-/// A hosts file. Lives through reloads of the Corefile.
+/// A hosts file. It survives a reload of the Corefile.
 pub(super) struct Source {
     path: PathBuf,
     rules: Rules,
@@ -27,9 +27,9 @@ pub(super) struct Source {
 /// The versions of the file.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The one that the table is made from.
+    /// The version that the table was made from.
     read: Option<Stamp>,
-    /// The one that was looked at last, whether it could be read or not.
+    /// The version of the last check, whether it could be read or not.
     last: Option<Stamp>,
 }
 
@@ -39,13 +39,13 @@ impl Source {
         Self { path, rules, table: ArcSwap::default(), seen: Mutex::default() }
     }
 
-    /// What the file says.
+    /// The current table.
     #[inline]
     pub(super) fn table(&self) -> Guard<Arc<Table>> {
         self.table.load()
     }
 
-    /// When the file that was read last had been changed, in seconds since 1970.
+    /// The modification time of the current version, in seconds since 1970.
     pub(super) fn modified(&self) -> Option<f64> {
         let modified = self.seen().read?.modified()?;
         modified.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
@@ -55,10 +55,10 @@ impl Source {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the file if it changed; `true` if it did. A file that cannot be read, or is gone,
-    /// changes nothing, and is told of once. Reads files: never on a worker.
+    /// Reads the file if it has changed. Returns whether it did. A file that cannot be read, or is gone,
+    /// changes nothing and is logged once. It does blocking I/O: never call it on a worker.
     pub(super) fn renew(&self) -> bool {
-        // Also that a file is not there is something to see once.
+        // A missing file is a version, too: it is logged once.
         let now = Stamp::of(&self.path);
         let before = std::mem::replace(&mut self.seen().last, now.as_ref().ok().copied());
         match now {
@@ -94,7 +94,7 @@ impl Source {
     }
 }
 
-/// Looks at the file again and again until the configuration is replaced.
+/// Checks the file regularly until the configuration is replaced.
 pub(super) async fn watch(
     source: Arc<Source>,
     mut schedule: PollSchedule,

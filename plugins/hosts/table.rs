@@ -1,7 +1,7 @@
-//! Names and addresses, packed: a blocklist of a million names fits into some 60 MB.
+//! A compact table of names and addresses: a blocklist of a million names needs some 60 MB.
 //!
-//! Names lie one behind the other in one buffer; a name and an address that belong together are a
-//! link in two lists, one of the name's addresses and one of the address's names.
+//! All names are in one buffer. A pair of a name and an address is a link in two lists: the addresses of
+//! the name, and the names of the address.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,7 +13,7 @@ use wire::{HashIndex, hash, name};
 /// No link.
 const NONE: u32 = u32::MAX;
 
-/// What a hosts file says.
+/// The content of a hosts file.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Lower-case wire names.
@@ -23,16 +23,16 @@ pub(super) struct Table {
     addresses: Vec<Address>,
     by_address: HashIndex,
     links: Vec<Link>,
-    /// Hashes of the names that have others below them.
+    /// The hashes of names that have other names below them.
     ancestors: HashSet<u64, BuildHasherDefault<Identity>>,
-    /// Links that are in the list of their address.
+    /// The number of links that are in the list of their address.
     reversed: usize,
 }
 
 /// A name.
 #[derive(Debug)]
 struct Entry {
-    /// Where it lies in the buffer.
+    /// Its offset in the buffer.
     name_at: u32,
     /// Its first link.
     first: u32,
@@ -46,7 +46,7 @@ struct Address {
     last: u32,
 }
 
-/// A name and an address that belong together.
+/// A pair of a name and an address.
 #[derive(Debug)]
 struct Link {
     entry: u32,
@@ -96,8 +96,8 @@ impl Table {
         })
     }
 
-    /// Whether there are names below the one with this hash. Only known if it was asked for when
-    /// the table was filled.
+    /// Whether there are names below the one with this hash. It is known only if the table was filled
+    /// with `zone_labels`.
     pub(super) fn is_ancestor(&self, hash: u64) -> bool {
         self.ancestors.contains(&hash)
     }
@@ -107,12 +107,12 @@ impl Table {
         self.links.len() + self.reversed
     }
 
-    /// Whether it has more names than the processor's cache holds.
+    /// Whether the table is larger than the processor's cache.
     pub(super) fn is_large(&self) -> bool {
         self.entries.len() > 4096
     }
 
-    /// Starts to fetch what [`Table::find`] will read: the index, then what it points to.
+    /// Prefetches what [`Table::find`] will read: first the index, then the entry.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64, stage: u8) {
         match stage {
@@ -126,10 +126,10 @@ impl Table {
         }
     }
 
-    /// Adds a name with an address, once. With `reverse` the address gets the name, too; with
-    /// `zone_labels` the names above it, down to a zone of so many labels, are known to exist.
+    /// Adds a name with an address, unless the table has the pair. With `reverse` the address maps to
+    /// the name, too. With `zone_labels` the names above it exist, down to a zone with that many labels.
     ///
-    /// `false` if the table is full.
+    /// Returns `false` if the table is full.
     pub(super) fn add(
         &mut self,
         name: &[u8],
@@ -160,7 +160,7 @@ impl Table {
         let mut next = self.entries[entry as usize].first;
         while let Some(link) = self.links.get(next as usize) {
             if link.address == address {
-                // RFC 2181 section 5: no record twice in a set.
+                // RFC 2181 section 5: an RRset has no duplicates.
                 return true;
             }
             last = next;
@@ -187,8 +187,8 @@ impl Table {
         true
     }
 
-    /// Gives back the room that growing took in advance.
-    pub(super) fn fit(&mut self) {
+    /// Releases unused capacity.
+    pub(super) fn shrink_to_fit(&mut self) {
         self.names.shrink_to_fit();
         self.entries.shrink_to_fit();
         self.addresses.shrink_to_fit();
@@ -211,7 +211,7 @@ impl Table {
         while labels > zone_labels + 1
             && let Some(parent) = name::parent(here)
         {
-            // Those above an ancestor that is known are known.
+            // The ancestors of a known ancestor are known.
             if !self.ancestors.insert(hash::name(parent)) {
                 return;
             }
@@ -224,7 +224,7 @@ impl Table {
         if let Some(known) = self.find_address(address) {
             return known;
         }
-        // There are never more addresses than links, whose number is checked.
+        // There are at most as many addresses as links, whose number is checked.
         let number = self.addresses.len() as u32;
         self.addresses.push(Address { address, first: NONE, last: NONE });
         self.by_address.insert(address_hash(address), number);
@@ -245,7 +245,7 @@ fn address_hash(address: IpAddr) -> u64 {
     hash::mix(hash::mix(hash::root(), bits as u64), (bits >> 64) as u64)
 }
 
-/// Hashes that are hashes already.
+/// A hasher for values that are hashes already.
 #[derive(Default)]
 struct Identity(u64);
 

@@ -4,32 +4,32 @@ use std::time::Duration;
 
 use corefile::{Cidr, Diagnostic, Diagnostics, Directive, Token};
 
-/// What the directives of a block say.
+/// The directives of a block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config {
     pub(super) policy: Policy,
     pub(super) prefer: Vec<Cidr>,
 }
 
-/// Which address comes first.
+/// The policy for the first address.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Policy {
-    /// Any.
+    /// A random one.
     #[default]
     Shuffle,
-    /// Each as often as its weight says.
+    /// Each address in proportion to its weight.
     Weighted {
         /// The weight file.
         file: Token,
-        /// Between two looks at it; zero means never.
+        /// The time between two checks of the file. Zero means no checks.
         reload: Duration,
     },
 }
 
-/// CoreDNS's interval between two looks at the weight file.
+/// CoreDNS's default for `reload`.
 const RELOAD: Duration = Duration::from_secs(30);
 
-/// The configuration of a block: the last policy wins, preferences add up.
+/// Parses the directives of a block. The last policy wins; preferences add up.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     let mut config = Config::default();
     let mut errors = Diagnostics::default();
@@ -97,7 +97,7 @@ fn policy(directive: &Directive) -> Result<Policy, Diagnostic> {
 }
 
 fn range(token: &Token) -> Result<Cidr, Diagnostic> {
-    // A bare address is no range in CoreDNS either.
+    // As in CoreDNS, an address without a prefix length is no range.
     let range = if token.as_str().contains('/') { token.parse::<Cidr>("CIDR").ok() } else { None };
     range.ok_or_else(|| {
         Diagnostic::error(token.span, format!("invalid CIDR `{}`", token.as_str()))

@@ -15,7 +15,7 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::{Rcode, Rtype, Section};
 
 use config::Policy;
-use order::{Order, Places, Random};
+use order::{Order, Random, Rearrangement};
 use row::{InPlace, Items};
 use weights::{Source, Unread};
 
@@ -86,8 +86,8 @@ impl ServeDns for LoadBalance {
 impl LoadBalance {
     fn arrange(&self, reply: &mut Reply) {
         let mut random = Random::new();
-        match self.order.places(reply) {
-            Places::InPlace(runs) => {
+        match self.order.rearrangement(reply) {
+            Rearrangement::InPlace(runs) => {
                 for (run, section) in runs.into_iter().zip(Section::ALL) {
                     if let Some(run) = run.filter(|run| run.count > 1) {
                         let mut row = InPlace { reply, run };
@@ -95,7 +95,7 @@ impl LoadBalance {
                     }
                 }
             }
-            Places::Anew => reply.rearrange(|before, items| {
+            Rearrangement::Rewrite => reply.rearrange(|before, items| {
                 self.order.sort(items);
                 for section in Section::ALL {
                     let start = items.partition_point(|item| item.section < section);
@@ -205,7 +205,10 @@ mod tests {
             "ar ns.example.org. A 192.0.2.53",
         ];
         let before = reply(&records);
-        assert!(matches!(plugin(None, Vec::new()).order.places(&before), Places::InPlace(_)));
+        assert!(matches!(
+            plugin(None, Vec::new()).order.rearrangement(&before),
+            Rearrangement::InPlace(_)
+        ));
         let counts = outcomes(&plugin(None, Vec::new()), &records);
         evenly(&counts, 6);
         for outcome in counts.keys() {

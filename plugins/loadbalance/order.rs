@@ -1,4 +1,4 @@
-//! The order of records: which records to move, and by which rule. It knows neither files nor clocks.
+//! The order of records: which records move, and by which rule. It knows neither files nor clocks.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -14,22 +14,22 @@ use super::weights::Source;
 
 /// The rules of one directive.
 pub(super) struct Order {
-    /// Move one address to the top by weight, instead of shuffling all.
+    /// Whether one address moves to the top by weight, instead of a shuffle of all.
     pub(super) weights: Option<Arc<Source>>,
     /// Addresses in these ranges come first.
     pub(super) prefer: Vec<Cidr>,
 }
 
 /// How a reply can be rearranged.
-pub(super) enum Places {
-    /// By exchanging the values of neighbours; the addresses of each section, if there are any.
+pub(super) enum Rearrangement {
+    /// By swapping the values of equally long records in place. Has the addresses of each section.
     InPlace([Option<Run>; 3]),
-    /// Only by writing the reply anew.
-    Anew,
+    /// Only by rewriting the reply.
+    Rewrite,
 }
 
-/// The groups of a section in their order: aliases first because some stub resolvers (glibc) do not
-/// look back.
+/// The groups of a section in their order. Aliases come first, because some stub resolvers (glibc) read
+/// the records in one pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     Alias,
@@ -50,9 +50,9 @@ impl Group {
 }
 
 impl Order {
-    /// Finds out how the reply can be rearranged.
+    /// Determines how the reply can be rearranged.
     #[inline]
-    pub(super) fn places(&self, reply: &Reply) -> Places {
+    pub(super) fn rearrangement(&self, reply: &Reply) -> Rearrangement {
         let message = reply.bytes();
         let mut runs: [Option<Run>; 3] = [None; 3];
         let mut highest = [Group::Alias; 3];
@@ -60,31 +60,31 @@ impl Order {
         for record in reply.records() {
             let Ok(record) = record else { break };
             let at = record.section as usize;
-            // Signatures stay behind the records that they sign.
+            // Signatures stay behind the records that they cover.
             if record.rtype == Rtype::RRSIG || !self.concerns(record.section) {
                 continue;
             }
             let group = Group::of(record.rtype);
             if group < highest[at] {
-                return Places::Anew;
+                return Rearrangement::Rewrite;
             }
             highest[at] = group;
             match group {
                 Group::Exchange => {
                     exchanges[at] += 1;
                     if exchanges[at] > 1 && self.weights.is_none() {
-                        return Places::Anew;
+                        return Rearrangement::Rewrite;
                     }
                 }
                 Group::Address => match &mut runs[at] {
                     None => runs[at] = Some(Run::new(&record)),
                     Some(run) if run.goes_on_with(message, &record) => run.count += 1,
-                    Some(_) => return Places::Anew,
+                    Some(_) => return Rearrangement::Rewrite,
                 },
                 Group::Alias | Group::Rest => {}
             }
         }
-        Places::InPlace(runs)
+        Rearrangement::InPlace(runs)
     }
 
     /// Whether records of this section are moved.
@@ -92,9 +92,9 @@ impl Order {
         self.weights.is_none() || section != Section::Authority
     }
 
-    /// Brings the groups of each section into their order.
+    /// Sorts each section by groups.
     pub(super) fn sort(&self, items: &mut [Item]) {
-        // Unstable sorting does not allocate; the offset keeps what was before in its order.
+        // An unstable sort does not allocate. The offset as second key makes it stable.
         items.sort_unstable_by_key(|item| {
             let group =
                 if self.concerns(item.section) { Group::of(item.rtype) } else { Group::Rest };
@@ -102,7 +102,7 @@ impl Order {
         });
     }
 
-    /// Brings addresses of a section into the order that the policy wants.
+    /// Orders the addresses of a section by the policy.
     pub(super) fn arrange(&self, row: &mut impl Row, section: Section, random: &mut Random) {
         if !self.concerns(section) {
             return;
@@ -123,8 +123,8 @@ impl Order {
         }
     }
 
-    /// Moves addresses to the front range by range; returns how many are in the first range that
-    /// has any, or all if none has.
+    /// Moves addresses to the front, range by range. Returns the number of addresses in the first range
+    /// that has any, or the number of all if no range has.
     fn bring_preferred_forward(&self, row: &mut impl Row) -> usize {
         let (mut front, mut first) = (0, 0);
         for range in &self.prefer {
@@ -143,12 +143,12 @@ impl Order {
     }
 }
 
-/// Where the addresses of a sorted section are, if there are several.
+/// The range of addresses in a sorted section, if there are several.
 pub(super) fn addresses(items: &[Item]) -> Option<Range<usize>> {
     several(items, Group::Address)
 }
 
-/// Where the mail exchanges of a sorted section are, if there are several.
+/// The range of MX records in a sorted section, if there are several.
 pub(super) fn exchanges(items: &[Item]) -> Option<Range<usize>> {
     several(items, Group::Exchange)
 }
@@ -159,7 +159,7 @@ fn several(items: &[Item], group: Group) -> Option<Range<usize>> {
     (len > 1).then_some(start..start + len)
 }
 
-/// Fisher and Yates: every order is as likely as every other.
+/// A Fisher-Yates shuffle: all orders are equally likely.
 pub(super) fn shuffle(row: &mut impl Row, random: &mut Random) {
     let len = row.len();
     for at in 0..len.saturating_sub(1) {
@@ -170,7 +170,7 @@ pub(super) fn shuffle(row: &mut impl Row, random: &mut Random) {
     }
 }
 
-/// One of `count` things, each as likely as its weight says.
+/// The index of one of `count` items, each with a probability in proportion to its weight.
 fn pick(count: usize, random: &mut Random, weight: impl Fn(usize) -> u64) -> usize {
     let sum = (0..count).map(&weight).sum();
     let mut left = random.below(sum);
@@ -184,10 +184,10 @@ fn pick(count: usize, random: &mut Random, weight: impl Fn(usize) -> u64) -> usi
     0
 }
 
-/// Numbers that are random enough to spread load, and cost next to nothing.
+/// A fast random number generator, good enough to spread load.
 pub(super) struct Random(u64);
 
-/// The golden ratio in 64 bits: an odd step that visits every number.
+/// The golden ratio in 64 bits: an odd increment, so that the sequence visits every number.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 thread_local! {

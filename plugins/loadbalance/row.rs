@@ -1,4 +1,4 @@
-//! A row of addresses to permute: in place, or as items that are written to a new reply.
+//! A row of addresses to permute: in place, or as items of a new reply.
 
 use std::net::IpAddr;
 
@@ -7,28 +7,28 @@ use wire::{NameBuf, Record, Reply, Rtype};
 
 use super::weights::{DEFAULT_WEIGHT, Weights};
 
-/// Records that may be exchanged with each other.
+/// Records that can be swapped with each other.
 pub(super) trait Row {
-    /// How many there are.
+    /// The number of records.
     fn len(&self) -> usize;
-    /// The address in one of them.
+    /// The address in a record.
     fn address(&self, at: usize) -> Option<IpAddr>;
     /// The weight of that address for the record's owner.
     fn weight(&self, at: usize, weights: &Weights) -> u8;
-    /// Exchanges two.
+    /// Swaps two records.
     fn swap(&mut self, a: usize, b: usize);
 }
 
-/// Address records of one owner and type that lie side by side, and so are equally long.
+/// Consecutive address records of one owner and type, which are equally long.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
     /// Offset of the first record.
     start: usize,
-    /// Octets before a record's TTL.
+    /// The octets before the TTL of a record.
     head: usize,
-    /// Octets of a record.
+    /// The octets of a record.
     stride: usize,
-    /// How many there are.
+    /// The number of records.
     pub(super) count: usize,
 }
 
@@ -42,11 +42,10 @@ impl Run {
         }
     }
 
-    /// Whether `record` lies behind this run and looks like the records in it.
+    /// Whether `record` follows this run and has the same owner, type and class.
     #[inline]
     pub(super) fn goes_on_with(&self, message: &[u8], record: &Record<'_>) -> bool {
-        // Owner, type and class, octet by octet: a name written in two ways only costs the short
-        // cut.
+        // Compared octet by octet: two spellings of one name only miss this shortcut.
         record.start == self.start + self.count * self.stride
             && record.end - record.start == self.stride
             && message[record.start..record.ttl_at] == message[self.start..self.start + self.head]
@@ -57,13 +56,13 @@ impl Run {
     }
 }
 
-/// A run in its reply.
+/// A run and its reply.
 pub(super) struct InPlace<'a> {
     pub(super) reply: &'a mut Reply,
     pub(super) run: Run,
 }
 
-/// TTL and RDLENGTH.
+/// The octets of TTL and RDLENGTH.
 const BEFORE_RDATA: usize = 6;
 
 impl Row for InPlace<'_> {
@@ -89,7 +88,7 @@ impl Row for InPlace<'_> {
     }
 }
 
-/// Items of one section, and the reply that they were read from.
+/// The items of one section, and the reply that they were read from.
 pub(super) struct Items<'a> {
     pub(super) items: &'a mut [Item],
     pub(super) before: &'a [u8],
@@ -123,7 +122,7 @@ fn weight(message: &[u8], start: usize, address: Option<IpAddr>, weights: &Weigh
     }
 }
 
-/// The address in the RDATA of an A or AAAA record; IPv4 inside IPv6 counts as IPv4.
+/// The address in the RDATA of an A or AAAA record. An IPv4-mapped address is IPv4.
 fn address(rdata: &[u8]) -> Option<IpAddr> {
     let address = match rdata.len() {
         4 => IpAddr::from(*rdata.first_chunk::<4>()?),

@@ -30,8 +30,7 @@ impl Weights {
         found.map_or(DEFAULT_WEIGHT, |(_, weight)| *weight)
     }
 
-    /// Reads the text of a weight file: a name on a line of its own, then lines of an address and
-    /// its weight.
+    /// Parses a weight file: a name on a line of its own, then lines with an address and its weight.
     fn parse(text: &str) -> Result<Self, Wrong> {
         let mut weights = Self::default();
         let mut current: Option<Box<[u8]>> = None;
@@ -45,7 +44,7 @@ impl Weights {
         Ok(weights)
     }
 
-    /// Takes one line; `current` is the name that it is for.
+    /// Adds one line. `current` is its name.
     fn add(&mut self, line: &str, current: &mut Option<Box<[u8]>>) -> Result<(), String> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
@@ -84,7 +83,7 @@ impl Weights {
     }
 }
 
-/// A line that is wrong.
+/// A mistake in a line.
 #[derive(Debug)]
 pub(super) struct Wrong {
     problem: String,
@@ -92,7 +91,7 @@ pub(super) struct Wrong {
     text: String,
 }
 
-/// Why a weight file was not taken over.
+/// Why a weight file was not loaded.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// It cannot be read.
@@ -102,7 +101,7 @@ pub(super) enum Unread {
 }
 
 impl Unread {
-    /// Where in the file it is wrong.
+    /// The place of the mistake.
     pub(super) fn place(&self) -> Option<Place> {
         let Self::Text(path, Wrong { line, text, .. }) = self else { return None };
         Some(Place::line(path.display().to_string(), *line, text))
@@ -123,11 +122,11 @@ impl fmt::Display for Unread {
 /// The largest weight file.
 const MAX_FILE: u64 = 64 << 20;
 
-/// A weight file and what was read from it.
+/// A weight file and the weights in force.
 pub(super) struct Source {
     path: PathBuf,
     weights: ArcSwap<Weights>,
-    /// The version that was looked at last, right or wrong, or not there.
+    /// The version of the last check: valid, invalid or missing.
     seen: Mutex<Versions>,
 }
 
@@ -141,9 +140,10 @@ impl Source {
         self.weights.load()
     }
 
-    /// Reads the file if it is another version. Reads a file: never on a worker.
+    /// Loads the file if its version has changed. It does blocking I/O: never call it on a worker.
     ///
-    /// Errors: this version cannot be read or is wrong, which is said once; the weights before stay in
+    /// # Errors
+    /// This version cannot be read or has a mistake, which is reported once. The earlier weights stay in
     /// force.
     pub(super) fn renew(&self) -> Result<(), Unread> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ impl Source {
     }
 }
 
-/// Looks at the file again and again until the configuration is replaced.
+/// Checks the file regularly until the configuration is replaced.
 pub(super) async fn watch(source: Arc<Source>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;

@@ -4,27 +4,27 @@ use chain::{Fallthrough, zones};
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
 use wire::Name;
 
-/// What the directive says.
+/// A `records` directive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config {
-    /// The zones that the records are for; each once.
+    /// The zones of the records, each once.
     pub(super) zones: Vec<Name>,
     pub(super) text: Text,
     pub(super) fallthrough: Fallthrough,
 }
 
-/// Lines of the Corefile as a master file, which knows where each word was written.
+/// The lines of the directive as a master file, with the span of each word.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text {
     text: String,
-    /// For each line its words: the column each starts at, in characters from 1, and its place.
+    /// The words of each line: the column in characters, from 1, and the span in the Corefile.
     words: Vec<Vec<(usize, Span)>>,
 }
 
 const OPTION: &str = "fallthrough";
 
-/// The configuration of a block whose zones are `default`, and what is wrong with it so far: the
-/// records are not read yet.
+/// Parses the directive of a block whose zones are `default`. Returns the configuration and its
+/// mistakes. The records are not parsed yet.
 pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnostics) {
     let mut config = Config::default();
     let mut found = Diagnostics::default();
@@ -63,7 +63,7 @@ pub(super) fn parse(directive: &Directive, default: &[Name]) -> (Config, Diagnos
     (config, found)
 }
 
-/// Whether the line is the option, and no record.
+/// Whether the line is an option, and no record.
 pub(super) fn is_option(line: &Directive) -> bool {
     line.name.as_str() == OPTION && !line.name.quoted
 }
@@ -80,7 +80,7 @@ impl Text {
         &self.text
     }
 
-    /// Where the word was written that stands at this line and column, both from 1.
+    /// The span of the word at this line and column, both from 1.
     pub(super) fn place(&self, line: u32, column: u32) -> Option<Span> {
         let words = self.words.get((line as usize).checked_sub(1)?)?;
         let before = words.iter().rev().find(|(start, _)| *start <= column as usize);
@@ -104,9 +104,10 @@ impl Text {
     }
 }
 
-/// A word as it stands in a master file: the Corefile has taken the quotes off.
+/// Writes a word as in a master file: the Corefile parser has removed its quotes.
 fn push_word(token: &Token, text: &mut String) {
-    // The mark of RFC 3597, which must not be a string, is a comment in a Corefile without quotes.
+    // Without quotes, the `\#` of RFC 3597 would start a comment in a Corefile. It must not be quoted in a
+    // master file.
     let quoted = token.quoted && token.as_str() != "\\#";
     let quote = if quoted { "\"" } else { "" };
     text.push_str(quote);
@@ -115,7 +116,7 @@ fn push_word(token: &Token, text: &mut String) {
         let (piece, after) = rest.split_at(escape_len(rest).unwrap_or_else(|| letter.len_utf8()));
         match letter {
             '"' if quoted => text.push_str("\\\""),
-            // One line of the Corefile stays one line.
+            // A line of the Corefile stays one line.
             '\n' if quoted => text.push_str("\\010"),
             _ => text.push_str(piece),
         }
@@ -124,7 +125,7 @@ fn push_word(token: &Token, text: &mut String) {
     text.push_str(quote);
 }
 
-/// The length of the escape that the text starts with, if it is one (RFC 1035 section 5.1).
+/// The length of the escape at the start of the text, if there is one (RFC 1035 section 5.1).
 fn escape_len(text: &str) -> Option<usize> {
     let mut letters = text.strip_prefix('\\')?.chars();
     let first = letters.next()?;

@@ -1,4 +1,4 @@
-//! Builds zones from the lines of the Corefile.
+//! Builds zones from the lines of the directive.
 
 use corefile::{Diagnostic, Diagnostics, Span};
 use wire::{Class, Name, NameBuf, Rdata, Rtype, SuffixMap, Zoned, name};
@@ -7,11 +7,11 @@ use zone::{Builder, RecordRef, Zone};
 
 use super::config::{Config, Text};
 
-/// The TTL of the SOA record that is made for a zone without one, and of its negative answers:
-/// the Corefile may have the name soon.
+/// The TTL of the SOA record of a zone that has none, and of its negative answers: the Corefile may have
+/// the name soon.
 const NEGATIVE_TTL: u32 = 60;
 
-/// The timers of that SOA record; nobody transfers the zone.
+/// The timers of that SOA record, which have no effect without zone transfers.
 const REFRESH: u32 = 7200;
 const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
@@ -19,7 +19,7 @@ const EXPIRE: u32 = 86_400;
 /// A zone of the directive.
 pub(super) struct Entry {
     pub(super) zone: Zone,
-    /// Whether a record was written for the zone's own name, which exists in any case.
+    /// Whether the directive has a record for the apex, which exists in any case.
     pub(super) has_apex: bool,
 }
 
@@ -29,11 +29,10 @@ impl Zoned for Entry {
     }
 }
 
-/// The zones; `warnings` gets what is not read as it is written.
+/// Builds the zones. Findings that are no errors are added to `warnings`.
 ///
 /// # Errors
-/// Everything that is wrong with the records, each at its word; `directive` is the place of the
-/// rest.
+/// All mistakes in the records, each at its word, or at `directive` if no word is known.
 pub(super) fn load(
     config: &Config,
     directive: Span,
@@ -50,7 +49,7 @@ pub(super) fn load(
             Err(found) => (found, &mut errors),
         };
         for new in found {
-            // The same line may be wrong in many zones.
+            // A mistake may occur in many zones.
             if !has(all, &new) {
                 all.push(new);
             }
@@ -67,7 +66,7 @@ fn has(told: &Diagnostics, new: &Diagnostic) -> bool {
     told.iter().any(|old| old.span == new.span && old.message == new.message)
 }
 
-/// One zone, and what is not read as it is written.
+/// Builds one zone. Returns it and its warnings.
 fn one(
     config: &Config,
     origin: &Name,
@@ -78,7 +77,7 @@ fn one(
     let (mut has_apex, mut has_soa) = (false, false);
     let options = Options {
         file: "records",
-        // Each line stands for itself: it does not take the TTL of the one before.
+        // Each line is independent: it does not inherit the TTL of an earlier one.
         default_ttl: Some(master::FALLBACK_TTL),
         ..Options::new(origin)
     };
@@ -111,7 +110,7 @@ fn one(
     Ok((Entry { zone, has_apex }, warnings))
 }
 
-/// A record outside of one zone may be for another.
+/// A record outside of one zone may belong to another.
 fn belongs(zones: &[Name], record: RecordRef<'_>) -> Result<(), String> {
     if zones.iter().any(|zone| name::is_under(record.owner, zone.as_wire())) {
         return Ok(());
@@ -123,7 +122,7 @@ fn belongs(zones: &[Name], record: RecordRef<'_>) -> Result<(), String> {
     }
 }
 
-/// A mistake of the text, at the word in the Corefile.
+/// The diagnostic of a mistake in the text, at the word in the Corefile.
 fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     let place = text.place(error.line, error.column).unwrap_or(directive);
     let shown = Diagnostic::error(place, error.message).label("this record is invalid");
@@ -132,7 +131,7 @@ fn show(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     }))
 }
 
-/// A warning of the reader, at the word in the Corefile.
+/// The diagnostic of a warning, at the word in the Corefile.
 fn warn(warning: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     let place = text.place(warning.line, warning.column).unwrap_or(directive);
     let shown = Diagnostic::warning(place, warning.message).label(warning.label);
@@ -142,7 +141,7 @@ fn warn(warning: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     }
 }
 
-/// Records that do not go together, at the one that is too many.
+/// The diagnostic of conflicting records, at the last of them.
 fn unfit(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
     let place = text.place(error.line, error.column).unwrap_or(directive);
     let shown = Diagnostic::error(place, error.message)

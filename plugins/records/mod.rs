@@ -1,7 +1,7 @@
 //! `records`: answers authoritatively from records in the Corefile.
 //!
-//! Its lines are in zone file syntax: the crate `zone` reads, stores and looks them up. It opens no
-//! file and changes only with the Corefile.
+//! Its lines have the syntax of zone files. The crate `zone` parses, stores and looks them up. The plugin
+//! opens no file, and its data changes only with the Corefile.
 
 mod config;
 mod load;
@@ -28,7 +28,7 @@ pub static PLUGIN: Kind = Kind {
     ..Kind::DEFAULT
 };
 
-/// Lookups of our own inside each other, as for zones in files.
+/// The most nested subqueries, as in *file*.
 const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
@@ -77,7 +77,7 @@ impl ServeDns for Records {
             return Err(Failure::rcode(Rcode::REFUSED));
         }
         if !entry.has_apex && label == 0 && self.fallthrough.allows(query) {
-            // All that is known of this name is the SOA record that nobody wrote.
+            // The apex has the generated SOA record only.
             return Ok(Step::Next);
         }
         match entry.zone.answer(query, reply) {
@@ -86,7 +86,7 @@ impl ServeDns for Records {
         }
     }
 
-    /// Only for aliases that lead to another zone of this server.
+    /// Called only for aliases that lead to another zone of this server.
     fn serve_dns<'a>(
         &'a self,
         query: &'a mut Query,
@@ -99,7 +99,7 @@ impl ServeDns for Records {
                 return Err(Failure::servfail("the configuration was unloaded"));
             };
             reply.clear();
-            // Zones do not change: this is the same answer again.
+            // The zone has not changed, so this is the same answer again.
             if let Outcome::External { target } = entry.zone.answer(query, reply) {
                 let mut asked = Box::new((Query::new(), Reply::new()));
                 let (question, found) = &mut *asked;
@@ -114,11 +114,11 @@ impl ServeDns for Records {
 }
 
 impl Records {
-    /// What follows from what the zone says.
+    /// The step after the zone's answer.
     #[inline]
     fn conclude(&self, outcome: &Outcome, query: &Query, reply: &mut Reply) -> Served {
         match outcome {
-            // A chain of aliases that ends nowhere is an answer all the same.
+            // A chain of aliases without a target is an answer, too.
             Outcome::NxDomain | Outcome::EmptyNonTerminal
                 if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) =>
             {
@@ -130,7 +130,7 @@ impl Records {
         }
     }
 
-    /// An alias leads out of the zone: followed if it leads to a zone of this server.
+    /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
         if query.state.depth >= MAX_DEPTH {

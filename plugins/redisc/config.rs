@@ -1,4 +1,4 @@
-//! The directive as plain values.
+//! The options of the `redisc` directive as plain values.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use wire::Name;
 
 /// Redis's port.
 const PORT: u16 = 6379;
-/// For how long answers and denials are kept at most, unless the Corefile says otherwise.
+/// The default maximum lifetime of answers and denials.
 const SUCCESS: u32 = 3600;
 const DENIAL: u32 = 1800;
-/// How long a query waits for Redis, unless the Corefile says otherwise, and at most.
+/// How long a query waits for Redis: the default and the maximum.
 const TIMEOUT: Duration = Duration::from_millis(50);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest `prefix`.
@@ -23,24 +23,25 @@ const OPTIONS: &[&str] = &["endpoint", "success", "denial", "timeout", "prefix"]
 /// A `redisc` directive.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// Names outside these zones pass through.
+    /// The zones to cache.
     pub(super) zones: ZoneSet,
-    /// For how many seconds answers are kept at most.
+    /// The maximum lifetime of answers, in seconds.
     pub(super) success: u32,
     /// The same for denials.
     pub(super) denial: u32,
-    /// Where Redis is.
+    /// The address of Redis.
     pub(super) endpoint: SocketAddr,
     /// How long a query waits for it.
     pub(super) timeout: Duration,
-    /// What keys begin with; `None`: what tells server blocks apart.
+    /// The prefix of keys. `None`: the identity of the server block.
     pub(super) prefix: Option<String>,
 }
 
 impl Config {
-    /// Reads the directive; `block_zones` is what it is for without zones of its own.
+    /// Parses the directive. `block_zones` are its default zones.
     ///
-    /// Errors: all that is wrong with it.
+    /// # Errors
+    /// All mistakes in the directive.
     pub(super) fn read(directive: &Directive, block_zones: &[Name]) -> Result<Self, Diagnostics> {
         let mut config = Self {
             zones: ZoneSet::default(),
@@ -69,7 +70,7 @@ impl Config {
         if problems.has_errors() { Err(problems) } else { Ok(config) }
     }
 
-    /// The longest time that anything is kept.
+    /// The longest lifetime of all.
     pub(super) fn longest(&self) -> u32 {
         self.success.max(self.denial)
     }
@@ -89,7 +90,7 @@ impl Config {
     }
 }
 
-/// The TTL in `redisc [TTL] [ZONES...]`: a number, anything else is the first zone.
+/// The TTL in `redisc [TTL] [ZONES...]`: a number. Any other first argument is a zone.
 fn ttl_of(directive: &Directive) -> Option<&Token> {
     directive.args.first().filter(|token| token.as_str().parse::<i64>().is_ok())
 }

@@ -13,17 +13,17 @@ use wire::name::Text;
 use wire::record::Malformed;
 use wire::{HEADER, Rcode, Reply};
 
-/// The form of keys and values. Servers of other forms do not find each other's.
+/// The version of the format of keys and values. Servers with other versions do not see these.
 const FORM: u8 = 1;
-/// Form, moment and lifetime in a value, before the message.
+/// The octets of version, time and lifetime in a value, before the message.
 const PREAMBLE: usize = 13;
 
 /// The key of a question: `catena:1:GROUP:BITS:CLASS:TYPE:NAME`, where BITS is 1 for DO and 2 for CD.
-/// It names the question in full; nothing is left to a hash.
+/// It contains the whole question, and no hash.
 pub(super) fn key(group: &str, query: &Query) -> Vec<u8> {
     let bits = u8::from(query.wants_dnssec()) | u8::from(query.checking_disabled()) << 1;
     let mut key = String::with_capacity(64 + query.name().len());
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         key,
         "catena:{FORM}:{group}:{bits}:{}:{}:{}",
@@ -34,8 +34,8 @@ pub(super) fn key(group: &str, query: &Query) -> Vec<u8> {
     key.into_bytes()
 }
 
-/// What tells a server block from others whose answers may differ: its zones and ports, the
-/// addresses and the view it is for, as they are written. Servers with the same Corefile share.
+/// The identity of a server block, whose answers may differ from those of others: its zones, ports,
+/// addresses and view, as they are written. Servers with the same Corefile share their answers.
 pub(super) fn group(setup: &Setup<'_>) -> String {
     let mut digest = Context::new(&SHA256);
     let mut add = |kind: &[u8], text: &[u8]| {
@@ -61,14 +61,14 @@ pub(super) fn group(setup: &Setup<'_>) -> String {
 }
 
 /// A value for `reply`, whose records all have the TTL `ttl`, `now` milliseconds after 1970.
-pub(super) fn value(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
+pub(super) fn encode(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
     let (records, counts) = reply.record_bytes();
     let question = reply.question();
     let mut value = Vec::with_capacity(PREAMBLE + HEADER + question.len() + records.len());
     value.push(FORM);
     value.extend_from_slice(&now.saturating_add(u64::from(ttl) * 1000).to_be_bytes());
     value.extend_from_slice(&ttl.to_be_bytes());
-    // RFC 1034 section 6.2.1: cached data is not authoritative; the own data of a server is.
+    // RFC 1034 section 6.2.1: cached data is not authoritative. A server's own data is.
     let authoritative = reply.authoritative() && !reply.foreign;
     let flags = 0x8000
         | u16::from(authoritative) << 10
@@ -83,13 +83,13 @@ pub(super) fn value(reply: &Reply, now: u64, ttl: u32) -> Vec<u8> {
     value
 }
 
-/// Loads what `value` says, `now` milliseconds after 1970, into `reply`, which has the question of
-/// `query`. Whether it did: what is past its time, or too near to it for a renewal, is as good as
-/// nothing. No answer is given for longer than `longest` seconds, whatever clocks say.
+/// Loads `value`, `now` milliseconds after 1970, into `reply`, which has the question of `query`.
+/// Returns whether it did: an expired value, or one that expires too soon for a renewal, is not used. No
+/// TTL is longer than `longest` seconds, whatever the clocks say.
 ///
 /// # Errors
-/// It is no value of ours, or no answer to this question; `reply` is as it was.
-pub(super) fn take(
+/// The value is invalid, or no answer to this question. `reply` does not change.
+pub(super) fn load_value(
     value: &[u8],
     now: u64,
     longest: u32,
@@ -102,10 +102,10 @@ pub(super) fn take(
     let (&until, rest) = rest.split_first_chunk::<8>().ok_or(Malformed)?;
     let (&lifetime, message) = rest.split_first_chunk::<4>().ok_or(Malformed)?;
     let lifetime = u32::from_be_bytes(lifetime).min(longest);
-    // To the nearest second: clocks agree on milliseconds, TTLs are seconds.
+    // Rounded to the nearest second, because the clocks of two servers differ by milliseconds.
     let left = u64::from_be_bytes(until).saturating_sub(now).saturating_add(500) / 1000;
     let left = left.min(u64::from(lifetime)) as u32;
-    // Somebody renews what he has: an answer that is about as old is of no use to him.
+    // A renewal replaces an entry that expires soon. A value of the same age is of no use to it.
     if left == 0 || query.state.refresh && left <= lifetime / 2 {
         return Ok(false);
     }
@@ -115,15 +115,15 @@ pub(super) fn take(
     }
     reply.edit_ttls(|_, _| left);
     reply.authentic_data &= query.wants_dnssec() || query.authentic_data();
-    // Whether it is authoritative is said by who wrote it, one of us.
+    // AA was set by the server that wrote the value, which is one of ours.
     reply.foreign = !reply.authoritative();
     Ok(true)
 }
 
-/// Loads a message if it is what may have been stored for this question.
+/// Loads a message if it can be a stored answer to this question.
 fn load(message: &[u8], unix: u64, query: &Query, reply: &mut Reply) -> Result<(), Malformed> {
     let flags = message.get(2..4).and_then(|flags| flags.first_chunk()).ok_or(Malformed)?;
-    // QR is set; opcode, TC, RD, Z and CD are not.
+    // QR must be set; opcode, TC, RD, Z and CD must be zero.
     if u16::from_be_bytes(*flags) & 0xFB50 != 0x8000 {
         return Err(Malformed);
     }
@@ -132,7 +132,7 @@ fn load(message: &[u8], unix: u64, query: &Query, reply: &mut Reply) -> Result<(
         return Err(Malformed);
     }
     if !reply.authoritative() {
-        // Nothing but that was written; but who else writes there?
+        // This server writes nothing else, but others can write to Redis, too.
         reply.keep_what_belongs();
     }
     let answer = Answer::of(query, reply, || unix)?;

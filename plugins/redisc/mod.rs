@@ -54,7 +54,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     Ok(())
 }
 
-/// The connection to Redis, which outlives a reload that leaves it as it is.
+/// The connection to Redis. It survives a reload that does not change it.
 fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
     let network = match setup.service::<Network>() {
         Some(network) => network,
@@ -90,16 +90,16 @@ struct Redisc {
     redis: Arc<RedisClient>,
     /// One for each key of the block.
     numbers: Box<[Numbers]>,
-    /// The same in the form that writes take along.
+    /// The counters of failed writes, which a write in the background holds.
     lost: Box<[OnLost]>,
-    /// What keys begin with: whose answers may be shared.
+    /// The prefix of keys. Servers with the same prefix share their answers.
     group: String,
     clock: Clock,
 }
 
 impl Redisc {
-    /// Whether this question can be answered from Redis. A plugin before this one that changes the
-    /// name begins the reply anew; if not, the reply's pointers would be wrong.
+    /// Whether the query can be answered from Redis. The reply must begin with the query's question:
+    /// compressed names point into it.
     #[inline]
     fn applies(&self, query: &Query, reply: &Reply) -> bool {
         query.tsig_at().is_none()
@@ -107,13 +107,13 @@ impl Redisc {
             && self.config.zones.contains(query)
     }
 
-    /// Which of the block's keys counts.
+    /// The index of the block's key.
     #[inline]
     fn place(&self, query: &Query) -> usize {
         usize::from(query.state.key).min(self.numbers.len() - 1)
     }
 
-    /// Answers with what Redis has, if it has anything of use.
+    /// Answers from Redis. Returns whether it had a usable answer.
     async fn look_up(&self, key: &[u8], query: &mut Query, reply: &mut Reply) -> bool {
         let numbers = &self.numbers[self.place(query)];
         let found = match self.redis.get(query.client.worker, key).await {
@@ -125,7 +125,7 @@ impl Redisc {
         };
         query.client.now = (self.clock.now)();
         let taken = found.map(|value| {
-            entry::take(&value, millis(query.client.now), self.config.longest(), query, reply)
+            entry::load_value(&value, millis(query.client.now), self.config.longest(), query, reply)
         });
         match taken {
             Some(Ok(true)) => {
@@ -139,11 +139,15 @@ impl Redisc {
         false
     }
 
-    /// Gives Redis what the plugins behind answered, if it may be kept.
-    fn keep(&self, key: &[u8], query: &Query, reply: &mut Reply) {
+    /// Stores the reply of the plugins behind in Redis, if it may be cached.
+    fn store(&self, key: &[u8], query: &Query, reply: &mut Reply) {
         let numbers = &self.numbers[self.place(query)];
         if reply.is_silent() || reply.failure().is_some() || !reply.is_written() || reply.truncated
         {
+            return;
+        }
+        if reply.own_version > 0 {
+            // Redis would keep the data of own zones after a change of them.
             return;
         }
         let (clock, now) = (self.clock, query.client.now);
@@ -156,13 +160,13 @@ impl Redisc {
             return;
         }
         if answer.uncompressed {
-            // The first client's case must not reach the others: names become pointers to the
-            // question, which is each client's own.
+            // Other clients must not see the case of the first client's query: owner names become
+            // pointers to the question, which is each client's own.
             reply.rearrange(|_, _| {});
         }
-        // As the outside plugin does: one TTL for all records, here and in Redis.
+        // As in the external plugin, all records have one TTL, here and in Redis.
         reply.edit_ttls(|_, _| ttl);
-        let value = entry::value(reply, millis(now), ttl);
+        let value = entry::encode(reply, millis(now), ttl);
         let lost = Arc::clone(&self.lost[self.place(query)]);
         match self.redis.set(key, &value, Duration::from_secs(u64::from(ttl)), lost) {
             Ok(()) => {}
@@ -171,16 +175,16 @@ impl Redisc {
         }
     }
 
-    /// For how many seconds an answer is kept; zero: it is not.
+    /// The lifetime of an answer in seconds. Zero: it is not stored.
     fn lifetime(&self, answer: &Answer) -> u32 {
         let (ttl, most) = match answer.kind {
             Judged::Answer if answer.answering => (answer.min_ttl, self.config.success),
-            // RFC 2308 section 5: MINIMUM bounds what the SOA record's TTL says.
+            // RFC 2308 section 5: MINIMUM bounds the TTL of the SOA record.
             Judged::NameError | Judged::NoData => (
                 answer.min_ttl.zip(answer.minimum).map(|(ttl, minimum)| ttl.min(minimum)),
                 self.config.denial,
             ),
-            // Failures are this server's own, and what is empty or elsewhere has no TTL.
+            // Failures concern this server only. Empty answers and referrals have no usable TTL.
             Judged::Answer | Judged::Delegation | Judged::Failure | Judged::Other => (None, 0),
         };
         if !answer.is_lasting() {
@@ -190,7 +194,7 @@ impl Redisc {
     }
 }
 
-/// The wall clock at `moment`, in milliseconds since 1970.
+/// Unix time at `moment`, in milliseconds.
 fn millis(moment: Moment) -> u64 {
     net::clock::unix_nanos(moment) / 1_000_000
 }
@@ -219,7 +223,7 @@ impl ServeDns for Redisc {
                 return Ok(Step::Done);
             }
             next.run(query, reply).await;
-            self.keep(&key, query, reply);
+            self.store(&key, query, reply);
             Ok(Step::Done)
         })
     }

@@ -1,4 +1,4 @@
-//! The metrics: those of the external plugin `redisc` under their names, and our own.
+//! The metrics: those of the external plugin `redisc`, with its names, and our own.
 
 use telemetry::metrics::{self, Counter, Gauge};
 
@@ -6,20 +6,20 @@ use telemetry::metrics::{self, Counter, Gauge};
 pub(super) struct Numbers {
     pub(super) hits: Counter,
     pub(super) misses: Counter,
-    /// Answers that are not in Redis because it was away, or refused them.
+    /// Answers that were not stored because Redis was unavailable or refused them.
     pub(super) set_errors: Counter,
-    /// Answers that are not in Redis because they are malformed.
+    /// Answers that were not stored because they are malformed.
     pub(super) drops: Counter,
-    /// Answers that are not in Redis because too many waited.
+    /// Answers that were not stored because too many writes waited.
     pub(super) dropped: Counter,
     /// Lookups that failed.
     pub(super) failures: Counter,
-    /// Values that were not what they should be.
+    /// Values that were invalid.
     pub(super) refused: Counter,
 }
 
 impl Numbers {
-    /// The counters of the listener `server`; they count on if an earlier configuration had them.
+    /// The counters of the listener `server`. They continue those of an earlier configuration.
     pub(super) fn new(server: &str) -> Self {
         let counter = |name, help| metrics::counter(name, help, &["server"], &[server]);
         Self {
@@ -49,7 +49,7 @@ impl Numbers {
     }
 }
 
-/// Whether Redis at `endpoint` is asked now.
+/// The gauge that tells whether lookups use Redis at `endpoint`.
 pub(super) fn up(endpoint: &str) -> Gauge {
     let help = "Whether Redis is in use: 1, or 0 while lookups are suspended after failures.";
     metrics::gauge("catena_redisc_up", help, &["endpoint"], &[endpoint])

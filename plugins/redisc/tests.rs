@@ -51,7 +51,7 @@ fn answered(rcode: Rcode) -> (Query, Reply) {
 fn told(value: &[u8], unix: u64, query: &Query) -> Option<(Rcode, u32)> {
     let mut reply = Reply::new();
     reply.begin(query);
-    match entry::take(value, unix, LONGEST, query, &mut reply) {
+    match entry::load_value(value, unix, LONGEST, query, &mut reply) {
         Ok(true) => Some((reply.rcode(), reply.records().next().unwrap().unwrap().ttl)),
         Ok(false) => None,
         Err(_) => {
@@ -65,7 +65,7 @@ fn told(value: &[u8], unix: u64, query: &Query) -> Option<(Rcode, u32)> {
 fn a_value_holds_until_a_moment() {
     for rcode in [Rcode::NOERROR, Rcode::NXDOMAIN] {
         let (query, reply) = answered(rcode);
-        let value = entry::value(&reply, NOW, 60);
+        let value = entry::encode(&reply, NOW, 60);
         let at = |unix| told(&value, unix, &query);
         assert_eq!(at(NOW), Some((rcode, 60)));
         assert_eq!(at(NOW + 59_000), Some((rcode, 1)));
@@ -79,14 +79,14 @@ fn a_value_holds_until_a_moment() {
         );
     }
     let (query, reply) = answered(Rcode::NOERROR);
-    let value = entry::value(&reply, NOW, 2_000_000);
+    let value = entry::encode(&reply, NOW, 2_000_000);
     assert_eq!(told(&value, NOW, &query), Some((Rcode::NOERROR, LONGEST)), "whatever others keep");
 }
 
 #[test]
 fn who_renews_gets_only_what_is_younger() {
     let (mut query, reply) = answered(Rcode::NOERROR);
-    let value = entry::value(&reply, NOW, 60);
+    let value = entry::encode(&reply, NOW, 60);
     query.state.refresh = true;
     assert_eq!(told(&value, NOW + 29_000, &query), Some((Rcode::NOERROR, 31)));
     assert_eq!(told(&value, NOW + 30_000, &query), None);
@@ -100,15 +100,15 @@ fn flags_are_kept_and_words_of_others_are_not_ours() {
     let load = |value: &[u8], query: &Query| {
         let mut reply = Reply::new();
         reply.begin(query);
-        assert_eq!(entry::take(value, NOW, LONGEST, query, &mut reply), Ok(true));
+        assert_eq!(entry::load_value(value, NOW, LONGEST, query, &mut reply), Ok(true));
         (reply.authoritative(), reply.recursion_available, reply.authentic_data, reply.foreign)
     };
-    let foreign = entry::value(&reply, NOW, 60);
+    let foreign = entry::encode(&reply, NOW, 60);
     assert_eq!(load(&foreign, &query), (false, true, false, true), "AD is for those who ask");
     let (signed, _) = question("www.example.org.", Rtype::A, true, true);
     assert_eq!(load(&foreign, &signed), (false, true, true, true));
     reply.foreign = false;
-    let own = entry::value(&reply, NOW, 60);
+    let own = entry::encode(&reply, NOW, 60);
     assert_eq!(load(&own, &query), (true, true, false, false));
 }
 
@@ -133,7 +133,7 @@ fn keys_name_the_question_in_full() {
 #[test]
 fn a_value_for_another_question_is_refused() {
     let (_, reply) = answered(Rcode::NOERROR);
-    let value = entry::value(&reply, NOW, 60);
+    let value = entry::encode(&reply, NOW, 60);
     for (name, qtype) in
         [("xww.example.org.", Rtype::A), ("www.example.org.", Rtype::AAAA), (".", Rtype::A)]
     {
@@ -147,7 +147,7 @@ fn a_value_for_another_question_is_refused() {
 #[test]
 fn what_no_server_of_ours_writes_is_refused() {
     let (query, reply) = answered(Rcode::NOERROR);
-    let value = entry::value(&reply, NOW, 60);
+    let value = entry::encode(&reply, NOW, 60);
     let with = |at: usize, byte: u8| {
         let mut bytes = value.clone();
         bytes[at] = byte;
@@ -173,14 +173,14 @@ fn what_no_server_of_ours_writes_is_refused() {
     let address = Rdata::A([192, 0, 2, 66].into());
     reply.push(Section::Answer, NewRecord::new(name!("evil.example."), 60, address));
     reply.set_rcode(Rcode::NOERROR);
-    assert_eq!(told(&entry::value(&reply, NOW, 60), NOW, &other), None);
+    assert_eq!(told(&entry::encode(&reply, NOW, 60), NOW, &other), None);
 }
 
 proptest! {
     #[test]
     fn no_bytes_from_redis_do_harm(bytes: Vec<u8>) {
         let (query, mut reply) = question("www.example.org.", Rtype::A, true, false);
-        if entry::take(&bytes, NOW, LONGEST, &query, &mut reply) == Ok(true) {
+        if entry::load_value(&bytes, NOW, LONGEST, &query, &mut reply) == Ok(true) {
             prop_assert!(reply.records().all(|record| record.is_ok()));
         }
     }
@@ -190,12 +190,12 @@ proptest! {
     #[test]
     fn a_spoiled_value_is_refused_or_still_an_answer(at in 0usize..200, byte: u8, denied: bool) {
         let (query, reply) = answered(if denied { Rcode::NXDOMAIN } else { Rcode::NOERROR });
-        let mut value = entry::value(&reply, NOW, 60);
+        let mut value = entry::encode(&reply, NOW, 60);
         let at = at % value.len();
         value[at] = byte;
         let mut reply = Reply::new();
         reply.begin(&query);
-        if entry::take(&value, NOW, LONGEST, &query, &mut reply) == Ok(true) {
+        if entry::load_value(&value, NOW, LONGEST, &query, &mut reply) == Ok(true) {
             prop_assert!(!reply.truncated);
             prop_assert!(reply.records().all(|record| record.unwrap().ttl <= LONGEST));
             prop_assert!(Answer::of(&query, &reply, || NOW / 1000).unwrap().is_lasting());

@@ -7,9 +7,9 @@ use wire::{Draft, Rtype, rdata};
 use super::config::{Answer, Field, NameRule, Rule};
 use super::text::{self, Buffer, unmarked, without_suffix};
 
-/// Gives the reply to a query that `rule` changed, which asked for `asked` then, back to the client
-/// or to the rule before: the question is that of `query` again.
-pub(super) fn give_back(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut Reply) {
+/// Reverts the reply to a query that `rule` changed, for the client or for an earlier rule. The
+/// question is that of `query` again. `asked` is the name that the query had after the change.
+pub(super) fn revert(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut Reply) {
     match &rule.field {
         Field::Name(name) => reply.readdress(query, |draft| {
             rewrite(name, asked, query, draft);
@@ -17,7 +17,7 @@ pub(super) fn give_back(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut
         }),
         Field::Ttl { least, most, .. } => {
             reply.edit_ttls(|rtype, ttl| match rtype {
-                // Its TTL is no time.
+                // The TTL of an OPT record is no time.
                 Rtype::OPT => ttl,
                 _ => ttl.clamp(*least, *most),
             });
@@ -37,7 +37,7 @@ pub(super) fn give_back(rule: &Rule, asked: &NameBuf, query: &Query, reply: &mut
     }
 }
 
-/// Changes the names of one record; the last answer rule first.
+/// Changes the names of one record. The last answer rule comes first.
 fn rewrite(rule: &NameRule, asked: &NameBuf, query: &Query, draft: &mut Draft) {
     for answer in rule.answers.iter().rev() {
         match answer {
@@ -73,7 +73,7 @@ fn rewrite(rule: &NameRule, asked: &NameBuf, query: &Query, draft: &mut Draft) {
     }
 }
 
-/// Gives a name that is `from` or below it the end `to`. One that would become too long stays.
+/// Replaces the suffix `from` of a name by `to`. A name that would become too long does not change.
 fn put_back(value: &mut NameBuf, from: &[u8], to: &[u8]) {
     if !name::is_under(value.as_wire(), from) {
         return;
@@ -86,7 +86,7 @@ fn put_back(value: &mut NameBuf, from: &[u8], to: &[u8]) {
     }
 }
 
-/// Gives a name the text that `make` writes, if it writes one and that is a name.
+/// Replaces a name by the text that `make` writes, if that is a valid name.
 fn change(value: &mut NameBuf, make: impl FnOnce(&[u8], &mut Buffer) -> Option<()>) {
     let mut new = Buffer::new();
     let made = text::with(value.as_wire(), |marked| make(unmarked(marked), &mut new));
@@ -97,7 +97,7 @@ fn change(value: &mut NameBuf, make: impl FnOnce(&[u8], &mut Buffer) -> Option<(
     }
 }
 
-/// Changes the name in RDATA that CoreDNS takes for the record's value, if the type has one.
+/// Changes the name in the RDATA that CoreDNS considers the record's value, if the type has one.
 fn change_value(draft: &mut Draft, change: impl FnOnce(&mut NameBuf)) {
     let has_value = matches!(
         draft.rtype,

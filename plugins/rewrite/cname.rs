@@ -7,7 +7,7 @@ use wire::{Draft, Rtype, Section};
 use super::config::{Match, Replacement};
 use super::text::{self, Buffer, unmarked};
 
-/// Whether the answer has an alias that the rule is for.
+/// Whether the answer has an alias that the rule matches.
 pub(super) fn fits(matches: &Match, reply: &Reply) -> bool {
     let mut target = NameBuf::new();
     reply.records().map_while(Result::ok).any(|record| {
@@ -21,7 +21,7 @@ pub(super) fn fits(matches: &Match, reply: &Reply) -> bool {
     })
 }
 
-/// Where the first alias is that the rule is for, among the reply's records, and its new target.
+/// The position of the first alias that the rule matches, and its new target.
 pub(super) fn find(
     matches: &Match,
     to: &Replacement,
@@ -33,7 +33,7 @@ pub(super) fn find(
     })
 }
 
-/// Gives the alias its new target, and what the server has for that in place of what followed.
+/// Replaces the target of the alias, and the records behind it by the server's answer for the new target.
 pub(super) fn put(
     mut drafts: Vec<Draft>,
     (at, target): (usize, NameBuf),
@@ -43,7 +43,7 @@ pub(super) fn put(
 ) {
     drafts[at].rdata = target.as_wire().to_vec();
     let mut number = 0;
-    // Of what came before only the aliases lead here.
+    // Of the earlier records, only aliases lead to this one.
     drafts.retain(|draft| {
         number += 1;
         draft.section != Section::Answer || number <= at + 1 && draft.rtype == Rtype::CNAME
@@ -53,13 +53,13 @@ pub(super) fn put(
         let new = answer.drafts().into_iter().filter(|draft| draft.section == Section::Answer);
         let new: Vec<Draft> = new.collect();
         drafts.splice(behind..behind, new);
-        // Or the part would be kept as the whole.
+        // Otherwise a partial answer would be cached as a complete one.
         reply.truncated = answer.truncated;
     }
     reply.replace_records(query, &drafts);
 }
 
-/// The new target for an alias to `target`, if the rule is for it.
+/// The new target for an alias to `target`, if the rule matches.
 fn replaced(matches: &Match, to: &Replacement, target: &[u8]) -> Option<NameBuf> {
     let mut new = Buffer::new();
     let fits = text::with(target, |marked| matches.replace(unmarked(marked), to, &mut new));

@@ -16,7 +16,7 @@ use super::text::{Buffer, normal};
 /// One rule.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// Whether the rules after it are looked at when it applied.
+    /// Whether later rules are tried after this one applied.
     pub(super) go_on: bool,
     pub(super) field: Field,
 }
@@ -33,17 +33,17 @@ pub(super) enum Field {
     Cname { matches: Match, to: Replacement },
 }
 
-/// `name`: changes the name asked for, and perhaps names in the answer.
+/// `name`: changes the queried name, and optionally names in the answer.
 #[derive(Debug)]
 pub(super) struct NameRule {
     pub(super) matches: Match,
     pub(super) to: Replacement,
-    /// Whether names in the answer that equal the new name, or lie below it, become the old one.
+    /// Whether names in the answer that are the new name, or are below it, become the old name.
     pub(super) auto: bool,
     pub(super) answers: Vec<Answer>,
 }
 
-/// How a name must look; texts are normalised names, or the ends of such.
+/// The condition for a name. Texts are normalised names, or parts of them.
 #[derive(Debug)]
 pub(super) enum Match {
     Exact(String),
@@ -54,7 +54,7 @@ pub(super) enum Match {
 }
 
 impl Match {
-    /// Whether a name, as text, looks like this.
+    /// Whether a name, as text, matches.
     pub(super) fn fits(&self, text: &[u8]) -> bool {
         match self {
             Self::Exact(whole) => text == whole.as_bytes(),
@@ -65,7 +65,7 @@ impl Match {
         }
     }
 
-    /// Writes what takes the place of `text`, if it fits.
+    /// Writes the replacement of `text`, if it matches.
     pub(super) fn replace(&self, text: &[u8], to: &Replacement, into: &mut Buffer) -> bool {
         if let (Self::Regex(pattern), Replacement::Template(template)) = (self, to) {
             return pattern.captures(text).map(|captures| template.fill(&captures, into)).is_some();
@@ -100,22 +100,22 @@ impl Match {
     }
 }
 
-/// Where `part` starts in `text`.
+/// The offset of `part` in `text`.
 fn memmem(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len().max(1)).position(|window| window == part)
 }
 
-/// What takes the place of what matched.
+/// The replacement of the matching part.
 #[derive(Debug)]
 pub(super) enum Replacement {
     Text(String),
     Template(Template),
 }
 
-/// What changes names in answers besides `auto`.
+/// A rule for names in answers, in addition to `auto`.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// Of the end `from` of owner names and of names in RDATA makes `to`.
+    /// Replaces the suffix `from` of owner names and of names in RDATA by `to`.
     Suffix { from: String, to: String },
     /// Changes owner names.
     Name(Regex, Template),
@@ -136,7 +136,7 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Vec<Rule>, Diagnostics> {
     if errors.has_errors() { Err(errors) } else { Ok(rules) }
 }
 
-/// The words of one rule: those on the line, or, with one or none there, also those of the block.
+/// The words of one rule: those on the line, and those of the block if the line has at most one.
 fn parse_one(directive: &Directive) -> Result<Rule, Diagnostic> {
     let mut tokens: Vec<&Token> = directive.args.iter().collect();
     if tokens.len() < 2 {
@@ -184,7 +184,7 @@ const FIELDS: &[&str] =
     &["name", "type", "class", "edns0", "ttl", "cname", "rcode", "continue", "stop"];
 const MATCHES: &[&str] = &["exact", "prefix", "suffix", "substring", "regex"];
 
-/// The ways to match, as words.
+/// The keywords for ways to match.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Exact,
@@ -206,7 +206,7 @@ impl Way {
         })
     }
 
-    /// Reads what must match.
+    /// Parses the condition.
     fn read(self, from: &Token) -> Result<Match, Diagnostic> {
         let text = normal(from.as_str());
         Ok(match self {
@@ -219,7 +219,7 @@ impl Way {
     }
 }
 
-/// `[WAY] `: the way to match if there is a word for it; without one there are `fewest` words left.
+/// `[WAY] `: the way to match, if more than `fewest` words are left.
 fn way(words: &mut Words<'_>, fewest: usize) -> Result<Way, Diagnostic> {
     if words.left() <= fewest {
         return Ok(Way::Exact);
@@ -228,7 +228,7 @@ fn way(words: &mut Words<'_>, fewest: usize) -> Result<Way, Diagnostic> {
     Way::from_word(word).ok_or_else(|| words.unknown(word, "match type", MATCHES))
 }
 
-/// Reads `pattern`, which stands in `token`.
+/// Compiles `pattern`, which is a part of `token`.
 fn regex(token: &Token, pattern: &str, any_case: bool) -> Result<Regex, Diagnostic> {
     if pattern.len() > MAX_PATTERN {
         return Err(Diagnostic::error(
@@ -245,7 +245,7 @@ fn regex(token: &Token, pattern: &str, any_case: bool) -> Result<Regex, Diagnost
     })
 }
 
-/// An expression and what takes the place of what it matches.
+/// A regular expression and its replacement.
 fn regex_and_template(
     words: &mut Words<'_>,
     any_case: bool,
@@ -283,7 +283,7 @@ fn name(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
         if let (Match::Suffix(from), Replacement::Text(to)) = (&rule.matches, &rule.to)
             && auto
         {
-            // The end that was put in place of another is known: it is given back.
+            // Both suffixes are known, so the answer rule is their reversal.
             let suffix = Answer::Suffix { from: to.clone(), to: from.clone() };
             rule.answers.insert(0, suffix);
         }
@@ -291,8 +291,8 @@ fn name(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
     Ok(Field::Name(rule))
 }
 
-/// `answer (auto | (name | value) FROM TO)`, the word `answer` only once needed. Whether `auto` is
-/// there.
+/// `answer (auto | (name | value) FROM TO)`, repeated. The keyword `answer` is needed once. Returns
+/// whether `auto` is present.
 fn answers(words: &mut Words<'_>, rule: &mut NameRule) -> Result<bool, Diagnostic> {
     let mut auto = None;
     let mut names = false;
@@ -307,7 +307,7 @@ fn answers(words: &mut Words<'_>, rule: &mut NameRule) -> Result<bool, Diagnosti
         match kind.as_str() {
             "auto" => auto = Some(kind),
             "name" => {
-                // The manual's own example says `answer name auto`.
+                // CoreDNS's manual has an example with `answer name auto`.
                 if let Some(word) = words.peek().filter(|word| word.as_str() == "auto")
                     && words.left() < 2
                 {
@@ -379,7 +379,7 @@ fn rcode(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
 fn rcode_from_text(text: &str) -> Option<Rcode> {
     match text.parse::<u16>() {
         Ok(number) => Some(Rcode(number)).filter(|_| number <= Rcode::BADCOOKIE.0),
-        // Names that CoreDNS has for them besides the registry's.
+        // CoreDNS's names, in addition to those of the IANA registry.
         Err(_) if text.eq_ignore_ascii_case("BADSIG") => Some(Rcode::BADVERS),
         Err(_) if text.eq_ignore_ascii_case("NOTIMPL") => Some(Rcode::NOTIMP),
         Err(_) => Rcode::from_text(text),
@@ -403,7 +403,7 @@ fn cname(words: &mut Words<'_>) -> Result<Field, Diagnostic> {
             matches: Match::Exact(normal(&text)),
             to: Replacement::Text(normal(&target)),
         },
-        // Parts of names: CoreDNS adds no dot here.
+        // These are parts of names, to which CoreDNS adds no dot.
         Way::Prefix => Field::Cname { matches: Match::Prefix(text), to: Replacement::Text(target) },
         Way::Suffix => Field::Cname { matches: Match::Suffix(text), to: Replacement::Text(target) },
         Way::Substring => {

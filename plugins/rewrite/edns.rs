@@ -8,8 +8,8 @@ use wire::edns::option;
 
 use super::config::{Action, Data, EdnsOption, EdnsRule, Variable};
 
-/// Changes the query; whether the rule applied. Every rule, as in CoreDNS, gives the query an OPT
-/// record, so that upstreams see one.
+/// Changes the query. Returns whether the rule applied. As in CoreDNS, every rule adds an OPT record to
+/// a query without one.
 ///
 /// # Errors
 /// The query has no room for the option.
@@ -17,7 +17,7 @@ pub(super) fn apply(rule: &EdnsRule, query: &mut Query) -> Result<bool, wire::Ma
     let Some(data) = data(&rule.option, query) else { return Ok(false) };
     let code = code(&rule.option);
     let there = query.options().any(|known| known.code == code);
-    // A second one is added only where CoreDNS would.
+    // A second option of the same code is added only where CoreDNS adds one.
     let twice = matches!(rule.option, EdnsOption::Nsid | EdnsOption::Local(_, Data::Bytes(_)));
     let applies = match rule.action {
         Action::Set | Action::Unset => true,
@@ -53,8 +53,7 @@ pub(super) fn apply(rule: &EdnsRule, query: &mut Query) -> Result<bool, wire::Ma
     Ok(applies)
 }
 
-/// With `revert`: an option that the upstream gave back is shown as the client sent it, or not at
-/// all. `query` is the client's.
+/// Applies `revert`: an option in the reply becomes that of the client's `query`, or is removed.
 pub(super) fn revert(rule: &EdnsRule, query: &Query, reply: &mut Reply) {
     let code = code(&rule.option);
     if !rule.revert || !reply.opt.options().any(|known| known.code == code) {
@@ -74,12 +73,12 @@ fn code(option: &EdnsOption) -> u16 {
     }
 }
 
-/// What the option will hold; `None` if that is not known.
+/// The new value of the option; `None` if it is unknown.
 fn data(option: &EdnsOption, query: &Query) -> Option<Vec<u8>> {
     Some(match option {
         EdnsOption::Local(_, Data::Bytes(bytes)) => bytes.clone(),
         EdnsOption::Local(_, Data::Variable(variable)) => value(variable, query)?,
-        // RFC 5001 section 2.1: in a query it is empty.
+        // RFC 5001 section 2.1: the NSID option of a query is empty.
         EdnsOption::Nsid => Vec::new(),
         EdnsOption::Subnet(v4, v6) => subnet(query.client.peer.ip(), *v4, *v6),
     })
@@ -94,7 +93,7 @@ fn value(variable: &Variable, query: &Query) -> Option<Vec<u8>> {
         Variable::Protocol => query.client.transport.proto().as_bytes().to_vec(),
         Variable::ServerIp => match (query.client.family(), query.client.local.ip().to_canonical())
         {
-            // An address of the client's family, in as many octets.
+            // The server's address in the client's address family.
             (Family::V6, IpAddr::V4(local)) => local.to_ipv6_mapped().octets().to_vec(),
             (_, local) => address(local),
         },
@@ -113,7 +112,7 @@ fn address(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The client's network (RFC 7871 section 6), with as many octets as the prefix needs.
+/// The client's network (RFC 7871 section 6), in as many octets as the prefix length needs.
 fn subnet(client: IpAddr, v4: u8, v6: u8) -> Vec<u8> {
     let (family, prefix) = match client.to_canonical() {
         IpAddr::V4(_) => (1u16, v4),

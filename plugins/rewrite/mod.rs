@@ -1,5 +1,5 @@
-//! `rewrite`: changes queries before the plugins after it see them, and restores the replies, so that
-//! the client does not notice.
+//! `rewrite`: changes queries for the plugins after it, and restores the replies, so that the client
+//! sees its own query.
 //!
 //! It answers nothing itself. `rules` finds the rules that apply, this module applies them to the
 //! query, and `answer` and `cname` apply them to the reply.
@@ -51,7 +51,7 @@ struct Rewrite {
     resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
 }
 
-/// Rules that applied are remembered in place up to this number, and on the heap beyond it.
+/// The number of applied rules that are stored inline. Further ones are on the heap.
 const IN_PLACE: usize = 8;
 
 /// The rules that applied to a query, in order.
@@ -66,8 +66,8 @@ struct Applied {
 #[derive(Clone, Copy, Default)]
 struct Once {
     rule: u32,
-    /// Whether the message was set aside before it.
-    aside: bool,
+    /// Whether the original message was saved before the rule.
+    saved: bool,
 }
 
 impl Applied {
@@ -79,7 +79,7 @@ impl Applied {
         self.len += 1;
     }
 
-    /// The last first.
+    /// Reverts the rules, the last one first.
     fn backwards(&self) -> impl Iterator<Item = Once> {
         let first = &self.first[..self.len.min(IN_PLACE)];
         self.more.iter().rev().chain(first.iter().rev()).copied()
@@ -102,12 +102,12 @@ impl ServeDns for Rewrite {
         for once in applied.backwards() {
             let Some(rule) = self.rules.get(once.rule) else { continue };
             asked.set_folded(query.name());
-            if once.aside {
+            if once.saved {
                 query.pop_original();
             }
-            answer::give_back(rule, &asked, query, reply);
+            answer::revert(rule, &asked, query, reply);
         }
-        // What changed the type or the class alone left the question in the reply.
+        // A rule that only changed the type or the class did not change the reply's question.
         if applied.len > 0 && reply.question() != query.question() {
             reply.readdress(query, |_| true);
         }
@@ -152,7 +152,7 @@ impl ServeDns for Rewrite {
 }
 
 impl Rewrite {
-    /// Applies the rules that fit, from `number` on.
+    /// Applies the matching rules, from `number` on.
     #[cold]
     fn apply(
         &self,
@@ -168,7 +168,7 @@ impl Rewrite {
             match change(&rule.field, query) {
                 Ok(false) => pop_originals_to(aside, query),
                 Ok(true) => {
-                    applied.push(Once { rule: number, aside: query.originals() > aside });
+                    applied.push(Once { rule: number, saved: query.originals() > aside });
                     if !rule.go_on {
                         break;
                     }
@@ -188,7 +188,7 @@ impl Rewrite {
             }
         }
         if query.originals() > before {
-            // The question is another one.
+            // The question has changed.
             reply.begin(query);
         }
         *query.plugin_state(self.state) = applied;
@@ -202,8 +202,8 @@ fn pop_originals_to(depth: usize, query: &mut Query) {
     }
 }
 
-/// Does to the query what a rule says; whether the rule applied. The message as it was is set aside
-/// before it is changed.
+/// Applies a rule to the query. Returns whether it applied. The original message is saved before it
+/// changes.
 fn change(field: &Field, query: &mut Query) -> Result<bool, Failure> {
     match field {
         Field::Name(rule) => rename(rule, query),

@@ -1,19 +1,19 @@
-//! Regular expressions, and replacement texts that refer to their groups.
+//! Regular expressions, and replacements that refer to their groups.
 
 use regex::bytes::{Captures, Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::text::Buffer;
 
-/// CoreDNS's bound.
+/// The longest expression, as in CoreDNS.
 pub(super) const MAX_PATTERN: usize = 10_000;
-/// Groups that a replacement may name.
+/// The number of groups that a replacement may refer to.
 const MAX_GROUP: usize = 100;
 
-/// Reads an expression. Names are shown in ASCII, so that classes are those of ASCII too, as in
-/// Go; what cannot be said without Unicode is read with it.
+/// Compiles an expression. Names are ASCII text, so classes are ASCII classes, as in Go. An expression
+/// that needs Unicode is compiled with it.
 ///
 /// # Errors
-/// What is wrong with it, in short.
+/// The mistake, in short.
 pub(super) fn compile(pattern: &str, any_case: bool) -> Result<Regex, String> {
     let build = |unicode: bool| {
         RegexBuilder::new(pattern).unicode(unicode).case_insensitive(any_case).build()
@@ -21,16 +21,16 @@ pub(super) fn compile(pattern: &str, any_case: bool) -> Result<Regex, String> {
     build(false).or_else(|_| build(true)).map_err(|problem| short(&problem))
 }
 
-/// One automaton for all expressions: tells whether any matches, and which.
+/// One automaton for all expressions. It finds all that match.
 ///
 /// # Errors
-/// It would be too large.
+/// The automaton would be too large.
 pub(super) fn compile_set(patterns: &[&str]) -> Result<RegexSet, String> {
     let build = |unicode: bool| RegexSetBuilder::new(patterns).unicode(unicode).build();
     build(false).or_else(|_| build(true)).map_err(|problem| short(&problem))
 }
 
-/// The last line of a message that draws the expression in the lines before.
+/// The last line of a message. The lines before show the expression.
 fn short(problem: &regex::Error) -> String {
     let text = problem.to_string();
     let last = text.lines().last().unwrap_or_default();
@@ -50,7 +50,7 @@ enum Part {
 }
 
 impl Template {
-    /// Finds the groups in `text` that `pattern` has; others are text.
+    /// Parses `text`. References to groups that `pattern` does not have are plain text.
     pub(super) fn new(text: &str, pattern: &Regex) -> Self {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -64,7 +64,7 @@ impl Template {
         Self { parts }
     }
 
-    /// The text with the groups put in.
+    /// Writes the text with the values of the groups.
     pub(super) fn fill(&self, captures: &Captures<'_>, into: &mut Buffer) {
         for part in &self.parts {
             match part {
@@ -78,7 +78,7 @@ impl Template {
     }
 }
 
-/// The first `{N}` with N below `groups`: where it starts and ends, and N.
+/// The first `{N}` with N below `groups`: its start, its end and N.
 fn next_group(text: &str, groups: usize) -> Option<(usize, usize, usize)> {
     text.match_indices('{').find_map(|(start, _)| {
         let digits = &text[start + 1..];
@@ -88,12 +88,12 @@ fn next_group(text: &str, groups: usize) -> Option<(usize, usize, usize)> {
     })
 }
 
-/// A number as it is printed: no sign and no zeros before it.
+/// Parses a number without sign and leading zeros.
 fn number(digits: &str) -> Option<usize> {
     digits.parse::<usize>().ok().filter(|number| number.to_string() == digits)
 }
 
-/// How many different groups `text` names.
+/// The number of different groups in `text`.
 pub(super) fn groups_named(text: &str) -> usize {
     (0..=MAX_GROUP).filter(|group| text.contains(&format!("{{{group}}}"))).count()
 }

@@ -1,7 +1,8 @@
-//! The rules of a block. It finds the rules that a query may match; the others cost the query nothing.
+//! The rules of a block, with an index of those that a query may match. The others cost the query
+//! nothing.
 //!
-//! Full names are found by hash, parts of names by one automaton over all of them, and regular
-//! expressions by another. Only the rules found this way are checked one by one.
+//! Full names are found by hash, parts of names by one automaton over all parts, and regular
+//! expressions by another. Only the candidates are checked one by one.
 
 use aho_corasick::AhoCorasick;
 use exchange::Query;
@@ -12,27 +13,27 @@ use super::config::{Field, Match, Rule};
 use super::pattern;
 use super::text::{self, END, START};
 
-/// Rules that are remembered for one name; with more all are looked at.
+/// The most candidates for one name. With more, all rules are checked.
 const MOST: usize = 32;
 
 /// The rules, in order.
 pub(super) struct Rules {
     rules: Vec<Rule>,
-    /// Rules that look at a whole name, by the hash of the name.
+    /// The rules for exact names, by the hash of the name.
     exact: Box<[(u64, u32)]>,
-    /// Parts of names, and the rule of each.
+    /// The automaton of parts of names, and the rule of each part.
     parts: Option<(AhoCorasick, Box<[u32]>)>,
-    /// Regular expressions, and the rules that have them.
+    /// The automaton of regular expressions, and the rules that have them.
     regexes: Option<(RegexSet, Box<[u32]>)>,
-    /// Rules that do not look at the name.
+    /// The rules without a condition on the name.
     others: Box<[u32]>,
 }
 
-/// Rules that may apply, in ascending order.
+/// The candidates of a query, in ascending order.
 pub(super) struct Candidates {
     list: [u32; MOST],
     len: usize,
-    /// There are more than the list takes: every rule is one.
+    /// The list is full: every rule is a candidate.
     all: bool,
 }
 
@@ -40,7 +41,7 @@ impl Rules {
     /// An index of these rules.
     ///
     /// # Errors
-    /// What is wrong with them together.
+    /// The rules are too many or too large for an index.
     pub(super) fn new(rules: Vec<Rule>) -> Result<Self, String> {
         let mut exact = Vec::new();
         let (mut parts, mut parts_of) = (Vec::new(), Vec::new());
@@ -59,7 +60,7 @@ impl Rules {
                 |start: &[u8], text: &str, end: &[u8]| [start, text.as_bytes(), end].concat();
             let part = match matches {
                 Match::Exact(text) => {
-                    // What is no name is nobody's.
+                    // A text that is no name never matches.
                     if let Ok(name) = Name::from_text(text) {
                         exact.push((hash::name(name.as_wire()), number));
                     }
@@ -97,7 +98,7 @@ impl Rules {
         self.rules.get(number as usize)
     }
 
-    /// The rules that may apply to the query as it is now.
+    /// The candidates for the query in its current form.
     #[inline]
     pub(super) fn candidates(&self, query: &Query) -> Candidates {
         let mut found = Candidates { list: [0; MOST], len: 0, all: false };

@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 use wire::name::{MAX_NAME, NameBuf, Text};
 
-/// Stands before a name in what the automaton reads, so that a prefix is a pattern of its own.
-/// Shown names hold neither byte.
+/// Marks the start of a name in the automaton's input, so that a prefix is a pattern of its own. Names as
+/// text contain neither this byte nor [`END`].
 pub(super) const START: u8 = 1;
-/// Stands behind it.
+/// Marks the end of a name.
 pub(super) const END: u8 = 2;
 
 /// The longest name as text: each of its octets as `\DDD`.
 const LONGEST: usize = 4 * MAX_NAME;
 
-/// Bytes that are shown as they are.
+/// The bytes that need no escape.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = b'!';
@@ -35,7 +35,7 @@ pub(super) fn with<T>(wire: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
     }
 }
 
-/// Writes a name that needs no escapes; the length with both marks.
+/// Writes a name that needs no escapes. Returns the length including both marks.
 #[inline]
 fn plain(wire: &[u8], shown: &mut [u8; MAX_NAME + 3]) -> Option<usize> {
     let (mut at, mut to) = (0, 1);
@@ -67,13 +67,13 @@ fn plain(wire: &[u8], shown: &mut [u8; MAX_NAME + 3]) -> Option<usize> {
 fn with_escapes<T>(wire: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
     let mut shown = Buffer::new();
     shown.push(&[START]);
-    // The buffer takes the longest name.
+    // The buffer is large enough for the longest name.
     let _ = write!(shown, "{}", Text(wire));
     shown.push(&[END]);
     look(&shown.bytes[..shown.len])
 }
 
-/// Text on the stack; what does not fit is too long for a name and is noted.
+/// Text on the stack. It notes when a text is too long for a name.
 pub(super) struct Buffer {
     bytes: [u8; LONGEST + 2],
     len: usize,
@@ -114,13 +114,13 @@ impl Write for Buffer {
     }
 }
 
-/// The text without its marks.
+/// The text without the marks.
 #[inline]
 pub(super) fn unmarked(marked: &[u8]) -> &[u8] {
     marked.get(1..marked.len() - 1).unwrap_or_default()
 }
 
-/// In lower case and with a dot at its end, as CoreDNS normalises a name.
+/// The text in lower case with a final dot, as CoreDNS normalises a name.
 pub(super) fn normal(text: &str) -> String {
     let mut normal = text.to_ascii_lowercase();
     let escapes = normal.trim_end_matches('.').bytes().rev().take_while(|&b| b == b'\\').count();

@@ -9,28 +9,31 @@ use super::data::{self, Data};
 /// One record of a stanza.
 pub(super) struct Body {
     pub(super) section: Section,
-    /// The text as Go writes it down: a label of the metrics.
+    /// The text as Go prints it: a label of the metrics.
     pub(super) source: String,
     made: Made,
     adapted: Option<String>,
 }
 
 enum Made {
-    /// No query changes it.
+    /// The result is the same for all queries.
     Once(Result<OwnedRecord, String>),
     ForEach(Template),
 }
 
-/// Why there is no record.
+/// Why no record was made.
 pub(super) enum Trouble {
     /// The template failed.
     Template(String),
-    /// What it made is not a record.
+    /// Its output is not a record.
     Record(String),
 }
 
 impl Body {
-    /// Parses the text. Errors: it is not Go's syntax.
+    /// Parses the text.
+    ///
+    /// # Errors
+    /// The syntax is not Go's.
     pub(super) fn new(text: &str, section: Section) -> Result<Self, Error> {
         let program = Template::parse(text)?;
         let source = program.source();
@@ -53,7 +56,7 @@ impl Body {
         Ok(Self { section, source, made, adapted })
     }
 
-    /// Why the text can never be a record.
+    /// The reason why the text can never be a record.
     pub(super) fn broken(&self) -> Option<&str> {
         match &self.made {
             Made::Once(Err(why)) => Some(why),
@@ -61,12 +64,12 @@ impl Body {
         }
     }
 
-    /// What of a text that no query changes is not read as it is written.
+    /// The warning about a constant text that is read otherwise than it is written.
     pub(super) fn adapted(&self) -> Option<&str> {
         self.adapted.as_deref()
     }
 
-    /// Fields that the data has not, with their places.
+    /// The fields that the data does not have, with their places.
     pub(super) fn unknown_fields(&self) -> Vec<(&str, usize)> {
         match &self.made {
             Made::Once(_) => Vec::new(),
@@ -78,13 +81,13 @@ impl Body {
         }
     }
 
-    /// Whether the query changes the record.
+    /// Whether the record depends on the query.
     pub(super) fn needs_data(&self) -> bool {
         matches!(self.made, Made::ForEach(_))
     }
 
-    /// Writes the record, and returns its RDATA if it is an alias. Without data only texts that no
-    /// query changes are written.
+    /// Writes the record. Returns its RDATA if it is an alias. Without data only constant records are
+    /// written.
     pub(super) fn push(
         &self,
         data: Option<&Data<'_>>,
@@ -131,8 +134,10 @@ impl Body {
     }
 }
 
-/// The first record of a text, as a zone file would have it; returns what is not read as it is
-/// written. Errors: there is no record.
+/// Parses the first record of a text in zone file syntax. Returns its warnings.
+///
+/// # Errors
+/// The text is no record.
 fn first_record(
     text: &str,
     take: &mut dyn FnMut(zone::RecordRef<'_>),

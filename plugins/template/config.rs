@@ -14,21 +14,21 @@ pub(super) struct Stanza {
     pub(super) class: Class,
     pub(super) qtype: Rtype,
     pub(super) zones: Vec<Name>,
-    /// At least one; the first that matches counts.
+    /// The expressions, at least one. The first match counts.
     pub(super) patterns: Vec<Pattern>,
-    /// In the order of the sections.
+    /// The records, in the order of the sections.
     pub(super) conditions: Conditions,
     pub(super) bodies: Vec<Body>,
     pub(super) rcode: Rcode,
-    /// An extended error, as the option's data has it: the code and the text.
+    /// The data of the extended error option: the code and the text.
     pub(super) extended: Option<Vec<u8>>,
     pub(super) fallthrough: Fallthrough,
-    /// Whether every name falls through.
+    /// Whether all names fall through.
     pub(super) falls_through_always: bool,
 }
 
 impl Stanza {
-    /// Whether every query in its zones ends here.
+    /// Whether all queries in its zones end here.
     pub(super) fn takes_everything(&self) -> bool {
         self.class == Class::ANY
             && self.qtype == Rtype::ANY
@@ -40,7 +40,7 @@ impl Stanza {
 const OPTIONS: &[&str] =
     &["match", "answer", "additional", "authority", "rcode", "ederror", "fallthrough", "upstream"];
 
-/// The stanzas of a block, whose zones are `default`, and warnings about them.
+/// Parses the stanzas of a block, whose zones are `default`. Returns them and their warnings.
 pub(super) fn parse(
     uses: &[&Directive],
     default: &[Name],
@@ -155,7 +155,7 @@ fn rcode(option: &Directive) -> Result<Rcode, Diagnostic> {
     let word = args.required("a response code")?;
     args.end()?;
     let found = match word.as_str() {
-        // What these are called where TSIG is spoken, and an old slip of the pen.
+        // BADSIG is TSIG's name of code 16. NOTIMPL is a misspelling that CoreDNS accepts.
         "BADSIG" => Some(Rcode::BADVERS),
         "NOTIMPL" => Some(Rcode::NOTIMP),
         text => Rcode::from_text(text).filter(|rcode| rcode.mnemonic().is_some()),
@@ -277,8 +277,8 @@ fn body(token: &Token, section: Section, warnings: &mut Diagnostics) -> Result<B
     Ok(body)
 }
 
-/// Where byte `at` of a token's text was written, or the whole token if escapes or variables make
-/// the text another one than what was written.
+/// The span of byte `at` of a token's text, or of the whole token if escapes or variables make the text
+/// differ from what was written.
 fn place(token: &Token, at: usize) -> Span {
     let span = token.span;
     let quotes = u32::from(token.quoted);

@@ -8,11 +8,11 @@ use wire::{Class, Rtype};
 
 use super::config::Stanza;
 
-/// What was counted for one stanza.
+/// The counters of one stanza.
 pub(super) struct Counts {
-    /// For each key of the block, which of the servers it is.
+    /// The index of the server for each key of the block.
     servers: Vec<usize>,
-    /// The listeners, as they are called in metrics.
+    /// The listeners, as in the label `server`.
     names: Vec<Arc<str>>,
     /// The name of the block's view.
     view: String,
@@ -20,7 +20,8 @@ pub(super) struct Counts {
     zones: Vec<String>,
     class: Class,
     qtype: Rtype,
-    /// For each server and zone; made when first counted, as metrics show only what happened.
+    /// The counters of each server and zone. They are created on first use, because metrics show only
+    /// what happened.
     matches: Vec<OnceLock<Box<[OnceLock<Counter>]>>>,
 }
 
@@ -54,19 +55,19 @@ impl Counts {
         }
     }
 
-    /// The text of zone `index`.
+    /// The name of zone `index`.
     pub(super) fn zone(&self, index: usize) -> &str {
         &self.zones[index]
     }
 
-    /// The class as CoreDNS calls it: the query's, or the stanza's if it asks for all.
+    /// The label of the class, as in CoreDNS: the query's, or the stanza's if the query's is ANY.
     pub(super) fn class(&self, query: &Query) -> &'static str {
         let asked = query.qclass();
         let class = if asked == Class::ANY { self.class } else { asked };
         class.mnemonic().unwrap_or_default()
     }
 
-    /// The type, likewise.
+    /// The label of the type, by the same rule.
     pub(super) fn qtype(&self, query: &Query) -> &'static str {
         let asked = query.qtype();
         let qtype = if asked == Rtype::ANY { self.qtype } else { asked };
@@ -78,7 +79,7 @@ impl Counts {
         let server = self.server(query);
         let classes = if self.class == Class::ANY { Class::KNOWN.len() + 1 } else { 1 };
         let types = if self.qtype == Rtype::ANY { Rtype::KNOWN.len() + 1 } else { 1 };
-        // A stanza of one type has one label, as the types of its queries are that one or ANY.
+        // A stanza of one type has one label, because its queries have that type or ANY.
         let class = match classes {
             1 => 0,
             _ => index(Class::KNOWN, query.qclass()),
@@ -113,7 +114,7 @@ impl Counts {
         self.failed(name, "Counter of go template failures.", zone, query, section, body);
     }
 
-    /// Counts a template that did not make a record.
+    /// Counts a template whose output was not a record.
     #[cold]
     pub(super) fn record_failed(&self, zone: usize, query: &Query, section: &str, body: &str) {
         let name = "coredns_template_rr_failures_total";
@@ -146,7 +147,7 @@ impl Counts {
     }
 }
 
-/// The place of a code among those that have names; behind them if it has none.
+/// The index of an rcode among the named ones, or the next index if it has no name.
 fn index<T: Ord>(known: &[T], code: T) -> usize {
     known.binary_search(&code).unwrap_or(known.len())
 }

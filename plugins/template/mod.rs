@@ -30,12 +30,12 @@ use text::NameText;
 
 /// The `template` directive.
 ///
-/// It makes exceptions rather than serve a zone: the Corefiles of clusters have it behind `forward`, and
-/// nobody is surprised that it is asked first.
+/// It does not count as an answering plugin: Corefiles of clusters have it behind `forward` for single
+/// names, and expect that it runs first.
 pub static PLUGIN: Kind =
     Kind { name: "template", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
 
-/// Lookups of our own inside each other: aliases may lead back here.
+/// The most nested subqueries: an alias may lead back here.
 const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
@@ -72,7 +72,7 @@ impl ServeDns for Template {
         }
     }
 
-    /// Only for answers with an alias whose target this server can resolve.
+    /// Called only for answers with an alias whose target this server can resolve.
     fn serve_dns<'a>(
         &'a self,
         query: &'a mut Query,
@@ -105,7 +105,7 @@ impl ServeDns for Template {
 }
 
 impl Template {
-    /// Answers a query for which some stanzas are in question.
+    /// Answers a query that has candidate stanzas.
     fn answer(&self, selection: &Selection, query: &mut Query, reply: &mut Reply) -> Served {
         let mut name = NameText::new();
         let mut values = Values::new();
@@ -125,7 +125,7 @@ impl Template {
         finish(stanza, query, reply)
     }
 
-    /// Which stanza answers, and the values of its variables.
+    /// The stanza that answers, and the values of its variables.
     fn pick(
         &self,
         selection: &Selection,
@@ -143,8 +143,8 @@ impl Template {
         })
     }
 
-    /// Writes the records of the stanza from number `from` on, up to an alias whose target is to be
-    /// resolved: returns the number behind it and the target.
+    /// Writes the records of the stanza from number `from` on, up to an alias whose target must be
+    /// resolved. Returns the number of the next record and the target.
     fn write(
         &self,
         found: Found,
@@ -200,7 +200,7 @@ impl Template {
             && resolver.is_some_and(|resolver| resolver.is_served(query, target))
     }
 
-    /// Adds what this server says about the target of an alias.
+    /// Adds this server's answer for the target of an alias.
     async fn chase(&self, target: &NameBuf, query: &mut Query, reply: &mut Reply) {
         let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
         let mut asked = Box::new((Query::new(), Reply::new()));
@@ -208,16 +208,16 @@ impl Template {
         question.make_subquery(query, target.as_wire(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, answer).await;
         if !answer.is_silent() {
-            // As in CoreDNS the rcode stays the template's own.
+            // As in CoreDNS, the rcode of the template stays.
             reply.append_answer(answer);
             reply.truncated = answer.truncated;
         }
     }
 }
 
-/// What all replies of a stanza have.
+/// Writes the properties that all replies of a stanza have.
 fn finish(stanza: &Stanza, query: &Query, reply: &mut Reply) -> Served {
-    // RFC 6891 section 6.1.3: the upper bits of such a code stand in the OPT record.
+    // RFC 6891 section 6.1.3: the upper bits of an extended rcode are in the OPT record.
     if stanza.rcode.extended_bits() != 0 && query.edns().is_none() {
         return Err(Failure::rcode(Rcode::SERVFAIL));
     }
@@ -229,7 +229,7 @@ fn finish(stanza: &Stanza, query: &Query, reply: &mut Reply) -> Served {
     Ok(Step::Done)
 }
 
-/// CoreDNS loses the extended error of a stanza that says SERVFAIL; the client gets it here.
+/// The failure of a stanza with the rcode SERVFAIL. CoreDNS loses its extended error.
 fn servfail(stanza: &Stanza) -> Failure {
     let failure = Failure::rcode(Rcode::SERVFAIL);
     match stanza.extended.as_deref().and_then(<[u8]>::split_first_chunk) {

@@ -1,4 +1,4 @@
-//! Finds the stanza that answers a query, without checking those that cannot match.
+//! Selects the stanza that answers a query, without checking those that cannot match.
 //!
 //! Stanzas are tried in the order of the Corefile. Zone and type select the candidates in advance;
 //! their expressions are matched together.
@@ -12,20 +12,20 @@ use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
 use super::config::Stanza;
 use super::text::NameText;
 
-/// From how many expressions on it pays to try them together.
+/// The number of expressions from which one automaton is faster than single matches.
 const MIN_SET: usize = 4;
 
-/// The zones of all stanzas, and for each its candidate stanzas.
+/// The zones of all stanzas, and the candidate stanzas of each zone.
 pub(super) struct Areas(SuffixMap<Area>);
 
-/// The names that are in one zone, and in no longer one.
+/// The candidates for names whose longest zone is this one.
 struct Area {
     zone: Name,
-    /// For a type that a stanza names.
+    /// The candidates for each type that a stanza names.
     by_type: Vec<(Rtype, Option<Selection>)>,
-    /// For all other types.
+    /// The candidates for all other types.
     other: Option<Selection>,
-    /// For questions for all types.
+    /// The candidates for queries of type ANY.
     any: Option<Selection>,
 }
 
@@ -38,18 +38,18 @@ impl Zoned for Area {
 /// Candidate stanzas, in order; at least one.
 pub(super) struct Selection {
     candidates: Vec<Candidate>,
-    /// All their expressions, unless there are few.
+    /// The automaton of all their expressions, unless there are few.
     set: Option<RegexSet>,
-    /// Whether all of them let every name fall through that they do not match.
+    /// Whether all of them let all names fall through that they do not match.
     passes: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Candidate {
     stanza: usize,
-    /// Which of the stanza's zones is the longest that fits.
+    /// The index of the longest matching zone of the stanza.
     zone: usize,
-    /// Where its expressions start in the set.
+    /// The index of its first expression in the set.
     pattern: usize,
 }
 
@@ -57,20 +57,20 @@ struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) stanza: usize,
-    /// Which of its zones the name is in.
+    /// The index of its zone that contains the name.
     pub(super) zone: usize,
-    /// Which of its expressions matches.
+    /// The index of its expression that matches.
     pub(super) pattern: usize,
 }
 
-/// What is to be done with a query.
+/// The decision about a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pick {
-    /// No stanza is in question, or all let it pass.
+    /// No stanza is a candidate, or all let the query pass.
     Next,
     /// This stanza answers.
     Found(Found),
-    /// A stanza is in question, does not match and does not let it pass.
+    /// A candidate stanza does not match and does not let the query pass.
     Refused,
 }
 
@@ -85,7 +85,7 @@ impl Areas {
         Self(SuffixMap::new(areas))
     }
 
-    /// The stanzas that are in question; none if `None`.
+    /// The candidate stanzas; `None` if there are none.
     #[inline]
     pub(super) fn select(&self, query: &Query) -> Option<&Selection> {
         self.0.find(query)?.0.selection(query.qtype())
@@ -93,7 +93,7 @@ impl Areas {
 }
 
 impl Selection {
-    /// Which stanza answers. `holds` tells whether what else a stanza asks for is true.
+    /// Selects the stanza that answers. `holds` evaluates the other conditions of a stanza.
     pub(super) fn pick(
         &self,
         stanzas: &[Stanza],
@@ -137,7 +137,7 @@ impl Selection {
     }
 }
 
-/// Which stanzas have a zone.
+/// The stanzas of each zone.
 type Owners<'s> = HashMap<&'s [u8], Vec<Candidate>>;
 
 fn owners(stanzas: &[Stanza]) -> Owners<'_> {
@@ -153,7 +153,7 @@ fn owners(stanzas: &[Stanza]) -> Owners<'_> {
 
 impl Area {
     fn new(zone: &Name, owners: &Owners<'_>, stanzas: &[Stanza]) -> Self {
-        // From the zone up to the root: of several zones of a stanza the longest comes first.
+        // From the zone up to the root, so that the longest zone of a stanza comes first.
         let wire = zone.as_wire();
         let starts = name::label_starts(wire).map(|(at, _)| at).chain([wire.len() - 1]);
         let mut fitting: Vec<Candidate> =
@@ -201,7 +201,7 @@ impl Selection {
             candidate.pattern = patterns.len();
             patterns.extend(stanzas[candidate.stanza].patterns.iter().map(|it| it.as_str()));
         }
-        // An expression that needs Unicode is tried alone, and so are those with it.
+        // If one expression needs Unicode, all are matched one by one.
         let compile = || {
             let mut builder = RegexSetBuilder::new(&patterns);
             builder.unicode(false).build().ok()

@@ -4,19 +4,34 @@
 use std::cmp::Reverse;
 use std::mem;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
 use exchange::Query;
 use wire::{Name, SuffixMap, hash, name};
 
-/// The zones that this server is authoritative for: their data is its own, whatever others say.
-#[derive(Debug, Default)]
+/// The zones that this server is authoritative for. Their data takes precedence over that of upstreams.
+#[derive(Debug)]
 pub struct OwnZones {
     /// The zones as plugins declare them, until the first lookup.
     declared: Mutex<Vec<Name>>,
     /// The hashes of their names, in order.
     hashes: OnceLock<Box<[u64]>>,
+    version: AtomicU32,
+}
+
+impl Default for OwnZones {
+    fn default() -> Self {
+        let version = AtomicU32::new(next_version());
+        Self { declared: Mutex::default(), hashes: OnceLock::new(), version }
+    }
+}
+
+/// A version that the process has not had before, and never zero.
+fn next_version() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1)
 }
 
 impl OwnZones {
@@ -26,6 +41,19 @@ impl OwnZones {
         if !zone.is_root() {
             self.declared.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
         }
+    }
+
+    /// The version of their data: another one after each change, and in each configuration. A cached
+    /// reply with data of these zones has it in [`Reply::own_version`](wire::Reply::own_version).
+    #[inline]
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Notes that the data of a zone has changed. To be called after the new data is published: data
+    /// that is read after a call of [`OwnZones::version`] is then never older than that version.
+    pub fn note_change(&self) {
+        self.version.store(next_version(), Ordering::Release);
     }
 
     /// Whether the set is empty.

@@ -161,6 +161,9 @@ pub struct Reply {
     /// Whether the records came in a message from elsewhere (an upstream), so that AA and the like
     /// are that server's word and not ours.
     pub foreign: bool,
+    /// The version of this server's own zones whose data completes an upstream's reply; zero if the
+    /// reply has no such data. A cache must not serve the reply when they have changed.
+    pub own_version: u32,
     /// The OPT record.
     pub opt: ReplyOpt,
     failure: Option<Failure>,
@@ -193,6 +196,7 @@ impl Reply {
             authentic_data: false,
             truncated: false,
             foreign: false,
+            own_version: 0,
             opt: ReplyOpt::default(),
             failure: None,
         }
@@ -228,6 +232,7 @@ impl Reply {
         self.authentic_data = false;
         self.truncated = false;
         self.foreign = false;
+        self.own_version = 0;
     }
 
     /// Forgets all records, flags and the rcode; the question stays.

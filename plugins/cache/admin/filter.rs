@@ -1,10 +1,10 @@
-//! Which entries a request is about.
+//! The filter of a request: which entries it lists or flushes.
 
 use wire::{Name, Rtype, name};
 
 use super::super::entry::Entry;
 
-/// Which entries.
+/// Selects entries. All conditions that are set must hold.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
     name: Option<Name>,
@@ -15,7 +15,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Reads `name=www.example.org&type=A`.
+    /// Parses `name=www.example.org&type=A`.
     pub(super) fn parse(query: &str) -> Result<Self, String> {
         let mut filter = Self::default();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -50,12 +50,12 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Whether nothing is said about what to take.
+    /// Whether no condition is set.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self { limit: self.limit, ..Self::default() }
     }
 
-    pub(super) fn takes(&self, entry: &Entry) -> bool {
+    pub(super) fn matches(&self, entry: &Entry) -> bool {
         let key = entry.key();
         self.rtype.is_none_or(|rtype| key.qtype == rtype)
             && self.name.as_ref().is_none_or(|name| key.name == name.as_wire())
@@ -63,7 +63,7 @@ impl Filter {
     }
 }
 
-/// Text from a URL.
+/// Decodes percent-encoded text.
 fn decode(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

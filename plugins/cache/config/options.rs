@@ -6,12 +6,12 @@ use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 
 use super::{AdminConfig, DEFAULT_ADDRESS, Limits, Prefetch, SnapshotConfig, Stale};
 
-/// CoreDNS's smallest cache; smaller numbers in a Corefile mean this one there, too.
+/// The smallest capacity. As in CoreDNS, smaller numbers in a Corefile are raised to it.
 const MIN_CAPACITY: u64 = 1024;
 /// "Caching SERVFAIL … MUST NOT be cached for longer than 5 minutes" (RFC 2308 section 7.1), and
 /// the same bound for attempts to renew (RFC 8767 section 5).
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
-/// Networks that may have answers of their own to one question.
+/// The default and the maximum number of networks with an answer of their own to one query.
 const DEFAULT_NETWORKS: u32 = 64;
 const MAX_NETWORKS: u32 = 10_000;
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ pub(super) fn limits(
         limits.min_ttl = seconds(token, 0)?;
     }
     if let Some(surplus) = args.next() {
-        // CoreDNS does not look at what follows, so a Corefile may have it.
+        // CoreDNS ignores further arguments, so an existing Corefile may have them.
         warnings.push(
             Diagnostic::warning(surplus.span, format!("`{}` is ignored", surplus.as_str()))
                 .help(format!("write `{} CAPACITY [TTL] [MINTTL]`", option.name.as_str())),

@@ -22,10 +22,10 @@ const OPTIONS: &[&str] = &[
 ];
 
 impl Config {
-    /// Reads the directive; `block_zones` is what it caches without zones of its own. Warnings go
-    /// to `warnings`.
+    /// Parses the directive. `block_zones` are its default zones. Warnings are added to `warnings`.
     ///
-    /// Errors: all that is wrong with it.
+    /// # Errors
+    /// All mistakes in the directive.
     pub(in crate::cache) fn parse(
         directive: &Directive,
         block_zones: &[Name],
@@ -80,7 +80,7 @@ impl Config {
     /// `cache [TTL] [ZONES...]`.
     fn head(&mut self, directive: &Directive, block_zones: &[Name]) -> Result<(), Diagnostic> {
         let mut args = directive.args();
-        // A number is the TTL, anything else the first zone.
+        // A number is the TTL. Any other first argument is a zone.
         if let Some(token) = args.peek()
             && token.as_str().parse::<i64>().is_ok()
         {
@@ -104,13 +104,13 @@ impl Config {
     /// `disable success|denial [ZONES...]`.
     fn disable(&mut self, option: &Directive) -> Result<(), Diagnostic> {
         let mut args = option.args();
-        let half = args.required("success or denial")?;
+        let partition = args.required("success or denial")?;
         let zones = ZoneSet::from_args(args.remaining(), &[Name::root()])?;
-        match half.as_str() {
+        match partition.as_str() {
             "success" => self.success.disabled = zones,
             "denial" => self.denial.disabled = zones,
             other => {
-                return Err(Diagnostic::error(half.span, format!("unknown cache `{other}`"))
+                return Err(Diagnostic::error(partition.span, format!("unknown cache `{other}`"))
                     .label("expected `success` or `denial`")
                     .help("write `disable success` or `disable denial`, then the zones"));
             }

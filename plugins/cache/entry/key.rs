@@ -1,4 +1,4 @@
-//! The key of a cached answer: what the answer depends on.
+//! The key of a cached answer: everything that the answer depends on.
 
 use std::hash::Hasher;
 
@@ -6,7 +6,8 @@ use exchange::Query;
 use wire::edns::Subnet;
 use wire::{Class, Rtype, hash};
 
-/// What an answer depends on, borrowed from the query. Compared in full, never by hash alone.
+/// Everything that an answer depends on, borrowed from the query. Keys are compared in full, never by
+/// hash alone.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cache) struct Key<'a> {
     pub(in crate::cache) hash: u64,
@@ -16,7 +17,7 @@ pub(in crate::cache) struct Key<'a> {
     pub(in crate::cache) class: Class,
     /// [`Key::DO`] and [`Key::CD`].
     pub(in crate::cache) bits: u8,
-    /// The network that the answer is meant for, if not for all.
+    /// The network that the answer is for, if it is not for all clients.
     pub(in crate::cache) subnet: Option<Subnet>,
 }
 
@@ -25,10 +26,10 @@ impl<'a> Key<'a> {
     pub(in crate::cache) const DO: u8 = 1;
     /// The client does its own validation (RFC 4035 section 4.7).
     pub(in crate::cache) const CD: u8 = 2;
-    /// No answer, but for how many networks there are some.
+    /// The entry is no answer: it counts the networks that have one.
     pub(super) const COUNT: u8 = 4;
 
-    /// The key of this question.
+    /// The key of a query, without its network.
     #[inline]
     pub(in crate::cache) fn of(query: &'a Query) -> Self {
         let dnssec = if query.wants_dnssec() { Self::DO } else { 0 };
@@ -39,14 +40,14 @@ impl<'a> Key<'a> {
         Self { hash, name: query.name(), qtype, class, bits, subnet: None }
     }
 
-    /// The key of this question, as [`Key::of`] a query that asks it.
+    /// The key of these values, equal to [`Key::of`] a query with them.
     pub(in crate::cache) fn new(name: &'a [u8], qtype: Rtype, class: Class, bits: u8) -> Self {
         let rest = (u64::from(qtype.0) << 32) | (u64::from(class.0) << 16) | u64::from(bits);
         let hash = hash::mix(hash::name(name), rest);
         Self { hash, name, qtype, class, bits, subnet: None }
     }
 
-    /// The same question from this network.
+    /// The key of the same query from this network.
     pub(in crate::cache) fn within(self, subnet: Subnet) -> Self {
         let octets = subnet
             .octets()
@@ -56,13 +57,13 @@ impl<'a> Key<'a> {
         Self { hash, subnet: Some(subnet), ..self }
     }
 
-    /// The count of networks for the same question.
+    /// The key of the entry that counts the networks of the same query.
     pub(in crate::cache) fn counting(self) -> Self {
         Self { hash: hash::mix(self.hash, 1), bits: self.bits | Self::COUNT, ..self }
     }
 }
 
-/// Hands a hash through: it is mixed well already.
+/// A hasher for values that are hashes already.
 #[derive(Clone, Copy, Default)]
 pub(in crate::cache) struct Mixed(u64);
 
@@ -83,11 +84,11 @@ impl Hasher for Mixed {
     }
 }
 
-/// The number of a space of the store: a part of the key of every entry that it keeps.
+/// The number of a tenant of the store, which is part of the key of all its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::cache) struct SpaceId(pub(in crate::cache) u32);
+pub(in crate::cache) struct TenantId(pub(in crate::cache) u32);
 
-impl SpaceId {
-    /// Of an entry that no space keeps.
+impl TenantId {
+    /// The tenant of an entry that is not stored.
     pub(in crate::cache) const NONE: Self = Self(0);
 }

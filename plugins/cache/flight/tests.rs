@@ -10,7 +10,7 @@ fn query(text: &str) -> Query {
     query
 }
 
-fn under_way<T>(flights: &Flights<T>) -> usize {
+fn in_flight<T>(flights: &Flights<T>) -> usize {
     flights.shards.iter().map(|shard| shard.lock().unwrap().len()).sum()
 }
 
@@ -35,12 +35,12 @@ async fn one_asks_and_all_learn() {
     let followers: Vec<_> =
         (0..3).map(|_| tokio::spawn(outcome(flights.join(&query("A.")).unwrap()))).collect();
     tokio::task::yield_now().await;
-    assert!(leader.is_awaited());
-    leader.tell(7);
+    assert!(leader.has_followers());
+    leader.finish(7);
     for follower in followers {
         assert_eq!(follower.await.unwrap(), 7);
     }
-    assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((in_flight(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[tokio::test]
@@ -51,9 +51,9 @@ async fn the_next_in_line_leads_when_the_leader_goes() {
     let third = flights.join(&query("a.")).unwrap();
     drop(leader);
     let leader = lead(second).await;
-    leader.tell(8);
+    leader.finish(8);
     assert_eq!(outcome(third).await, 8);
-    assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((in_flight(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn nobody_left_leaves_nothing() {
     let waits = flights.join(&query("a.")).unwrap();
     drop(waits);
     drop(leader);
-    assert_eq!((under_way(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((in_flight(&flights), flights.members.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What of a reply the cache keeps.
+//! Admission: which replies the cache stores, and with which facts.
 
 use std::sync::Arc;
 
@@ -9,80 +9,85 @@ use super::classify::{self, Kind};
 use super::outcome::Outcome;
 use super::resolve::Purpose;
 use super::state::Cache;
-use crate::cache::entry::{Content, Entry, Extras, Facts, Key, SpaceId};
-use crate::cache::partition::Half;
+use crate::cache::entry::{Content, Entry, Extras, Facts, Key, TenantId};
+use crate::cache::partition::Partition;
 use crate::cache::subnet;
 
 impl Cache {
-    /// Judges a reply, gives it its TTLs, keeps it if it may be kept.
-    pub(super) fn take_in(
+    /// Classifies a reply, sets its TTLs, and stores it if it may be cached. Returns the outcome for the
+    /// flight, and whether it renews stale data.
+    pub(super) fn admit(
         &self,
         query: &mut Query,
         reply: &mut Reply,
         purpose: Purpose,
-        awaited: impl Fn() -> bool,
+        has_followers: impl Fn() -> bool,
     ) -> (Outcome, bool) {
         if reply.is_silent() {
             return (Outcome::Silence, false);
         }
         if reply.failure().is_some() {
-            return (self.take_failure(query, reply, purpose), false);
+            return (self.admit_failure(query, reply, purpose), false);
         }
         if !reply.is_written() {
             return (Outcome::Private, false);
         }
         let clock = self.clock;
         let now = query.client.now;
-        let Ok(verdict) = classify::judge(query, reply, || (clock.unix)(now), &self.config) else {
-            self.counts(query).drops.inc(query.client.worker);
+        let Ok(verdict) =
+            classify::classify_reply(query, reply, || (clock.unix)(now), &self.config)
+        else {
+            self.metrics(query).drops.inc(query.client.worker);
             return (Outcome::Private, false);
         };
         if verdict.uncompressed {
-            // The first client's case must not reach the others: names become pointers to the
-            // question, which is each client's own.
+            // Other clients must not see the case of the first client's query: owner names become
+            // pointers to the question, which is each client's own.
             reply.rearrange(|_, _| {});
         }
         reply.edit_ttls(|_, _| verdict.ttl);
-        // Another server's OPT record told us of an upstream; what a plugin of ours wrote has none.
+        // EDNS options are hop by hop: those of an upstream are not for clients.
         let foreign = reply.foreign;
-        let subnet = subnet::meant_for(query, reply);
+        let subnet = subnet::scope_of(query, reply);
         reply.opt.retain(|_| false);
         reply.opt.own = false;
         let facts = Facts {
             rcode: reply.rcode(),
-            // RFC 1034 section 6.2.1: cached data is not authoritative; our own data is.
+            // RFC 1034 section 6.2.1: cached data is not authoritative. This server's own data is.
             authoritative: reply.authoritative() && !foreign,
             recursion_available: reply.recursion_available,
             authentic_data: reply.authentic_data,
             truncated: reply.truncated,
             answering: verdict.answering,
             failure: false,
-            for_all: subnet.is_none() && subnet::source(query).is_some(),
+            scope_zero: subnet.is_none() && subnet::source(query).is_some(),
         };
         let renews = self.renews(verdict.kind, &facts);
         let keep = purpose != Purpose::Renew || renews || self.config.prefer_positive;
-        let half = verdict.half.filter(|_| keep);
-        let key = half.and_then(|_| self.key_for(query, subnet));
-        let half = half.filter(|_| key.is_some());
+        let partition = verdict.partition.filter(|_| keep);
+        let key = partition.and_then(|_| self.scoped_key(query, subnet));
+        let partition = partition.filter(|_| key.is_some());
         let key = key.unwrap_or_else(|| Key::of(query));
         let mut outcome = Outcome::Private;
-        if half.is_some() || awaited() {
-            let extras = Extras { subnet, ..self.extras(half, verdict.answering, &key, query) };
-            let space = half.map_or(SpaceId::NONE, |half| self.store.half(half).id());
+        if partition.is_some() || has_followers() {
+            let extras =
+                Extras { subnet, ..self.extras(partition, verdict.answering, &key, query) };
+            let tenant =
+                partition.map_or(TenantId::NONE, |partition| self.store.tenant(partition).id());
             let content = Content::of(reply, verdict.ttl, facts, extras);
-            if let Some(entry) = Entry::new(&key, space, query.client.now, content) {
-                if let Some(half) = half {
-                    self.keep(half, &key, &entry, query);
+            if let Some(entry) = Entry::new(&key, tenant, query.client.now, content) {
+                if let Some(partition) = partition {
+                    self.insert(partition, &key, &entry, query);
                 }
                 outcome = Outcome::Answer { entry, renews };
             }
         }
-        self.tell_scope(subnet, query, reply);
+        self.write_scope(subnet, query, reply);
         reply.authentic_data &= query.wants_dnssec() || query.authentic_data();
         (outcome, renews)
     }
 
-    /// Whether a reply may take the place of stale data (RFC 8767 section 4: NOERROR and NXDOMAIN).
+    /// Whether a reply may replace stale data (RFC 8767 section 4: NOERROR and NXDOMAIN).
     fn renews(&self, kind: Kind, facts: &Facts) -> bool {
         if facts.truncated {
             return false;
@@ -93,23 +98,33 @@ impl Cache {
         kind != Kind::Other && matches!(facts.rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
     }
 
-    fn extras(&self, half: Option<Half>, answering: bool, key: &Key<'_>, query: &Query) -> Extras {
-        let keeps_last = self.config.prefer_positive && half == Some(Half::Success) && !answering;
+    fn extras(
+        &self,
+        partition: Option<Partition>,
+        answering: bool,
+        key: &Key<'_>,
+        query: &Query,
+    ) -> Extras {
+        let keeps_last =
+            self.config.prefer_positive && partition == Some(Partition::Success) && !answering;
         Extras {
-            wildcard: query.metadata("zone/wildcard").map(Into::into).filter(|_| half.is_some()),
-            last_good: if keeps_last { self.store.last_good(key) } else { None },
+            wildcard: query
+                .metadata("zone/wildcard")
+                .map(Into::into)
+                .filter(|_| partition.is_some()),
+            last_positive: if keeps_last { self.store.last_positive(key) } else { None },
             subnet: None,
         }
     }
 
-    fn keep(&self, half: Half, key: &Key<'_>, entry: &Arc<Entry>, query: &Query) {
-        let evicted = self.store.keep(half, key, entry, &self.config);
-        self.counts(query).evicted(half, query, evicted.own + evicted.any);
+    fn insert(&self, partition: Partition, key: &Key<'_>, entry: &Arc<Entry>, query: &Query) {
+        let evicted = self.store.insert(partition, key, entry, &self.config);
+        self.metrics(query).evicted(partition, query, evicted.own + evicted.any);
     }
 
-    /// A failure of the chain itself. That no upstream could be reached is remembered: "a resolver
-    /// MUST implement a cache for resolution failures" (RFC 9520 section 3.2).
-    fn take_failure(&self, query: &Query, reply: &Reply, purpose: Purpose) -> Outcome {
+    /// The outcome of a failure of the chain. The cache stores it if no upstream was reachable: "a
+    /// resolver MUST implement a cache for resolution failures" (RFC 9520 section 3.2).
+    fn admit_failure(&self, query: &Query, reply: &Reply, purpose: Purpose) -> Outcome {
         let Some(failure) = reply.failure() else {
             return Outcome::Private;
         };
@@ -120,10 +135,10 @@ impl Cache {
             && !self.config.denial.disabled.contains(query);
         if keeps {
             let facts = Facts { rcode: Rcode::SERVFAIL, failure: true, ..Facts::default() };
-            let (key, space) = (Key::of(query), self.store.half(Half::Denial).id());
-            let content = Content::empty(self.config.servfail, Facts { for_all: true, ..facts });
-            if let Some(entry) = Entry::new(&key, space, query.client.now, content) {
-                self.keep(Half::Denial, &key, &entry, query);
+            let (key, tenant) = (Key::of(query), self.store.tenant(Partition::Denial).id());
+            let content = Content::empty(self.config.servfail, Facts { scope_zero: true, ..facts });
+            if let Some(entry) = Entry::new(&key, tenant, query.client.now, content) {
+                self.insert(Partition::Denial, &key, &entry, query);
             }
         }
         Outcome::Failed {

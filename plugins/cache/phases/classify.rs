@@ -1,4 +1,4 @@
-//! For how long the cache keeps a reply, and in which half. Pure: time is an argument.
+//! Classification: in which partition a reply is stored, and for how long. Pure: time is an argument.
 
 use exchange::Query;
 use wire::Reply;
@@ -7,37 +7,37 @@ pub(super) use wire::answer::Kind;
 use wire::record::Malformed;
 
 use crate::cache::config::Config;
-use crate::cache::partition::Half;
+use crate::cache::partition::Partition;
 
-/// What the cache makes of a reply.
+/// The classification of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) kind: Kind,
     /// The TTL that all records get, in the reply as in the cache.
     pub(super) ttl: u32,
-    /// Where it is kept, if it may be.
-    pub(super) half: Option<Half>,
-    /// The record asked for is there, at the end of any aliases.
+    /// The partition, if the reply may be stored.
+    pub(super) partition: Option<Partition>,
+    /// The answer section has the queried records, at the end of any aliases.
     pub(super) answering: bool,
-    /// The name asked for is written out at an answer, maybe in another's case.
+    /// A record's owner is the queried name written in full, perhaps in another case.
     pub(super) uncompressed: bool,
 }
 
-/// CoreDNS's TTL for replies without any.
+/// CoreDNS's TTL for replies without a TTL of their own.
 const BARE_TTL: u32 = 5;
 
-/// Judges the reply to `query`; `unix` is the time for signatures.
-pub(super) fn judge(
+/// Classifies the reply to `query`. `unix` is the time for signatures.
+pub(super) fn classify_reply(
     query: &Query,
     reply: &Reply,
     unix: impl FnOnce() -> u64,
     config: &Config,
 ) -> Result<Verdict, Malformed> {
     let answer = Answer::of(query, reply, unix)?;
-    let (half, limits) = match answer.kind {
-        Kind::NameError | Kind::NoData => (Half::Denial, &config.denial),
-        Kind::Failure => (Half::Denial, &config.denial),
-        Kind::Answer | Kind::Delegation | Kind::Other => (Half::Success, &config.success),
+    let (partition, limits) = match answer.kind {
+        Kind::NameError | Kind::NoData => (Partition::Denial, &config.denial),
+        Kind::Failure => (Partition::Denial, &config.denial),
+        Kind::Answer | Kind::Delegation | Kind::Other => (Partition::Success, &config.success),
     };
     let bare = match answer.kind {
         Kind::Answer | Kind::NoData | Kind::NameError => answer.min_ttl.unwrap_or(BARE_TTL),
@@ -53,7 +53,7 @@ pub(super) fn judge(
     Ok(Verdict {
         kind: answer.kind,
         ttl,
-        half: keep.then_some(half),
+        partition: keep.then_some(partition),
         answering: answer.answering,
         uncompressed: answer.uncompressed,
     })
@@ -118,12 +118,12 @@ mod tests {
             data.extend_from_slice(&[0, 1, 0, 9]);
             self.put(Section::Answer, "www.example.org.", Rtype::RRSIG, 300, &data)
         }
-        fn judge(&self) -> Verdict {
-            judge(&self.query, &self.reply, || 1_000_000, &Config::default()).unwrap()
+        fn classify_reply(&self) -> Verdict {
+            classify_reply(&self.query, &self.reply, || 1_000_000, &Config::default()).unwrap()
         }
-        fn kept(&self) -> (Kind, u32, Option<Half>) {
-            let verdict = self.judge();
-            (verdict.kind, verdict.ttl, verdict.half)
+        fn kept(&self) -> (Kind, u32, Option<Partition>) {
+            let verdict = self.classify_reply();
+            (verdict.kind, verdict.ttl, verdict.partition)
         }
     }
 
@@ -131,8 +131,8 @@ mod tests {
         ask("www.example.org.", Rtype::A, false)
     }
 
-    const POSITIVE: Option<Half> = Some(Half::Success);
-    const NEGATIVE: Option<Half> = Some(Half::Denial);
+    const POSITIVE: Option<Partition> = Some(Partition::Success);
+    const NEGATIVE: Option<Partition> = Some(Partition::Denial);
 
     #[test]
     fn answers_live_as_long_as_their_shortest_record() {
@@ -198,7 +198,7 @@ mod tests {
         for n in 0..40 {
             case = case.cname(&format!("n{n}."), &format!("n{}.", n + 1));
         }
-        assert_eq!(case.a("n40.", 60).judge().half, None);
+        assert_eq!(case.a("n40.", 60).classify_reply().partition, None);
     }
 
     #[test]
@@ -220,17 +220,17 @@ mod tests {
         config.success.min_ttl = 100;
         config.success.max_ttl = 50;
         let case = www().a("www.example.org.", 10);
-        let verdict = judge(&case.query, &case.reply, || 0, &config).unwrap();
+        let verdict = classify_reply(&case.query, &case.reply, || 0, &config).unwrap();
         assert_eq!(verdict.ttl, 50);
     }
 
     #[test]
     fn names_written_out_are_seen() {
         let mut case = www().a("www.example.org.", 60);
-        assert!(!case.judge().uncompressed);
+        assert!(!case.classify_reply().uncompressed);
         let record = [wire("WWW.example.org."), vec![0, 1, 0, 1, 0, 0, 0, 9, 0, 0]].concat();
         case.reply.push_raw(Section::Answer, &[], &record, 1, record.len());
-        assert!(case.judge().uncompressed);
+        assert!(case.classify_reply().uncompressed);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let mut config = Config::default();
         config.success.disabled = chain::ZoneSet::new([Name::from_text("example.org.").unwrap()]);
         let case = www().a("www.example.org.", 90_000);
-        let verdict = judge(&case.query, &case.reply, || 0, &config).unwrap();
-        assert_eq!((verdict.ttl, verdict.half), (3600, None));
+        let verdict = classify_reply(&case.query, &case.reply, || 0, &config).unwrap();
+        assert_eq!((verdict.ttl, verdict.partition), (3600, None));
     }
 }

@@ -1,4 +1,4 @@
-//! A hit: answers from an entry, fresh or stale.
+//! Hits: answers from an entry, fresh or stale.
 
 use chain::{Query, Reply, Served, Step};
 use wire::edns::{ede, option};
@@ -10,9 +10,14 @@ use crate::cache::config::Stale;
 use crate::cache::entry::Entry;
 
 impl Cache {
-    /// Answers from an entry within its lifetime.
+    /// Answers from a fresh entry.
     #[inline]
-    pub(super) fn tell_fresh(&self, entry: &Entry, query: &mut Query, reply: &mut Reply) -> Served {
+    pub(super) fn write_fresh(
+        &self,
+        entry: &Entry,
+        query: &mut Query,
+        reply: &mut Reply,
+    ) -> Served {
         if entry.facts().failure {
             return Err(cached_failure());
         }
@@ -22,21 +27,21 @@ impl Cache {
             entry.ttl(query.client.now).max(0) as u32
         };
         entry.write(ttl, query, reply);
-        self.tell_scope(entry.subnet(), query, reply);
+        self.write_scope(entry.subnet(), query, reply);
         Ok(Step::Done)
     }
 
-    /// Answers from an entry past it.
-    pub(super) fn tell_stale(
+    /// Answers from an expired entry.
+    pub(super) fn write_stale(
         &self,
         entry: &Entry,
         stale: Stale,
         query: &mut Query,
         reply: &mut Reply,
     ) {
-        self.counts(query).served_stale.inc(query.client.worker);
+        self.metrics(query).served_stale.inc(query.client.worker);
         entry.write(stale.ttl, query, reply);
-        self.tell_scope(entry.subnet(), query, reply);
+        self.write_scope(entry.subnet(), query, reply);
         if query.edns().is_some() {
             let code = match entry.facts().rcode {
                 Rcode::NXDOMAIN => ede::STALE_NXDOMAIN,
@@ -46,7 +51,7 @@ impl Cache {
         }
     }
 
-    /// Counts the hit; whether the entry is popular and near its end, and nobody renews it yet.
+    /// Counts the hit. Returns whether the entry is popular, expires soon and is not being renewed.
     #[inline]
     pub(super) fn wants_prefetch(&self, entry: &Entry, now: Moment) -> bool {
         let Some(prefetch) = self.config.prefetch else {
@@ -60,7 +65,7 @@ impl Cache {
             && entry.begin_renewal(now)
     }
 
-    /// What to do with an expired entry.
+    /// The step for an expired entry: answer at once, or verify first.
     pub(super) fn stale_step(
         &self,
         entry: &Entry,
@@ -69,10 +74,10 @@ impl Cache {
         reply: &mut Reply,
     ) -> Served {
         if stale.verify.is_some() {
-            // Another renewal under way or a recent failure is seen there.
+            // `verify` sees another renewal in flight, or one that failed a short while ago.
             return Ok(Step::Wait);
         }
-        self.tell_stale(entry, stale, query, reply);
+        self.write_stale(entry, stale, query, reply);
         Ok(if entry.begin_renewal(query.client.now) { Step::Refresh } else { Step::Done })
     }
 }

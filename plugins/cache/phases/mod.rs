@@ -1,4 +1,4 @@
-//! The phases of a query that may be answered from the cache.
+//! The phases of a query, as the picture in `cache/mod.rs` shows them. This file has the hooks.
 
 mod admit;
 mod classify;
@@ -15,7 +15,7 @@ use chain::{Batch, BoxFuture, Next, Query, Reply, Roles, ServeDns, Served, Step}
 
 use super::entry::Key;
 use super::store::Found;
-pub(super) use state::Cache;
+pub(super) use state::{Cache, MAX_BACKGROUND};
 
 impl ServeDns for Cache {
     fn prefetch(&self, batch: Batch<'_>, _: u8) {
@@ -31,28 +31,28 @@ impl ServeDns for Cache {
         if !self.applies(query, reply) {
             return Ok(Step::Next);
         }
-        let counts = self.counts(query);
-        counts.requests.inc(query.client.worker);
-        let news = self.store.news(&Key::of(query));
+        let metrics = self.metrics(query);
+        metrics.requests.inc(query.client.worker);
+        let version = self.store.version(&Key::of(query));
         match self.find(query) {
-            Found::Fresh(half, entry) => {
-                counts.hit(half, query);
+            Found::Fresh(partition, entry) => {
+                metrics.hit(partition, query);
                 let refresh = self.wants_prefetch(&entry, query.client.now);
-                let served = self.tell_fresh(&entry, query, reply);
+                let served = self.write_fresh(&entry, query, reply);
                 if refresh { served.map(|_| Step::Refresh) } else { served }
             }
-            Found::Stale(half, entry) => {
-                counts.hit(half, query);
+            Found::Stale(partition, entry) => {
+                metrics.hit(partition, query);
                 match self.config.stale {
                     Some(stale) => self.stale_step(&entry, stale, query, reply),
                     None => Ok(Step::Wait),
                 }
             }
-            Found::Nothing => {
-                counts.misses.inc(query.client.worker);
-                // Answers for a network lie in parts of their own.
-                query.plugin_state(self.handed).nothing_since =
-                    self.config.ecs.is_none().then_some(news);
+            Found::Miss => {
+                metrics.misses.inc(query.client.worker);
+                // An answer for a network has a key, and so a shard, of its own.
+                query.plugin_state(self.query_state).missed_at_version =
+                    self.config.ecs.is_none().then_some(version);
                 Ok(Step::Wait)
             }
         }
@@ -66,7 +66,7 @@ impl ServeDns for Cache {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             if query.state.refresh {
-                self.renew(query, reply, next).await;
+                self.refresh(query, reply, next).await;
                 return Ok(Step::Done);
             }
             self.wait(query, reply, next).await

@@ -1,4 +1,4 @@
-//! What a question came to, and what goes with a query from one step to the next.
+//! The outcome of a flight, and the state that a query carries between the hooks.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,35 +10,36 @@ use wire::{Origin, Rcode};
 use crate::cache::entry::Entry;
 use crate::cache::flight::Leader;
 
-/// What a question came to, for all who wait for it.
+/// The outcome of a flight.
 #[derive(Clone)]
 pub(in crate::cache) enum Outcome {
-    /// An answer, kept or not. `renews`: it may take the place of a stale one.
+    /// An answer, stored or not. `renews`: it may replace stale data.
     Answer { entry: Arc<Entry>, renews: bool },
-    /// No answer, and why.
+    /// A failure and its cause.
     Failed {
         rcode: Rcode,
         extended: Option<(u16, Cow<'static, str>)>,
         cause: Option<Arc<str>>,
         origin: Origin,
     },
-    /// Nothing is to be said.
+    /// No reply at all.
     Silence,
-    /// Good for the one who asked only.
+    /// A reply for the leader's client only.
     Private,
 }
 
-/// What goes with a query from one step to the next.
+/// The state that a query carries from one hook to the next.
 #[derive(Default)]
-pub(in crate::cache) struct Handed {
-    /// `on_query` found nothing, and the store's [`news`](crate::cache::store::Store::news) was this before it looked.
-    pub(super) nothing_since: Option<u32>,
-    /// Leadership, handed to the copy of a query that goes on in the background.
+pub(in crate::cache) struct QueryState {
+    /// The [version](crate::cache::store::Store::version) of the store before the lookup in `on_query`
+    /// that missed.
+    pub(super) missed_at_version: Option<u32>,
+    /// The lead of a flight, for a copy of a query that continues in the background.
     pub(super) leader: Option<Leader<Outcome>>,
 }
 
 impl Outcome {
-    /// Whether it is for this client, too.
+    /// Whether this client may get the outcome.
     pub(super) fn is_for(&self, query: &Query) -> bool {
         match self {
             Self::Answer { entry, .. } => entry.is_for(query),
@@ -48,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// A failure that was remembered; it is not logged again.
+/// The failure of a cached failure. It is not logged again.
 #[cold]
 pub(super) fn cached_failure() -> Failure {
     Failure::rcode(Rcode::SERVFAIL)

@@ -1,4 +1,4 @@
-//! Renewing in the background what was answered from the cache a moment ago.
+//! Refresh: renews an entry in the background, after it answered a query.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::cache::flight::Member;
 use crate::cache::store::Found;
 
 impl Cache {
-    /// In the background: renews what was answered from the cache a moment ago.
-    pub(super) async fn renew(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
-        let handed = query.plugin_state(self.handed).leader.take();
-        let verifies = handed.is_some();
-        // If somebody asks already, their answer renews the entry.
-        let leader = handed.or_else(|| self.flights.join(query).and_then(Member::lead));
+    /// Renews the entry that answered a moment ago.
+    pub(super) async fn refresh(&self, query: &mut Query, reply: &mut Reply, next: Next<'_>) {
+        let passed_on = query.plugin_state(self.query_state).leader.take();
+        let verifies = passed_on.is_some();
+        // If an equal query is in flight, its answer renews the entry.
+        let leader = passed_on.or_else(|| self.flights.join(query).and_then(Member::lead));
         let Some(leader) = leader else { return };
         let old = self.entry_to_renew(query);
         let stale = self
@@ -25,25 +25,26 @@ impl Cache {
             .stale
             .filter(|_| old.as_ref().is_some_and(|entry| entry.ttl(query.client.now) <= 0));
         if !verifies {
-            self.counts(query).prefetches.inc(query.client.worker);
+            self.metrics(query).prefetches.inc(query.client.worker);
         }
         let purpose = if stale.is_some() { Purpose::Renew } else { Purpose::Prefetch };
-        let (outcome, renews) = self.ask(query, reply, next, purpose, || leader.is_awaited()).await;
+        let (outcome, renews) =
+            self.resolve(query, reply, next, purpose, || leader.has_followers()).await;
         if let Some(old) = old {
-            if let Some(new) = self.store.any(&old.key()).filter(|_| renews) {
+            if let Some(new) = self.store.peek(&old.key()).filter(|_| renews) {
                 new.inherit_hits(&old);
             }
             let failed = stale.filter(|_| !renews);
             old.end_renewal(query.client.now, failed.map_or(Duration::ZERO, |stale| stale.recheck));
         }
-        leader.tell(outcome);
+        leader.finish(outcome);
     }
 
-    /// The entry that a client was answered with.
+    /// The entry that answered the client.
     fn entry_to_renew(&self, query: &Query) -> Option<Arc<Entry>> {
         match self.find(query) {
             Found::Fresh(_, entry) | Found::Stale(_, entry) => Some(entry),
-            Found::Nothing => self.store.any(&Key::of(query)),
+            Found::Miss => self.store.peek(&Key::of(query)),
         }
     }
 }

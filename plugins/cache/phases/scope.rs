@@ -1,4 +1,4 @@
-//! Answers for some networks: which of them a client gets, and how many are kept.
+//! Scoped answers (RFC 7871): which of them a client gets, and how many are stored.
 
 use exchange::Query;
 use wire::edns::Subnet;
@@ -6,29 +6,38 @@ use wire::{Moment, Rcode, Reply};
 
 use super::state::Cache;
 use crate::cache::entry::{Content, Entry, Facts, Key};
-use crate::cache::partition::Half;
+use crate::cache::partition::Partition;
 use crate::cache::store::Found;
 use crate::cache::subnet;
 
 impl Cache {
-    /// What answers the query: with `ecs` the answer for the smallest network, the freshest first.
+    /// The entry that answers the query. With `ecs`, a fresh entry for the smallest network comes first.
     #[inline]
     pub(super) fn find(&self, query: &Query) -> Found {
-        if self.config.ecs.is_some()
+        let found = if self.config.ecs.is_some()
             && let Some(asked) = subnet::source(query)
         {
-            return self.find_for(query, asked.source);
+            self.find_scoped(query, asked.source)
+        } else {
+            self.store.find(&Key::of(query), query.client.now, &self.config)
+        };
+        match &found {
+            Found::Fresh(_, entry) | Found::Stale(_, entry)
+                if entry.is_outdated(|| self.own_zones.version()) =>
+            {
+                Found::Miss
+            }
+            _ => found,
         }
-        self.store.find(&Key::of(query), query.client.now, &self.config)
     }
 
-    fn find_for(&self, query: &Query, source: Subnet) -> Found {
-        let mut best = Found::Nothing;
+    fn find_scoped(&self, query: &Query, source: Subnet) -> Found {
+        let mut best = Found::Miss;
         for subnet in self.store.lengths.around(source) {
             match self.store.find(&Key::of(query).within(subnet), query.client.now, &self.config) {
-                Found::Nothing => {}
+                Found::Miss => {}
                 found @ Found::Stale(..) => {
-                    if matches!(best, Found::Nothing) {
+                    if matches!(best, Found::Miss) {
                         best = found;
                     }
                 }
@@ -36,53 +45,57 @@ impl Cache {
             }
         }
         match self.store.find(&Key::of(query), query.client.now, &self.config) {
-            // An answer to who told no network may be meant for ours.
-            Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().for_all => best,
-            Found::Stale(..) if !matches!(best, Found::Nothing) => best,
-            Found::Nothing => best,
+            // An answer to a query without a network may not be for this one.
+            Found::Fresh(_, entry) | Found::Stale(_, entry) if !entry.facts().scope_zero => best,
+            Found::Stale(..) if !matches!(best, Found::Miss) => best,
+            Found::Miss => best,
             found => found,
         }
     }
 
-    /// The key that an answer meant for `subnet` is kept under; `None` if there are too many already.
-    pub(super) fn key_for<'a>(&self, query: &'a Query, subnet: Option<Subnet>) -> Option<Key<'a>> {
+    /// The key of an answer for `subnet`; `None` if too many networks have an answer already.
+    pub(super) fn scoped_key<'a>(
+        &self,
+        query: &'a Query,
+        subnet: Option<Subnet>,
+    ) -> Option<Key<'a>> {
         let key = Key::of(query);
         let Some(subnet) = subnet else { return Some(key) };
         let most = self.config.ecs?;
         let own = key.within(subnet);
-        let known = [Half::Success, Half::Denial]
+        let known = [Partition::Success, Partition::Denial]
             .iter()
-            .any(|&half| self.store.half(half).peek(&own).is_some());
-        if !known && !self.count_scope(&key, most, query.client.now) {
-            self.counts(query).scopes_refused.inc(query.client.worker);
+            .any(|&partition| self.store.tenant(partition).peek(&own).is_some());
+        if !known && !self.admit_scope(&key, most, query.client.now) {
+            self.metrics(query).scopes_refused.inc(query.client.worker);
             return None;
         }
         self.store.lengths.note(&subnet);
         Some(own)
     }
 
-    /// Counts one network more for a question; whether there may be so many. The count is an entry of
-    /// its own, and begins anew when that has expired.
-    fn count_scope(&self, key: &Key<'_>, most: u32, now: Moment) -> bool {
-        let half = self.store.half(Half::Success);
+    /// Counts one more network for a query. Returns whether the limit allows it. The count is an entry of
+    /// its own, and starts again when that entry has expired.
+    fn admit_scope(&self, key: &Key<'_>, most: u32, now: Moment) -> bool {
+        let partition = self.store.tenant(Partition::Success);
         let key = key.counting();
-        if let Some(count) = half.get(&key).filter(|count| count.ttl(now) > 0) {
-            return count.count() < most;
+        if let Some(count) = partition.get(&key).filter(|count| count.ttl(now) > 0) {
+            return count.increment() < most;
         }
         let facts = Facts { rcode: Rcode::NOERROR, ..Facts::default() };
         let content = Content::empty(self.config.success.max_ttl, facts);
-        if let Some(count) = Entry::new(&key, half.id(), now, content) {
-            count.count();
-            half.insert(count);
+        if let Some(count) = Entry::new(&key, partition.id(), now, content) {
+            count.increment();
+            partition.insert(count);
         }
         most > 0
     }
 
-    /// Tells the client for whom the answer is, if it told its network itself.
+    /// Writes the scope of the answer, if the client itself sent its network.
     #[inline]
-    pub(super) fn tell_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
+    pub(super) fn write_scope(&self, subnet: Option<Subnet>, query: &Query, reply: &mut Reply) {
         if self.config.ecs.is_some() && query.originals() == 0 {
-            subnet::tell(subnet, query, reply);
+            subnet::write_scope(subnet, query, reply);
         }
     }
 }

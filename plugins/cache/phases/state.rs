@@ -1,14 +1,14 @@
-//! What all phases share.
+//! The plugin: the state that all phases share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
-use chain::{ChainRef, Clock, Query, Reply};
+use chain::{ChainRef, Clock, OwnZones, Query, Reply};
+use net::Bound;
 
-use super::outcome::{Handed, Outcome};
+use super::outcome::{Outcome, QueryState};
 use crate::cache::config::Config;
 use crate::cache::flight::Flights;
-use crate::cache::metrics::Counts;
+use crate::cache::metrics::CacheMetrics;
 use crate::cache::store::Store;
 
 /// The plugin.
@@ -17,24 +17,30 @@ pub(in crate::cache) struct Cache {
     pub(in crate::cache) store: Arc<Store>,
     pub(in crate::cache) flights: Arc<Flights<Outcome>>,
     /// One for each key of the block.
-    pub(in crate::cache) counts: Box<[Counts]>,
+    pub(in crate::cache) metrics: Box<[CacheMetrics]>,
+    /// The zones that this server is authoritative for: some answers depend on their version.
+    pub(in crate::cache) own_zones: Arc<OwnZones>,
     pub(in crate::cache) clock: Clock,
     pub(in crate::cache) chain_ref: ChainRef,
-    pub(in crate::cache) handed: exchange::StateKey<Handed>,
-    pub(in crate::cache) background: Arc<AtomicUsize>,
+    pub(in crate::cache) query_state: exchange::StateKey<QueryState>,
+    /// Bounds the verifications that continue after their clients were answered.
+    pub(in crate::cache) background: Arc<Bound>,
 }
 
+/// The most verifications that continue after their clients were answered.
+pub(in crate::cache) const MAX_BACKGROUND: usize = 1000;
+
 impl Cache {
-    /// Whether this question can be answered from a cache. A plugin before this one that changes
-    /// the name begins the reply anew; if not, the reply's pointers would be wrong.
+    /// Whether the query can be answered from the cache. The reply must begin with the query's question:
+    /// compressed names of an entry point into it.
     #[inline]
     pub(super) fn applies(&self, query: &Query, reply: &Reply) -> bool {
         reply.question_end() == query.question_end() && self.config.zones.contains(query)
     }
 
     #[inline]
-    pub(super) fn counts(&self, query: &Query) -> &Counts {
-        let last = self.counts.len() - 1;
-        &self.counts[usize::from(query.state.key).min(last)]
+    pub(super) fn metrics(&self, query: &Query) -> &CacheMetrics {
+        let last = self.metrics.len() - 1;
+        &self.metrics[usize::from(query.state.key).min(last)]
     }
 }

@@ -1,12 +1,12 @@
-//! The format of a snapshot.
+//! The file format of a snapshot: a header, the entries with their lengths, and a SHA-256 digest.
 
 use wire::edns::Subnet;
 use wire::{Class, Family, Message, NameBuf, Rcode, Rtype, name, rdata};
 
 use super::super::entry::{self, Content, Entry, Extras, Facts, Key};
-use super::super::partition::Half;
+use super::super::partition::Partition;
 
-/// The first octets, with the version.
+/// The first octets of a file, with the version of the format.
 pub(super) const MAGIC: &[u8; 16] = b"catena cache 01\n";
 pub(super) const DIGEST: usize = 32;
 
@@ -14,7 +14,7 @@ pub(super) fn digest(octets: &[u8]) -> ring::digest::Digest {
     ring::digest::digest(&ring::digest::SHA256, octets)
 }
 
-/// Puts a snapshot together.
+/// Builds a snapshot.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
@@ -22,28 +22,28 @@ impl Writer {
         let mut writer = Self(MAGIC.to_vec());
         writer.0.extend_from_slice(&unix.to_be_bytes());
         for text in [zones, view] {
-            writer.long(text.as_bytes());
+            writer.length_prefixed(text.as_bytes());
         }
         writer
     }
 
-    /// Octets behind their number.
-    fn long(&mut self, octets: &[u8]) {
+    /// Writes a length and the octets.
+    fn length_prefixed(&mut self, octets: &[u8]) {
         self.0.extend_from_slice(&(octets.len() as u32).to_be_bytes());
         self.0.extend_from_slice(octets);
     }
 
-    pub(super) fn push(&mut self, half: Half, entry: &Entry, expires: i64) {
+    pub(super) fn push(&mut self, partition: Partition, entry: &Entry, expires: i64) {
         let (key, facts) = (entry.key(), entry.facts());
         let mut inner = Self(Vec::with_capacity(128));
         let flags = [
-            half == Half::Denial,
+            partition == Partition::Denial,
             facts.authoritative,
             facts.recursion_available,
             facts.authentic_data,
             facts.truncated,
             facts.answering,
-            facts.for_all,
+            facts.scope_zero,
         ];
         let flags = flags.iter().enumerate().fold(0, |all, (at, &set)| all | u8::from(set) << at);
         let out = &mut inner.0;
@@ -60,23 +60,23 @@ impl Writer {
         let subnet = entry.subnet();
         out.push(subnet.map_or(0, |subnet| subnet.family as u8));
         out.push(subnet.map_or(0, |subnet| subnet.bits));
-        inner.long(subnet.as_ref().map_or(&[], Subnet::octets));
-        inner.long(key.name);
-        inner.long(entry.wildcard().unwrap_or_default().as_bytes());
-        inner.long(entry.records());
-        self.long(&inner.0);
+        inner.length_prefixed(subnet.as_ref().map_or(&[], Subnet::octets));
+        inner.length_prefixed(key.name);
+        inner.length_prefixed(entry.wildcard().unwrap_or_default().as_bytes());
+        inner.length_prefixed(entry.records());
+        self.length_prefixed(&inner.0);
     }
 
-    /// The whole file.
+    /// Ends the entries and adds the digest. Returns the whole file.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        self.long(&[]);
+        self.length_prefixed(&[]);
         let digest = digest(&self.0);
         self.0.extend_from_slice(digest.as_ref());
         self.0
     }
 }
 
-/// Takes octets from the front.
+/// Reads from the front of its octets.
 #[derive(Clone, Copy)]
 struct Cursor<'a>(&'a [u8]);
 
@@ -91,7 +91,7 @@ impl<'a> Cursor<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn long(&mut self) -> Option<&'a [u8]> {
+    fn length_prefixed(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(u32::from_be_bytes(self.array()?)).ok()?;
         let (octets, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
@@ -99,11 +99,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.long()?).ok()
+        std::str::from_utf8(self.length_prefixed()?).ok()
     }
 }
 
-/// A snapshot whose digest is right.
+/// A snapshot with a valid digest.
 pub(super) struct Saved<'a> {
     pub(super) zones: &'a str,
     pub(super) view: &'a str,
@@ -129,31 +129,31 @@ impl<'a> Saved<'a> {
         Ok(Self { zones, view, rest })
     }
 
-    pub(super) fn entries(&self) -> SavedEntries<'a> {
-        SavedEntries { rest: self.rest, done: false }
+    pub(super) fn entries(&self) -> SavedEntryIter<'a> {
+        SavedEntryIter { rest: self.rest, done: false }
     }
 }
 
-/// The entries of a snapshot; `None` for one that cannot be read.
-pub(super) struct SavedEntries<'a> {
+/// Iterates over the entries. `None` is an entry that cannot be read.
+pub(super) struct SavedEntryIter<'a> {
     rest: Cursor<'a>,
     done: bool,
 }
 
-impl SavedEntries<'_> {
+impl SavedEntryIter<'_> {
     pub(super) fn is_done(&self) -> bool {
         self.done
     }
 }
 
-impl<'a> Iterator for SavedEntries<'a> {
+impl<'a> Iterator for SavedEntryIter<'a> {
     type Item = Option<SavedEntry<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
         }
-        match self.rest.long() {
+        match self.rest.length_prefixed() {
             Some(octets) if !octets.is_empty() => Some(SavedEntry::read(octets)),
             _ => {
                 self.done = true;
@@ -163,9 +163,9 @@ impl<'a> Iterator for SavedEntries<'a> {
     }
 }
 
-/// One entry as it was written.
+/// One entry in a snapshot.
 pub(super) struct SavedEntry<'a> {
-    pub(super) half: Half,
+    pub(super) partition: Partition,
     facts: Facts,
     bits: u8,
     qtype: Rtype,
@@ -190,7 +190,7 @@ impl<'a> SavedEntry<'a> {
         let lifetime = u32::from_be_bytes(from.array()?);
         let counts = [from.word()?, from.word()?, from.word()?];
         let [family, length] = from.array()?;
-        let octets = from.long()?;
+        let octets = from.length_prefixed()?;
         let subnet = match family {
             0 => None,
             1 => Some(Subnet::new(Family::V4, length, octets)?),
@@ -198,7 +198,7 @@ impl<'a> SavedEntry<'a> {
             _ => return None,
         };
         let saved = Self {
-            half: if is(0) { Half::Denial } else { Half::Success },
+            partition: if is(0) { Partition::Denial } else { Partition::Success },
             facts: Facts {
                 rcode,
                 authoritative: is(1),
@@ -206,7 +206,7 @@ impl<'a> SavedEntry<'a> {
                 authentic_data: is(3),
                 truncated: is(4),
                 answering: is(5),
-                for_all: is(6),
+                scope_zero: is(6),
                 failure: false,
             },
             bits,
@@ -216,9 +216,9 @@ impl<'a> SavedEntry<'a> {
             lifetime,
             counts,
             subnet,
-            name: from.long()?,
+            name: from.length_prefixed()?,
             wildcard: from.text()?,
-            records: from.long()?,
+            records: from.length_prefixed()?,
         };
         from.0.is_empty().then_some(saved)
     }
@@ -228,8 +228,8 @@ impl<'a> SavedEntry<'a> {
         self.subnet.map_or(key, |subnet| key.within(subnet))
     }
 
-    /// What the entry holds, if all of it can be read as a message: the file is trusted no more than
-    /// the network.
+    /// The content of the entry, if all of it parses as a message. The file is trusted no more than the
+    /// network.
     pub(super) fn content(&self) -> Option<Content<'a>> {
         let lower = !self.name.iter().any(u8::is_ascii_uppercase);
         let known = self.bits & !(Key::DO | Key::CD) == 0;
@@ -245,11 +245,12 @@ impl<'a> SavedEntry<'a> {
             records: self.records,
             counts: self.counts,
             plain_len: u32::try_from(plain_len).ok()?,
-            extras: Extras { wildcard, last_good: None, subnet: self.subnet },
+            own_version: 0,
+            extras: Extras { wildcard, last_positive: None, subnet: self.subnet },
         })
     }
 
-    /// Octets of the records with all names written out.
+    /// The length of the records without name compression.
     fn plain_records(&self) -> Option<usize> {
         let key = (self.name, self.qtype, self.class);
         let message = entry::message(key, self.counts, self.records);

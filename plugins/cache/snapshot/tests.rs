@@ -7,8 +7,8 @@ use std::time::Duration;
 use wire::edns::Subnet;
 use wire::{Family, Moment, Name, NewRecord, Rdata, Reply, Rtype, Section, name};
 
-use crate::cache::entry::{Content, Extras, Facts, Key, SpaceId};
-use crate::cache::store::Shared;
+use crate::cache::entry::{Content, Extras, Facts, Key, TenantId};
+use crate::cache::store::SharedStore;
 
 use super::format::{DIGEST, MAGIC, digest};
 
@@ -29,8 +29,8 @@ fn entry(owner: &str, lifetime: u32, subnet: Option<Subnet>) -> Arc<Entry> {
     let key = Key::of(&query);
     let key = subnet.map_or(key, |subnet| key.within(subnet));
     let wildcard = Some("*.example.org.".into());
-    let extras = Extras { wildcard, last_good: None, subnet };
-    Entry::new(&key, SpaceId::NONE, Moment(0), Content::of(&reply, lifetime, facts, extras))
+    let extras = Extras { wildcard, last_positive: None, subnet };
+    Entry::new(&key, TenantId::NONE, Moment(0), Content::of(&reply, lifetime, facts, extras))
         .unwrap()
 }
 
@@ -40,8 +40,8 @@ fn subnet() -> Subnet {
 
 fn file() -> Vec<u8> {
     let mut writer = Writer::new(1_000, ".", "inside");
-    writer.push(Half::Success, &entry("www.example.org.", 300, None), 1_300);
-    writer.push(Half::Denial, &entry("near.example.org.", 60, Some(subnet())), 1_060);
+    writer.push(Partition::Success, &entry("www.example.org.", 300, None), 1_300);
+    writer.push(Partition::Denial, &entry("near.example.org.", 60, Some(subnet())), 1_060);
     writer.finish()
 }
 
@@ -52,15 +52,15 @@ fn what_was_written_is_read() {
     assert_eq!((saved.zones, saved.view), (".", "inside"));
     let entries: Vec<_> = saved.entries().map(Option::unwrap).collect();
     assert_eq!(entries.len(), 2);
-    for (saved, (half, owner, lifetime, subnet)) in entries.iter().zip([
-        (Half::Success, "www.example.org.", 300, None),
-        (Half::Denial, "near.example.org.", 60, Some(subnet())),
+    for (saved, (partition, owner, lifetime, subnet)) in entries.iter().zip([
+        (Partition::Success, "www.example.org.", 300, None),
+        (Partition::Denial, "near.example.org.", 60, Some(subnet())),
     ]) {
         let first = entry(owner, lifetime, subnet);
-        assert_eq!((saved.half, saved.expires), (half, 1_000 + i64::from(lifetime)));
+        assert_eq!((saved.partition, saved.expires), (partition, 1_000 + i64::from(lifetime)));
         let content = saved.content().unwrap();
-        let again = Entry::new(&saved.key(), SpaceId::NONE, Moment(0), content).unwrap();
-        assert!(again.is(&first.key(), SpaceId::NONE), "the same key");
+        let again = Entry::new(&saved.key(), TenantId::NONE, Moment(0), content).unwrap();
+        assert!(again.matches(&first.key(), TenantId::NONE), "the same key");
         assert_eq!(again.facts(), first.facts());
         assert_eq!(again.message(), first.message());
         assert_eq!(again.wildcard(), first.wildcard());
@@ -114,7 +114,7 @@ proptest! {
         let Ok(saved) = Saved::new(&octets) else { return Ok(()) };
         for entry in saved.entries().flatten() {
             let Some(content) = entry.content() else { continue };
-            let Some(entry) = Entry::new(&entry.key(), SpaceId::NONE, Moment(0), content) else { continue };
+            let Some(entry) = Entry::new(&entry.key(), TenantId::NONE, Moment(0), content) else { continue };
             let (mut query, mut reply) = (Query::new(), Reply::new());
             query.make_subquery(&Query::new(), entry.key().name, Rtype::A, false);
             reply.begin(&query);
@@ -128,9 +128,9 @@ proptest! {
 
 #[test]
 fn expiry_is_a_time_of_day() {
-    let shared = Shared::new(None);
+    let shared = SharedStore::new(None);
     let config = Config::default();
-    let place = |stale: Option<u32>| Place {
+    let task = |stale: Option<u32>| SnapshotTask {
         path: PathBuf::new(),
         zones: ".".into(),
         view: String::new(),
@@ -147,14 +147,14 @@ fn expiry_is_a_time_of_day() {
         },
     };
     let file = file();
-    let left = |place: &Place, unix: u64| {
+    let left = |task: &SnapshotTask, unix: u64| {
         let saved = Saved::new(&file).unwrap().entries().next().unwrap().unwrap();
-        assert!(place.take_in(&saved, Moment(5), unix).is_some());
-        place.store.half(Half::Success).peek(&saved.key()).map(|entry| entry.ttl(Moment(5)))
+        assert!(task.admit(&saved, Moment(5), unix).is_some());
+        task.store.tenant(Partition::Success).peek(&saved.key()).map(|entry| entry.ttl(Moment(5)))
     };
-    assert_eq!(left(&place(None), 1_100), Some(200));
-    assert_eq!(left(&place(None), 1_300), None, "expired");
-    assert_eq!(left(&place(Some(3600)), 1_400), Some(-100), "but of use still");
-    assert_eq!(left(&place(Some(50)), 1_400), None);
-    assert_eq!(left(&place(None), 10), Some(300), "the clock was set back");
+    assert_eq!(left(&task(None), 1_100), Some(200));
+    assert_eq!(left(&task(None), 1_300), None, "expired");
+    assert_eq!(left(&task(Some(3600)), 1_400), Some(-100), "but of use still");
+    assert_eq!(left(&task(Some(50)), 1_400), None);
+    assert_eq!(left(&task(None), 10), Some(300), "the clock was set back");
 }

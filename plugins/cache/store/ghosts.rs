@@ -1,33 +1,34 @@
-//! Questions whose answers had to go a while ago: who is asked for again was no passer-by.
+//! Ghosts: the hashes of entries that were evicted a while ago. A name that comes back is no part of a
+//! scan.
 
 use wire::prefetch::fetch;
 
-/// Marks side by side, the latest first, within one cache line.
+/// Fingerprints, the latest first, within one cache line.
 #[derive(Clone, Copy, Default)]
 #[repr(align(32))]
 struct Row([u32; 8]);
 
-/// Rows to begin with.
+/// Rows of the smallest table.
 const SMALLEST: usize = 256;
 
-/// Marks of hashes; the oldest of a row gives way.
+/// Fingerprints of hashes. A new one replaces the oldest of its row.
 #[derive(Default)]
 pub(super) struct Ghosts {
-    /// A power of two of them, or none as long as nothing had to go.
+    /// A power of two of them, or none until something is evicted.
     rows: Vec<Row>,
 }
 
 impl Ghosts {
-    /// Remembers `hash`; there are `entries` in the store, several times which are remembered.
+    /// Remembers `hash`. The table has room for several times the `entries` of the shard.
     pub(super) fn remember(&mut self, hash: u64, entries: usize) {
         if self.rows.len() * 2 < entries.max(SMALLEST * 2) {
-            // What was remembered is lost, which costs a few misses each time the store has doubled.
+            // The larger table starts empty, which costs a few misses each time the shard doubles.
             self.rows = vec![Row::default(); entries.div_ceil(2).next_power_of_two().max(SMALLEST)];
         }
-        let (row, mark) = self.place(hash);
+        let (row, fingerprint) = self.place(hash);
         let Row(row) = &mut self.rows[row];
         row.copy_within(..7, 1);
-        row[0] = mark;
+        row[0] = fingerprint;
     }
 
     /// Whether `hash` is remembered; forgets it.
@@ -35,12 +36,12 @@ impl Ghosts {
         if self.rows.is_empty() {
             return false;
         }
-        let (row, mark) = self.place(hash);
-        let found = self.rows[row].0.iter_mut().find(|known| **known == mark);
+        let (row, fingerprint) = self.place(hash);
+        let found = self.rows[row].0.iter_mut().find(|known| **known == fingerprint);
         found.map(|known| *known = 0).is_some()
     }
 
-    /// Starts to fetch what a look for `hash` reads.
+    /// Prefetches what [`Ghosts::recall`] of `hash` reads.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         if let Some(row) = self.rows.get(self.place(hash).0) {
@@ -49,7 +50,7 @@ impl Ghosts {
     }
 
     fn place(&self, hash: u64) -> (usize, u32) {
-        // Zero marks nothing.
+        // Zero is an unused place.
         (hash as usize & self.rows.len().wrapping_sub(1), (hash >> 28) as u32 | 1)
     }
 }

@@ -1,20 +1,20 @@
-//! The lengths of the networks that upstreams told apart.
+//! The prefix lengths of the networks for which an upstream gave an answer of its own (RFC 7871).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wire::Family;
 use wire::edns::Subnet;
 
-/// The networks that upstreams told apart so far, by how many bits they have.
+/// A set of prefix lengths for each address family.
 #[derive(Default)]
-pub(in crate::cache) struct Lengths {
+pub(in crate::cache) struct PrefixLengths {
     v4: AtomicU64,
     v6: [AtomicU64; 2],
 }
 
-impl Lengths {
+impl PrefixLengths {
     fn word(&self, subnet: &Subnet) -> Option<(&AtomicU64, u64)> {
-        // A network has a bit at least, so 128 of them fit into two words.
+        // A network has at least one bit, so 128 lengths fit into two words.
         let at = usize::from(subnet.bits.checked_sub(1)?);
         match subnet.family {
             Family::V4 => Some((&self.v4, 1 << (at % 64))),
@@ -28,7 +28,7 @@ impl Lengths {
         }
     }
 
-    /// The networks around `source` that there may be answers for, the smallest first.
+    /// The networks that contain `source` and may have an answer, the smallest first.
     pub(in crate::cache) fn around(&self, source: Subnet) -> impl Iterator<Item = Subnet> {
         let words: [u64; 2] = match source.family {
             Family::V4 => [self.v4.load(Ordering::Relaxed), 0],
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn networks_around_a_client_the_smallest_first() {
-        let lengths = Lengths::default();
+        let lengths = PrefixLengths::default();
         let client = subnet([192, 0, 2, 0], 24);
         assert_eq!(lengths.around(client).count(), 0);
         for bits in [16, 20, 24, 32] {

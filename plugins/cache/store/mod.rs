@@ -1,4 +1,4 @@
-//! A block's two halves of the cache, and which of them answers.
+//! The store of a block: its two partitions, and which of them answers.
 
 mod ghosts;
 mod hints;
@@ -7,7 +7,7 @@ mod queue;
 mod quota;
 mod shard;
 mod shared;
-mod space;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -18,168 +18,172 @@ use wire::{Moment, Rcode};
 
 use super::config::Config;
 use super::entry::{Entry, Key};
-use super::partition::Half;
-use lengths::Lengths;
+use super::partition::Partition;
+use lengths::PrefixLengths;
 use shard::Change;
-pub(super) use shared::{About, Shared};
-use space::Part;
-pub(super) use space::{Evicted, Space};
+pub(super) use shared::{SharedStore, TenantInfo};
+use tenant::ReadShard;
+pub(super) use tenant::{Evicted, Tenant};
 
-/// Answers and denials of a block. Kept over a reload.
+/// Answers and denials of a block. It survives a reload.
 pub(super) struct Store {
-    success: Space,
-    denial: Space,
-    /// Of what networks there may be answers of their own.
-    pub(super) lengths: Lengths,
-    /// Nobody asked yet whether it is new.
+    success: Tenant,
+    denial: Tenant,
+    /// The lengths of the networks that may have an answer of their own.
+    pub(super) lengths: PrefixLengths,
+    /// Set until the first call of [`Store::is_new`].
     new: AtomicBool,
 }
 
-/// What a look into the cache gave.
+/// The result of a lookup.
 pub(super) enum Found {
     /// An entry within its lifetime.
-    Fresh(Half, Arc<Entry>),
-    /// An entry past it, within the time that `serve_stale` allows.
-    Stale(Half, Arc<Entry>),
-    /// Nothing to answer with.
-    Nothing,
+    Fresh(Partition, Arc<Entry>),
+    /// An expired entry, within the time that `serve_stale` allows.
+    Stale(Partition, Arc<Entry>),
+    /// No entry to answer with.
+    Miss,
 }
 
 impl Store {
-    /// Places in `shared` as many as the capacities say.
-    pub(super) fn new(shared: &Arc<Shared>, config: &Config, view: &str) -> Self {
-        let space = |half: Half| {
+    /// An empty store with room in `shared` for the capacities of `config`.
+    pub(super) fn new(shared: &Arc<SharedStore>, config: &Config, view: &str) -> Self {
+        let tenant = |partition: Partition| {
             let (zones, view) = (config.zones_label.clone(), view.to_owned());
-            Space::new(shared, config.limits(half).capacity, About { half, zones, view })
+            Tenant::new(
+                shared,
+                config.limits(partition).capacity,
+                TenantInfo { partition, zones, view },
+            )
         };
         Self {
-            success: space(Half::Success),
-            denial: space(Half::Denial),
-            lengths: Lengths::default(),
+            success: tenant(Partition::Success),
+            denial: tenant(Partition::Denial),
+            lengths: PrefixLengths::default(),
             new: AtomicBool::new(true),
         }
     }
 
-    /// Whether it is new, to the first who asks.
+    /// Whether the store is new: true for the first call only.
     pub(super) fn is_new(&self) -> bool {
         self.new.swap(false, Ordering::Relaxed)
     }
 
-    /// Octets that its capacities stand for.
-    pub(super) fn asked(&self) -> u64 {
-        self.success.asked().saturating_add(self.denial.asked())
+    /// Octets that the capacities stand for.
+    pub(super) fn capacity(&self) -> u64 {
+        self.success.capacity().saturating_add(self.denial.capacity())
     }
 
-    /// Where one half lies.
-    pub(super) fn half(&self, half: Half) -> &Space {
-        match half {
-            Half::Success => &self.success,
-            Half::Denial => &self.denial,
+    /// The tenant that holds one partition.
+    pub(super) fn tenant(&self, partition: Partition) -> &Tenant {
+        match partition {
+            Partition::Success => &self.success,
+            Partition::Denial => &self.denial,
         }
     }
 
-    /// How many entries one half has.
-    pub(super) fn len(&self, half: Half) -> usize {
-        self.half(half).len()
+    /// The number of entries in one partition.
+    pub(super) fn len(&self, partition: Partition) -> usize {
+        self.tenant(partition).len()
     }
 
-    /// Starts to fetch what a look for `key` reads first: where answers are, most are found there.
+    /// Prefetches what a lookup of `key` reads first: the success partition, where most hits are.
     #[inline]
     pub(super) fn prefetch(&self, key: &Key<'_>) {
         self.success.prefetch(key);
     }
 
-    /// Starts to fetch what keeping an answer under `key` will read.
-    pub(super) fn prepare(&self, key: &Key<'_>) {
-        self.success.prepare(&self.success.part_of(key), key);
+    /// Prefetches what an insertion of an answer under `key` will read.
+    pub(super) fn prefetch_insert(&self, key: &Key<'_>) {
+        self.success.prefetch_insert(&self.success.read_shard(key), key);
         self.denial.prefetch(key);
     }
 
-    /// As long as this number stays what it is, [`Store::find`] finds nothing where it found nothing.
+    /// Version of the shard of `key`: a lookup that missed cannot hit before this changes.
     #[inline]
-    pub(super) fn news(&self, key: &Key<'_>) -> u32 {
-        self.success.news(key)
+    pub(super) fn version(&self, key: &Key<'_>) -> u32 {
+        self.success.version(key)
     }
 
-    /// What answers `key`: a denial before an answer, but any answer before a failure.
+    /// The entry that answers `key`. A denial wins over an answer; any answer wins over a failure.
     #[inline]
     pub(super) fn find(&self, key: &Key<'_>, now: Moment, config: &Config) -> Found {
-        let part = self.success.part_of(key);
-        match self.success.get_in(&part, key) {
-            // The one look that most hits need: a fresh answer, and no denial after it.
+        let shard = self.success.read_shard(key);
+        match self.success.get_in(&shard, key) {
+            // Most hits need this lookup only: a fresh answer that no later denial contradicts.
             Some(entry) if !config.prefer_positive && !entry.is_denied() && entry.ttl(now) > 0 => {
-                Found::Fresh(Half::Success, entry)
+                Found::Fresh(Partition::Success, entry)
             }
-            positive => self.choose(&part, key, positive, now, config),
+            positive => self.choose(&shard, key, positive, now, config),
         }
     }
 
     fn choose(
         &self,
-        part: &Part<'_>,
+        shard: &ReadShard<'_>,
         key: &Key<'_>,
         positive: Option<Arc<Entry>>,
         now: Moment,
         config: &Config,
     ) -> Found {
         let stale_for = config.stale.map_or(0, |stale| i64::from(stale.up_to));
-        let usable = |half: Half, entry: Arc<Entry>| {
+        let usable = |partition: Partition, entry: Arc<Entry>| {
             let ttl = entry.ttl(now);
             if ttl > 0 {
-                return Some(Found::Fresh(half, entry));
+                return Some(Found::Fresh(partition, entry));
             }
-            // A failure is no data that could be stale (RFC 8767 section 4).
+            // A failure is not data, so it cannot be stale (RFC 8767 section 4).
             let failed = matches!(entry.facts().rcode, Rcode::SERVFAIL | Rcode::NOTIMP);
-            (-ttl < stale_for && !failed).then_some(Found::Stale(half, entry))
+            (-ttl < stale_for && !failed).then_some(Found::Stale(partition, entry))
         };
         if config.prefer_positive
             && stale_for > 0
-            && let Some(entry) = positive.as_ref().and_then(Entry::answering)
-            && let Some(found) = usable(Half::Success, Arc::clone(entry))
+            && let Some(entry) = positive.as_ref().and_then(Entry::last_answering)
+            && let Some(found) = usable(Partition::Success, Arc::clone(entry))
         {
             return found;
         }
-        if let Some(denial) = self.denial.get_in(part, key) {
+        if let Some(denial) = self.denial.get_in(shard, key) {
             let failed = denial.facts().rcode == Rcode::SERVFAIL;
-            if let Some(found) = usable(Half::Denial, denial) {
-                // A failure passes; what was known before is the better answer.
+            if let Some(found) = usable(Partition::Denial, denial) {
+                // A failure is temporary: an earlier answer is better.
                 let better = positive.filter(|_| failed);
-                let better = better.and_then(|entry| usable(Half::Success, entry));
+                let better = better.and_then(|entry| usable(Partition::Success, entry));
                 return better.unwrap_or(found);
             }
         }
-        positive.and_then(|entry| usable(Half::Success, entry)).unwrap_or(Found::Nothing)
+        positive.and_then(|entry| usable(Partition::Success, entry)).unwrap_or(Found::Miss)
     }
 
-    /// The entry under `key` whatever its age.
-    pub(super) fn any(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
+    /// The entry under `key`, of any age. The lookup does not count as a use.
+    pub(super) fn peek(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
         self.denial.peek(key).or_else(|| self.success.peek(key))
     }
 
-    /// The last answer to this question, however old.
-    pub(super) fn last_good(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
-        self.success.peek(key).as_ref().and_then(Entry::answering).cloned()
+    /// The last positive answer to `key`, of any age.
+    pub(super) fn last_positive(&self, key: &Key<'_>) -> Option<Arc<Entry>> {
+        self.success.peek(key).as_ref().and_then(Entry::last_answering).cloned()
     }
 
-    /// Keeps an answer, which was made for this half.
-    pub(super) fn keep(
+    /// Inserts an entry that was made for this partition.
+    pub(super) fn insert(
         &self,
-        half: Half,
+        partition: Partition,
         key: &Key<'_>,
         entry: &Arc<Entry>,
         config: &Config,
     ) -> Evicted {
         let replaces_denial =
-            half == Half::Success && (!config.prefer_positive || entry.facts().answering);
-        if half == Half::Success && !replaces_denial {
+            partition == Partition::Success && (!config.prefer_positive || entry.facts().answering);
+        if partition == Partition::Success && !replaces_denial {
             entry.set_denied();
         }
-        self.half(half).insert_beside(Arc::clone(entry), |part| match half {
-            // An answer is news about the name: it takes the place of the denial.
-            Half::Success if replaces_denial => self.denial.remove_in(part, key),
-            Half::Success => Change::default(),
-            Half::Denial => {
-                if let Some(positive) = self.success.peek_in(part, key) {
+        self.tenant(partition).insert_with(Arc::clone(entry), |shard| match partition {
+            // A new answer replaces the denial of the name.
+            Partition::Success if replaces_denial => self.denial.remove_in(shard, key),
+            Partition::Success => Change::default(),
+            Partition::Denial => {
+                if let Some(positive) = self.success.peek_in(shard, key) {
                     positive.set_denied();
                 }
                 Change::default()

@@ -1,89 +1,100 @@
-//! The order in which entries have to go: lists through their places.
+//! The eviction queues of a shard: doubly linked lists whose links are indexes of nodes.
+//!
+//! A queue knows nodes only. Which entry belongs to a node, the shard knows.
 
-/// No place.
+/// No index.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// What insertions and evictions read of an entry. Hits never read it.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Node {
     pub(super) hash: u64,
-    /// Index of its space in [`Spaces::list`].
-    pub(super) space: u32,
+    /// Index of its tenant in the shard.
+    pub(super) tenant: u32,
     pub(super) queue: Queue,
-    /// Neighbours in the line of all, and in that of the space.
+    /// Neighbours in the queue of all tenants.
     pub(super) all: Links,
+    /// Neighbours in the queue of its own tenant.
     pub(super) own: Links,
 }
 
+/// Neighbours of a node.
 #[derive(Clone, Copy)]
 pub(super) struct Links {
     newer: u32,
     older: u32,
 }
 
-pub(super) const ALONE: Links = Links { newer: NONE, older: NONE };
+/// The links of a node that is in no queue.
+pub(super) const UNLINKED: Links = Links { newer: NONE, older: NONE };
 
-/// Where in its life an entry is.
+/// The queue that an entry is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queue {
-    /// New, and not asked for since.
+    /// New entries that no query has hit since.
     Probation = 0,
-    /// Asked for again.
+    /// Entries that were hit again.
     Resident = 1,
 }
 
-/// A line from its newest to its oldest member.
+/// A queue: its two ends and its length.
 #[derive(Clone, Copy)]
-pub(super) struct Line {
+pub(super) struct QueueEnds {
     pub(super) newest: u32,
     pub(super) oldest: u32,
     pub(super) len: usize,
 }
 
-pub(super) type Lines = [Line; 2];
+/// The queues by [`Queue`].
+pub(super) type Queues = [QueueEnds; 2];
 
-pub(super) const EMPTY: Lines = [Line { newest: NONE, oldest: NONE, len: 0 }; 2];
+pub(super) const EMPTY: Queues = [QueueEnds { newest: NONE, oldest: NONE, len: 0 }; 2];
 
-/// Who is next to go: the oldest on probation, unless less than a tenth are.
-pub(super) fn oldest(lines: &Lines) -> Option<u32> {
-    let [probation, resident] = lines;
-    let on_probation = probation.len * 10 > count(lines) || resident.len == 0;
-    let line = if on_probation { probation } else { resident };
-    (line.oldest != NONE).then_some(line.oldest)
+/// The next victim: the oldest entry on probation, or the oldest resident if less than a tenth of the
+/// entries are on probation.
+pub(super) fn oldest(queues: &Queues) -> Option<u32> {
+    let [probation, resident] = queues;
+    let on_probation = probation.len * 10 > count(queues) || resident.len == 0;
+    let queue = if on_probation { probation } else { resident };
+    (queue.oldest != NONE).then_some(queue.oldest)
 }
 
-pub(super) fn count(lines: &Lines) -> usize {
-    lines[0].len + lines[1].len
+/// How many entries both queues have.
+pub(super) fn count(queues: &Queues) -> usize {
+    queues[0].len + queues[1].len
 }
 
+/// Adds the node `at` as the newest.
 pub(super) fn push(
-    line: &mut Line,
-    places: &mut [Place],
+    queue: &mut QueueEnds,
+    nodes: &mut [Node],
     at: u32,
-    links: fn(&mut Place) -> &mut Links,
+    links: fn(&mut Node) -> &mut Links,
 ) {
-    *links(&mut places[at as usize]) = Links { newer: NONE, older: line.newest };
-    match line.newest {
-        NONE => line.oldest = at,
-        second => links(&mut places[second as usize]).newer = at,
+    *links(&mut nodes[at as usize]) = Links { newer: NONE, older: queue.newest };
+    match queue.newest {
+        NONE => queue.oldest = at,
+        second => links(&mut nodes[second as usize]).newer = at,
     }
-    line.newest = at;
-    line.len += 1;
+    queue.newest = at;
+    queue.len += 1;
 }
 
+/// Removes the node `at`.
 pub(super) fn unlink(
-    line: &mut Line,
-    places: &mut [Place],
+    queue: &mut QueueEnds,
+    nodes: &mut [Node],
     at: u32,
-    links: fn(&mut Place) -> &mut Links,
+    links: fn(&mut Node) -> &mut Links,
 ) {
-    let Links { newer, older } = *links(&mut places[at as usize]);
+    let Links { newer, older } = *links(&mut nodes[at as usize]);
     match newer {
-        NONE => line.newest = older,
-        newer => links(&mut places[newer as usize]).older = older,
+        NONE => queue.newest = older,
+        newer => links(&mut nodes[newer as usize]).older = older,
     }
     match older {
-        NONE => line.oldest = newer,
-        older => links(&mut places[older as usize]).newer = newer,
+        NONE => queue.oldest = newer,
+        older => links(&mut nodes[older as usize]).newer = newer,
     }
-    line.len -= 1;
+    queue.len -= 1;
 }

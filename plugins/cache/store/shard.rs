@@ -1,13 +1,14 @@
-//! One part of the shared store: a table of entries, and the order in which they have to go.
+//! One shard of the shared store: an index of entries and their eviction queues.
 //!
-//! The order is much like that of S3-FIFO (Yang and others, SOSP 2023). Once the room is taken, what is
-//! new waits on probation, in a tenth of it; what is asked for there a second time moves to the rest,
-//! and what is not goes first. So a scan of names that are asked for once runs through that tenth and
-//! leaves the others alone. What had to go is remembered for a while; if it comes again and the oldest
-//! of the rest is not in use, it goes there at once. `benches/stores` compares this with others.
+//! The eviction policy is a variant of S3-FIFO (Yang and others, SOSP 2023). Once the room is used
+//! up, a new entry starts on probation, in a tenth of the room. An entry on probation that is hit
+//! becomes a resident; one that is not hit is evicted first. A scan of names that are each queried
+//! once therefore passes through that tenth and evicts no resident. The hashes of evicted entries
+//! are remembered as ghosts: an entry that comes back becomes a resident at once, if the oldest
+//! resident is not in use. `benches/stores` compares this policy with others.
 //!
-//! An entry stands in two lines of the same order: that of its space, which has a number of places,
-//! and that of all spaces, whose octets are bounded. It must never know what a question is.
+//! An entry is in two queues of the same order: that of its tenant, whose entries are bounded, and
+//! that of all tenants, whose octets are bounded. A shard must never know what a query is.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -15,91 +16,94 @@ use std::sync::Arc;
 
 use wire::HashIndex;
 
-use super::super::entry::{Entry, Key, Mixed, SpaceId};
+use super::super::entry::{Entry, Key, Mixed, TenantId};
 use super::ghosts::Ghosts;
-use super::queue::{self, ALONE, EMPTY, Line, Lines, NONE, Place, Queue, count, push, unlink};
-use super::quota::Tally;
+use super::queue::{
+    self, EMPTY, NONE, Node, Queue, QueueEnds, Queues, UNLINKED, count, push, unlink,
+};
+use super::quota::Quota;
 
-/// A part of the store.
+/// A shard of the store.
 #[repr(C)]
 pub(super) struct Shard {
-    // First, since a look that finds nothing reads no more of it.
-    /// From hashes to places in `entries`.
+    // First, because a lookup that misses reads no other field.
+    /// The index of entries by hash.
     index: HashIndex,
-    /// Entries by place. A hit reads these and no others, so they lie close together.
+    /// Entries by index. A hit reads these and no nodes, so they are dense.
     entries: Vec<Option<Arc<Entry>>>,
-    places: Vec<Place>,
+    /// The nodes of the entries, by the same index.
+    nodes: Vec<Node>,
+    /// Unused indexes.
     free: Vec<u32>,
-    lines: Lines,
-    spaces: Spaces,
+    queues: Queues,
+    tenants: TenantList,
     ghosts: Ghosts,
 }
 
-/// What of an entry only insertions and evictions look at.
-/// One half of one block's cache, as far as it lies here.
-struct Space {
-    number: SpaceId,
-    lines: Lines,
-    tally: Arc<Tally>,
+/// The entries of one tenant in this shard.
+struct TenantQueues {
+    id: TenantId,
+    queues: Queues,
+    quota: Arc<Quota>,
 }
 
-/// The spaces that have entries here.
+/// The tenants that have entries in this shard.
 #[derive(Default)]
-struct Spaces {
-    list: Vec<Space>,
-    /// Indexes of those that have none any more.
+struct TenantList {
+    list: Vec<TenantQueues>,
+    /// Unused indexes of `list`.
     free: Vec<u32>,
-    by_number: HashMap<SpaceId, u32, BuildHasherDefault<Mixed>>,
+    by_id: HashMap<TenantId, u32, BuildHasherDefault<Mixed>>,
 }
 
-impl Spaces {
-    fn find(&self, number: SpaceId) -> Option<u32> {
-        self.by_number.get(&number).copied()
+impl TenantList {
+    fn find(&self, id: TenantId) -> Option<u32> {
+        self.by_id.get(&id).copied()
     }
 
-    fn get(&self, index: u32) -> &Space {
+    fn get(&self, index: u32) -> &TenantQueues {
         &self.list[index as usize]
     }
 
-    fn get_mut(&mut self, index: u32) -> &mut Space {
+    fn get_mut(&mut self, index: u32) -> &mut TenantQueues {
         &mut self.list[index as usize]
     }
 
-    /// The index of the space, which is about to have entries.
-    fn enter(&mut self, number: SpaceId, tally: &Arc<Tally>) -> u32 {
-        *self.by_number.entry(number).or_insert_with(|| {
-            let space = Space { number, lines: EMPTY, tally: Arc::clone(tally) };
+    /// The index of the tenant, which is added if it has no entries here yet.
+    fn index_of(&mut self, id: TenantId, quota: &Arc<Quota>) -> u32 {
+        *self.by_id.entry(id).or_insert_with(|| {
+            let tenant = TenantQueues { id, queues: EMPTY, quota: Arc::clone(quota) };
             if let Some(index) = self.free.pop() {
-                self.list[index as usize] = space;
+                self.list[index as usize] = tenant;
                 return index;
             }
-            self.list.push(space);
+            self.list.push(tenant);
             self.list.len() as u32 - 1
         })
     }
 
-    /// It has no entries any more.
-    fn leave(&mut self, index: u32) {
-        let number = self.get(index).number;
-        self.by_number.remove(&number);
+    /// Removes a tenant whose last entry is gone.
+    fn release(&mut self, index: u32) {
+        let id = self.get(index).id;
+        self.by_id.remove(&id);
         self.free.push(index);
     }
 }
 
-/// Whose oldest entry has to go.
+/// The queue to evict from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum EvictFrom {
     All,
-    /// Of the space with this index.
-    Space(u32),
+    /// The tenant with this index.
+    Tenant(u32),
 }
 
-/// What a change of the shard made of its octets.
+/// The effect of a change on the sizes.
 #[derive(Default)]
 pub(super) struct Change {
-    /// Octets more, or less.
+    /// Octets added; negative if removed.
     pub(super) octets: i64,
-    /// Entries that had to go for it.
+    /// Entries evicted for it.
     pub(super) evicted: u64,
 }
 
@@ -108,152 +112,158 @@ impl Shard {
         Self {
             index: HashIndex::default(),
             entries: Vec::new(),
-            places: Vec::new(),
+            nodes: Vec::new(),
             free: Vec::new(),
-            lines: EMPTY,
-            spaces: Spaces::default(),
+            queues: EMPTY,
+            tenants: TenantList::default(),
             ghosts: Ghosts::default(),
         }
     }
 
-    /// The entry under `key` in `space`.
+    /// The entry of `tenant` under `key`.
     #[inline]
-    pub(super) fn get(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<&Arc<Entry>> {
-        let at = self.find(hash, key, space)?;
+    pub(super) fn get(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<&Arc<Entry>> {
+        let at = self.find(hash, key, tenant)?;
         self.entries[at as usize].as_ref()
     }
 
     #[inline]
-    fn find(&self, hash: u64, key: &Key<'_>, space: SpaceId) -> Option<u32> {
+    fn find(&self, hash: u64, key: &Key<'_>, tenant: TenantId) -> Option<u32> {
         self.index.find(hash, |at| {
-            self.entries[at as usize].as_ref().is_some_and(|entry| entry.is(key, space))
+            self.entries[at as usize].as_ref().is_some_and(|entry| entry.matches(key, tenant))
         })
     }
 
-    /// Where the cells of its index are, and how many.
+    /// The address of the index's cells, and their number.
     #[inline]
     pub(super) fn cells(&self) -> (*const u64, usize) {
         self.index.cells()
     }
 
-    /// Starts to fetch what [`Shard::insert`] of an entry in `space` will read, the one that has to go for it
-    /// included: all of that was last looked at long ago.
-    pub(super) fn prepare(&self, hash: u64, space: SpaceId, quota: usize, is_tight: bool) {
+    /// Prefetches what [`Shard::insert`] will touch, including the entry that it will evict, which is
+    /// cold by now.
+    pub(super) fn prefetch_insert(
+        &self,
+        hash: u64,
+        tenant: TenantId,
+        quota: &Quota,
+        is_tight: bool,
+    ) {
         self.index.prefetch(hash);
         self.ghosts.prefetch(hash);
-        let is_full = |own: &Space| count(&own.lines) >= quota;
-        // The new one will be on probation by then.
-        let with_new = |&[probation, resident]: &Lines| {
-            queue::oldest(&[Line { len: probation.len + 1, ..probation }, resident])
+        let is_full = |own: &TenantQueues| count(&own.queues) >= quota.per_shard();
+        // The new entry will be on probation when the victim is chosen.
+        let with_newcomer = |&[probation, resident]: &Queues| {
+            queue::oldest(&[QueueEnds { len: probation.len + 1, ..probation }, resident])
         };
-        let own = self.spaces.find(space).map(|index| self.spaces.get(index));
+        let own = self.tenants.find(tenant).map(|index| self.tenants.get(index));
         let oldest = match own {
-            Some(own) if is_full(own) => with_new(&own.lines),
-            _ if is_tight => with_new(&self.lines),
+            Some(own) if is_full(own) => with_newcomer(&own.queues),
+            _ if is_tight => with_newcomer(&self.queues),
             _ => None,
         };
         let Some(at) = oldest else { return };
         if let Some(Some(entry)) = self.entries.get(at as usize) {
             entry.prefetch();
-            let hash = self.places[at as usize].hash;
+            let hash = self.nodes[at as usize].hash;
             self.index.prefetch(hash);
             self.ghosts.prefetch(hash);
         }
     }
 
-    /// Keeps an entry, in the place of the one with its key if there is one. Of its space there are at
-    /// most `quota` entries here afterwards. While there is room, and the store is `roomy`, nobody
-    /// waits on probation.
+    /// Inserts an entry, or replaces the one with its key. Afterwards its tenant has no more entries
+    /// here than `quota` allows. While the tenant has room, and the store `has_room`, a new entry is a
+    /// resident at once.
     pub(super) fn insert(
         &mut self,
         hash: u64,
         entry: Arc<Entry>,
-        tally: &Arc<Tally>,
-        quota: usize,
-        roomy: bool,
+        quota: &Arc<Quota>,
+        has_room: bool,
     ) -> Change {
-        let space = entry.space();
+        let tenant = entry.tenant();
         let mut change = Change { octets: entry.octets() as i64, evicted: 0 };
-        if let Some(at) = self.find(hash, &entry.key(), space) {
+        if let Some(at) = self.find(hash, &entry.key(), tenant) {
             let old = self.entries[at as usize].replace(Arc::clone(&entry));
             if let Some(old) = old {
-                entry.inherit_use(&old);
+                entry.inherit_frequency(&old);
                 change.octets -= old.octets() as i64;
             }
             return change;
         }
-        let known = self.ghosts.recall(hash);
-        let space = self.spaces.enter(space, tally);
-        let residents = self.spaces.get(space).lines[1];
-        let room = roomy && residents.len < quota - quota / 10;
-        let queue = if room || known && self.is_idle(residents.oldest) {
+        let is_ghost = self.ghosts.recall(hash);
+        let most = quota.per_shard();
+        let tenant = self.tenants.index_of(tenant, quota);
+        let residents = self.tenants.get(tenant).queues[1];
+        let room = has_room && residents.len < most - most / 10;
+        let queue = if room || is_ghost && self.is_idle_resident(residents.oldest) {
             Queue::Resident
         } else {
             Queue::Probation
         };
-        let at = self.place(hash, space, entry);
-        self.enter(at, queue);
-        tally.grow();
+        let at = self.allocate(hash, tenant, entry);
+        self.enqueue(at, queue);
+        quota.grow();
         self.index.insert(hash, at);
-        while count(&self.spaces.get(space).lines) > quota {
-            let Some(octets) = self.evict(Whose::Space(space)) else { break };
+        while count(&self.tenants.get(tenant).queues) > most {
+            let Some(octets) = self.evict(EvictFrom::Tenant(tenant)) else { break };
             change.octets -= octets as i64;
             change.evicted += 1;
         }
         change
     }
 
-    /// Whether nobody asked for a resident for a while. If somebody did, it moves to the front.
-    fn is_idle(&mut self, at: u32) -> bool {
+    /// Whether the resident `at` was not hit for a while. One that was hit moves to the front.
+    fn is_idle_resident(&mut self, at: u32) -> bool {
         let resident = self.entries.get(at as usize).and_then(Option::as_ref);
-        if !resident.is_some_and(|entry| entry.take_turn()) {
+        if !resident.is_some_and(|entry| entry.decrement_frequency()) {
             return true;
         }
-        self.leave(at);
-        self.enter(at, Queue::Resident);
+        self.dequeue(at);
+        self.enqueue(at, Queue::Resident);
         false
     }
 
-    /// A place for a new entry, in no line yet.
-    fn place(&mut self, hash: u64, space: u32, entry: Arc<Entry>) -> u32 {
-        let place = Place { hash, space, queue: Queue::Probation, all: ALONE, own: ALONE };
+    /// An index for a new entry, which is in no queue yet.
+    fn allocate(&mut self, hash: u64, tenant: u32, entry: Arc<Entry>) -> u32 {
+        let node = Node { hash, tenant, queue: Queue::Probation, all: UNLINKED, own: UNLINKED };
         if let Some(at) = self.free.pop() {
             self.entries[at as usize] = Some(entry);
-            self.places[at as usize] = place;
+            self.nodes[at as usize] = node;
             return at;
         }
         self.entries.push(Some(entry));
-        self.places.push(place);
-        self.places.len() as u32 - 1
+        self.nodes.push(node);
+        self.nodes.len() as u32 - 1
     }
 
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
-        count(&self.lines)
+        count(&self.queues)
     }
 
-    /// Lets the entry go that is needed least; the octets that it had.
+    /// Evicts the entry that is needed least. Returns its octets.
     pub(super) fn evict_any(&mut self) -> Option<u64> {
-        self.evict(Whose::All)
+        self.evict(EvictFrom::All)
     }
 
-    fn evict(&mut self, whose: Whose) -> Option<u64> {
+    fn evict(&mut self, from: EvictFrom) -> Option<u64> {
         loop {
-            let at = self.oldest(whose)?;
-            let queue = self.places[at as usize].queue;
+            let at = self.oldest(from)?;
+            let queue = self.nodes[at as usize].queue;
             let entry = self.entries[at as usize].as_ref()?;
-            // What was used moves to the front, a few times at most.
+            // An entry that was hit moves to the front, at most a few times without another hit.
             let stays = match queue {
-                Queue::Probation => entry.take_turns(),
-                Queue::Resident => entry.take_turn(),
+                Queue::Probation => entry.reset_frequency(),
+                Queue::Resident => entry.decrement_frequency(),
             };
             if stays {
-                self.leave(at);
-                self.enter(at, Queue::Resident);
+                self.dequeue(at);
+                self.enqueue(at, Queue::Resident);
                 continue;
             }
             if queue == Queue::Probation {
-                let hash = self.places[at as usize].hash;
+                let hash = self.nodes[at as usize].hash;
                 let entries = self.len();
                 self.ghosts.remember(hash, entries);
             }
@@ -261,33 +271,33 @@ impl Shard {
         }
     }
 
-    fn oldest(&self, whose: Whose) -> Option<u32> {
-        match whose {
-            Whose::All => queue::oldest(&self.lines),
-            Whose::Space(space) => queue::oldest(&self.spaces.get(space).lines),
+    fn oldest(&self, from: EvictFrom) -> Option<u32> {
+        match from {
+            EvictFrom::All => queue::oldest(&self.queues),
+            EvictFrom::Tenant(tenant) => queue::oldest(&self.tenants.get(tenant).queues),
         }
     }
 
-    /// Takes an entry out.
+    /// Removes the entry of `tenant` under `key`.
     pub(super) fn remove(
         &mut self,
         hash: u64,
         key: &Key<'_>,
-        space: SpaceId,
+        tenant: TenantId,
     ) -> Option<Arc<Entry>> {
-        let at = self.find(hash, key, space)?;
+        let at = self.find(hash, key, tenant)?;
         self.remove_at(at)
     }
 
     fn remove_at(&mut self, at: u32) -> Option<Arc<Entry>> {
-        let Place { hash, space, .. } = self.places[at as usize];
-        self.leave(at);
+        let Node { hash, tenant, .. } = self.nodes[at as usize];
+        self.dequeue(at);
         self.index.remove(hash, at);
         self.free.push(at);
-        let own = self.spaces.get(space);
-        own.tally.shrink();
-        if count(&own.lines) == 0 {
-            self.spaces.leave(space);
+        let own = self.tenants.get(tenant);
+        own.quota.shrink();
+        if count(&own.queues) == 0 {
+            self.tenants.release(tenant);
         }
         self.entries[at as usize].take()
     }
@@ -297,39 +307,45 @@ impl Shard {
         self.entries.iter().flatten()
     }
 
-    /// Takes those out that `goes` says yes to.
-    pub(super) fn remove_where(&mut self, goes: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let goes = |at: &u32| self.entries[*at as usize].as_ref().is_some_and(|entry| goes(entry));
-        let gone: Vec<u32> = (0..self.entries.len() as u32).filter(goes).collect();
-        gone.into_iter().filter_map(|at| self.remove_at(at)).collect()
+    /// Removes the entries that `which` selects.
+    pub(super) fn remove_where(&mut self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let selected =
+            |at: &u32| self.entries[*at as usize].as_ref().is_some_and(|entry| which(entry));
+        let removed: Vec<u32> = (0..self.entries.len() as u32).filter(selected).collect();
+        removed.into_iter().filter_map(|at| self.remove_at(at)).collect()
     }
 
-    /// Takes all entries of a space out; the octets they had.
-    pub(super) fn clear(&mut self, space: SpaceId) -> u64 {
+    /// Removes all entries of a tenant. Returns their octets.
+    pub(super) fn clear(&mut self, tenant: TenantId) -> u64 {
         let mut octets = 0;
-        while let Some(index) = self.spaces.find(space) {
-            let at =
-                self.spaces.get(index).lines.iter().map(|line| line.oldest).find(|&at| at != NONE);
+        while let Some(index) = self.tenants.find(tenant) {
+            let at = self
+                .tenants
+                .get(index)
+                .queues
+                .iter()
+                .map(|queue| queue.oldest)
+                .find(|&at| at != NONE);
             let Some(entry) = at.and_then(|at| self.remove_at(at)) else { break };
             octets += entry.octets();
         }
         octets
     }
 
-    /// Puts an entry at the front of both its lines.
-    fn enter(&mut self, at: u32, queue: Queue) {
-        let space = self.places[at as usize].space;
-        self.places[at as usize].queue = queue;
-        push(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
-        push(own, &mut self.places, at, |place| &mut place.own);
+    /// Adds an entry to the front of both its queues.
+    fn enqueue(&mut self, at: u32, queue: Queue) {
+        let tenant = self.nodes[at as usize].tenant;
+        self.nodes[at as usize].queue = queue;
+        push(&mut self.queues[queue as usize], &mut self.nodes, at, |node| &mut node.all);
+        let own = &mut self.tenants.get_mut(tenant).queues[queue as usize];
+        push(own, &mut self.nodes, at, |node| &mut node.own);
     }
 
-    /// Takes an entry out of both its lines.
-    fn leave(&mut self, at: u32) {
-        let Place { space, queue, .. } = self.places[at as usize];
-        unlink(&mut self.lines[queue as usize], &mut self.places, at, |place| &mut place.all);
-        let own = &mut self.spaces.get_mut(space).lines[queue as usize];
-        unlink(own, &mut self.places, at, |place| &mut place.own);
+    /// Removes an entry from both its queues.
+    fn dequeue(&mut self, at: u32) {
+        let Node { tenant, queue, .. } = self.nodes[at as usize];
+        unlink(&mut self.queues[queue as usize], &mut self.nodes, at, |node| &mut node.all);
+        let own = &mut self.tenants.get_mut(tenant).queues[queue as usize];
+        unlink(own, &mut self.nodes, at, |node| &mut node.own);
     }
 }

@@ -1,8 +1,8 @@
-//! The one store of the process: the entries of all blocks, within a number of octets.
+//! The one store of the process: the entries of all blocks, within a bound in octets.
 //!
-//! Each half of each block's cache is a space with a number of its own, which is a part of every key:
-//! what one block keeps no other ever sees. A space has places for so many entries; the octets of all
-//! spaces together are bounded. A block that goes gives its room back.
+//! Each partition of each block's cache is a tenant. Its number is part of every key, so no block
+//! sees the entries of another. A tenant's quota bounds its entries; one bound applies to the octets
+//! of all tenants together. A tenant that is dropped gives its room back.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,56 +10,58 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use chain::memory::{Evictable, Memory};
 
-use super::super::entry::{Entry, Key, SpaceId};
-use super::super::partition::Half;
-use super::hints::Outline;
+use super::super::entry::{Entry, Key, TenantId};
+use super::super::partition::Partition;
+use super::hints::PrefetchHints;
 use super::shard::Shard;
 
-/// Parts, each with a lock of its own: workers rarely meet in one.
+/// Shards, each with a lock of its own: two workers rarely need the same lock.
 pub(super) const SHARDS: usize = 64;
-/// Octets that one place of a space stands for.
-pub(super) const PLACE: u64 = 1024;
+/// Octets that one entry of a capacity stands for.
+pub(super) const OCTETS_PER_ENTRY: u64 = 1024;
 
-/// The store.
-pub(in crate::cache) struct Shared {
-    pub(super) shards: [Alone<RwLock<Shard>>; SHARDS],
-    pub(super) outlines: [Outline; SHARDS],
+/// The entries of all tenants.
+pub(in crate::cache) struct SharedStore {
+    pub(super) shards: [CacheAligned<RwLock<Shard>>; SHARDS],
+    pub(super) hints: [PrefetchHints; SHARDS],
     /// Octets of all entries.
     octets: AtomicI64,
-    /// Octets of all places of all spaces.
-    asked: AtomicU64,
+    /// Octets that the capacities of all tenants stand for.
+    capacity: AtomicU64,
     memory: Option<Arc<Memory>>,
     numbers: Mutex<Numbers>,
 }
 
-/// On cache lines that it shares with nothing else.
+/// A value that shares its cache lines with nothing else.
 #[repr(align(64))]
-pub(super) struct Alone<T>(pub(super) T);
+pub(super) struct CacheAligned<T>(pub(super) T);
+
+/// The tenants and their numbers. A number is reused after its tenant is gone.
 #[derive(Default)]
 struct Numbers {
     next: u32,
-    free: Vec<SpaceId>,
-    about: HashMap<SpaceId, Arc<About>>,
+    free: Vec<TenantId>,
+    info: HashMap<TenantId, Arc<TenantInfo>>,
 }
 
-/// What a person knows a space by.
+/// A tenant as the admin endpoint shows it.
 #[derive(Clone, Debug)]
-pub(in crate::cache) struct About {
-    pub(in crate::cache) half: Half,
+pub(in crate::cache) struct TenantInfo {
+    pub(in crate::cache) partition: Partition,
     pub(in crate::cache) zones: String,
     pub(in crate::cache) view: String,
 }
 
-impl Shared {
-    /// An empty store, which takes no more than `memory` leaves to it.
+impl SharedStore {
+    /// An empty store that stays within what `memory` allows.
     pub(in crate::cache) fn new(memory: Option<Arc<Memory>>) -> Arc<Self> {
         let shards: [Shard; SHARDS] = std::array::from_fn(|_| Shard::new());
-        let outlines = shards.each_ref().map(|shard| Outline::new(shard.cells()));
+        let hints = shards.each_ref().map(|shard| PrefetchHints::new(shard.cells()));
         let shared = Arc::new(Self {
-            shards: shards.map(|shard| Alone(RwLock::new(shard))),
-            outlines,
+            shards: shards.map(|shard| CacheAligned(RwLock::new(shard))),
+            hints,
             octets: AtomicI64::new(0),
-            asked: AtomicU64::new(0),
+            capacity: AtomicU64::new(0),
             memory,
             numbers: Mutex::default(),
         });
@@ -69,29 +71,29 @@ impl Shared {
         shared
     }
 
-    /// A number for a space whose places stand for `octets`.
-    pub(super) fn open(&self, octets: u64, about: About) -> SpaceId {
+    /// A number for a new tenant, whose capacity stands for `octets`.
+    pub(super) fn register(&self, octets: u64, info: TenantInfo) -> TenantId {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = numbers.free.pop().unwrap_or_else(|| {
+        let id = numbers.free.pop().unwrap_or_else(|| {
             numbers.next += 1;
-            SpaceId(numbers.next)
+            TenantId(numbers.next)
         });
-        numbers.about.insert(number, Arc::new(about));
+        numbers.info.insert(id, Arc::new(info));
         drop(numbers);
-        self.asked.fetch_add(octets, Ordering::Relaxed);
-        number
+        self.capacity.fetch_add(octets, Ordering::Relaxed);
+        id
     }
 
-    /// Forgets the entries of a space that goes, and gives its number back.
-    pub(super) fn close(&self, number: SpaceId, octets: u64) {
+    /// Removes the entries of a tenant that is dropped, and makes its number available again.
+    pub(super) fn release(&self, id: TenantId, octets: u64) {
         for index in 0..SHARDS {
-            let held = self.write(index).clear(number);
+            let held = self.write(index).clear(id);
             self.add(-(held as i64));
         }
-        self.asked.fetch_sub(octets, Ordering::Relaxed);
+        self.capacity.fetch_sub(octets, Ordering::Relaxed);
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        numbers.about.remove(&number);
-        numbers.free.push(number);
+        numbers.info.remove(&id);
+        numbers.free.push(id);
     }
 
     /// Octets of all entries.
@@ -99,54 +101,63 @@ impl Shared {
         self.octets.load(Ordering::Relaxed).max(0) as u64
     }
 
-    /// How many octets they may have: one KiB for each place, and what the process's memory allows.
+    /// The bound in octets: one KiB for each entry of the capacities, or less if memory is short.
     pub(super) fn bound(&self) -> u64 {
-        let asked = self.asked.load(Ordering::Relaxed);
-        self.memory.as_ref().map_or(asked, |memory| memory.store_budget().min(asked))
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        self.memory.as_ref().map_or(capacity, |memory| memory.store_budget().min(capacity))
     }
 
-    /// Shows entries of all blocks until `show` says no.
-    pub(in crate::cache) fn each(&self, mut show: impl FnMut(&Arc<Entry>, &About) -> bool) {
-        let about = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).about.clone();
+    /// Calls `show` with entries of all tenants until it returns `false`.
+    pub(in crate::cache) fn for_each(
+        &self,
+        mut show: impl FnMut(&Arc<Entry>, &TenantInfo) -> bool,
+    ) {
+        let info = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).info.clone();
         for index in 0..SHARDS {
-            let part: Vec<Arc<Entry>> = self.part(index, |_| true);
-            let known = |entry: Arc<Entry>| Some((about.get(&entry.space())?, entry));
-            for (about, entry) in part.into_iter().filter_map(known) {
-                if !show(&entry, about) {
+            let entries: Vec<Arc<Entry>> = self.entries_of(index, |_| true);
+            let known = |entry: Arc<Entry>| Some((info.get(&entry.tenant())?, entry));
+            for (info, entry) in entries.into_iter().filter_map(known) {
+                if !show(&entry, info) {
                     return;
                 }
             }
         }
     }
 
-    /// The entries of one shard that `which` says yes to.
-    pub(super) fn part(&self, index: usize, which: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+    /// The entries of one shard that `which` selects.
+    pub(super) fn entries_of(
+        &self,
+        index: usize,
+        which: impl Fn(&Entry) -> bool,
+    ) -> Vec<Arc<Entry>> {
         let shard = self.shards[index].0.read().unwrap_or_else(PoisonError::into_inner);
         shard.entries().filter(|entry| which(entry)).cloned().collect()
     }
 
-    /// Forgets the entries of all blocks that `which` says yes to; how many answers that were.
-    pub(in crate::cache) fn forget(&self, which: impl Fn(&Entry) -> bool) -> usize {
+    /// Removes the entries of all tenants that `which` selects. Returns the number of answers among them.
+    pub(in crate::cache) fn remove_where(&self, which: impl Fn(&Entry) -> bool) -> usize {
         let mut answers = 0;
         for index in 0..SHARDS {
-            let gone = self.write(index).remove_where(&which);
-            self.add(-(gone.iter().map(|entry| entry.octets() as i64).sum::<i64>()));
-            answers += gone.iter().filter(|entry| entry.is_answer()).count();
+            let removed = self.write(index).remove_where(&which);
+            self.add(-(removed.iter().map(|entry| entry.octets() as i64).sum::<i64>()));
+            answers += removed.iter().filter(|entry| entry.is_answer()).count();
         }
         answers
     }
 
+    /// Locks a shard for changes.
     pub(super) fn write(&self, index: usize) -> RwLockWriteGuard<'_, Shard> {
         self.shards[index].0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds to the octets of all entries. Returns the sum.
     pub(super) fn add(&self, octets: i64) -> u64 {
         let before = self.octets.fetch_add(octets, Ordering::Relaxed);
         (before + octets).max(0) as u64
     }
 
-    /// Lets entries go until there are at most `bound` octets, beginning with this shard, which is
-    /// locked already; how many went.
+    /// Evicts entries until at most `bound` octets are in use, beginning with the shard `first`, which
+    /// the caller has locked. Returns the number of evicted entries.
     pub(super) fn make_room<'a>(
         &'a self,
         first: usize,
@@ -163,7 +174,7 @@ impl Shared {
             if self.octets() <= bound {
                 break;
             }
-            // Two are never locked at once.
+            // No thread holds two of these locks, or two threads could wait for each other.
             drop(shard);
             shard = self.write((first + step) % SHARDS);
         }
@@ -171,7 +182,7 @@ impl Shared {
     }
 }
 
-impl Evictable for Shared {
+impl Evictable for SharedStore {
     fn held(&self) -> u64 {
         self.octets()
     }
@@ -179,7 +190,7 @@ impl Evictable for Shared {
     fn evict(&self) -> u64 {
         let bound = self.bound();
         let mut evicted = 0;
-        // From each shard the same share, so that no part of the names is hit harder.
+        // Each shard loses the same share.
         let keep = bound as f64 / self.octets().max(1) as f64;
         for index in 0..SHARDS {
             let mut shard = self.write(index);
@@ -195,7 +206,7 @@ impl Evictable for Shared {
     }
 }
 
-/// The part for a key, the same in all spaces: both halves of a block look and change there under one lock.
+/// The shard of a key. It is the same for all tenants, so one lock covers a name's answer and its denial.
 #[inline]
 pub(super) fn index(key: &Key<'_>) -> usize {
     (key.hash >> 58) as usize

@@ -29,7 +29,7 @@ impl Asked {
     }
 }
 
-fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
+fn entry(asked: &Asked, tenant: &Tenant) -> Arc<Entry> {
     thread_local! {
         static EMPTY: Reply = {
             let (mut query, mut reply) = (Query::new(), Reply::new());
@@ -40,27 +40,28 @@ fn entry(asked: &Asked, space: &Space) -> Arc<Entry> {
     }
     EMPTY.with(|reply| {
         let content = Content::of(reply, 300, Facts::default(), Extras::default());
-        Entry::new(&asked.key(), space.id(), Moment(0), content).unwrap()
+        Entry::new(&asked.key(), tenant.id(), Moment(0), content).unwrap()
     })
 }
 
 /// Looks, and keeps what was not there: whether it was.
-fn ask(space: &Space, number: u64) -> bool {
+fn ask(tenant: &Tenant, number: u64) -> bool {
     let asked = Asked::new(number);
-    if space.get(&asked.key()).is_some() {
+    if tenant.get(&asked.key()).is_some() {
         return true;
     }
-    space.insert(entry(&asked, space));
+    tenant.insert(entry(&asked, tenant));
     false
 }
 
-fn shared() -> Arc<Shared> {
-    Shared::new(None)
+fn shared() -> Arc<SharedStore> {
+    SharedStore::new(None)
 }
 
-fn space(shared: &Arc<Shared>, capacity: u64) -> Space {
-    let about = About { half: Half::Success, zones: ".".into(), view: String::new() };
-    Space::new(shared, capacity, about)
+fn tenant(shared: &Arc<SharedStore>, capacity: u64) -> Tenant {
+    let about =
+        TenantInfo { partition: Partition::Success, zones: ".".into(), view: String::new() };
+    Tenant::new(shared, capacity, about)
 }
 
 /// Pseudo-random numbers, the same in every run.
@@ -87,22 +88,22 @@ const CAPACITY: u64 = 9_984;
 /// names that nobody asks for twice.
 fn hit_rate(names: u64, scan: u64, zipf: bool) -> f64 {
     let shared = shared();
-    let space = space(&shared, CAPACITY);
+    let tenant = tenant(&shared, CAPACITY);
     let mut dice = Dice(7);
     // Each was asked for once when the scan begins.
-    let warm = (0..HOT).filter(|&name| ask(&space, name)).count();
+    let warm = (0..HOT).filter(|&name| ask(&tenant, name)).count();
     assert_eq!(warm, 0);
     let (mut hits, mut hot, mut next) = (0, 0, HOT);
     while next < HOT + names {
         let name = if zipf { dice.zipf(HOT) } else { dice.roll(HOT) };
-        hits += u64::from(ask(&space, name));
+        hits += u64::from(ask(&tenant, name));
         hot += 1;
         for _ in 0..scan {
-            assert!(!ask(&space, next));
+            assert!(!ask(&tenant, next));
             next += 1;
         }
     }
-    assert!(space.len() <= CAPACITY as usize);
+    assert!(tenant.len() <= CAPACITY as usize);
     hits as f64 / hot as f64
 }
 
@@ -117,16 +118,16 @@ fn a_scan_leaves_the_names_in_use_alone() {
 #[test]
 fn what_is_asked_for_again_is_learnt_during_a_scan() {
     let shared = shared();
-    let space = space(&shared, CAPACITY);
-    let passing = (0..20_000).filter(|&name| ask(&space, 1_000_000 + name)).count();
+    let tenant = tenant(&shared, CAPACITY);
+    let passing = (0..20_000).filter(|&name| ask(&tenant, 1_000_000 + name)).count();
     assert_eq!(passing, 0, "the cache is full of names that come once");
     let mut dice = Dice(1);
     let mut next = 2_000_000;
     let mut round = || {
         let mut hits = 0;
         for _ in 0..20_000 {
-            hits += u32::from(ask(&space, dice.roll(HOT)));
-            ask(&space, next);
+            hits += u32::from(ask(&tenant, dice.roll(HOT)));
+            ask(&tenant, next);
             next += 1;
         }
         f64::from(hits) / 20_000.0
@@ -138,14 +139,14 @@ fn what_is_asked_for_again_is_learnt_during_a_scan() {
 #[test]
 fn blocks_never_see_each_others_entries() {
     let shared = shared();
-    let (one, two) = (space(&shared, 1024), space(&shared, 1024));
+    let (one, two) = (tenant(&shared, 1024), tenant(&shared, 1024));
     let asked = Asked::new(1);
     one.insert(entry(&asked, &one));
     assert!(one.get(&asked.key()).is_some());
     assert!(two.get(&asked.key()).is_none());
     two.insert(entry(&asked, &two));
     assert_eq!((one.len(), two.len()), (1, 1));
-    two.insert_beside(entry(&asked, &two), |part| one.remove_in(part, &asked.key()));
+    two.insert_with(entry(&asked, &two), |shard| one.remove_in(shard, &asked.key()));
     assert_eq!((one.len(), two.len()), (0, 1));
     assert_eq!(shared.octets(), two.get(&asked.key()).unwrap().octets());
     assert!(one.peek(&asked.key()).is_none() && two.peek(&asked.key()).is_some());
@@ -154,7 +155,7 @@ fn blocks_never_see_each_others_entries() {
 #[test]
 fn a_block_has_its_capacity_and_no_more() {
     let shared = shared();
-    let (small, large) = (space(&shared, 1024), space(&shared, 10_000));
+    let (small, large) = (tenant(&shared, 1024), tenant(&shared, 10_000));
     for name in 0..20_000 {
         ask(&small, name);
         ask(&large, name);
@@ -167,7 +168,7 @@ fn a_block_has_its_capacity_and_no_more() {
 #[test]
 fn a_block_that_goes_gives_its_room_back() {
     let shared = shared();
-    let (stays, goes) = (space(&shared, 1024), space(&shared, 1024));
+    let (stays, goes) = (tenant(&shared, 1024), tenant(&shared, 1024));
     for name in 0..500 {
         ask(&stays, name);
         ask(&goes, name);
@@ -177,7 +178,7 @@ fn a_block_that_goes_gives_its_room_back() {
     drop(goes);
     assert_eq!(shared.octets() * 2, held);
     assert_eq!(stays.len(), 500);
-    let next = space(&shared, 1024);
+    let next = tenant(&shared, 1024);
     assert_eq!((next.id(), next.len()), (number, 0));
     assert!(next.get(&Asked::new(1).key()).is_none(), "nothing is left of the one before");
 }
@@ -185,8 +186,8 @@ fn a_block_that_goes_gives_its_room_back() {
 #[test]
 fn all_blocks_together_are_bounded() {
     let memory = Arc::new(Memory::new(2 << 20));
-    let shared = Shared::new(Some(memory));
-    let (one, two) = (space(&shared, CAPACITY), space(&shared, CAPACITY));
+    let shared = SharedStore::new(Some(memory));
+    let (one, two) = (tenant(&shared, CAPACITY), tenant(&shared, CAPACITY));
     let mut gone = 0;
     for name in 0..CAPACITY {
         gone += one.insert(entry(&Asked::new(name), &one)).any;
@@ -203,8 +204,8 @@ fn all_blocks_together_are_bounded() {
 #[test]
 fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
     let memory = Arc::new(Memory::new(8 << 20));
-    let shared = Shared::new(Some(memory));
-    let (used, scanned) = (space(&shared, CAPACITY), space(&shared, 1_000_000));
+    let shared = SharedStore::new(Some(memory));
+    let (used, scanned) = (tenant(&shared, CAPACITY), tenant(&shared, 1_000_000));
     let mut dice = Dice(5);
     for name in 0..HOT {
         ask(&used, name);
@@ -223,39 +224,39 @@ fn a_scan_of_one_block_leaves_the_other_alone_when_octets_are_short() {
 #[test]
 fn entries_go_when_memory_gets_short() {
     let memory = Arc::new(Memory::new(64 << 20));
-    let shared = Shared::new(Some(Arc::clone(&memory)));
-    let space = space(&shared, CAPACITY);
-    (0..CAPACITY / 2).for_each(|name| assert!(!ask(&space, name)));
-    let used = (0..500).filter(|&name| ask(&space, name)).count();
+    let shared = SharedStore::new(Some(Arc::clone(&memory)));
+    let tenant = tenant(&shared, CAPACITY);
+    (0..CAPACITY / 2).for_each(|name| assert!(!ask(&tenant, name)));
+    let used = (0..500).filter(|&name| ask(&tenant, name)).count();
     assert_eq!((used, memory.held()), (500, shared.octets()));
     memory.set_store_budget(shared.octets() / 4);
     memory.evict();
     assert!(memory.held() <= memory.store_budget());
-    let left = (0..500).filter(|&name| space.peek(&Asked::new(name).key()).is_some()).count();
+    let left = (0..500).filter(|&name| tenant.peek(&Asked::new(name).key()).is_some()).count();
     assert!(left > 490, "{left} of those that are in use");
-    assert!(space.len() > CAPACITY as usize / 9, "and no more went than had to");
+    assert!(tenant.len() > CAPACITY as usize / 9, "and no more went than had to");
 }
 
 #[test]
 fn what_is_there_is_shown_and_forgotten() {
     let shared = shared();
-    let (one, two) = (space(&shared, 1024), space(&shared, 1024));
+    let (one, two) = (tenant(&shared, 1024), tenant(&shared, 1024));
     for name in 0..300 {
         ask(&one, name);
         ask(&two, name);
     }
     let mut seen = 0;
-    shared.each(|_, about| {
+    shared.for_each(|_, about| {
         seen += usize::from(about.zones == ".");
         seen < 450
     });
     assert_eq!(seen, 450, "until it is enough");
-    let parts = (0..Space::parts()).map(|part| one.part(part).len());
-    assert_eq!(parts.sum::<usize>(), 300, "those of one block");
+    let shards = (0..Tenant::shards()).map(|shard| one.entries_of(shard).len());
+    assert_eq!(shards.sum::<usize>(), 300, "those of one block");
     let asked = Asked::new(7);
-    assert_eq!(shared.forget(|entry| entry.key().name == asked.name), 2);
+    assert_eq!(shared.remove_where(|entry| entry.key().name == asked.name), 2);
     assert_eq!((one.len(), two.len()), (299, 299));
-    assert_eq!(shared.forget(|_| true), 598);
+    assert_eq!(shared.remove_where(|_| true), 598);
     assert_eq!((shared.octets(), one.len()), (0, 0));
     assert!(!ask(&one, 7) && ask(&one, 7), "and it goes on");
 }

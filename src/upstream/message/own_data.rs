@@ -44,11 +44,14 @@ impl OwnData {
         }
         let Some(alias) = reply.alias_to(is_own) else { return };
         let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
+        // Read before the data: a later change makes a cached reply outdated.
+        let version = self.zones.version();
         let mut asked = Box::new((Query::new(), Reply::new()));
         let (question, found) = &mut *asked;
         question.make_subquery(query, alias.target(), query.qtype(), query.wants_dnssec());
         resolver.resolve(question, found).await;
-        // Names below a delegation belong to another server.
+        reply.own_version = version;
+        // Names below a delegation are somebody else's.
         if is_referral(found) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What makes two questions one.
+//! The key of a flight: which queries may share an answer.
 
 use exchange::Query;
 use wire::{Class, Rtype, hash};
@@ -6,36 +6,36 @@ use wire::{Class, Rtype, hash};
 use super::super::entry::Key;
 use super::super::subnet;
 
-/// What makes two questions one: the cache's key, and what an upstream would answer differently.
-pub(super) struct Ident {
+/// The key of the cache, and everything else that may change an upstream's answer.
+pub(super) struct FlightKey {
     pub(super) hash: u64,
     pub(super) name: Box<[u8]>,
-    pub(super) rest: Rest,
+    pub(super) variant: Variant,
 }
 
-impl Ident {
-    pub(super) fn is(&self, key: &Key<'_>, rest: Rest) -> bool {
-        self.rest == rest && *self.name == *key.name
+impl FlightKey {
+    pub(super) fn matches(&self, key: &Key<'_>, variant: Variant) -> bool {
+        self.variant == variant && *self.name == *key.name
     }
 }
 
-/// All of it but the name.
+/// The key without the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rest {
+pub(super) struct Variant {
     qtype: Rtype,
     class: Class,
     bits: u8,
-    /// An answer cut to a datagram is no answer for a stream.
+    /// A truncated answer is no answer for a stream.
     datagram: bool,
-    /// Without RD an upstream may know nothing.
+    /// Without RD, an upstream may answer from its own data only.
     recursion: bool,
-    /// Zero, or which of a few lanes the client's network is in. An answer may be meant for one
-    /// network, but a question that anybody may multiply by as many networks as there are would be
-    /// forged an answer to before long.
+    /// Zero, or the lane of the client's network. An answer may be for one network only, but without a
+    /// bound an attacker could have the same query in flight once for every network, which makes it
+    /// easy to forge an answer (birthday attack).
     lane: u8,
 }
 
-/// Questions for the same name and type, from different networks, that go upstream at the same time.
+/// The number of lanes: equal queries from different networks that are in flight at the same time.
 const LANES: u64 = 16;
 
 fn lane(query: &Query) -> u8 {
@@ -46,7 +46,7 @@ fn lane(query: &Query) -> u8 {
     })
 }
 
-impl Rest {
+impl Variant {
     pub(super) fn of(key: &Key<'_>, query: &Query) -> Self {
         Self {
             qtype: key.qtype,
