@@ -7,7 +7,7 @@ mod filter;
 
 use std::sync::Arc;
 
-use chain::{Clock, HttpReply, HttpRequest, Setup};
+use chain::{Clock, HttpAddress, HttpReply, HttpRequest, Setup};
 use corefile::{Diagnostic, Token};
 use serde_json::{Value, json};
 use wire::name;
@@ -38,7 +38,7 @@ pub(super) fn open(
 ) -> Result<(), Diagnostic> {
     let AdminConfig { address, span, token } = admin;
     let token = token.as_ref().map(|token| read_token(token, setup)).transpose()?;
-    let bound = Setup::http_address(address)
+    let bound = HttpAddress::resolve(address)
         .map_err(|problem| Diagnostic::error(*span, format!("`{address}`: {problem}")))?;
     if token.is_none() && !bound.ip().is_loopback() {
         return Err(Diagnostic::error(
@@ -48,6 +48,7 @@ pub(super) fn open(
         .label("expected a loopback address, or a token file after the address")
         .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
     }
+    let at = HttpAddress { text: address.clone(), span: Some(*span) };
     let endpoint = Endpoint { token, shared: Arc::clone(shared), clock: setup.clock() };
     type Action = fn(&Endpoint, &Filter) -> Value;
     let list: Action = |endpoint, filter| endpoint.list(filter, false);
@@ -57,9 +58,7 @@ pub(super) fn open(
         paths.into_iter().chain([("/cache/flush", "POST", Endpoint::flush as Action)])
     {
         let endpoint = endpoint.clone();
-        setup.http(address, Some(*span), path, move |request| {
-            endpoint.answer(request, method, action)
-        });
+        setup.http(&at, path, move |request| endpoint.answer(request, method, action));
     }
     Ok(())
 }

@@ -10,7 +10,6 @@ mod message;
 mod sink;
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use chain::{
@@ -71,8 +70,7 @@ fn unready(directive: &Directive, target: &Target) -> Option<Diagnostic> {
 fn link(config: Config, setup: &mut Setup<'_>) {
     let Config { target, full, identity, version, extra } = config;
     let key = format!("dnstap {target:?}");
-    let make = || Ok::<_, Infallible>(Sink::new(target));
-    let Ok(sink) = setup.try_keep(key, make);
+    let sink = setup.keep(key, || Sink::new(target));
     // The task starts only when this configuration serves: until then another one may use the sink.
     let starts = Arc::downgrade(&sink);
     setup.finishing_task(move || {

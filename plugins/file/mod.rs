@@ -8,7 +8,6 @@ mod load;
 mod report;
 mod source;
 
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -183,10 +182,7 @@ fn open(
 ) -> (Arc<Source>, Result<Warnings, Problem>) {
     type Place = Mutex<Option<Arc<Source>>>;
     let key = format!("file {origin} {}", path.display());
-    let place: Arc<Place> = match setup.try_keep(key, || Ok::<_, Infallible>(Place::default())) {
-        Ok(place) => place,
-        Err(never) => match never {},
-    };
+    let place: Arc<Place> = setup.keep(key, Place::default);
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = &*place
         && known.is_current()

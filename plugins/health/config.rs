@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Directive, Span};
+use chain::HttpAddress;
+use corefile::{Diagnostics, Directive, Span};
 
 /// The address of the endpoint, and how long the server keeps serving after a stop signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    pub(super) address: String,
-    pub(super) span: Option<Span>,
+    pub(super) address: HttpAddress,
     /// The time of service after a stop signal, and its place.
     pub(super) lameduck: Option<(Duration, Span)>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: ":8080".into(), span: None, lameduck: None }
+        Self { address: HttpAddress::unwritten(":8080"), lameduck: None }
     }
 }
 
@@ -27,19 +26,9 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     for directive in uses {
         let mut args = directive.args();
         if let Some(token) = args.next() {
-            match Setup::http_address(token.as_str()) {
-                Ok(_) => {
-                    config.address = token.as_str().to_owned();
-                    config.span = Some(token.span);
-                }
-                Err(problem) => errors.push(
-                    Diagnostic::error(
-                        token.span,
-                        format!("`{}` is not an address to serve health on", token.as_str()),
-                    )
-                    .label(problem)
-                    .help("write an address and a port, as in `health :8080`"),
-                ),
+            match HttpAddress::read(token, "health", "health :8080") {
+                Ok(address) => config.address = address,
+                Err(error) => errors.push(error),
             }
         }
         if let Err(error) = args.end() {

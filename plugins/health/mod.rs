@@ -22,11 +22,11 @@ pub static PLUGIN: Kind = Kind {
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    setup.http(&config.address, config.span, "/health", |_| HttpReply::text(200, "OK"));
+    setup.http(&config.address, "/health", |_| HttpReply::text(200, "OK"));
     if let Some((time, span)) = config.lameduck {
         setup.set_lameduck(Lameduck { time, announce }, span);
     }
-    let probe = probe::Probe::new(&config.address);
+    let probe = probe::Probe::new(&config.address.text);
     setup.task(|| probe.run());
     Ok(())
 }

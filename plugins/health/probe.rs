@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chain::Setup;
+use chain::HttpAddress;
 use telemetry::metrics::{self, Counter, Histogram, SHARED};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -51,7 +51,7 @@ impl Probe {
     pub(super) fn new(address: &str) -> Self {
         let (duration, failures) = (durations(), failures());
         // The directive was checked, so this is an address.
-        let mut target = Setup::http_address(address).ok();
+        let mut target = HttpAddress::resolve(address).ok();
         if let Some(target) = &mut target
             && target.ip().is_unspecified()
         {

@@ -9,7 +9,6 @@ mod parse;
 mod source;
 mod table;
 
-use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -68,11 +67,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     };
     let inline = Arc::new(parse::table(config.inline.as_bytes(), &rules).unwrap_or_default());
     let key = format!("hosts {} {rules:?}", path.display());
-    let make = || Ok::<_, Infallible>(Source::new(path.clone(), rules));
-    let file = match setup.try_keep(key, make) {
-        Ok(file) => file,
-        Err(never) => match never {},
-    };
+    let file = setup.keep(key, || Source::new(path.clone(), rules));
     if let Some(token) = &config.file {
         let shown = path.display();
         match std::fs::metadata(&path) {

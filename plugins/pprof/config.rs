@@ -1,37 +1,27 @@
 //! The arguments of `pprof`.
 
-use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Directive, Span};
+use chain::HttpAddress;
+use corefile::{Diagnostic, Diagnostics, Directive};
 
 /// Where profiles are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    pub(super) address: String,
-    pub(super) span: Option<Span>,
+    pub(super) address: HttpAddress,
     /// Warnings about `block`, which has no effect here.
     pub(super) warnings: Vec<Diagnostic>,
 }
 
 /// The configuration of a block, which has the directive once.
 pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
-    let mut config = Config { address: "localhost:6053".into(), span: None, warnings: Vec::new() };
+    let mut config =
+        Config { address: HttpAddress::unwritten("localhost:6053"), warnings: Vec::new() };
     let mut errors = Diagnostics::default();
     for directive in uses {
         let mut args = directive.args();
         if let Some(token) = args.next() {
-            match Setup::http_address(token.as_str()) {
-                Ok(_) => {
-                    config.address = token.as_str().to_owned();
-                    config.span = Some(token.span);
-                }
-                Err(problem) => errors.push(
-                    Diagnostic::error(
-                        token.span,
-                        format!("`{}` is not an address to serve profiles on", token.as_str()),
-                    )
-                    .label(problem)
-                    .help("write an address and a port, as in `pprof localhost:6053`"),
-                ),
+            match HttpAddress::read(token, "profiles", "pprof localhost:6053") {
+                Ok(address) => config.address = address,
+                Err(error) => errors.push(error),
             }
         }
         if let Err(error) = args.end() {

@@ -56,21 +56,21 @@ const ABSENT: [(&str, &str); 5] = [
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    let (address, span) = (config.address.as_str(), config.span);
+    let address = &config.address;
     for warning in config.warnings {
         setup.warn(warning);
     }
-    setup.http(address, span, "/debug/pprof", |_| {
+    setup.http(address, "/debug/pprof", |_| {
         HttpReply::text(302, "").with("Location", "/debug/pprof/")
     });
-    setup.http(address, span, "/debug/pprof/", |_| index());
-    setup.http(address, span, "/debug/pprof/cmdline", |_| text(command_line()));
-    setup.http(address, span, "/debug/pprof/goroutine", |_| text(threads::list()));
-    setup.http(address, span, "/debug/pprof/threadcreate", |_| text(threads::list()));
-    setup.http_later(address, span, "/debug/pprof/symbol", symbol);
-    setup.http_later(address, span, "/debug/pprof/profile", |request| cpu::answer(request.query));
+    setup.http(address, "/debug/pprof/", |_| index());
+    setup.http(address, "/debug/pprof/cmdline", |_| text(command_line()));
+    setup.http(address, "/debug/pprof/goroutine", |_| text(threads::list()));
+    setup.http(address, "/debug/pprof/threadcreate", |_| text(threads::list()));
+    setup.http_later(address, "/debug/pprof/symbol", symbol);
+    setup.http_later(address, "/debug/pprof/profile", |request| cpu::answer(request.query));
     for (path, words) in ABSENT {
-        setup.http(address, span, path, move |_| {
+        setup.http(address, path, move |_| {
             HttpReply::text(501, words.replace("PID", &std::process::id().to_string()))
                 .with("X-Content-Type-Options", "nosniff")
         });
@@ -132,7 +132,7 @@ mod tests {
     async fn get(path: &str, query: &str) -> HttpReply {
         let endpoints = endpoints();
         let endpoint = endpoints.iter().find(|it| it.path == path).unwrap();
-        assert_eq!(endpoint.address, "localhost:6053");
+        assert_eq!(endpoint.address.text, "localhost:6053");
         let request = HttpRequest { query: query.to_owned(), ..HttpRequest::default() };
         match &endpoint.handler {
             HttpHandler::Now(handler) => handler(&request),

@@ -1,19 +1,18 @@
 //! The arguments of `prometheus`.
 
-use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Directive, Span};
+use chain::HttpAddress;
+use corefile::{Diagnostic, Diagnostics, Directive};
 
 /// Where metrics are served, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    pub(super) address: String,
-    pub(super) span: Option<Span>,
+    pub(super) address: HttpAddress,
     pub(super) runtime_metrics: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: "localhost:9153".into(), span: None, runtime_metrics: false }
+        Self { address: HttpAddress::unwritten("localhost:9153"), runtime_metrics: false }
     }
 }
 
@@ -24,19 +23,9 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     for directive in uses {
         let mut args = directive.args();
         if let Some(token) = args.next() {
-            match Setup::http_address(token.as_str()) {
-                Ok(_) => {
-                    config.address = token.as_str().to_owned();
-                    config.span = Some(token.span);
-                }
-                Err(problem) => errors.push(
-                    Diagnostic::error(
-                        token.span,
-                        format!("`{}` is not an address to serve metrics on", token.as_str()),
-                    )
-                    .label(problem)
-                    .help("write an address and a port, as in `prometheus localhost:9153`"),
-                ),
+            match HttpAddress::read(token, "metrics", "prometheus localhost:9153") {
+                Ok(address) => config.address = address,
+                Err(error) => errors.push(error),
             }
         }
         if let Err(error) = args.end() {

@@ -21,9 +21,7 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=un
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
-    setup.http(&config.address, config.span, "/metrics", |_| {
-        HttpReply::new(200, TEXT_FORMAT, metrics::text())
-    });
+    setup.http(&config.address, "/metrics", |_| HttpReply::new(200, TEXT_FORMAT, metrics::text()));
     // `goversion` is one of CoreDNS's labels; there is no Go here, and an empty label is no label.
     metrics::gauge(
         "coredns_build_info",
@@ -146,7 +144,7 @@ mod tests {
             reply.begin(&query);
             chain.run(&mut query, &mut reply);
         }
-        assert_eq!(block.requests.endpoints[0].address, "localhost:9153");
+        assert_eq!(block.requests.endpoints[0].address.text, "localhost:9153");
         let HttpHandler::Now(handler) = &block.requests.endpoints[0].handler else {
             panic!("metrics do not wait")
         };

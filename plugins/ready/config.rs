@@ -1,9 +1,7 @@
 //! The arguments of `ready`.
 
-use chain::Setup;
-use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
-
-use super::bad_address;
+use chain::HttpAddress;
+use corefile::{Diagnostic, Diagnostics, Directive, Token};
 
 /// How long plugins are asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,14 +16,13 @@ pub(super) enum Monitor {
 /// The address of the endpoint, and how plugins are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
-    pub(super) address: String,
-    pub(super) span: Option<Span>,
+    pub(super) address: HttpAddress,
     pub(super) monitor: Monitor,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { address: ":8181".into(), span: None, monitor: Monitor::default() }
+        Self { address: HttpAddress::unwritten(":8181"), monitor: Monitor::default() }
     }
 }
 
@@ -36,12 +33,9 @@ pub(super) fn parse(uses: &[&Directive]) -> Result<Config, Diagnostics> {
     for directive in uses {
         let mut args = directive.args();
         if let Some(token) = args.next() {
-            match Setup::http_address(token.as_str()) {
-                Ok(_) => {
-                    config.address = token.as_str().to_owned();
-                    config.span = Some(token.span);
-                }
-                Err(problem) => errors.push(bad_address(token, problem)),
+            match HttpAddress::read(token, "readiness", "ready :8181") {
+                Ok(address) => config.address = address,
+                Err(error) => errors.push(error),
             }
         }
         if let Err(error) = args.end() {

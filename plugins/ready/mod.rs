@@ -6,11 +6,10 @@
 mod blocks;
 mod config;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use chain::{HttpReply, Kind, Setup};
-use corefile::{Diagnostic, Diagnostics, Directive};
+use corefile::{Diagnostics, Directive};
 
 use blocks::{Blocks, Verdict};
 use config::Monitor;
@@ -22,11 +21,7 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let config = config::parse(uses)?;
     // One list for the process, as in CoreDNS: each endpoint reports on every block with `ready`.
-    let blocks: Arc<Blocks> =
-        match setup.try_keep("ready", || Ok::<_, Infallible>(Blocks::default())) {
-            Ok(blocks) => blocks,
-            Err(never) => match never {},
-        };
+    let blocks: Arc<Blocks> = setup.keep("ready", Blocks::default);
     let block = blocks.add(setup.chain_ref(), config.monitor == Monitor::Continuously);
     setup.task(|| async move {
         block.serve();
@@ -34,7 +29,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     });
     let stopping = Arc::clone(&blocks);
     setup.on_shutdown(|| async move { stopping.shut_down() });
-    setup.http(&config.address, config.span, "/ready", move |_| answer(&blocks.verdict()));
+    setup.http(&config.address, "/ready", move |_| answer(&blocks.verdict()));
     Ok(())
 }
 
@@ -48,14 +43,6 @@ fn answer(verdict: &Verdict) -> HttpReply {
             HttpReply::text(503, names)
         }
     }
-}
-
-/// The words of an address that cannot be served on.
-fn bad_address(token: &corefile::Token, problem: String) -> Diagnostic {
-    let message = format!("`{}` is not an address to serve readiness on", token.as_str());
-    Diagnostic::error(token.span, message)
-        .label(problem)
-        .help("write an address and a port, as in `ready :8181`")
 }
 
 #[cfg(test)]

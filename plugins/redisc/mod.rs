@@ -10,7 +10,6 @@ mod numbers;
 #[cfg(test)]
 mod tests;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,10 +77,9 @@ fn client(config: &Config, setup: &Setup<'_>) -> Arc<RedisClient> {
             }
         };
         let options = RedisOptions { to, timeout, workers, on_health: Arc::new(on_health) };
-        Ok::<_, Infallible>(RedisClient::new(network, options))
+        RedisClient::new(network, options)
     };
-    let Ok(client) = setup.try_keep(format!("redisc {to} {timeout:?} {workers}"), make);
-    client
+    setup.keep(format!("redisc {to} {timeout:?} {workers}"), make)
 }
 
 /// The plugin.

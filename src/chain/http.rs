@@ -1,10 +1,57 @@
 //! The HTTP endpoints that plugins request: a handler of requests to one path on one address.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use corefile::Span;
+use corefile::{Diagnostic, Span, Token};
 
 use crate::BoxFuture;
+
+/// The address of an HTTP endpoint, `[HOST]:PORT`: as written, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAddress {
+    /// The address as written (`:8080` means all addresses).
+    pub text: String,
+    /// Where it was written, if it was.
+    pub span: Option<Span>,
+}
+
+impl HttpAddress {
+    /// The address of an endpoint whose directive names none.
+    pub fn unwritten(text: &str) -> Self {
+        Self { text: text.to_owned(), span: None }
+    }
+
+    /// Reads an argument. `served` is what the endpoint serves, `example` a correct directive.
+    ///
+    /// # Errors
+    /// It is not an address with a port.
+    pub fn read(token: &Token, served: &str, example: &str) -> Result<Self, Diagnostic> {
+        let text = token.as_str();
+        match Self::resolve(text) {
+            Ok(_) => Ok(Self { text: text.to_owned(), span: Some(token.span) }),
+            Err(problem) => {
+                let message = format!("`{text}` is not an address to serve {served} on");
+                let help = format!("write an address and a port, as in `{example}`");
+                Err(Diagnostic::error(token.span, message).label(problem).help(help))
+            }
+        }
+    }
+
+    /// The socket address that `text` (`:8080`, `127.0.0.1:8080`, `[::1]:8080`) stands for.
+    ///
+    /// # Errors
+    /// It is not an address with a port.
+    pub fn resolve(text: &str) -> Result<SocketAddr, String> {
+        let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+        let mut full = full.replace("localhost:", "127.0.0.1:");
+        // As in Go the system chooses a port that is left out.
+        if full.ends_with(':') {
+            full.push('0');
+        }
+        full.parse().map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".into())
+    }
+}
 
 /// A request to one of the server's HTTP endpoints.
 #[derive(Clone, Debug, Default)]
@@ -68,10 +115,8 @@ pub enum HttpHandler {
 
 /// An endpoint that a plugin requested.
 pub struct HttpEndpoint {
-    /// Address to listen on, as written (`:8080` means all addresses).
-    pub address: String,
-    /// Where the address was written, if it was.
-    pub span: Option<Span>,
+    /// The address to listen on.
+    pub address: HttpAddress,
     /// Path, such as `/health`. A later endpoint for the same address and path replaces this one.
     pub path: &'static str,
     /// The handler of its requests.

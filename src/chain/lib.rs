@@ -23,7 +23,7 @@ use corefile::Diagnostic;
 
 pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
-pub use http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
+pub use http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 pub use kept::Kept;
 pub use registry::{Entry, Kind, Registry};
 pub use resolver::{Resolve, Resolver};

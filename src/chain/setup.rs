@@ -4,7 +4,6 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -13,7 +12,7 @@ use exchange::StateKey;
 use files::watch::{PollSchedule, Watcher};
 use wire::{Clock, Endpoint, Name};
 
-use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
+use crate::http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
 use crate::{BoxFuture, Chain, Kept, OwnZones, Resolver, ServeDns, Settings, ZoneSet};
@@ -467,37 +466,28 @@ impl<'a> Setup<'a> {
     /// Serves `path` over HTTP on `address`.
     pub fn http(
         &mut self,
-        address: &str,
-        span: Option<Span>,
+        address: &HttpAddress,
         path: &'static str,
         handler: impl Fn(&HttpRequest) -> HttpReply + Send + Sync + 'static,
     ) {
-        self.endpoint(address, span, path, HttpHandler::Now(Arc::new(handler)));
+        self.endpoint(address, path, HttpHandler::Now(Arc::new(handler)));
     }
 
     /// Serves `path` over HTTP on `address`, with replies that take a while.
     pub fn http_later<F>(
         &mut self,
-        address: &str,
-        span: Option<Span>,
+        address: &HttpAddress,
         path: &'static str,
         handler: impl Fn(HttpRequest) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = HttpReply> + Send + 'static,
     {
         let later = move |request| Box::pin(handler(request)) as BoxFuture<'static, HttpReply>;
-        self.endpoint(address, span, path, HttpHandler::Later(Arc::new(later)));
+        self.endpoint(address, path, HttpHandler::Later(Arc::new(later)));
     }
 
-    fn endpoint(
-        &mut self,
-        address: &str,
-        span: Option<Span>,
-        path: &'static str,
-        handler: HttpHandler,
-    ) {
-        let address = address.to_owned();
-        self.requests.endpoints.push(HttpEndpoint { address, span, path, handler });
+    fn endpoint(&mut self, address: &HttpAddress, path: &'static str, handler: HttpHandler) {
+        self.requests.endpoints.push(HttpEndpoint { address: address.clone(), path, handler });
     }
 
     /// Runs `task` in the background from when this configuration serves until it is replaced.
@@ -538,19 +528,6 @@ impl<'a> Setup<'a> {
         F: Future<Output = ()> + Send + 'static,
     {
         self.requests.on_shutdown.push(Box::new(move || Box::pin(task())));
-    }
-
-    /// The addresses that `text` (`:8080`, `127.0.0.1:8080`, `[::1]:8080`) stands for.
-    ///
-    /// Errors: not an address with a port.
-    pub fn http_address(text: &str) -> Result<SocketAddr, String> {
-        let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-        let mut full = full.replace("localhost:", "127.0.0.1:");
-        // As in Go the system chooses a port that is left out.
-        if full.ends_with(':') {
-            full.push('0');
-        }
-        full.parse().map_err(|_| "expected an address such as `:8080` or `127.0.0.1:8080`".into())
     }
 }
 

@@ -1,6 +1,5 @@
 //! From a directive to a group of upstreams and their health checks.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use chain::Setup;
@@ -39,10 +38,8 @@ impl Group {
             &[],
             || in_flight() as f64,
         );
-        let make = || Ok::<_, Infallible>(Registry::default());
-        let Ok(registry) = setup.try_keep("upstreams", make);
-        let make = || Ok::<_, Infallible>(KnownHosts::default());
-        let Ok(known) = setup.try_keep("upstream hosts", make);
+        let registry = setup.keep("upstreams", Registry::default);
+        let known = setup.keep("upstream hosts", KnownHosts::default);
         let resolver = Resolver {
             servers: config.resolvers.clone(),
             source: config.defaults.source,

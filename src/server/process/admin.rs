@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chain::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest, Setup};
+use chain::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use corefile::Diagnostic;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -80,11 +80,11 @@ impl Admin {
         let mut fresh = Vec::new();
         for endpoint in endpoints {
             let wrong = |message: String| Diagnostic {
-                span: endpoint.span,
-                ..Diagnostic::error(endpoint.span.unwrap_or_default(), message)
+                span: endpoint.address.span,
+                ..Diagnostic::error(endpoint.address.span.unwrap_or_default(), message)
             };
-            let address = Setup::http_address(&endpoint.address)
-                .map_err(|problem| wrong(format!("`{}`: {problem}", endpoint.address)))?;
+            let address = HttpAddress::resolve(&endpoint.address.text)
+                .map_err(|problem| wrong(format!("`{}`: {problem}", endpoint.address.text)))?;
             if !wanted.contains_key(&address) && !self.bound.contains_key(&address) {
                 let socket = listen(address).map_err(|error| {
                     wrong(format!("cannot listen on {address} for {}: {error}", endpoint.path))

@@ -1,6 +1,5 @@
 //! From a directive to a group of upstreams over gRPC. Files are read here, once.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,8 +59,7 @@ impl GrpcGroup {
             };
             let identity = Identity { place, session, authority };
             let key = format!("{} {workers} {identity:?}", owner.name);
-            let make = || Ok::<_, Infallible>(Upstream::new(identity, owner, workers));
-            let Ok(upstream) = setup.try_keep(key, make);
+            let upstream = setup.keep(key, || Upstream::new(identity, owner, workers));
             let (watched, network) = (Arc::clone(&upstream), Arc::clone(&network));
             setup.task(move || upstream::watch(watched, network));
             upstreams.push(upstream);
