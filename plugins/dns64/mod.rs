@@ -6,9 +6,7 @@
 mod config;
 mod prefix;
 
-use std::sync::{Arc, OnceLock, Weak};
-
-use chain::{BoxFuture, Kind, Query, Reply, Resolve, Roles, ServeDns, Setup};
+use chain::{BoxFuture, Kind, Query, Reply, Resolver, Roles, ServeDns, Setup};
 use corefile::{Diagnostics, Directive};
 use telemetry::metrics::{self, Counter};
 use wire::{Class, Draft, Family, Rcode, Rtype, Section};
@@ -41,7 +39,7 @@ struct Dns64 {
     config: Config,
     /// In the order of the block's keys.
     translated: Box<[Counter]>,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
 }
 
 impl ServeDns for Dns64 {
@@ -58,11 +56,8 @@ impl ServeDns for Dns64 {
 
     fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
-            let mut asked = Box::new((Query::new(), Reply::new()));
-            let (question, answer) = &mut *asked;
-            question.make_subquery(query, query.original_name(), Rtype::A, query.wants_dnssec());
-            resolver.resolve(question, answer).await;
+            let found = self.resolver.lookup(query, query.original_name(), Rtype::A).await;
+            let Some(mut answer) = found else { return };
             if answer.is_silent() {
                 return;
             }
@@ -73,7 +68,7 @@ impl ServeDns for Dns64 {
             if let Some(translated) = self.translated.get(usize::from(query.state.key)) {
                 translated.inc(metrics::SHARED);
             }
-            self.synthesize(query, reply, answer);
+            self.synthesize(query, reply, &answer);
         })
     }
 }

@@ -3,7 +3,6 @@
 //! Reading is `zone::master`, storing and looking up is `zone`; here are the files, when they are
 //! read again, and what follows from what a zone says. It never reads a file on a worker's thread.
 
-mod chase;
 mod config;
 mod load;
 mod report;
@@ -11,11 +10,11 @@ mod source;
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chain::{
     Batch, BoxFuture, ChainRef, Failure, Fallthrough, Kind, Next, OnNotify, Query, Ready, Reply,
-    Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
+    Resolver, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::name::NameBuf;
@@ -29,9 +28,6 @@ use source::Source;
 /// The `file` directive.
 pub static PLUGIN: Kind =
     Kind { name: "file", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
-
-/// The most nested subqueries, as in CoreDNS.
-const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (config, warnings) = config::parse(uses, &setup.zones())?;
@@ -230,7 +226,7 @@ struct File {
     /// Whether a plugin reads metadata.
     collects_metadata: bool,
     fallthrough: Fallthrough,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
     chain_ref: ChainRef,
     /// Whether no plugin follows in the chain. Set once the chain is complete.
     is_last: OnceLock<bool>,
@@ -308,10 +304,9 @@ impl ServeDns for File {
             // A newer version of the zone, with another answer, may have been published meanwhile.
             let step = match zone.answer(query, reply) {
                 Outcome::External { target } => {
-                    match self.resolver.get().and_then(Weak::upgrade) {
-                        Some(resolver) => {
-                            chase::chase(&*resolver, &zone, target.as_wire(), query, reply).await;
-                        }
+                    let found = self.resolver.lookup(query, target.as_wire(), query.qtype()).await;
+                    match found {
+                        Some(found) => zone.complete_alias(query, reply, &found),
                         None => zone.push_authority(query, reply),
                     }
                     self.note_wildcard(&zone, query);
@@ -355,11 +350,10 @@ impl File {
     /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if query.state.depth >= MAX_DEPTH {
+        if Resolver::is_too_deep(query) {
             return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
-        let resolver = self.resolver.get().and_then(Weak::upgrade);
-        if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {
+        if self.resolver.is_served(query, target) {
             return Ok(Step::Wait);
         }
         zone.push_authority(query, reply);

@@ -2,7 +2,7 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, Services};
+use chain::{Batch, Chain, Clock, Kept, Resolve, Services};
 use exchange::Place;
 use std::fs;
 use std::path::PathBuf;
@@ -226,7 +226,7 @@ async fn aliases_to_other_zones_of_this_server_are_followed() {
     files.write("db", ZONE);
     let services = services();
     let other: Arc<dyn Resolve> = Arc::new(Other);
-    services.resolver.set(Arc::downgrade(&other)).ok().unwrap();
+    services.resolver.set(Arc::downgrade(&other));
     let uses = [directive("file db example.org", &[])];
     let mut block = block(&services, &files.0, &uses).unwrap();
     let chain = chain_of(&mut block);

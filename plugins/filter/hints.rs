@@ -3,6 +3,7 @@
 use wire::typed::{self, RData, SvcParamKey, SvcParamValue};
 use wire::{Rtype, name};
 
+const MANDATORY: u16 = 0;
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
 
@@ -20,7 +21,30 @@ pub(super) fn has(rdata: &[u8], rtype: Rtype) -> bool {
 ///
 /// Malformed RDATA stays: a client rejects the whole RRset (RFC 9460 section 2.2).
 pub(super) fn strip(rdata: &mut Vec<u8>, rtype: Rtype) {
-    let hint = SvcParamKey::from(key_of(rtype));
+    let hint = key_of(rtype);
+    let names_hint = |(key, value): (u16, &[u8])| {
+        key == MANDATORY && value.chunks(2).any(|named| named == hint.to_be_bytes())
+    };
+    if parameters(rdata).any(names_hint) {
+        return strip_mandatory(rdata, hint);
+    }
+    let Some(mut from) = parameters_at(rdata) else { return };
+    let mut to = from;
+    while let Some((key, value)) = Parameters(&rdata[from..]).next() {
+        let end = from + 4 + value.len();
+        if key != hint {
+            rdata.copy_within(from..end, to);
+            to += end - from;
+        }
+        from = end;
+    }
+    rdata.truncate(to);
+}
+
+/// The same where the list of mandatory keys changes too: rare, and easier with typed parameters.
+#[cold]
+fn strip_mandatory(rdata: &mut Vec<u8>, hint: u16) {
+    let hint = SvcParamKey::from(hint);
     // HTTPS records have the format of SVCB records.
     let _ = typed::edit(Rtype::SVCB, rdata, |data| {
         let RData::SVCB(service) = data else { return };

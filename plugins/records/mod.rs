@@ -6,10 +6,8 @@
 mod config;
 mod load;
 
-use std::sync::{Arc, OnceLock, Weak};
-
 use chain::{
-    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolve, Roles, Sees, ServeDns,
+    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolver, Roles, Sees, ServeDns,
     Served, Setup, Step,
 };
 use corefile::{Diagnostics, Directive};
@@ -27,9 +25,6 @@ pub static PLUGIN: Kind = Kind {
     setup,
     ..Kind::DEFAULT
 };
-
-/// The most nested subqueries, as in *file*.
-const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     for directive in uses {
@@ -60,7 +55,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 struct Records {
     zones: SuffixMap<Entry>,
     fallthrough: Fallthrough,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
 }
 
 impl ServeDns for Records {
@@ -94,19 +89,13 @@ impl ServeDns for Records {
         _: Next<'a>,
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
-            let resolver = self.resolver.get().and_then(Weak::upgrade);
-            let (Some((entry, _)), Some(resolver)) = (self.zones.find(query), resolver) else {
-                return Err(Failure::servfail("the configuration was unloaded"));
-            };
+            let unloaded = || Failure::servfail("the configuration was unloaded");
+            let (entry, _) = self.zones.find(query).ok_or_else(unloaded)?;
             reply.clear();
             // The zone has not changed, so this is the same answer again.
             if let Outcome::External { target } = entry.zone.answer(query, reply) {
-                let mut asked = Box::new((Query::new(), Reply::new()));
-                let (question, found) = &mut *asked;
-                let (qtype, dnssec) = (query.qtype(), query.wants_dnssec());
-                question.make_subquery(query, target.as_wire(), qtype, dnssec);
-                resolver.resolve(question, found).await;
-                entry.zone.complete_alias(query, reply, found);
+                let found = self.resolver.lookup(query, target.as_wire(), query.qtype()).await;
+                entry.zone.complete_alias(query, reply, &*found.ok_or_else(unloaded)?);
             }
             Ok(Step::Done)
         })
@@ -133,11 +122,10 @@ impl Records {
     /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
     #[cold]
     fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if query.state.depth >= MAX_DEPTH {
+        if Resolver::is_too_deep(query) {
             return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
         }
-        let resolver = self.resolver.get().and_then(Weak::upgrade);
-        if resolver.is_some_and(|resolver| resolver.is_served(query, target)) {
+        if self.resolver.is_served(query, target) {
             return Ok(Step::Wait);
         }
         zone.push_authority(query, reply);

@@ -37,7 +37,7 @@ pub(super) fn find(
 pub(super) fn put(
     mut drafts: Vec<Draft>,
     (at, target): (usize, NameBuf),
-    answer: &Reply,
+    answer: Option<&Reply>,
     query: &Query,
     reply: &mut Reply,
 ) {
@@ -49,7 +49,8 @@ pub(super) fn put(
         draft.section != Section::Answer || number <= at + 1 && draft.rtype == Rtype::CNAME
     });
     let behind = drafts.partition_point(|draft| draft.section == Section::Answer);
-    if answer.failure().is_none() && !answer.is_silent() {
+    let usable = |answer: &&Reply| answer.failure().is_none() && !answer.is_silent();
+    if let Some(answer) = answer.filter(usable) {
         let new = answer.drafts().into_iter().filter(|draft| draft.section == Section::Answer);
         let new: Vec<Draft> = new.collect();
         drafts.splice(behind..behind, new);

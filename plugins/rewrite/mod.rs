@@ -12,10 +12,8 @@ mod pattern;
 mod rules;
 mod text;
 
-use std::sync::{Arc, OnceLock, Weak};
-
 use chain::{
-    BoxFuture, Failure, Kind, Query, Reply, Resolve, Roles, Sees, ServeDns, Served, Setup, Step,
+    BoxFuture, Failure, Kind, Query, Reply, Resolver, Roles, Sees, ServeDns, Served, Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive};
 use exchange::StateKey;
@@ -48,7 +46,7 @@ struct Rewrite {
     /// Whether there is a `cname` rule.
     waits: bool,
     state: StateKey<Applied>,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
 }
 
 /// The number of applied rules that are stored inline. Further ones are on the heap.
@@ -128,19 +126,13 @@ impl ServeDns for Rewrite {
         Box::pin(async move {
             let applied: Vec<u32> =
                 query.plugin_state(self.state).backwards().map(|once| once.rule).collect();
-            let resolver = self.resolver.get().and_then(Weak::upgrade);
             for rule in applied.iter().filter_map(|&number| self.rules.get(number)) {
                 let Field::Cname { matches, to } = &rule.field else { continue };
                 let drafts = reply.drafts();
                 let Some(found) = cname::find(matches, to, &drafts) else { continue };
-                let mut asked = Box::new((Query::new(), Reply::new()));
-                let (question, answer) = &mut *asked;
-                let dnssec = query.wants_dnssec();
-                question.make_subquery(query, found.1.as_wire(), query.qtype(), dnssec);
-                if let Some(resolver) = &resolver {
-                    resolver.resolve(question, answer).await;
-                }
-                cname::put(drafts, found, answer, query, reply);
+                let target = found.1.as_wire();
+                let answer = self.resolver.lookup(query, target, query.qtype()).await;
+                cname::put(drafts, found, answer.as_deref(), query, reply);
             }
             self.on_reply(query, reply);
         })

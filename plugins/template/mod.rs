@@ -12,9 +12,9 @@ mod pattern;
 mod select;
 mod text;
 
-use std::sync::{Arc, OnceLock, Weak};
-
-use chain::{BoxFuture, Failure, Kind, Next, Query, Reply, Resolve, ServeDns, Served, Setup, Step};
+use chain::{
+    BoxFuture, Failure, Kind, Next, Query, Reply, Resolver, ServeDns, Served, Setup, Step,
+};
 use corefile::{Diagnostics, Directive};
 use wire::edns::option;
 use wire::name::NameBuf;
@@ -34,9 +34,6 @@ use text::NameText;
 /// names, and expect that it runs first.
 pub static PLUGIN: Kind =
     Kind { name: "template", doc: include_str!("README.md"), setup, ..Kind::DEFAULT };
-
-/// The most nested subqueries: an alias may lead back here.
-const MAX_DEPTH: u8 = 8;
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let (stanzas, warnings) = config::parse(uses, &setup.zones())?;
@@ -60,7 +57,7 @@ struct Template {
     /// For each stanza.
     counts: Vec<Counts>,
     areas: Areas,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
 }
 
 impl ServeDns for Template {
@@ -195,21 +192,15 @@ impl Template {
 
     #[cold]
     fn can_chase(&self, query: &Query, target: &[u8]) -> bool {
-        let resolver = self.resolver.get().and_then(Weak::upgrade);
-        query.state.depth < MAX_DEPTH
-            && resolver.is_some_and(|resolver| resolver.is_served(query, target))
+        !Resolver::is_too_deep(query) && self.resolver.is_served(query, target)
     }
 
     /// Adds this server's answer for the target of an alias.
     async fn chase(&self, target: &NameBuf, query: &mut Query, reply: &mut Reply) {
-        let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
-        let mut asked = Box::new((Query::new(), Reply::new()));
-        let (question, answer) = &mut *asked;
-        question.make_subquery(query, target.as_wire(), query.qtype(), query.wants_dnssec());
-        resolver.resolve(question, answer).await;
-        if !answer.is_silent() {
+        let found = self.resolver.lookup(query, target.as_wire(), query.qtype()).await;
+        if let Some(answer) = found.filter(|answer| !answer.is_silent()) {
             // As in CoreDNS, the rcode of the template stays.
-            reply.append_answer(answer);
+            reply.append_answer(&answer);
             reply.truncated = answer.truncated;
         }
     }

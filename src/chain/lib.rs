@@ -8,9 +8,9 @@
 
 pub mod http;
 pub mod kept;
-pub mod kind;
 pub mod memory;
 pub mod registry;
+pub mod resolver;
 pub mod roles;
 pub mod run;
 pub mod settings;
@@ -22,8 +22,8 @@ use corefile::Diagnostic;
 pub use exchange::{BoxFuture, Query};
 pub use http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 pub use kept::Kept;
-pub use kind::Kind;
-pub use registry::{Entry, Registry};
+pub use registry::{Entry, Kind, Registry};
+pub use resolver::{Resolve, Resolver};
 pub use roles::{
     CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
     UpstreamExchange, Verdict,
@@ -31,7 +31,7 @@ pub use roles::{
 pub use run::ahead::Batch;
 pub use run::{Chain, Link, Next, ahead, spans, yield_to_batch};
 pub use settings::{Filter, Setting, Settings, View};
-pub use setup::{ChainRef, Key, Resolve, Services, Setup};
+pub use setup::{ChainRef, Key, Services, Setup};
 pub use wire::{Clock, Failure, Reply};
 pub use zones::{Fallthrough, OwnZones, ZoneSet};
 

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use corefile::{Diagnostic, Diagnostics, Directive, Span, Token};
-use exchange::{Query, StateKey};
+use exchange::StateKey;
 use files::watch::{PollSchedule, Watcher};
-use wire::{Clock, Endpoint, Name, Reply};
+use wire::{Clock, Endpoint, Name};
 
 use crate::http::{HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
-use crate::{BoxFuture, Chain, Kept, OwnZones, ServeDns, Settings, ZoneSet};
+use crate::{BoxFuture, Chain, Kept, OwnZones, Resolver, ServeDns, Settings, ZoneSet};
 
 /// One key of a server block as routed: a zone on one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +39,6 @@ impl Key {
     pub fn port(&self) -> u16 {
         self.endpoint.address.port()
     }
-}
-
-/// Resolves queries of our own with the whole server, as if the client had sent them.
-pub trait Resolve: Send + Sync + 'static {
-    /// Whether any server block on the query's listener would take `name` (wire form).
-    fn is_served(&self, query: &Query, name: &[u8]) -> bool;
-
-    /// Runs `query`, made with [`Query::make_subquery`], through the listener's chains.
-    fn resolve<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()>;
 }
 
 /// Work that runs once the new configuration serves.
@@ -95,7 +86,7 @@ pub struct Services {
     /// The objects that survive a reload.
     pub kept: Kept,
     /// Resolves queries of our own. Set when the configuration is complete.
-    pub resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    pub resolver: Resolver,
     /// The zones that plugins are authoritative for.
     pub own_zones: Arc<OwnZones>,
     /// The directory of relative paths without `root`.
@@ -115,7 +106,7 @@ impl Services {
             workers,
             clock,
             kept,
-            resolver: Arc::new(OnceLock::new()),
+            resolver: Resolver::default(),
             own_zones: Arc::default(),
             root: PathBuf::from("."),
             fingerprint: String::new(),
@@ -463,8 +454,8 @@ impl<'a> Setup<'a> {
     }
 
     /// The resolver of queries of our own.
-    pub fn resolver(&self) -> Arc<OnceLock<Weak<dyn Resolve>>> {
-        Arc::clone(&self.services.resolver)
+    pub fn resolver(&self) -> Resolver {
+        self.services.resolver.clone()
     }
 
     /// Notes that the data of these zones is this server's own: what upstreams say of names in them does

@@ -1,15 +1,14 @@
-//! Binary operators: the types that they accept, and their results.
+//! The binary operators' results.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::functions::network::Network;
-use crate::language::tree::Op;
-use crate::types::{BYTES, INT, LIST, MAP, NUMBER, Set, TEXT};
-use crate::value::Key;
-use crate::{Type, Value};
+use crate::Value;
+use crate::tree::network::Network;
+use crate::tree::operator::Op;
+use crate::value::{Key, whole};
 
 /// The longest regular expression, in bytes, as elsewhere in CoreDNS.
 const MAX_PATTERN: usize = 10_000;
@@ -17,50 +16,6 @@ const MAX_PATTERN: usize = 10_000;
 const MAX_PROGRAM: usize = 1 << 20;
 /// The longest array that a range may make.
 const MAX_RANGE: i64 = 1_000_000;
-
-/// The type of the result.
-pub(crate) fn kind(op: Op, left: &Type, right: &Type) -> Result<Type, String> {
-    let both = |set: Set| {
-        let known = |a: &Type, b: &Type| a.is(set) && b.may_be(set);
-        known(left, right) || known(right, left) || *left == Type::Any && *right == Type::Any
-    };
-    let number = || {
-        if *left == Type::Int && *right == Type::Int {
-            Type::Int
-        } else if left.is(NUMBER) && right.is(NUMBER) {
-            Type::Float
-        } else {
-            Type::Any
-        }
-    };
-    let found = match op {
-        Op::Equal | Op::Unequal => left.comparable(right).then_some(Type::Bool),
-        Op::Less | Op::LessOrEqual | Op::More | Op::MoreOrEqual => {
-            (both(NUMBER) || both(TEXT)).then_some(Type::Bool)
-        }
-        Op::Add if left.is(TEXT) && right.is(TEXT) => Some(Type::Text),
-        Op::Add => (both(NUMBER) || both(TEXT)).then(number),
-        Op::Subtract | Op::Multiply => both(NUMBER).then(number),
-        Op::Divide | Op::Power => both(NUMBER).then_some(Type::Float),
-        Op::Modulo => both(INT).then_some(Type::Int),
-        Op::Range => both(INT).then(|| Type::list(Type::Int)),
-        Op::Matches => (left.may_be(TEXT | BYTES) && right.may_be(TEXT)).then_some(Type::Bool),
-        Op::Contains | Op::StartsWith | Op::EndsWith | Op::Within => {
-            (left.may_be(TEXT) && right.may_be(TEXT)).then_some(Type::Bool)
-        }
-        Op::In => contained(left, right).then_some(Type::Bool),
-    };
-    found.ok_or_else(|| format!("`{}` does not accept {left} and {right}", op.sign()))
-}
-
-fn contained(left: &Type, right: &Type) -> bool {
-    match right {
-        Type::Any => true,
-        Type::Map(types) => *left == Type::Any || types.0 == Type::Any || types.0 == *left,
-        Type::List(of) => left.comparable(of),
-        _ => right.may_be(LIST | MAP),
-    }
-}
 
 /// The regular expression.
 pub(crate) fn pattern(text: &str) -> Result<Regex, String> {
@@ -139,15 +94,6 @@ pub(crate) fn apply<'v>(op: Op, left: Value<'v>, right: Value<'v>) -> Result<Val
             }
             _ => wrong(&left, &right),
         },
-    }
-}
-
-/// The number as an index; a fraction is dropped.
-pub(crate) fn whole(value: &Value<'_>) -> Option<i64> {
-    match value {
-        Value::Int(number) => Some(*number),
-        Value::Float(number) => Some(*number as i64),
-        _ => None,
     }
 }
 

@@ -35,11 +35,9 @@ impl Scope {
         self.variables.len() - 1
     }
 
-    /// Whether a function, of the environment or of the language, or a variable has this name.
-    pub fn is_taken(&self, name: &str) -> bool {
-        self.find_function(name).is_some()
-            || self.find_variable(name).is_some()
-            || crate::functions::builtins::is_function(name)
+    /// Whether a function or a variable of the environment has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find_function(name).is_some() || self.find_variable(name).is_some()
     }
 
     pub(crate) fn find_function(&self, name: &str) -> Option<(usize, &Function)> {

@@ -301,6 +301,15 @@ pub(crate) fn not_for<'v>(name: &str, value: &Value<'v>) -> Result<Value<'v>, St
     Err(format!("`{name}` does not accept {}", value.kind()))
 }
 
+/// The number as an index; a fraction is dropped.
+pub(crate) fn whole(value: &Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(number) => Some(*number),
+        Value::Float(number) => Some(*number as i64),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chain::resolver::MAX_DEPTH;
 use chain::{Batch, BoxFuture, Clock, Resolve};
 use exchange::{Exchange, Outcome, Pending, Query};
 use net::Handler;
@@ -15,8 +16,6 @@ use super::envelope;
 use super::panics;
 use super::router::{Router, Target};
 
-/// Lookups of our own inside each other: CoreDNS's bound.
-const MAX_DEPTH: u8 = 8;
 /// A batch is prefetched as a whole up to this size, which is what `net` hands over at most.
 const MAX_BATCH: usize = Batch::MOST;
 /// Queries answered between two readings of the clock: durations stay right to a microsecond or two,

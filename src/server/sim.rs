@@ -97,7 +97,7 @@ impl Sim {
 
     fn apply(&mut self, plan: Plan, with_tasks: bool) {
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
+        plan.services.resolver.set(resolver as Weak<dyn Resolve>);
         telemetry::log::set_debug(plan.process.debug.is_some());
         self.serving.config.store(Arc::new(plan.config));
         plan.services.kept.settle();

@@ -1,73 +1,13 @@
-//! The functions of the language: their parameters, their results and their code.
+//! The table of the functions that see their arguments only: their parameters, their results and their code.
 
 use super::{lists, numbers, strings};
-use crate::functions::loops;
-use crate::types::{ANY, BYTES, FLOAT, INT, LIST, MAP, NIL, NUMBER, Set, TEXT, element};
-use crate::{Type, Value};
-
-/// A function that sees only its arguments.
-pub(crate) type Run = for<'v> fn(&[Value<'v>]) -> Result<Value<'v>, String>;
-
-/// A function of the language.
-pub(crate) struct Builtin {
-    pub(crate) name: &'static str,
-    /// What each argument may be.
-    takes: &'static [Set],
-    /// How many of the last may be missing.
-    optional: usize,
-    /// Whether the last may be repeated.
-    many: bool,
-    gives: Gives,
-    pub(crate) run: Run,
-}
-
-impl std::fmt::Debug for Builtin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-/// The type of a result.
-#[derive(Clone, Copy)]
-enum Gives {
-    Any,
-    Bool,
-    Int,
-    Float,
-    Text,
-    Texts,
-    List,
-    Map,
-    /// The type of the first argument.
-    First,
-    /// What is in the first argument.
-    Element,
-    /// `int` of all `int`.
-    Number,
-    /// What `a[b]` is.
-    Indexed,
-}
-
-const fn function(name: &'static str, takes: &'static [Set], gives: Gives, run: Run) -> Builtin {
-    Builtin { name, takes, optional: 0, many: false, gives, run }
-}
-
-impl Builtin {
-    const fn optional(mut self, count: usize) -> Self {
-        self.optional = count;
-        self
-    }
-
-    const fn many(mut self) -> Self {
-        self.many = true;
-        self
-    }
-}
+use crate::tree::signature::{Gives, Library, function};
+use crate::types::{ANY, BYTES, INT, LIST, MAP, NIL, NUMBER, Set, TEXT};
 
 const T: Set = TEXT;
 
-/// All of them, but for those in [`loops`] and `incidr`.
-static BUILTINS: &[Builtin] = &[
+/// All of them, but for those that run over an array and `incidr`.
+pub(crate) static LIBRARY: Library = Library(&[
     // Texts.
     function("trim", &[T, T], Gives::Text, strings::trim).optional(1),
     function("trimPrefix", &[T, T], Gives::Text, strings::trim_prefix).optional(1),
@@ -122,80 +62,4 @@ static BUILTINS: &[Builtin] = &[
     function("values", &[MAP], Gives::List, lists::values),
     function("toPairs", &[MAP], Gives::List, lists::to_pairs),
     function("fromPairs", &[LIST], Gives::Map, lists::from_pairs),
-];
-
-/// The function of this name.
-pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
-    BUILTINS.iter().find(|function| function.name == name)
-}
-
-/// All names of functions.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    let plain = BUILTINS.iter().map(|function| function.name);
-    plain.chain(loops::NAMES.iter().map(|(name, _)| *name)).chain(["incidr"])
-}
-
-/// Whether the language has a function of this name.
-pub(crate) fn is_function(name: &str) -> bool {
-    names().any(|known| known == name)
-}
-
-/// The type of the result for arguments of these types; if they do not fit, which one and why.
-pub(crate) fn kind(
-    function: &Builtin,
-    arguments: &[&Type],
-) -> Result<Type, (Option<usize>, String)> {
-    let (name, most) = (function.name, function.takes.len());
-    let least = most - function.optional;
-    let given = arguments.len();
-    if given < least || given > most && !function.many {
-        let wanted = match (least, most) {
-            _ if function.many => "at least 1 argument".to_owned(),
-            (1, 1) => "1 argument".to_owned(),
-            (least, most) if least == most => format!("{least} arguments"),
-            (least, most) => format!("{least} to {most} arguments"),
-        };
-        return Err((None, format!("`{name}` expects {wanted}, found {given}")));
-    }
-    for (index, argument) in arguments.iter().enumerate() {
-        let set = function.takes[index.min(most - 1)];
-        if !argument.may_be(set) {
-            let wanted = describe(set);
-            let message = format!("`{name}` expects {wanted} here, found {argument}");
-            return Err((Some(index), message));
-        }
-    }
-    Ok(match function.gives {
-        Gives::Any => Type::Any,
-        Gives::Bool => Type::Bool,
-        Gives::Int => Type::Int,
-        Gives::Float => Type::Float,
-        Gives::Text => Type::Text,
-        Gives::Texts => Type::list(Type::Text),
-        Gives::List => Type::list(Type::Any),
-        Gives::Map => Type::map(Type::Any, Type::Any),
-        Gives::First => arguments[0].clone(),
-        Gives::Element => arguments[0].element(),
-        Gives::Number if arguments.iter().all(|kind| **kind == Type::Int) => Type::Int,
-        Gives::Number => Type::Any,
-        Gives::Indexed if *arguments[0] == Type::Nil => Type::Nil,
-        Gives::Indexed => {
-            element(arguments[0], arguments[1]).map_err(|message| (Some(1), message))?
-        }
-    })
-}
-
-/// The types of a set, for messages.
-fn describe(set: Set) -> String {
-    let known = [
-        (INT, "int"),
-        (FLOAT, "float"),
-        (TEXT, "string"),
-        (BYTES, "bytes"),
-        (LIST, "array"),
-        (MAP, "map"),
-    ];
-    let words: Vec<&str> =
-        known.into_iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| word).collect();
-    words.join(" or ")
-}
+]);

@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 
 use crate::Value;
 use crate::functions::strings;
-use crate::ops::whole;
-use crate::value::not_for;
-use crate::value::{Held, Key, Map};
+use crate::value::{Held, Key, Map, not_for, whole};
 
 type Result<'v> = std::result::Result<Value<'v>, String>;
 type Items<'v> = Held<'v, [Value<'v>]>;

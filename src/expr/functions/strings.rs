@@ -6,9 +6,7 @@ use std::sync::LazyLock;
 use data_encoding::{BASE64, Encoding};
 
 use crate::Value;
-use crate::ops::whole;
-use crate::value::not_for;
-use crate::value::{Held, Key, Map};
+use crate::value::{Held, Key, Map, not_for, whole};
 
 /// The longest text that a function makes.
 const MAX_TEXT: usize = 1_000_000;

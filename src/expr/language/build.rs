@@ -2,13 +2,13 @@
 
 use corefile::nearest;
 
+use super::parser::Parser;
 use crate::error::{Error, Spot};
-use crate::functions::builtins;
-use crate::functions::loops;
-use crate::functions::network::Network;
-use crate::language::parser::Parser;
-use crate::language::tree::{Made, Member, Node, Op, Slice};
 use crate::ops;
+use crate::tree::network::Network;
+use crate::tree::node::{Made, Member, Node, Slice};
+use crate::tree::operator::{self, Op};
+use crate::tree::{loops, signature};
 use crate::types::{BOOL, BYTES, INT, LIST, NUMBER, TEXT, element};
 use crate::{Type, Value};
 
@@ -31,7 +31,7 @@ impl Parser<'_> {
                 self.made(node, kind, spot, height)
             }
             _ => {
-                let Some(op) = Self::operator(sign) else {
+                let Some(op) = Op::of(sign) else {
                     return Err(Error::at(spot, format!("unexpected `{sign}`")));
                 };
                 self.operation(op, left, right, spot)
@@ -49,7 +49,7 @@ impl Parser<'_> {
             let known = self.scope.names().any(|known| known == name);
             return self.made(Node::Const(Value::Bool(known)), Type::Bool, spot, 1);
         }
-        let kind = ops::kind(op, &left.kind, &right.kind)
+        let kind = operator::kind(op, &left.kind, &right.kind)
             .map_err(|message| mismatch(op, &left, &right, spot, message))?;
         let node = match (op, right.text()) {
             (Op::Matches, Some(pattern)) => {
@@ -183,7 +183,7 @@ impl Parser<'_> {
             let kind = kind.clone();
             return self.made(Node::Variable(index), kind, spot, 1);
         }
-        if self.scope.find_function(name).is_some() || builtins::is_function(name) {
+        if self.scope.find_function(name).is_some() || self.library.has(name) {
             return Err(Error::at(spot, format!("`{name}` is a function"))
                 .help(format!("call it: `{name}(…)`")));
         }
@@ -194,7 +194,7 @@ impl Parser<'_> {
         let mut names: Vec<&str> = self.scope.names().collect();
         names.extend(self.locals.iter().map(|(name, _)| name.as_str()));
         // One by one, each shortens its lifetime.
-        builtins::names().for_each(|name| names.push(name));
+        self.library.names().for_each(|name| names.push(name));
         Error::at(spot, format!("unknown name `{name}`")).help(
             match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -239,11 +239,11 @@ impl Parser<'_> {
             if let Some(function) = loops::find(name) {
                 return self.run_over(function, spot, first);
             }
-            if let Some(function) = builtins::find(name) {
+            if let Some(function) = self.library.find(name) {
                 let mut arguments: Vec<Made> = first.into_iter().collect();
                 arguments.extend(self.elements("(", ")")?);
                 let kinds: Vec<&Type> = arguments.iter().map(|made| &made.kind).collect();
-                let kind = builtins::kind(function, &kinds).map_err(|(index, message)| {
+                let kind = signature::kind(function, &kinds).map_err(|(index, message)| {
                     let at = index.and_then(|index| arguments.get(index));
                     Error::at(at.map_or(spot, |argument| argument.spot), message)
                 })?;

@@ -1,8 +1,9 @@
 //! The grammar: precedence climbing, with the operators and quirks of expr-lang.
 
+use super::lex::{self, Kind, Lexeme};
 use crate::error::{Error, Spot};
-use crate::language::lex::{self, Kind, Lexeme};
-use crate::language::tree::{Made, Node, Op};
+use crate::tree::node::{Made, Node};
+use crate::tree::signature::Library;
 use crate::{Scope, Type, Value};
 
 /// The longest text, in bytes.
@@ -18,7 +19,10 @@ pub(crate) struct Parser<'a> {
     at: usize,
     depth: usize,
     nodes: usize,
+    /// The functions and variables of the environment.
     pub(crate) scope: &'a Scope,
+    /// The functions of the language.
+    pub(crate) library: Library,
     /// The variables that `let` declared, outermost first.
     pub(crate) locals: Vec<(String, Type)>,
     /// The functions around this place that run over arrays, outermost first.
@@ -54,7 +58,7 @@ fn is_comparison(sign: &str) -> bool {
 }
 
 impl<'a> Parser<'a> {
-    pub(crate) fn new(text: &str, scope: &'a Scope) -> Result<Self, Error> {
+    pub(crate) fn new(text: &str, scope: &'a Scope, library: Library) -> Result<Self, Error> {
         if text.len() > MAX_TEXT {
             let spot = Spot::between(0, 1);
             let message = format!("the expression is longer than {MAX_TEXT} bytes");
@@ -66,6 +70,7 @@ impl<'a> Parser<'a> {
             depth: 0,
             nodes: 0,
             scope,
+            library,
             locals: Vec::new(),
             frames: Vec::new(),
         })
@@ -273,7 +278,8 @@ impl<'a> Parser<'a> {
         self.expect("=")?;
         let value = self.expression(0)?;
         self.expect(";")?;
-        if self.scope.is_taken(&name) || self.locals.iter().any(|(known, _)| *known == name) {
+        let taken = self.scope.has(&name) || self.library.has(&name);
+        if taken || self.locals.iter().any(|(known, _)| *known == name) {
             return Err(Error::at(spot, format!("`{name}` is already declared"))
                 .help("give the variable another name"));
         }
@@ -570,11 +576,6 @@ impl<'a> Parser<'a> {
         };
         self.frames.pop();
         Ok(made)
-    }
-
-    /// The operator of a sign that needs both values.
-    pub(crate) fn operator(sign: &str) -> Option<Op> {
-        Op::of(sign)
     }
 }
 

@@ -272,7 +272,7 @@ impl Process {
         telemetry::log::set_debug(plan.process.debug.is_some());
         self.options.memory.set_limit(plan.process.memory.map(|limit| limit.value));
         let resolver: Weak<Serving> = Arc::downgrade(&self.serving);
-        let _ = plan.services.resolver.set(resolver as Weak<dyn Resolve>);
+        plan.services.resolver.set(resolver as Weak<dyn Resolve>);
         self.serving.config.store(config);
         let sockets = listeners::sockets(&plan.listeners, self.workers.count());
         let shares = self.descriptors.share_out(sockets + prepared.sockets());

@@ -1,6 +1,6 @@
-//! The text format of Prometheus.
+//! The text format of Prometheus, by its crate's encoder.
 
-use std::fmt::Write;
+use prometheus::{TextEncoder, proto};
 
 use super::kinds::{Type, Value};
 
@@ -21,61 +21,65 @@ pub(super) struct Series {
 
 /// Appends a family.
 pub(super) fn write(out: &mut String, family: &Family) {
-    let Family { name, help, kind, series } = family;
-    let kind = match kind {
-        Type::Counter => "counter",
-        Type::Gauge => "gauge",
-        Type::Histogram => "histogram",
-    };
-    let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-    // Writing to a string does not fail.
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    for Series { labels, value } in series {
-        let mut sample = |suffix: &str, bound: Option<&str>, value: f64| {
-            out.push_str(name);
-            out.push_str(suffix);
-            write_labels(out, labels, bound);
-            let _ = writeln!(out, " {value}");
-        };
-        match value {
-            Value::Counter(value) | Value::Gauge(value) => sample("", None, *value),
-            Value::Histogram { bounds, counts, sum } => {
-                let mut total = 0;
-                for (bound, count) in bounds.iter().zip(counts) {
-                    total += count;
-                    sample("_bucket", Some(&bound.to_string()), total as f64);
-                }
-                let total = counts.iter().sum::<u64>() as f64;
-                sample("_bucket", Some("+Inf"), total);
-                sample("_sum", None, *sum);
-                sample("_count", None, total);
-            }
-        }
-    }
+    // It fails only for a family without a name or series.
+    let _ = TextEncoder::new().encode_utf8(&[of(family)], out);
 }
 
-/// Writes the labels in braces, the bound of a bucket last; nothing if there are none.
-fn write_labels(out: &mut String, labels: &[(&str, String)], bound: Option<&str>) {
-    let labels = labels.iter().map(|(name, value)| (*name, value.as_str()));
-    let mut separator = '{';
-    for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
-        out.push(separator);
-        out.push_str(name);
-        out.push_str("=\"");
-        for character in value.chars() {
-            match character {
-                '\\' => out.push_str("\\\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str("\\n"),
-                other => out.push(other),
-            }
+/// The family as the encoder takes it.
+fn of(Family { name, help, kind, series }: &Family) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name((*name).to_owned());
+    family.set_help((*help).to_owned());
+    family.set_field_type(match kind {
+        Type::Counter => proto::MetricType::COUNTER,
+        Type::Gauge => proto::MetricType::GAUGE,
+        Type::Histogram => proto::MetricType::HISTOGRAM,
+    });
+    family.set_metric(series.iter().map(metric).collect());
+    family
+}
+
+fn metric(Series { labels, value }: &Series) -> proto::Metric {
+    let mut metric = proto::Metric::default();
+    let pair = |(name, value): &(&str, String)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    };
+    metric.set_label(labels.iter().map(pair).collect());
+    match value {
+        Value::Counter(value) => {
+            let mut counter = proto::Counter::default();
+            counter.set_value(*value);
+            metric.set_counter(counter);
         }
-        out.push('"');
-        separator = ',';
+        Value::Gauge(value) => {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(*value);
+            metric.set_gauge(gauge);
+        }
+        Value::Histogram { bounds, counts, sum } => {
+            metric.set_histogram(histogram(bounds, counts, *sum));
+        }
     }
-    if separator == ',' {
-        out.push('}');
-    }
+    metric
+}
+
+fn histogram(bounds: &[f64], counts: &[u64], sum: f64) -> proto::Histogram {
+    let mut histogram = proto::Histogram::default();
+    let mut total = 0;
+    let buckets = bounds.iter().zip(counts).map(|(bound, count)| {
+        total += count;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(total);
+        bucket
+    });
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(counts.iter().sum());
+    histogram.set_sample_sum(sum);
+    histogram
 }
 
 #[cfg(test)]

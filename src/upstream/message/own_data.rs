@@ -5,16 +5,16 @@
 //! this server resolves the name itself. Where the question's own name is in such a zone, the plugin
 //! asks an upstream on purpose, and only aliases are looked at.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
-use chain::{OwnZones, Resolve, Setup};
+use chain::{OwnZones, Resolver, Setup};
 use exchange::Query;
 use wire::{Class, Rcode, Reply, Rtype, Section};
 
 /// The zones that are this server's own, and the way to their data.
 pub(crate) struct OwnData {
     zones: Arc<OwnZones>,
-    resolver: Arc<OnceLock<Weak<dyn Resolve>>>,
+    resolver: Resolver,
 }
 
 impl OwnData {
@@ -43,16 +43,13 @@ impl OwnData {
             return;
         }
         let Some(alias) = reply.alias_to(is_own) else { return };
-        let Some(resolver) = self.resolver.get().and_then(Weak::upgrade) else { return };
         // Read before the data: a later change makes a cached reply outdated.
         let version = self.zones.version();
-        let mut asked = Box::new((Query::new(), Reply::new()));
-        let (question, found) = &mut *asked;
-        question.make_subquery(query, alias.target(), query.qtype(), query.wants_dnssec());
-        resolver.resolve(question, found).await;
+        let asked = self.resolver.lookup(query, alias.target(), query.qtype()).await;
+        let Some(mut found) = asked else { return };
         reply.own_version = version;
-        // Names below a delegation are somebody else's.
-        if is_referral(found) {
+        // Names below a delegation belong to another server.
+        if is_referral(&found) {
             return;
         }
         reply.cut_behind(&alias);
@@ -64,8 +61,8 @@ impl OwnData {
             None if found.is_silent() => reply.set_rcode(Rcode::SERVFAIL),
             None => {
                 reply.set_rcode(found.rcode());
-                reply.append_answer(found);
-                reply.append_authority(found);
+                reply.append_answer(&found);
+                reply.append_authority(&found);
             }
         }
     }

@@ -1,25 +1,22 @@
-//! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540).
+//! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540): their names, the rules of their values,
+//! and their presentation.
 
 use data_encoding::BASE64;
 
-use super::base::Base;
-use super::fields::{Fields, bad, push_digits};
-use crate::master::fault::{Parse, fault, fault_help, quote};
-use crate::master::lexer::Token;
 use crate::master::number;
-use crate::master::strings::{push_escaped, unescape};
+use crate::master::strings::push_escaped;
 
-const MANDATORY: u16 = 0;
-const ALPN: u16 = 1;
-const NO_DEFAULT_ALPN: u16 = 2;
-const PORT: u16 = 3;
-const IPV4HINT: u16 = 4;
-const ECH: u16 = 5;
-const IPV6HINT: u16 = 6;
-const DOHPATH: u16 = 7;
-const OHTTP: u16 = 8;
+pub(super) const MANDATORY: u16 = 0;
+pub(super) const ALPN: u16 = 1;
+pub(super) const NO_DEFAULT_ALPN: u16 = 2;
+pub(super) const PORT: u16 = 3;
+pub(super) const IPV4HINT: u16 = 4;
+pub(super) const ECH: u16 = 5;
+pub(super) const IPV6HINT: u16 = 6;
+pub(super) const DOHPATH: u16 = 7;
+pub(super) const OHTTP: u16 = 8;
 
-const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 9] = [
     "mandatory",
     "alpn",
     "no-default-alpn",
@@ -32,7 +29,7 @@ const NAMES: [&str; 9] = [
 ];
 
 /// The key of that name. RFC 9460 section 2.1 has small letters, digits and `-` in names.
-fn key_named(raw: &[u8]) -> Option<u16> {
+pub(super) fn key_named(raw: &[u8]) -> Option<u16> {
     if let Some(at) = NAMES.iter().position(|name| raw == name.as_bytes()) {
         return u16::try_from(at).ok();
     }
@@ -42,143 +39,13 @@ fn key_named(raw: &[u8]) -> Option<u16> {
     (head == b"key" && plain).then_some(number as u16)
 }
 
-fn key_name(key: u16) -> String {
+pub(super) fn key_name(key: u16) -> String {
     NAMES.get(usize::from(key)).map_or_else(|| format!("key{key}"), |name| (*name).into())
-}
-
-impl Fields<'_, '_> {
-    pub(in crate::master) fn parameters(&mut self, out: &mut Vec<u8>) -> Parse<()> {
-        let mut found: Vec<(u16, Vec<u8>)> = Vec::new();
-        let mut mandatory = None;
-        while let Some(token) = self.lexer.next_parameter()? {
-            if token.quoted {
-                return fault_help(
-                    token.at,
-                    "only the value of a parameter may be quoted",
-                    "write `key=\"value\"`",
-                );
-            }
-            let (name, value) = match memchr::memchr(b'=', token.raw) {
-                Some(at) => (&token.raw[..at], Some(&token.raw[at + 1..])),
-                None => (token.raw, None),
-            };
-            let Some(key) = key_named(name) else {
-                let small = name.to_ascii_lowercase();
-                let help = match key_named(&small) {
-                    Some(_) => format!("write it in small letters: `{}`", quote(&small)),
-                    None => format!("known are {}, and `keyN` for any number N", NAMES.join(", ")),
-                };
-                let message = format!("`{}` is not a parameter", quote(name));
-                return fault_help(token.at, message, help);
-            };
-            if found.iter().any(|(other, _)| *other == key) {
-                return fault(token.at, format!("the parameter `{}` appears twice", key_name(key)));
-            }
-            let generic = name.starts_with(b"key");
-            let value = read_value(key, generic, value, token)?;
-            if key == MANDATORY {
-                mandatory = Some(token);
-            }
-            found.push((key, value));
-        }
-        found.sort_unstable_by_key(|(key, _)| *key);
-        let start = out.len();
-        for (key, value) in &found {
-            let Ok(length) = u16::try_from(value.len()) else {
-                return fault(self.lexer.at, "the value of a parameter is too long");
-            };
-            out.extend_from_slice(&key.to_be_bytes());
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(value);
-        }
-        match (missing(&out[start..]), mandatory) {
-            (Some(key), Some(token)) => fault(
-                token.at,
-                format!("the mandatory parameter `{}` is not in the record", key_name(key)),
-            ),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The wire form of one parameter's value.
-fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> Parse<Vec<u8>> {
-    let name = key_name(key);
-    let mut text = Vec::new();
-    match raw {
-        None => {}
-        Some([b'"', inside @ .., b'"']) => unescape(token, inside, &mut text)?,
-        Some(raw) if memchr::memchr(b'"', raw).is_some() => {
-            return fault(token.at, format!("the quotes of parameter `{name}` do not match"));
-        }
-        Some(raw) => unescape(token, raw, &mut text)?,
-    }
-    let mut value = Vec::new();
-    let read = if generic {
-        value = text;
-        true
-    } else {
-        from_text(key, &text, &mut value)
-    };
-    let empty = matches!(key, NO_DEFAULT_ALPN | OHTTP) && raw.is_some() && !generic;
-    if read && !empty && is_valid(key, &value) {
-        return Ok(value);
-    }
-    let expected = match key {
-        MANDATORY => "a list of different parameters other than `mandatory`",
-        ALPN => "a list of protocols such as `h2,h3`",
-        NO_DEFAULT_ALPN | OHTTP => "the name of the parameter only: it takes no value",
-        PORT => "a number from 0 to 65535",
-        IPV4HINT => "a list of IPv4 addresses",
-        ECH => "base64",
-        IPV6HINT => "a list of IPv6 addresses",
-        _ => "a path with the variable `dns`, such as `/dns-query{?dns}`",
-    };
-    bad(token, &format!("parameter `{name}`"), expected)
-}
-
-fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut parts = text.split(|&byte| byte == b',');
-    match key {
-        MANDATORY => {
-            let mut keys: Vec<u16> = Vec::new();
-            for part in parts {
-                match key_named(part) {
-                    Some(key) => keys.push(key),
-                    None => return false,
-                }
-            }
-            keys.sort_unstable();
-            out.extend(keys.iter().flat_map(|key| key.to_be_bytes()));
-            true
-        }
-        ALPN => push_list(text, out),
-        NO_DEFAULT_ALPN | OHTTP => text.is_empty(),
-        PORT => match number::decimal(text, u64::from(u16::MAX)) {
-            Some(port) => {
-                out.extend_from_slice(&(port as u16).to_be_bytes());
-                true
-            }
-            None => false,
-        },
-        IPV4HINT => parts.all(|part| {
-            number::ipv4(part).map(|address| out.extend_from_slice(&address)).is_some()
-        }),
-        IPV6HINT => parts.all(|part| {
-            number::ipv6(part).map(|address| out.extend_from_slice(&address)).is_some()
-        }),
-        ECH => push_digits(text, Base::Base64, out).is_ok(),
-        _ => {
-            out.extend_from_slice(text);
-            // Written as `key7`, a path may be anything; by its name it may not.
-            key != DOHPATH || has_dns_variable(text)
-        }
-    }
 }
 
 /// RFC 9461 section 5: the URI template "MUST contain a "dns" variable". An expression is an operator,
 /// which may be missing, and names with modifiers, between braces (RFC 6570 section 2).
-fn has_dns_variable(template: &[u8]) -> bool {
+pub(super) fn has_dns_variable(template: &[u8]) -> bool {
     template.split(|&byte| byte == b'{').skip(1).any(|rest| {
         let Some(end) = memchr::memchr(b'}', rest) else {
             return false;
@@ -195,35 +62,7 @@ fn has_dns_variable(template: &[u8]) -> bool {
     })
 }
 
-/// A comma-separated list with its own level of escapes (RFC 9460 appendix A.1).
-fn push_list(text: &[u8], out: &mut Vec<u8>) -> bool {
-    let mut start = out.len();
-    out.push(0);
-    let mut rest = text.iter();
-    loop {
-        let next = rest.next();
-        match next {
-            Some(b',') | None => {
-                match u8::try_from(out.len() - start - 1) {
-                    Ok(length) if length > 0 => out[start] = length,
-                    _ => return false,
-                }
-                if next.is_none() {
-                    return true;
-                }
-                start = out.len();
-                out.push(0);
-            }
-            Some(b'\\') => match rest.next() {
-                Some(&byte @ (b',' | b'\\')) => out.push(byte),
-                _ => return false,
-            },
-            Some(&byte) => out.push(byte),
-        }
-    }
-}
-
-fn is_valid(key: u16, value: &[u8]) -> bool {
+pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
     let filled = !value.is_empty();
     match key {
         MANDATORY => {
@@ -277,7 +116,7 @@ fn split(mut rest: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
 }
 
 /// The first mandatory key that is not there.
-fn missing(wire: &[u8]) -> Option<u16> {
+pub(super) fn missing(wire: &[u8]) -> Option<u16> {
     let (_, mandatory) = split(wire).flatten().find(|(key, _)| *key == MANDATORY)?;
     let keys = mandatory.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     keys.into_iter().find(|wanted| !split(wire).flatten().any(|(key, _)| key == *wanted))

@@ -2,9 +2,11 @@
 
 use regex::Regex;
 
+use super::loops::LoopKind;
+use super::network::Network;
+use super::operator::Op;
+use super::signature::Builtin;
 use crate::error::Spot;
-use crate::functions::builtins::Builtin;
-use crate::functions::network::Network;
 use crate::{Type, Value};
 
 /// A part of an expression.
@@ -92,105 +94,6 @@ pub(crate) struct Loop {
     /// The order of `sortBy`, the first value of `reduce`.
     pub(crate) extra: Option<Node>,
     pub(crate) spot: Spot,
-}
-
-/// Which function it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoopKind {
-    All,
-    None,
-    Any,
-    One,
-    Filter,
-    Map,
-    Count,
-    Sum,
-    Find,
-    FindIndex,
-    FindLast,
-    FindLastIndex,
-    GroupBy,
-    SortBy,
-    Reduce,
-}
-
-/// An operator between two values, both of which are always needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
-    Equal,
-    Unequal,
-    Less,
-    LessOrEqual,
-    More,
-    MoreOrEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Modulo,
-    Power,
-    In,
-    Matches,
-    Contains,
-    StartsWith,
-    EndsWith,
-    Range,
-    /// `incidr(a, b)`.
-    Within,
-}
-
-impl Op {
-    /// The operator as written.
-    pub(crate) const fn sign(self) -> &'static str {
-        match self {
-            Self::Equal => "==",
-            Self::Unequal => "!=",
-            Self::Less => "<",
-            Self::LessOrEqual => "<=",
-            Self::More => ">",
-            Self::MoreOrEqual => ">=",
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Modulo => "%",
-            Self::Power => "**",
-            Self::In => "in",
-            Self::Matches => "matches",
-            Self::Contains => "contains",
-            Self::StartsWith => "startsWith",
-            Self::EndsWith => "endsWith",
-            Self::Range => "..",
-            Self::Within => "incidr",
-        }
-    }
-
-    /// The operator that `sign` is.
-    pub(crate) fn of(sign: &str) -> Option<Self> {
-        use Op::*;
-        let all = [
-            Equal,
-            Unequal,
-            Less,
-            LessOrEqual,
-            More,
-            MoreOrEqual,
-            Add,
-            Subtract,
-            Multiply,
-            Divide,
-            Modulo,
-            Power,
-            In,
-            Matches,
-            Contains,
-            StartsWith,
-            EndsWith,
-            Range,
-        ];
-        let sign = if sign == "^" { "**" } else { sign };
-        all.into_iter().find(|op| op.sign() == sign)
-    }
 }
 
 /// A part that was read, and what is known of it.

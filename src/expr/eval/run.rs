@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Spot};
 use crate::functions::lists;
-use crate::language::tree::{Member, Node, Op, Slice};
 use crate::ops;
 use crate::scope::Environment;
+use crate::tree::node::{Member, Node, Slice};
+use crate::tree::operator::Op;
 use crate::value::{Held, Key, Map};
 use crate::{Type, Value};
 
