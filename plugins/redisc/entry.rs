@@ -10,8 +10,7 @@ use exchange::Query;
 use ring::digest::{Context, SHA256};
 use wire::answer::{Answer, Kind};
 use wire::name::Text;
-use wire::record::Malformed;
-use wire::{HEADER, Rcode, Reply};
+use wire::{HEADER, Malformed, Rcode, Reply};
 
 /// The version of the format of keys and values. Servers with other versions do not see these.
 const FORM: u8 = 1;

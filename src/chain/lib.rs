@@ -6,7 +6,6 @@
 //!
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
-pub mod ahead;
 pub mod http;
 pub mod kept;
 pub mod memory;
@@ -16,12 +15,10 @@ pub mod roles;
 pub mod run;
 pub mod settings;
 pub mod setup;
-pub mod spans;
 pub mod zones;
 
 use corefile::Diagnostic;
 
-pub use ahead::Batch;
 pub use exchange::{BoxFuture, Query};
 pub use http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 pub use kept::Kept;
@@ -31,7 +28,8 @@ pub use roles::{
     CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
     UpstreamExchange, Verdict,
 };
-pub use run::{Chain, Link, Next, yield_to_batch};
+pub use run::ahead::Batch;
+pub use run::{Chain, Link, Next, ahead, spans, yield_to_batch};
 pub use settings::{Filter, Setting, Settings, View};
 pub use setup::{ChainRef, Key, Services, Setup};
 pub use wire::{Clock, Failure, Reply};

@@ -2,38 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::value::FromToken;
-use crate::{Diagnostic, Sources, Span, suggest};
-
-/// A word, with its variables replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// The text.
-    pub text: String,
-    /// Its position; of a variable, the position of its name.
-    pub span: Span,
-    /// Whether it was quoted.
-    pub quoted: bool,
-}
-
-impl Token {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// Parses the text as a `T`, which the message calls `what`.
-    ///
-    /// # Errors
-    /// What was expected, at the token.
-    pub fn parse<T: FromToken>(&self, what: &str) -> Result<T, Diagnostic> {
-        T::from_token(self).map_err(|expected| {
-            Diagnostic::error(self.span, format!("invalid value `{}` for {what}", self.text))
-                .label(expected.clone())
-                .help(format!("give {what} as {}", expected.trim_start_matches("expected ")))
-        })
-    }
-}
+use crate::{Diagnostic, FromToken, Sources, Span, Token, nearest};
 
 /// One line with its sub-block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +111,7 @@ impl Directive {
             option.name.span,
             format!("unknown option `{word}` of plugin `{plugin}`"),
         );
-        problem = match suggest::nearest(word, known.iter().copied()) {
+        problem = match nearest(word, known.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None if known.is_empty() => problem.help(format!("`{plugin}` has no options")),
             None => problem.help("remove the line, or use one of the options below"),

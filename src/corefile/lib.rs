@@ -16,25 +16,19 @@
 )]
 
 mod block;
-mod braces;
-mod diagnostic;
-mod import;
-mod lex;
 mod loader;
 mod parse;
-mod record;
-mod render;
+mod report;
 mod source;
-mod suggest;
+mod token;
 mod value;
-mod variables;
 
-pub use block::{Args, Corefile, Directive, ServerBlock, Token};
-pub use diagnostic::{Diagnostic, Diagnostics, Location, Place, Severity};
+pub use block::{Args, Corefile, Directive, ServerBlock};
 pub use loader::{Loader, MAX_FILE, MemoryLoader, NoFiles, OsLoader};
 pub use parse::{parse, parse_behind};
-pub use record::Record;
-pub use render::{render, render_json};
+pub use report::{
+    Diagnostic, Diagnostics, Location, Place, Record, Severity, nearest, render, render_json,
+};
 pub use source::{FileId, Sources, Span};
-pub use suggest::nearest;
-pub use value::{Cidr, FromToken, Percent, Seconds, counted, show_duration};
+pub use token::{FromToken, Token};
+pub use value::{Cidr, Percent, Seconds, counted, show_duration};

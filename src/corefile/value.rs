@@ -3,16 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::Token;
-
-/// A type that a word can stand for.
-pub trait FromToken: Sized {
-    /// Understands the word.
-    ///
-    /// # Errors
-    /// What was expected, starting with that word: `expected a number`.
-    fn from_token(token: &Token) -> Result<Self, String>;
-}
+use crate::{FromToken, Token};
 
 impl FromToken for String {
     fn from_token(token: &Token) -> Result<Self, String> {

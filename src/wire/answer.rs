@@ -3,8 +3,8 @@
 //! One look at all records of a reply. Time is an argument, and what becomes of the reply is its
 //! user's business.
 
-use crate::record::{Malformed, Record, Section};
-use crate::{Class, NameBuf, Rcode, Reply, Request, Rtype, name};
+use crate::record::{Record, Section};
+use crate::{Class, Malformed, NameBuf, Rcode, Reply, Request, Rtype, name};
 
 /// What a look at all records of a reply tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

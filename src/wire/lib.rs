@@ -36,11 +36,11 @@ pub use map::{HashIndex, SuffixMap, SuffixTable, Zoned, hash};
 pub use moment::Moment;
 pub use name::{Name, NameBuf, NameError};
 pub use rdata::Rdata;
-pub use record::{Malformed, Message, Record, Section};
+pub use record::{Message, Record, Section};
 pub use reply::{AliasChain, Draft, Failure, NewRecord, Origin, Reply};
 pub use request::{Flag, Rejection, Request};
 pub use transport::{Family, Transport};
-pub use values::{Clock, codes, moment, transport};
+pub use values::{Clock, Malformed, codes, moment, transport};
 
 /// Length of the fixed DNS header (RFC 1035 section 4.1.1).
 pub const HEADER: usize = 12;

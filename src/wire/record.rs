@@ -1,21 +1,7 @@
 //! Reading the records of a message where they lie.
 
-use std::fmt;
-
 use crate::name::{self, NameBuf};
-use crate::{Class, HEADER, Rtype};
-
-/// The bytes do not hold what they promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("malformed DNS message")
-    }
-}
-
-impl std::error::Error for Malformed {}
+use crate::{Class, HEADER, Malformed, Rtype};
 
 /// The three sections of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

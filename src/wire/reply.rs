@@ -16,8 +16,8 @@ use std::error::Error;
 use crate::compress::Compressor;
 use crate::edns::{Edns, EdnsOption, Options};
 use crate::name::{self, NameBuf};
-use crate::record::{Malformed, Message, Records, Section};
-use crate::{HEADER, Rcode, Request, Rtype, rdata};
+use crate::record::{Message, Records, Section};
+use crate::{HEADER, Malformed, Rcode, Request, Rtype, rdata};
 
 pub use aliases::AliasChain;
 pub use push::NewRecord;

@@ -1,15 +1,16 @@
 //! The message of a query: its bytes as received, and the offsets of their parts.
 
 mod change;
+mod original;
 mod size;
 
 pub use change::Flag;
-use change::Original;
+use original::Original;
 
 use crate::edns::{Edns, Options};
 use crate::name::{self, NameBuf};
-use crate::record::{Malformed, Record, Section};
-use crate::{Class, HEADER, MAX_MESSAGE, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, hash};
+use crate::record::{Record, Section};
+use crate::{Class, HEADER, MAX_MESSAGE, Malformed, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, hash};
 
 /// Why bytes did not become a query, and what to say to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

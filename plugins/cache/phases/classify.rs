@@ -1,10 +1,9 @@
 //! Classification: in which partition a reply is stored, and for how long. Pure: time is an argument.
 
 use exchange::Query;
-use wire::Reply;
 use wire::answer::Answer;
 pub(super) use wire::answer::Kind;
-use wire::record::Malformed;
+use wire::{Malformed, Reply};
 
 use crate::cache::config::Config;
 use crate::cache::partition::Partition;

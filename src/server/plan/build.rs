@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chain::settings::{ListenerSettings, Settings};
 use chain::setup::{BlockSetup, Requests};
-use chain::{Chain, Entry, Key, Kind, Registry, Services};
+use chain::{Chain, Entry, Key, Registry, Services};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::{Endpoint, Name};
 
 use super::blocks::ParsedBlock;
+use super::uses::{not_built, surplus};
 use super::{addresses, directives, keys, listeners};
 
 /// A server block whose plugins are set up.
@@ -135,19 +136,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// An error if a plugin that may be used once is used again.
-pub(super) fn surplus(kind: &Kind, uses: &[&Directive]) -> Option<Diagnostic> {
-    let [_, second, ..] = uses else { return None };
-    kind.once.then(|| {
-        Diagnostic::error(
-            second.name.span,
-            format!("plugin/{}: this plugin can only be used once per Server Block", kind.name),
-        )
-        .label("used a second time here")
-        .help("remove one of the two, or move one to another server block")
-    })
-}
-
 /// A warning if every query of the block ends before a plugin that answers.
 fn unreached(
     uses: &[&Directive],
@@ -168,12 +156,4 @@ fn unreached(
                 "remove it, or let `{before}` pass queries on (see `catena help {before}`)"
             )),
     )
-}
-
-/// The error of a directive that CoreDNS has and this build has not.
-pub(super) fn not_built(used: &Directive) -> Diagnostic {
-    let name = used.name.as_str();
-    Diagnostic::error(used.name.span, format!("plugin `{name}` is not in this build"))
-        .label("CoreDNS has this plugin, this build does not")
-        .help("remove the directive, or keep CoreDNS for this server block")
 }

@@ -6,7 +6,7 @@ use chain::{Entry, Registry, Services};
 use corefile::{Diagnostic, Diagnostics, Directive};
 
 use super::blocks::ParsedBlock;
-use super::build::{not_built, surplus};
+use super::uses::{not_built, surplus};
 
 /// The settings of each listener inside the block.
 pub(super) fn settings(

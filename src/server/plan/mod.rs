@@ -12,6 +12,7 @@ mod join;
 pub(super) mod keys;
 mod lint;
 mod listeners;
+mod uses;
 
 use std::sync::Arc;
 

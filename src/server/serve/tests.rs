@@ -121,7 +121,7 @@ fn the_stack_is_logged_where_it_is_wanted() {
     for name in ["bad.", "wait."] {
         let (_, log, _) = ask_alone(true, &[name]);
         assert_eq!(log.matches("Recovered from panic in server: ").count(), 1, "{log}");
-        assert!(log.lines().skip(1).any(|line| line.contains("src/chain/run.rs:")), "{log}");
+        assert!(log.lines().skip(1).any(|line| line.contains("src/chain/run/chain.rs:")), "{log}");
     }
 }
 

@@ -6,8 +6,10 @@ use std::ops::Range;
 use exchange::Query;
 use telemetry::metrics::Worker;
 use wire::edns::option;
-use wire::record::{Malformed, Record, Records};
-use wire::{HEADER, MIN_UDP_PAYLOAD, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name};
+use wire::record::{Record, Records};
+use wire::{
+    HEADER, MIN_UDP_PAYLOAD, Malformed, Opcode, Rcode, Rtype, SAFE_UDP_PAYLOAD, Section, name,
+};
 
 use net::random;
 

@@ -2,8 +2,7 @@
 
 use super::buffer::NameBuf;
 use super::labels::{MAX_LABEL, MAX_NAME};
-use crate::HEADER;
-use crate::record::Malformed;
+use crate::{HEADER, Malformed};
 
 /// Reads the possibly compressed name at `at` of `message` into `into` (case kept) and returns
 /// where the bytes after it begin.

@@ -5,23 +5,17 @@
 //! stack, because several plugins may do so inside each other.
 
 use super::Request;
+use super::original::Original;
 use crate::edns::EdnsOption;
 use crate::name::{self, NameBuf};
-use crate::record::{Malformed, Records, Section};
-use crate::{Class, HEADER, MAX_MESSAGE, Rtype, rdata};
+use crate::record::{Records, Section};
+use crate::{Class, HEADER, MAX_MESSAGE, Malformed, Rtype, rdata};
 
 /// What an OPT record of our own offers; CoreDNS's size.
 const OWN_UDP_SIZE: u16 = 4096;
 
 /// What [`Request::parse`] takes; a copy of this query must pass it too.
 const MAX_ADDITIONALS: u16 = 2;
-
-/// The start of a saved message, and the zone it was routed to.
-#[derive(Clone, Copy)]
-pub(super) struct Original {
-    start: usize,
-    zone_at: u8,
-}
 
 /// A flag of the header that plugins may change before the rest of the chain sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@
 //!
 //! It runs only on a text with an error, and never changes the meaning of a valid one.
 
-use crate::lex::{self, Word};
-use crate::parse::MAX_NESTING;
+use super::lex::{self, Word};
+use super::nesting::MAX_NESTING;
 use crate::{Diagnostic, Diagnostics, FileId, Span};
 
 /// Mistakes that are repaired in one file.

@@ -3,7 +3,8 @@
 use exchange::Query;
 use wire::prefetch::lines;
 
-use crate::{Link, ServeDns};
+use super::link::Link;
+use crate::ServeDns;
 
 /// Queries of one batch that go to the same chain.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::render::one_line;
+use super::render::one_line;
 use crate::{Diagnostic, Sources};
 
 /// A finding, shown as `FILE:LINE:COLUMN: message; help`.

@@ -9,16 +9,9 @@ use smallvec::SmallVec;
 use wire::edns::ede;
 use wire::{Clock, Failure, Moment, Opcode, Rcode, Reply};
 
-use crate::ahead::{Ahead, Batch};
+use super::ahead::{Ahead, Batch};
+use super::link::Link;
 use crate::{OnNotify, OnUpdate, Roles, ServeDns, Served, Step, Verdict};
-
-/// One plugin at its place.
-pub struct Link {
-    /// The directive's name.
-    pub name: &'static str,
-    /// The plugin.
-    pub plugin: Box<dyn ServeDns>,
-}
 
 /// The plugins of one server block, in registry order.
 ///

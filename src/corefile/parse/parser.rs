@@ -5,17 +5,16 @@
 
 use std::collections::HashMap;
 
-use crate::braces::{self, UNEXPECTED_CLOSE};
-use crate::lex::{self, Word};
-use crate::variables::{expand, is_alone};
+use super::braces::{self, UNEXPECTED_CLOSE};
+use super::lex::{self, Word};
+use super::nesting::MAX_NESTING;
+use super::variables::{expand, is_alone};
 use crate::{
     Corefile, Diagnostic, Diagnostics, Directive, FileId, Loader, ServerBlock, Sources, Span, Token,
 };
 
 /// Words, in all: what imports of imports may grow to.
 const MAX_WORDS: usize = 2_000_000;
-/// Sub-blocks inside each other.
-pub(crate) const MAX_NESTING: usize = 32;
 /// Mistakes reported; a file with more is no Corefile.
 const MAX_PROBLEMS: usize = 50;
 

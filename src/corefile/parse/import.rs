@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::lex::Word;
-use crate::parse::Parser;
+use super::lex::Word;
+use super::parser::Parser;
 use crate::{Diagnostic, Span, Token};
 
 /// Snippets inserted at most.

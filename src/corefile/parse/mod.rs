@@ -1,0 +1,10 @@
+//! From text to server blocks: words, their braces, imports and variables.
+
+mod braces;
+mod import;
+mod lex;
+mod nesting;
+mod parser;
+mod variables;
+
+pub use parser::{parse, parse_behind};
