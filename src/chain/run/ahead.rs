@@ -3,8 +3,7 @@
 use exchange::Query;
 use wire::prefetch::lines;
 
-use super::link::Link;
-use crate::ServeDns;
+use crate::Roles;
 
 /// Queries of one batch that go to the same chain.
 #[derive(Clone, Copy)]
@@ -44,16 +43,17 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    pub(crate) fn of(links: &[Link]) -> Self {
+    /// That of these plugins, in the order of their links.
+    pub(crate) fn of<'p, P: ?Sized + 'p>(
+        plugins: impl Iterator<Item = (&'p P, Roles<'p>)>,
+    ) -> Self {
         let mut ahead = Self { stages: [0; MAX_STAGES], own_lines: 0 };
-        for (at, link) in links.iter().take(64).enumerate() {
-            let roles = link.plugin.roles();
+        for (at, (plugin, roles)) in plugins.take(64).enumerate() {
             debug_assert!(usize::from(roles.prefetch_stages) <= MAX_STAGES);
             for stage in ahead.stages.iter_mut().take(roles.prefetch_stages.into()) {
                 *stage |= 1 << at;
             }
             if at < PREFETCHED_LINKS {
-                let plugin = &*link.plugin;
                 let read = size_of_val(plugin).min(roles.reads);
                 let from = std::ptr::from_ref(plugin).addr();
                 ahead.own_lines |= (lines(from, read).min(MAX_LINES) as u64) << (4 * at);
@@ -67,17 +67,18 @@ impl Ahead {
         self.stages.iter().take_while(|wanted| **wanted != 0).count() as u8
     }
 
+    /// Calls `prefetch` for the plugins that have this stage.
     #[inline]
-    pub(crate) fn prefetch(&self, plugins: &[Box<dyn ServeDns>], batch: Batch<'_>, stage: u8) {
+    pub(crate) fn prefetch<P: ?Sized>(&self, plugins: &[Box<P>], stage: u8, prefetch: impl Fn(&P)) {
         let mut left = self.stages.get(usize::from(stage)).copied().unwrap_or(0);
         while left != 0 {
-            plugins[left.trailing_zeros() as usize].prefetch(batch, stage);
+            prefetch(&plugins[left.trailing_zeros() as usize]);
             left &= left - 1;
         }
     }
 
     #[inline]
-    pub(crate) fn prefetch_plugins(&self, plugins: &[Box<dyn ServeDns>]) {
+    pub(crate) fn prefetch_plugins<P: ?Sized>(&self, plugins: &[Box<P>]) {
         let mut left = self.own_lines;
         for plugin in plugins {
             wire::prefetch::fetch_lines(&**plugin, left as usize & 0xF);
@@ -89,7 +90,7 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Roles;
+    use crate::{Link, ServeDns};
 
     // It begins where a line does.
     #[repr(align(64))]
@@ -105,17 +106,21 @@ mod tests {
         }
     }
 
+    fn of(links: &[Link]) -> Ahead {
+        Ahead::of(links.iter().map(|link| (&*link.plugin, link.plugin.roles())))
+    }
+
     #[test]
     fn each_gets_what_it_asks_for() {
         let link = |stages, reads| Link {
             name: "test",
             plugin: Box::new(Plugin { stages, reads, _rest: [0; 100] }),
         };
-        let ahead = Ahead::of(&[link(0, usize::MAX), link(2, 0), link(1, 64), link(4, 65)]);
+        let ahead = of(&[link(0, usize::MAX), link(2, 0), link(1, 64), link(4, 65)]);
         assert_eq!(ahead.stages, [0b1110, 0b1010, 0b1000, 0b1000]);
         assert_eq!((ahead.stages(), ahead.own_lines), (4, 0x2102));
         let many: Vec<Link> = (0..70).map(|_| link(1, 1)).collect();
-        assert_eq!(Ahead::of(&many).stages, [u64::MAX, 0, 0, 0]);
-        assert_eq!(Ahead::of(&many).own_lines, 0x1111_1111_1111_1111);
+        assert_eq!(of(&many).stages, [u64::MAX, 0, 0, 0]);
+        assert_eq!(of(&many).own_lines, 0x1111_1111_1111_1111);
     }
 }

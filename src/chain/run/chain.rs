@@ -1,17 +1,105 @@
-//! Runs a query through a chain: in, perhaps waiting, and out.
+//! A plugin, and the chain that runs a query through plugins: in, perhaps waiting, and out.
+//!
+//! Each is defined by the other: a chain holds plugins, and a plugin that waits runs the rest of its chain.
 
 use std::future::poll_fn;
 use std::mem;
 use std::task::Poll;
 
+use corefile::Diagnostic;
 use exchange::{BoxFuture, Place, Query};
 use smallvec::SmallVec;
 use wire::edns::ede;
 use wire::{Clock, Failure, Moment, Opcode, Rcode, Reply};
 
 use super::ahead::{Ahead, Batch};
-use super::link::Link;
-use crate::{OnNotify, OnUpdate, Roles, ServeDns, Served, Step, Verdict};
+use crate::{OnNotify, OnUpdate, Roles, Served, Step, Verdict};
+
+/// A plugin.
+pub trait ServeDns: Send + Sync + 'static {
+    /// A hint, called for a batch of queries before any is answered: prefetch the memory that
+    /// [`ServeDns::on_query`] will read for each. Each stage follows one pointer: it reads the memory
+    /// that the previous stage prefetched (for stage 0 the plugin itself, as far as [`Roles::reads`]
+    /// says) and prefetches the memory that it points to.
+    /// Called for [`Roles::prefetch_stages`] stages.
+    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
+        let _ = (batch, stage);
+    }
+
+    /// The way in, on the listener's thread. Must never wait.
+    ///
+    /// Called for questions: messages with opcode QUERY that ask for no transfer. A plugin that takes
+    /// other messages says so with [`Roles::sees`]; without that they pass it by, in both directions.
+    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
+        let _ = (query, reply);
+        Ok(Step::Next)
+    }
+
+    /// Called after [`Step::Wait`] or [`Step::Refresh`]; may do I/O. `next.run` runs the rest of the
+    /// chain, any number of times.
+    ///
+    /// Errors: a [`Failure`] becomes the reply, as in `on_query`.
+    fn serve_dns<'a>(
+        &'a self,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+        next: Next<'a>,
+    ) -> BoxFuture<'a, Served> {
+        Box::pin(async move {
+            next.run(query, reply).await;
+            Ok(Step::Done)
+        })
+    }
+
+    /// The way out, innermost first, for each plugin that passed the query on. The reply may be a
+    /// failure or empty.
+    fn on_reply(&self, query: &mut Query, reply: &mut Reply) {
+        let _ = (query, reply);
+    }
+
+    /// The way out, before `on_reply`: whether this plugin must wait before it can do its part. If so,
+    /// [`ServeDns::finish_reply`] is called instead of `on_reply`. Only for plugins whose
+    /// [`Roles::waits_on_reply`] is set.
+    fn must_wait(&self, query: &mut Query, reply: &Reply) -> bool {
+        let _ = (query, reply);
+        false
+    }
+
+    /// The way out, where [`ServeDns::must_wait`] returned true: does everything that `on_reply` does,
+    /// and may do I/O. If the query's deadline passes, `on_reply` is called after all.
+    fn finish_reply<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.on_reply(query, reply) })
+    }
+
+    /// The reply as it is sent, with id, OPT record and truncation; it can no longer change. Not called
+    /// if no reply is sent, nor for lookups of our own. Only for plugins whose
+    /// [`Roles::sees_sent`] is set.
+    fn on_sent(&self, query: &Query, message: &[u8]) {
+        let _ = (query, message);
+    }
+
+    /// Called when the chain is complete and about to serve: checks that it has what this plugin needs.
+    ///
+    /// # Errors
+    /// A part is missing; the configuration is refused.
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        let _ = chain;
+        Ok(())
+    }
+
+    /// The interfaces that this plugin offers to others.
+    fn roles(&self) -> Roles<'_> {
+        Roles::default()
+    }
+}
+
+/// One plugin at its place.
+pub struct Link {
+    /// The directive's name.
+    pub name: &'static str,
+    /// The plugin.
+    pub plugin: Box<dyn ServeDns>,
+}
 
 /// The plugins of one server block, in registry order.
 ///
@@ -52,7 +140,7 @@ impl Chain {
                 bits | u64::from(link.plugin.roles().waits_on_reply) << at
             });
         Self {
-            ahead: Ahead::of(&links),
+            ahead: Ahead::of(links.iter().map(|link| (&*link.plugin, link.plugin.roles()))),
             late,
             watches_sent: links.iter().any(|link| {
                 let roles = link.plugin.roles();
@@ -94,7 +182,7 @@ impl Chain {
     /// Prefetches the memory that the plugins will read for these queries. A stage reads the memory
     /// that the previous one prefetched.
     pub fn prefetch(&self, batch: Batch<'_>, stage: u8) {
-        self.ahead.prefetch(&self.plugins, batch, stage);
+        self.ahead.prefetch(&self.plugins, stage, |plugin| plugin.prefetch(batch, stage));
     }
 
     /// Prefetches the parts of the chain itself that a query needs.

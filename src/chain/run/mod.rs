@@ -2,8 +2,6 @@
 
 pub mod ahead;
 mod chain;
-mod link;
 pub mod spans;
 
-pub use chain::{Chain, Next, yield_to_batch};
-pub use link::Link;
+pub use chain::{Chain, Link, Next, ServeDns, yield_to_batch};

@@ -3,10 +3,11 @@
 //! A tracing plugin requests this ([`crate::Setup::record_spans`]), and only the links after it are
 //! watched. Other chains pay nothing for it.
 
+use corefile::Diagnostic;
 use exchange::Query;
 use wire::{Clock, Reply};
 
-use crate::{Batch, BoxFuture, Chain, Diagnostic, Link, Next, Roles, ServeDns, Served, Step};
+use crate::{Batch, BoxFuture, Chain, Link, Next, Roles, ServeDns, Served, Step};
 
 /// The links, unchanged up to number `from` and watched after it.
 pub fn watched(links: Vec<Link>, from: Option<usize>, clock: Clock) -> Vec<Link> {
