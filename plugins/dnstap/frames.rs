@@ -99,7 +99,7 @@ fn accepts(mut fields: &[u8]) -> bool {
 
 #[cfg(test)]
 pub(super) mod reader {
-    use super::*;
+    use crate::dnstap::frames::*;
 
     /// The other side of [`begin`].
     pub(crate) async fn begin(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use chain::{Entry, Registry};
 
-use super::output::{self, complain};
-use super::{VERSION, args};
+use super::args;
+use super::output::{self, VERSION, complain};
 
 /// `-help`.
 pub(crate) fn usage() -> ExitCode {

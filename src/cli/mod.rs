@@ -13,9 +13,6 @@ use chain::Registry;
 
 use args::Command;
 
-/// The version that `-version` and the banner show.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Runs the program with these plugins; the whole of an outside build's `main`.
 pub fn main(registry: Registry) -> ExitCode {
     if !registry.mistakes().is_empty() {

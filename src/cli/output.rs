@@ -8,6 +8,9 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+/// The version that `-version` and the banner show.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Prints the whole of what a command was asked for; `code` is how it ends then.
 pub(crate) fn print(text: &str, code: ExitCode) -> ExitCode {
     match write(&mut io::stdout().lock(), text) {

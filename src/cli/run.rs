@@ -14,7 +14,8 @@ use telemetry::log::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::RunOptions;
-use super::{VERSION, help, output};
+use super::help;
+use super::output::{self, VERSION};
 use crate::server::{self, Options, Process, Refused, Source};
 
 /// How CoreDNS exits when a second interrupt comes while it is stopping.

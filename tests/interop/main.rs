@@ -7,9 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
-mod ask;
 mod authority;
-mod compare;
 mod dnstap;
 mod encrypted;
 mod grpc;
@@ -18,9 +16,10 @@ mod hickory;
 #[path = "../e2e/kit.rs"]
 mod kit;
 mod nameservers;
-mod peer;
 mod redisc;
 mod signing;
 mod tls;
+mod tools;
 mod unbound;
-mod validator;
+
+use tools::{ask, compare, peer};

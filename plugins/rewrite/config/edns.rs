@@ -3,20 +3,20 @@
 use corefile::{Diagnostic, Token};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::Words;
+use super::words::Words;
 
 /// One `edns0` rule.
 #[derive(Debug)]
-pub(in super::super) struct EdnsRule {
-    pub(in super::super) action: Action,
-    pub(in super::super) option: EdnsOption,
+pub(crate) struct EdnsRule {
+    pub(crate) action: Action,
+    pub(crate) option: EdnsOption,
     /// Whether the reply is to show the option as the client sent it.
-    pub(in super::super) revert: bool,
+    pub(crate) revert: bool,
 }
 
 /// What is done with the option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Action {
+pub(crate) enum Action {
     /// Changed if it is there, else added.
     Set,
     /// Added if it is not there.
@@ -29,7 +29,7 @@ pub(in super::super) enum Action {
 
 /// Which option.
 #[derive(Debug)]
-pub(in super::super) enum EdnsOption {
+pub(crate) enum EdnsOption {
     /// Any option by its code.
     Local(u16, Data),
     /// The request for the server's name (RFC 5001).
@@ -40,14 +40,14 @@ pub(in super::super) enum EdnsOption {
 
 /// What a local option holds.
 #[derive(Debug)]
-pub(in super::super) enum Data {
+pub(crate) enum Data {
     Bytes(Vec<u8>),
     Variable(Variable),
 }
 
 /// Something about the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Variable {
+pub(crate) enum Variable {
     Qname,
     Qtype,
     ClientIp,

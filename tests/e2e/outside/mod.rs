@@ -63,7 +63,7 @@ fn own_metrics_are_documented() {
 }
 
 /// Where `metric_names!` puts names together.
-const OWNER: &str = include_str!("../../src/upstream/config/owner.rs");
+const OWNER: &str = include_str!("../../../src/upstream/config/owner.rs");
 
 /// The names behind `before`, each up to the end of its literal.
 fn literals_after<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
@@ -80,7 +80,7 @@ fn is_metric(word: &str) -> bool {
 
 /// The metrics of our own that the README of `prometheus` lists.
 fn documented() -> BTreeSet<String> {
-    let readme = include_str!("../../plugins/prometheus/README.md");
+    let readme = include_str!("../../../plugins/prometheus/README.md");
     let names = readme.split('`').skip(1).step_by(2).filter_map(|code| code.split('{').next());
     names.filter(|name| name.starts_with("catena_")).map(ToOwned::to_owned).collect()
 }
