@@ -18,7 +18,7 @@ const BATCH: usize = 64;
 /// Conflicts that are reported at most.
 const MAX_ERRORS: usize = 20;
 
-/// Collects records into a [`Zone`].
+/// Collects records into a [`Zone`](crate::Zone).
 pub struct Builder {
     pub(super) apex: Name,
     pub(super) apex_hash: u64,

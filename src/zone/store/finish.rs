@@ -15,7 +15,7 @@ use super::zone::{ApexSet, Zone};
 impl Builder {
     /// Checks the records as a whole and makes the zone of them.
     ///
-    /// Errors: the conflicts that keep the zone from being served; [`crate::locate`] finds their records.
+    /// Errors: the conflicts that keep the zone from being served; [`locate`](fn@crate::locate) finds their records.
     pub fn finish(mut self) -> Result<Zone, Vec<Unfit>> {
         self.flush();
         self.insert_pending();
