@@ -5,7 +5,7 @@ FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 SHIPPED = $(or $(CARGO_TARGET_DIR),target)/dist/catena
 
-.PHONY: run test lint unit smoke bench fuzz compare cases need-cargo-fuzz need-dnspython need-peers
+.PHONY: run test lint unit smoke bench fuzz miri compare cases need-cargo-fuzz need-dnspython need-peers
 
 run: ## serve Corefile.example on port 1053
 	cargo run --release -- -conf Corefile.example
@@ -29,6 +29,9 @@ fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TAR
 bench: ## the real binary, as packages ship it, beside its peers: benches/README.md
 	cargo build --profile dist
 	CATENA=$${CATENA:-$(abspath $(SHIPPED))} cargo bench --bench servers
+
+miri: ## the allocator's tests under miri: needs a nightly toolchain with the components miri and rust-src
+	cargo +nightly miri test -p catena-sys --lib allocator
 
 compare: ## every scenario put to this server and to the `coredns` on PATH
 	cargo test --test compare
