@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use catena::server::{Options, Process, Source};
+use catena::server::{CorefileSource, Options, Process};
 use chain::memory::Memory;
 use chain::{BoxFuture, Kind, Next, Query, Reply, Roles, Sees, ServeDns, Served, Setup, Step};
 use corefile::{Diagnostics, Directive};
@@ -73,7 +73,7 @@ impl ServeDns for Several {
 
 /// A server with this plugin alone, and its address.
 async fn server() -> (Process, std::net::SocketAddr) {
-    let source = Source {
+    let source = CorefileSource {
         name: "test".into(),
         path: None,
         text: "example.org:0 {\n bind 127.0.0.1\n several\n}\n".into(),

@@ -6,7 +6,7 @@ use wire::Name;
 
 /// Where search paths come from.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum PathSource {
     /// One for all clients, the root at its end.
     File(Vec<Name>),
     /// A plugin by its name; the place of that, too.
@@ -20,7 +20,7 @@ pub(super) enum Source {
 pub(super) fn parse(
     uses: &[&Directive],
     setup: &Setup<'_>,
-) -> Result<Option<(Source, ZoneSet)>, Diagnostics> {
+) -> Result<Option<(PathSource, ZoneSet)>, Diagnostics> {
     let mut read = None;
     let mut errors = Diagnostics::default();
     for directive in uses {
@@ -32,7 +32,7 @@ pub(super) fn parse(
     if errors.has_errors() { Err(errors) } else { Ok(read) }
 }
 
-fn one(directive: &Directive, setup: &Setup<'_>) -> Result<(Source, ZoneSet), Diagnostic> {
+fn one(directive: &Directive, setup: &Setup<'_>) -> Result<(PathSource, ZoneSet), Diagnostic> {
     directive.no_body()?;
     let Some((last, zones)) = directive.args.split_last() else {
         return Err(Diagnostic::error(directive.name.span, "`autopath` needs a search path")
@@ -40,8 +40,8 @@ fn one(directive: &Directive, setup: &Setup<'_>) -> Result<(Source, ZoneSet), Di
             .help("write `autopath /etc/resolv.conf` or `autopath @kubernetes`"));
     };
     let source = match last.as_str().strip_prefix('@') {
-        Some(plugin) => Source::Plugin(plugin.to_owned(), last.span),
-        None => Source::File(file(last, setup)?),
+        Some(plugin) => PathSource::Plugin(plugin.to_owned(), last.span),
+        None => PathSource::File(file(last, setup)?),
     };
     Ok((source, ZoneSet::from_args(zones, &setup.zones())?))
 }

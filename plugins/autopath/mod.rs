@@ -15,7 +15,7 @@ use telemetry::metrics::{self, Counter};
 use wire::name::{self, NameBuf};
 use wire::{Class, Draft, Name, Rcode, Rtype, Section};
 
-use config::Source;
+use config::PathSource;
 
 /// The `autopath` directive.
 pub static PLUGIN: Kind =
@@ -44,7 +44,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 struct Autopath {
-    source: Source,
+    source: PathSource,
     zones: ZoneSet,
     /// In the order of the block's keys.
     found: Box<[Counter]>,
@@ -59,8 +59,8 @@ impl ServeDns for Autopath {
             return Ok(Step::Next);
         }
         let applies = match &self.source {
-            Source::File(path) => applies(query, path),
-            Source::Plugin(..) => applies(query, &self.path_of(query)),
+            PathSource::File(path) => applies(query, path),
+            PathSource::Plugin(..) => applies(query, &self.path_of(query)),
         };
         Ok(if applies { Step::Wait } else { Step::Next })
     }
@@ -73,15 +73,15 @@ impl ServeDns for Autopath {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             let path = match &self.source {
-                Source::File(path) => path.clone(),
-                Source::Plugin(..) => self.path_of(query),
+                PathSource::File(path) => path.clone(),
+                PathSource::Plugin(..) => self.path_of(query),
             };
             self.walk(&path, query, reply, next).await
         })
     }
 
     fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
-        let Source::Plugin(plugin, span) = &self.source else { return Ok(()) };
+        let PathSource::Plugin(plugin, span) = &self.source else { return Ok(()) };
         match chain.position(plugin) {
             Some(place) if chain.plugins()[place].roles().search_path.is_none() => {
                 Err(not_a_path(plugin, *span))
@@ -102,7 +102,7 @@ impl Autopath {
     /// The search path of the query's client, from the plugin.
     fn path_of(&self, query: &Query) -> Vec<Name> {
         let mut path = Vec::new();
-        let Source::Plugin(plugin, _) = &self.source else { return path };
+        let PathSource::Plugin(plugin, _) = &self.source else { return path };
         let Some(chain) = self.chain_ref.chain() else { return path };
         let place = *self.place.get_or_init(|| chain.position(plugin));
         let found = place.and_then(|place| chain.plugins().get(place));

@@ -11,7 +11,7 @@ use wire::Transport;
 /// The event that a message reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum MessageType {
     /// A query from a client.
     ClientQuery = 5,
     /// A reply to a client.
@@ -27,7 +27,7 @@ const MESSAGE: u64 = 1;
 
 /// The content of a message, without the identity of the server. Times are nanoseconds since 1970.
 pub(super) struct Event<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: MessageType,
     /// The transport of the DNS message.
     pub(super) transport: Transport,
     /// The address and port that the query comes from.
@@ -86,7 +86,7 @@ fn body(out: &mut Vec<u8>, event: &Event<'_>) {
         }
     }
     time(out, 8, event.asked);
-    let is_query = matches!(event.kind, Kind::ClientQuery | Kind::ForwarderQuery);
+    let is_query = matches!(event.kind, MessageType::ClientQuery | MessageType::ForwarderQuery);
     if let Some(message) = event.message.filter(|_| is_query) {
         bytes(out, 10, message);
     }
@@ -199,7 +199,7 @@ mod tests {
             querier: Option<SocketAddr>,
             responder: Option<SocketAddr>,
             kind in prop::sample::select(vec![
-                Kind::ClientQuery, Kind::ClientResponse, Kind::ForwarderQuery, Kind::ForwarderResponse,
+                MessageType::ClientQuery, MessageType::ClientResponse, MessageType::ForwarderQuery, MessageType::ForwarderResponse,
             ]),
             transport in prop::sample::select(vec![
                 Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Https,
@@ -219,7 +219,7 @@ mod tests {
                 IpAddr::V4(ip) => ip.octets().to_vec(),
                 IpAddr::V6(ip) => ip.octets().to_vec(),
             };
-            let is_query = matches!(kind, Kind::ClientQuery | Kind::ForwarderQuery);
+            let is_query = matches!(kind, MessageType::ClientQuery | MessageType::ForwarderQuery);
             let inner = Inner {
                 kind: kind as i32,
                 socket_family: querier.or(responder).map(|end| match octets(end).len() {

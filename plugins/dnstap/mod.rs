@@ -20,7 +20,7 @@ use telemetry::format::Format;
 use telemetry::record::LogRecord;
 
 use config::Config;
-use message::{Event, Kind as Said, Sender};
+use message::{Event, MessageType, Sender};
 use net::clock::unix_nanos;
 use net::stream::Endpoint;
 use sink::{Mode, Sink, Target};
@@ -126,7 +126,7 @@ impl ServeDns for Dnstap {
             self.send(
                 query,
                 Event {
-                    kind: Said::ClientQuery,
+                    kind: MessageType::ClientQuery,
                     transport: query.client.transport,
                     querier: Some(query.client.peer),
                     responder: Some(query.client.local),
@@ -146,7 +146,7 @@ impl ServeDns for Dnstap {
         self.send(
             query,
             Event {
-                kind: Said::ClientResponse,
+                kind: MessageType::ClientResponse,
                 transport: query.client.transport,
                 querier: Some(query.client.peer),
                 responder: Some(query.client.local),
@@ -168,7 +168,7 @@ impl Tap for Dnstap {
             return;
         }
         let event = Event {
-            kind: Said::ForwarderQuery,
+            kind: MessageType::ForwarderQuery,
             transport: exchange.transport,
             querier: exchange.local,
             responder: Some(exchange.upstream),
@@ -179,7 +179,7 @@ impl Tap for Dnstap {
         self.send(query, Event { message: Some(exchange.question), ..event });
         if let Some((reply, answered)) = exchange.reply {
             let answered = Some(unix_nanos(answered));
-            let kind = Said::ForwarderResponse;
+            let kind = MessageType::ForwarderResponse;
             self.send(query, Event { kind, answered, message: Some(reply), ..event });
         }
     }

@@ -22,7 +22,7 @@ use zone::{Outcome, Zone};
 
 use config::{OnError, Watch};
 use load::{Problem, Warnings};
-use source::Source;
+use source::ZoneFile;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
@@ -39,9 +39,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     setup.owns(config.files.iter().flat_map(|file| &file.origins));
     let mut errors = Diagnostics::default();
-    let mut all: Vec<Arc<Source>> = Vec::new();
-    let mut skipping: Vec<Arc<Source>> = Vec::new();
-    let mut watched: Vec<(Watch, Vec<Arc<Source>>)> = Vec::new();
+    let mut all: Vec<Arc<ZoneFile>> = Vec::new();
+    let mut skipping: Vec<Arc<ZoneFile>> = Vec::new();
+    let mut watched: Vec<(Watch, Vec<Arc<ZoneFile>>)> = Vec::new();
     for file in config.files {
         let path = setup.path(file.path);
         let mut findings = Findings::default();
@@ -121,7 +121,7 @@ impl Findings {
         &mut self,
         found: Result<Warnings, Problem>,
         file: &config::File<'_>,
-        (origin, source): (&Name, &Source),
+        (origin, source): (&Name, &ZoneFile),
         warnings: &mut Diagnostics,
     ) -> Result<(), Diagnostics> {
         let span = file.path.span;
@@ -179,8 +179,8 @@ fn open(
     path: &Path,
     origin: &Name,
     on_error: OnError,
-) -> (Arc<Source>, Result<Warnings, Problem>) {
-    type Place = Mutex<Option<Arc<Source>>>;
+) -> (Arc<ZoneFile>, Result<Warnings, Problem>) {
+    type Place = Mutex<Option<Arc<ZoneFile>>>;
     let key = format!("file {origin} {}", path.display());
     let place: Arc<Place> = setup.keep(key, Place::default);
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +190,7 @@ fn open(
         return (Arc::clone(known), Ok(Warnings::default()));
     }
     // A new object, so that the running server keeps its zone if this configuration fails.
-    let source = Arc::new(Source::new(origin.clone(), path.to_owned()));
+    let source = Arc::new(ZoneFile::new(origin.clone(), path.to_owned()));
     let failed = match source.load() {
         Ok(fresh) => {
             *place = Some(Arc::clone(&source));
@@ -218,7 +218,7 @@ const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
 /// The plugin: all zones of a block's `file` directives. The usual query reads one cache line of it.
 #[repr(C, align(64))]
 struct File {
-    zones: SuffixMap<Arc<Source>>,
+    zones: SuffixMap<Arc<ZoneFile>>,
     /// Whether a plugin reads metadata.
     collects_metadata: bool,
     fallthrough: Fallthrough,
@@ -227,7 +227,7 @@ struct File {
     /// Whether no plugin follows in the chain. Set once the chain is complete.
     is_last: OnceLock<bool>,
     /// The zones that are skipped if their files have mistakes. Readiness reports them.
-    skipping: Box<[Arc<Source>]>,
+    skipping: Box<[Arc<ZoneFile>]>,
 }
 
 impl Ready for File {

@@ -21,12 +21,12 @@ use super::report;
 /// The number of zones whose file cannot be loaded.
 const FAILED: &str = "catena_file_zone_failed";
 
-/// Stages of [`Source::prefetch`].
+/// Stages of [`ZoneFile::prefetch`].
 pub(super) const PREFETCH_STAGES: u8 = 3;
 
 /// A zone and its file. It survives a reload of the Corefile. A query reads one cache line of it.
 #[repr(C, align(64))]
-pub(super) struct Source {
+pub(super) struct ZoneFile {
     pub(super) origin: Name,
     /// The version that serves. None until the file is loaded.
     zone: ArcSwapOption<Zone>,
@@ -53,15 +53,15 @@ pub(super) struct Fresh {
     pub(super) warnings: Warnings,
 }
 
-const _: () = assert!(std::mem::offset_of!(Source, path) <= 64);
+const _: () = assert!(std::mem::offset_of!(ZoneFile, path) <= 64);
 
-impl Zoned for Source {
+impl Zoned for ZoneFile {
     fn zone_name(&self) -> &Name {
         &self.origin
     }
 }
 
-impl Source {
+impl ZoneFile {
     /// A zone that is not loaded yet.
     pub(super) fn new(origin: Name, path: PathBuf) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl Source {
     }
 
     /// Loads the file. If that fails, the current version keeps serving, and a caller that keeps this
-    /// source calls [`Source::failed`].
+    /// source calls [`ZoneFile::failed`].
     pub(super) fn load(&self) -> Result<Fresh, Failed> {
         let Loaded { zone, versions, warnings } = load::load(&self.path, &self.origin)?;
         let serial = zone.serial();
@@ -229,7 +229,7 @@ impl Source {
     }
 }
 
-impl Drop for Source {
+impl Drop for ZoneFile {
     fn drop(&mut self) {
         self.mended();
     }
@@ -245,7 +245,7 @@ struct Reports {
 impl Reports {
     /// Logs the result of a check. Mistakes of one version are logged once, and those of a file that is
     /// written repeatedly at most once in `every`.
-    fn tell(&mut self, source: &Source, found: Option<Result<Fresh, Problem>>, every: Duration) {
+    fn tell(&mut self, source: &ZoneFile, found: Option<Result<Fresh, Problem>>, every: Duration) {
         match found {
             Some(Ok(fresh)) => {
                 source.log(&fresh);
@@ -270,7 +270,7 @@ impl Reports {
 
 /// Checks the files regularly, one at a time, until the configuration is replaced.
 pub(super) async fn watch(
-    sources: Vec<Arc<Source>>,
+    sources: Vec<Arc<ZoneFile>>,
     own_zones: Arc<OwnZones>,
     mut schedule: PollSchedule,
     watch: Watch,

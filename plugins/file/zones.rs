@@ -5,35 +5,35 @@ use std::sync::Arc;
 use exchange::Query;
 use wire::{hash, name};
 
-use super::source::Source;
+use super::source::ZoneFile;
 
 /// Finds the zone that a query's name is in.
 pub(super) enum Zones {
     /// Most blocks have one zone: found without a further pointer.
-    One(Entry),
+    One(ZoneEntry),
     /// Any number of them.
     Many(Box<Table>),
 }
 
 /// Zones by the hash of their names.
 pub(super) struct Table {
-    entries: Box<[Entry]>,
+    entries: Box<[ZoneEntry]>,
     /// Indexes into `entries` by hash, open addressing; a power of two, at most half full.
     slots: Box<[Option<u32>]>,
     /// Bit `n` is set if a zone has `n` labels: other depths need no look.
     depths: u128,
 }
 
-pub(super) struct Entry {
+pub(super) struct ZoneEntry {
     hash: u64,
     labels: usize,
-    source: Arc<Source>,
+    source: Arc<ZoneFile>,
 }
 
 impl Zones {
     /// These zones; no name appears twice.
-    pub(super) fn new(sources: Vec<Arc<Source>>) -> Self {
-        let mut entries: Vec<Entry> = sources.into_iter().map(Entry::new).collect();
+    pub(super) fn new(sources: Vec<Arc<ZoneFile>>) -> Self {
+        let mut entries: Vec<ZoneEntry> = sources.into_iter().map(ZoneEntry::new).collect();
         match entries.pop() {
             Some(only) if entries.is_empty() => Self::One(only),
             last => {
@@ -45,7 +45,7 @@ impl Zones {
 
     /// The zone, if there is just one.
     #[inline]
-    pub(super) fn only(&self) -> Option<&Source> {
+    pub(super) fn only(&self) -> Option<&ZoneFile> {
         match self {
             Self::One(only) => Some(&only.source),
             Self::Many(_) => None,
@@ -54,7 +54,7 @@ impl Zones {
 
     /// The longest zone that the query's name is in.
     #[inline]
-    pub(super) fn find(&self, query: &Query) -> Option<&Source> {
+    pub(super) fn find(&self, query: &Query) -> Option<&ZoneFile> {
         match self {
             Self::One(only) => {
                 let label = query.labels().checked_sub(only.labels)?;
@@ -66,7 +66,7 @@ impl Zones {
 }
 
 impl Table {
-    fn new(entries: Box<[Entry]>) -> Self {
+    fn new(entries: Box<[ZoneEntry]>) -> Self {
         let size = (entries.len() * 2).next_power_of_two().max(2);
         let mut slots = vec![None; size].into_boxed_slice();
         let mut depths = 0;
@@ -81,7 +81,7 @@ impl Table {
         Self { entries, slots, depths }
     }
 
-    fn find(&self, query: &Query) -> Option<&Source> {
+    fn find(&self, query: &Query) -> Option<&ZoneFile> {
         let labels = query.labels();
         for label in 0..=labels {
             if self.depths >> (labels - label) & 1 == 0 {
@@ -101,8 +101,8 @@ impl Table {
     }
 }
 
-impl Entry {
-    fn new(source: Arc<Source>) -> Self {
+impl ZoneEntry {
+    fn new(source: Arc<ZoneFile>) -> Self {
         let origin = source.origin.as_wire();
         Self { hash: hash::name(origin), labels: name::label_count(origin), source }
     }

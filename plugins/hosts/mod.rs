@@ -20,7 +20,7 @@ use wire::Rtype;
 use answer::{Answer, Found};
 use config::Config;
 use parse::Rules;
-use source::Source;
+use source::HostsFile;
 use table::Table;
 
 /// The `hosts` directive.
@@ -45,7 +45,7 @@ fn last_change() -> Gauge {
 
 struct Hosts {
     config: Config,
-    file: Arc<Source>,
+    file: Arc<HostsFile>,
     inline: Arc<Table>,
 }
 
@@ -67,7 +67,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     };
     let inline = Arc::new(parse::table(config.inline.as_bytes(), &rules).unwrap_or_default());
     let key = format!("hosts {} {rules:?}", path.display());
-    let file = setup.keep(key, || Source::new(path.clone(), rules));
+    let file = setup.keep(key, || HostsFile::new(path.clone(), rules));
     if let Some(token) = &config.file {
         let shown = path.display();
         match std::fs::metadata(&path) {
@@ -106,7 +106,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     );
     let reloaded = last_change();
     let (every, watched, more) = (config.reload, Arc::clone(&file), inline.entries());
-    let measure = move |file: &Source| {
+    let measure = move |file: &HostsFile| {
         entries.set((file.table().entries() + more) as f64);
         if let Some(modified) = file.modified() {
             reloaded.set(modified);

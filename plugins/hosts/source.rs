@@ -17,7 +17,7 @@ use super::table::Table;
 pub(super) const MAX_FILE: u64 = 1 << 30;
 
 /// A hosts file. It survives a reload of the Corefile.
-pub(super) struct Source {
+pub(super) struct HostsFile {
     path: PathBuf,
     rules: Rules,
     table: ArcSwap<Table>,
@@ -33,7 +33,7 @@ struct Seen {
     last: Option<Stamp>,
 }
 
-impl Source {
+impl HostsFile {
     /// A file that is not read yet.
     pub(super) fn new(path: PathBuf, rules: Rules) -> Self {
         Self { path, rules, table: ArcSwap::default(), seen: Mutex::default() }
@@ -96,10 +96,10 @@ impl Source {
 
 /// Checks the file regularly until the configuration is replaced.
 pub(super) async fn watch(
-    source: Arc<Source>,
+    source: Arc<HostsFile>,
     mut schedule: PollSchedule,
     every: Duration,
-    changed: impl Fn(&Source),
+    changed: impl Fn(&HostsFile),
 ) {
     loop {
         schedule.next(every).await;

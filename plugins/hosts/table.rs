@@ -18,7 +18,7 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Table {
     /// Lower-case wire names.
     names: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<NameEntry>,
     by_name: HashIndex,
     addresses: Vec<Address>,
     by_address: HashIndex,
@@ -31,7 +31,7 @@ pub(super) struct Table {
 
 /// A name.
 #[derive(Debug)]
-struct Entry {
+struct NameEntry {
     /// Its offset in the buffer.
     name_at: u32,
     /// Its first link.
@@ -147,7 +147,7 @@ impl Table {
                     return false;
                 };
                 self.names.extend_from_slice(name);
-                self.entries.push(Entry { name_at, first: NONE });
+                self.entries.push(NameEntry { name_at, first: NONE });
                 self.by_name.insert(hash, entry);
                 if let Some(labels) = zone_labels {
                     self.add_ancestors(name, labels);

@@ -17,7 +17,7 @@ use wire::{Rcode, Rtype, Section};
 use config::Policy;
 use order::{Order, Random, Rearrangement};
 use row::{InPlace, Items};
-use weights::{Source, Unread};
+use weights::{Unread, WeightsFile};
 
 /// The `loadbalance` directive.
 pub static PLUGIN: Kind =
@@ -32,7 +32,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let weights = match config.policy {
         Policy::Shuffle => None,
         Policy::Weighted { file, reload } => {
-            let source = Arc::new(Source::new(setup.path(&file)));
+            let source = Arc::new(WeightsFile::new(setup.path(&file)));
             match source.renew() {
                 Ok(()) => {}
                 Err(Unread::Open(error)) if !reload.is_zero() => {
@@ -170,7 +170,7 @@ mod tests {
             .collect()
     }
 
-    fn plugin(weights: Option<Arc<Source>>, prefer: Vec<Cidr>) -> LoadBalance {
+    fn plugin(weights: Option<Arc<WeightsFile>>, prefer: Vec<Cidr>) -> LoadBalance {
         LoadBalance { order: Order { weights, prefer } }
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn weights_decide_which_address_is_first() {
         let directory = std::env::temp_dir().join(format!("catena-weights-{}", std::process::id()));
         std::fs::write(&directory, "WWW.example.org\n192.0.2.1 3\n192.0.2.3 2\n").unwrap();
-        let source = Arc::new(Source::new(directory.clone()));
+        let source = Arc::new(WeightsFile::new(directory.clone()));
         source.renew().unwrap();
         std::fs::remove_file(directory).unwrap();
         let plugin = plugin(Some(source), Vec::new());

@@ -10,12 +10,12 @@ use wire::reply::Item;
 use wire::{Reply, Rtype, Section, hash};
 
 use super::row::{Row, Run};
-use super::weights::Source;
+use super::weights::WeightsFile;
 
 /// The rules of one directive.
 pub(super) struct Order {
     /// Whether one address moves to the top by weight, instead of a shuffle of all.
-    pub(super) weights: Option<Arc<Source>>,
+    pub(super) weights: Option<Arc<WeightsFile>>,
     /// Addresses in these ranges come first.
     pub(super) prefer: Vec<Cidr>,
 }

@@ -123,14 +123,14 @@ impl fmt::Display for Unread {
 const MAX_FILE: u64 = 64 << 20;
 
 /// A weight file and the weights in force.
-pub(super) struct Source {
+pub(super) struct WeightsFile {
     path: PathBuf,
     weights: ArcSwap<Weights>,
     /// The version of the last check: valid, invalid or missing.
     seen: Mutex<Versions>,
 }
 
-impl Source {
+impl WeightsFile {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, weights: ArcSwap::default(), seen: Mutex::default() }
     }
@@ -162,7 +162,7 @@ impl Source {
 }
 
 /// Checks the file regularly until the configuration is replaced.
-pub(super) async fn watch(source: Arc<Source>, every: Duration) {
+pub(super) async fn watch(source: Arc<WeightsFile>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let source = Arc::clone(&source);

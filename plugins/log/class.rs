@@ -5,7 +5,7 @@ use wire::{Opcode, Rcode, Reply, Rtype, Section};
 
 /// Kinds of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ReplyClass {
     /// A positive answer.
     NoError,
     /// The name does not exist.
@@ -64,7 +64,7 @@ impl Class {
     }
 }
 
-impl Kind {
+impl ReplyClass {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::NoError => "NOERROR",
@@ -87,33 +87,33 @@ impl Kind {
 }
 
 /// The kind of `reply`; `unix` is the time for signatures.
-pub(super) fn kind(query: &Query, reply: &Reply, unix: impl FnOnce() -> u64) -> Kind {
+pub(super) fn kind(query: &Query, reply: &Reply, unix: impl FnOnce() -> u64) -> ReplyClass {
     if reply.is_silent() {
-        return Kind::OtherError;
+        return ReplyClass::OtherError;
     }
     if query.opcode() == Opcode::NOTIFY || query.qtype().is_transfer() {
-        return Kind::Meta;
+        return ReplyClass::Meta;
     }
     let failed = reply.failure().is_some();
     let rcode = reply.rcode();
     if !failed && query.wants_dnssec() && has_expired_signature(reply, unix) {
-        return Kind::OtherError;
+        return ReplyClass::OtherError;
     }
     if !failed && reply.count(Section::Answer) > 0 {
         match rcode {
-            Rcode::NOERROR => return Kind::NoError,
-            Rcode::NXDOMAIN => return Kind::OtherError,
+            Rcode::NOERROR => return ReplyClass::NoError,
+            Rcode::NXDOMAIN => return ReplyClass::OtherError,
             _ => {}
         }
     }
     let has = |rtype| !failed && authority_has(reply, rtype);
     match rcode {
-        Rcode::NOERROR if has(Rtype::SOA) => Kind::NoData,
-        Rcode::NOERROR if has(Rtype::NS) => Kind::Delegation,
-        Rcode::NOERROR => Kind::NoError,
-        Rcode::NXDOMAIN => Kind::NameError,
-        Rcode::SERVFAIL | Rcode::NOTIMP => Kind::ServerError,
-        _ => Kind::OtherError,
+        Rcode::NOERROR if has(Rtype::SOA) => ReplyClass::NoData,
+        Rcode::NOERROR if has(Rtype::NS) => ReplyClass::Delegation,
+        Rcode::NOERROR => ReplyClass::NoError,
+        Rcode::NXDOMAIN => ReplyClass::NameError,
+        Rcode::SERVFAIL | Rcode::NOTIMP => ReplyClass::ServerError,
+        _ => ReplyClass::OtherError,
     }
 }
 

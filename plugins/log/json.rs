@@ -8,10 +8,10 @@ use telemetry::log::Level;
 use telemetry::record::{self, LogRecord};
 use wire::name::Text;
 
-use super::class::Kind;
+use super::class::ReplyClass;
 
 /// Writes the object without a line end. The order of the members is fixed.
-pub(super) fn write(line: &mut Vec<u8>, record: &LogRecord<'_>, kind: Kind, unix: u64) {
+pub(super) fn write(line: &mut Vec<u8>, record: &LogRecord<'_>, kind: ReplyClass, unix: u64) {
     let query = record.query;
     // Writing to a vector does not fail.
     let _ = write!(line, "{{\"level\":\"info\",\"time\":{unix},\"remote\":\"");

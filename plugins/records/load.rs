@@ -17,13 +17,13 @@ const RETRY: u32 = 1800;
 const EXPIRE: u32 = 86_400;
 
 /// A zone of the directive.
-pub(super) struct Entry {
+pub(super) struct LoadedZone {
     pub(super) zone: Zone,
     /// Whether the directive has a record for the apex, which exists in any case.
     pub(super) has_apex: bool,
 }
 
-impl Zoned for Entry {
+impl Zoned for LoadedZone {
     fn zone_name(&self) -> &Name {
         self.zone.apex()
     }
@@ -37,7 +37,7 @@ pub(super) fn load(
     config: &Config,
     directive: Span,
     warnings: &mut Diagnostics,
-) -> Result<SuffixMap<Entry>, Diagnostics> {
+) -> Result<SuffixMap<LoadedZone>, Diagnostics> {
     let mut entries = Vec::with_capacity(config.zones.len());
     let mut errors = Diagnostics::default();
     for origin in &config.zones {
@@ -71,7 +71,7 @@ fn one(
     config: &Config,
     origin: &Name,
     directive: Span,
-) -> Result<(Entry, Vec<Diagnostic>), Vec<Diagnostic>> {
+) -> Result<(LoadedZone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let text = &config.text;
     let mut builder = Builder::new(origin, text.as_str().len() as u64);
     let (mut has_apex, mut has_soa) = (false, false);
@@ -107,7 +107,7 @@ fn one(
         let wrong = zone::locate(&wrong, &mut source, &options, &master::NoIncludes);
         wrong.into_iter().map(|error| unfit(error, text, directive)).collect::<Vec<_>>()
     })?;
-    Ok((Entry { zone, has_apex }, warnings))
+    Ok((LoadedZone { zone, has_apex }, warnings))
 }
 
 /// A record outside of one zone may belong to another.

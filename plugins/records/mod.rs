@@ -14,7 +14,7 @@ use corefile::{Diagnostics, Directive};
 use wire::{Class, Rcode, Section, SuffixMap};
 use zone::{Outcome, Zone};
 
-use load::Entry;
+use load::LoadedZone;
 
 /// The `records` directive.
 pub static PLUGIN: Kind = Kind {
@@ -53,7 +53,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 struct Records {
-    zones: SuffixMap<Entry>,
+    zones: SuffixMap<LoadedZone>,
     fallthrough: Fallthrough,
     resolver: Resolver,
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use chain::Setup;
 use exchange::Query;
 use ring::digest::{Context, SHA256};
-use wire::answer::{Answer, Kind};
+use wire::answer::{Answer, AnswerKind};
 use wire::name::Text;
 use wire::{HEADER, Malformed, Rcode, Reply};
 
@@ -136,9 +136,9 @@ fn load(message: &[u8], unix: u64, query: &Query, reply: &mut Reply) -> Result<(
     }
     let answer = Answer::of(query, reply, || unix)?;
     let is_answer = match answer.kind {
-        Kind::Answer => answer.answering,
-        Kind::NameError | Kind::NoData => answer.is_lasting(),
-        Kind::Delegation | Kind::Failure | Kind::Other => false,
+        AnswerKind::Answer => answer.answering,
+        AnswerKind::NameError | AnswerKind::NoData => answer.is_lasting(),
+        AnswerKind::Delegation | AnswerKind::Failure | AnswerKind::Other => false,
     };
     if is_answer { Ok(()) } else { Err(Malformed) }
 }

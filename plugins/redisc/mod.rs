@@ -19,7 +19,7 @@ use net::client::Network;
 use redis::{OnLost, RedisClient, RedisError, RedisOptions};
 use telemetry::metrics::SHARED;
 use wire::Moment;
-use wire::answer::{Answer, Kind as Judged};
+use wire::answer::{Answer, AnswerKind};
 
 use config::Config;
 use numbers::Numbers;
@@ -176,14 +176,17 @@ impl Redisc {
     /// The lifetime of an answer in seconds. Zero: it is not stored.
     fn lifetime(&self, answer: &Answer) -> u32 {
         let (ttl, most) = match answer.kind {
-            Judged::Answer if answer.answering => (answer.min_ttl, self.config.success),
+            AnswerKind::Answer if answer.answering => (answer.min_ttl, self.config.success),
             // RFC 2308 section 5: MINIMUM bounds the TTL of the SOA record.
-            Judged::NameError | Judged::NoData => (
+            AnswerKind::NameError | AnswerKind::NoData => (
                 answer.min_ttl.zip(answer.minimum).map(|(ttl, minimum)| ttl.min(minimum)),
                 self.config.denial,
             ),
             // Failures concern this server only. Empty answers and referrals have no usable TTL.
-            Judged::Answer | Judged::Delegation | Judged::Failure | Judged::Other => (None, 0),
+            AnswerKind::Answer
+            | AnswerKind::Delegation
+            | AnswerKind::Failure
+            | AnswerKind::Other => (None, 0),
         };
         if !answer.is_lasting() {
             return 0;

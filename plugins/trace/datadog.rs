@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use wire::name::Text;
 
-use super::format::{Finished, Format, NewIds, Source};
+use super::format::{Finished, Format, NewIds, Service};
 
 /// The Datadog agent's JSON, version 0.4.
 #[derive(Debug)]
@@ -46,18 +46,18 @@ impl Format for Datadog {
         Some(("X-Datadog-Trace-Count", batch.len().to_string()))
     }
 
-    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+    fn body(&self, batch: &[Finished], source: &Service) -> Vec<u8> {
         body(batch, source)
     }
 }
 
 /// An array of traces, which are arrays of spans. Here each trace has one span.
-fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+fn body(batch: &[Finished], source: &Service) -> Vec<u8> {
     let traces: Value = batch.iter().map(|finished| json!([span(finished, source)])).collect();
     traces.to_string().into_bytes()
 }
 
-fn span(finished: &Finished, source: &Source) -> Value {
+fn span(finished: &Finished, source: &Service) -> Value {
     let Finished { trace, span, about } = finished;
     let mut meta = Map::new();
     let mut tag = |key: &str, text: String| meta.insert(key.to_owned(), text.into());

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::config::Config;
-use super::format::{About, Finished, Format, Source};
+use super::format::{About, Finished, Format, Service};
 
 /// The timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(super) struct Record {
 pub(super) struct Exporter {
     format: &'static dyn Format,
     url: Url,
-    source: Source,
+    source: Service,
     most: usize,
     batch: usize,
     interval: Duration,
@@ -63,7 +63,7 @@ impl Exporter {
         Self {
             format,
             url,
-            source: Source { service, local, analytics_rate },
+            source: Service { service, local, analytics_rate },
             most: backlog,
             batch,
             interval,

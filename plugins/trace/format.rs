@@ -52,7 +52,7 @@ pub(super) trait Format: Debug + Sync {
     }
 
     /// The body of a request.
-    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8>;
+    fn body(&self, batch: &[Finished], source: &Service) -> Vec<u8>;
 }
 
 /// The material for the id of a trace.
@@ -84,7 +84,7 @@ pub(super) struct About {
 }
 
 /// The component that sends spans.
-pub(super) struct Source {
+pub(super) struct Service {
     pub(super) service: String,
     pub(super) local: Option<SocketAddr>,
     pub(super) analytics_rate: f64,

@@ -5,7 +5,7 @@
 use prost::Message;
 use wire::name::Text;
 
-use super::format::{Finished, Format, NewIds, Source};
+use super::format::{Finished, Format, NewIds, Service};
 
 /// The body of a request. Only the fields in use are declared; their numbers are the format's.
 #[derive(Clone, PartialEq, Message)]
@@ -126,12 +126,12 @@ impl Format for Otlp {
         "application/x-protobuf"
     }
 
-    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+    fn body(&self, batch: &[Finished], source: &Service) -> Vec<u8> {
         body(batch, source)
     }
 }
 
-fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+fn body(batch: &[Finished], source: &Service) -> Vec<u8> {
     let mut resource = vec![attribute("service.name", source.service.clone())];
     if let Some(local) = source.local {
         resource.push(attribute("server.address", local.to_string()));

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use wire::name::Text;
 
-use super::format::{Finished, Format, NewIds, Source};
+use super::format::{Finished, Format, NewIds, Service};
 
 /// Zipkin's JSON, version 2.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ impl Format for Zipkin {
         Some(("b3", "0".to_owned()))
     }
 
-    fn body(&self, batch: &[Finished], source: &Source) -> Vec<u8> {
+    fn body(&self, batch: &[Finished], source: &Service) -> Vec<u8> {
         body(batch, source)
     }
 }
 
-fn body(batch: &[Finished], source: &Source) -> Vec<u8> {
+fn body(batch: &[Finished], source: &Service) -> Vec<u8> {
     let mut endpoint = Map::new();
     endpoint.insert("serviceName".into(), source.service.to_lowercase().into());
     if let Some(local) = source.local {

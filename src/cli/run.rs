@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::args::RunOptions;
 use super::help;
 use super::output::{self, VERSION};
-use crate::server::{self, Options, Process, Refused, Source};
+use crate::server::{self, CorefileSource, Options, Process, Refused};
 
 /// How CoreDNS exits when a second interrupt comes while it is stopping.
 const EXIT_INTERRUPTED: u8 = 2;
@@ -47,7 +47,7 @@ pub(crate) fn run(registry: Registry, options: &RunOptions) -> ExitCode {
     code
 }
 
-async fn serve(registry: Registry, run: &RunOptions, source: Source) -> ExitCode {
+async fn serve(registry: Registry, run: &RunOptions, source: CorefileSource) -> ExitCode {
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
@@ -163,19 +163,21 @@ impl fmt::Display for Unread {
 }
 
 /// The Corefile that `-conf` names: a file, `stdin`, or `Corefile` if there is one.
-pub(crate) fn read_source(conf: Option<&str>) -> Result<Source, Unread> {
+pub(crate) fn read_source(conf: Option<&str>) -> Result<CorefileSource, Unread> {
     let named = conf.is_some();
     let unread = |path, error| Unread { path, named, why: plain(&error) };
     if conf == Some("stdin") {
         let text = files::read_stream(io::stdin(), corefile::MAX_FILE)
             .map_err(|error| unread(None, error))?;
-        return Ok(Source { name: "stdin".to_owned(), path: None, text });
+        return Ok(CorefileSource { name: "stdin".to_owned(), path: None, text });
     }
     let path = PathBuf::from(conf.unwrap_or("Corefile"));
     match read_corefile(&path) {
-        Ok((text, again)) => Ok(Source { name: path.display().to_string(), path: again, text }),
+        Ok((text, again)) => {
+            Ok(CorefileSource { name: path.display().to_string(), path: again, text })
+        }
         Err(error) if conf.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Ok(Source { name: server::BUILTIN.to_owned(), path: None, text: String::new() })
+            Ok(CorefileSource { name: server::BUILTIN.to_owned(), path: None, text: String::new() })
         }
         Err(error) => Err(unread(Some(path), error)),
     }

@@ -27,4 +27,6 @@ mod writable;
 pub use client::is_shortage;
 pub use listen::{Change, Handler, ListenSpec, Listener, TcpTimeouts, is_supported};
 pub use permit::{Bound, Permit};
-pub use workers::{Limits, Room, Runtimes, Stats, StatsSnapshot, Waiting, Workers, current_worker};
+pub use workers::{
+    LimitControl, Limits, Runtimes, Stats, StatsSnapshot, WaitingLimit, Workers, current_worker,
+};

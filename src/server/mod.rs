@@ -31,4 +31,4 @@ pub mod sim;
 pub(crate) use config::ListenerIds;
 pub(crate) use plan::lint;
 pub(crate) use process::{BUILTIN, allowed_memory, prepare};
-pub use process::{Options, Process, Refused, Source};
+pub use process::{CorefileSource, Options, Process, Refused};

@@ -10,7 +10,7 @@ use crate::{Class, Malformed, NameBuf, Rcode, Reply, Request, Rtype, name};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// What it is.
-    pub kind: Kind,
+    pub kind: AnswerKind,
     /// The shortest TTL of its records; none: there are none.
     pub min_ttl: Option<u32>,
     /// The smallest MINIMUM of the SOA records among the authorities.
@@ -28,7 +28,7 @@ pub struct Answer {
 
 /// Kinds of replies as CoreDNS tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AnswerKind {
     /// Records, or nothing at all without a word about why.
     Answer,
     /// A referral.
@@ -112,11 +112,11 @@ impl Answer {
     #[inline]
     pub fn is_lasting(&self) -> bool {
         match self.kind {
-            Kind::Other => false,
+            AnswerKind::Other => false,
             // "Negative responses without SOA records SHOULD NOT be cached" (RFC 2308 section 5).
-            Kind::NameError => self.minimum.is_some(),
-            Kind::Answer => !self.answers || self.answering,
-            Kind::NoData | Kind::Delegation | Kind::Failure => true,
+            AnswerKind::NameError => self.minimum.is_some(),
+            AnswerKind::Answer => !self.answers || self.answering,
+            AnswerKind::NoData | AnswerKind::Delegation | AnswerKind::Failure => true,
         }
     }
 
@@ -151,21 +151,21 @@ struct Sums {
 }
 
 impl Sums {
-    fn kind(&self, rcode: Rcode, answering: bool) -> Kind {
+    fn kind(&self, rcode: Rcode, answering: bool) -> AnswerKind {
         if self.signatures.is_some_and(|left| left <= 0) {
-            return Kind::Other;
+            return AnswerKind::Other;
         }
         match rcode {
-            Rcode::NOERROR if self.answers && !answering && self.soa => Kind::NoData,
-            Rcode::NOERROR if self.answers => Kind::Answer,
-            Rcode::NOERROR if self.soa => Kind::NoData,
-            Rcode::NOERROR if self.referral => Kind::Delegation,
-            Rcode::NOERROR => Kind::Answer,
+            Rcode::NOERROR if self.answers && !answering && self.soa => AnswerKind::NoData,
+            Rcode::NOERROR if self.answers => AnswerKind::Answer,
+            Rcode::NOERROR if self.soa => AnswerKind::NoData,
+            Rcode::NOERROR if self.referral => AnswerKind::Delegation,
+            Rcode::NOERROR => AnswerKind::Answer,
             // With aliases the denial is of their target (RFC 2308 section 2.1), and holds for
             // this question all the same.
-            Rcode::NXDOMAIN if !self.answers || self.aliases => Kind::NameError,
-            Rcode::SERVFAIL | Rcode::NOTIMP if !self.answers => Kind::Failure,
-            _ => Kind::Other,
+            Rcode::NXDOMAIN if !self.answers || self.aliases => AnswerKind::NameError,
+            Rcode::SERVFAIL | Rcode::NOTIMP if !self.answers => AnswerKind::Failure,
+            _ => AnswerKind::Other,
         }
     }
 }

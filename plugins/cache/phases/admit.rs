@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chain::{Query, Reply};
 use wire::{Origin, Rcode};
 
-use super::classify::{self, Kind};
+use super::classify::{self, AnswerKind};
 use super::outcome::Outcome;
 use super::resolve::Purpose;
 use super::state::Cache;
@@ -88,14 +88,14 @@ impl Cache {
     }
 
     /// Whether a reply may replace stale data (RFC 8767 section 4: NOERROR and NXDOMAIN).
-    fn renews(&self, kind: Kind, facts: &Facts) -> bool {
+    fn renews(&self, kind: AnswerKind, facts: &Facts) -> bool {
         if facts.truncated {
             return false;
         }
         if self.config.prefer_positive {
-            return kind == Kind::Answer && facts.answering;
+            return kind == AnswerKind::Answer && facts.answering;
         }
-        kind != Kind::Other && matches!(facts.rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
+        kind != AnswerKind::Other && matches!(facts.rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
     }
 
     fn extras(

@@ -2,7 +2,7 @@
 
 use exchange::Query;
 use wire::answer::Answer;
-pub(super) use wire::answer::Kind;
+pub(super) use wire::answer::AnswerKind;
 use wire::{Malformed, Reply};
 
 use crate::cache::config::Config;
@@ -11,7 +11,7 @@ use crate::cache::partition::Partition;
 /// The classification of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    pub(super) kind: Kind,
+    pub(super) kind: AnswerKind,
     /// The TTL that all records get, in the reply as in the cache.
     pub(super) ttl: u32,
     /// The partition, if the reply may be stored.
@@ -34,16 +34,20 @@ pub(super) fn classify_reply(
 ) -> Result<Verdict, Malformed> {
     let answer = Answer::of(query, reply, unix)?;
     let (partition, limits) = match answer.kind {
-        Kind::NameError | Kind::NoData => (Partition::Denial, &config.denial),
-        Kind::Failure => (Partition::Denial, &config.denial),
-        Kind::Answer | Kind::Delegation | Kind::Other => (Partition::Success, &config.success),
+        AnswerKind::NameError | AnswerKind::NoData => (Partition::Denial, &config.denial),
+        AnswerKind::Failure => (Partition::Denial, &config.denial),
+        AnswerKind::Answer | AnswerKind::Delegation | AnswerKind::Other => {
+            (Partition::Success, &config.success)
+        }
     };
     let bare = match answer.kind {
-        Kind::Answer | Kind::NoData | Kind::NameError => answer.min_ttl.unwrap_or(BARE_TTL),
-        Kind::Delegation | Kind::Failure | Kind::Other => BARE_TTL,
+        AnswerKind::Answer | AnswerKind::NoData | AnswerKind::NameError => {
+            answer.min_ttl.unwrap_or(BARE_TTL)
+        }
+        AnswerKind::Delegation | AnswerKind::Failure | AnswerKind::Other => BARE_TTL,
     };
     let ttl = answer.signed_for(match answer.kind {
-        Kind::Failure => config.servfail,
+        AnswerKind::Failure => config.servfail,
         // The maximum wins over the minimum.
         _ => bare.max(limits.min_ttl).min(limits.max_ttl),
     });
@@ -120,7 +124,7 @@ mod tests {
         fn classify_reply(&self) -> Verdict {
             classify_reply(&self.query, &self.reply, || 1_000_000, &Config::default()).unwrap()
         }
-        fn kept(&self) -> (Kind, u32, Option<Partition>) {
+        fn kept(&self) -> (AnswerKind, u32, Option<Partition>) {
             let verdict = self.classify_reply();
             (verdict.kind, verdict.ttl, verdict.partition)
         }
@@ -135,60 +139,63 @@ mod tests {
 
     #[test]
     fn answers_live_as_long_as_their_shortest_record() {
-        assert_eq!(www().a("www.example.org.", 300).kept(), (Kind::Answer, 300, POSITIVE));
+        assert_eq!(www().a("www.example.org.", 300).kept(), (AnswerKind::Answer, 300, POSITIVE));
         let two = www().a("www.example.org.", 3000).ns();
-        assert_eq!(two.kept(), (Kind::Answer, 900, POSITIVE));
-        assert_eq!(www().a("www.example.org.", 90_000).kept(), (Kind::Answer, 3600, POSITIVE));
-        assert_eq!(www().a("www.example.org.", 0).kept(), (Kind::Answer, 5, POSITIVE));
+        assert_eq!(two.kept(), (AnswerKind::Answer, 900, POSITIVE));
+        assert_eq!(
+            www().a("www.example.org.", 90_000).kept(),
+            (AnswerKind::Answer, 3600, POSITIVE)
+        );
+        assert_eq!(www().a("www.example.org.", 0).kept(), (AnswerKind::Answer, 5, POSITIVE));
     }
 
     #[test]
     fn denials_need_a_soa() {
         let nx = || www().rcode(Rcode::NXDOMAIN);
-        assert_eq!(nx().soa(300).kept(), (Kind::NameError, 300, NEGATIVE));
-        assert_eq!(nx().soa(3000).kept(), (Kind::NameError, 1800, NEGATIVE));
-        assert_eq!(nx().kept(), (Kind::NameError, 5, None));
-        assert_eq!(www().soa(300).kept(), (Kind::NoData, 300, NEGATIVE));
+        assert_eq!(nx().soa(300).kept(), (AnswerKind::NameError, 300, NEGATIVE));
+        assert_eq!(nx().soa(3000).kept(), (AnswerKind::NameError, 1800, NEGATIVE));
+        assert_eq!(nx().kept(), (AnswerKind::NameError, 5, None));
+        assert_eq!(www().soa(300).kept(), (AnswerKind::NoData, 300, NEGATIVE));
         let alias = www().cname("www.example.org.", "gone.").rcode(Rcode::NXDOMAIN);
-        assert_eq!(alias.soa(60).kept(), (Kind::NameError, 60, NEGATIVE));
+        assert_eq!(alias.soa(60).kept(), (AnswerKind::NameError, 60, NEGATIVE));
         let odd = www().a("www.example.org.", 60).rcode(Rcode::NXDOMAIN);
-        assert_eq!(odd.soa(60).kept(), (Kind::Other, 5, None));
+        assert_eq!(odd.soa(60).kept(), (AnswerKind::Other, 5, None));
     }
 
     #[test]
     fn replies_without_a_ttl_of_their_own() {
-        assert_eq!(www().rcode(Rcode::NOERROR).kept(), (Kind::Answer, 5, POSITIVE));
-        assert_eq!(www().ns().kept(), (Kind::Delegation, 5, POSITIVE));
-        assert_eq!(www().rcode(Rcode::SERVFAIL).kept(), (Kind::Failure, 5, NEGATIVE));
-        assert_eq!(www().rcode(Rcode::NOTIMP).kept(), (Kind::Failure, 5, NEGATIVE));
-        assert_eq!(www().rcode(Rcode::REFUSED).kept(), (Kind::Other, 5, None));
+        assert_eq!(www().rcode(Rcode::NOERROR).kept(), (AnswerKind::Answer, 5, POSITIVE));
+        assert_eq!(www().ns().kept(), (AnswerKind::Delegation, 5, POSITIVE));
+        assert_eq!(www().rcode(Rcode::SERVFAIL).kept(), (AnswerKind::Failure, 5, NEGATIVE));
+        assert_eq!(www().rcode(Rcode::NOTIMP).kept(), (AnswerKind::Failure, 5, NEGATIVE));
+        assert_eq!(www().rcode(Rcode::REFUSED).kept(), (AnswerKind::Other, 5, None));
     }
 
     #[test]
     fn truncated_replies_are_not_kept() {
         let mut case = www().a("www.example.org.", 300);
         case.reply.truncated = true;
-        assert_eq!(case.kept(), (Kind::Answer, 300, None));
+        assert_eq!(case.kept(), (AnswerKind::Answer, 300, None));
     }
 
     #[test]
     fn an_alias_must_lead_to_the_type_asked_for() {
         let start = "www.example.org.";
-        assert_eq!(www().cname(start, "b.").a("b.", 60).kept(), (Kind::Answer, 60, POSITIVE));
-        assert_eq!(www().a("b.", 60).cname(start, "b.").kept(), (Kind::Answer, 60, POSITIVE));
-        assert_eq!(www().cname(start, "b.").kept(), (Kind::Answer, 300, None));
-        assert_eq!(www().cname(start, "b.").soa(60).kept(), (Kind::NoData, 60, NEGATIVE));
-        assert_eq!(www().cname(start, "b.").a("c.", 60).kept(), (Kind::Answer, 60, None));
+        assert_eq!(www().cname(start, "b.").a("b.", 60).kept(), (AnswerKind::Answer, 60, POSITIVE));
+        assert_eq!(www().a("b.", 60).cname(start, "b.").kept(), (AnswerKind::Answer, 60, POSITIVE));
+        assert_eq!(www().cname(start, "b.").kept(), (AnswerKind::Answer, 300, None));
+        assert_eq!(www().cname(start, "b.").soa(60).kept(), (AnswerKind::NoData, 60, NEGATIVE));
+        assert_eq!(www().cname(start, "b.").a("c.", 60).kept(), (AnswerKind::Answer, 60, None));
         let twice = www().cname(start, "b.").cname(start, "c.").a("b.", 60);
-        assert_eq!(twice.kept(), (Kind::Answer, 60, None));
+        assert_eq!(twice.kept(), (AnswerKind::Answer, 60, None));
         let same = www().cname(start, "b.").cname(start, "B.").a("b.", 60);
-        assert_eq!(same.kept(), (Kind::Answer, 60, POSITIVE));
+        assert_eq!(same.kept(), (AnswerKind::Answer, 60, POSITIVE));
         let looped = www().cname(start, "b.").cname("b.", start).a("b.", 60);
-        assert_eq!(looped.kept(), (Kind::Answer, 60, None));
+        assert_eq!(looped.kept(), (AnswerKind::Answer, 60, None));
         let asked = ask(start, Rtype::CNAME, false).cname(start, "b.");
-        assert_eq!(asked.kept(), (Kind::Answer, 300, POSITIVE));
+        assert_eq!(asked.kept(), (AnswerKind::Answer, 300, POSITIVE));
         let any = ask(start, Rtype::ANY, false).cname(start, "b.");
-        assert_eq!(any.kept(), (Kind::Answer, 300, POSITIVE));
+        assert_eq!(any.kept(), (AnswerKind::Answer, 300, POSITIVE));
     }
 
     #[test]
@@ -205,12 +212,12 @@ mod tests {
         let signed = |from, to| {
             ask("www.example.org.", Rtype::A, true).a("www.example.org.", 300).rrsig(from, to)
         };
-        assert_eq!(signed(0, 2_000_000).kept(), (Kind::Answer, 300, POSITIVE));
-        assert_eq!(signed(0, 1_000_100).kept(), (Kind::Answer, 100, POSITIVE));
-        assert_eq!(signed(0, 999_999).kept(), (Kind::Other, 5, None));
-        assert_eq!(signed(1_000_001, 2_000_000).kept(), (Kind::Other, 5, None));
+        assert_eq!(signed(0, 2_000_000).kept(), (AnswerKind::Answer, 300, POSITIVE));
+        assert_eq!(signed(0, 1_000_100).kept(), (AnswerKind::Answer, 100, POSITIVE));
+        assert_eq!(signed(0, 999_999).kept(), (AnswerKind::Other, 5, None));
+        assert_eq!(signed(1_000_001, 2_000_000).kept(), (AnswerKind::Other, 5, None));
         let unasked = www().a("www.example.org.", 300).rrsig(0, 999_999);
-        assert_eq!(unasked.kept(), (Kind::Answer, 300, POSITIVE), "without DO nobody checks");
+        assert_eq!(unasked.kept(), (AnswerKind::Answer, 300, POSITIVE), "without DO nobody checks");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Whole<'_> {
 }
 
 /// Words being read, and the snippet they come from.
-pub(crate) struct Source {
+pub(crate) struct Input {
     words: std::vec::IntoIter<Word>,
     pub(crate) snippet: Option<String>,
 }
@@ -97,7 +97,7 @@ pub(crate) struct Parser<'a> {
     pub(crate) corefile: Corefile,
     problems: Diagnostics,
     pub(crate) loader: &'a dyn Loader,
-    pub(crate) stack: Vec<Source>,
+    pub(crate) stack: Vec<Input>,
     pub(crate) snippets: HashMap<String, Snippet>,
     pub(crate) expansions: usize,
     pub(crate) files: usize,
@@ -151,7 +151,7 @@ impl Parser<'_> {
         if let Some(first) = words.first_mut() {
             first.first = true;
         }
-        self.stack.push(Source { words: words.into_iter(), snippet });
+        self.stack.push(Input { words: words.into_iter(), snippet });
     }
 
     pub(crate) fn problem(&mut self, problem: Diagnostic) {

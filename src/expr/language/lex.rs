@@ -5,13 +5,13 @@ use crate::error::{Error, Spot};
 /// One word.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Lexeme {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) spot: Spot,
 }
 
 /// What a word is.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     /// A name.
     Name(String),
     /// A number, as written.
@@ -57,7 +57,7 @@ pub(crate) fn lexemes(text: &str) -> Result<Vec<Lexeme>, Error> {
         let start = lexer.at;
         let kind = lexer.next()?;
         let spot = Spot::between(start, lexer.at);
-        let last = kind == Kind::End;
+        let last = kind == TokenKind::End;
         found.push(Lexeme { kind, spot });
         if last {
             return Ok(found);
@@ -114,15 +114,15 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn next(&mut self) -> Result<Kind, Error> {
-        let Some(letter) = self.peek() else { return Ok(Kind::End) };
+    fn next(&mut self) -> Result<TokenKind, Error> {
+        let Some(letter) = self.peek() else { return Ok(TokenKind::End) };
         let second = self.rest().chars().nth(1);
         match letter {
-            '"' | '\'' => self.quoted(letter, false).map(Kind::Text),
-            '`' => self.raw().map(Kind::Text),
+            '"' | '\'' => self.quoted(letter, false).map(TokenKind::Text),
+            '`' => self.raw().map(TokenKind::Text),
             'b' | 'B' if matches!(second, Some('"' | '\'')) => {
                 self.at += 1;
-                self.bytes(second.unwrap_or('"')).map(Kind::Bytes)
+                self.bytes(second.unwrap_or('"')).map(TokenKind::Bytes)
             }
             '0'..='9' => self.number(),
             '.' if second.is_some_and(|letter| letter.is_ascii_digit()) => self.number(),
@@ -131,7 +131,7 @@ impl<'a> Lexer<'a> {
                 Ok(WORDS
                     .into_iter()
                     .find(|word| *word == name)
-                    .map_or_else(|| Kind::Name(name.to_owned()), Kind::Sign))
+                    .map_or_else(|| TokenKind::Name(name.to_owned()), TokenKind::Sign))
             }
             _ => {
                 let rest = self.rest();
@@ -140,12 +140,12 @@ impl<'a> Lexer<'a> {
                     return self.fail(self.at, format!("unexpected character `{letter}`"));
                 };
                 self.at += sign.len();
-                Ok(Kind::Sign(sign))
+                Ok(TokenKind::Sign(sign))
             }
         }
     }
 
-    fn number(&mut self) -> Result<Kind, Error> {
+    fn number(&mut self) -> Result<TokenKind, Error> {
         let start = self.at;
         let mut digits: fn(char) -> bool = |letter| letter.is_ascii_digit() || letter == '_';
         if self.accept("0") {
@@ -172,7 +172,7 @@ impl<'a> Lexer<'a> {
             let text = &self.text[start..self.at];
             return self.fail(start, format!("`{text}` is not a number"));
         }
-        Ok(Kind::Number(self.text[start..self.at].to_owned()))
+        Ok(TokenKind::Number(self.text[start..self.at].to_owned()))
     }
 
     /// A text between quotes.
@@ -302,17 +302,17 @@ fn is_name(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<Kind> {
-        let mut kinds: Vec<Kind> =
+    fn kinds(text: &str) -> Vec<TokenKind> {
+        let mut kinds: Vec<TokenKind> =
             lexemes(text).unwrap().into_iter().map(|lexeme| lexeme.kind).collect();
-        assert_eq!(kinds.pop(), Some(Kind::End));
+        assert_eq!(kinds.pop(), Some(TokenKind::End));
         kinds
     }
 
     fn texts(text: &str) -> Vec<String> {
         let text_of = |kind| match kind {
-            Kind::Text(text) => text,
-            Kind::Number(number) => number,
+            TokenKind::Text(text) => text,
+            TokenKind::Number(number) => number,
             other => format!("{other:?}"),
         };
         kinds(text).into_iter().map(text_of).collect()
@@ -322,8 +322,8 @@ mod tests {
     fn numbers_and_ranges() {
         let all = ".5 0.025 1 02 1e3 0xFF 0b0101 0o600 1.2e-4 1_000_000";
         assert_eq!(texts(all), all.split(' ').collect::<Vec<_>>());
-        let number = |text: &str| Kind::Number(text.to_owned());
-        assert_eq!(kinds("1..5"), [number("1"), Kind::Sign(".."), number("5")]);
+        let number = |text: &str| TokenKind::Number(text.to_owned());
+        assert_eq!(kinds("1..5"), [number("1"), TokenKind::Sign(".."), number("5")]);
         assert!(lexemes("12x").is_err());
     }
 
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(texts("`a``b` `` `\\n`"), ["a`b", "", "\\n"]);
         assert_eq!(
             kinds(r#"b"\x00\xff" B'ÿ'"#),
-            [Kind::Bytes(vec![0, 255]), Kind::Bytes(vec![195, 191])]
+            [TokenKind::Bytes(vec![0, 255]), TokenKind::Bytes(vec![195, 191])]
         );
         for wrong in ["'open", "'\\q'", "'\\xg'", "'\\ud800'", "b'\\u0061'", "`open", "'\\xff'"] {
             assert!(lexemes(wrong).is_err(), "{wrong}");
@@ -346,29 +346,29 @@ mod tests {
 
     #[test]
     fn operators_comments_and_names() {
-        let name = |text: &str| Kind::Name(text.to_owned());
+        let name = |text: &str| TokenKind::Name(text.to_owned());
         assert_eq!(
             kinds("a and orb().val #."),
             [
                 name("a"),
-                Kind::Sign("and"),
+                TokenKind::Sign("and"),
                 name("orb"),
-                Kind::Sign("("),
-                Kind::Sign(")"),
-                Kind::Sign("."),
+                TokenKind::Sign("("),
+                TokenKind::Sign(")"),
+                TokenKind::Sign("."),
                 name("val"),
-                Kind::Sign("#"),
-                Kind::Sign("."),
+                TokenKind::Sign("#"),
+                TokenKind::Sign("."),
             ]
         );
         assert_eq!(
             kinds("a /* b */ ?. $env // c\n?? ** früh"),
             [
                 name("a"),
-                Kind::Sign("?."),
+                TokenKind::Sign("?."),
                 name("$env"),
-                Kind::Sign("??"),
-                Kind::Sign("**"),
+                TokenKind::Sign("??"),
+                TokenKind::Sign("**"),
                 name("früh"),
             ]
         );

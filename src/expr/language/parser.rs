@@ -1,6 +1,6 @@
 //! The grammar: precedence climbing, with the operators and quirks of expr-lang.
 
-use super::lex::{self, Kind, Lexeme};
+use super::lex::{self, Lexeme, TokenKind};
 use crate::error::{Error, Spot};
 use crate::tree::node::{Made, Node};
 use crate::tree::signature::Library;
@@ -78,11 +78,11 @@ impl<'a> Parser<'a> {
 
     /// The whole text.
     pub(crate) fn whole(mut self) -> Result<Made, Error> {
-        if self.current().kind == Kind::End {
+        if self.current().kind == TokenKind::End {
             return Err(Error::at(self.spot(), "the expression is empty"));
         }
         let made = self.sequence()?;
-        if self.current().kind != Kind::End {
+        if self.current().kind != TokenKind::End {
             return Err(self.unexpected());
         }
         Ok(made)
@@ -105,7 +105,7 @@ impl<'a> Parser<'a> {
 
     fn sign(&self) -> Option<&'static str> {
         match self.current().kind {
-            Kind::Sign(sign) => Some(sign),
+            TokenKind::Sign(sign) => Some(sign),
             _ => None,
         }
     }
@@ -130,7 +130,7 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&mut self) -> Result<(String, Spot), Error> {
-        let Kind::Name(name) = &self.current().kind else { return Err(self.unexpected()) };
+        let TokenKind::Name(name) = &self.current().kind else { return Err(self.unexpected()) };
         let found = (name.clone(), self.spot());
         self.advance();
         Ok(found)
@@ -138,11 +138,11 @@ impl<'a> Parser<'a> {
 
     fn unexpected(&self) -> Error {
         let message = match &self.current().kind {
-            Kind::End => "unexpected end of the expression".to_owned(),
-            Kind::Name(name) => format!("unexpected name `{name}`"),
-            Kind::Number(number) => format!("unexpected number `{number}`"),
-            Kind::Text(_) | Kind::Bytes(_) => "unexpected string".to_owned(),
-            Kind::Sign(sign) => format!("unexpected `{sign}`"),
+            TokenKind::End => "unexpected end of the expression".to_owned(),
+            TokenKind::Name(name) => format!("unexpected name `{name}`"),
+            TokenKind::Number(number) => format!("unexpected number `{number}`"),
+            TokenKind::Text(_) | TokenKind::Bytes(_) => "unexpected string".to_owned(),
+            TokenKind::Sign(sign) => format!("unexpected `{sign}`"),
         };
         Error::at(self.spot(), message)
     }
@@ -171,7 +171,7 @@ impl<'a> Parser<'a> {
     pub(crate) fn sequence(&mut self) -> Result<Made, Error> {
         let mut parts = vec![self.expression(0)?];
         while self.accept(";") {
-            if self.current().kind == Kind::End {
+            if self.current().kind == TokenKind::End {
                 break;
             }
             parts.push(self.expression(0)?);
@@ -344,7 +344,7 @@ impl<'a> Parser<'a> {
             Some("#") if !self.frames.is_empty() => {
                 self.advance();
                 let mut name = String::new();
-                if let Kind::Name(found) = &self.current().kind {
+                if let TokenKind::Name(found) = &self.current().kind {
                     name.clone_from(found);
                     self.advance();
                 }
@@ -373,7 +373,7 @@ impl<'a> Parser<'a> {
         let Lexeme { kind, spot } = self.current().clone();
         let value = |value: Value<'static>| (value.kind(), Node::Const(value));
         let (kind, node) = match kind {
-            Kind::Name(name) => {
+            TokenKind::Name(name) => {
                 self.advance();
                 // These take no postfix.
                 let plain = match name.as_str() {
@@ -392,22 +392,22 @@ impl<'a> Parser<'a> {
                 };
                 return self.postfix(made);
             }
-            Kind::Number(text) => {
+            TokenKind::Number(text) => {
                 self.advance();
                 let (kind, node) = value(number(&text, spot)?);
                 return self.made(node, kind, spot, 1);
             }
-            Kind::Text(text) => value(Value::text(text)),
-            Kind::Bytes(bytes) => value(Value::Bytes(crate::Held::Shared(bytes.into()))),
-            Kind::Sign("[") => {
+            TokenKind::Text(text) => value(Value::text(text)),
+            TokenKind::Bytes(bytes) => value(Value::Bytes(crate::Held::Shared(bytes.into()))),
+            TokenKind::Sign("[") => {
                 let made = self.array()?;
                 return self.postfix(made);
             }
-            Kind::Sign("{") => {
+            TokenKind::Sign("{") => {
                 let made = self.map()?;
                 return self.postfix(made);
             }
-            Kind::Sign(_) | Kind::End => return Err(self.unexpected()),
+            TokenKind::Sign(_) | TokenKind::End => return Err(self.unexpected()),
         };
         self.advance();
         let made = self.made(node, kind, spot, 1)?;
@@ -450,11 +450,11 @@ impl<'a> Parser<'a> {
             }
             let at = self.spot();
             let key = match self.current().kind.clone() {
-                Kind::Name(text) | Kind::Text(text) | Kind::Number(text) => {
+                TokenKind::Name(text) | TokenKind::Text(text) | TokenKind::Number(text) => {
                     self.advance();
                     self.made(Node::Const(Value::text(text)), Type::Text, at, 1)?
                 }
-                Kind::Sign("(") => self.expression(0)?,
+                TokenKind::Sign("(") => self.expression(0)?,
                 _ => {
                     let help = "use a name, a string, a number or an expression in parentheses";
                     return Err(Error::at(at, "this cannot be a map key").help(help));
@@ -477,9 +477,9 @@ impl<'a> Parser<'a> {
                 spot = self.spot();
                 if !(optional && self.is("[")) {
                     let name = match &self.current().kind {
-                        Kind::Name(name) => name.clone(),
+                        TokenKind::Name(name) => name.clone(),
                         // Operators that are words can be names.
-                        Kind::Sign(word) if word.starts_with(char::is_alphabetic) => {
+                        TokenKind::Sign(word) if word.starts_with(char::is_alphabetic) => {
                             (*word).to_owned()
                         }
                         _ => return Err(self.unexpected()),
@@ -511,7 +511,7 @@ impl<'a> Parser<'a> {
     /// Whether the previous token is `in`.
     fn asked_whether_in(&self, spot: Spot) -> bool {
         let before = self.lexemes.iter().take_while(|lexeme| lexeme.spot.at < spot.at).last();
-        before.is_some_and(|lexeme| lexeme.kind == Kind::Sign("in"))
+        before.is_some_and(|lexeme| lexeme.kind == TokenKind::Sign("in"))
     }
 
     /// Whether arguments follow.

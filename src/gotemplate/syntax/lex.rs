@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// What a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     /// Between actions.
     Text,
     LeftDelim,
@@ -57,20 +57,20 @@ pub(crate) enum Keyword {
 /// A word and where it starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word<'t> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) at: usize,
     pub(crate) text: &'t str,
 }
 
 const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// All words of `text`; the last is [`Kind::End`].
+/// All words of `text`; the last is [`TokenKind::End`].
 pub(crate) fn words(text: &str) -> Result<Vec<Word<'_>>, Error> {
     let mut lexer = Lexer { text, at: 0, words: Vec::new() };
     while lexer.at < text.len() {
         lexer.text()?;
     }
-    lexer.push(Kind::End, text.len());
+    lexer.push(TokenKind::End, text.len());
     Ok(lexer.words)
 }
 
@@ -90,7 +90,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// Adds the word from `start` to the present place.
-    fn push(&mut self, kind: Kind, start: usize) {
+    fn push(&mut self, kind: TokenKind, start: usize) {
         self.words.push(Word { kind, at: start, text: &self.text[start..self.at] });
     }
 
@@ -103,7 +103,7 @@ impl<'t> Lexer<'t> {
         let start = self.at;
         let Some(len) = self.rest().find("{{") else {
             self.at = self.text.len();
-            self.push(Kind::Text, start);
+            self.push(TokenKind::Text, start);
             return Ok(());
         };
         let open = start + len;
@@ -113,7 +113,7 @@ impl<'t> Lexer<'t> {
         let kept = if trims { text.trim_end_matches(BLANKS).len() } else { text.len() };
         self.at = start + kept;
         if kept > 0 {
-            self.push(Kind::Text, start);
+            self.push(TokenKind::Text, start);
         }
         self.at = open + 2;
         // The blank behind the trim marker is not skipped twice: it may be the one before `-}}`.
@@ -122,7 +122,7 @@ impl<'t> Lexer<'t> {
             self.at += marker;
             return self.comment(open);
         }
-        self.push(Kind::LeftDelim, open);
+        self.push(TokenKind::LeftDelim, open);
         self.at += marker;
         self.action(open)
     }
@@ -151,7 +151,7 @@ impl<'t> Lexer<'t> {
         let start = self.at;
         self.at += 2;
         if emit {
-            self.push(Kind::RightDelim, start);
+            self.push(TokenKind::RightDelim, start);
         }
         if trims {
             self.at += self.rest().len() - self.rest().trim_start_matches(BLANKS).len();
@@ -175,41 +175,43 @@ impl<'t> Lexer<'t> {
             self.at += next.len_utf8();
             match next {
                 ' ' | '\t' | '\r' | '\n' => self.space(start),
-                '=' => self.push(Kind::Assign, start),
+                '=' => self.push(TokenKind::Assign, start),
                 ':' => {
                     if self.peek() != Some('=') {
                         return Self::wrong(start, "expected `:=`");
                     }
                     self.at += 1;
-                    self.push(Kind::Declare, start);
+                    self.push(TokenKind::Declare, start);
                 }
-                '|' => self.push(Kind::Pipe, start),
-                '"' => self.quoted(start, '"', Kind::Quoted, "this string is never closed")?,
-                '\'' => self.quoted(start, '\'', Kind::Rune, "this character is never closed")?,
+                '|' => self.push(TokenKind::Pipe, start),
+                '"' => self.quoted(start, '"', TokenKind::Quoted, "this string is never closed")?,
+                '\'' => {
+                    self.quoted(start, '\'', TokenKind::Rune, "this character is never closed")?
+                }
                 '`' => {
                     let Some(len) = self.rest().find('`') else {
                         return Self::wrong(start, "this string is never closed with a backquote");
                     };
                     self.at += len + 1;
-                    self.push(Kind::Raw, start);
+                    self.push(TokenKind::Raw, start);
                 }
-                '$' => self.name(start, Kind::Variable)?,
+                '$' => self.name(start, TokenKind::Variable)?,
                 '.' if !self.peek().is_some_and(|next| next.is_ascii_digit()) => {
-                    self.name(start, Kind::Field)?;
+                    self.name(start, TokenKind::Field)?;
                 }
                 '.' | '+' | '-' | '0'..='9' => self.number(start)?,
                 '(' => {
                     parens.push(start);
-                    self.push(Kind::LeftParen, start);
+                    self.push(TokenKind::LeftParen, start);
                 }
                 ')' => {
                     if parens.pop().is_none() {
                         return Self::wrong(start, "this `)` has no matching `(`");
                     }
-                    self.push(Kind::RightParen, start);
+                    self.push(TokenKind::RightParen, start);
                 }
-                _ if is_word(next) => self.name(start, Kind::Identifier)?,
-                ' '..='~' => self.push(Kind::Char, start),
+                _ if is_word(next) => self.name(start, TokenKind::Identifier)?,
+                ' '..='~' => self.push(TokenKind::Char, start),
                 _ => {
                     return Self::wrong(
                         start,
@@ -229,12 +231,12 @@ impl<'t> Lexer<'t> {
             self.at -= 1;
         }
         if self.at > start {
-            self.push(Kind::Space, start);
+            self.push(TokenKind::Space, start);
         }
     }
 
     /// The rest of a name whose first character, at `start`, is read.
-    fn name(&mut self, start: usize, kind: Kind) -> Result<(), Error> {
+    fn name(&mut self, start: usize, kind: TokenKind) -> Result<(), Error> {
         let rest = self.rest();
         self.at += rest.find(|next| !is_word(next)).unwrap_or(rest.len());
         let ends = match self.peek() {
@@ -249,17 +251,25 @@ impl<'t> Lexer<'t> {
         }
         let word = &self.text[start..self.at];
         let kind = match (kind, word) {
-            (Kind::Field, ".") => Kind::Dot,
-            (Kind::Identifier, "true" | "false") => Kind::Bool,
-            (Kind::Identifier, "nil") => Kind::Nil,
-            (Kind::Identifier, word) => keyword(word).map_or(Kind::Identifier, Kind::Keyword),
+            (TokenKind::Field, ".") => TokenKind::Dot,
+            (TokenKind::Identifier, "true" | "false") => TokenKind::Bool,
+            (TokenKind::Identifier, "nil") => TokenKind::Nil,
+            (TokenKind::Identifier, word) => {
+                keyword(word).map_or(TokenKind::Identifier, TokenKind::Keyword)
+            }
             (kind, _) => kind,
         };
         self.push(kind, start);
         Ok(())
     }
 
-    fn quoted(&mut self, start: usize, quote: char, kind: Kind, open: &str) -> Result<(), Error> {
+    fn quoted(
+        &mut self,
+        start: usize,
+        quote: char,
+        kind: TokenKind,
+        open: &str,
+    ) -> Result<(), Error> {
         let mut escaped = false;
         for next in self.rest().chars() {
             if next == '\n' {
@@ -296,7 +306,7 @@ impl<'t> Lexer<'t> {
             len += next.len_utf8();
         }
         self.at = start + len;
-        self.push(Kind::Number, start);
+        self.push(TokenKind::Number, start);
         Ok(())
     }
 }

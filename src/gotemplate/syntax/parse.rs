@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lex::{self, Keyword, Kind, Word};
+use super::lex::{self, Keyword, TokenKind, Word};
 use super::tree::{Branch, Command, Node, Operand, Parsed, Pipe, Term};
 use crate::error::Error;
 use crate::functions;
@@ -23,7 +23,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Error> {
         defined: HashMap::new(),
     };
     let mut main = Vec::new();
-    while parser.peek().kind != Kind::End {
+    while parser.peek().kind != TokenKind::End {
         if parser.at_define() {
             parser.define()?;
             continue;
@@ -71,7 +71,7 @@ impl<'t> Parser<'t> {
     }
 
     fn peek_word(&mut self) -> Word<'t> {
-        while self.peek().kind == Kind::Space {
+        while self.peek().kind == TokenKind::Space {
             self.next += 1;
         }
         self.peek()
@@ -84,7 +84,7 @@ impl<'t> Parser<'t> {
 
     fn close(&mut self, what: &str) -> Result<(), Error> {
         let word = self.take_word();
-        if word.kind == Kind::RightDelim { Ok(()) } else { unexpected(word, what) }
+        if word.kind == TokenKind::RightDelim { Ok(()) } else { unexpected(word, what) }
     }
 
     fn deeper(&mut self, at: usize) -> Result<(), Error> {
@@ -99,9 +99,9 @@ impl<'t> Parser<'t> {
 
     fn at_define(&self) -> bool {
         let mut words = self.words[self.next..].iter();
-        words.next().is_some_and(|word| word.kind == Kind::LeftDelim)
-            && words.find(|word| word.kind != Kind::Space).map(|word| word.kind)
-                == Some(Kind::Keyword(Keyword::Define))
+        words.next().is_some_and(|word| word.kind == TokenKind::LeftDelim)
+            && words.find(|word| word.kind != TokenKind::Space).map(|word| word.kind)
+                == Some(TokenKind::Keyword(Keyword::Define))
     }
 
     fn define(&mut self) -> Result<(), Error> {
@@ -136,7 +136,7 @@ impl<'t> Parser<'t> {
     fn list(&mut self, open: usize) -> Result<(Vec<Node>, Piece), Error> {
         self.deeper(open)?;
         let mut nodes = Vec::new();
-        while self.peek().kind != Kind::End {
+        while self.peek().kind != TokenKind::End {
             match self.piece()? {
                 Piece::Node(node) => nodes.push(node),
                 end => {
@@ -150,12 +150,12 @@ impl<'t> Parser<'t> {
 
     fn piece(&mut self) -> Result<Piece, Error> {
         let word = self.take();
-        if word.kind == Kind::Text {
+        if word.kind == TokenKind::Text {
             return Ok(Piece::Node(Node::Text(word.text.to_owned())));
         }
         let first = self.peek_word();
-        let Kind::Keyword(keyword) = first.kind else {
-            return Ok(Piece::Node(Node::Action(self.pipe("this action", Kind::RightDelim)?)));
+        let TokenKind::Keyword(keyword) = first.kind else {
+            return Ok(Piece::Node(Node::Action(self.pipe("this action", TokenKind::RightDelim)?)));
         };
         self.take();
         let at = first.at;
@@ -169,7 +169,7 @@ impl<'t> Parser<'t> {
             }
             Keyword::Else => {
                 let next = self.peek_word().kind;
-                if !matches!(next, Kind::Keyword(Keyword::If | Keyword::With)) {
+                if !matches!(next, TokenKind::Keyword(Keyword::If | Keyword::With)) {
                     self.close("`else`")?;
                 }
                 return Ok(Piece::Else(at));
@@ -184,17 +184,17 @@ impl<'t> Parser<'t> {
             Keyword::Template => {
                 let name = self.name("`template`")?;
                 let pipe = match self.peek_word().kind {
-                    Kind::RightDelim => {
+                    TokenKind::RightDelim => {
                         self.take();
                         None
                     }
-                    _ => Some(self.pipe("`template`", Kind::RightDelim)?),
+                    _ => Some(self.pipe("`template`", TokenKind::RightDelim)?),
                 };
                 Node::Template { at, name, pipe }
             }
             Keyword::Block => {
                 let name = self.name("`block`")?;
-                let pipe = self.pipe("`block`", Kind::RightDelim)?;
+                let pipe = self.pipe("`block`", TokenKind::RightDelim)?;
                 self.body(at, name.clone())?;
                 Node::Template { at, name, pipe: Some(pipe) }
             }
@@ -211,7 +211,7 @@ impl<'t> Parser<'t> {
             Keyword::With => "`with`",
             _ => "`range`",
         };
-        let pipe = self.pipe(what, Kind::RightDelim)?;
+        let pipe = self.pipe(what, TokenKind::RightDelim)?;
         self.ranges += usize::from(is_range);
         let (list, end) = self.list(at)?;
         self.ranges -= usize::from(is_range);
@@ -232,9 +232,9 @@ impl<'t> Parser<'t> {
     ) -> Result<Vec<Node>, Error> {
         let next = self.peek();
         let inner = match next.kind {
-            Kind::Keyword(Keyword::If) if keyword == Keyword::If => Node::If,
-            Kind::Keyword(Keyword::With) if keyword == Keyword::With => Node::With,
-            Kind::Keyword(Keyword::If | Keyword::With) => {
+            TokenKind::Keyword(Keyword::If) if keyword == Keyword::If => Node::If,
+            TokenKind::Keyword(Keyword::With) if keyword == Keyword::With => Node::With,
+            TokenKind::Keyword(Keyword::If | Keyword::With) => {
                 return fail(next.at, "this cannot follow `else` here: write `{{else}}`");
             }
             _ => {
@@ -255,14 +255,14 @@ impl<'t> Parser<'t> {
     fn name(&mut self, what: &str) -> Result<String, Error> {
         let word = self.take_word();
         match word.kind {
-            Kind::Quoted | Kind::Raw => text(word),
+            TokenKind::Quoted | TokenKind::Raw => text(word),
             _ => fail(word.at, format!("{what} needs a name in quotes")),
         }
     }
 
     // --- pipelines
 
-    fn pipe(&mut self, what: &str, end: Kind) -> Result<Pipe, Error> {
+    fn pipe(&mut self, what: &str, end: TokenKind) -> Result<Pipe, Error> {
         let mut pipe = Pipe { at: self.peek_word().at, ..Pipe::default() };
         self.declarations(&mut pipe, what)?;
         loop {
@@ -293,24 +293,24 @@ impl<'t> Parser<'t> {
     }
 
     fn declarations(&mut self, pipe: &mut Pipe, what: &str) -> Result<(), Error> {
-        while self.peek_word().kind == Kind::Variable {
+        while self.peek_word().kind == TokenKind::Variable {
             let start = self.next;
             let variable = self.take();
             let next = self.peek_word();
-            let is_comma = next.kind == Kind::Char && next.text == ",";
-            if !is_comma && !matches!(next.kind, Kind::Assign | Kind::Declare) {
+            let is_comma = next.kind == TokenKind::Char && next.text == ",";
+            if !is_comma && !matches!(next.kind, TokenKind::Assign | TokenKind::Declare) {
                 // An argument after all.
                 self.next = start;
                 return Ok(());
             }
             self.take();
-            if next.kind == Kind::Assign && !self.is_known(variable.text) {
+            if next.kind == TokenKind::Assign && !self.is_known(variable.text) {
                 return self.unknown_variable(variable);
             }
             pipe.variables.push(variable.text.to_owned());
             self.variables.push(variable.text.to_owned());
             if !is_comma {
-                pipe.assigns = next.kind == Kind::Assign;
+                pipe.assigns = next.kind == TokenKind::Assign;
                 return Ok(());
             }
             if what != "`range`" || pipe.variables.len() > 1 {
@@ -318,7 +318,7 @@ impl<'t> Parser<'t> {
             }
             let second = self.peek_word();
             match second.kind {
-                Kind::Variable => {}
+                TokenKind::Variable => {}
                 _ => return fail(second.at, "expected a second variable"),
             }
         }
@@ -343,9 +343,9 @@ impl<'t> Parser<'t> {
             }
             let next = self.peek();
             match next.kind {
-                Kind::Space => {}
-                Kind::RightDelim | Kind::RightParen => break,
-                Kind::Pipe => {
+                TokenKind::Space => {}
+                TokenKind::RightDelim | TokenKind::RightParen => break,
+                TokenKind::Pipe => {
                     self.take();
                     let behind = self.peek_word();
                     if !starts_operand(behind.kind) {
@@ -363,7 +363,7 @@ impl<'t> Parser<'t> {
     fn operand(&mut self) -> Result<Operand, Error> {
         let mut operand = self.term()?;
         let mut fields = Vec::new();
-        while self.peek().kind == Kind::Field {
+        while self.peek().kind == TokenKind::Field {
             fields.push(self.take().text[1..].to_owned());
         }
         if fields.is_empty() {
@@ -384,20 +384,20 @@ impl<'t> Parser<'t> {
         let word = self.take();
         let at = word.at;
         let term = match word.kind {
-            Kind::Identifier => match functions::named(word.text) {
+            TokenKind::Identifier => match functions::named(word.text) {
                 Some(function) => Term::Function(function),
                 None => return unknown_function(word),
             },
-            Kind::Dot => Term::Dot,
-            Kind::Nil => Term::Nil,
-            Kind::Bool => Term::Bool(word.text == "true"),
-            Kind::Variable if !self.is_known(word.text) => return self.unknown_variable(word),
-            Kind::Variable => Term::Variable(vec![word.text.to_owned()]),
-            Kind::Field => Term::Field(vec![word.text[1..].to_owned()]),
-            Kind::Number => {
+            TokenKind::Dot => Term::Dot,
+            TokenKind::Nil => Term::Nil,
+            TokenKind::Bool => Term::Bool(word.text == "true"),
+            TokenKind::Variable if !self.is_known(word.text) => return self.unknown_variable(word),
+            TokenKind::Variable => Term::Variable(vec![word.text.to_owned()]),
+            TokenKind::Field => Term::Field(vec![word.text[1..].to_owned()]),
+            TokenKind::Number => {
                 Term::Number(Number::parse(word.text).map_err(|why| Error::new(at, why))?)
             }
-            Kind::Rune => {
+            TokenKind::Rune => {
                 let value = text(word)?;
                 let mut runes = value.chars();
                 match (runes.next(), runes.next()) {
@@ -405,12 +405,12 @@ impl<'t> Parser<'t> {
                     _ => return fail(at, format!("`{}` is not a single character", word.text)),
                 }
             }
-            Kind::Quoted | Kind::Raw => {
+            TokenKind::Quoted | TokenKind::Raw => {
                 Term::Text { written: word.text.to_owned(), value: text(word)? }
             }
-            Kind::LeftParen => {
+            TokenKind::LeftParen => {
                 self.deeper(at)?;
-                let pipe = self.pipe("this parenthesis", Kind::RightParen)?;
+                let pipe = self.pipe("this parenthesis", TokenKind::RightParen)?;
                 self.nesting -= 1;
                 Term::Pipe(Box::new(pipe))
             }
@@ -424,20 +424,20 @@ fn text(word: Word<'_>) -> Result<String, Error> {
     quote::meaning(word.text).map_err(|why| Error::new(word.at, why))
 }
 
-fn starts_operand(kind: Kind) -> bool {
+fn starts_operand(kind: TokenKind) -> bool {
     matches!(
         kind,
-        Kind::Bool
-            | Kind::Rune
-            | Kind::Dot
-            | Kind::Field
-            | Kind::Identifier
-            | Kind::Number
-            | Kind::Nil
-            | Kind::Raw
-            | Kind::Quoted
-            | Kind::Variable
-            | Kind::LeftParen
+        TokenKind::Bool
+            | TokenKind::Rune
+            | TokenKind::Dot
+            | TokenKind::Field
+            | TokenKind::Identifier
+            | TokenKind::Number
+            | TokenKind::Nil
+            | TokenKind::Raw
+            | TokenKind::Quoted
+            | TokenKind::Variable
+            | TokenKind::LeftParen
     )
 }
 
@@ -447,8 +447,8 @@ fn is_blank(nodes: &[Node]) -> bool {
 
 fn unexpected<T>(word: Word<'_>, what: &str) -> Result<T, Error> {
     let shown = match word.kind {
-        Kind::RightDelim => return fail(word.at, format!("{what} ends too early")),
-        Kind::End => return fail(word.at, "the text ends inside an action"),
+        TokenKind::RightDelim => return fail(word.at, format!("{what} ends too early")),
+        TokenKind::End => return fail(word.at, "the text ends inside an action"),
         _ => word.text,
     };
     fail(word.at, format!("unexpected `{shown}` in {what}"))

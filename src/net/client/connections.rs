@@ -25,9 +25,9 @@ pub struct Carried {
 }
 
 /// Connections to one upstream.
-pub struct Connections(Kind);
+pub struct Connections(Pools);
 
-enum Kind {
+enum Pools {
     Streams(StreamPool),
     Carriers(CarrierPool),
 }
@@ -51,12 +51,12 @@ impl Connections {
 
     fn with(over: &Over, options: PoolOptions, used: Arc<LastUse>) -> Self {
         let streams =
-            |session| Kind::Streams(StreamPool::new(PoolOptions { session, ..options.clone() }));
+            |session| Pools::Streams(StreamPool::new(PoolOptions { session, ..options.clone() }));
         Self(match over {
             Over::Tcp => streams(None),
             Over::Tls(session) => streams(Some(session.clone())),
             Over::Https(..) | Over::Quic(_) | Over::H3(..) => {
-                Kind::Carriers(CarrierPool::new(over.clone(), options, used))
+                Pools::Carriers(CarrierPool::new(over.clone(), options, used))
             }
         })
     }
@@ -65,8 +65,8 @@ impl Connections {
     /// is none.
     pub fn warm(&self, source: Option<IpAddr>, to: SocketAddr) {
         match &self.0 {
-            Kind::Streams(pool) => pool.warm(source, to),
-            Kind::Carriers(pool) => pool.warm(source, to),
+            Pools::Streams(pool) => pool.warm(source, to),
+            Pools::Carriers(pool) => pool.warm(source, to),
         }
     }
 
@@ -84,11 +84,11 @@ impl Connections {
         accept: Accept<'_>,
     ) -> io::Result<Carried> {
         let pool = match &self.0 {
-            Kind::Streams(pool) => {
+            Pools::Streams(pool) => {
                 let (reply, reused) = pool.ask(network, sent, accept).await?;
                 return Ok(Carried { reply, reused: reused.0, age: 0 });
             }
-            Kind::Carriers(pool) => pool,
+            Pools::Carriers(pool) => pool,
         };
         let (ours, framed) = framed(sent.message)?;
         let sent = Outgoing { message: &framed[2..], ..sent };

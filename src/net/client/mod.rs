@@ -34,7 +34,7 @@ pub use error::{ConnectionsFull, InvalidReply, is_shortage, number, words};
 pub use grpc::{GrpcClient, GrpcError, GrpcStatus, ServerAddress};
 pub use http::{Method, Resource, Template};
 pub use multiplexed::{Over, QuicSession};
-pub use network::{Accept, More, Network, Outgoing, Patience, Simulated, Source};
+pub use network::{Accept, LocalEnd, More, Network, Outgoing, Patience, Simulated};
 pub use pooling::PoolOptions;
 pub use socket::any_source;
 pub use stream::{Reused, StreamPool};

@@ -28,7 +28,7 @@ pub struct More {
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     /// From where it is sent.
-    pub source: Source<'a>,
+    pub source: LocalEnd<'a>,
     /// To where.
     pub to: SocketAddr,
     /// The message, which begins with an id that cannot be guessed.
@@ -40,11 +40,11 @@ pub struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A message that is sent from any address, and given up after `timeout`.
     pub fn new(to: SocketAddr, message: &'a [u8], timeout: Duration) -> Self {
-        Self { source: Source::default(), to, message, deadline: Instant::now() + timeout }
+        Self { source: LocalEnd::default(), to, message, deadline: Instant::now() + timeout }
     }
 
     /// The same, sent from `source`.
-    pub fn from(self, source: impl Into<Source<'a>>) -> Self {
+    pub fn from(self, source: impl Into<LocalEnd<'a>>) -> Self {
         Self { source: source.into(), ..self }
     }
 
@@ -87,20 +87,20 @@ pub enum Network {
 
 /// The source of a message.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Source<'a> {
+pub struct LocalEnd<'a> {
     /// The source address; `None`: the system chooses.
     pub address: Option<IpAddr>,
     /// Receives the local address and port of the socket; it costs a system call.
     pub tell: Option<&'a OnceLock<SocketAddr>>,
 }
 
-impl From<Option<IpAddr>> for Source<'_> {
+impl From<Option<IpAddr>> for LocalEnd<'_> {
     fn from(address: Option<IpAddr>) -> Self {
         Self { address, tell: None }
     }
 }
 
-impl Source<'_> {
+impl LocalEnd<'_> {
     pub(crate) fn tell(&self, local: impl FnOnce() -> io::Result<SocketAddr>) {
         if let Some(tell) = self.tell
             && let Ok(local) = local()

@@ -30,7 +30,7 @@ pub(crate) struct Finished<T> {
 
 /// Waiting exchanges, each with a tag of its owner.
 pub(crate) struct Tasks<T> {
-    entries: Vec<Entry<T>>,
+    entries: Vec<TaskSlot<T>>,
     free: Vec<usize>,
     /// Entries of woken tasks, the next one last.
     turn: Vec<usize>,
@@ -41,7 +41,7 @@ pub(crate) struct Tasks<T> {
 
 /// Memory for one task. Its waker outlives the task: a late wake causes one spurious poll of the next
 /// task in this entry.
-struct Entry<T> {
+struct TaskSlot<T> {
     task: Option<Task<T>>,
     shared: Arc<TaskWaker>,
     waker: Waker,
@@ -140,7 +140,7 @@ impl<T> Tasks<T> {
                 queue: Arc::clone(&self.queue),
             });
             let waker = Waker::from(Arc::clone(&shared));
-            self.entries.push(Entry { task: None, shared, waker });
+            self.entries.push(TaskSlot { task: None, shared, waker });
         }
         self.entries[index].task = Some(Task { future, permit, tag });
         self.poll_task(index)

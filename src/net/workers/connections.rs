@@ -15,7 +15,7 @@ const SAMPLE: usize = 16;
 const GONE: usize = usize::MAX;
 
 /// One connection in the registry of its worker.
-pub(crate) struct Entry {
+pub(crate) struct OpenConnection {
     place: AtomicUsize,
     active: AtomicU64,
     busy: AtomicBool,
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     pub(crate) signal: Arc<Signal>,
 }
 
-impl Entry {
+impl OpenConnection {
     pub(crate) fn new(signal: Arc<Signal>, now: Moment) -> Self {
         Self {
             place: AtomicUsize::new(GONE),
@@ -67,7 +67,7 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Entries {
-    open: Vec<Arc<Entry>>,
+    open: Vec<Arc<OpenConnection>>,
     cursor: usize,
 }
 
@@ -85,7 +85,7 @@ impl Connections {
         self.sockets.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn insert(&self, entry: &Arc<Entry>) {
+    pub(crate) fn insert(&self, entry: &Arc<OpenConnection>) {
         self.sockets.fetch_add(1, Ordering::Relaxed);
         let mut entries = self.entries();
         entry.place.store(entries.open.len(), Ordering::Relaxed);
@@ -94,13 +94,13 @@ impl Connections {
     }
 
     /// Removes a connection whose socket is closed.
-    pub(crate) fn remove(&self, entry: &Entry) {
+    pub(crate) fn remove(&self, entry: &OpenConnection) {
         self.sockets.fetch_sub(1, Ordering::Relaxed);
         let mut entries = self.entries();
         self.remove_from(&mut entries, entry);
     }
 
-    fn remove_from(&self, entries: &mut Entries, entry: &Entry) {
+    fn remove_from(&self, entries: &mut Entries, entry: &OpenConnection) {
         let place = entry.place.swap(GONE, Ordering::Relaxed);
         if place == GONE {
             return;

@@ -2,7 +2,7 @@
 
 mod connections;
 mod counters;
-mod room;
+mod limit_control;
 mod signal;
 mod stats;
 mod worker;
@@ -19,11 +19,11 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 pub use counters::StatsSnapshot;
-pub use room::{Room, Waiting};
+pub use limit_control::{LimitControl, WaitingLimit};
 pub use stats::Stats;
 pub use worker::Limits;
 pub(crate) use worker::Worker;
-pub(crate) use {connections::Entry, counters::Counters, signal::Signal};
+pub(crate) use {connections::OpenConnection, counters::Counters, signal::Signal};
 
 /// Task turns after which the runtime polls the sockets even if tasks are ready. A turn of a saturated
 /// UDP socket is a batch of 64. TCP and timers therefore wait some hundred microseconds at most, for one
@@ -110,8 +110,8 @@ impl Workers {
     }
 
     /// A handle to the limits that outlives this value.
-    pub fn room(&self) -> Room {
-        Room { workers: Arc::clone(&self.stats.workers) }
+    pub fn room(&self) -> LimitControl {
+        LimitControl { workers: Arc::clone(&self.stats.workers) }
     }
 
     /// A handle to the counters that outlives this value.

@@ -3,20 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use net::descriptors::{self, Limit, Shares};
-use net::{Room, Stats, StatsSnapshot};
+use net::{LimitControl, Stats, StatsSnapshot};
 use telemetry::metrics::{self, Sample, Type, Value};
 
 /// The budget of the process.
 pub(crate) struct Descriptors {
     limit: Limit,
     workers: usize,
-    room: Room,
+    room: LimitControl,
     shares: Arc<Mutex<Shares>>,
 }
 
 impl Descriptors {
     /// Shares out `limit` descriptors, and shows what becomes of them.
-    pub(crate) fn new(limit: Limit, workers: usize, stats: Stats, room: Room) -> Self {
+    pub(crate) fn new(limit: Limit, workers: usize, stats: Stats, room: LimitControl) -> Self {
         let shares = descriptors::share_out(limit.now, workers, 0);
         let budget = Self { limit, workers, room, shares: Arc::new(Mutex::new(shares)) };
         budget.show();

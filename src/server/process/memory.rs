@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chain::memory::{self, Memory};
-use net::{Room, Stats, Waiting};
+use net::{LimitControl, Stats, WaitingLimit};
 use telemetry::metrics::{self, Sample, Type, Value};
 
 /// What a waiting query takes, with its buffers, its task and the exchange with an upstream.
@@ -45,7 +45,7 @@ struct Use {
 struct Shares {
     /// Octets for caches.
     stores: u64,
-    waiting: Waiting,
+    waiting: WaitingLimit,
     connections: u64,
 }
 
@@ -65,11 +65,11 @@ fn share(limit: u64, base: u64, used: &Use) -> Shares {
     let mut stores = room.saturating_sub(waiting + room / 4).clamp(least, limit / 2);
     // Caches may have grown a little until the next look.
     let more = room.saturating_sub(waiting + used.held + limit / 32) / QUERY;
-    let mut queries = Waiting::More(usize::try_from(more).unwrap_or(usize::MAX));
+    let mut queries = WaitingLimit::More(usize::try_from(more).unwrap_or(usize::MAX));
     let over = used.resident.saturating_sub(usable);
     if over > 0 {
         stores = stores.min(used.held.saturating_sub(over)).max(least);
-        queries = if used.resident > limit { Waiting::Fewer } else { Waiting::More(0) };
+        queries = if used.resident > limit { WaitingLimit::Fewer } else { WaitingLimit::More(0) };
     }
     Shares { stores, waiting: queries, connections }
 }
@@ -94,7 +94,7 @@ impl Base {
 }
 
 /// Looks, and shares out, for as long as the process serves.
-pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: Room) {
+pub(super) async fn keep(memory: Arc<Memory>, stats: Stats, room: LimitControl) {
     show(&memory, &stats);
     let began = Instant::now();
     let mut base = Base { now: u64::MAX, before: u64::MAX, since: began };
@@ -237,8 +237,8 @@ mod tests {
 
     fn more(shares: &Shares) -> u64 {
         match shares.waiting {
-            Waiting::More(more) => more as u64,
-            Waiting::Fewer => panic!("fewer"),
+            WaitingLimit::More(more) => more as u64,
+            WaitingLimit::Fewer => panic!("fewer"),
         }
     }
 
@@ -270,15 +270,15 @@ mod tests {
     #[test]
     fn what_was_counted_too_low_shows() {
         let over = share(128 * MIB, 8 * MIB, &used(125, 60, 100));
-        assert_eq!((over.stores, over.waiting), (55 * MIB, Waiting::More(0)));
+        assert_eq!((over.stores, over.waiting), (55 * MIB, WaitingLimit::More(0)));
         let far_over = share(128 * MIB, 8 * MIB, &used(140, 20, 100));
-        assert_eq!((far_over.stores, far_over.waiting), (8 * MIB, Waiting::Fewer));
+        assert_eq!((far_over.stores, far_over.waiting), (8 * MIB, WaitingLimit::Fewer));
     }
 
     #[test]
     fn a_limit_without_room_leaves_the_least() {
         let none = share(32 * MIB, 100 * MIB, &used(100, 0, 0));
-        assert_eq!((none.stores, none.waiting), (2 * MIB, Waiting::Fewer));
+        assert_eq!((none.stores, none.waiting), (2 * MIB, WaitingLimit::Fewer));
         assert_eq!(none.connections, 0);
     }
 

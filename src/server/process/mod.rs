@@ -37,7 +37,7 @@ pub(crate) const BUILTIN: &str = "builtin";
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct CorefileSource {
     /// Name shown in messages.
     pub name: String,
     /// File to read again at a reload; without one there is nothing to reload.
@@ -86,7 +86,7 @@ impl From<Diagnostic> for Refused {
 /// A server that answers.
 pub struct Process {
     options: Options,
-    source: Source,
+    source: CorefileSource,
     workers: Workers,
     descriptors: Descriptors,
     serving: Arc<Serving>,
@@ -118,7 +118,7 @@ struct Current {
 ///
 /// Errors: all mistakes, with the corefile for its sources.
 pub(crate) fn prepare(
-    source: &Source,
+    source: &CorefileSource,
     loader: &dyn Loader,
     options: &Options,
     kept: Kept,
@@ -203,7 +203,7 @@ impl Process {
     /// Starts to serve `source`. Call inside a tokio runtime, which runs the background tasks.
     ///
     /// Errors: the configuration has mistakes, or an address cannot be listened on.
-    pub async fn start(source: Source, options: Options) -> Result<Self, Refused> {
+    pub async fn start(source: CorefileSource, options: Options) -> Result<Self, Refused> {
         metrics::set_workers(options.workers);
         baseline::register(options.registry);
         let limit = net::descriptors::raise();

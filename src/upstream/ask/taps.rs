@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chain::setup::ChainRef;
 use chain::{Chain, Query, UpstreamExchange};
-use net::client::{Outgoing, Source};
+use net::client::{LocalEnd, Outgoing};
 use tokio::time::Instant;
 use wire::{Moment, Transport};
 
@@ -93,7 +93,7 @@ impl Record {
         message: &'a [u8],
         deadline: Instant,
     ) -> Outgoing<'a> {
-        let source = Source { address: source, tell: self.wanted.then_some(&self.local) };
+        let source = LocalEnd { address: source, tell: self.wanted.then_some(&self.local) };
         Outgoing { source, to: self.upstream, message, deadline }
     }
 }

@@ -24,7 +24,7 @@ use crate::listen::spec::TcpTimeouts;
 use crate::workers::Signal;
 use crate::workers::Worker;
 
-use crate::workers::Entry;
+use crate::workers::OpenConnection;
 use connection::Connection;
 use state::Setup;
 
@@ -149,7 +149,7 @@ impl Accepted {
             return;
         };
         counters.tcp_accepted.add(1);
-        let entry = Arc::new(Entry::new(Arc::clone(&self.signal), clock::now()));
+        let entry = Arc::new(OpenConnection::new(Arc::clone(&self.signal), clock::now()));
         connections.insert(&entry);
         let setup = Setup {
             peer: canonical(peer),

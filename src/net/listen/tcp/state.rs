@@ -19,7 +19,7 @@ use crate::listen::handler::{self, Handler, Permit};
 use crate::listen::pool::{self, Exchanges};
 use crate::listen::spec::TcpTimeouts;
 use crate::listen::tasks::{Finished, Tasks};
-use crate::workers::Entry;
+use crate::workers::OpenConnection;
 use crate::workers::Worker;
 
 /// Queries per call of the handler.
@@ -37,7 +37,7 @@ pub(super) struct Setup {
     pub(super) timeouts: TcpTimeouts,
     pub(super) worker: Arc<Worker>,
     pub(super) handler: Arc<dyn Handler>,
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Arc<OpenConnection>,
 }
 
 /// The state of one connection.
