@@ -69,7 +69,9 @@ fn share(limit: u64, base: u64, used: &Use) -> Shares {
     let over = used.resident.saturating_sub(usable);
     if over > 0 {
         stores = stores.min(used.held.saturating_sub(over)).max(least);
-        queries = if used.resident > limit { WaitingLimit::Fewer } else { WaitingLimit::More(0) };
+        // Before the limit is reached: what waits already may grow a little until the next look.
+        let full = used.resident > limit - limit / 64;
+        queries = if full { WaitingLimit::Fewer } else { WaitingLimit::More(0) };
     }
     Shares { stores, waiting: queries, connections }
 }
