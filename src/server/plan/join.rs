@@ -55,57 +55,85 @@ struct Claim {
     block: usize,
 }
 
-/// Puts the blocks together.
-pub(super) fn join(blocks: Vec<Built>, problems: &mut Diagnostics) -> Joined {
-    let mut joined = Joined::default();
-    let mut claims = Vec::new();
-    let mut unsupported = Vec::new();
-    let counts = Arc::new(Counts::new());
-    for (number, block) in blocks.into_iter().enumerate() {
-        let Built { chain, settings, served, requests, span } = block;
+/// Puts the blocks together, one after the other: what only a block's set-up needs is freed before the
+/// next one is set up.
+pub(super) struct Joiner {
+    joined: Joined,
+    claims: Vec<Claim>,
+    /// The places of keys that were refused for their transport.
+    unsupported: Vec<Span>,
+    counts: Arc<Counts>,
+    /// Blocks so far.
+    blocks: usize,
+}
+
+impl Joiner {
+    /// No blocks yet.
+    pub(super) fn new() -> Self {
+        Self {
+            joined: Joined::default(),
+            claims: Vec::new(),
+            unsupported: Vec::new(),
+            counts: Arc::new(Counts::new()),
+            blocks: 0,
+        }
+    }
+
+    /// Adds a block.
+    pub(super) fn add(&mut self, built: Built, problems: &mut Diagnostics) {
+        let Built { chain, settings, served, requests, span } = built;
         let Settings { process, block: own, .. } = settings;
-        joined.requests.append(requests);
+        self.joined.requests.append(requests);
         let debug = process.debug.is_some();
-        problems.extend(joined.process.merge(process).err());
-        problems.extend(joined.ignored(&served));
+        problems.extend(self.joined.process.merge(process).err());
+        problems.extend(self.joined.ignored(&served));
         let metadata = own.metadata.map(|metadata| metadata.value);
         let filter = own.view.map(|view| view.value.filter);
         let viewed = filter.is_some();
         let admission =
             (viewed || metadata.is_some()).then(|| Arc::new(Admission { metadata, filter }));
-        let block = Arc::new(Block {
-            debug,
-            stacktrace: own.stacktrace.is_some(),
-            ..Block::new(chain, Arc::clone(&counts))
-        });
+        let stacktrace = own.stacktrace.is_some();
+        let block = Block { debug, stacktrace, ..Block::new(chain, Arc::clone(&self.counts)) };
+        let block = Arc::new(block);
         for (index, zone) in served.into_iter().enumerate() {
-            if !net::is_supported(zone.endpoint.scheme) {
-                if !unsupported.contains(&zone.span) {
-                    unsupported.push(zone.span);
-                    problems.push(not_supported(&zone));
-                }
+            if let Err(problem) = self.claim(&zone, viewed) {
+                problems.extend(problem);
                 continue;
-            }
-            if let Some(problem) = overlap(&zone, &claims, number, viewed) {
-                problems.push(problem);
-                continue;
-            }
-            if !viewed {
-                claims.push(Claim {
-                    zone: zone.zone.clone(),
-                    endpoint: zone.endpoint,
-                    block: number,
-                });
             }
             let target = Target {
                 all_classes: own.all_classes.is_some(),
                 admission: admission.clone(),
                 ..Target::new(zone.zone, Arc::clone(&block), index as u16)
             };
-            joined.listener(zone.endpoint, zone.settings, span).targets.push(target);
+            self.joined.listener(zone.endpoint, zone.settings, span).targets.push(target);
         }
+        self.blocks += 1;
     }
-    joined
+
+    /// All of them.
+    pub(super) fn finish(self) -> Joined {
+        self.joined
+    }
+
+    /// Claims a zone for the block that is being added; blocks with a view share theirs.
+    ///
+    /// Errors: its transport is not supported (nothing, if that was said of this key), or the zone is
+    /// taken.
+    fn claim(&mut self, served: &Served, viewed: bool) -> Result<(), Option<Diagnostic>> {
+        if !net::is_supported(served.endpoint.scheme) {
+            let told = self.unsupported.contains(&served.span);
+            self.unsupported.push(served.span);
+            return Err((!told).then(|| not_supported(served)));
+        }
+        if let Some(problem) = overlap(served, &self.claims, self.blocks, viewed) {
+            return Err(Some(problem));
+        }
+        if !viewed {
+            let (zone, endpoint) = (served.zone.clone(), served.endpoint);
+            self.claims.push(Claim { zone, endpoint, block: self.blocks });
+        }
+        Ok(())
+    }
 }
 
 impl Joined {

@@ -23,7 +23,7 @@ use corefile::{Corefile, Diagnostics};
 use net::ListenSpec;
 
 use super::config::{Config, ListenerIds};
-use join::Joined;
+use join::{Joined, Joiner};
 
 pub(crate) use lint::lint;
 
@@ -63,11 +63,12 @@ pub(crate) fn plan(
 ) -> Result<(Plan, Diagnostics), Diagnostics> {
     let mut problems = Diagnostics::default();
     let parsed = blocks::blocks(&corefile.blocks, registry, default_port, &mut problems);
-    let built: Vec<_> = parsed
-        .iter()
-        .map(|block| build::build(block, registry, &services, &mut problems))
-        .collect();
-    let mut joined = join::join(built, &mut problems);
+    let mut joiner = Joiner::new();
+    for block in &parsed {
+        let built = build::build(block, registry, &services, &mut problems);
+        joiner.add(built, &mut problems);
+    }
+    let mut joined = joiner.finish();
     let refused = problems.has_errors();
     problems.extend(std::mem::take(&mut joined.requests.warnings));
     if refused {
