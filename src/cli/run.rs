@@ -65,7 +65,10 @@ async fn serve(registry: Registry, run: &RunOptions, source: CorefileSource) -> 
             None
         }
     };
-    let (workers, (memory, unused_limit)) = (workers(), memory());
+    let workers = workers();
+    // Before the first metric: each worker counts in cells of its own.
+    telemetry::metrics::set_workers(workers);
+    let (memory, unused_limit) = memory();
     if let Some(problem) = unused_limit {
         telemetry::warning!("{problem}");
     }

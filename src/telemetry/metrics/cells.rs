@@ -90,9 +90,14 @@ impl Shard<'_> {
     }
 }
 
-/// Sets the number of workers; call once, before the first metric is registered.
+/// Sets the number of workers, once for the process. Workers beyond the number that was known when the first
+/// metric was registered would count in the shared shard, one cache line for all of them.
 pub fn set_workers(count: usize) {
     let _ = WORKERS.set(count);
+    debug_assert!(
+        workers() >= count,
+        "a metric was registered before the number of workers was set"
+    );
 }
 
 fn workers() -> usize {
