@@ -109,7 +109,8 @@ pub trait OnUpdate: Send + Sync {
 }
 
 /// A plugin that limits replies. It sees every reply that goes to a client: refusals, errors and
-/// answers to malformed messages as well.
+/// answers to malformed messages as well. The rcode is final; the OPT record, truncation and a signature
+/// come after it.
 pub trait Limit: Send + Sync {
     /// Decides about a reply that is about to be sent. Called on the data path: must not wait. The
     /// question is empty if the message could not be read.

@@ -25,7 +25,7 @@ impl Query {
     /// the next, and begins that one. The last message is the reply that the plugin returns with.
     ///
     /// # Errors
-    /// The connection has ended, or takes one message only. Nothing was sent.
+    /// The connection has ended, or there is no way out and the reply is as it was. Nothing was sent.
     pub async fn send(&mut self, reply: &mut Reply) -> Result<(), Gone> {
         let outlet = self.state.outlet.clone().ok_or(Gone)?;
         if outlet.driver.complete(self, reply) {

@@ -107,26 +107,36 @@ impl Block {
         if reply.is_silent() {
             return false;
         }
+        envelope::settle(query, reply);
+        if chain.watches_sent() {
+            return self.conclude_watched(query, reply);
+        }
         envelope::seal(query, reply);
-        !chain.watches_sent() || self.watch_sent(query, reply)
+        true
     }
 
-    /// Lets the plugins that limit or see sent replies do so; `false` if the reply is dropped.
+    /// The same where plugins limit replies, or see them as they are sent.
     #[cold]
-    fn watch_sent(&self, query: &mut Query, reply: &mut Reply) -> bool {
-        let passes = panics::catch(|| {
-            let passes = limit(&self.chain, query, reply);
-            if passes {
-                self.chain.sent(query, reply.bytes());
-            }
-            passes
-        });
-        passes.unwrap_or_else(|panic| {
-            // The reply is complete, so the client gets it.
-            self.counts.panics.inc(query.client.worker);
-            panic.tell(self.stacktrace);
-            true
-        })
+    fn conclude_watched(&self, query: &mut Query, reply: &mut Reply) -> bool {
+        // A plugin that panics here changes nothing: the reply is settled, so the client gets it.
+        let passes = panics::catch(|| limit(&self.chain, query, reply));
+        if !self.unless_panicked(passes, query).unwrap_or(true) {
+            return false;
+        }
+        envelope::seal(query, reply);
+        let seen = panics::catch(|| self.chain.sent(query, reply.bytes()));
+        self.unless_panicked(seen, query);
+        true
+    }
+
+    /// The outcome, or nothing after a panic, which is counted and logged.
+    fn unless_panicked<T>(&self, outcome: Result<T, Panic>, query: &Query) -> Option<T> {
+        outcome
+            .map_err(|panic| {
+                self.counts.panics.inc(query.client.worker);
+                panic.tell(self.stacktrace);
+            })
+            .ok()
     }
 
     #[cold]
@@ -214,14 +224,14 @@ impl Complete for Block {
     }
 }
 
-/// Applies the limits of a chain to a finished reply; `false` if it is dropped.
-pub(crate) fn limit(chain: &Chain, query: &mut Query, reply: &mut Reply) -> bool {
+/// Applies the limits of a chain to a settled reply; `false` if it is dropped.
+pub(crate) fn limit(chain: &Chain, query: &Query, reply: &mut Reply) -> bool {
     match chain.limit(query, reply) {
         Verdict::Send => true,
         Verdict::Drop => false,
         Verdict::Slip => {
             if query.client.transport.is_datagram() {
-                envelope::slip(query, reply);
+                envelope::slip(reply);
             }
             true
         }

@@ -1,8 +1,10 @@
 //! The envelope of a reply: everything about a message that plugins do not decide.
 //!
 //! It opens when a query is admitted, where its signature is judged. It closes around each message of
-//! the reply, for every transport: the failure's rcode and extended error, room for a signature,
-//! truncation, the OPT record, id and flags, the signature.
+//! the reply, for every transport, in two steps. `settle` decides what the message says: the rcode and
+//! extended error of a failure, the refusal of a signature. `seal` packs it: room for a signature,
+//! truncation, the OPT record, id and flags, the signature. Limits look at it in between, so that nothing is
+//! signed that is not sent.
 
 use exchange::{Query, Signer};
 use wire::edns::option;
@@ -27,12 +29,27 @@ fn open_signed(query: &mut Query) {
     query.state.signer = Some(Box::new(UnknownKey(bad_key(query))));
 }
 
-/// Completes a message of the reply: after this its bytes can be sent.
+/// Decides what a message of the reply says; its rcode is final after this.
 #[inline]
-pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
+pub(crate) fn settle(query: &mut Query, reply: &mut Reply) {
     if reply.failure().is_some() {
         fail(query, reply);
     }
+    if query.state.signer.is_some() && !reply.foreign {
+        review(query, reply);
+    }
+}
+
+#[cold]
+fn review(query: &mut Query, reply: &mut Reply) {
+    let Some(mut signer) = query.state.signer.take() else { return };
+    signer.review(query, reply);
+    query.state.signer = Some(signer);
+}
+
+/// Packs a settled message: after this its bytes can be sent.
+#[inline]
+pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
     if query.state.signer.is_some() && !reply.foreign {
         return seal_signed(query, reply);
     }
@@ -42,7 +59,6 @@ pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
 #[cold]
 fn seal_signed(query: &mut Query, reply: &mut Reply) {
     let Some(mut signer) = query.state.signer.take() else { return };
-    signer.review(query, reply);
     complete(query, reply, signer.reserve());
     signer.sign(query, reply);
     // The counts include the signature now.
@@ -78,19 +94,16 @@ fn complete(query: &Query, reply: &mut Reply, reserved: usize) {
     reply.seal(query.id(), flags(query, reply, rcode));
 }
 
-/// Replaces a finished reply by an empty, truncated one with the same rcode: what a rate limit lets
-/// slip, so that a client with a genuine address asks again over TCP.
+/// Empties a settled message and marks it as truncated: what a rate limit lets slip, so that a client with
+/// a genuine address asks again over TCP.
 #[cold]
-pub(crate) fn slip(query: &mut Query, reply: &mut Reply) {
-    let rcode = reply.rcode();
+pub(crate) fn slip(reply: &mut Reply) {
+    let (rcode, desired, foreign) = (reply.rcode(), reply.recursion_desired, reply.foreign);
     reply.clear();
     reply.set_rcode(rcode);
+    reply.recursion_desired = desired;
+    reply.foreign = foreign;
     reply.truncated = true;
-    if query.question().len() > 4 {
-        complete(query, reply, 0);
-    } else {
-        reply.seal(query.id(), flags(query, reply, rcode));
-    }
 }
 
 /// Answers a client that asks how long it may keep its connection (RFC 7828 section 3.3.2).
@@ -181,15 +194,20 @@ fn flags(query: &Query, reply: &Reply, rcode: Rcode) -> u16 {
         | u16::from(rcode.header_bits())
 }
 
-/// The reply to bytes that are not a query: a header, and the question if it could be read.
+/// Settles the reply to bytes that are not a query: a header, and the question if it could be read.
 #[cold]
-pub(crate) fn reject(query: &Query, reply: &mut Reply, rcode: Rcode) {
+pub(crate) fn settle_rejection(query: &Query, reply: &mut Reply, rcode: Rcode) {
     let question = if query.question().len() > 4 { query.question() } else { &[] };
     reply.begin_rejection(question);
     reply.set_rcode(rcode);
     // Whatever it was, its RD comes back.
     reply.recursion_desired = Some(query.recursion_desired());
-    reply.seal(query.id(), flags(query, reply, rcode));
+}
+
+/// Packs the reply to bytes that are not a query.
+#[cold]
+pub(crate) fn seal_rejection(query: &Query, reply: &mut Reply) {
+    reply.seal(query.id(), flags(query, reply, reply.rcode()));
 }
 
 #[cfg(test)]
@@ -209,6 +227,7 @@ mod tests {
             query.limit_udp_size(cap);
         }
         reply.begin(&query);
+        settle(&mut query, &mut reply);
         seal(&mut query, &mut reply);
         assert!(Message::new(reply.bytes()).is_ok());
         let at = HEADER + 5 + 3;

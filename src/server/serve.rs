@@ -194,8 +194,12 @@ fn reject(router: &Router, exchange: &mut Exchange, rejection: Rejection) -> boo
     match rejection {
         Rejection::Silence => *outcome = Outcome::Silent,
         Rejection::Rcode(rcode) => {
-            envelope::reject(query, reply, rcode);
-            limit(router, exchange);
+            envelope::settle_rejection(query, reply, rcode);
+            if passes(router, query, reply) {
+                envelope::seal_rejection(query, reply);
+            } else {
+                *outcome = Outcome::Silent;
+            }
         }
     }
     false
@@ -204,7 +208,7 @@ fn reject(router: &Router, exchange: &mut Exchange, rejection: Rejection) -> boo
 /// Answers a query that no chain gets.
 #[cold]
 fn refuse(router: &Router, exchange: &mut Exchange, rcode: Rcode) {
-    let Exchange { query, reply, .. } = exchange;
+    let Exchange { query, reply, outcome, .. } = exchange;
     // CoreDNS answers an unknown EDNS version before it counts anything.
     if rcode != Rcode::BADVERS
         && let Some(dropped) = &router.dropped
@@ -212,18 +216,17 @@ fn refuse(router: &Router, exchange: &mut Exchange, rcode: Rcode) {
         dropped.refused(query, rcode);
     }
     reply.fail(Failure::rcode(rcode));
-    envelope::seal(query, reply);
-    limit(router, exchange);
-}
-
-/// Applies the listener's limits to a finished reply that no chain made.
-fn limit(router: &Router, exchange: &mut Exchange) {
-    let Exchange { query, reply, outcome, .. } = exchange;
-    if let Some(chain) = &router.limit
-        && !block::limit(chain, query, reply)
-    {
+    envelope::settle(query, reply);
+    if passes(router, query, reply) {
+        envelope::seal(query, reply);
+    } else {
         *outcome = Outcome::Silent;
     }
+}
+
+/// Applies the listener's limits to a settled reply that no chain made; `false` if it is dropped.
+fn passes(router: &Router, query: &Query, reply: &mut Reply) -> bool {
+    router.limit.as_ref().is_none_or(|chain| block::limit(chain, query, reply))
 }
 
 #[cfg(test)]
