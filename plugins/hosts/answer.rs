@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use chain::{Query, Reply};
-use wire::{NameBuf, NewRecord, Rdata, Rtype, Section, name};
+use wire::rdata::StandInSoa;
+use wire::{NewRecord, Rdata, Rtype, Section, name};
 
 use super::table::Table;
 
@@ -12,11 +13,6 @@ const MAX_NEGATIVE_TTL: u32 = 60;
 
 const IN_ADDR_ARPA: &[u8] = name!("in-addr.arpa.");
 const IP6_ARPA: &[u8] = name!("ip6.arpa.");
-
-/// The timers of the SOA record, which have no effect without zone transfers.
-const REFRESH: u32 = 7200;
-const RETRY: u32 = 1800;
-const EXPIRE: u32 = 86_400;
 
 /// A reply that is being written.
 pub(super) struct Answer<'a> {
@@ -94,19 +90,8 @@ impl Answer<'_> {
     fn push_soa(&mut self, section: Section, apex: usize) {
         let zone = self.query.suffix(apex);
         let ttl = self.ttl.min(MAX_NEGATIVE_TTL);
-        // A zone that is too long for another label is its own MNAME.
-        let host = NameBuf::joined(name!("ns.dns."), zone).ok();
-        let mailbox = NameBuf::joined(name!("hostmaster."), zone).ok();
-        let soa = Rdata::Soa {
-            mname: host.as_ref().map_or(zone, NameBuf::as_wire),
-            rname: mailbox.as_ref().map_or(zone, NameBuf::as_wire),
-            serial: 1,
-            refresh: REFRESH,
-            retry: RETRY,
-            expire: EXPIRE,
-            minimum: ttl,
-        };
-        self.reply.push(section, NewRecord::new(zone, ttl, soa));
+        let soa = StandInSoa::new(zone);
+        self.reply.push(section, NewRecord::new(zone, ttl, soa.rdata(ttl)));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Builds zones from the lines of the directive.
 
 use corefile::{Diagnostic, Diagnostics, Span};
-use wire::{Class, Name, NameBuf, Rdata, Rtype, SuffixMap, Zoned, name};
+use wire::rdata::StandInSoa;
+use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
 use zone::master::{self, Options, ZoneError};
 use zone::{Builder, RecordRef, Zone};
 
@@ -10,11 +11,6 @@ use super::config::{Config, Text};
 /// The TTL of the SOA record of a zone that has none, and of its negative answers: the Corefile may have
 /// the name soon.
 const NEGATIVE_TTL: u32 = 60;
-
-/// The timers of that SOA record, which have no effect without zone transfers.
-const REFRESH: u32 = 7200;
-const RETRY: u32 = 1800;
-const EXPIRE: u32 = 86_400;
 
 /// A zone of the directive.
 pub(super) struct LoadedZone {
@@ -154,20 +150,8 @@ fn unfit(error: ZoneError, text: &Text, directive: Span) -> Diagnostic {
 
 /// The RDATA of a SOA record for a zone that has none.
 fn soa(origin: &Name) -> Vec<u8> {
-    let zone = origin.as_wire();
-    // A zone too long for a label before it names itself.
-    let host = NameBuf::joined(name!("ns.dns."), zone).ok();
-    let mailbox = NameBuf::joined(name!("hostmaster."), zone).ok();
-    let soa = Rdata::Soa {
-        mname: host.as_ref().map_or(zone, NameBuf::as_wire),
-        rname: mailbox.as_ref().map_or(zone, NameBuf::as_wire),
-        serial: 1,
-        refresh: REFRESH,
-        retry: RETRY,
-        expire: EXPIRE,
-        minimum: NEGATIVE_TTL,
-    };
+    let soa = StandInSoa::new(origin.as_wire());
     let mut rdata = Vec::new();
-    soa.write(&mut rdata);
+    soa.rdata(NEGATIVE_TTL).write(&mut rdata);
     rdata
 }

@@ -2,6 +2,8 @@
 
 mod fields;
 mod layout;
+mod soa;
 
 pub use fields::Rdata;
 pub use layout::{Layout, Prefix, expand, layout};
+pub use soa::StandInSoa;
