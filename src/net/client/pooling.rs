@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::tls::Session;
 
 /// How long connecting may take, the TLS handshake included, however long queries wait for it.
 /// CoreDNS's bound too.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a end_guard may take.
+/// How long the orderly end of a connection may take.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The shortest time between two checks whether a connection is idle, however soon it expires.
 pub(crate) const IDLE_CHECK: Duration = Duration::from_millis(20);
@@ -40,6 +42,29 @@ impl PoolOptions {
     /// For one question over a connection of its own.
     pub fn once(session: Option<Session>) -> Self {
         Self { expire: Duration::ZERO, session, ..Self::default() }
+    }
+}
+
+/// A connection that may be idle.
+pub(crate) trait Idle {
+    /// Since when, if it is.
+    fn idle_since(&self) -> Option<Instant>;
+
+    /// Takes no more queries, and closes.
+    fn retire(&self);
+}
+
+/// Closes the connections that have been idle for longest, if more than `most` are; zero: no bound.
+pub(crate) fn bound_idle<T: Idle>(open: &[Arc<T>], most: usize) {
+    if most == 0 {
+        return;
+    }
+    let mut idle: Vec<(Instant, &Arc<T>)> =
+        open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
+    idle.sort_by_key(|(since, _)| *since);
+    let surplus = idle.len().saturating_sub(most);
+    for (_, one) in &idle[..surplus] {
+        one.retire();
     }
 }
 

@@ -20,7 +20,7 @@ use super::{h3, https, quic};
 use crate::client::error::{End, Endpoints, Op, late};
 use crate::client::http::Answer;
 use crate::client::network::Ends;
-use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Load, PoolOptions};
+use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Idle, Load, PoolOptions, bound_idle};
 use crate::permit::Bound;
 
 /// No answer for so long although queries wait, and new queries may go elsewhere.
@@ -198,21 +198,9 @@ impl Carrier {
         Some(Ticket { carrier, shared, opener, heard })
     }
 
-    /// Retires the connection: it ends after the last query in flight.
-    pub(super) fn retire(&self) {
-        self.state().retired = true;
-        self.changed.notify_one();
-    }
-
     /// Whether it may get more queries.
     pub(super) fn is_kept(&self) -> bool {
         self.state().is_kept()
-    }
-
-    /// The time since which it is idle, if it is kept and no query uses it.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state();
-        (state.waiting == 0 && state.is_kept()).then_some(state.idle_since)
     }
 
     /// Whether it carried a query.
@@ -256,6 +244,19 @@ impl Carrier {
             return Rest::Over;
         }
         Rest::Until(since + expire)
+    }
+}
+
+/// Idle: kept, and no query uses it. Retired, it ends after the last query in flight.
+impl Idle for Carrier {
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.waiting == 0 && state.is_kept()).then_some(state.idle_since)
+    }
+
+    fn retire(&self) {
+        self.state().retired = true;
+        self.changed.notify_one();
     }
 }
 
@@ -311,18 +312,7 @@ impl Shared {
 
     /// A connection is idle now: closes the one that has been for longest, if there are too many.
     pub(super) fn bound_idle(&self) {
-        let most = self.options.max_idle;
-        if most == 0 {
-            return;
-        }
-        let open = self.open();
-        let mut idle: Vec<(Instant, &Arc<Carrier>)> =
-            open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
-        idle.sort_by_key(|(since, _)| *since);
-        let surplus = idle.len().saturating_sub(most);
-        for (_, one) in &idle[..surplus] {
-            one.retire();
-        }
+        bound_idle(&self.open(), self.options.max_idle);
     }
 }
 

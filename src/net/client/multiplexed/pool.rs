@@ -19,7 +19,7 @@ use crate::client::error::{
 };
 use crate::client::http::Answer;
 use crate::client::network::{Ends, Outgoing};
-use crate::client::pooling::PoolOptions;
+use crate::client::pooling::{Idle, PoolOptions};
 use crate::workers::current_worker;
 
 /// Queries that wait for a place on a connection, in one pool.

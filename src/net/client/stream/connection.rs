@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::client::error::{DEADLINE, End, Endpoints, GoError, Op, late};
 use crate::client::network::Ends;
-use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Load, PoolOptions};
+use crate::client::pooling::{CLOSE_TIMEOUT, IDLE_CHECK, Idle, Load, PoolOptions, bound_idle};
 
 /// Queries on one connection at once, abandoned ones included.
 pub(super) const IN_FLIGHT: usize = 64;
@@ -172,23 +172,10 @@ impl Connection {
         Some(Ticket { connection, shared, id, ours, opener, heard, open: true })
     }
 
-    /// Retires the connection: it ends after the last query in flight.
-    pub(super) fn retire(&self) {
-        self.state().retired = true;
-        self.changed.notify_one();
-    }
-
     /// Whether it may get more queries.
     pub(super) fn is_kept(&self) -> bool {
         let state = self.state();
         !state.retired && state.end.is_none()
-    }
-
-    /// The time since which it is idle, if it is kept and no query uses it.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state();
-        let idle = state.waiting == 0 && !state.retired && state.end.is_none();
-        idle.then_some(state.idle_since)
     }
 
     /// Delivers a message to the query with its id; whether there is one.
@@ -261,6 +248,20 @@ impl Connection {
     }
 }
 
+/// Idle: kept, and no query uses it. Retired, it ends after the last query in flight.
+impl Idle for Connection {
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let idle = state.waiting == 0 && !state.retired && state.end.is_none();
+        idle.then_some(state.idle_since)
+    }
+
+    fn retire(&self) {
+        self.state().retired = true;
+        self.changed.notify_one();
+    }
+}
+
 /// What a pool and the tasks of its connections share.
 pub(super) struct Shared {
     pub(super) options: PoolOptions,
@@ -287,18 +288,7 @@ impl Shared {
 
     /// A connection is idle now: closes the one that has been for longest, if there are too many.
     pub(super) fn bound_idle(&self) {
-        let most = self.options.max_idle;
-        if most == 0 {
-            return;
-        }
-        let open = self.open();
-        let mut idle: Vec<(Instant, &Arc<Connection>)> =
-            open.iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
-        idle.sort_by_key(|(since, _)| *since);
-        let surplus = idle.len().saturating_sub(most);
-        for (_, one) in &idle[..surplus] {
-            one.retire();
-        }
+        bound_idle(&self.open(), self.options.max_idle);
     }
 }
 

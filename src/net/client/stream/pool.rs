@@ -12,7 +12,7 @@ use super::connection::{Connection, Shared, Ticket};
 use super::task;
 use crate::client::error::{Endpoints, late};
 use crate::client::network::{Accept, Ends, Network, Outgoing};
-use crate::client::pooling::PoolOptions;
+use crate::client::pooling::{Idle, PoolOptions};
 use crate::client::simulated;
 use crate::client::socket::socket;
 use crate::workers::current_worker;
