@@ -123,7 +123,7 @@ fn shuffle_weighted(order: &mut [u8], weight: impl Fn(u8) -> u64) {
 ///
 /// Healthy upstreams come first, in the policy's order; then those that just failed and are being
 /// checked. An upstream that is down is skipped while any other is not; when all are down, the one
-/// that failed longest_timeout ago comes first, and each is tried once.
+/// that failed longest ago comes first, and each is tried once.
 pub(crate) struct Candidates<'a> {
     members: &'a [Member],
     order: [u8; MAX_UPSTREAMS],

@@ -229,7 +229,7 @@ pub fn rcode(token: &Token) -> Result<Rcode, Diagnostic> {
         "BADSIG" => Some(Rcode::BADVERS),
         _ => None,
     };
-    // UpstreamMetrics such as `RCODE3` are no names.
+    // Numbers such as `RCODE3` are no names.
     let named = |rcode: &Rcode| {
         rcode.mnemonic().is_some_and(|name| name.eq_ignore_ascii_case(token.as_str()))
     };

@@ -99,7 +99,7 @@ impl Roster {
         self.now.load_full()
     }
 
-    /// The longest_timeout timeout of any of them.
+    /// The longest timeout of any of them.
     pub(crate) fn longest_timeout(&self) -> Duration {
         let destinations = self.destinations();
         destinations
