@@ -23,8 +23,11 @@ mod locate;
 pub mod lookup;
 mod lookup_name;
 pub mod master;
+mod patch;
 pub mod record;
+mod records;
 pub mod store;
+mod walk;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};
@@ -32,4 +35,6 @@ pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;
 pub use record::RecordRef;
+pub use records::{Records, Rrset, Soa};
 pub use store::{Builder, Conflict, PrefetchHints, Unfit, Zone};
+pub use walk::Walk;

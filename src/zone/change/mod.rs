@@ -3,6 +3,8 @@
 mod apply;
 mod changes;
 mod difference;
+mod draft;
+mod edits;
 mod records;
 
 pub use changes::{Changes, Refused};

@@ -3,16 +3,16 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Rtype};
 
-use super::encode::{self, target};
-use super::node::{FIRST, Node, Set, TOMBSTONE};
-use super::zone::Zone;
 use crate::RecordRef;
+use crate::store::node::{Node, Set};
+use crate::store::{Zone, expand, target};
+use crate::walk::Walk;
 
 impl Zone {
     /// The records of one type at exactly `owner`: no wildcards, no delegation, no aliases.
     pub fn rrset(&self, owner: &[u8], rtype: Rtype) -> Option<Rrset<'_>> {
         let mut buf = [0; name::MAX_NAME + 1];
-        let relative = target(owner, 0, self.apex.as_wire(), &mut buf)?;
+        let relative = target(owner, 0, self.apex().as_wire(), &mut buf)?;
         let set = self.node_of(relative)?.find(rtype)?;
         Some(Rrset::new(self, set))
     }
@@ -29,15 +29,11 @@ impl Zone {
 }
 
 impl Zone {
-    /// Calls `each` with every name that has records.
+    /// Calls `each` with every name that has records, the apex first.
     pub(crate) fn each_node<'z>(&'z self, mut each: impl FnMut(Node<'z>)) {
-        let mut at = FIRST;
-        while at < self.arena().len() as u64 {
-            let node = self.node(at);
-            at += node.size() as u64;
-            if !node.has(TOMBSTONE) && !node.is_empty() {
-                each(node);
-            }
+        let mut walk = Walk::new(self);
+        while let Some(node) = walk.next(self) {
+            each(node);
         }
     }
 
@@ -51,7 +47,7 @@ impl Zone {
         for set in node.sets() {
             for record in set.records() {
                 rdata.clear();
-                encode::expand(set, record, self.apex().as_wire(), &mut rdata);
+                expand(set, record, self.apex().as_wire(), &mut rdata);
                 each(RecordRef {
                     owner: owner.as_wire(),
                     rtype: set.rtype,
@@ -86,14 +82,14 @@ pub struct Soa {
 }
 
 impl Soa {
-    pub(super) fn read(zone: &Zone) -> Self {
+    fn read(zone: &Zone) -> Self {
         let mut rdata = Vec::new();
         let mut ttl = 0;
         if let Some(set) = zone.apex_set(Rtype::SOA)
             && let Some(record) = set.records().next()
         {
             ttl = record.ttl;
-            encode::expand(set, record, zone.apex().as_wire(), &mut rdata);
+            expand(set, record, zone.apex().as_wire(), &mut rdata);
         }
         let first = name::wire_len(&rdata).unwrap_or(0);
         let second = rdata.get(first..).and_then(name::wire_len).unwrap_or(0);
@@ -128,7 +124,7 @@ pub struct Rrset<'a> {
 }
 
 impl<'a> Rrset<'a> {
-    pub(super) fn new(zone: &'a Zone, set: Set<'a>) -> Self {
+    fn new(zone: &'a Zone, set: Set<'a>) -> Self {
         Self { zone, set }
     }
 
@@ -142,7 +138,7 @@ impl<'a> Rrset<'a> {
         let mut rdata = Vec::new();
         for record in self.set.records() {
             rdata.clear();
-            encode::expand(self.set, record, self.zone.apex().as_wire(), &mut rdata);
+            expand(self.set, record, self.zone.apex().as_wire(), &mut rdata);
             each(record.ttl, &rdata);
         }
     }
@@ -152,8 +148,7 @@ impl<'a> Rrset<'a> {
 pub struct Records<'a> {
     zone: &'a Zone,
     stage: Stage,
-    /// Next node to visit.
-    next: u64,
+    walk: Walk,
     sets: Vec<Set<'a>>,
     set: usize,
     /// Offset of the next record in its set.
@@ -165,23 +160,24 @@ pub struct Records<'a> {
 #[derive(PartialEq, Eq)]
 enum Stage {
     Soa,
-    Apex,
     Rest,
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(zone: &'a Zone) -> Self {
+    fn new(zone: &'a Zone) -> Self {
         let mut walk = Self {
             zone,
             stage: Stage::Soa,
-            next: FIRST,
+            walk: Walk::new(zone),
             sets: Vec::new(),
             set: 0,
             at: 0,
             owner: NameBuf::new(),
             rdata: Vec::new(),
         };
-        walk.enter(zone.node(zone.apex_at), |rtype| rtype == Rtype::SOA);
+        if let Some(top) = walk.walk.next(zone) {
+            walk.enter(top, |rtype| rtype == Rtype::SOA);
+        }
         walk
     }
 
@@ -200,21 +196,15 @@ impl<'a> Records<'a> {
     /// Moves to the next node with records; `false` at the end.
     fn advance(&mut self) -> bool {
         if self.stage == Stage::Soa {
-            self.stage = Stage::Apex;
-            self.enter(self.zone.node(self.zone.apex_at), |rtype| rtype != Rtype::SOA);
+            self.stage = Stage::Rest;
+            self.enter(self.zone.top(), |rtype| rtype != Rtype::SOA);
             return true;
         }
-        self.stage = Stage::Rest;
-        while self.next < self.zone.arena().len() as u64 {
-            let at = self.next;
-            let node = self.zone.node(at);
-            self.next += node.size() as u64;
-            if at != self.zone.apex_at && !node.has(TOMBSTONE) && !node.is_empty() {
-                self.enter(node, |_| true);
-                return true;
-            }
-        }
-        false
+        let Some(node) = self.walk.next(self.zone) else {
+            return false;
+        };
+        self.enter(node, |_| true);
+        true
     }
 
     /// The next record.
@@ -224,7 +214,7 @@ impl<'a> Records<'a> {
                 if let Some((record, end)) = set.record_at(self.at) {
                     self.at = end;
                     self.rdata.clear();
-                    encode::expand(set, record, self.zone.apex().as_wire(), &mut self.rdata);
+                    expand(set, record, self.zone.apex().as_wire(), &mut self.rdata);
                     return Some(RecordRef {
                         owner: self.owner.as_wire(),
                         rtype: set.rtype,
