@@ -76,12 +76,7 @@ impl<'z> Writer<'z, '_> {
 
     /// Proves that the delegation at `label`, whose node is `node`, has no DS record.
     #[cold]
-    pub(crate) fn prove_insecure<S: LookupName>(
-        &mut self,
-        name: &S,
-        node: Node<'z>,
-        label: usize,
-    ) {
+    pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: Node<'z>, label: usize) {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => return,

@@ -246,11 +246,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
     /// Finds a name in a version where a cut or a DNAME came or went since its base: the flag of a name does
     /// not tell whether it is below one.
     #[inline(never)]
-    fn find_among_moved_cuts<S: LookupName>(
-        &self,
-        name: &S,
-        exact: Option<Node<'z>>,
-    ) -> Found<'z> {
+    fn find_among_moved_cuts<S: LookupName>(&self, name: &S, exact: Option<Node<'z>>) -> Found<'z> {
         if let Some(found) = self.topmost(name) {
             return found;
         }

@@ -8,9 +8,7 @@ use wire::{Name, Rtype, hash, name};
 use super::changes::Refused;
 use super::edits::Edit;
 use crate::patch::{Entry, Names, OrderPatch, is_below};
-use crate::store::node::{
-    CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, WILD_CHILD,
-};
+use crate::store::node::{CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, WILD_CHILD};
 use crate::store::{
     Conflict, Counts, Denial, Overlay, Scratch, Unfit, Zone, own_flags, relative_hash,
 };
@@ -281,9 +279,8 @@ impl<'z> Draft<'z> {
         if is_apex {
             return;
         }
-        let counts = |node: Option<Node<'_>>| {
-            usize::from(node.is_some_and(|node| !node.has(NSEC3_ONLY)))
-        };
+        let counts =
+            |node: Option<Node<'_>>| usize::from(node.is_some_and(|node| !node.has(NSEC3_ONLY)));
         let now = counts(self.node(place));
         self.counts.names = self.counts.names + now - counts(old);
     }

@@ -54,7 +54,8 @@ impl Names {
                 }
                 Slot::Branch(below) => branch = below,
                 Slot::Same(entries) => {
-                    let is_it = |entry: &&Entry| entry.hash() == hash && entry.node().name() == name;
+                    let is_it =
+                        |entry: &&Entry| entry.hash() == hash && entry.node().name() == name;
                     return entries.iter().find(is_it);
                 }
             }
@@ -112,7 +113,8 @@ impl Branch {
             Err(at) => {
                 let (before, after) = self.slots.split_at(at);
                 let new = std::iter::once(Slot::Entry(entry));
-                self.slots = before.iter().cloned().chain(new).chain(after.iter().cloned()).collect();
+                self.slots =
+                    before.iter().cloned().chain(new).chain(after.iter().cloned()).collect();
                 self.bitmap |= 1 << ((hash >> shift) & 31);
                 None
             }
@@ -233,7 +235,8 @@ mod tests {
             let mut seen = 0;
             names.for_each(&mut |_| seen += 1);
             assert_eq!(seen, plain.len());
-            let bytes: usize = plain.keys().map(|(hash, name)| entry(*hash, name, 0).memory()).sum();
+            let bytes: usize =
+                plain.keys().map(|(hash, name)| entry(*hash, name, 0).memory()).sum();
             assert_eq!(names.memory(), bytes + 40 * plain.len());
             for ((hash, name), mark) in &plain {
                 assert_eq!(names.get(*hash, name).map(Entry::children), Some(*mark));

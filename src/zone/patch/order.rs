@@ -25,8 +25,7 @@ impl OrderPatch {
     /// Takes a range of the base's order out. Runs in it and beside it become one with it.
     pub(crate) fn take_range(&mut self, first: u32, last: u32) {
         let (mut first, mut last) = (first, last);
-        while let Some(&(from, to)) =
-            self.gone.last_until(|run| run.0.cmp(&last.saturating_add(1)))
+        while let Some(&(from, to)) = self.gone.last_until(|run| run.0.cmp(&last.saturating_add(1)))
             && to.saturating_add(1) >= first
         {
             (first, last) = (first.min(from), last.max(to));

@@ -33,8 +33,7 @@ impl PrefetchHints {
         let flat = zone.flat();
         let (table, mask) = flat.table.first();
         // Of an overlay the names that changed are elsewhere, and its own arena is the apex.
-        let small =
-            zone.overlay.is_none() && zone.arena.len() + zone.table.memory() <= SMALL;
+        let small = zone.overlay.is_none() && zone.arena.len() + zone.table.memory() <= SMALL;
         let ns = zone.ns.at.min(zone.arena.len() as u64) as usize;
         let records = &zone.arena[ns..];
         let wanted = if small { records.len() } else { 1 };

@@ -48,9 +48,8 @@ impl Scratch {
 
     /// Gives a record that is there another TTL; `false` if it is not there.
     pub(crate) fn set_ttl(&mut self, rtype: Rtype, rdata: &[u8], ttl: u32) -> bool {
-        let same = |item: &Item| {
-            item.rtype == rtype && encode::same_rdata(rtype, self.rdata(item), rdata)
-        };
+        let same =
+            |item: &Item| item.rtype == rtype && encode::same_rdata(rtype, self.rdata(item), rdata);
         let Some(at) = self.items.iter().position(same) else {
             return false;
         };

@@ -280,7 +280,10 @@ fn what_is_missing_or_foreign_is_refused() {
     );
     let mut changes = Changes::new();
     let outside = Name::from_text("other.test.").unwrap();
-    changes.add(RecordRef { owner: outside.as_wire(), ..Held::new("", Rtype::A, vec![1; 4]).borrow() });
+    changes.add(RecordRef {
+        owner: outside.as_wire(),
+        ..Held::new("", Rtype::A, vec![1; 4]).borrow()
+    });
     let refused = zone.apply(&changes).err().unwrap();
     assert_eq!(refused.to_string(), "`other.test.` is not in zone `zone.test.`");
     let mut changes = Changes::new();
