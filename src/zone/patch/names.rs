@@ -203,6 +203,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    type Plain = BTreeMap<(u64, Vec<u8>), i32>;
+
     fn entry(hash: u64, name: &[u8], mark: i32) -> Entry {
         Entry::gone(hash, 0, mark, name)
     }
@@ -210,8 +212,8 @@ mod tests {
     #[test]
     fn holds_what_a_plain_map_holds() {
         let mut names = Names::default();
-        let mut plain: BTreeMap<(u64, Vec<u8>), i32> = BTreeMap::new();
-        let mut kept: Vec<(Names, BTreeMap<(u64, Vec<u8>), i32>)> = Vec::new();
+        let mut plain = Plain::new();
+        let mut kept: Vec<(Names, Plain)> = Vec::new();
         let mut seed = 1;
         for round in 0..4000 {
             seed = wire::hash::mix(seed, 7);

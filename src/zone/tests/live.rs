@@ -118,7 +118,9 @@ fn folds_lose_no_change() {
 #[test]
 fn a_fold_gives_way_to_a_whole_version() {
     let live = live();
-    for host in 0..70 {
+    let hosts: String = (0..100).map(|host| format!("x{host} 60 A 192.0.2.1\n")).collect();
+    live.replace(store_kit::load("example.", &[ZONE, &hosts].concat()).unwrap());
+    for host in 0..75 {
         next(&live, host).unwrap();
     }
     assert!(live.fold_due());
