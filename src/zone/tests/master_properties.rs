@@ -140,8 +140,9 @@ fn rdata() -> impl Strategy<Value = (Rtype, String)> {
                     Rtype::HTTPS,
                     format!(
                         "1 {target} port={port} alpn=h2,h3 dohpath=\"/{path}{{?dns}}\" ipv4hint={a},{a} \
-                         ipv6hint={b} ech={ech} key{}=\"a b\" mandatory=port,alpn",
-                        key.max(9)
+                         ipv6hint={b} ech={ech} key{}=\"a b\" mandatory=port,alpn \
+                         tls-supported-groups=29,{port} docpath=dns,a\\\\,b pvd ohttp",
+                        key.max(12)
                     ),
                 )
             }
