@@ -122,7 +122,9 @@ impl Lister {
         }
         entries.sort_by(|a, b| {
             let head = |entry: &Entry| (entry.owner, entry.rtype, entry.class);
-            head(a).cmp(&head(b)).then_with(|| a.canonical(&bytes).cmp(b.canonical(&bytes)))
+            head(a)
+                .cmp(&head(b))
+                .then_with(|| a.canonical(&bytes).cmp(b.canonical(&bytes)))
                 .then(a.ttl.cmp(&b.ttl))
         });
         let mut starts = Vec::with_capacity(sorted.len() + 1);

@@ -62,14 +62,18 @@ impl fmt::Display for Fault {
             Self::Serial { digest, zone } => {
                 write!(f, "the ZONEMD record is for serial {digest}, and the zone has {zone}")
             }
-            Self::Scheme(number) => write!(f, "the scheme {number} of the ZONEMD record is not known"),
+            Self::Scheme(number) => {
+                write!(f, "the scheme {number} of the ZONEMD record is not known")
+            }
             Self::Algorithm(number) => {
                 write!(f, "the hash algorithm {number} of the ZONEMD record is not known")
             }
             Self::Twice(algorithm) => {
                 write!(f, "several ZONEMD records have a {} digest", algorithm.name())
             }
-            Self::Length(length) => write!(f, "the digest of the ZONEMD record has {length} octets"),
+            Self::Length(length) => {
+                write!(f, "the digest of the ZONEMD record has {length} octets")
+            }
             Self::Differs(algorithm) => write!(
                 f,
                 "the {} digest of the ZONEMD record is not that of the zone",

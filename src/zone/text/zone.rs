@@ -10,7 +10,7 @@ use crate::listing::{Listed, Listing};
 use crate::master::rdata_to_text;
 
 /// The widest owner that the columns after it are aligned to; a longer one moves the columns of its line.
-const MAX_OWNER: usize = 40;
+const MAX_OWNER: usize = 24;
 /// The widest type that RDATA is aligned to.
 const MAX_TYPE: usize = 10;
 
@@ -100,7 +100,7 @@ impl<'a> ZoneText<'a> {
         };
         let (class, rtype) = (record.class, record.rtype);
         let line = format!(
-            "{owner:owner_width$} {ttl:ttl_width$}{blank}{class} {rtype:type_width$} {rdata}"
+            "{owner:owner_width$} {ttl:>ttl_width$}{blank}{class} {rtype:type_width$} {rdata}"
         );
         writeln!(out, "{}", line.trim_end_matches(' '))
     }
@@ -132,7 +132,10 @@ fn soa_text(rtype: Rtype, rdata: &[u8]) -> Option<String> {
     for (at, (number, what)) in numbers.iter().zip(meanings).enumerate() {
         let end = if at + 1 == numbers.len() { " )" } else { "" };
         let meant = number.parse().ok().filter(|_| at > 0).map(duration).unwrap_or_default();
-        text.push_str(&format!("\t\t{:12} ; {what}{meant}\n", format!("{number}{end}")));
+        text.push_str(&format!(
+            "                {:12} ; {what}{meant}\n",
+            format!("{number}{end}")
+        ));
     }
     text.pop();
     Some(text)
