@@ -24,7 +24,7 @@ pub use kept::Kept;
 pub use registry::{Entry, Kind, Registry};
 pub use resolver::{Resolve, Resolver};
 pub use roles::{
-    CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, Tap,
+    CollectMetadata, Limit, OnNotify, OnUpdate, Ready, Roles, SearchPath, Sees, ServesZones, Tap,
     UpstreamExchange, Verdict,
 };
 pub use run::ahead::Batch;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use exchange::{BoxFuture, Query};
 use wire::{Moment, Name, Opcode, Reply, Request, Transport};
+use zone::LiveSet;
 
 use crate::Served;
 
@@ -26,6 +27,8 @@ pub struct Roles<'a> {
     pub notify: Option<&'a dyn OnNotify>,
     /// It takes dynamic updates.
     pub update: Option<&'a dyn OnUpdate>,
+    /// It serves zones from memory, which others may transfer.
+    pub zones: Option<&'a dyn ServesZones>,
     /// It limits replies.
     pub limit: Option<&'a dyn Limit>,
     /// It may delay the readiness of the server.
@@ -48,6 +51,7 @@ impl Default for Roles<'_> {
             sees: Sees::QUESTIONS,
             notify: None,
             update: None,
+            zones: None,
             limit: None,
             ready: None,
             metadata: None,
@@ -106,6 +110,12 @@ pub trait OnUpdate: Send + Sync {
     /// Errors: a [`Failure`](wire::Failure) becomes the reply.
     fn on_update<'a>(&'a self, query: &'a mut Query, reply: &'a mut Reply)
     -> BoxFuture<'a, Served>;
+}
+
+/// A plugin that serves zones from memory: they can be transferred, and their changes be notified.
+pub trait ServesZones: Send + Sync {
+    /// The zones. They may come and go.
+    fn zones(&self) -> &LiveSet;
 }
 
 /// A plugin that limits replies. It sees every reply that goes to a client: refusals, errors and

@@ -16,7 +16,9 @@
     )
 )]
 
+mod change;
 mod denial;
+pub mod live;
 mod locate;
 pub mod lookup;
 mod lookup_name;
@@ -25,6 +27,8 @@ pub mod record;
 pub mod store;
 mod write;
 
+pub use change::{Changes, RecordList, Refused};
+pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;
 pub use record::RecordRef;

@@ -1,6 +1,6 @@
 //! A record in wire form, as the master file reader passes it to the builder.
 
-use wire::{Class, NewRecord, Rdata, Rtype};
+use wire::{Class, NewRecord, Rdata, Rtype, name};
 
 /// A record in wire form, borrowed from its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,16 @@ pub struct RecordRef<'a> {
     pub ttl: u32,
     /// RDATA with uncompressed names.
     pub rdata: &'a [u8],
+}
+
+impl RecordRef<'_> {
+    /// The serial number in the RDATA of an SOA record (RFC 1035 section 3.3.13).
+    pub fn soa_serial(&self) -> Option<u32> {
+        let first = name::wire_len(self.rdata)?;
+        let second = name::wire_len(self.rdata.get(first..)?)?;
+        let serial = self.rdata.get(first + second..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*serial))
+    }
 }
 
 impl<'a> From<RecordRef<'a>> for NewRecord<'a> {

@@ -22,7 +22,7 @@ pub use unfit::{Conflict, Unfit};
 pub use zone::Zone;
 
 pub(crate) use denial::{Denial, Nsec3Params};
-pub(crate) use encode::{full_name, target};
+pub(crate) use encode::{full_name, same_rdata, target};
 pub(crate) use node::relative_hash;
 pub(crate) use unfit::{ConflictSearch, Part};
 pub(crate) use zone::ApexSet;

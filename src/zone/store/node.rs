@@ -110,6 +110,11 @@ impl<'a> Node<'a> {
         (set.bytes.as_ptr().addr() - self.bytes.as_ptr().addr()) as u64
     }
 
+    /// Whether two nodes have the same name and the same records, in the same order.
+    pub(crate) fn equals(self, other: Node<'_>) -> bool {
+        self.bytes[1..self.size()] == other.bytes[1..other.size()]
+    }
+
     /// Bytes of the node in the arena.
     pub(crate) fn size(self) -> usize {
         let mut sets = self.sets();

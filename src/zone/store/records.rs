@@ -28,6 +28,42 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// Calls `each` with every name that has records.
+    pub(crate) fn each_node<'z>(&'z self, mut each: impl FnMut(Node<'z>)) {
+        let mut at = FIRST;
+        while at < self.arena().len() as u64 {
+            let node = self.node(at);
+            at += node.size() as u64;
+            if !node.has(TOMBSTONE) && !node.is_empty() {
+                each(node);
+            }
+        }
+    }
+
+    /// Calls `each` with every record of a name.
+    pub(crate) fn each_record(&self, node: Node<'_>, mut each: impl FnMut(RecordRef<'_>)) {
+        let mut owner = NameBuf::new();
+        let whole =
+            owner.push_name(node.name()).and_then(|()| owner.push_name(self.apex().as_wire()));
+        debug_assert!(whole.is_ok(), "names were checked when they were added");
+        let mut rdata = Vec::new();
+        for set in node.sets() {
+            for record in set.records() {
+                rdata.clear();
+                encode::expand(set, record, self.apex().as_wire(), &mut rdata);
+                each(RecordRef {
+                    owner: owner.as_wire(),
+                    rtype: set.rtype,
+                    class: Class::IN,
+                    ttl: record.ttl,
+                    rdata: &rdata,
+                });
+            }
+        }
+    }
+}
+
 /// The fields of an SOA record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Soa {

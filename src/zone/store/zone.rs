@@ -130,6 +130,12 @@ impl Zone {
         Some(self.node(at)).filter(|node| !node.has(NSEC3_ONLY))
     }
 
+    /// The node of a name, owners of NSEC3 records included.
+    pub(crate) fn node_of_any(&self, relative: &[u8]) -> Option<Node<'_>> {
+        let at = self.find_offset(relative_hash(self.apex_hash, relative), relative)?;
+        Some(self.node(at))
+    }
+
     pub(crate) fn arena(&self) -> &[u8] {
         &self.arena
     }

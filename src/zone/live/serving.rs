@@ -1,0 +1,228 @@
+//! One zone that serves.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::{ArcSwapOption, Guard};
+use wire::{Name, Request, Zoned};
+
+use super::history::History;
+use super::status::Status;
+use crate::change::{Changes, Refused};
+use crate::store::{PrefetchHints, Zone};
+
+/// Stages of [`Live::prefetch`].
+pub const PREFETCH_STAGES: u8 = 3;
+
+/// Is told when a zone has a new version.
+pub trait Listener: Send + Sync {
+    /// The zone has a new version, or none any more. Called by whoever changed the zone: must not block.
+    fn changed(&self, zone: &Arc<Live>);
+}
+
+/// A zone and its current version, which readers share without a lock. It outlives configurations.
+/// A query reads one cache line of it.
+///
+/// Versions are published one at a time: [`Live::change`] makes the next one of the current one, and
+/// [`Live::replace`] publishes one that was made elsewhere. What leads from version to version is kept for
+/// incremental transfers, up to a part of the zone's own size.
+#[repr(C, align(64))]
+pub struct Live {
+    origin: Name,
+    zone: ArcSwapOption<Zone>,
+    hints: PrefetchHints,
+    writer: Mutex<Writer>,
+    listeners: Mutex<Vec<Weak<dyn Listener>>>,
+    status: Mutex<Status>,
+}
+
+const _: () = assert!(std::mem::offset_of!(Live, writer) <= 64);
+
+/// What only the one who changes the zone needs.
+#[derive(Default)]
+struct Writer {
+    history: History,
+}
+
+impl Zoned for Live {
+    fn zone_name(&self) -> &Name {
+        &self.origin
+    }
+}
+
+impl Live {
+    /// A zone without a version.
+    pub fn new(origin: Name) -> Self {
+        Self {
+            origin,
+            zone: ArcSwapOption::empty(),
+            hints: PrefetchHints::default(),
+            writer: Mutex::default(),
+            listeners: Mutex::default(),
+            status: Mutex::default(),
+        }
+    }
+
+    /// The name of the zone.
+    pub fn origin(&self) -> &Name {
+        &self.origin
+    }
+
+    /// The current version; `None` if there is none yet, or none any more. Not to be kept across an await:
+    /// see [`Live::zone_to_keep`].
+    #[inline]
+    pub fn zone(&self) -> Guard<Option<Arc<Zone>>> {
+        self.zone.load()
+    }
+
+    /// The current version, to be kept as long as it is needed. A transfer holds it to its end.
+    pub fn zone_to_keep(&self) -> Option<Arc<Zone>> {
+        self.zone.load_full()
+    }
+
+    /// Whether there is a version.
+    pub fn is_loaded(&self) -> bool {
+        self.zone.load().is_some()
+    }
+
+    /// Prefetches what answers to these queries will read: this, then the zone and the cell of its table for
+    /// each name, then the node in that cell if the zone is large.
+    #[inline]
+    pub fn prefetch<'a>(&self, stage: u8, queries: impl Iterator<Item = &'a Request>) {
+        match stage {
+            0 => wire::prefetch::fetch(self),
+            1 => {
+                self.hints.prefetch();
+                queries.for_each(|query| self.hints.prefetch_bucket(query));
+            }
+            _ if self.hints.is_small() => {}
+            // One load of the current version for all queries: the load is a fence, and prefetches must
+            // not wait for each other.
+            _ => {
+                if let Some(zone) = &*self.zone.load() {
+                    queries.for_each(|query| zone.prefetch_node(query));
+                }
+            }
+        }
+    }
+
+    /// Makes the next version by these changes and publishes it.
+    ///
+    /// # Errors
+    /// There is no version, or the changes do not fit it. Nothing changes.
+    pub fn change(self: &Arc<Self>, changes: Changes) -> Result<Arc<Zone>, Refused> {
+        self.change_with(|_| Ok(changes))
+    }
+
+    /// Makes the changes that `decide` finds in the current version, which nobody else changes meanwhile, and
+    /// publishes the next version. No changes publish nothing.
+    ///
+    /// # Errors
+    /// Those of `decide`, or of the changes that it found. Nothing changes.
+    pub fn change_with<E: From<Refused>>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Zone) -> Result<Changes, E>,
+    ) -> Result<Arc<Zone>, E> {
+        let mut writer = self.writer();
+        let Some(current) = self.zone_to_keep() else {
+            let why = format!("zone `{}` has no version to change", self.origin);
+            return Err(Refused::Foreign(why).into());
+        };
+        let changes = decide(&current)?;
+        if changes.is_empty() {
+            return Ok(current);
+        }
+        let next = Arc::new(current.apply(&changes)?);
+        writer.history.push(Arc::new(changes), next.memory());
+        self.publish(Some(Arc::clone(&next)));
+        drop(writer);
+        self.tell();
+        Ok(next)
+    }
+
+    /// Publishes a version that was made elsewhere, such as from a file. The difference to the current one
+    /// becomes a part of the history if the serial differs. Returns the published version.
+    pub fn replace(self: &Arc<Self>, zone: Zone) -> Arc<Zone> {
+        let next = Arc::new(zone);
+        let mut writer = self.writer();
+        match self.zone_to_keep() {
+            Some(current) if current.serial() != next.serial() => {
+                let changes = current.difference(&next);
+                writer.history.push(Arc::new(changes), next.memory());
+            }
+            Some(_) | None => writer.history.clear(),
+        }
+        self.publish(Some(Arc::clone(&next)));
+        drop(writer);
+        self.tell();
+        next
+    }
+
+    /// Publishes a version that `changes` led to elsewhere, such as one from a journal.
+    pub fn restore(self: &Arc<Self>, zone: Zone, history: impl IntoIterator<Item = Changes>) {
+        let next = Arc::new(zone);
+        let mut writer = self.writer();
+        writer.history.clear();
+        for changes in history {
+            writer.history.push(Arc::new(changes), next.memory());
+        }
+        self.publish(Some(next));
+        drop(writer);
+        self.tell();
+    }
+
+    /// Ends the service of the zone, which has expired.
+    pub fn withdraw(self: &Arc<Self>) {
+        let mut writer = self.writer();
+        writer.history.clear();
+        self.publish(None);
+        drop(writer);
+        self.tell();
+    }
+
+    fn publish(&self, zone: Option<Arc<Zone>>) {
+        if let Some(zone) = &zone {
+            self.hints.set(zone);
+        }
+        self.zone.store(zone);
+    }
+
+    /// The changes since the version with this serial, oldest first, and the version that they lead to.
+    /// `None` if they do not reach back that far: the whole zone must be sent.
+    pub fn since(&self, serial: u32) -> Option<(Vec<Arc<Changes>>, Arc<Zone>)> {
+        let writer = self.writer();
+        Some((writer.history.since(serial)?, self.zone_to_keep()?))
+    }
+
+    /// Bytes of the changes that are kept.
+    pub fn history_bytes(&self) -> usize {
+        self.writer().history.bytes()
+    }
+
+    /// Tells this listener of every new version, as long as it exists.
+    pub fn listen(&self, listener: Weak<dyn Listener>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|known| known.strong_count() > 0);
+        listeners.push(listener);
+    }
+
+    fn tell(self: &Arc<Self>) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            listener.changed(self);
+        }
+    }
+
+    /// Where the zone comes from and how current it is.
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the status.
+    pub fn set_status(&self, set: impl FnOnce(&mut Status)) {
+        set(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
