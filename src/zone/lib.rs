@@ -18,6 +18,8 @@
 
 mod change;
 mod denial;
+pub mod digest;
+pub mod listing;
 pub mod live;
 mod locate;
 pub mod lookup;
@@ -27,10 +29,12 @@ mod patch;
 pub mod record;
 mod records;
 pub mod store;
+pub mod text;
 mod walk;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};
+pub use listing::{Listed, Lister, Listing};
 pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;
