@@ -8,8 +8,6 @@ use wire::Name;
 use zone::live::Status;
 use zone::{Live, LiveSet};
 
-use crate::metrics;
-
 /// The zones of one authority.
 pub(crate) struct Group {
     plugin: &'static str,
@@ -102,7 +100,6 @@ impl Roster {
     pub(crate) fn add(&self, group: &Arc<Group>) {
         self.insert(group);
         Self::of_process().insert(group);
-        metrics::declare();
     }
 
     fn insert(&self, group: &Arc<Group>) {

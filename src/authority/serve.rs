@@ -12,6 +12,7 @@ use zone::live::PREFETCH_STAGES;
 use zone::{Live, LiveSet, Outcome, Zone};
 
 use crate::follower::Follower;
+use crate::metrics;
 use crate::roster::{Group, Roster};
 use crate::zones::{Changing, Fixed, Zones};
 
@@ -130,6 +131,7 @@ impl<Z: Zones, K: Keeper> Authority<Z, K> {
     fn new(zones: Z, set: Arc<LiveSet>, options: Options, keeper: K, setup: &Setup<'_>) -> Self {
         let group = Group::new(setup.plugin(), setup.view(), &set, setup.clock());
         Roster::of(setup).add(&group);
+        metrics::declare();
         Self {
             zones,
             collects_metadata: setup.has_metadata(),
