@@ -22,7 +22,7 @@ const FAMILIES: &[Family] = &[
     (
         "catena_zone_age_seconds",
         "Time since the version of a zone that serves was published.",
-        |zone| zone.serial.and(zone.age()).map(|age| age.as_secs_f64()),
+        |zone| zone.serial.and_then(|_| zone.age()).map(|age| age.as_secs_f64()),
     ),
     ("catena_zone_records", "Records of the version of a zone that serves.", |zone| {
         Some(zone.records as f64)
