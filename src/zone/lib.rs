@@ -25,6 +25,7 @@ mod lookup_name;
 pub mod master;
 pub mod record;
 pub mod store;
+pub mod transfer;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};
