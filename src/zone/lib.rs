@@ -18,6 +18,8 @@
 
 mod change;
 mod denial;
+pub mod digest;
+pub mod listing;
 pub mod live;
 mod locate;
 pub mod lookup;
@@ -25,10 +27,12 @@ mod lookup_name;
 pub mod master;
 pub mod record;
 pub mod store;
+pub mod text;
 pub mod transfer;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};
+pub use listing::{Listed, Lister, Listing};
 pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;
