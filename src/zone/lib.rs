@@ -30,6 +30,7 @@ pub mod record;
 mod records;
 pub mod store;
 pub mod text;
+pub mod transfer;
 mod walk;
 mod write;
 
@@ -41,4 +42,3 @@ pub use lookup::Outcome;
 pub use record::RecordRef;
 pub use records::{Records, Rrset, Soa};
 pub use store::{Builder, Conflict, PrefetchHints, Unfit, Zone};
-pub use walk::Walk;

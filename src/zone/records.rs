@@ -32,8 +32,9 @@ impl Zone {
     /// Calls `each` with every name that has records, the apex first.
     pub(crate) fn each_node<'z>(&'z self, mut each: impl FnMut(Node<'z>)) {
         let mut walk = Walk::new(self);
-        while let Some(node) = walk.next(self) {
-            each(node);
+        each(walk.node(self));
+        while walk.advance(self) {
+            each(walk.node(self));
         }
     }
 
@@ -175,9 +176,7 @@ impl<'a> Records<'a> {
             owner: NameBuf::new(),
             rdata: Vec::new(),
         };
-        if let Some(top) = walk.walk.next(zone) {
-            walk.enter(top, |rtype| rtype == Rtype::SOA);
-        }
+        walk.enter(zone.top(), |rtype| rtype == Rtype::SOA);
         walk
     }
 
@@ -200,10 +199,10 @@ impl<'a> Records<'a> {
             self.enter(self.zone.top(), |rtype| rtype != Rtype::SOA);
             return true;
         }
-        let Some(node) = self.walk.next(self.zone) else {
+        if !self.walk.advance(self.zone) {
             return false;
-        };
-        self.enter(node, |_| true);
+        }
+        self.enter(self.walk.node(self.zone), |_| true);
         true
     }
 

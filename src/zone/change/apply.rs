@@ -7,7 +7,6 @@ use super::changes::{Changes, Refused};
 use super::draft::Draft;
 use super::edits::{self, Edit};
 use crate::store::{Builder, Scratch, Zone};
-use crate::walk::Walk;
 
 /// An overlay of more names than this part of the flat version is due to be folded.
 const PART: usize = 16;
@@ -59,16 +58,15 @@ impl Zone {
         let mut scratch = Scratch::default();
         let mut left: HashMap<&[u8], &Edit<'_>> =
             edits.iter().map(|edit| (&*edit.name, edit)).collect();
-        let mut walk = Walk::new(self);
-        while let Some(node) = walk.next(self) {
-            match left.remove(node.name()).filter(|_| !edits.is_empty()) {
-                Some(edit) => {
-                    edit.merge(self, Some(node), &mut scratch)?;
-                    builder.add_scratch(node.name(), &mut scratch);
-                }
-                None => builder.add_node(node),
+        let mut result = Ok(());
+        self.each_node(|node| match left.remove(node.name()).filter(|_| result.is_ok()) {
+            Some(edit) => {
+                result = edit.merge(self, Some(node), &mut scratch);
+                builder.add_scratch(node.name(), &mut scratch);
             }
-        }
+            None => builder.add_node(node),
+        });
+        result?;
         for edit in edits.iter().filter(|edit| left.contains_key(&*edit.name)) {
             edit.merge(self, None, &mut scratch)?;
             builder.add_scratch(&edit.name, &mut scratch);
