@@ -1,7 +1,8 @@
 //! Zones: master files, the store, lookup and denial of existence.
 //!
 //! A zone is loaded from records (`master` reads them from text) into one flat store that answers
-//! by hash. Lookup is the algorithm of RFC 1034 section 4.3.2 with DNAME (RFC 6672), wildcards
+//! by hash. A change makes the next version as an overlay over it (`change`, `patch`); `live` holds the
+//! version that serves. Lookup is the algorithm of RFC 1034 section 4.3.2 with DNAME (RFC 6672), wildcards
 //! (RFC 4592), empty non-terminals (RFC 8020) and the proofs of NSEC and NSEC3 (RFC 4035, 5155).
 //!
 //! It must never know: sockets, plugins, configuration. Files are opened by the caller; time is an
