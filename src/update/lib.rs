@@ -1,0 +1,1 @@
+//! Dynamic updates of zones (RFC 2136).
