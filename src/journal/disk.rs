@@ -53,7 +53,8 @@ impl Disk {
         let path = place.lock();
         let lock = Lock::take(&path).map_err(|error| Error::system("lock", &path, &error))?;
         let lock = lock.ok_or_else(|| {
-            let message = format!("`{}` is locked: another process writes this zone", path.display());
+            let message =
+                format!("`{}` is locked: another process writes this zone", path.display());
             Error::new(Kind::InUse, message)
         })?;
         let listing = place.listing()?;
@@ -123,7 +124,10 @@ impl Disk {
             self.rotate()?;
         }
         let Some(log) = &mut self.log else {
-            return Err(Error::new(Kind::Unclaimed, "there is no version that changes could follow"));
+            return Err(Error::new(
+                Kind::Unclaimed,
+                "there is no version that changes could follow",
+            ));
         };
         let frame = log::seal(body, &log.salt, log.frames)?;
         if let Err(failed) = log.file.append(&frame) {
@@ -161,8 +165,7 @@ impl Disk {
     /// On an error the old version may be on the disk or the new one: the database must be claimed again.
     pub(crate) fn replace(&mut self, zone: &Zone) -> Result<(), Error> {
         let number = self.highest + 1;
-        let header =
-            Header { number, continues: None, serial: zone.serial(), salt: new_salt()? };
+        let header = Header { number, continues: None, serial: zone.serial(), salt: new_salt()? };
         let log = self.create_log(&header)?;
         let size = write_snapshot(&self.place, zone, number)?;
         self.log = Some(log);
@@ -176,8 +179,8 @@ impl Disk {
     pub(crate) fn snapshot_written(&mut self, log: u64, size: u64) {
         self.snapshot = Some((log, size));
         let before = self.logs.range(..log).next_back().map(|(number, _)| *number);
-        // What is kept for transfers is not larger than what it spares them.
-        let kept = before.filter(|number| self.logs.get(number).is_some_and(|&len| len <= size.max(LEAST_PAST)));
+        let most = 2 * size.max(LEAST_PAST);
+        let kept = before.filter(|number| self.logs.get(number).is_some_and(|&len| len <= most));
         self.remove_logs(|other| other < log && Some(other) != kept);
     }
 
@@ -224,7 +227,7 @@ impl Disk {
     }
 }
 
-/// A log before the snapshot is kept up to this size in any case.
+/// A log before the snapshot is kept if it has at most twice the octets of the snapshot, or of this.
 const LEAST_PAST: u64 = 1 << 20;
 
 fn remove(path: &Path) -> bool {

@@ -66,7 +66,10 @@ impl Header {
         let continues = fields.u8()? != 0;
         let before = (fields.u64()?, fields.u64()?);
         let (serial, salt) = (fields.u32()?, fields.array()?);
-        Some((Self { number, continues: continues.then_some(before), serial, salt }, fields.name()?))
+        Some((
+            Self { number, continues: continues.then_some(before), serial, salt },
+            fields.name()?,
+        ))
     }
 }
 
@@ -106,8 +109,7 @@ fn parse_header(
     number: u64,
     origin: &Name,
 ) -> Result<Header, Error> {
-    let header =
-        Header::read(fields, octets, origin).map_err(|why| Error::corrupt(path, why))?;
+    let header = Header::read(fields, octets, origin).map_err(|why| Error::corrupt(path, why))?;
     if header.number != number {
         return Err(Error::corrupt(path, format_args!("it is log {}", header.number)));
     }
@@ -121,7 +123,8 @@ pub(crate) fn read(
     origin: &Name,
     counts: Option<u64>,
 ) -> Result<Content, Error> {
-    let mut octets = files::read(path, MAX_LOG).map_err(|error| Error::system("read", path, &error))?;
+    let mut octets =
+        files::read(path, MAX_LOG).map_err(|error| Error::system("read", path, &error))?;
     if let Some(counts) = counts {
         let whole = usize::try_from(counts).ok().filter(|&len| len <= octets.len());
         let Some(len) = whole else {
@@ -228,8 +231,9 @@ pub(crate) fn push(body: &mut Vec<u8>, changes: &Changes) -> Result<(u32, u32), 
 
 /// Makes a frame of a body.
 pub(crate) fn seal(body: &[u8], salt: &[u8; SALT], number: u64) -> Result<Vec<u8>, Error> {
-    let len = u32::try_from(body.len())
-        .map_err(|_| Error::new(Kind::Busy, "these changes are larger than a log can have at once"))?;
+    let len = u32::try_from(body.len()).map_err(|_| {
+        Error::new(Kind::Busy, "these changes are larger than a log can have at once")
+    })?;
     let mut out = Vec::with_capacity(FRAME_HEAD + body.len() + SUM);
     out.extend_from_slice(&salt[..MARK]);
     out.extend_from_slice(&len.to_be_bytes());

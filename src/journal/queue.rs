@@ -236,8 +236,9 @@ impl Journal {
         let _no_snapshot = lock(&self.0.snapshot);
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         let mut disk = lock(&self.0.disk);
-        let mut taken =
-            disk.take().ok_or_else(|| Error::new(Kind::Unclaimed, "the database is not claimed"))?;
+        let mut taken = disk
+            .take()
+            .ok_or_else(|| Error::new(Kind::Unclaimed, "the database is not claimed"))?;
         *self.0.queue() = Queue::default();
         self.0.size.store(0, Ordering::Relaxed);
         taken.remove_all()
@@ -323,7 +324,8 @@ impl Shared {
                     let (mut body, mut serial, mut told) = (body, serial, vec![done]);
                     while let Some(Item::Append { body: more, .. }) = items.front()
                         && body.len() + more.len() <= MAX_TOGETHER
-                        && let Some(Item::Append { body: more, serial: to, done }) = items.pop_front()
+                        && let Some(Item::Append { body: more, serial: to, done }) =
+                            items.pop_front()
                     {
                         body.extend_from_slice(&more);
                         serial = to;
@@ -395,7 +397,9 @@ impl Shared {
             Ok(log) => run(move || {
                 let _only_snapshot = lock(&shared.snapshot);
                 if shared.begun.load(Ordering::Relaxed) == begun {
-                    shared.compacted(disk::write_snapshot(&shared.place, &zone, log).map(|size| (log, size)));
+                    shared.compacted(
+                        disk::write_snapshot(&shared.place, &zone, log).map(|size| (log, size)),
+                    );
                 }
             }),
             Err(error) => self.compacted(Err(error)),
@@ -425,13 +429,7 @@ impl Shared {
     }
 
     /// These and all that waits cannot be written. `serial` is the last version on the disk.
-    fn fail(
-        &self,
-        mut told: Vec<Done>,
-        rest: VecDeque<Item>,
-        error: &Error,
-        serial: Option<u32>,
-    ) {
+    fn fail(&self, mut told: Vec<Done>, rest: VecDeque<Item>, error: &Error, serial: Option<u32>) {
         let mut queue = self.queue();
         let waiting = std::mem::take(&mut queue.items);
         queue.octets = 0;
@@ -447,7 +445,9 @@ impl Shared {
         failures().add(SHARED, told.len() as u64);
         if is_new {
             let zone = &self.place.origin;
-            telemetry::error!("zone `{zone}`: {error}; its changes are refused until this works again");
+            telemetry::error!(
+                "zone `{zone}`: {error}; its changes are refused until this works again"
+            );
         }
         told.into_iter().for_each(|done| done(Err(error.clone())));
     }

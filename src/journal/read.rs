@@ -67,7 +67,7 @@ pub(crate) fn read(
         let counts = next(number).and_then(|(_, header)| header.continues).map(|(_, len)| len);
         let path = place.log(number);
         let content = log::read(&path, number, &place.origin, counts)?;
-        let before = contents.last().map_or(zone.serial(), |last| last.serial());
+        let before = contents.last().map_or_else(|| zone.serial(), Content::serial);
         if content.header.serial != before {
             return Err(Error::corrupt(&path, "it does not follow what is before it"));
         }
@@ -131,7 +131,10 @@ fn without_snapshot(place: &Place, listing: &Listing) -> Result<(), Error> {
     for (number, _) in &listing.logs {
         let content = log::read(&place.log(*number), *number, &place.origin, None)?;
         if content.header.continues.is_some() || !content.changes.is_empty() {
-            return Err(Error::corrupt(&place.snapshot(), "it is missing, and there are changes to it"));
+            return Err(Error::corrupt(
+                &place.snapshot(),
+                "it is missing, and there are changes to it",
+            ));
         }
     }
     Ok(())

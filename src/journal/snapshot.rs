@@ -18,7 +18,6 @@ const MAX_BLOCK: usize = BLOCK + (128 << 10);
 const MAX_SNAPSHOT: u64 = 1 << 40;
 
 /// The version that a snapshot holds, and the log that begins with it.
-#[derive(Debug)]
 pub(crate) struct Content {
     pub(crate) zone: Zone,
     pub(crate) log: u64,

@@ -1,1 +1,0 @@
-//! Dynamic updates of zones (RFC 2136).
