@@ -225,16 +225,16 @@ fn a_log_grows_at_its_end_and_is_cut() {
     assert_eq!((log.len(), log.is_empty()), (12, false));
     log.cut(8).unwrap();
     log.append(b"!").unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"head one!");
+    assert_eq!(fs::read(&path).unwrap(), b"head one!");
     assert!(Appender::open(&folder.0).is_err(), "a directory");
-    std::os::unix::fs::symlink(&path, folder.path("link")).unwrap();
+    symlink(&path, folder.path("link")).unwrap();
     assert!(Appender::open(&folder.path("link")).is_err(), "a link is not followed");
     let failed = files::replace_with(&path, PRIVATE, |file| {
         file.write_all(b"half")?;
         Err(ErrorKind::StorageFull.into())
     });
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::StorageFull);
-    assert_eq!(std::fs::read(&path).unwrap(), b"head one!", "nothing of it is left");
+    assert_eq!(fs::read(&path).unwrap(), b"head one!", "nothing of it is left");
 }
 
 #[test]
