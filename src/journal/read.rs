@@ -1,6 +1,7 @@
 //! Reads a database: the snapshot, and the logs that follow it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zone::{Changes, Zone};
 
@@ -47,7 +48,7 @@ pub(crate) fn read(
     if listing.snapshot.is_none() {
         return without_snapshot(place, listing).map(|()| (Recovered::default(), None));
     }
-    let snapshot::Content { mut zone, log: first } = snapshot::read(&path, &place.origin)?;
+    let snapshot::Content { zone, log: first } = snapshot::read(&path, &place.origin)?;
     let mut headers = BTreeMap::new();
     for (number, _) in &listing.logs {
         headers.insert(*number, log::header(&place.log(*number), *number, &place.origin)?);
@@ -115,14 +116,16 @@ pub(crate) fn read(
         snapshot: first,
         useless,
     };
+    let mut zone = Arc::new(zone);
     for content in contents {
         let path = place.log(content.header.number);
         for changes in content.changes {
-            zone = zone.apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
+            let next = zone.apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
+            zone = Arc::new(next);
             recovered.history.push(changes);
         }
     }
-    recovered.zone = Some(zone);
+    recovered.zone = Arc::into_inner(zone);
     Ok((recovered, Some(position)))
 }
 
