@@ -11,10 +11,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are opened here")]
 
+mod below;
 mod read;
 pub mod versions;
 pub mod watch;
 mod write;
 
+pub use below::is_below;
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
 pub use write::{PRIVATE, PUBLIC, replace};

@@ -109,7 +109,7 @@ impl Check {
 }
 
 /// How serious each check is, and how much of each is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     levels: Vec<Level>,
     /// Findings of one check that have a place; more are counted.
