@@ -35,10 +35,7 @@ fn run(options: &ZoneFormat) -> Result<ExitCode, String> {
     let mut source = text.open().map_err(|error| text.cannot_open(&error))?;
     let findings = master::read_through(&mut *source, &read, text.includes(), &mut |record| {
         let replaced = options.zonemd.is_some() && is_digest(record, &origin);
-        if !replaced {
-            lister.add(record);
-        }
-        Ok::<(), Refusal>(())
+        if replaced { Ok(()) } else { lister.add(record).map_err(Refusal::Mistake) }
     });
     if !findings.errors.is_empty() {
         progress.end();
@@ -87,9 +84,9 @@ fn with_digest(
     };
     let mut lister = Lister::new();
     for listed in listing.records() {
-        lister.add(listed.record);
+        lister.add(listed.record)?;
     }
-    lister.add(record.as_ref());
+    lister.add(record.as_ref())?;
     Ok(lister.list())
 }
 

@@ -38,12 +38,12 @@ pub fn check(
     let mut lister = Lister::new();
     let mut others = Lister::new();
     let findings = master::read_through(&mut *open()?, &read, includes, &mut |record| {
-        match record.class {
+        let added = match record.class {
             Class::IN => lister.add(record),
             _ if drafts.wants(Check::OtherClass) => others.add(record),
-            _ => {}
-        }
-        Ok::<(), Refusal>(())
+            _ => Ok(()),
+        };
+        added.map_err(Refusal::Mistake)
     });
     let listing = lister.list();
     for listed in others.list().records() {
