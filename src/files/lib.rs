@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "files are opened here")]
 
 mod append;
+mod below;
 mod lock;
 mod read;
 pub mod versions;
@@ -20,6 +21,7 @@ pub mod watch;
 mod write;
 
 pub use append::{AppendError, Appender};
+pub use below::is_below;
 pub use lock::{Lock, make_private_directory};
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
 pub use write::{PRIVATE, PUBLIC, replace, replace_with, sync_directory};

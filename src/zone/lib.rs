@@ -17,6 +17,7 @@
 )]
 
 mod change;
+pub mod check;
 mod denial;
 pub mod digest;
 pub mod listing;
