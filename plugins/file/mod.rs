@@ -5,14 +5,13 @@
 
 mod config;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use authority::{Authority, Keeper, Options, Outside, TakesMessages};
-use chain::{BoxFuture, Kind, Query, Ready, Reply, Served, Setup, Step};
+use authority::{Authority, Keeper, NoPrimary, Options, Outside, TakesMessages};
+use chain::{Kind, Ready, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::Name;
-use zone::Live;
 use zonefiles::{Fresh, Problem, Watch, ZoneFile};
 
 use config::OnError;
@@ -74,7 +73,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
-            let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
+            let schedule = {
+                let paths: Vec<PathBuf> = sources.iter().map(|source| source.path()).collect();
+                setup.poll_schedule(paths.iter().map(PathBuf::as_path))
+            };
             setup.task(move || zonefiles::watch(sources, schedule, watch));
         }
     }
@@ -130,7 +132,7 @@ impl Findings {
             Err(Problem::Open(error)) => {
                 let (path, why) = (source.path(), zonefiles::io_error_text(&error));
                 if stops && file.watch.every.is_zero() {
-                    return Err(cannot_open(path, &why, span).into());
+                    return Err(cannot_open(&path, &why, span).into());
                 }
                 self.missing = Some(why);
             }
@@ -205,6 +207,9 @@ fn cannot_open(path: &Path, why: &str, span: Span) -> Diagnostic {
         .help("check the path and `root`, or let the file come later with `reload`")
 }
 
+/// A zone in a file has no primary server.
+static NO_PRIMARY: NoPrimary = NoPrimary(PLUGIN.name);
+
 /// What the plugin does for its zones besides loading them.
 struct Keep {
     /// The zones that are skipped if their files have mistakes. Readiness reports them.
@@ -217,7 +222,7 @@ impl Keeper for Keep {
     }
 
     fn notify(&self) -> Option<&dyn TakesMessages> {
-        Some(self)
+        NO_PRIMARY.notify()
     }
 }
 
@@ -226,20 +231,6 @@ impl Ready for Keep {
         let missing = self.skipping.iter().filter(|source| !source.is_loaded());
         let names: Vec<String> = missing.map(|source| source.origin().to_string()).collect();
         if names.is_empty() { Ok(()) } else { Err(format!("not loaded: {}", names.join(" "))) }
-    }
-}
-
-impl TakesMessages for Keep {
-    /// A zone in a file has no primary server: its notifications are dropped, as in CoreDNS.
-    fn take<'a>(
-        &'a self,
-        zone: Arc<Live>,
-        query: &'a mut Query,
-        _: &'a mut Reply,
-    ) -> BoxFuture<'a, Served> {
-        let from = query.client.peer.ip();
-        telemetry::info!("plugin/file: Dropping notify from {from} for {}", zone.origin());
-        Box::pin(async { Ok(Step::Drop) })
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Loaded {
 }
 
 /// Records that are skipped, or served in another form than they are written in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Warnings {
     /// The first few.
     pub shown: Vec<ZoneError>,

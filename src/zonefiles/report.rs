@@ -132,7 +132,7 @@ pub(crate) fn log(problem: &Problem, origin: &Name, path: &Path) {
 }
 
 /// Logs the warnings about a new version.
-fn log_warnings(found: &Warnings) {
+pub fn log_warnings(found: &Warnings) {
     for error in &found.shown {
         telemetry::warning!("plugin/file: {error}: {}", error.label);
     }

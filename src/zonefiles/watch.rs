@@ -53,11 +53,11 @@ impl Watched {
         self.file.next_check(watch.every);
         match found.ok().flatten() {
             Some(Renewed::Fresh(fresh)) => {
-                report::log_fresh(&fresh, self.file.origin(), self.file.path());
+                report::log_fresh(&fresh, self.file.origin(), &self.file.path());
                 (self.last, self.waiting) = (None, None);
             }
             Some(Renewed::Unraised(notice)) => {
-                report::log_notice(notice, self.file.origin(), self.file.path());
+                report::log_notice(notice, self.file.origin(), &self.file.path());
             }
             Some(Renewed::Wrong(problem)) => self.waiting = Some(problem),
             None => {}
@@ -65,7 +65,7 @@ impl Watched {
         if self.rest(watch.every).is_zero()
             && let Some(problem) = self.waiting.take()
         {
-            report::log(&problem, self.file.origin(), self.file.path());
+            report::log(&problem, self.file.origin(), &self.file.path());
             self.last = Some(Instant::now());
         }
     }

@@ -20,7 +20,7 @@ const FAILED: &str = "catena_file_zone_failed";
 /// A zone and its file. It survives a reload of the Corefile.
 pub struct ZoneFile {
     live: Arc<Live>,
-    path: PathBuf,
+    path: Mutex<PathBuf>,
     files: Mutex<Files>,
     clock: Clock,
 }
@@ -85,8 +85,10 @@ impl ZoneFile {
     }
 
     fn of(live: Live, path: PathBuf, clock: Clock) -> Self {
-        live.set_status(|status| status.source = format!("file {}", path.display()));
-        Self { live: Arc::new(live), path, files: Mutex::default(), clock }
+        let file =
+            Self { live: Arc::new(live), path: Mutex::default(), files: Mutex::default(), clock };
+        file.set_path(path);
+        file
     }
 
     /// The zone that answers.
@@ -100,8 +102,22 @@ impl ZoneFile {
     }
 
     /// The file to watch. Included files count when the serial of the zone changes.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_path(&self, path: PathBuf) {
+        self.live.set_status(|status| status.source = format!("file {}", path.display()));
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    }
+
+    /// Notes that the zone has another file. The next check compares it with the version that serves.
+    pub fn move_to(&self, path: &Path) {
+        if self.path() != path {
+            self.forget();
+            self.set_path(path.to_owned());
+            self.files().seen = Versions::default();
+        }
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -120,7 +136,7 @@ impl ZoneFile {
 
     /// Loads the file. If that fails, the current version keeps serving.
     fn load(&self) -> Result<Fresh, Failed> {
-        let Loaded { zone, versions, warnings, digest } = load::load(&self.path, self.origin())?;
+        let Loaded { zone, versions, warnings, digest } = load::load(&self.path(), self.origin())?;
         let serial = zone.serial();
         let notice = self.notice(serial, digest);
         self.live.replace(zone);
@@ -151,7 +167,7 @@ impl ZoneFile {
         let now = authority::now(self.clock);
         self.live.set_status(|status| {
             status.checked = Some(now);
-            status.trouble = Some(report::summary(&failed.problem, &self.path));
+            status.trouble = Some(report::summary(&failed.problem, &self.path()));
         });
         let (zone, file) = self.labels();
         let serving = if self.is_loaded() { "before" } else { "none" };
@@ -185,7 +201,7 @@ impl ZoneFile {
     }
 
     fn labels(&self) -> (String, String) {
-        (self.origin().to_string(), self.path.display().to_string())
+        (self.origin().to_string(), self.path().display().to_string())
     }
 
     /// Loads a new version of the file; `None` if there is no new version. A version that is not loaded is new
@@ -196,7 +212,7 @@ impl ZoneFile {
             self.live.set_status(|status| status.checked = Some(now));
             return None;
         }
-        let versions = Versions::of(&self.path);
+        let versions = Versions::of(&self.path());
         let loaded = match self.is_changed(by_mtime, versions.first()) {
             Ok(true) => self.load(),
             Ok(false) => return self.keep(versions, by_mtime).map(Renewed::Unraised),
@@ -217,7 +233,7 @@ impl ZoneFile {
         self.mended();
         let serial = self.live.zone_to_keep()?.serial();
         // A file that cannot be read now is found by the next check.
-        let digest = if by_mtime { None } else { load::digest(&self.path).ok() };
+        let digest = if by_mtime { None } else { load::digest(&self.path()).ok() };
         let changed = digest.is_some_and(|digest| digest != self.files().digest);
         let notice = changed.then_some(Notice::Unraised { serial });
         if let Some(notice) = notice {
@@ -233,10 +249,10 @@ impl ZoneFile {
         if by_mtime {
             return match now {
                 Some(_) => Ok(self.files().served.first() != now),
-                None => Stamp::of(&self.path).map(|_| true),
+                None => Stamp::of(&self.path()).map(|_| true),
             };
         }
-        let found = load::serial(&self.path, self.origin())?;
+        let found = load::serial(&self.path(), self.origin())?;
         Ok(self.live.zone().as_ref().is_none_or(|zone| found != Some(zone.serial())))
     }
 
