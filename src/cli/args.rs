@@ -184,6 +184,8 @@ Commands:
     \tCheck a Corefile without serving it: exit 0 if it can be served, 1 if not
   zone check|diff|format FILE...
     \tCheck, compare or format master files: `catena zone --help`
+  zone list [ZONE]
+    \tList the zones of a running server
   help [PLUGIN|COMMAND]
     \tPrint this text, the manual of a plugin, or the usage of a command
   cache list|show|flush [--name NAME] [--suffix ZONE] [--type TYPE]

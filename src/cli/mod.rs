@@ -1,5 +1,6 @@
 //! The command line: parses the arguments and runs the command.
 
+mod admin;
 mod args;
 mod cache;
 mod check;

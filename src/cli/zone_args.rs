@@ -17,6 +17,8 @@ pub(crate) enum ZoneCommand {
     Diff(ZoneDiff),
     /// Write a zone in canonical order.
     Format(ZoneFormat),
+    /// List the zones of a running server.
+    List(ZoneList),
 }
 
 /// Where a zone comes from.
@@ -62,6 +64,20 @@ pub(crate) struct ZoneFormat {
     pub(crate) json: bool,
 }
 
+/// `catena zone list`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ZoneList {
+    /// `--server`.
+    pub(crate) server: String,
+    /// `--token-file`.
+    pub(crate) token_file: Option<String>,
+    /// The name at or below which zones are listed.
+    pub(crate) suffix: Option<Name>,
+    /// How many zones are listed at most.
+    pub(crate) limit: Option<usize>,
+    pub(crate) json: bool,
+}
+
 /// The usage.
 pub(crate) const USAGE: &str = "\
 Usage of catena zone:
@@ -73,9 +89,12 @@ Usage of catena zone:
   format [FLAGS] FILE [ORIGIN]
     \tPrint a zone in canonical order and in columns. Comments are not kept, and included files are
     \tpart of it
+  list [FLAGS] [ZONE]
+    \tList the zones of a running server, those at and below ZONE if it is given: exit 0 if there are
+    \tany, 1 if not
 FILE is `-` for stdin. ORIGIN is the name of the zone; without it the owner of the SOA record, or the
 name in `db.NAME` or `NAME.zone`.
-Flags of all three:
+Flags of all:
   --format string
     \tFormat of the output, text or json (default \"text\")
 Flags of check:
@@ -97,6 +116,13 @@ Flags of format:
     \tWrite the ZONEMD record of the zone (RFC 8976)
   --check
     \tPrint nothing: exit 0 if the file is formatted, 1 if not
+Flags of list:
+  --server ADDRESS
+    \tAddress of the endpoint of the option `admin` of `file` or `auto` (default \"127.0.0.1:8953\")
+  --token-file FILE
+    \tFile that contains the token of the endpoint
+  --limit N
+    \tZones that are listed, up to 100000 (default 1000)
 Exit 2 if the arguments are wrong, or a file cannot be read as a zone.
 ";
 
@@ -105,23 +131,27 @@ const CHECK_FLAGS: [&str; 8] =
     ["format", "checks", "error", "warning", "off", "strict", "limit", "help"];
 const DIFF_FLAGS: [&str; 4] = ["format", "ignore-serial", "ignore", "help"];
 const FORMAT_FLAGS: [&str; 4] = ["format", "zonemd", "check", "help"];
+const LIST_FLAGS: [&str; 5] = ["format", "server", "token-file", "limit", "help"];
 /// The most findings of a check that are shown.
 const MAX_SHOWN: usize = 1000;
+/// The most zones that are listed.
+const MAX_LISTED: usize = 100_000;
 
 /// Understands what follows `zone`; `None` asks for the usage.
 pub(crate) fn parse(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
-    const ACTIONS: [&str; 3] = ["check", "diff", "format"];
+    const ACTIONS: [&str; 4] = ["check", "diff", "format", "list"];
     let rest = argv.get(1..).unwrap_or_default();
     let parsed = match argv.first().map(String::as_str) {
         Some("check") => check(rest),
         Some("diff") => diff(rest),
         Some("format") => formatted(rest),
+        Some("list") => list(rest),
         Some("-h" | "-help" | "--help") => Ok(None),
         Some(other) => {
             let near = did_you_mean(corefile::nearest(other, ACTIONS), "");
             Err(wrong(format!("unknown action `{other}` of `catena zone`{near}")))
         }
-        None => Err(wrong("missing action: expected check, diff or format".to_owned())),
+        None => Err(wrong("missing action: expected check, diff, format or list".to_owned())),
     };
     parsed.map_err(|wrong| wrong.of_command(USAGE))
 }
@@ -141,7 +171,7 @@ fn check(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
             "warning" => set(&mut rules, &value.text(name)?, Level::Warning)?,
             "off" => set(&mut rules, &value.text(name)?, Level::Off)?,
             "strict" => strict = value.truth(name)?,
-            "limit" => rules.shown = limit(&value.text(name)?)?,
+            "limit" => rules.shown = limit(&value.text(name)?, MAX_SHOWN)?,
             "h" | "help" => help = true,
             _ => return Err(unknown(name, &CHECK_FLAGS)),
         }
@@ -220,6 +250,27 @@ fn formatted(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
     Ok(Some(ZoneCommand::Format(ZoneFormat { source, origin, zonemd, check, json })))
 }
 
+fn list(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
+    let (mut json, mut help, mut most) = (false, false, None);
+    let (mut server, mut token_file) = ("127.0.0.1:8953".to_owned(), None);
+    let words = words(argv, |name, value| {
+        match name {
+            "format" => json = format(name, &value.text(name)?)?,
+            "server" => server = value.text(name)?,
+            "token-file" => token_file = Some(value.text(name)?),
+            "limit" => most = Some(limit(&value.text(name)?, MAX_LISTED)?),
+            "h" | "help" => help = true,
+            _ => return Err(unknown(name, &LIST_FLAGS)),
+        }
+        Ok(())
+    })?;
+    if help {
+        return Ok(None);
+    }
+    let suffix = last(&words)?;
+    Ok(Some(ZoneCommand::List(ZoneList { server, token_file, suffix, limit: most, json })))
+}
+
 /// Takes the flags, which may stand anywhere; returns the words between them.
 fn words(
     argv: &[String],
@@ -271,10 +322,10 @@ fn set(rules: &mut Rules, names: &str, level: Level) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn limit(text: &str) -> Result<usize, Wrong> {
-    let number = text.parse().ok().filter(|number| (1..=MAX_SHOWN).contains(number));
+fn limit(text: &str, most: usize) -> Result<usize, Wrong> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
     number.ok_or_else(|| {
-        let expected = format!("expected a number from 1 to {MAX_SHOWN}");
+        let expected = format!("expected a number from 1 to {most}");
         Wrong::Flag(format!("invalid value \"{text}\" for flag -limit: {expected}"))
     })
 }
@@ -337,6 +388,12 @@ mod tests {
         };
         assert_eq!(format.source, Source::File("--odd".to_owned()));
         assert_eq!(format.zonemd, Some(Algorithm::Sha512));
+        let Ok(Some(ZoneCommand::List(list))) = parse_line("list org --server [::1]:9 --limit 7")
+        else {
+            panic!("list");
+        };
+        assert_eq!((list.server.as_str(), list.limit, list.json), ("[::1]:9", Some(7), false));
+        assert_eq!(list.suffix, Name::from_text("org.").ok());
         assert!(matches!(parse_line("check --checks"), Ok(Some(ZoneCommand::Checks))));
     }
 
@@ -358,13 +415,16 @@ mod tests {
             "format --zonemd md5 F",
             "format --check --format json F",
             "format --nonsense F",
+            "list org net",
+            "list a..b",
+            "list --limit 0",
         ] {
             assert!(matches!(parse_line(line), Err(Wrong::Command(..))), "{line}");
         }
-        for line in ["--help", "check -h", "diff A --help", "format --help"] {
+        for line in ["--help", "check -h", "diff A --help", "format --help", "list -h"] {
             assert!(matches!(parse_line(line), Ok(None)), "{line}");
         }
-        for flag in CHECK_FLAGS.iter().chain(&DIFF_FLAGS).chain(&FORMAT_FLAGS) {
+        for flag in CHECK_FLAGS.iter().chain(&DIFF_FLAGS).chain(&FORMAT_FLAGS).chain(&LIST_FLAGS) {
             assert!(*flag == "help" || USAGE.contains(&format!("--{flag}")), "{flag}");
         }
     }

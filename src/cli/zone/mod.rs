@@ -1,9 +1,10 @@
-//! `catena zone`: checks, compares and formats master files.
+//! `catena zone`: checks, compares and formats master files, and lists the zones of a running server.
 
 mod check;
 mod diff;
 mod format;
 mod json;
+mod list;
 mod progress;
 mod source;
 
@@ -21,5 +22,6 @@ pub(crate) fn zone(command: &ZoneCommand) -> ExitCode {
         ZoneCommand::Checks => check::list(),
         ZoneCommand::Diff(options) => diff::diff(options),
         ZoneCommand::Format(options) => format::format(options),
+        ZoneCommand::List(options) => list::list(options),
     }
 }
