@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use chain::{Entry, Registry};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::flags::{Wrong, did_you_mean, flags, format, port, unknown};
 use super::output::complain;
+use super::zone_args::{self, ZoneCommand};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub(crate) enum Command {
     Run(RunOptions),
     /// Look at a Corefile without serving it.
     Check(CheckOptions),
+    /// Check, compare or format zones.
+    Zone(ZoneCommand),
     /// Ask a running server about its caches.
     Cache(CacheOptions),
     /// Tell the flags: `-help`, on stderr as Go programs do.
@@ -109,19 +113,8 @@ impl CacheOptions {
 /// Octets that stand for themselves in a URL of ours.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
-/// Why the arguments cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// A flag that is not known, or lacks its value: exit 2 and the usage.
-    Flag(String),
-    /// Mistakes in the arguments of a command: exit 2 and its usage.
-    Command(String, &'static str),
-    /// Words that are no flags: exit 1.
-    Extra(Vec<String>),
-}
-
 /// The commands, which stand before all flags.
-pub(crate) const COMMANDS: [&str; 3] = ["check", "help", "cache"];
+pub(crate) const COMMANDS: [&str; 4] = ["check", "help", "cache", "zone"];
 /// The flags of the server.
 const FLAGS: [&str; 9] =
     ["conf", "dns.port", "p", "pidfile", "log-format", "quiet", "plugins", "version", "help"];
@@ -189,6 +182,10 @@ Also in CoreDNS after 1.14:
 Commands:
   check [-conf FILE] [-p PORT] [--format text|json] [--strict]
     \tCheck a Corefile without serving it: exit 0 if it can be served, 1 if not
+  zone check|diff|format FILE...
+    \tCheck, compare or format master files: `catena zone --help`
+  zone list [ZONE]
+    \tList the zones of a running server
   help [PLUGIN|COMMAND]
     \tPrint this text, the manual of a plugin, or the usage of a command
   cache list|show|flush [--name NAME] [--suffix ZONE] [--type TYPE]
@@ -202,6 +199,7 @@ pub(crate) fn usage_of(command: &str) -> Option<String> {
     match command {
         "check" => Some(CHECK_USAGE.to_owned()),
         "cache" => Some(CACHE_USAGE.to_owned()),
+        "zone" => Some(zone_args::USAGE.to_owned()),
         "help" => Some(usage()),
         _ => None,
     }
@@ -213,6 +211,10 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
         Some("cache") => return parse_cache(&argv[1..]),
         Some("check") => return parse_check(&argv[1..]),
         Some("help") => return parse_help(&argv[1..]),
+        Some("zone") => {
+            let parsed = zone_args::parse(&argv[1..])?;
+            return Ok(parsed.map_or(Command::UsageOf(zone_args::USAGE), Command::Zone));
+        }
         _ => {}
     }
     let mut run = RunOptions::default();
@@ -340,93 +342,6 @@ fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
     Ok(Command::Check(check))
 }
 
-/// A flag's value, still to be fetched: behind the `=`, or the next word.
-struct Value<'a> {
-    inline: Option<&'a str>,
-    next: Option<&'a str>,
-    took_next: &'a mut bool,
-}
-
-impl Value<'_> {
-    fn text(self, name: &str) -> Result<String, Wrong> {
-        *self.took_next = self.inline.is_none() && self.next.is_some();
-        let value = self.inline.or(self.next).map(str::to_owned);
-        value.ok_or_else(|| Wrong::Flag(format!("flag needs an argument: -{name}")))
-    }
-
-    fn truth(&self, name: &str) -> Result<bool, Wrong> {
-        match self.inline {
-            None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(Wrong::Flag(format!(
-                "invalid boolean value \"{other}\" for -{name}: parse error"
-            ))),
-        }
-    }
-}
-
-/// Hands each flag to `take`; returns the words behind the flags.
-fn flags(
-    argv: &[String],
-    mut take: impl FnMut(&str, Value<'_>) -> Result<(), Wrong>,
-) -> Result<Vec<String>, Wrong> {
-    let mut at = 0;
-    while let Some(word) = argv.get(at) {
-        let Some(flag) = word.strip_prefix('-').filter(|flag| !flag.is_empty()) else { break };
-        at += 1;
-        if flag == "-" {
-            break;
-        }
-        let flag = flag.strip_prefix('-').unwrap_or(flag);
-        let (name, inline) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (flag, None),
-        };
-        let mut took_next = false;
-        let next = argv.get(at).map(String::as_str);
-        take(name, Value { inline, next, took_next: &mut took_next })?;
-        at += usize::from(took_next);
-    }
-    Ok(argv[at..].to_vec())
-}
-
-fn port(name: &str, text: &str) -> Result<u16, Wrong> {
-    text.parse().map_err(|_| {
-        Wrong::Flag(format!("invalid value \"{text}\" for flag -{name}: expected a port number"))
-    })
-}
-
-/// Whether the format is JSON.
-fn format(name: &str, text: &str) -> Result<bool, Wrong> {
-    match text {
-        "json" => Ok(true),
-        "text" => Ok(false),
-        other => Err(Wrong::Flag(format!(
-            "invalid value \"{other}\" for flag -{name}: expected text or json"
-        ))),
-    }
-}
-
-fn unknown(name: &str, known: &[&str]) -> Wrong {
-    let near = did_you_mean(corefile::nearest(name, known.iter().copied()), "-");
-    Wrong::Flag(format!("flag provided but not defined: -{name}{near}"))
-}
-
-/// `; did you mean …?`, if something is near.
-fn did_you_mean(near: Option<&str>, before: &str) -> String {
-    near.map_or_else(String::new, |near| format!("; did you mean `{before}{near}`?"))
-}
-
-impl Wrong {
-    /// The same as a mistake in the arguments of a command.
-    fn of_command(self, usage: &'static str) -> Self {
-        match self {
-            Self::Flag(problem) => Self::Command(problem, usage),
-            other => other,
-        }
-    }
-}
-
 /// Prints why the arguments are refused, as Go's flag package does.
 pub(crate) fn refuse(registry: Registry, wrong: &Wrong) -> ExitCode {
     match wrong {
@@ -463,131 +378,4 @@ fn meant(registry: Registry, word: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse_line(line: &str) -> Result<Command, Wrong> {
-        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    fn run(conf: Option<&str>, port: u16) -> RunOptions {
-        RunOptions { conf: conf.map(str::to_owned), port, ..RunOptions::default() }
-    }
-
-    #[test]
-    fn flags_take_one_dash_or_two_and_values_either_way() {
-        assert_eq!(parse_line(""), Ok(Command::Run(run(None, 53))));
-        assert_eq!(parse_line("-conf F -dns.port 1053"), Ok(Command::Run(run(Some("F"), 1053))));
-        assert_eq!(parse_line("--conf=F --p=99"), Ok(Command::Run(run(Some("F"), 99))));
-        assert_eq!(
-            parse_line("-quiet -pidfile x"),
-            Ok(Command::Run(RunOptions {
-                quiet: true,
-                pidfile: Some("x".into()),
-                ..run(None, 53)
-            }))
-        );
-        let json = |json| Ok(Command::Run(RunOptions { json, ..run(None, 53) }));
-        assert_eq!(parse_line("-log-format=json"), json(true));
-        assert_eq!(parse_line("-log-format text"), json(false));
-        assert!(parse_line("-log-format xml").is_err());
-        assert_eq!(parse_line("-version"), Ok(Command::Version));
-        assert_eq!(parse_line("-plugins"), Ok(Command::Plugins));
-        assert_eq!(parse_line("-plugins -version"), Ok(Command::Version));
-        assert_eq!(parse_line("-version -help"), Ok(Command::Usage));
-        assert_eq!(parse_line("-version=false"), Ok(Command::Run(run(None, 53))));
-    }
-
-    #[test]
-    fn mistakes_are_told_in_gos_words() {
-        let flag = |text: &str| Err(Wrong::Flag(text.to_owned()));
-        assert_eq!(parse_line("-nosuchflag"), flag("flag provided but not defined: -nosuchflag"));
-        assert_eq!(parse_line("-conf"), flag("flag needs an argument: -conf"));
-        assert_eq!(parse_line("extra"), Err(Wrong::Extra(vec!["extra".into()])));
-        assert!(parse_line("-p x").is_err());
-        assert!(parse_line("-quiet=maybe").is_err());
-    }
-
-    #[test]
-    fn cache_says_what_to_do_with_what() {
-        let path = |line: &str| match parse_line(line) {
-            Ok(Command::Cache(options)) => (options.path(), options.server),
-            other => panic!("{line}: {other:?}"),
-        };
-        let usual = "127.0.0.1:8953".to_owned();
-        assert_eq!(path("cache list"), ("/cache/list?".to_owned(), usual.clone()));
-        assert_eq!(
-            path("cache show --name a\\.b.example. -type=A"),
-            ("/cache/show?name=a%5C.b.example.&type=A".to_owned(), usual.clone())
-        );
-        assert_eq!(
-            path("cache flush --all --server [::1]:9"),
-            ("/cache/flush?all=".to_owned(), "[::1]:9".to_owned())
-        );
-        for wrong in [
-            "cache",
-            "cache drop",
-            "cache flush",
-            "cache show --type A",
-            "cache list www",
-            "cache list --nam x",
-            "cache list --name",
-            "cache flush --all=false",
-        ] {
-            assert!(matches!(parse_line(wrong), Err(Wrong::Command(..))), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn help_is_a_flag_of_every_command() {
-        let check = Ok(Command::UsageOf(CHECK_USAGE));
-        let cache = Ok(Command::UsageOf(CACHE_USAGE));
-        for line in ["check --help", "check -h", "check -conf X -help Y"] {
-            assert_eq!(parse_line(line), check, "{line}");
-        }
-        for line in ["cache --help", "cache list -h"] {
-            assert_eq!(parse_line(line), cache, "{line}");
-        }
-        assert_eq!(parse_line("help --help"), Ok(Command::Help(None)));
-        assert_eq!(parse_line("help check"), Ok(Command::Help(Some("check".into()))));
-        assert_eq!(parse_line("help a b"), Err(Wrong::Extra(vec!["b".into()])));
-        for (flags, usage) in [(&CHECK_FLAGS[..], CHECK_USAGE), (&CACHE_FLAGS[..], CACHE_USAGE)] {
-            for flag in flags.iter().filter(|flag| **flag != "help") {
-                let (one, two) = (format!("  -{flag} "), format!("--{flag}"));
-                let alone = usage.contains(&format!("  -{flag}\n"));
-                let told = alone || usage.contains(&one) || usage.contains(&two);
-                assert!(told || *flag == "p", "{flag} is not in the usage");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_near_is_suggested() {
-        let told = |line: &str| match parse_line(line) {
-            Err(Wrong::Flag(problem) | Wrong::Command(problem, _)) => problem,
-            other => panic!("{line}: {other:?}"),
-        };
-        assert!(told("-cnof X").ends_with("; did you mean `-conf`?"));
-        assert!(told("check --fromat json").ends_with("; did you mean `-format`?"));
-        assert!(told("cache flsh").ends_with("; did you mean `flush`?"));
-        assert!(told("cache list --sufix x").ends_with("; did you mean `-suffix`?"));
-    }
-
-    #[test]
-    fn check_takes_a_file_and_a_format() {
-        let check = |conf: &str, json| {
-            let conf = conf.to_owned();
-            Ok(Command::Check(CheckOptions { conf, json, port: 53, strict: false }))
-        };
-        assert_eq!(parse_line("check"), check("Corefile", false));
-        assert_eq!(parse_line("check -conf X --format json"), check("X", true));
-        assert_eq!(parse_line("check X"), check("X", false));
-        assert!(parse_line("check --format xml").is_err());
-        assert!(matches!(parse_line("check X Y"), Err(Wrong::Command(..))));
-        let strict = |line: &str| match parse_line(line) {
-            Ok(Command::Check(options)) => options.strict,
-            other => panic!("{line}: {other:?}"),
-        };
-        assert!(strict("check --strict X") && !strict("check --strict=false X"));
-    }
-}
+mod tests;

@@ -1,11 +1,15 @@
 //! The command line: parses the arguments and runs the command.
 
+mod admin;
 mod args;
 mod cache;
 mod check;
+mod flags;
 mod help;
 mod output;
 mod run;
+mod zone;
+mod zone_args;
 
 use std::process::ExitCode;
 
@@ -23,6 +27,7 @@ pub fn main(registry: Registry) -> ExitCode {
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),
         Ok(Command::Cache(options)) => cache::cache(&options),
+        Ok(Command::Zone(command)) => zone::zone(&command),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),
         Ok(Command::UsageOf(usage)) => output::print(usage, ExitCode::SUCCESS),

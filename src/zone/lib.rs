@@ -18,6 +18,7 @@
 )]
 
 mod change;
+pub mod check;
 mod denial;
 pub mod digest;
 pub mod listing;

@@ -15,3 +15,4 @@ mod memory;
 mod outside;
 mod serving;
 mod sockets;
+mod zone;
