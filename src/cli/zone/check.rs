@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json};
 use crate::cli::output::{self, complain};
-use crate::cli::zone_args::ZoneCheck;
+use crate::cli::args::ZoneCheck;
 
 /// Checks a file and prints what was found.
 pub(super) fn check(options: &ZoneCheck) -> ExitCode {

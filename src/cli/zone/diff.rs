@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json as shape};
 use crate::cli::output::{self, complain};
-use crate::cli::zone_args::{Source, ZoneDiff};
+use crate::cli::args::{Source, ZoneDiff};
 
 /// Compares two zones and prints the difference.
 pub(super) fn diff(options: &ZoneDiff) -> ExitCode {

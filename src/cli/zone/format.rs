@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json};
 use crate::cli::output::complain;
-use crate::cli::zone_args::ZoneFormat;
+use crate::cli::args::ZoneFormat;
 
 /// Formats a file.
 pub(super) fn format(options: &ZoneFormat) -> ExitCode {

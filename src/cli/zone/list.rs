@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::admin::Endpoint;
 use super::super::output::{self, complain};
-use super::super::zone_args::ZoneList;
+use crate::cli::args::ZoneList;
 
 /// Queries the server and prints its zones: exit 0 if there are any, 1 if there are none or the request fails.
 pub(super) fn list(options: &ZoneList) -> ExitCode {

@@ -10,7 +10,7 @@ mod source;
 
 use std::process::ExitCode;
 
-use super::zone_args::ZoneCommand;
+use super::args::ZoneCommand;
 
 /// How a command ends that cannot do what it was asked for.
 const TROUBLE: u8 = 2;
