@@ -16,6 +16,7 @@
     )
 )]
 
+mod at;
 mod change;
 mod denial;
 pub mod live;
