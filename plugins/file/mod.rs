@@ -9,16 +9,13 @@ mod report;
 mod source;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use chain::{
-    Batch, BoxFuture, ChainRef, Failure, Fallthrough, Kind, Next, OnNotify, Query, Ready, Reply,
-    Resolver, Roles, Sees, ServeDns, Served, Setup, Step,
-};
+use authority::{Authority, Keeper, Options, Outside, TakesMessages};
+use chain::{BoxFuture, Kind, Query, Ready, Reply, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
-use wire::name::NameBuf;
-use wire::{Class, Name, Rcode, Section, SuffixMap};
-use zone::{Outcome, Zone};
+use wire::Name;
+use zone::Live;
 
 use config::{OnError, Watch};
 use load::{Problem, Warnings};
@@ -34,10 +31,6 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for directive in uses {
         setup.warn_outside(directive.args.get(1..).unwrap_or_default());
     }
-    if config.fallthrough == Fallthrough::NEVER {
-        setup.ends(config.files.iter().flat_map(|file| file.origins.iter().cloned()));
-    }
-    setup.owns(config.files.iter().flat_map(|file| &file.origins));
     let mut errors = Diagnostics::default();
     let mut all: Vec<Arc<ZoneFile>> = Vec::new();
     let mut skipping: Vec<Arc<ZoneFile>> = Vec::new();
@@ -57,7 +50,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
                 skipping.push(Arc::clone(&source));
             }
             // As in CoreDNS the last file of a zone wins.
-            if let Some(at) = all.iter().position(|known| known.origin == *origin) {
+            if let Some(at) = all.iter().position(|known| known.origin() == origin) {
                 let message = format!("zone `{origin}` was given a file before");
                 let warning = Diagnostic::warning(file.path.span, message)
                     .label("this file replaces it")
@@ -86,19 +79,17 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
-            let own_zones = setup.own_zones();
-            setup.task(move || source::watch(sources, own_zones, schedule, watch));
+            setup.task(move || source::watch(sources, schedule, watch));
         }
     }
-    let plugin = File {
-        zones: SuffixMap::new(all),
-        skipping: skipping.into(),
+    let zones = all.iter().map(|source| Arc::clone(source.live())).collect();
+    let options = Options {
         fallthrough: config.fallthrough,
-        collects_metadata: setup.has_metadata(),
-        resolver: setup.resolver(),
-        chain_ref: setup.chain_ref(),
-        is_last: OnceLock::new(),
+        outside: Outside::RefuseIfLast,
+        ..Options::default()
     };
+    let keeper = Keep { skipping: skipping.into() };
+    let plugin = Authority::fixed(zones, options, keeper, setup);
     setup.link(plugin);
     Ok(())
 }
@@ -190,14 +181,17 @@ fn open(
         return (Arc::clone(known), Ok(Warnings::default()));
     }
     // A new object, so that the running server keeps its zone if this configuration fails.
-    let source = Arc::new(ZoneFile::new(origin.clone(), path.to_owned()));
-    let failed = match source.load() {
-        Ok(fresh) => {
+    let (path, clock) = (path.to_owned(), setup.clock());
+    let failed = match load::load(&path, origin) {
+        Ok(loaded) => {
+            let (source, fresh) = ZoneFile::loaded(loaded, path, clock, place.as_deref());
+            let source = Arc::new(source);
             *place = Some(Arc::clone(&source));
             return (source, Ok(fresh.warnings));
         }
         Err(failed) => failed,
     };
+    let source = Arc::new(ZoneFile::new(origin.clone(), path, clock));
     if matches!(failed.problem, Problem::Text(_)) && on_error == OnError::Stop {
         return (source, Err(failed.problem));
     }
@@ -213,202 +207,41 @@ fn cannot_open(path: &Path, why: &str, span: Span) -> Diagnostic {
         .help("check the path and `root`, or let the file come later with `reload`")
 }
 
-const _: () = assert!(std::mem::offset_of!(File, fallthrough) <= 64);
-
-/// The plugin: all zones of a block's `file` directives. The usual query reads one cache line of it.
-#[repr(C, align(64))]
-struct File {
-    zones: SuffixMap<Arc<ZoneFile>>,
-    /// Whether a plugin reads metadata.
-    collects_metadata: bool,
-    fallthrough: Fallthrough,
-    resolver: Resolver,
-    chain_ref: ChainRef,
-    /// Whether no plugin follows in the chain. Set once the chain is complete.
-    is_last: OnceLock<bool>,
+/// What the plugin does for its zones besides loading them.
+struct Keep {
     /// The zones that are skipped if their files have mistakes. Readiness reports them.
     skipping: Box<[Arc<ZoneFile>]>,
 }
 
-impl Ready for File {
+impl Keeper for Keep {
+    fn ready(&self) -> Option<&dyn Ready> {
+        (!self.skipping.is_empty()).then_some(self as &dyn Ready)
+    }
+
+    fn notify(&self) -> Option<&dyn TakesMessages> {
+        Some(self)
+    }
+}
+
+impl Ready for Keep {
     fn ready(&self) -> Result<(), String> {
         let missing = self.skipping.iter().filter(|source| !source.is_loaded());
-        let names: Vec<String> = missing.map(|source| source.origin.to_string()).collect();
+        let names: Vec<String> = missing.map(|source| source.origin().to_string()).collect();
         if names.is_empty() { Ok(()) } else { Err(format!("not loaded: {}", names.join(" "))) }
     }
 }
 
-impl ServeDns for File {
-    fn prefetch(&self, batch: Batch<'_>, stage: u8) {
-        if let Some(only) = self.zones.only() {
-            // A useless hint for a query of another zone costs less than a check.
-            return only.prefetch(stage, batch.queries());
-        }
-        for query in batch.queries() {
-            if let Some((source, _)) = self.zones.find(query) {
-                source.prefetch(stage, std::iter::once(query));
-            }
-        }
-    }
-
-    #[inline]
-    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let Some((source, _)) = self.zones.find(query) else {
-            return self.outside_zones();
-        };
-        if query.qtype().is_transfer() || query.qclass() != Class::IN {
-            return refuse();
-        }
-        let guard = source.zone();
-        let Some(zone) = &*guard else {
-            return Err(source.failure());
-        };
-        match zone.answer(query, reply) {
-            Outcome::External { target } => self.leave(zone, query, reply, target.as_wire()),
-            outcome => self.conclude(zone, &outcome, query, reply),
-        }
-    }
-
-    fn roles(&self) -> Roles<'_> {
-        let reads = std::mem::offset_of!(Self, fallthrough);
-        let ready = (!self.skipping.is_empty()).then_some(self as &dyn Ready);
-        Roles {
-            reads,
-            ready,
-            sees: Sees::TRANSFERS,
-            notify: Some(self),
-            prefetch_stages: source::PREFETCH_STAGES,
-            ..Roles::default()
-        }
-    }
-
-    /// Called only for aliases that lead to another zone of this server.
-    fn serve_dns<'a>(
-        &'a self,
-        query: &'a mut Query,
-        reply: &'a mut Reply,
-        next: Next<'a>,
-    ) -> BoxFuture<'a, Served> {
-        Box::pin(async move {
-            reply.clear();
-            let Some((source, _)) = self.zones.find(query) else {
-                return self.outside_zones();
-            };
-            let Some(zone) = source.zone_to_keep() else {
-                return Err(source.failure());
-            };
-            // A newer version of the zone, with another answer, may have been published meanwhile.
-            let step = match zone.answer(query, reply) {
-                Outcome::External { target } => {
-                    let found = self.resolver.lookup(query, target.as_wire(), query.qtype()).await;
-                    match found {
-                        Some(found) => zone.complete_alias(query, reply, &found),
-                        None => zone.push_authority(query, reply),
-                    }
-                    self.note_wildcard(&zone, query);
-                    Step::Done
-                }
-                outcome => self.conclude(&zone, &outcome, query, reply)?,
-            };
-            if step == Step::Next {
-                next.run(query, reply).await;
-            }
-            Ok(Step::Done)
-        })
-    }
-}
-
-impl File {
-    /// The step after the zone's answer.
-    #[inline]
-    fn conclude(
-        &self,
-        zone: &Zone,
-        outcome: &Outcome,
-        query: &mut Query,
-        reply: &mut Reply,
-    ) -> Served {
-        match outcome {
-            Outcome::Answered => self.note_wildcard(zone, query),
-            Outcome::NxDomain | Outcome::EmptyNonTerminal => {
-                // A chain of aliases without a target is an answer, too.
-                if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) {
-                    reply.clear();
-                    return Ok(Step::Next);
-                }
-            }
-            Outcome::ServFail(why) => return Err(Failure::servfail(*why)),
-            Outcome::Referral | Outcome::NoData | Outcome::External { .. } => {}
-        }
-        Ok(Step::Done)
-    }
-
-    /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
-    #[cold]
-    fn leave(&self, zone: &Zone, query: &mut Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if Resolver::is_too_deep(query) {
-            return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
-        }
-        if self.resolver.is_served(query, target) {
-            return Ok(Step::Wait);
-        }
-        zone.push_authority(query, reply);
-        self.note_wildcard(zone, query);
-        Ok(Step::Done)
-    }
-
-    /// Notes the wildcard of a synthesized answer in the metadata.
-    #[inline]
-    fn note_wildcard(&self, zone: &Zone, query: &mut Query) {
-        if self.collects_metadata && !zone.has_name(query.name()) {
-            note_wildcard(zone, query);
-        }
-    }
-
-    /// The step for a name in none of the zones. As in CoreDNS, a server without a plugin behind this
-    /// one is authoritative only, and answers that it is not authoritative for the name.
-    #[cold]
-    fn outside_zones(&self) -> Served {
-        let is_last = self.is_last.get_or_init(|| {
-            let chain = self.chain_ref.chain();
-            chain.is_some_and(|chain| chain.names().last() == Some(&PLUGIN.name))
-        });
-        if *is_last { Err(Failure::rcode(Rcode::REFUSED)) } else { Ok(Step::Next) }
-    }
-}
-
-/// Refuses queries that a zone file does not answer: transfers (the `transfer` plugin runs earlier and
-/// serves the permitted ones), and other classes.
-#[cold]
-fn refuse() -> Served {
-    Err(Failure::rcode(Rcode::REFUSED))
-}
-
-impl OnNotify for File {
+impl TakesMessages for Keep {
     /// A zone in a file has no primary server: its notifications are dropped, as in CoreDNS.
-    fn on_notify<'a>(&'a self, query: &'a mut Query, _: &'a mut Reply) -> BoxFuture<'a, Served> {
-        Box::pin(async move {
-            let Some((source, _)) = self.zones.find(query) else {
-                return self.outside_zones();
-            };
-            let from = query.client.peer.ip();
-            telemetry::info!("plugin/file: Dropping notify from {from} for {}", source.origin);
-            Ok(Step::Drop)
-        })
-    }
-}
-
-#[cold]
-fn note_wildcard(zone: &Zone, query: &mut Query) {
-    // RFC 4592 section 3.3.1: the wildcard is directly below the closest encloser.
-    let Some(label) = (1..=query.labels()).find(|&label| zone.has_name(query.suffix(label))) else {
-        return;
-    };
-    let mut wildcard = NameBuf::new();
-    let whole = wildcard.push_label(b"*").and_then(|()| wildcard.push_name(query.suffix(label)));
-    // Without a wildcard, the answer was synthesized from a DNAME.
-    if whole.is_ok() && zone.has_name(wildcard.as_wire()) {
-        query.set_metadata("zone/wildcard", || wildcard.to_name().to_string());
+    fn take<'a>(
+        &'a self,
+        zone: Arc<Live>,
+        query: &'a mut Query,
+        _: &'a mut Reply,
+    ) -> BoxFuture<'a, Served> {
+        let from = query.client.peer.ip();
+        telemetry::info!("plugin/file: Dropping notify from {from} for {}", zone.origin());
+        Box::pin(async { Ok(Step::Drop) })
     }
 }
 

@@ -121,6 +121,24 @@ fn more(count: usize) -> String {
     format!("{warnings} about this file")
 }
 
+/// The problem in a few words, for the operator.
+pub(super) fn summary(problem: &Problem, path: &std::path::Path) -> String {
+    match problem {
+        Problem::Open(error) => {
+            format!("cannot open `{}`: {}", path.display(), load::io_error_text(error))
+        }
+        Problem::Text(errors) => match errors.as_slice() {
+            [] => format!("`{}` has mistakes", path.display()),
+            [only] => only.to_string(),
+            [first, others @ ..] => {
+                let others =
+                    corefile::counted(others.len() as u64, "more mistake", "more mistakes");
+                format!("{first}; {others}")
+            }
+        },
+    }
+}
+
 /// The extended error for queries of a zone that is not loaded (RFC 8914): code and text. It contains
 /// neither a path nor a part of the file, which may be a wrong file.
 pub(super) fn extended(problem: &Problem) -> (u16, String) {

@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use chain::OwnZones;
-use exchange::Query;
+use chain::Clock;
 use files::versions::{Stamp, Versions};
 use files::watch::PollSchedule;
 use telemetry::metrics;
 use tokio::time::Instant;
-use wire::{Failure, Name, Rcode, Zoned};
-use zone::{PrefetchHints, Zone};
+use wire::Name;
+use zone::Live;
 
 use super::config::Watch;
 use super::load::{self, Failed, Loaded, Problem, Warnings};
@@ -21,20 +19,12 @@ use super::report;
 /// The number of zones whose file cannot be loaded.
 const FAILED: &str = "catena_file_zone_failed";
 
-/// Stages of [`ZoneFile::prefetch`].
-pub(super) const PREFETCH_STAGES: u8 = 3;
-
-/// A zone and its file. It survives a reload of the Corefile. A query reads one cache line of it.
-#[repr(C, align(64))]
+/// A zone and its file. It survives a reload of the Corefile.
 pub(super) struct ZoneFile {
-    pub(super) origin: Name,
-    /// The version that serves. None until the file is loaded.
-    zone: ArcSwapOption<Zone>,
-    hints: PrefetchHints,
+    live: Arc<Live>,
     path: PathBuf,
     files: Mutex<Files>,
-    /// The extended error for clients if the last version of the file was not loaded: code and text.
-    trouble: ArcSwapOption<(u16, String)>,
+    clock: Clock,
 }
 
 /// The versions of a zone's files.
@@ -53,57 +43,43 @@ pub(super) struct Fresh {
     pub(super) warnings: Warnings,
 }
 
-const _: () = assert!(std::mem::offset_of!(ZoneFile, path) <= 64);
-
-impl Zoned for ZoneFile {
-    fn zone_name(&self) -> &Name {
-        &self.origin
-    }
-}
-
 impl ZoneFile {
     /// A zone that is not loaded yet.
-    pub(super) fn new(origin: Name, path: PathBuf) -> Self {
-        Self {
-            origin,
-            zone: ArcSwapOption::empty(),
-            hints: PrefetchHints::default(),
-            path,
-            files: Mutex::default(),
-            trouble: ArcSwapOption::empty(),
-        }
+    pub(super) fn new(origin: Name, path: PathBuf, clock: Clock) -> Self {
+        Self::of(Live::new(origin), path, clock)
     }
 
-    /// The version that serves.
-    #[inline]
-    pub(super) fn zone(&self) -> arc_swap::Guard<Option<Arc<Zone>>> {
-        self.zone.load()
+    /// A zone that was just loaded. It continues `before`, the zone that was loaded from this file until now.
+    pub(super) fn loaded(
+        loaded: Loaded,
+        path: PathBuf,
+        clock: Clock,
+        before: Option<&Self>,
+    ) -> (Self, Fresh) {
+        let Loaded { zone, versions, warnings } = loaded;
+        let serial = zone.serial();
+        let live = match before {
+            Some(before) => Live::following(&before.live, zone),
+            None => Live::starting(zone),
+        };
+        let source = Self::of(live, path, clock);
+        source.took(versions);
+        (source, Fresh { serial, warnings })
     }
 
-    /// Prefetches what answers to these queries will read: the source, then the zone and the cell of its
-    /// table for each name, then the node in that cell if the zone is large.
-    #[inline]
-    pub(super) fn prefetch<'a>(&self, stage: u8, queries: impl Iterator<Item = &'a Query>) {
-        match stage {
-            0 => wire::prefetch::fetch(self),
-            1 => {
-                self.hints.prefetch();
-                queries.for_each(|query| self.hints.prefetch_bucket(query));
-            }
-            _ if self.hints.is_small() => {}
-            // One load of the current version for all queries: the load is a fence, and prefetches must
-            // not wait for each other.
-            _ => {
-                if let Some(zone) = &*self.zone.load() {
-                    queries.for_each(|query| zone.prefetch_node(query));
-                }
-            }
-        }
+    fn of(live: Live, path: PathBuf, clock: Clock) -> Self {
+        live.set_status(|status| status.source = format!("file {}", path.display()));
+        Self { live: Arc::new(live), path, files: Mutex::default(), clock }
     }
 
-    /// The version that serves, as a reference to keep across an await.
-    pub(super) fn zone_to_keep(&self) -> Option<Arc<Zone>> {
-        self.zone.load_full()
+    /// The zone that answers.
+    pub(super) fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// The name of the zone.
+    pub(super) fn origin(&self) -> &Name {
+        self.live.origin()
     }
 
     /// The file to watch. Included files count when the serial of the zone changes.
@@ -122,39 +98,37 @@ impl ZoneFile {
 
     /// Whether the zone is loaded.
     pub(super) fn is_loaded(&self) -> bool {
-        self.zone.load().is_some()
+        self.live.is_loaded()
     }
 
-    /// The failure of queries while the zone is not loaded.
-    #[cold]
-    pub(super) fn failure(&self) -> Failure {
-        let trouble = self.trouble.load_full();
-        let (code, text) = trouble.map_or_else(
-            || (wire::edns::ede::NOT_READY, "the zone is not loaded".to_owned()),
-            |trouble| (*trouble).clone(),
-        );
-        Failure::rcode(Rcode::SERVFAIL).extended(code, text)
-    }
-
-    /// Loads the file. If that fails, the current version keeps serving, and a caller that keeps this
-    /// source calls [`ZoneFile::failed`].
-    pub(super) fn load(&self) -> Result<Fresh, Failed> {
-        let Loaded { zone, versions, warnings } = load::load(&self.path, &self.origin)?;
+    /// Loads the file. If that fails, the current version keeps serving.
+    fn load(&self) -> Result<Fresh, Failed> {
+        let Loaded { zone, versions, warnings } = load::load(&self.path, self.origin())?;
         let serial = zone.serial();
+        self.live.replace(zone);
+        self.took(versions);
+        Ok(Fresh { serial, warnings })
+    }
+
+    /// Notes that these versions of the files serve.
+    fn took(&self, versions: Versions) {
         // As in CoreDNS, a change of an included file alone makes no new version.
         let seen = versions.clone().first_only();
         *self.files() = Files { served: versions, seen };
-        let zone = Arc::new(zone);
-        self.hints.set(&zone);
-        self.zone.store(Some(zone));
+        let now = authority::now(self.clock);
+        self.live.set_status(|status| status.changed = Some(now));
         self.mended();
-        Ok(Fresh { serial, warnings })
     }
 
     /// Notes that the files cannot be loaded in their current versions.
     pub(super) fn failed(&self, failed: &Failed) {
         self.files().seen = failed.versions.clone();
-        self.trouble.store(Some(Arc::new(report::extended(&failed.problem))));
+        self.live.set_trouble(Some(report::extended(&failed.problem)));
+        let now = authority::now(self.clock);
+        self.live.set_status(|status| {
+            status.checked = Some(now);
+            status.trouble = Some(report::summary(&failed.problem, &self.path));
+        });
         let (zone, file) = self.labels();
         let serving = if self.is_loaded() { "before" } else { "none" };
         self.forget();
@@ -169,8 +143,14 @@ impl ZoneFile {
         metrics::counter("catena_file_load_failures_total", help, &[], &[]).inc(metrics::SHARED);
     }
 
+    /// Notes that the present file is the version that serves.
     fn mended(&self) {
-        if self.trouble.swap(None).is_some() {
+        let now = authority::now(self.clock);
+        self.live.set_status(|status| {
+            status.checked = Some(now);
+            status.trouble = None;
+        });
+        if self.live.set_trouble(None).is_some() {
             self.forget();
         }
     }
@@ -181,13 +161,15 @@ impl ZoneFile {
     }
 
     fn labels(&self) -> (String, String) {
-        (self.origin.to_string(), self.path.display().to_string())
+        (self.origin().to_string(), self.path.display().to_string())
     }
 
     /// Loads a new version of the file; `None` if there is no new version. A version that cannot be loaded
     /// is new once. It does blocking I/O: never call it on a worker.
     pub(super) fn renew(&self, by_mtime: bool) -> Option<Result<Fresh, Problem>> {
         if self.files().seen.are_current() {
+            let now = authority::now(self.clock);
+            self.live.set_status(|status| status.checked = Some(now));
             return None;
         }
         let versions = Versions::of(&self.path);
@@ -215,12 +197,18 @@ impl ZoneFile {
                 None => Stamp::of(&self.path).map(|_| true),
             };
         }
-        let found = load::serial(&self.path, &self.origin)?;
-        Ok(self.zone.load().as_ref().is_none_or(|zone| found != Some(zone.serial())))
+        let found = load::serial(&self.path, self.origin())?;
+        Ok(self.live.zone().as_ref().is_none_or(|zone| found != Some(zone.serial())))
+    }
+
+    /// Notes when the file is checked again.
+    fn next_check(&self, every: Duration) {
+        let next = authority::now(self.clock).checked_add(every);
+        self.live.set_status(|status| status.next_check = next);
     }
 
     fn log(&self, fresh: &Fresh) {
-        let (zone, path) = (self.origin.to_string(), self.path.display().to_string());
+        let (zone, path) = (self.origin().to_string(), self.path.display().to_string());
         let serial = fresh.serial;
         telemetry::info!(
             "plugin/file: Successfully reloaded zone {zone:?} in {path:?} with {serial} SOA serial"
@@ -257,7 +245,7 @@ impl Reports {
         if self.wait(every).is_zero()
             && let Some(problem) = self.waiting.take()
         {
-            report::log(&problem, &source.origin, &source.path);
+            report::log(&problem, source.origin(), &source.path);
             self.last = Some(Instant::now());
         }
     }
@@ -269,12 +257,7 @@ impl Reports {
 }
 
 /// Checks the files regularly, one at a time, until the configuration is replaced.
-pub(super) async fn watch(
-    sources: Vec<Arc<ZoneFile>>,
-    own_zones: Arc<OwnZones>,
-    mut schedule: PollSchedule,
-    watch: Watch,
-) {
+pub(super) async fn watch(sources: Vec<Arc<ZoneFile>>, mut schedule: PollSchedule, watch: Watch) {
     let by_mtime = watch.by_mtime;
     let every = watch.every.max(Duration::from_millis(1));
     let mut reports: Vec<Reports> = sources.iter().map(|_| Reports::default()).collect();
@@ -288,9 +271,7 @@ pub(super) async fn watch(
             // A load that panics is logged, and repeated at the next check.
             let found = tokio::task::spawn_blocking(move || looked.renew(by_mtime)).await;
             let found = found.ok().flatten();
-            if matches!(found, Some(Ok(_))) {
-                own_zones.note_change();
-            }
+            source.next_check(every);
             reports.tell(source, found, every);
         }
         schedule.took(began.elapsed());

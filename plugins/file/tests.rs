@@ -2,13 +2,13 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, Resolve, Services};
+use chain::{Batch, Chain, Clock, Kept, Resolve, ServeDns, Services};
 use exchange::Place;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use wire::{Moment, Rdata, Rtype};
+use wire::{Moment, Rcode, Rdata, Rtype, Section};
 
 const CLOCK: Clock = Clock { now: || Moment(0), unix: |_| 0 };
 

@@ -2,7 +2,7 @@
 
 use corefile::{Diagnostic, Diagnostics, Span};
 use wire::rdata::StandInSoa;
-use wire::{Class, Name, Rtype, SuffixMap, Zoned, name};
+use wire::{Class, Name, Rtype, name};
 use zone::master::{self, Options, ZoneError};
 use zone::{Builder, RecordRef, Zone};
 
@@ -19,12 +19,6 @@ pub(super) struct LoadedZone {
     pub(super) has_apex: bool,
 }
 
-impl Zoned for LoadedZone {
-    fn zone_name(&self) -> &Name {
-        self.zone.apex()
-    }
-}
-
 /// Builds the zones. Findings that are no errors are added to `warnings`.
 ///
 /// # Errors
@@ -33,7 +27,7 @@ pub(super) fn load(
     config: &Config,
     directive: Span,
     warnings: &mut Diagnostics,
-) -> Result<SuffixMap<LoadedZone>, Diagnostics> {
+) -> Result<Vec<LoadedZone>, Diagnostics> {
     let mut entries = Vec::with_capacity(config.zones.len());
     let mut errors = Diagnostics::default();
     for origin in &config.zones {
@@ -54,7 +48,7 @@ pub(super) fn load(
     if errors.has_errors() {
         return Err(errors);
     }
-    Ok(SuffixMap::new(entries))
+    Ok(entries)
 }
 
 /// Whether the mistake was already reported for another zone.

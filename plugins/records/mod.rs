@@ -1,20 +1,17 @@
 //! `records`: answers authoritatively from records in the Corefile.
 //!
-//! Its lines have the syntax of zone files. The crate `zone` parses, stores and looks them up. The plugin
-//! opens no file, and its data changes only with the Corefile.
+//! Its lines have the syntax of zone files. The crate `zone` parses them, the crate `authority` answers. The
+//! plugin opens no file, and its data changes only with the Corefile.
 
 mod config;
 mod load;
 
-use chain::{
-    BoxFuture, Failure, Fallthrough, Kind, Next, Query, Reply, Resolver, Roles, Sees, ServeDns,
-    Served, Setup, Step,
-};
-use corefile::{Diagnostics, Directive};
-use wire::{Class, Rcode, Section, SuffixMap};
-use zone::{Outcome, Zone};
+use std::sync::Arc;
 
-use load::LoadedZone;
+use authority::{Authority, Options, now};
+use chain::{Kind, Setup, ZoneSet};
+use corefile::{Diagnostics, Directive};
+use zone::Live;
 
 /// The `records` directive.
 pub static PLUGIN: Kind = Kind {
@@ -42,93 +39,17 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         for option in directive.options().iter().filter(|line| config::is_option(line)) {
             setup.warn_outside(&option.args);
         }
-        setup.owns(&config.zones);
-        if config.fallthrough == Fallthrough::NEVER {
-            setup.ends(config.zones);
-        }
-        let (fallthrough, resolver) = (config.fallthrough, setup.resolver());
-        setup.link(Records { zones, fallthrough, resolver });
+        let bare = zones.iter().filter(|loaded| !loaded.has_apex);
+        let stand_ins = ZoneSet::new(bare.map(|loaded| loaded.zone.apex().clone()));
+        let options = Options { fallthrough: config.fallthrough, stand_ins, ..Options::default() };
+        let changed = Some(now(setup.clock()));
+        let zones = zones.into_iter().map(|loaded| {
+            let zone = Live::starting(loaded.zone);
+            zone.set_status(|status| status.changed = changed);
+            Arc::new(zone)
+        });
+        let plugin = Authority::fixed(zones.collect(), options, (), setup);
+        setup.link(plugin);
     }
     Ok(())
-}
-
-struct Records {
-    zones: SuffixMap<LoadedZone>,
-    fallthrough: Fallthrough,
-    resolver: Resolver,
-}
-
-impl ServeDns for Records {
-    fn roles(&self) -> Roles<'_> {
-        Roles { sees: Sees::TRANSFERS, ..Roles::default() }
-    }
-
-    #[inline]
-    fn on_query(&self, query: &mut Query, reply: &mut Reply) -> Served {
-        let Some((entry, label)) = self.zones.find(query) else {
-            return Ok(Step::Next);
-        };
-        if query.qtype().is_transfer() || query.qclass() != Class::IN {
-            return Err(Failure::rcode(Rcode::REFUSED));
-        }
-        if !entry.has_apex && label == 0 && self.fallthrough.allows(query) {
-            // The apex has the generated SOA record only.
-            return Ok(Step::Next);
-        }
-        match entry.zone.answer(query, reply) {
-            Outcome::External { target } => self.leave(&entry.zone, query, reply, target.as_wire()),
-            outcome => self.conclude(&outcome, query, reply),
-        }
-    }
-
-    /// Called only for aliases that lead to another zone of this server.
-    fn serve_dns<'a>(
-        &'a self,
-        query: &'a mut Query,
-        reply: &'a mut Reply,
-        _: Next<'a>,
-    ) -> BoxFuture<'a, Served> {
-        Box::pin(async move {
-            let unloaded = || Failure::servfail("the configuration was unloaded");
-            let (entry, _) = self.zones.find(query).ok_or_else(unloaded)?;
-            reply.clear();
-            // The zone has not changed, so this is the same answer again.
-            if let Outcome::External { target } = entry.zone.answer(query, reply) {
-                let found = self.resolver.lookup(query, target.as_wire(), query.qtype()).await;
-                entry.zone.complete_alias(query, reply, &*found.ok_or_else(unloaded)?);
-            }
-            Ok(Step::Done)
-        })
-    }
-}
-
-impl Records {
-    /// The step after the zone's answer.
-    #[inline]
-    fn conclude(&self, outcome: &Outcome, query: &Query, reply: &mut Reply) -> Served {
-        match outcome {
-            // A chain of aliases without a target is an answer, too.
-            Outcome::NxDomain | Outcome::EmptyNonTerminal
-                if reply.count(Section::Answer) == 0 && self.fallthrough.allows(query) =>
-            {
-                reply.clear();
-                Ok(Step::Next)
-            }
-            Outcome::ServFail(why) => Err(Failure::servfail(*why)),
-            _ => Ok(Step::Done),
-        }
-    }
-
-    /// The step after an alias out of the zone. It is followed if it leads to a zone of this server.
-    #[cold]
-    fn leave(&self, zone: &Zone, query: &Query, reply: &mut Reply, target: &[u8]) -> Served {
-        if Resolver::is_too_deep(query) {
-            return Err(Failure::servfail("too many CNAME records lead from zone to zone"));
-        }
-        if self.resolver.is_served(query, target) {
-            return Ok(Step::Wait);
-        }
-        zone.push_authority(query, reply);
-        Ok(Step::Done)
-    }
 }

@@ -195,6 +195,11 @@ impl BlockSetup {
 }
 
 impl<'a> Setup<'a> {
+    /// The plugin that is set up: the name of its directive.
+    pub fn plugin(&self) -> &'static str {
+        self.name
+    }
+
     /// The keys of the block.
     pub fn keys(&self) -> &'a [Key] {
         self.keys

@@ -5,26 +5,40 @@ use std::cmp::Reverse;
 use std::mem;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use corefile::{Cidr, Diagnostic, Token};
 use exchange::Query;
 use wire::{Name, SuffixMap, hash, name};
+use zone::LiveSet;
 
 /// The zones that this server is authoritative for. Their data takes precedence over that of upstreams.
-#[derive(Debug)]
 pub struct OwnZones {
     /// The zones as plugins declare them, until the first lookup.
-    declared: Mutex<Vec<Name>>,
-    /// The hashes of their names, in order.
-    hashes: OnceLock<Box<[u64]>>,
+    declared: Mutex<Declared>,
+    known: OnceLock<Known>,
     version: AtomicU32,
+}
+
+/// Zones as plugins declare them.
+#[derive(Default)]
+struct Declared {
+    zones: Vec<Name>,
+    sets: Vec<Arc<LiveSet>>,
+}
+
+/// Zones as lookups find them.
+struct Known {
+    /// The hashes of the names of zones that stay, in order.
+    hashes: Box<[u64]>,
+    /// Zones that come and go.
+    sets: Box<[Arc<LiveSet>]>,
 }
 
 impl Default for OwnZones {
     fn default() -> Self {
         let version = AtomicU32::new(next_version());
-        Self { declared: Mutex::default(), hashes: OnceLock::new(), version }
+        Self { declared: Mutex::default(), known: OnceLock::new(), version }
     }
 }
 
@@ -39,8 +53,14 @@ impl OwnZones {
     /// a server with a copy of it answers with referrals.
     pub fn add(&self, zone: &Name) {
         if !zone.is_root() {
-            self.declared.lock().unwrap_or_else(PoisonError::into_inner).push(zone.clone());
+            let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+            declared.zones.push(zone.clone());
         }
+    }
+
+    /// Adds zones that come and go, while the configuration is built. The root does not count here either.
+    pub fn add_set(&self, zones: Arc<LiveSet>) {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner).sets.push(zones);
     }
 
     /// The version of their data: another one after each change, and in each configuration. A cached
@@ -59,27 +79,30 @@ impl OwnZones {
     /// Whether the set is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.hashes().is_empty()
+        let known = self.known();
+        known.hashes.is_empty() && known.sets.iter().all(|set| set.zones().is_empty())
     }
 
     /// Whether `wire`, any case, is in one of them.
     pub fn contains(&self, wire: &[u8]) -> bool {
-        let hashes = self.hashes();
-        !hashes.is_empty()
-            && name::label_starts(wire)
-                .any(|(at, _)| hashes.binary_search(&hash::name(&wire[at..])).is_ok())
+        let Known { hashes, sets } = self.known();
+        let is_known = |at: usize| hashes.binary_search(&hash::name(&wire[at..])).is_ok();
+        !hashes.is_empty() && name::label_starts(wire).any(|(at, _)| is_known(at))
+            || sets.iter().any(|set| {
+                let zones = set.zones();
+                zones.find_name(wire).is_some_and(|zone| !zone.origin().is_root())
+            })
     }
 
     #[inline]
-    fn hashes(&self) -> &[u64] {
-        self.hashes.get_or_init(|| {
-            let declared =
-                mem::take(&mut *self.declared.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut hashes: Vec<_> =
-                declared.iter().map(|zone| hash::name(zone.as_wire())).collect();
+    fn known(&self) -> &Known {
+        self.known.get_or_init(|| {
+            let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+            let Declared { zones, sets } = mem::take(&mut *declared);
+            let mut hashes: Vec<_> = zones.iter().map(|zone| hash::name(zone.as_wire())).collect();
             hashes.sort_unstable();
             hashes.dedup();
-            hashes.into()
+            Known { hashes: hashes.into(), sets: sets.into() }
         })
     }
 }

@@ -19,6 +19,8 @@
 mod at;
 mod change;
 mod denial;
+pub mod digest;
+pub mod listing;
 pub mod live;
 mod locate;
 pub mod lookup;
@@ -26,9 +28,11 @@ mod lookup_name;
 pub mod master;
 pub mod record;
 pub mod store;
+pub mod text;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};
+pub use listing::{Listed, Lister, Listing};
 pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;

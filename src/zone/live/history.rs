@@ -11,7 +11,7 @@ const FLOOR: usize = 64 << 10;
 const PART: usize = 32;
 
 /// The last changes of a zone, each leading to the version where the next begins.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct History {
     changes: VecDeque<Arc<Changes>>,
     bytes: usize,

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
-use wire::{Name, Request, Zoned};
+use wire::edns::ede;
+use wire::{Failure, Name, Rcode, Request, Zoned};
 
 use super::history::History;
 use super::status::Status;
@@ -33,6 +34,8 @@ pub struct Live {
     writer: Mutex<Writer>,
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
     status: Mutex<Status>,
+    /// The extended error of queries while there is no version: code and text.
+    trouble: ArcSwapOption<(u16, String)>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Live, writer) <= 64);
@@ -41,6 +44,19 @@ const _: () = assert!(std::mem::offset_of!(Live, writer) <= 64);
 #[derive(Default)]
 struct Writer {
     history: History,
+}
+
+impl Writer {
+    /// Adds the step from one version to the next, which was made elsewhere, to the history.
+    fn note(&mut self, before: Option<&Zone>, next: &Zone) {
+        match before {
+            Some(before) if before.serial() != next.serial() => {
+                let changes = before.difference(next);
+                self.history.push(Arc::new(changes), next.memory());
+            }
+            Some(_) | None => self.history.clear(),
+        }
+    }
 }
 
 impl Zoned for Live {
@@ -59,7 +75,25 @@ impl Live {
             writer: Mutex::default(),
             listeners: Mutex::default(),
             status: Mutex::default(),
+            trouble: ArcSwapOption::empty(),
         }
+    }
+
+    /// A zone that begins with this version.
+    pub fn starting(zone: Zone) -> Self {
+        let live = Self::new(zone.apex().clone());
+        live.publish(Some(Arc::new(zone)));
+        live
+    }
+
+    /// A zone that serves this version, which follows that of `before`: the history of `before` and the
+    /// difference between the two are its own. `before` serves on as it is.
+    pub fn following(before: &Self, zone: Zone) -> Self {
+        let mut writer = Writer { history: before.writer().history.clone() };
+        writer.note(before.zone_to_keep().as_deref(), &zone);
+        let next = Self { writer: Mutex::new(writer), ..Self::new(before.origin.clone()) };
+        next.publish(Some(Arc::new(zone)));
+        next
     }
 
     /// The name of the zone.
@@ -144,13 +178,7 @@ impl Live {
     pub fn replace(self: &Arc<Self>, zone: Zone) -> Arc<Zone> {
         let next = Arc::new(zone);
         let mut writer = self.writer();
-        match self.zone_to_keep() {
-            Some(current) if current.serial() != next.serial() => {
-                let changes = current.difference(&next);
-                writer.history.push(Arc::new(changes), next.memory());
-            }
-            Some(_) | None => writer.history.clear(),
-        }
+        writer.note(self.zone_to_keep().as_deref(), &next);
         self.publish(Some(Arc::clone(&next)));
         drop(writer);
         self.tell();
@@ -220,6 +248,23 @@ impl Live {
     /// Changes the status.
     pub fn set_status(&self, set: impl FnOnce(&mut Status)) {
         set(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The failure of queries while there is no version.
+    #[cold]
+    pub fn failure(&self) -> Failure {
+        let trouble = self.trouble.load_full();
+        let (code, text) = trouble.map_or_else(
+            || (ede::NOT_READY, "the zone is not loaded".to_owned()),
+            |trouble| (*trouble).clone(),
+        );
+        Failure::rcode(Rcode::SERVFAIL).extended(code, text)
+    }
+
+    /// Sets the extended error (RFC 8914) of queries while there is no version: code and text. Without one
+    /// the zone is not ready yet. Returns the one before.
+    pub fn set_trouble(&self, trouble: Option<(u16, String)>) -> Option<Arc<(u16, String)>> {
+        self.trouble.swap(trouble.map(Arc::new))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

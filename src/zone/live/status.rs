@@ -5,7 +5,8 @@ use std::time::SystemTime;
 /// Where a zone comes from and how current it is. Whoever keeps the zone current writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The source, in a few words: `file db.example.org`, `primary 192.0.2.1:53`.
+    /// The source, in a few words: `file db.example.org`, `primary 192.0.2.1:53`. It stays the same as long
+    /// as the zone is served: metrics have it as a label.
     pub source: String,
     /// When this version was published.
     pub changed: Option<SystemTime>,

@@ -25,6 +25,8 @@ pub struct ZoneError {
     pub help: Option<String>,
     /// The source line; a long one is cut some way behind the column.
     pub excerpt: String,
+    /// The name of the check that found it: `long-string` or `include-outside`; empty for the others.
+    pub check: &'static str,
     /// Other records that have a part in it; each says in its label which.
     pub related: Vec<Self>,
 }

@@ -25,6 +25,13 @@ pub(super) enum Extent {
 /// The result of reading a piece of text; the fault is boxed so that success stays small.
 pub(super) type Parse<T> = Result<T, Box<Fault>>;
 
+impl Fault {
+    /// What is said at a word without refusing it.
+    pub(super) fn warning(at: usize, message: String) -> Self {
+        Self { at, message: message.into(), help: None, extent: Extent::Word }
+    }
+}
+
 #[cold]
 pub(super) fn fault<T>(at: usize, message: impl Into<Cow<'static, str>>) -> Parse<T> {
     Err(Box::new(Fault { at, message: message.into(), help: None, extent: Extent::Word }))

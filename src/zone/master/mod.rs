@@ -21,8 +21,8 @@ mod strings;
 
 pub use error::ZoneError;
 pub use options::{
-    FALLBACK_TTL, Findings, INCLUDE_DEPTH, Includes, MAX_ERRORS, MAX_WARNINGS, NoIncludes, Options,
-    Refusal,
+    FALLBACK_TTL, Findings, INCLUDE_COUNT, INCLUDE_DEPTH, Includes, MAX_ERRORS, MAX_WARNINGS,
+    NoIncludes, Options, Refusal,
 };
 pub use record::{OwnedRecord, rdata_from_text, rdata_is_valid, rdata_to_text, record_from_line};
 pub use source::{parse_text, places, read, read_through};

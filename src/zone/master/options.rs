@@ -10,9 +10,11 @@ use super::error::ZoneError;
 pub const FALLBACK_TTL: u32 = 3600;
 /// How deep `$INCLUDE` may nest unless [`Options::include_depth`] says otherwise.
 pub const INCLUDE_DEPTH: u32 = 10;
+/// How many files `$INCLUDE` may read in all unless [`Options::include_count`] says otherwise.
+pub const INCLUDE_COUNT: u32 = 1000;
 /// After how many errors reading stops unless [`Options::max_errors`] says otherwise.
 pub const MAX_ERRORS: usize = 20;
-/// How many warnings have a place; more are counted.
+/// How many warnings have a place unless [`Options::max_warnings`] says otherwise; more are counted.
 pub const MAX_WARNINGS: usize = 10;
 
 /// How to read a master file.
@@ -26,8 +28,12 @@ pub struct Options<'a> {
     pub file: &'a str,
     /// How deep `$INCLUDE` may nest.
     pub include_depth: u32,
+    /// How many files `$INCLUDE` may read in all.
+    pub include_count: u32,
     /// After how many errors reading stops.
     pub max_errors: usize,
+    /// How many warnings have a place.
+    pub max_warnings: usize,
 }
 
 impl<'a> Options<'a> {
@@ -38,7 +44,9 @@ impl<'a> Options<'a> {
             default_ttl: None,
             file: "<text>",
             include_depth: INCLUDE_DEPTH,
+            include_count: INCLUDE_COUNT,
             max_errors: MAX_ERRORS,
+            max_warnings: MAX_WARNINGS,
         }
     }
 }
@@ -52,6 +60,13 @@ pub trait Includes {
     fn name(&self, path: &str, from: &str) -> String {
         let _ = from;
         path.to_owned()
+    }
+
+    /// What is questionable about a file that was opened, such as that it lies outside of the folder of zones:
+    /// a message and what to do. The reader adds the place.
+    fn doubt(&self, path: &str, from: &str) -> Option<(String, String)> {
+        let _ = (path, from);
+        None
     }
 }
 
@@ -79,7 +94,7 @@ pub enum Refusal {
 pub struct Findings {
     /// What is wrong with it, up to [`Options::max_errors`].
     pub errors: Vec<ZoneError>,
-    /// Where its records are not what is served: the first [`MAX_WARNINGS`].
+    /// Where its records are not what is served: the first [`Options::max_warnings`].
     pub warnings: Vec<ZoneError>,
     /// How many warnings there are.
     pub warned: usize,

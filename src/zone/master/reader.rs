@@ -7,7 +7,7 @@ use wire::{Class, Name, Rtype};
 use super::error::ZoneError;
 use super::fault::{Extent, Fault, Parse, fault, fault_help, quote};
 use super::lexer::{Lexer, Token};
-use super::options::{FALLBACK_TTL, Findings, Includes, MAX_WARNINGS, Options, Refusal};
+use super::options::{FALLBACK_TTL, Findings, Includes, Options, Refusal};
 use super::rdata::fields::Fields;
 use super::rdata::schema;
 use super::strings::{MAX_STRING, push_name, unescape};
@@ -37,8 +37,10 @@ pub(super) fn read(
         each,
         findings: Findings::default(),
         max_errors: options.max_errors,
+        max_warnings: options.max_warnings,
         rdata: Vec::with_capacity(buffer.min(1 << 16)),
         deepest: options.include_depth,
+        includes_left: options.include_count,
     };
     let mut state = State {
         file: options.file.into(),
@@ -61,8 +63,11 @@ struct Shared<'r> {
     each: Each<'r>,
     findings: Findings,
     max_errors: usize,
+    max_warnings: usize,
     rdata: Vec<u8>,
     deepest: u32,
+    /// How many more files `$INCLUDE` may read.
+    includes_left: u32,
 }
 
 impl Shared<'_> {
@@ -83,32 +88,31 @@ impl Shared<'_> {
         }
     }
 
-    /// Adds a warning: a string of the entry `here`, which starts at byte `start`, was split.
+    /// Adds a warning about the entry `here`, which starts on line `line`.
     #[cold]
-    fn warn_of_split(
+    fn warn(
         &mut self,
-        (at, length): (usize, usize),
+        (check, label): (&'static str, &str),
         file: &str,
         here: &[u8],
-        start: usize,
         line: u32,
+        fault: Fault,
     ) {
         self.findings.warned += 1;
-        if self.findings.warnings.len() < MAX_WARNINGS {
-            let fault = Fault {
-                at,
-                message: format!(
-                    "this string has {length} bytes; a string holds up to {MAX_STRING}"
-                )
-                .into(),
-                help: Some("write several strings: `\"…\" \"…\"`; applications join them".into()),
-                extent: Extent::Word,
-            };
-            let at = at.saturating_sub(start);
+        if self.findings.warnings.len() < self.max_warnings {
+            let at = fault.at;
             let found = ZoneError::locate(file, here, line, at, fault);
-            self.findings.warnings.push(ZoneError { label: "split into several".into(), ..found });
+            self.findings.warnings.push(ZoneError { check, label: label.into(), ..found });
         }
     }
+}
+
+/// The warning about a string at byte `at` that was split; the entry starts at byte `start`.
+#[cold]
+fn split_string((at, length): (usize, usize), start: usize) -> Fault {
+    let message = format!("this string has {length} bytes; a string holds up to {MAX_STRING}");
+    let help = "write several strings: `\"…\" \"…\"`; applications join them";
+    Fault { help: Some(help.into()), ..Fault::warning(at.saturating_sub(start), message) }
 }
 
 /// State that the entries of a file leave to the next ones.
@@ -163,7 +167,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
             if let Some(request) = state.include.take()
                 && result.is_ok()
             {
-                result = include(*request, state, shared);
+                result = include(*request, state, shared, here, (start, line));
             }
             if let Err(mut fault) = result {
                 hint_long_quote(&mut fault, lexer.long_quote, here, start, line);
@@ -172,7 +176,9 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
                 shared.push(ZoneError::locate(&state.file, here, line, at, *fault), extent);
             }
             if let Some(split) = lexer.split {
-                shared.warn_of_split(split, &state.file, here, start, line);
+                let fault = split_string(split, start);
+                let said = ("long-string", "split into several");
+                shared.warn(said, &state.file, here, line, fault);
             }
             line = line.saturating_add(if lexer.long { newlines(here) } else { 1 });
             start = lexer.at;
@@ -245,7 +251,15 @@ fn hint_long_quote(fault: &mut Fault, long: Option<usize>, here: &[u8], start: u
     ));
 }
 
-fn include(request: Include, state: &State, shared: &mut Shared<'_>) -> Parse<()> {
+/// Reads an included file. `here` is the entry that names it, which starts at byte `start` on line `line`.
+#[cold]
+fn include(
+    request: Include,
+    state: &State,
+    shared: &mut Shared<'_>,
+    here: &[u8],
+    (start, line): (usize, u32),
+) -> Parse<()> {
     let Include { path, origin, at } = request;
     if state.depth >= shared.deepest {
         return fault_help(
@@ -254,10 +268,22 @@ fn include(request: Include, state: &State, shared: &mut Shared<'_>) -> Parse<()
             "does a file include itself?",
         );
     }
+    let Some(left) = shared.includes_left.checked_sub(1) else {
+        return fault_help(
+            at,
+            "too many files are included",
+            "does a file include itself? join the files, or split the zone",
+        );
+    };
+    shared.includes_left = left;
     let mut source = match shared.includes.open(&path, &state.file) {
         Ok(source) => source,
         Err(error) => return fault(at, format!("cannot include `{path}`: {error}")),
     };
+    if let Some((message, help)) = shared.includes.doubt(&path, &state.file) {
+        let fault = Fault { help: Some(help), ..Fault::warning(at.saturating_sub(start), message) };
+        shared.warn(("include-outside", "included from here"), &state.file, here, line, fault);
+    }
     // As in CoreDNS, what the included file sets ends with it.
     let mut inner = State {
         file: shared.includes.name(&path, &state.file),
@@ -380,7 +406,7 @@ impl State {
         };
         match (shared.each)(record) {
             Ok(()) => Ok(()),
-            Err(refusal) => refused(refusal, &mut shared.findings),
+            Err(refusal) => refused(refusal, &mut shared.findings, shared.max_warnings),
         }
     }
 
@@ -479,12 +505,12 @@ impl State {
 
 /// The fault of a record that its receiver refuses. The reader of the entry knows its position.
 #[cold]
-fn refused(refusal: Refusal, findings: &mut Findings) -> Parse<()> {
+fn refused(refusal: Refusal, findings: &mut Findings, max_warnings: usize) -> Parse<()> {
     let (message, extent) = match refusal {
         Refusal::Mistake(message) => (message, Extent::Record),
         Refusal::LeftOut(message) => {
             findings.warned += 1;
-            if findings.warnings.len() >= MAX_WARNINGS {
+            if findings.warnings.len() >= max_warnings {
                 return Ok(());
             }
             (message, Extent::LeftOut)

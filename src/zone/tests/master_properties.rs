@@ -4,19 +4,18 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod master_kit;
+
 use std::io::{self, Read};
 
 use catena_zone::master::{
     MAX_ERRORS, NoIncludes, Options, OwnedRecord, ZoneError, parse_text, rdata_from_text,
     rdata_is_valid, rdata_to_text, read, record_from_line,
 };
+use master_kit::{hex, name, origin, rdata};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::{Name, Rtype};
-
-fn origin() -> Name {
-    Name::from_text("example.org.").unwrap()
-}
 
 fn records(text: &str) -> Result<Vec<OwnedRecord>, Vec<ZoneError>> {
     let origin = origin();
@@ -38,126 +37,6 @@ impl Read for Dribble<'_> {
         self.0 = &self.0[count..];
         Ok(count)
     }
-}
-
-fn label() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z0-9_-]{1,12}", "[a-zA-Z]{1,63}", Just("a\\.b".into()), Just("\\007x".into())]
-}
-
-fn name() -> impl Strategy<Value = String> {
-    prop_oneof![
-        Just("@".into()),
-        Just(".".into()),
-        label(),
-        vec(label(), 1..4).prop_map(|labels| labels.join(".")),
-        vec(label(), 1..4).prop_map(|labels| labels.join(".") + "."),
-    ]
-}
-
-fn string() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-zA-Z0-9=_]{1,40}",
-        "[ -!#-\\[\\]-~]{0,60}".prop_map(|text| format!("\"{text}\"")),
-        vec(any::<u8>(), 0..40).prop_map(|bytes| {
-            let inside: String = bytes.iter().map(|byte| format!("\\{byte:03}")).collect();
-            format!("\"{inside}\"")
-        }),
-    ]
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn digits(size: std::ops::Range<usize>) -> impl Strategy<Value = String> {
-    vec(any::<u8>(), size).prop_map(|bytes| hex(&bytes))
-}
-
-fn base64() -> impl Strategy<Value = String> {
-    vec("[A-Za-z0-9+/]{4}", 1..20).prop_map(|groups| groups.concat())
-}
-
-fn types() -> impl Strategy<Value = String> {
-    vec(any::<u16>(), 0..12).prop_map(|types| {
-        types.iter().map(|&number| Rtype(number).to_string()).collect::<Vec<_>>().join(" ")
-    })
-}
-
-/// A type and RDATA of it in presentation form.
-fn rdata() -> impl Strategy<Value = (Rtype, String)> {
-    let v4 = || any::<[u8; 4]>().prop_map(|octets| std::net::Ipv4Addr::from(octets).to_string());
-    let v6 = || any::<[u8; 16]>().prop_map(|octets| std::net::Ipv6Addr::from(octets).to_string());
-    let of = |rtype: Rtype| move |text: String| (rtype, text);
-    let soa = (name(), name(), any::<u32>(), any::<[u16; 4]>());
-    prop_oneof![
-        v4().prop_map(of(Rtype::A)),
-        v6().prop_map(of(Rtype::AAAA)),
-        name().prop_map(of(Rtype::CNAME)),
-        (any::<u16>(), name()).prop_map(|(p, n)| (Rtype::MX, format!("{p} {n}"))),
-        (any::<[u16; 3]>(), name())
-            .prop_map(|([a, b, c], n)| (Rtype::SRV, format!("{a} {b} {c} {n}"))),
-        vec(string(), 1..5).prop_map(|strings| (Rtype::TXT, strings.join(" "))),
-        soa.prop_map(|(m, r, serial, [a, b, c, d])| {
-            (Rtype::SOA, format!("{m} {r} {serial} {a} {b} {c}m {d}"))
-        }),
-        (string(), string()).prop_map(|(a, b)| (Rtype::HINFO, format!("{a} {b}"))),
-        (any::<u8>(), "[a-z]{1,20}", string())
-            .prop_map(|(flags, tag, value)| (Rtype::CAA, format!("{flags} {tag} {value}"))),
-        (any::<u16>(), any::<[u8; 2]>(), digits(1..50))
-            .prop_map(|(tag, [a, d], hex)| (Rtype::DS, format!("{tag} {a} {d} {hex}"))),
-        (any::<u16>(), any::<[u8; 2]>(), base64())
-            .prop_map(|(flags, [p, a], key)| (Rtype::DNSKEY, format!("{flags} {p} {a} {key}"))),
-        (name(), types()).prop_map(|(next, types)| (Rtype::NSEC, format!("{next} {types}"))),
-        (any::<u16>(), digits(1..20), "([0-9A-V]{8}){1,4}", types()).prop_map(
-            |(iterations, salt, next, types)| {
-                (Rtype::NSEC3, format!("1 0 {iterations} {salt} {next} {types}"))
-            }
-        ),
-        (any::<[u32; 4]>(), any::<[u8; 2]>(), any::<[u16; 2]>(), name(), base64()).prop_map(
-            |([ttl, from, to, _], [alg, labels], [covered, tag], signer, key)| {
-                // Meta types have no records to sign.
-                let covered = Rtype(covered | 0x100);
-                (
-                    Rtype::RRSIG,
-                    format!("{covered} {alg} {labels} {ttl} {to} {from} {tag} {signer} {key}"),
-                )
-            }
-        ),
-        (0..90u32, 0..60u32, 0..60_000u32, 0..180u32, -100_000i32..40_000_000).prop_map(
-            |(degrees, minutes, seconds, east, altitude)| {
-                let seconds = f64::from(seconds) / 1000.0;
-                (
-                    Rtype::LOC,
-                    format!("{degrees} {minutes} {seconds:.3} S {east} E {altitude}m 30m 2000 1m"),
-                )
-            }
-        ),
-        (v4(), 0..=32u8, v6(), 0..=128u8)
-            .prop_map(|(a, p, b, q)| (Rtype::APL, format!("1:{a}/{p} !2:{b}/{q}"))),
-        (name(), any::<u16>(), "[a-z,]{1,10}", v4(), v6(), base64(), any::<u16>()).prop_map(
-            |(target, port, path, a, b, ech, key)| {
-                (
-                    Rtype::HTTPS,
-                    format!(
-                        "1 {target} port={port} alpn=h2,h3 dohpath=\"/{path}{{?dns}}\" ipv4hint={a},{a} \
-                         ipv6hint={b} ech={ech} key{}=\"a b\" mandatory=port,alpn",
-                        key.max(9)
-                    ),
-                )
-            }
-        ),
-        (any::<u8>(), name(), base64())
-            .prop_map(|(p, gateway, key)| (Rtype::IPSECKEY, format!("{p} 3 2 {gateway} {key}"))),
-        (digits(1..20), base64(), name(), name())
-            .prop_map(|(hit, key, a, b)| (Rtype::HIP, format!("2 {hit} {key} {a} {b}"))),
-        (v4(), vec(any::<u16>(), 0..6)).prop_map(|(a, ports)| {
-            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-            (Rtype::WKS, format!("{a} tcp {}", ports.join(" ")))
-        }),
-        (any::<u16>(), digits(1..30)).prop_map(|(number, hex)| {
-            (Rtype(number | 0xF000), format!("\\# {} {hex}", hex.len() / 2))
-        }),
-    ]
 }
 
 /// The same tokens with all that may stand between them, in parentheses, commented, over lines.

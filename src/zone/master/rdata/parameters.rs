@@ -1,10 +1,10 @@
-//! The parameters of SVCB and HTTPS records from text (RFC 9460, 9461, 9540).
+//! The parameters of SVCB and HTTPS records from text (RFC 9460, 9461, 9540, 9953).
 
 use super::base::Base;
 use super::fields::{Fields, bad, push_digits};
 use super::svcb::{
-    ALPN, DOHPATH, ECH, IPV4HINT, IPV6HINT, MANDATORY, NAMES, NO_DEFAULT_ALPN, OHTTP, PORT,
-    has_dns_variable, is_valid, key_name, key_named, missing,
+    ALPN, DOCPATH, DOHPATH, ECH, IPV4HINT, IPV6HINT, MANDATORY, NAMES, PORT, TLS_SUPPORTED_GROUPS,
+    has_dns_variable, is_flag, is_valid, key_name, key_named, missing,
 };
 use crate::master::fault::{Parse, fault, fault_help, quote};
 use crate::master::lexer::Token;
@@ -85,14 +85,16 @@ fn read_value(key: u16, generic: bool, raw: Option<&[u8]>, token: Token<'_>) -> 
     } else {
         from_text(key, &text, &mut value)
     };
-    let empty = matches!(key, NO_DEFAULT_ALPN | OHTTP) && raw.is_some() && !generic;
+    let empty = is_flag(key) && raw.is_some() && !generic;
     if read && !empty && is_valid(key, &value) {
         return Ok(value);
     }
     let expected = match key {
         MANDATORY => "a list of different parameters other than `mandatory`",
         ALPN => "a list of protocols such as `h2,h3`",
-        NO_DEFAULT_ALPN | OHTTP => "the name of the parameter only: it takes no value",
+        _ if is_flag(key) => "the name of the parameter only: it takes no value",
+        DOCPATH => "the segments of a path such as `dns,query`, or nothing for the root",
+        TLS_SUPPORTED_GROUPS => "a list of numbers of groups such as `29,23`",
         PORT => "a number from 0 to 65535",
         IPV4HINT => "a list of IPv4 addresses",
         ECH => "base64",
@@ -117,8 +119,15 @@ fn from_text(key: u16, text: &[u8], out: &mut Vec<u8>) -> bool {
             out.extend(keys.iter().flat_map(|key| key.to_be_bytes()));
             true
         }
-        ALPN => push_list(text, out),
-        NO_DEFAULT_ALPN | OHTTP => text.is_empty(),
+        DOCPATH if text.is_empty() => true,
+        ALPN | DOCPATH => push_list(text, out),
+        _ if is_flag(key) => text.is_empty(),
+        // "this list MUST NOT contain escape sequences": the digits themselves, then.
+        TLS_SUPPORTED_GROUPS => parts.all(|part| {
+            number::decimal(part, u64::from(u16::MAX))
+                .map(|group| out.extend_from_slice(&(group as u16).to_be_bytes()))
+                .is_some()
+        }),
         PORT => match number::decimal(text, u64::from(u16::MAX)) {
             Some(port) => {
                 out.extend_from_slice(&(port as u16).to_be_bytes());

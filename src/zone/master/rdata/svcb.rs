@@ -1,4 +1,4 @@
-//! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540): their names, the rules of their values,
+//! The parameters of SVCB and HTTPS records (RFC 9460, 9461, 9540, 9953): their names, the rules of their values,
 //! and their presentation.
 
 use data_encoding::BASE64;
@@ -15,8 +15,14 @@ pub(super) const ECH: u16 = 5;
 pub(super) const IPV6HINT: u16 = 6;
 pub(super) const DOHPATH: u16 = 7;
 pub(super) const OHTTP: u16 = 8;
+/// draft-ietf-tls-key-share-prediction, section 3.
+pub(super) const TLS_SUPPORTED_GROUPS: u16 = 9;
+/// RFC 9953 section 3.
+pub(super) const DOCPATH: u16 = 10;
+/// draft-ietf-intarea-proxy-config.
+pub(super) const PVD: u16 = 11;
 
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 12] = [
     "mandatory",
     "alpn",
     "no-default-alpn",
@@ -26,7 +32,15 @@ pub(super) const NAMES: [&str; 9] = [
     "ipv6hint",
     "dohpath",
     "ohttp",
+    "tls-supported-groups",
+    "docpath",
+    "pvd",
 ];
+
+/// Whether a parameter is its name only, without a value.
+pub(super) fn is_flag(key: u16) -> bool {
+    matches!(key, NO_DEFAULT_ALPN | OHTTP | PVD)
+}
 
 /// The key of that name. RFC 9460 section 2.1 has small letters, digits and `-` in names.
 pub(super) fn key_named(raw: &[u8]) -> Option<u16> {
@@ -76,17 +90,12 @@ pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
                     ascends
                 })
         }
-        ALPN => {
-            let mut rest = value;
-            while let Some((&length, behind)) = rest.split_first() {
-                match behind.split_at_checked(usize::from(length)) {
-                    Some((_, behind)) if length > 0 => rest = behind,
-                    _ => return false,
-                }
-            }
-            filled
-        }
-        NO_DEFAULT_ALPN | OHTTP => !filled,
+        ALPN => filled && is_list(value),
+        // "consists of 0 or more octet sequences prefixed by their length as a single octet"
+        DOCPATH => is_list(value),
+        _ if is_flag(key) => !filled,
+        // "An empty list of values is invalid."
+        TLS_SUPPORTED_GROUPS => filled && value.len().is_multiple_of(2),
         PORT => value.len() == 2,
         IPV4HINT => filled && value.len().is_multiple_of(4),
         ECH => filled,
@@ -94,6 +103,17 @@ pub(super) fn is_valid(key: u16, value: &[u8]) -> bool {
         DOHPATH => std::str::from_utf8(value).is_ok(),
         _ => true,
     }
+}
+
+/// Whether these are strings of at least one byte, each behind its length in one byte.
+fn is_list(mut rest: &[u8]) -> bool {
+    while let Some((&length, behind)) = rest.split_first() {
+        match behind.split_at_checked(usize::from(length)) {
+            Some((_, behind)) if length > 0 => rest = behind,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// The keys and values of wire parameters as far as they are well-formed.
@@ -160,7 +180,7 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
                 out.push_str(&key_name(u16::from_be_bytes([pair[0], pair[1]])));
             }
         }
-        ALPN => {
+        ALPN | DOCPATH => {
             let mut rest = value;
             while let Some((&length, behind)) = rest.split_first() {
                 comma(out);
@@ -177,6 +197,12 @@ fn value_text(key: u16, value: &[u8], out: &mut String) {
         PORT => {
             let port = value.iter().fold(0u16, |port, &byte| port << 8 | u16::from(byte));
             out.push_str(&port.to_string());
+        }
+        TLS_SUPPORTED_GROUPS => {
+            for group in value.as_chunks::<2>().0 {
+                comma(out);
+                out.push_str(&u16::from_be_bytes(*group).to_string());
+            }
         }
         IPV4HINT => {
             for address in value.as_chunks::<4>().0 {
