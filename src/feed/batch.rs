@@ -77,7 +77,8 @@ impl Batch<'_> {
     }
 
     /// From now on the batch lists all owners of a source: those that it does not [`upsert`](Self::upsert)
-    /// after this call go when it is committed. Owners that another batch upserts meanwhile stay.
+    /// after this call go when it is committed. What it said of the source before is void. Owners that
+    /// another batch upserts meanwhile stay.
     ///
     /// A list may take its time, page by page: the batch holds only what differs from what the feed has.
     pub fn list(&mut self, source: Source) {
@@ -99,6 +100,17 @@ impl Batch<'_> {
                 .collect();
             places.into_iter().for_each(|place| state.owners.set_mark(place, 0));
         }
+        let void: Vec<_> = self
+            .staged
+            .iter()
+            .filter(|(_, owner)| owner.source == source)
+            .map(|(place, _)| place)
+            .collect();
+        for place in void {
+            packed::release(&mut state.dictionary.suffixes, self.staged.at(place).groups);
+            self.staged.remove(place);
+        }
+        self.staged.tidy();
         self.listed.retain(|(listed, _)| *listed != source);
         self.listed.push((source, generation));
     }

@@ -80,6 +80,4 @@ pub use batch::Batch;
 pub use feed::Feed;
 pub use origin::{Origin, Serial};
 pub use owners::{MAX_KEY, Owner, Source};
-pub use report::{
-    Committed, LeftOut, Limits, MAX_NAMED, MAX_PACKED, MAX_SET, Refused, Usage, Why,
-};
+pub use report::{Committed, LeftOut, Limits, MAX_NAMED, MAX_PACKED, MAX_SET, Refused, Usage, Why};

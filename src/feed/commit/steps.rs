@@ -75,7 +75,7 @@ fn take(state: &mut State, staged: &mut Owners, changes: &[Change]) {
     let mark = |source: Source| state.listings.get(usize::from(source.0)).map_or(0, |l| l.mark);
     if state.owners.len() == 0 && changes.len() == staged.len() {
         std::mem::swap(&mut state.owners, staged);
-        let stale = |&(_, ref owner): &(Place, Stored<'_>)| owner.mark != mark(owner.source);
+        let stale = |(_, owner): &(Place, Stored<'_>)| owner.mark != mark(owner.source);
         let stale: Vec<(Place, u8)> = state
             .owners
             .iter()

@@ -150,8 +150,12 @@ fn run(
             Op::List(source) => {
                 batch.list(sources[*source]);
                 listed.insert(*source);
-                // What was staged before counts, too: see below.
-                seen.retain(|owner| owner.0 != *source || touched.contains(owner));
+                // What the batch said of the source before is void.
+                seen.retain(|owner| owner.0 != *source);
+                touched.retain(|owner| owner.0 != *source);
+                next.retain(|owner, _| owner.0 != *source);
+                let before = owners.iter().filter(|(owner, _)| owner.0 == *source);
+                next.extend(before.map(|(owner, records)| (*owner, records.clone())));
             }
             Op::Retain(source, of) => {
                 // A plan of the caller's: never for owners that it upserts itself.

@@ -50,6 +50,16 @@ impl Cluster {
         batch.commit(1_000).unwrap();
     }
 
+    /// Makes the records of [`Cluster::load`] and states nothing.
+    pub fn state_only(&self, services: usize, endpoints: usize) {
+        let mut records = Records::default();
+        for service in 0..services {
+            records.service(service);
+            let all: Vec<usize> = (service..endpoints).step_by(services).collect();
+            all.chunks(SLICE).for_each(|slice| records.slice(service, slice));
+        }
+    }
+
     /// States so many endpoints of a hundredth as many services, each as an owner of its own.
     pub fn load_single(&self, endpoints: usize) {
         let mut batch = self.feed.begin();
