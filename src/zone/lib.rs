@@ -29,6 +29,7 @@ pub mod master;
 pub mod record;
 pub mod store;
 pub mod text;
+pub mod transfer;
 mod write;
 
 pub use change::{Changes, RecordList, Refused};

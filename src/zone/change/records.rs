@@ -59,6 +59,17 @@ impl RecordList {
             Some(record)
         })
     }
+
+    /// The records from an offset of [`RecordList::as_wire`] on, where one begins, each with the offset
+    /// of the next.
+    pub(crate) fn iter_from(&self, offset: usize) -> impl Iterator<Item = (RecordRef<'_>, usize)> {
+        let mut rest = self.bytes.get(offset..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (record, after) = split(rest)?;
+            rest = after;
+            Some((record, self.bytes.len() - after.len()))
+        })
+    }
 }
 
 /// The first record, and the bytes after it.

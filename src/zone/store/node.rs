@@ -221,7 +221,7 @@ pub(crate) struct StoredRecord<'a> {
 }
 
 /// Offset of the first node.
-pub(super) const FIRST: u64 = 8;
+pub(crate) const FIRST: u64 = 8;
 
 /// The hash of a name, from the hash of the apex and the lower-case labels before it.
 #[inline]
