@@ -193,7 +193,10 @@ mod tests {
         (records, union)
     }
 
-    fn served(said: &[(Rtype, u32, i64, &[u8])]) -> (Vec<(Rtype, u32, Vec<u8>)>, usize, bool) {
+    /// Records that are answered, how many are left out, and whether the name is disputed.
+    type Served = (Vec<(Rtype, u32, Vec<u8>)>, usize, bool);
+
+    fn served(said: &[(Rtype, u32, i64, &[u8])]) -> Served {
         let (records, union) = decided(said);
         let record = |&(at, ttl): &(usize, u32)| {
             let item = &records.items()[at];

@@ -195,6 +195,9 @@ fn fold(rtype: Rtype, mut rdata: Vec<u8>) -> Vec<u8> {
 /// What is answered of one zone: name and type to TTL and RDATA; and how many records are left out.
 type Served = BTreeMap<(Name, Rtype), (u32, BTreeSet<Vec<u8>>)>;
 
+/// What is said of each set: TTLs and RDATA.
+type Said = BTreeMap<(Name, Rtype), Vec<(u32, Vec<u8>)>>;
+
 fn served(owners: &Owners, zone: &str) -> (Served, usize) {
     let zone = name(zone);
     let zones: Vec<Name> = ZONES.iter().map(|zone| name(zone)).collect();
@@ -203,7 +206,7 @@ fn served(owners: &Owners, zone: &str) -> (Served, usize) {
         over.sort_by_key(|zone| zone.labels().count());
         over.pop().cloned()
     };
-    let mut said: BTreeMap<(Name, Rtype), Vec<(u32, Vec<u8>)>> = BTreeMap::new();
+    let mut said = Said::new();
     for rec in owners.values().flatten() {
         let owner = rec.owner().to_lower();
         let malformed = match rec.rtype {
