@@ -1,4 +1,4 @@
-//! What a feed costs: `cargo bench --bench feed [ENDPOINTS...]`.
+//! What a feed costs: `cargo run --release -p catena-feed --example costs [ENDPOINTS...]`.
 //!
 //! Loads the services and endpoints of a cluster in one list, lists them again unchanged, and loads endpoints
 //! that are an owner each. Then the address of one endpoint changes, many times, each in a batch of its own.
@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "prints what it measured")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has failed")]
 
-#[path = "../src/feed/tests/cluster/mod.rs"]
+#[path = "../tests/cluster/mod.rs"]
 mod cluster;
 
 use std::time::{Duration, Instant};
