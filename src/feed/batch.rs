@@ -11,7 +11,8 @@ use crate::report::{Committed, LeftOut, MAX_PACKED, Refused, Why};
 
 /// Changes of a feed that belong together. Dropped without a commit, it changes nothing.
 ///
-/// Several batches may be open at a time: the one that is committed last has the last word about an owner.
+/// Several batches may be open at a time: the one that is committed last has the last word about the owners
+/// that it changes.
 pub struct Batch<'f> {
     feed: &'f Feed,
     /// What owners say; owners that go say nothing.
@@ -116,7 +117,7 @@ impl Batch<'_> {
     }
 
     /// Removes the owners of a source whose key `keep` refuses. Owners that this batch upserts before or
-    /// later are not asked for.
+    /// later are not asked for. The feed is locked meanwhile: `keep` must not call it.
     pub fn retain(&mut self, source: Source, mut keep: impl FnMut(&[u8]) -> bool) {
         let state = self.feed.state();
         for (_, owner) in state.owners.iter() {
