@@ -17,6 +17,7 @@
     )
 )]
 
+mod at;
 mod change;
 pub mod check;
 mod denial;

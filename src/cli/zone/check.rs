@@ -11,8 +11,8 @@ use zone::master::{Options, ZoneError};
 use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json};
-use crate::cli::output::{self, complain};
 use crate::cli::args::ZoneCheck;
+use crate::cli::output::{self, complain};
 
 /// Checks a file and prints what was found.
 pub(super) fn check(options: &ZoneCheck) -> ExitCode {

@@ -15,8 +15,8 @@ use zone::{Builder, Changes, RecordRef, Zone};
 use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json as shape};
-use crate::cli::output::{self, complain};
 use crate::cli::args::{Source, ZoneDiff};
+use crate::cli::output::{self, complain};
 
 /// Compares two zones and prints the difference.
 pub(super) fn diff(options: &ZoneDiff) -> ExitCode {

@@ -12,8 +12,8 @@ use zone::{Lister, Listing, RecordRef};
 use super::progress::Progress;
 use super::source::Text;
 use super::{TROUBLE, json};
-use crate::cli::output::complain;
 use crate::cli::args::ZoneFormat;
+use crate::cli::output::complain;
 
 /// Formats a file.
 pub(super) fn format(options: &ZoneFormat) -> ExitCode {
