@@ -3,9 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use chain::ZoneSet;
+use chain::{KeyRef, Setup, ZoneSet};
 use corefile::{Cidr, Diagnostic, Diagnostics, Directive, Token};
-use wire::Name;
 
 /// The options, as `catena help transfer` lists them.
 const OPTIONS: &[&str] =
@@ -47,17 +46,11 @@ pub(super) struct Rule {
 #[derive(Clone, Debug)]
 pub(super) struct To {
     pub(super) hosts: Vec<Host>,
-    /// A transfer must be signed with one of these keys, if there are any. NOTIFY messages are signed with
-    /// the first.
-    pub(super) keys: Vec<Key>,
+    /// Whether transfers must be signed with one of the keys.
+    pub(super) signed: bool,
+    /// The keys. NOTIFY messages are signed with the first.
+    pub(super) keys: Vec<KeyRef>,
     pub(super) notify: Notify,
-}
-
-/// The name of a TSIG key, and where it is written.
-#[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) name: Name,
-    pub(super) token: Token,
 }
 
 /// Peers.
@@ -94,13 +87,13 @@ impl Host {
 }
 
 impl Rule {
-    /// Reads a directive; `block` are the zones of the server block.
+    /// Reads a directive.
     ///
     /// # Errors
     /// All mistakes in it.
-    pub(super) fn read(directive: &Directive, block: &[Name]) -> Result<Self, Diagnostics> {
+    pub(super) fn read(directive: &Directive, setup: &mut Setup<'_>) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
-        let zones = ZoneSet::from_args(&directive.args, block).unwrap_or_else(|problem| {
+        let zones = ZoneSet::from_args(&directive.args, &setup.zones()).unwrap_or_else(|problem| {
             problems.push(problem);
             ZoneSet::default()
         });
@@ -119,7 +112,7 @@ impl Rule {
         let mut has_to = false;
         for option in directive.options() {
             has_to |= option.name.as_str() == "to";
-            if let Err(wrong) = rule.option(directive, option) {
+            if let Err(wrong) = rule.option(directive, option, setup) {
                 problems.extend(wrong);
             }
         }
@@ -133,9 +126,14 @@ impl Rule {
         if problems.has_errors() { Err(problems) } else { Ok(rule) }
     }
 
-    fn option(&mut self, directive: &Directive, option: &Directive) -> Result<(), Diagnostics> {
+    fn option(
+        &mut self,
+        directive: &Directive,
+        option: &Directive,
+        setup: &mut Setup<'_>,
+    ) -> Result<(), Diagnostics> {
         if option.name.as_str() == "to" {
-            self.to.push(to(option)?);
+            self.to.push(to(option, setup)?);
             return Ok(());
         }
         option.no_body()?;
@@ -177,9 +175,10 @@ impl Rule {
 }
 
 /// Reads a `to`.
-fn to(option: &Directive) -> Result<To, Diagnostics> {
+fn to(option: &Directive, setup: &mut Setup<'_>) -> Result<To, Diagnostics> {
     let mut problems = Diagnostics::default();
-    let mut to = To { hosts: Vec::new(), keys: Vec::new(), notify: Notify::On };
+    let mut to =
+        To { hosts: Vec::new(), signed: false, keys: Vec::new(), notify: Notify::On };
     problems.extend(option.args().required("an address, a network, or `*`").err());
     for token in &option.args {
         match host(token) {
@@ -188,7 +187,7 @@ fn to(option: &Directive) -> Result<To, Diagnostics> {
         }
     }
     for line in option.options() {
-        problems.extend(to_option(&mut to, option, line).err());
+        problems.extend(to_option(&mut to, option, line, setup).err());
     }
     let notified = to.hosts.iter().any(|host| matches!(host, Host::One(_)));
     if to.notify == Notify::Only && !notified && !problems.has_errors() {
@@ -201,14 +200,20 @@ fn to(option: &Directive) -> Result<To, Diagnostics> {
     if problems.has_errors() { Err(problems) } else { Ok(to) }
 }
 
-fn to_option(to: &mut To, option: &Directive, line: &Directive) -> Result<(), Diagnostic> {
+fn to_option(
+    to: &mut To,
+    option: &Directive,
+    line: &Directive,
+    setup: &mut Setup<'_>,
+) -> Result<(), Diagnostic> {
     line.no_body()?;
     let mut args = line.args();
     match line.name.as_str() {
         "key" => {
             args.required("the name of a key")?;
+            to.signed = true;
             for token in &line.args {
-                to.keys.push(Key { name: key_name(token)?, token: token.clone() });
+                to.keys.extend(key(token, setup)?);
             }
             return Ok(());
         }
@@ -226,12 +231,27 @@ fn to_option(to: &mut To, option: &Directive, line: &Directive) -> Result<(), Di
     args.end()
 }
 
-fn key_name(token: &Token) -> Result<Name, Diagnostic> {
-    Name::from_text(token.as_str()).map(|name| name.to_lower()).map_err(|problem| {
-        Diagnostic::error(token.span, format!("`{}` is not a key: {problem}", token.as_str()))
-            .label("expected the name of a key")
-            .help("write the name of a key of the plugin `tsig`, such as `transfer-key`")
-    })
+/// The key that a token names. Without `tsig` in the server block there is none: the transfers that need it
+/// are refused, and that is a warning, because nothing is open that should not be.
+fn key(token: &Token, setup: &mut Setup<'_>) -> Result<Option<KeyRef>, Diagnostic> {
+    match setup.tsig_key(token) {
+        Ok(key) => Ok(Some(key)),
+        Err(problem) if setup.tsig_keys().is_none() && is_name(token) => {
+            let text = token.as_str();
+            setup.warn(
+                Diagnostic::warning(token.span, format!("no key `{text}` in this server block"))
+                    .label("all transfers that need it are refused")
+                    .help(format!("add `tsig {{ secret {text} SECRET }}` to the server block")),
+            );
+            drop(problem);
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn is_name(token: &Token) -> bool {
+    wire::Name::from_text(token.as_str()).is_ok()
 }
 
 /// Transfers leave over TCP. Those over TLS (RFC 9103) need a listener for it.

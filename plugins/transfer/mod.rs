@@ -31,10 +31,9 @@ pub static PLUGIN: Kind =
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let mut errors = Diagnostics::default();
     let mut rules: Vec<Rule> = Vec::new();
-    let block = setup.zones();
     for directive in uses {
         setup.warn_outside(&directive.args);
-        match Rule::read(directive, &block) {
+        match Rule::read(directive, setup) {
             Ok(rule) => {
                 for zone in rule.zones.iter() {
                     if rules.iter().any(|known| known.zones.iter().any(|other| other == zone)) {
@@ -122,9 +121,7 @@ impl Transfer {
         for to in rule.to.iter().filter(|to| to.notify != Notify::Only) {
             if to.hosts.iter().any(|host| host.contains(peer)) {
                 known = true;
-                let signer = signer_key(query);
-                let is_signer = |key: &config::Key| signer == Some(key.name.as_wire());
-                if to.keys.is_empty() || to.keys.iter().any(is_signer) {
+                if !to.signed || to.keys.iter().any(|key| key.has_signed(query)) {
                     return Ok(Step::Wait);
                 }
             }
@@ -159,10 +156,6 @@ impl Transfer {
             (label == 0).then(|| Arc::clone(zone))
         })
     }
-}
-
-fn signer_key(_: &Query) -> Option<&[u8]> {
-    None
 }
 
 fn refuse(why: &'static str) -> Served {
