@@ -1,7 +1,6 @@
 //! A permitted transfer: what the client gets, and its messages one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chain::{Failure, Query, Reply, Served, Step};
 use tokio::time::{Instant, timeout_at};
@@ -113,7 +112,8 @@ impl Flight<'_> {
     fn fill(&mut self, query: &Query, reply: &mut Reply) -> Result<Progress, Failure> {
         reply.set_authoritative(true);
         let opt = if query.edns().is_some() { OPT } else { 0 };
-        let signature = query.state.signer.as_ref().map_or(0, |signer| signer.reserve());
+        let signature = query.state.signer.as_ref().and_then(|signer| signer.reserve(reply));
+        let signature = signature.unwrap_or(0);
         let message = query.reply_limit();
         // A datagram has the OPT record alone, as a rule.
         let opt = if query.client.transport.is_datagram() { opt.min(11) } else { opt };
