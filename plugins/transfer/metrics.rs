@@ -74,6 +74,36 @@ impl Metrics {
     }
 }
 
+/// What is counted of NOTIFY messages.
+pub(super) struct NotifyMetrics {
+    pub(super) acknowledged: Counter,
+    pub(super) failed: Counter,
+    pub(super) dropped: Counter,
+}
+
+impl NotifyMetrics {
+    pub(super) fn new() -> Self {
+        let notified = |result: &str| {
+            metrics::counter(
+                "catena_transfer_notifies_total",
+                "NOTIFY messages that were acknowledged, or given up after all tries.",
+                &["result"],
+                &[result],
+            )
+        };
+        Self {
+            acknowledged: notified("acknowledged"),
+            failed: notified("failed"),
+            dropped: metrics::counter(
+                "catena_transfer_notifies_dropped_total",
+                "NOTIFY messages that were not sent because the queue of their address was full.",
+                &[],
+                &[],
+            ),
+        }
+    }
+}
+
 /// Shows how many transfers are in flight.
 pub(super) fn show_running(running: &Arc<Running>) {
     let running = Arc::clone(running);

@@ -7,22 +7,26 @@
 mod config;
 mod limits;
 mod metrics;
+mod notify;
 mod send;
 
 use std::sync::Arc;
 
 use chain::{
-    BoxFuture, ChainRef, Failure, Kind, Next, Query, Reply, Roles, Sees, ServeDns, Served, Setup,
+    BoxFuture, Chain, ChainRef, Failure, Kind, Next, Query, Reply, Roles, Sees, ServeDns, Served, Setup,
     Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::edns::ede;
 use wire::{Class, Rcode, Rtype, Transport};
 use zone::Live;
+use zone::live::Listener;
 
 use config::{Notify, Rule};
 use limits::Running;
 use metrics::Metrics;
+use net::client::Network;
+use notify::{Notifier, Told};
 
 /// The `transfer` directive.
 pub static PLUGIN: Kind =
@@ -54,7 +58,18 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let running: Arc<Running> = setup.keep("transfers", Running::default);
     metrics::show_running(&running);
+    let told: Arc<Told> = setup.keep("transfers notified", Told::default);
+    let network = setup.service::<Network>().map_or(Network::Os, |network| (*network).clone());
+    let notifier = Notifier::new(&rules, network, told);
+    if let Some(notifier) = &notifier {
+        let (notifier, chain_ref) = (Arc::clone(notifier), setup.chain_ref());
+        setup.task(move || async move {
+            each_zone(&chain_ref, |zone| notifier.enqueue(zone, true));
+            notifier.run().await;
+        });
+    }
     let plugin = Transfer {
+        notifier,
         rules: rules.into(),
         running,
         metrics: Metrics::new(),
@@ -66,6 +81,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// The plugin: all `transfer` directives of a block.
 struct Transfer {
+    notifier: Option<Arc<Notifier>>,
     rules: Box<[Rule]>,
     running: Arc<Running>,
     metrics: Metrics,
@@ -82,6 +98,16 @@ impl ServeDns for Transfer {
         if query.qtype().is_transfer() { self.admit(query) } else { Ok(Step::Next) }
     }
 
+    fn complete(&self, chain: &Chain) -> Result<(), Diagnostic> {
+        if let Some(notifier) = &self.notifier {
+            let listener: Arc<dyn Listener> = Arc::clone(notifier) as _;
+            for zones in chain.plugins().iter().filter_map(|plugin| plugin.roles().zones) {
+                zones.zones().listen(&Arc::downgrade(&listener));
+            }
+        }
+        Ok(())
+    }
+
     fn serve_dns<'a>(
         &'a self,
         query: &'a mut Query,
@@ -95,6 +121,16 @@ impl ServeDns for Transfer {
                 None => Ok(Step::Next),
             }
         })
+    }
+}
+
+/// Calls `each` with all zones of a chain.
+fn each_zone(chain_ref: &ChainRef, mut each: impl FnMut(&Arc<Live>)) {
+    let Some(chain) = chain_ref.chain() else { return };
+    for plugin in chain.plugins() {
+        if let Some(zones) = plugin.roles().zones {
+            zones.zones().all().iter().for_each(&mut each);
+        }
     }
 }
 

@@ -9,17 +9,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chain::BoxFuture;
+use chain::{BoxFuture, KeyRef, ZoneSet};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use net::client::Network;
+use telemetry::metrics;
 use tokio::sync::Notify as Wake;
 use tokio::time::{Instant, sleep_until};
-use wire::Name;
-use zone::Live;
+use transfer::{Client, Limits, Peer};
+use wire::{Name, name};
 use zone::live::Listener;
+use zone::{Live, Zone};
 
 use super::config::{Host, Notify, Rule};
-use super::keys::Keys;
 use super::metrics::NotifyMetrics;
 
 /// Zones in the queue of one target at most.
@@ -37,8 +38,10 @@ const MAX_TOLD: usize = 1_000_000;
 struct Target {
     address: SocketAddr,
     source: Option<IpAddr>,
-    /// The name of the key that messages to it are signed with.
-    key: Option<Name>,
+    /// The key that messages to it are signed with.
+    key: Option<KeyRef>,
+    /// A key is wanted that does not exist: nothing is sent.
+    mute: bool,
     tries: u32,
     delay: Duration,
 }
@@ -52,11 +55,10 @@ pub(super) struct Told(Mutex<HashMap<(Name, SocketAddr), u32>>);
 pub(super) struct Notifier {
     targets: Vec<Target>,
     /// The zones of each directive, and the indices of its targets.
-    rules: Vec<(chain::ZoneSet, Vec<usize>)>,
+    rules: Vec<(ZoneSet, Vec<usize>)>,
     queues: Mutex<Vec<Queue>>,
     wake: Wake,
-    network: Arc<Network>,
-    keys: Keys,
+    network: Network,
     told: Arc<Told>,
     metrics: NotifyMetrics,
 }
@@ -92,8 +94,7 @@ impl Notifier {
     /// For these directives; `None` if they notify nobody.
     pub(super) fn new(
         rules: &[Rule],
-        network: Arc<Network>,
-        keys: Keys,
+        network: Network,
         told: Arc<Told>,
     ) -> Option<Arc<Self>> {
         let mut targets = Vec::new();
@@ -107,7 +108,8 @@ impl Notifier {
                     targets.push(Target {
                         address,
                         source: rule.source.iter().find(same).copied(),
-                        key: to.keys.first().map(|key| key.name.clone()),
+                        key: to.keys.first().cloned(),
+                        mute: to.signed && to.keys.is_empty(),
                         tries: rule.notify_tries,
                         delay: rule.notify_delay,
                     });
@@ -125,7 +127,6 @@ impl Notifier {
             queues: Mutex::new(queues),
             wake: Wake::new(),
             network,
-            keys,
             told,
             metrics: NotifyMetrics::new(),
         }))
@@ -135,7 +136,7 @@ impl Notifier {
     fn targets_of(&self, zone: &Name) -> &[usize] {
         let mut found: Option<(usize, &[usize])> = None;
         for (zones, targets) in &self.rules {
-            let labels = zones.iter().filter(|own| zone.is_under(own)).map(Name::label_count).max();
+            let labels = zones.iter().filter(|own| zone.is_under(own)).map(|own| name::label_count(own.as_wire())).max();
             if let Some(labels) = labels
                 && found.is_none_or(|(longest, _)| labels > longest)
             {
@@ -164,7 +165,7 @@ impl Notifier {
                 continue;
             }
             if !queues[target].push(zone, now + delay + jitter(delay)) {
-                self.metrics.dropped.inc(telemetry::metrics::OTHER);
+                self.metrics.dropped.inc(metrics::SHARED);
             }
         }
         drop(queues);
@@ -231,38 +232,56 @@ impl Notifier {
         let to = &self.targets[target];
         let name = zone.origin();
         let mut wait = FIRST_WAIT;
-        let mut trouble = None;
-        for attempt in 1..=to.tries {
+        let mut trouble = String::new();
+        for _ in 0..to.tries {
+            let until = Instant::now() + wait;
             // The newest version: it may have changed since the last attempt.
             let Some(version) = zone.zone_to_keep() else { return Ended { target, zone } };
-            match self.send(to, name, &version.soa(), wait).await {
+            match self.send(to, &zone, &version, wait).await {
                 Ok(()) => {
-                    self.metrics.acknowledged.inc(telemetry::metrics::OTHER);
+                    self.metrics.acknowledged.inc(metrics::SHARED);
                     self.told.note(name, to.address, version.serial());
+                    let address = to.address;
                     telemetry::debug!(
-                        "plugin/transfer: Sent notifies for zone \"{name}\" to [{}]",
-                        to.address
+                        "plugin/transfer: Sent notifies for zone \"{name}\" to [{address}]"
                     );
                     return Ended { target, zone };
                 }
-                Err(Failed { why, at_once }) => {
-                    trouble = Some(why);
-                    if at_once {
-                        break;
-                    }
-                }
+                Err(why) => trouble = why,
             }
-            if attempt < to.tries {
-                wait = (wait * 2).min(LONGEST_WAIT);
-            }
+            // A refusal comes at once, and the server may just be starting.
+            sleep_until(until).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
-        self.metrics.failed.inc(telemetry::metrics::OTHER);
-        let why = trouble.unwrap_or_default();
+        self.metrics.failed.inc(metrics::SHARED);
+        let address = to.address;
         telemetry::warning!(
-            "plugin/transfer: notify for zone \"{name}\" was not accepted by \"{}\": {why}",
-            to.address
+            "plugin/transfer: notify for zone \"{name}\" was not accepted by \"{address}\": {trouble}"
         );
         Ended { target, zone }
+    }
+
+    /// Sends one message and waits for its acknowledgement.
+    async fn send(
+        &self,
+        to: &Target,
+        zone: &Live,
+        version: &Zone,
+        wait: Duration,
+    ) -> Result<(), String> {
+        let key = match (&to.key, to.mute) {
+            (Some(key), _) => match key.get() {
+                Some(key) => Some(key),
+                None => return Err(format!("the key `{}` does not exist any more", key.name())),
+            },
+            (None, true) => return Err("its key does not exist".to_owned()),
+            (None, false) => None,
+        };
+        let peer = Peer { source: to.source, key, ..Peer::new(to.address) };
+        let limits = Limits { datagram: wait, attempts: 1, ..Limits::default() };
+        let client = Client::new(self.network.clone(), peer, limits);
+        let told = client.notify(zone.origin(), &version.soa()).await;
+        told.map_err(|error| error.trouble.to_string())
     }
 
     fn queues(&self) -> MutexGuard<'_, Vec<Queue>> {
