@@ -299,19 +299,18 @@ impl Queue {
     /// Adds a zone that is not in the queue; `false` if there is no room.
     fn push(&mut self, zone: &Arc<Live>, due: Instant) -> bool {
         let name = zone.origin();
-        match self.zones.get_mut(name) {
-            Some(State::Queued) => true,
-            Some(state) => {
+        if let Some(state) = self.zones.get_mut(name) {
+            if *state == State::Pending {
                 *state = State::Changed;
-                true
             }
-            None if self.zones.len() >= MAX_QUEUED => false,
-            None => {
-                self.zones.insert(name.clone(), State::Queued);
-                self.due.push_back((due, Arc::clone(zone)));
-                true
-            }
+            return true;
         }
+        if self.zones.len() >= MAX_QUEUED {
+            return false;
+        }
+        self.zones.insert(name.clone(), State::Queued);
+        self.due.push_back((due, Arc::clone(zone)));
+        true
     }
 }
 
