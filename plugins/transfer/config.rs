@@ -177,8 +177,7 @@ impl Rule {
 /// Reads a `to`.
 fn to(option: &Directive, setup: &mut Setup<'_>) -> Result<To, Diagnostics> {
     let mut problems = Diagnostics::default();
-    let mut to =
-        To { hosts: Vec::new(), signed: false, keys: Vec::new(), notify: Notify::On };
+    let mut to = To { hosts: Vec::new(), signed: false, keys: Vec::new(), notify: Notify::On };
     problems.extend(option.args().required("an address, a network, or `*`").err());
     for token in &option.args {
         match host(token) {

@@ -13,8 +13,8 @@ mod send;
 use std::sync::Arc;
 
 use chain::{
-    BoxFuture, Chain, ChainRef, Failure, Kind, Next, Query, Reply, Roles, Sees, ServeDns, Served, Setup,
-    Step,
+    BoxFuture, Chain, ChainRef, Failure, Kind, Next, Query, Reply, Roles, Sees, ServeDns, Served,
+    Setup, Step,
 };
 use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::edns::ede;

@@ -92,11 +92,7 @@ struct Ended {
 
 impl Notifier {
     /// For these directives; `None` if they notify nobody.
-    pub(super) fn new(
-        rules: &[Rule],
-        network: Network,
-        told: Arc<Told>,
-    ) -> Option<Arc<Self>> {
+    pub(super) fn new(rules: &[Rule], network: Network, told: Arc<Told>) -> Option<Arc<Self>> {
         let mut targets = Vec::new();
         let mut known = Vec::new();
         for rule in rules {
@@ -136,7 +132,11 @@ impl Notifier {
     fn targets_of(&self, zone: &Name) -> &[usize] {
         let mut found: Option<(usize, &[usize])> = None;
         for (zones, targets) in &self.rules {
-            let labels = zones.iter().filter(|own| zone.is_under(own)).map(|own| name::label_count(own.as_wire())).max();
+            let labels = zones
+                .iter()
+                .filter(|own| zone.is_under(own))
+                .map(|own| name::label_count(own.as_wire()))
+                .max();
             if let Some(labels) = labels
                 && found.is_none_or(|(longest, _)| labels > longest)
             {
