@@ -2,7 +2,8 @@
 //!
 //! Paths come from a configuration, and other users of the machine may be able to change what they lead
 //! to. So only regular files of a bounded size are read, opening never waits, and a file is written
-//! beside its place under a fresh name that nobody can have prepared, then renamed.
+//! beside its place under a fresh name that nobody can have prepared, then renamed. Only an [`Appender`]
+//! changes a file in place, at its end.
 //!
 //! [`versions`] tells one version of a file from another without reading it, and [`watch`] when to check
 //! for a new one.
@@ -11,10 +12,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are opened here")]
 
+mod append;
+mod lock;
 mod read;
 pub mod versions;
 pub mod watch;
 mod write;
 
+pub use append::{AppendError, Appender};
+pub use lock::{Lock, make_private_directory};
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
-pub use write::{PRIVATE, PUBLIC, replace};
+pub use write::{PRIVATE, PUBLIC, replace, replace_with, sync_directory};

@@ -30,6 +30,23 @@ const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 /// The path leads to a device, a pipe, a socket or a directory; or the system says why not. Then
 /// what was there stays, and nothing is left behind.
 pub fn replace(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, mode, |file| file.write_all(octets))?;
+    // The file is in place. Whether its name outlives a power failure is up to the file system where
+    // directories cannot be synced.
+    let _ = sync_directory(folder(path));
+    Ok(())
+}
+
+/// Writes the file like [`replace`], with the octets that `write` puts into it, for content that is too
+/// large for a buffer. Its name outlives a power failure after [`sync_directory`] only.
+///
+/// # Errors
+/// Those of [`replace`], and those of `write`.
+pub fn replace_with(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) => refuse_to_replace(&found)?,
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -37,14 +54,19 @@ pub fn replace(path: &Path, octets: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut fresh = Fresh::create(path, mode)?;
     remove_left_behind(path, &fresh);
-    fresh.file.write_all(octets)?;
+    write(&mut fresh.file)?;
     fresh.file.sync_all()?;
     fs::rename(&fresh.path, path)?;
     fresh.renamed = true;
-    // The file is in place. Whether its name outlives a power failure is up to the file system where
-    // directories cannot be synced.
-    let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// Brings the names in a directory to the disk: those of new, renamed and removed files.
+///
+/// # Errors
+/// Those of the system.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// `root` could replace a device by a file, even `/dev/null`.

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use files::{PRIVATE, PUBLIC};
+use files::{Appender, Lock, PRIVATE, PUBLIC};
 use nix::sys::stat::Mode;
 
 /// A folder of one test.
@@ -210,4 +210,44 @@ fn a_full_disk_leaves_nothing_behind() {
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     assert_eq!(folder.names(), ["file"]);
     assert_eq!(fs::read(&path).unwrap(), b"old");
+}
+
+#[test]
+fn a_log_grows_at_its_end_and_is_cut() {
+    let folder = Folder::new("appended");
+    let path = folder.path("log");
+    assert_eq!(Appender::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    files::replace_with(&path, PRIVATE, |file| file.write_all(b"head")).unwrap();
+    files::sync_directory(&folder.0).unwrap();
+    let mut log = Appender::open(&path).unwrap();
+    log.append(b" one").unwrap();
+    log.append(b" two").unwrap();
+    assert_eq!((log.len(), log.is_empty()), (12, false));
+    log.cut(8).unwrap();
+    log.append(b"!").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head one!");
+    assert!(Appender::open(&folder.0).is_err(), "a directory");
+    symlink(&path, folder.path("link")).unwrap();
+    assert!(Appender::open(&folder.path("link")).is_err(), "a link is not followed");
+    let failed = files::replace_with(&path, PRIVATE, |file| {
+        file.write_all(b"half")?;
+        Err(ErrorKind::StorageFull.into())
+    });
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(fs::read(&path).unwrap(), b"head one!", "nothing of it is left");
+}
+
+#[test]
+fn a_lock_is_held_by_one() {
+    let folder = Folder::new("locked");
+    let directory = folder.path("made");
+    files::make_private_directory(&directory).unwrap();
+    files::make_private_directory(&directory).unwrap();
+    let path = directory.join("lock");
+    let lock = Lock::take(&path).unwrap().unwrap();
+    assert!(Lock::take(&path).unwrap().is_none());
+    drop(lock);
+    assert!(Lock::take(&path).unwrap().is_some());
+    assert!(files::make_private_directory(&path).is_err(), "a file");
+    assert!(Lock::take(&directory).is_err(), "a directory");
 }
