@@ -77,7 +77,7 @@ impl Key {
         let (Some(secret), Some(name)) = (parts.next(), parts.next()) else {
             return Err(KeyError::Form);
         };
-        let algorithm = parts.next().unwrap_or(Algorithm::default().text());
+        let algorithm = parts.next().unwrap_or(Algorithm::Sha256.text());
         let name = Name::from_text(name).map_err(|problem| KeyError::Name(problem.to_string()))?;
         Self::with_algorithm(&name, Some(algorithm), secret)
     }
