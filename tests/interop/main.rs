@@ -21,6 +21,7 @@ mod redisc;
 mod signing;
 mod tls;
 mod tools;
+mod transfers;
 mod unbound;
 
 use tools::{ask, compare, peer};

@@ -11,10 +11,12 @@ use wire::{Opcode, Rcode, Rtype};
 use super::kit::{ZONE, a, asked, lines, name, response, soa, zone_of};
 use crate::{Client, Fault, Limits, Outcome, Peer, Trouble, is_newer};
 
-/// Answers over UDP from the attempt of that number on, and over TCP.
+/// What comes back over UDP for a message and the number of its attempt; nothing: it is lost.
+type Answers = dyn Fn(&[u8], usize) -> Option<Vec<u8>> + Send + Sync;
+
+/// A server made up of its answers.
 struct World {
-    /// What comes back over UDP; nothing: it is lost.
-    udp: Box<dyn Fn(&[u8], usize) -> Option<Vec<u8>> + Send + Sync>,
+    udp: Box<Answers>,
     tcp: Option<Vec<Vec<u8>>>,
     attempts: Mutex<Vec<Instant>>,
 }

@@ -276,7 +276,12 @@ async fn signing(mut client: Served, how: Signing) {
         let question = (at == 0).then_some(Rtype::AXFR);
         let mut message = response(id, question, std::slice::from_ref(one));
         let (first, last) = (at == 0, at == 3);
-        if !matches!(how, Signing::None | Signing::Ends) && !(last && how == Signing::NotTheLast) {
+        let unsigned = match how {
+            Signing::None | Signing::Ends => true,
+            Signing::NotTheLast => last,
+            _ => false,
+        };
+        if !unsigned {
             session.sign(&mut message, now);
         } else if how == Signing::Ends && (first || last) {
             // A signature covers the unsigned messages before it.
