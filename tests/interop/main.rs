@@ -17,6 +17,7 @@ mod hickory;
 mod kit;
 mod master;
 mod nameservers;
+mod outgoing;
 mod redisc;
 mod signing;
 mod tls;
