@@ -138,15 +138,27 @@ struct Link<'a> {
     used: bool,
 }
 
-/// The parts of an NSEC3 or NSEC3PARAM record that both have: algorithm, flags, iterations, salt; and the rest.
-fn parameters(rdata: &[u8]) -> Option<(u8, u8, u16, &[u8], &[u8])> {
-    let (&[algorithm, flags, high, low, length], rest) = rdata.split_first_chunk::<5>()?;
-    let (salt, rest) = rest.split_at_checked(usize::from(length))?;
-    Some((algorithm, flags, u16::from_be_bytes([high, low]), salt, rest))
+/// What NSEC3 and NSEC3PARAM records have in common.
+struct Parameters<'a> {
+    algorithm: u8,
+    flags: u8,
+    iterations: u16,
+    salt: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Parameters<'a> {
+    fn read(rdata: &'a [u8]) -> Option<Self> {
+        let (&[algorithm, flags, high, low, length], rest) = rdata.split_first_chunk::<5>()?;
+        let (salt, rest) = rest.split_at_checked(usize::from(length))?;
+        let iterations = u16::from_be_bytes([high, low]);
+        Some(Self { algorithm, flags, iterations, salt, rest })
+    }
 }
 
 fn nsec3(tree: &Tree<'_>, param: Listed<'_>, drafts: &mut Drafts<'_>) {
-    let Some((algorithm, _, iterations, salt, _)) = parameters(param.record.rdata) else { return };
+    let Some(parameters) = Parameters::read(param.record.rdata) else { return };
+    let Parameters { algorithm, iterations, salt, .. } = parameters;
     if iterations > 0 || !salt.is_empty() {
         drafts.at(Check::Nsec3Parameters, param.record, || {
             let octets = salt.len();
@@ -223,19 +235,17 @@ fn links<'a>(tree: &Tree<'a>, iterations: u16, salt: &[u8]) -> Vec<Link<'a>> {
     for (found, _) in proved(tree) {
         let digits = name::labels(found.owner()).next().unwrap_or_default();
         for record in found.of(Rtype::NSEC3) {
-            let Some((1, flags, its, own_salt, rest)) = parameters(record.record.rdata) else {
-                continue;
-            };
+            let Some(own) = Parameters::read(record.record.rdata) else { continue };
             let decoded = BASE32_DNSSEC.decode(digits).ok().and_then(|hash| hash.try_into().ok());
-            let (Some(hash), Some((&length, rest))) = (decoded, rest.split_first()) else {
+            let (Some(hash), Some((&length, rest))) = (decoded, own.rest.split_first()) else {
                 continue;
             };
             let next = rest.split_at_checked(usize::from(length));
             let Some((next, bitmap)) = next.and_then(|(n, b)| Some((n.try_into().ok()?, b))) else {
                 continue;
             };
-            if its == iterations && own_salt == salt {
-                let opt_out = flags & 1 != 0;
+            if own.algorithm == 1 && own.iterations == iterations && own.salt == salt {
+                let opt_out = own.flags & 1 != 0;
                 links.push(Link { hash, next, opt_out, name: found, record, bitmap, used: false });
             }
         }
