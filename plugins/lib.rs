@@ -27,6 +27,7 @@ pub mod chaos;
 pub mod debug;
 pub mod dns64;
 pub mod dnstap;
+pub mod dynupdate;
 pub mod erratic;
 pub mod errors;
 pub mod fanout;
