@@ -119,6 +119,7 @@ const ENTRIES: &[Entry] = &[
     Built(&alternate::PLUGIN),
     Built(&template::PLUGIN),
     Known("transfer"),
+    Built(&dynupdate::PLUGIN),
     Built(&hosts::PLUGIN),
     // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
     Built(&records::PLUGIN),

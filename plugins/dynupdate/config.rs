@@ -58,13 +58,13 @@ impl Policy {
     pub(super) fn allows(&self, key: &[u8], entry: &Entry) -> bool {
         self.0.iter().any(|rule| {
             rule.key.as_wire() == key
-                && rule.owner.as_ref().is_none_or(|owner| {
-                    wire::name::eq(owner.as_wire(), entry.owner.as_wire())
-                })
+                && rule
+                    .owner
+                    .as_ref()
+                    .is_none_or(|owner| wire::name::eq(owner.as_wire(), entry.owner.as_wire()))
                 && rule.types.as_ref().is_none_or(|types| types.contains(&entry.rtype))
         })
     }
-
 }
 
 const OPTIONS: &[&str] =
@@ -192,7 +192,9 @@ fn allow<'a>(
         let message = format!("`{}` is not in zone `{origin}`", owner_token.as_str());
         return Err(Diagnostic::error(owner_token.span, message)
             .label("no update of this zone can change it")
-            .help("write a name of the zone with its final part, `@` for the apex, or `*` for all"));
+            .help(
+                "write a name of the zone with its final part, `@` for the apex, or `*` for all",
+            ));
     }
     let first = args.required("TYPE")?;
     let rest = args.remaining();

@@ -17,9 +17,9 @@ use corefile::{Diagnostic, Diagnostics, Directive};
 use files::versions::Stamp;
 use journal::Journal;
 use telemetry::metrics::{self, Counter};
-use update::{Refusal, Update};
+use update::{Entry, Refusal, Update};
 use wire::{Moment, Name, Rcode};
-use zone::Live;
+use zone::{Live, Zone};
 
 use config::{Bounds, Config, Policy};
 use store::Store;
@@ -92,7 +92,13 @@ fn one(
             .help("raise the bound")
     })?;
     let Config { origin, policy, bounds, .. } = config;
-    Ok(Arc::new(Updated { store, policy, bounds, counters: Counters::new(&origin), log: Mutex::default() }))
+    Ok(Arc::new(Updated {
+        store,
+        policy,
+        bounds,
+        counters: Counters::new(&origin),
+        log: Mutex::default(),
+    }))
 }
 
 /// The store of a zone: that of the running configuration, or a new one.
@@ -106,15 +112,14 @@ fn open(config: &Config<'_>, setup: &mut Setup<'_>) -> Result<Arc<Store>, Diagno
     type Place = Mutex<Option<Arc<Store>>>;
     let place: Arc<Place> = setup.keep(key, Place::default);
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(store) = &*place {
+    if let Some(store) = place.as_ref().filter(|store| store.live().is_loaded()) {
         return Ok(Arc::clone(store));
     }
     let clock = setup.clock();
     let store = match database {
         None => {
-            let zone = seed::read(&seed, &config.origin, config.file.span, setup.warnings())?;
-            unsigned(&zone, config)?;
-            Store::new(zone, Vec::new(), None, &seed, clock)
+            let zone = seeded(&seed, config, setup)?;
+            Store::new(&config.origin, zone, Vec::new(), None, &seed, clock)
         }
         Some(directory) => kept(&directory, &seed, config, setup)?,
     };
@@ -143,9 +148,8 @@ fn kept(
     })?;
     let clock = setup.clock();
     let Some(zone) = recovered.zone else {
-        let zone = seed::read(seed, &config.origin, config.file.span, setup.warnings())?;
-        unsigned(&zone, config)?;
-        return Ok(Store::new(zone, Vec::new(), Some(journal), directory, clock));
+        let zone = seeded(seed, config, setup)?;
+        return Ok(Store::new(&config.origin, zone, Vec::new(), Some(journal), directory, clock));
     };
     if let (Some(begun), Some(changed)) = (journal.begun(), modified(seed))
         && changed > begun
@@ -156,7 +160,8 @@ fn kept(
             .help("change the zone by updates, or move its database away to begin with the file again");
         setup.warn(warning);
     }
-    let store = Store::new(zone, recovered.history, Some(journal), directory, clock);
+    let store =
+        Store::new(&config.origin, Some(zone), recovered.history, Some(journal), directory, clock);
     recovered.cut.iter().for_each(|cut| store.log_cut(cut));
     Ok(store)
 }
@@ -165,13 +170,23 @@ fn modified(path: &Path) -> Option<SystemTime> {
     Stamp::of(path).ok()?.modified()
 }
 
-/// Refuses a zone with signatures or digests, which an update would make wrong.
-fn unsigned(zone: &zone::Zone, config: &Config<'_>) -> Result<(), Diagnostic> {
-    let Some(rtype) = update::holds_signatures(zone) else { return Ok(()) };
+/// The zone in the file; `None` if the file is missing.
+///
+/// # Errors
+/// The file has mistakes, or the zone has signatures or digests, which an update would make wrong.
+fn seeded(
+    seed: &Path,
+    config: &Config<'_>,
+    setup: &mut Setup<'_>,
+) -> Result<Option<Zone>, Diagnostics> {
+    let span = config.file.span;
+    let zone = seed::read(seed, &config.origin, span, setup.warnings())?;
+    let Some(rtype) = zone.as_ref().and_then(update::holds_signatures) else { return Ok(zone) };
     let message = format!("zone `{}` has {rtype} records", config.origin);
-    Err(Diagnostic::error(config.file.span, message)
+    Err(Diagnostic::error(span, message)
         .label("an update would make them wrong")
-        .help("begin with the unsigned zone, and sign it behind this server"))
+        .help("begin with the unsigned zone, and sign it behind this server")
+        .into())
 }
 
 /// The plugin's part of its authority: the zones in the order of the directives.
@@ -211,7 +226,10 @@ impl TakesMessages for Keep {
         Box::pin(async move {
             let found = self.zones.iter().find(|known| Arc::ptr_eq(known.store.live(), &zone));
             let Some(found) = found else { return Ok(Step::Next) };
-            let outcome = found.update(query).await;
+            let outcome = match found.admit(query) {
+                Ok((update, key)) => found.update(&update, &key).await,
+                Err(refusal) => Err(refusal),
+            };
             let rcode = outcome.as_ref().err().map_or(Rcode::NOERROR, |refusal| refusal.rcode);
             found.counters.count(rcode, query.client.worker);
             if let Err(refusal) = &outcome {
@@ -224,7 +242,11 @@ impl TakesMessages for Keep {
 }
 
 impl Updated {
-    async fn update(&self, query: &Query) -> Result<(), Refusal> {
+    /// Reads a message, and the key that signed it.
+    ///
+    /// # Errors
+    /// The message asks for nothing that could be permitted.
+    fn admit(&self, query: &Query) -> Result<(Update, Name), Refusal> {
         let origin = self.store.live().origin();
         // RFC 2136 section 3.1.2: NOTAUTH for a name that is not that of a zone.
         if query.name() != origin.as_wire() {
@@ -245,7 +267,14 @@ impl Updated {
             let why = format!("{has} records are more than `max_update_records {most}`");
             return Err(Refusal::new(Rcode::REFUSED, why));
         }
-        self.store.update(&update, |entry| self.policy.allows(key, entry), &self.bounds).await
+        let key = Name::from_wire(key)
+            .map_err(|_| Refusal::new(Rcode::FORMERR, "the name of the key is malformed"))?;
+        Ok((update, key))
+    }
+
+    async fn update(&self, update: &Update, key: &Name) -> Result<(), Refusal> {
+        let allows = |entry: &Entry| self.policy.allows(key.as_wire(), entry);
+        self.store.update(update, allows, &self.bounds).await
     }
 
     /// Logs why an update is not made. Prerequisites that do not hold are the client's business.
@@ -265,9 +294,7 @@ impl Updated {
             count => format!(" ({count} others were refused since the last line)"),
         };
         let (zone, from) = (self.store.live().origin(), query.client.peer.ip());
-        telemetry::warning!(
-            "plugin/dynupdate: zone `{zone}`: update from {from}: {refusal}{more}"
-        );
+        telemetry::warning!("plugin/dynupdate: zone `{zone}`: update from {from}: {refusal}{more}");
     }
 }
 

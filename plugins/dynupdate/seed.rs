@@ -11,7 +11,7 @@ use zone::{Builder, Zone};
 /// Octets of the file, and of each that it includes, at most.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Reads the file. Adds its warnings to `warnings`.
+/// Reads the file; `None` if it is missing. Adds its warnings to `warnings`.
 ///
 /// # Errors
 /// Its mistakes.
@@ -20,18 +20,33 @@ pub(super) fn read(
     origin: &Name,
     span: Span,
     warnings: &mut Diagnostics,
-) -> Result<Zone, Diagnostics> {
+) -> Result<Option<Zone>, Diagnostics> {
     let shown = path.display().to_string();
     let cannot_open = |error: io::Error| {
         Diagnostics::from(
             Diagnostic::error(span, format!("cannot open `{shown}`: {error}"))
-                .label("zone `{origin}` begins with this file".replace("{origin}", &origin.to_string()))
+                .label(
+                    "zone `{origin}` begins with this file"
+                        .replace("{origin}", &origin.to_string()),
+                )
                 .help("check the path and `root`"),
         )
     };
     let includes = Beside(path.parent().unwrap_or_else(|| Path::new("")).to_owned());
     let options = Options { file: &shown, ..Options::new(origin) };
-    let mut source = files::open(path, MAX_FILE).map_err(cannot_open)?;
+    let mut source = match files::open(path, MAX_FILE) {
+        Ok(source) => source,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = format!("`{shown}` does not exist");
+            warnings.push(
+                Diagnostic::warning(span, message)
+                    .label(format!("zone `{origin}` answers SERVFAIL"))
+                    .help("write the file, then reload the Corefile"),
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(cannot_open(error)),
+    };
     let mut builder = Builder::new(origin, 0);
     let findings = master::read_through(&mut source, &options, &includes, &mut |record| {
         builder.add(record).map_err(Refusal::LeftOut)
@@ -46,7 +61,7 @@ pub(super) fn read(
     if !findings.errors.is_empty() {
         return Err(Diagnostics(findings.errors.into_iter().map(diagnostic).collect()));
     }
-    builder.finish().map_err(|unfit| {
+    builder.finish().map(Some).map_err(|unfit| {
         let again = files::open(path, MAX_FILE);
         match again {
             Ok(mut again) => {

@@ -11,7 +11,7 @@ use chain::Clock;
 use journal::{Error, Journal, Kind, Recovered};
 use tokio::sync::oneshot;
 use update::{Refusal, Update};
-use wire::Rcode;
+use wire::{Name, Rcode};
 use zone::live::Status;
 use zone::{Changes, Live, Zone};
 
@@ -56,23 +56,26 @@ enum Decided {
 }
 
 impl Store {
-    /// A zone that serves this version, with a journal if it is kept on disk.
+    /// A zone that serves this version, if there is one, with a journal if it is kept on disk.
     pub(super) fn new(
-        zone: Zone,
+        origin: &Name,
+        zone: Option<Zone>,
         history: Vec<Changes>,
         journal: Option<Journal>,
         source: &Path,
         clock: Clock,
     ) -> Self {
-        let bytes = size(&zone);
-        let live = Arc::new(Live::new(zone.apex().clone()));
-        live.restore(zone, history);
-        let now = authority::now(clock);
+        let bytes = zone.as_ref().map_or(0, size);
+        let live = Arc::new(Live::new(origin.clone()));
+        let now = zone.as_ref().map(|_| authority::now(clock));
+        if let Some(zone) = zone {
+            live.restore(zone, history);
+        }
         live.set_status(|status| {
             *status = Status {
                 source: format!("dynupdate {}", source.display()),
-                changed: Some(now),
-                checked: Some(now),
+                changed: now,
+                checked: now,
                 journal_bytes: journal.as_ref().map_or(0, Journal::size),
                 ..Status::default()
             };

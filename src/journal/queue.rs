@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use telemetry::metrics::{self, Counter, SHARED};
 use files::versions::Stamp;
+use telemetry::metrics::{self, Counter, SHARED};
 use tokio::sync::oneshot;
 use wire::Name;
 use zone::{Changes, Zone};

@@ -21,5 +21,6 @@ mod signing;
 mod tls;
 mod tools;
 mod unbound;
+mod updates;
 
 use tools::{ask, compare, peer};
