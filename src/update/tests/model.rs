@@ -61,7 +61,7 @@ fn rdata(rtype: u16, which: u8) -> Vec<u8> {
         2 | 5 | 39 => wire(host),
         6 => soa([0, 1, 2, 7, 0x8000_0001, u32::MAX][usize::from(which) % 6]),
         // Two protocols, and two sets of ports each.
-        11 => vec![192, 0, 2, 1, which % 2, which % 3],
+        11 => vec![192, 0, 2, 1, [6, 17][usize::from(which) % 2], 0x80 >> (which % 3)],
         46 => [&[0, 1, 5, 2, 0, 0, 0, 60, 0, 0, 0, 2, 0, 0, 0, 1, 0, 7][..], &[0, 9, 9]].concat(),
         _ => vec![which],
     }
@@ -249,7 +249,7 @@ impl Model {
                     self.0.retain(|known| {
                         let same = match rtype {
                             5 | 6 | 39 => true,
-                            11 => known.rdata[..5] == new.rdata[..5],
+                            11 => known.rdata.get(..5) == new.rdata.get(..5),
                             _ => known.rdata == new.rdata,
                         };
                         !((&known.owner, known.rtype) == (owner, rtype) && same)
