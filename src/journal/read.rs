@@ -48,7 +48,7 @@ pub(crate) fn read(
     if listing.snapshot.is_none() {
         return without_snapshot(place, listing).map(|()| (Recovered::default(), None));
     }
-    let snapshot::Content { zone, log: first } = snapshot::read(&path, &place.origin)?;
+    let snapshot::Content { mut zone, log: first } = snapshot::read(&path, &place.origin)?;
     let mut headers = BTreeMap::new();
     for (number, _) in &listing.logs {
         headers.insert(*number, log::header(&place.log(*number), *number, &place.origin)?);
@@ -116,16 +116,15 @@ pub(crate) fn read(
         snapshot: first,
         useless,
     };
-    let mut zone = Arc::new(zone);
     for content in contents {
         let path = place.log(content.header.number);
         for changes in content.changes {
-            let next = zone.apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
-            zone = Arc::new(next);
+            zone =
+                Arc::new(zone).apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
             recovered.history.push(changes);
         }
     }
-    recovered.zone = Arc::into_inner(zone);
+    recovered.zone = Some(zone);
     Ok((recovered, Some(position)))
 }
 

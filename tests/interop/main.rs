@@ -24,5 +24,6 @@ mod tls;
 mod tools;
 mod transfers;
 mod unbound;
+mod updates;
 
 use tools::{ask, compare, peer};
