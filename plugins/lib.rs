@@ -58,6 +58,7 @@ pub mod rewrite;
 pub mod root;
 pub mod template;
 pub mod trace;
+pub mod tsig;
 pub mod view;
 pub mod whoami;
 
@@ -99,7 +100,7 @@ const ENTRIES: &[Entry] = &[
     Built(&any::PLUGIN),
     Built(&chaos::PLUGIN),
     Built(&loadbalance::PLUGIN),
-    Known("tsig"),
+    Built(&tsig::PLUGIN),
     Built(&rewrite::PLUGIN),
     Built(&autopath::PLUGIN),
     Built(&acl::PLUGIN),

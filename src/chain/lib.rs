@@ -29,7 +29,7 @@ pub use roles::{
 };
 pub use run::ahead::Batch;
 pub use run::{Chain, Link, Next, ServeDns, ahead, spans, yield_to_batch};
-pub use settings::{Filter, Setting, Settings, View};
+pub use settings::{BlockKeys, Filter, KeyRef, Setting, Settings, View};
 pub use setup::{ChainRef, Key, Services, Setup};
 pub use step::{Served, Step};
 pub use wire::{Clock, Failure, Reply};

@@ -4,6 +4,8 @@
 //! of the process, and [`ListenerSettings`] of the blocks that share an endpoint into those of its
 //! listener. [`BlockSettings`] stay with their block. Each value carries its [`Origin`].
 
+mod keys;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use exchange::Query;
 use wire::Name;
 
 use crate::ZoneSet;
+
+pub use keys::{BlockKeys, KeyRef};
 
 /// The directive that made a setting, and its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +140,8 @@ pub struct BlockSettings {
     pub ended: Vec<(Name, &'static str)>,
     /// The block takes only some of the queries in its zones.
     pub view: Option<Setting<View>>,
+    /// Signed queries are verified with these keys, and the replies to them are signed.
+    pub keys: Option<Setting<Arc<BlockKeys>>>,
     /// Links from this number on record spans.
     pub spans_from: Option<usize>,
 }

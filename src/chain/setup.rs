@@ -1,5 +1,7 @@
 //! What a plugin gets during setup, and what it can request from the server.
 
+mod keys;
+
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::convert::Infallible;

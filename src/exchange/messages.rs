@@ -25,8 +25,12 @@ impl Query {
     /// the next, and begins that one. The last message is the reply that the plugin returns with.
     ///
     /// # Errors
-    /// The connection has ended, or there is no way out and the reply is as it was. Nothing was sent.
+    /// The connection has ended, there is no way out, or the signature of the query is not accepted. Nothing
+    /// was sent, and the reply is as it was.
     pub async fn send(&mut self, reply: &mut Reply) -> Result<(), Gone> {
+        if self.is_signature_refused() {
+            return Err(Gone);
+        }
         let outlet = self.state.outlet.clone().ok_or(Gone)?;
         if outlet.driver.complete(self, reply) {
             outlet.channel.send(reply.bytes()).await?;

@@ -4,6 +4,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use tsig::TsigError;
 use wire::{MAX_MESSAGE, Moment, Rejection, Reply, Request};
 
 use crate::channel::Channel;
@@ -94,6 +95,27 @@ impl Query {
         }
     }
 
+    /// The name of the key that signed this query, in lower case and wire form; `None` if the query is not
+    /// signed, or its signature is not accepted. The key is one of the server block that answers.
+    #[inline]
+    pub fn signer_key(&self) -> Option<&[u8]> {
+        let signer = self.state.signer.as_deref()?;
+        (signer.error() == TsigError::NONE).then(|| signer.key())
+    }
+
+    /// What is wrong with the signature of this query, or [`TsigError::NONE`]; `None` if it has none. The
+    /// server replaces the reply to a query whose signature is not accepted.
+    #[inline]
+    pub fn signature(&self) -> Option<TsigError> {
+        self.state.signer.as_deref().map(Signer::error)
+    }
+
+    /// Whether this query has a signature that is not accepted.
+    #[inline]
+    pub fn is_signature_refused(&self) -> bool {
+        self.signature().is_some_and(|error| error != TsigError::NONE)
+    }
+
     /// The state that a plugin keeps for this query.
     #[inline]
     pub fn plugin_state<T: Default + Send + 'static>(&mut self, key: StateKey<T>) -> &mut T {
@@ -120,7 +142,7 @@ pub struct State {
     pub renewal: Option<Renewal>,
     /// The span that this query is a part of, if the query it was made for is traced.
     pub within: Option<SpanContext>,
-    /// Signs the messages of the reply, if the query was signed.
+    /// Judges the signature of the query, if it has one, and signs the messages of the reply.
     pub signer: Option<Box<dyn Signer>>,
 }
 
@@ -132,10 +154,18 @@ pub struct Renewal {
     pub query: Box<Query>,
 }
 
-/// Signs the messages of one reply, in the order in which they are sent (RFC 8945).
+/// The signature of a query, and those of the messages of its reply, in the order in which they are sent
+/// (RFC 8945).
 pub trait Signer: Send {
-    /// The octets that each signature needs: room that truncation leaves free.
-    fn reserve(&self) -> usize;
+    /// What is wrong with the signature of the query.
+    fn error(&self) -> TsigError;
+
+    /// The name of the key that the query names, in lower case and wire form.
+    fn key(&self) -> &[u8];
+
+    /// The octets that the signature of this reply needs, which truncation leaves free; `None` if it is
+    /// sent without one.
+    fn reserve(&self, reply: &Reply) -> Option<usize>;
 
     /// Replaces a reply that may not be sent, because the signature of the query was not accepted.
     /// Called before truncation, OPT record and header.

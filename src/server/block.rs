@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 
-use chain::{BoxFuture, Chain, Verdict};
+use chain::{BlockKeys, BoxFuture, Chain, Verdict};
 use exchange::{Complete, Drive, Exchange, Outcome, Outlet, Place, Query, Renewal};
 use net::Bound;
 use telemetry::metrics::{self, Counter};
@@ -23,6 +23,8 @@ const MAX_REFRESHES: usize = 1_000;
 pub(crate) struct Block {
     pub(crate) chain: Arc<Chain>,
     pub(crate) counts: Arc<Counts>,
+    /// The keys of signed queries.
+    pub(crate) keys: Option<Arc<BlockKeys>>,
     /// Panics end the process instead of the query (`debug`).
     pub(crate) debug: bool,
     /// Log the stack of a panic.
@@ -63,7 +65,7 @@ impl Counts {
 impl Block {
     /// A block with this chain and no settings of its own.
     pub(crate) fn new(chain: Arc<Chain>, counts: Arc<Counts>) -> Self {
-        Self { chain, counts, debug: false, stacktrace: false }
+        Self { chain, counts, keys: None, debug: false, stacktrace: false }
     }
 
     /// Runs the query as far as it goes at once: the place where it must wait, or `None`. The chain is the

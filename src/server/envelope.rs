@@ -1,33 +1,16 @@
 //! The envelope of a reply: everything about a message that plugins do not decide.
 //!
-//! It opens when a query is admitted, where its signature is judged. It closes around each message of
-//! the reply, for every transport, in two steps. `settle` decides what the message says: the rcode and
-//! extended error of a failure, the refusal of a signature. `seal` packs it: room for a signature,
-//! truncation, the OPT record, id and flags, the signature. Limits look at it in between, so that nothing is
-//! signed that is not sent.
+//! It closes around each message of the reply, for every transport, in two steps. `settle` decides what the
+//! message says: the rcode and extended error of a failure, the refusal of a signature. `seal` packs it: room
+//! for a signature, truncation, the OPT record, id and flags, the signature. Limits look at it in between, so
+//! that nothing is signed that is not sent. `signature` judges the query's.
 
-use exchange::{Query, Signer};
+use exchange::Query;
 use wire::edns::option;
-use wire::name;
-use wire::{Class, NameBuf, NewRecord, Opcode, Rcode, Rdata, Record, Reply, Rtype, Section};
+use wire::{Opcode, Rcode, Reply};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
-
-/// Opens the envelope of a query that was just parsed.
-#[inline]
-pub(crate) fn open(query: &mut Query) {
-    if query.tsig_at().is_some() {
-        open_signed(query);
-    }
-}
-
-/// Judges the signature of a query (RFC 8945 section 5.2). There are no keys, so it is refused, unless
-/// an upstream answers: its reply to a signed query is not ours to judge.
-#[cold]
-fn open_signed(query: &mut Query) {
-    query.state.signer = Some(Box::new(UnknownKey(bad_key(query))));
-}
 
 /// Decides what a message of the reply says; its rcode is final after this.
 #[inline]
@@ -35,7 +18,7 @@ pub(crate) fn settle(query: &mut Query, reply: &mut Reply) {
     if reply.failure().is_some() {
         fail(query, reply);
     }
-    if query.state.signer.is_some() && !reply.foreign {
+    if query.state.signer.is_some() {
         review(query, reply);
     }
 }
@@ -50,7 +33,7 @@ fn review(query: &mut Query, reply: &mut Reply) {
 /// Packs a settled message: after this its bytes can be sent.
 #[inline]
 pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
-    if query.state.signer.is_some() && !reply.foreign {
+    if query.state.signer.is_some() {
         return seal_signed(query, reply);
     }
     complete(query, reply, 0);
@@ -59,11 +42,32 @@ pub(crate) fn seal(query: &mut Query, reply: &mut Reply) {
 #[cold]
 fn seal_signed(query: &mut Query, reply: &mut Reply) {
     let Some(mut signer) = query.state.signer.take() else { return };
-    complete(query, reply, signer.reserve());
-    signer.sign(query, reply);
-    // The counts include the signature now.
-    reply.seal(query.id(), flags(query, reply, reply.rcode()));
+    let reserved = signer.reserve(reply);
+    complete(query, reply, reserved.unwrap_or(0));
+    if reserved.is_some() {
+        if reply.truncated && query.client.transport.is_datagram() {
+            cut(reply);
+            complete(query, reply, reserved.unwrap_or(0));
+        }
+        signer.sign(query, reply);
+        // The counts include the signature now.
+        reply.seal(query.id(), flags(query, reply, reply.rcode()));
+    }
     query.state.signer = Some(signer);
+}
+
+/// Leaves a reply that is signed and does not fit with the question alone, TC and NOERROR (RFC 8945 section
+/// 5.3).
+fn cut(reply: &mut Reply) {
+    let opt = std::mem::take(&mut reply.opt);
+    let (authoritative, foreign) = (reply.authoritative(), reply.foreign);
+    let (desired, available) = (reply.recursion_desired, reply.recursion_available);
+    reply.clear();
+    reply.set_authoritative(authoritative);
+    (reply.recursion_desired, reply.recursion_available) = (desired, available);
+    reply.opt = opt;
+    reply.foreign = foreign;
+    reply.truncated = true;
 }
 
 /// Truncation, OPT record and header; leaves `reserved` octets free.
@@ -131,48 +135,6 @@ fn fail(query: &Query, reply: &mut Reply) {
         data.extend_from_slice(&code.to_be_bytes());
         data.extend_from_slice(text.as_bytes());
         reply.opt.push(option::EXTENDED_ERROR, &data);
-    }
-}
-
-/// The answer to a query that is signed with an unknown key: NOTAUTH, and a TSIG record with error BADKEY
-/// and no MAC (RFC 8945 section 5.2.1).
-///
-/// It holds the name of the key and the RDATA of that record; nothing if the query's cannot be read.
-struct UnknownKey(Option<(NameBuf, Vec<u8>)>);
-
-/// Key name and RDATA of the TSIG record that refuses the query's.
-fn bad_key(query: &Query) -> Option<(NameBuf, Vec<u8>)> {
-    let message = query.bytes();
-    let record = Record::read(message, query.tsig_at()?, Section::Additional).ok()?;
-    let (mut key, mut algorithm) = (NameBuf::new(), NameBuf::new());
-    record.owner(&mut key).ok()?;
-    let at = name::read(message, record.rdata_at, &mut algorithm).ok()?;
-    let time_and_fudge = message.get(at..at + 8).filter(|_| at + 8 <= record.end)?;
-    let mut rdata = algorithm.as_wire().to_vec();
-    rdata.extend_from_slice(time_and_fudge);
-    rdata.extend_from_slice(&[0, 0]); // no MAC
-    rdata.extend_from_slice(&query.id().to_be_bytes());
-    rdata.extend_from_slice(&Rcode::BADKEY.0.to_be_bytes());
-    rdata.extend_from_slice(&[0, 0]); // no other data
-    Some((key, rdata))
-}
-
-impl Signer for UnknownKey {
-    fn reserve(&self) -> usize {
-        // Type, class, TTL and length take ten octets.
-        self.0.as_ref().map_or(0, |(key, rdata)| key.as_wire().len() + 10 + rdata.len())
-    }
-
-    fn review(&mut self, _: &Query, reply: &mut Reply) {
-        reply.clear();
-        reply.set_rcode(Rcode::NOTAUTH);
-    }
-
-    fn sign(&mut self, _: &Query, reply: &mut Reply) {
-        if let Some((key, rdata)) = &self.0 {
-            let tsig = NewRecord::new(key.as_wire(), 0, Rdata::Other(Rtype::TSIG, rdata));
-            reply.push(Section::Additional, tsig.class(Class::ANY));
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //!   the HTTP side, `memory` and `descriptors` divide what the process has of both.
 //! - `serve` is the single entry of every query.
 //! - `router` selects its chain.
+//! - `signature` judges its signature.
 //! - `envelope` completes its reply.
 //! - `panics` catches panics.
 //! - `baseline` registers the metrics that exist from the start.
@@ -26,6 +27,7 @@ mod plan;
 mod process;
 mod router;
 mod serve;
+mod signature;
 pub mod sim;
 
 pub(crate) use config::ListenerIds;

@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chain::{Chain, Filter};
+use chain::{Chain, Clock, Filter};
 use exchange::Query;
 use telemetry::dns_metrics::{DROPPED, DnsMetrics};
 use wire::{Name, Rtype, SuffixTable, Zoned};
 
 use super::block::Block;
+use super::signature;
 
 /// A server block as seen from one of its zones on one listener; one cache line.
 #[derive(Clone)]
@@ -74,11 +75,21 @@ impl Target {
         }
     }
 
-    /// Whether the block takes the query. Its filter sees the metadata of its own plugins.
-    fn takes(&self, query: &mut Query) -> bool {
+    /// Whether the block takes the query. Its filter sees the metadata of its own plugins, and the signature
+    /// as its own keys judge it.
+    fn takes(&self, query: &mut Query, clock: Clock) -> bool {
+        self.look_at(query, clock);
+        self.filter().is_none_or(|filter| filter.takes(query))
+    }
+
+    /// Judges the signature of the query and collects metadata, as this block would.
+    fn look_at(&self, query: &mut Query, clock: Clock) {
+        if query.tsig_at().is_some() {
+            // A record that cannot be read is refused where the query is admitted.
+            let _ = signature::judge(query, self.block.keys.as_deref(), clock);
+        }
         query.forget_metadata();
         self.collect_metadata(query);
-        self.filter().is_none_or(|filter| filter.takes(query))
     }
 
     fn filter(&self) -> Option<&dyn Filter> {
@@ -158,13 +169,13 @@ impl Router {
     /// The same where blocks have views: the first block of the longest zone that takes the query.
     /// Collects the metadata of the blocks it asks.
     #[cold]
-    pub(crate) fn find_viewed(&self, query: &mut Query) -> Option<(&Target, usize)> {
+    pub(crate) fn find_viewed(&self, query: &mut Query, clock: Clock) -> Option<(&Target, usize)> {
         let mut own = None;
         for label in 0..=query.labels() {
             let mut next = self.targets.at(query, label);
             while let Some(target) = next {
                 // A block without plugins refuses, but for the root, where others may follow.
-                if (!target.empty || label < query.labels()) && target.takes(query) {
+                if (!target.empty || label < query.labels()) && target.takes(query, clock) {
                     break;
                 }
                 next = self.targets.values().get(target.next as usize);
@@ -178,8 +189,7 @@ impl Router {
         }
         // The metadata is that of the block last asked.
         if let Some((target, _)) = own {
-            query.forget_metadata();
-            target.collect_metadata(query);
+            target.look_at(query, clock);
         }
         own
     }
@@ -229,7 +239,6 @@ fn side(query: &Query, label: usize, own: bool) -> Side {
 mod tests {
     use super::super::block::Counts;
     use super::*;
-    use chain::Clock;
     use wire::Moment;
 
     fn router(zones: &[&str]) -> Router {

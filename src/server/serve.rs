@@ -7,7 +7,7 @@ use chain::resolver::MAX_DEPTH;
 use chain::{Batch, BoxFuture, Clock, Resolve};
 use exchange::{Exchange, Outcome, Pending, Query};
 use net::Handler;
-use wire::{Class, Failure, Opcode, Rcode, Rejection, Reply};
+use wire::{Class, Failure, Malformed, Opcode, Rcode, Rejection, Reply};
 
 use super::ahead;
 use super::block;
@@ -15,6 +15,7 @@ use super::config::Config;
 use super::envelope;
 use super::panics;
 use super::router::{Router, Target};
+use super::signature;
 
 /// A batch is prefetched as a whole up to this size, which is what `net` hands over at most.
 const MAX_BATCH: usize = Batch::MOST;
@@ -43,7 +44,6 @@ impl Serving {
         *outcome = Outcome::Send;
         match query.parse() {
             Ok(()) => {
-                envelope::open(query);
                 reply.begin(query);
                 true
             }
@@ -53,8 +53,15 @@ impl Serving {
 
     /// The block for the query, or the refusal in the reply.
     #[inline]
-    fn admit<'a>(router: &'a Router, exchange: &mut Exchange) -> Option<&'a Target> {
-        match Self::gate(router, &mut exchange.query) {
+    fn admit<'a>(router: &'a Router, exchange: &mut Exchange, clock: Clock) -> Option<&'a Target> {
+        let found = Self::gate(router, &mut exchange.query, clock);
+        if exchange.query.tsig_at().is_some()
+            && let Err(Malformed) = judge(&mut exchange.query, &found, clock)
+        {
+            refuse(router, exchange, Rcode::FORMERR);
+            return None;
+        }
+        match found {
             Ok((target, label)) => {
                 exchange.query.set_zone(label);
                 exchange.query.state.key = target.key;
@@ -69,14 +76,19 @@ impl Serving {
 
     /// EDNS version, class and zone, in CoreDNS's order.
     #[inline]
-    fn gate<'a>(router: &'a Router, query: &mut Query) -> Result<(&'a Target, usize), Rcode> {
+    fn gate<'a>(
+        router: &'a Router,
+        query: &mut Query,
+        clock: Clock,
+    ) -> Result<(&'a Target, usize), Rcode> {
         if query.edns().is_some_and(|edns| edns.version != 0) {
             return Err(Rcode::BADVERS);
         }
         if query.qclass() != Class::IN && !router.all_classes {
             return Err(Rcode::REFUSED);
         }
-        let found = if router.views { router.find_viewed(query) } else { router.find(query) };
+        let found =
+            if router.views { router.find_viewed(query, clock) } else { router.find(query) };
         let (target, label) = found.ok_or(Rcode::REFUSED)?;
         if target.empty {
             return Err(Rcode::REFUSED);
@@ -127,7 +139,7 @@ impl Handler for ListenerHandler {
             let mut targets = [None; MAX_BATCH];
             for (at, exchange) in part.iter_mut().enumerate() {
                 if parsed >> at & 1 == 1 {
-                    targets[at] = Serving::admit(router, exchange);
+                    targets[at] = Serving::admit(router, exchange, self.serving.clock);
                 }
             }
             if part.len() > 1 {
@@ -159,7 +171,7 @@ impl Resolve for Serving {
                 return;
             }
             let config = self.config.load_full();
-            match Self::gate(config.router(query.client.listener), query) {
+            match Self::gate(config.router(query.client.listener), query, self.clock) {
                 Ok((target, label)) => {
                     query.set_zone(label);
                     query.state.key = target.key;
@@ -174,6 +186,19 @@ impl Resolve for Serving {
     }
 }
 
+/// Judges the signature of a query with the keys of the block that takes it. No block has no keys.
+#[cold]
+fn judge(
+    query: &mut Query,
+    found: &Result<(&Target, usize), Rcode>,
+    clock: Clock,
+) -> Result<(), Malformed> {
+    let keys = found.as_ref().ok().and_then(|(target, _)| target.block.keys.as_deref());
+    signature::judge(query, keys, clock)?;
+    signature::accept(query);
+    Ok(())
+}
+
 /// What becomes of bytes that are not a query; `true` if they are an UPDATE message that a block may take.
 #[cold]
 fn reject(router: &Router, exchange: &mut Exchange, rejection: Rejection) -> bool {
@@ -182,7 +207,6 @@ fn reject(router: &Router, exchange: &mut Exchange, rejection: Rejection) -> boo
         Rejection::Rcode(Rcode::NOTIMP) if router.updates && query.opcode() == Opcode::UPDATE => {
             match query.parse_update() {
                 Ok(()) => {
-                    envelope::open(query);
                     reply.begin(query);
                     return true;
                 }

@@ -48,6 +48,24 @@ impl Key {
         Self::new(name, algorithm, &secret)
     }
 
+    /// The key `name` with a secret in base 64, of the algorithm that `text` names, which may have a number of
+    /// bits (see [`Key::from_text`]). Without an algorithm the key accepts requests of all.
+    ///
+    /// # Errors
+    /// The algorithm is unknown; the secret is empty, or not in base 64.
+    pub fn with_algorithm(name: &Name, text: Option<&str>, secret: &str) -> Result<Self, KeyError> {
+        let Some(text) = text else {
+            let key = Self::from_base64(name, Algorithm::default(), secret)?;
+            return Ok(key.with_any_algorithm());
+        };
+        let (algorithm, bits) = parse_algorithm(text)?;
+        let key = Self::from_base64(name, algorithm, secret)?;
+        match bits {
+            Some(bits) => key.truncated_to(bits),
+            None => Ok(key),
+        }
+    }
+
     /// Reads `ALGORITHM:NAME:SECRET`, as `dig -y` and `kdig -y` take it; without an algorithm it is
     /// `hmac-sha256`. The algorithm may have the number of bits to truncate MACs to: `hmac-sha256-128`.
     ///
@@ -59,16 +77,9 @@ impl Key {
         let (Some(secret), Some(name)) = (parts.next(), parts.next()) else {
             return Err(KeyError::Form);
         };
-        let (algorithm, bits) = match parts.next() {
-            Some(text) => parse_algorithm(text)?,
-            None => (Algorithm::default(), None),
-        };
+        let algorithm = parts.next().unwrap_or(Algorithm::Sha256.text());
         let name = Name::from_text(name).map_err(|problem| KeyError::Name(problem.to_string()))?;
-        let key = Self::from_base64(&name, algorithm, secret)?;
-        match bits {
-            Some(bits) => key.truncated_to(bits),
-            None => Ok(key),
-        }
+        Self::with_algorithm(&name, Some(algorithm), secret)
     }
 
     /// Truncates MACs to this number of bits, and accepts truncated MACs from this length on (RFC 8945
@@ -142,7 +153,7 @@ impl fmt::Debug for Key {
 }
 
 /// An algorithm, and the number of bits to truncate MACs to: `hmac-sha256`, `hmac-sha256-128`.
-pub(crate) fn parse_algorithm(text: &str) -> Result<(Algorithm, Option<usize>), KeyError> {
+fn parse_algorithm(text: &str) -> Result<(Algorithm, Option<usize>), KeyError> {
     if let Some(algorithm) = Algorithm::from_text(text) {
         return Ok((algorithm, None));
     }

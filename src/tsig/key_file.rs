@@ -14,8 +14,7 @@ use std::fmt;
 
 use wire::Name;
 
-use crate::key::parse_algorithm;
-use crate::{Algorithm, Key, KeyError};
+use crate::{Key, KeyError};
 
 /// What is wrong with a key file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,9 +76,7 @@ fn statement(tokens: &mut Tokens<'_>, named: &Token<'_>) -> Result<Key, KeyFileE
             "}" => break,
             "algorithm" => {
                 let word = tokens.expect_word("an algorithm")?;
-                let parsed = parse_algorithm(word.text)
-                    .map_err(|problem| wrong(tokens, word.at, problem))?;
-                if algorithm.replace((parsed, word.at)).is_some() {
+                if algorithm.replace(word).is_some() {
                     return Err(twice(tokens));
                 }
             }
@@ -95,17 +92,14 @@ fn statement(tokens: &mut Tokens<'_>, named: &Token<'_>) -> Result<Key, KeyFileE
     let Some(secret) = secret else {
         return Err(tokens.error(named.at, format!("the key `{}` has no secret", named.text)));
     };
-    let from = |algorithm| {
-        Key::from_base64(&name, algorithm, secret.text)
-            .map_err(|problem| wrong(tokens, secret.at, problem))
-    };
-    match algorithm {
-        None => Ok(from(Algorithm::default())?.with_any_algorithm()),
-        Some(((algorithm, None), _)) => from(algorithm),
-        Some(((algorithm, Some(bits)), at)) => {
-            from(algorithm)?.truncated_to(bits).map_err(|problem| wrong(tokens, at, problem))
-        }
-    }
+    let text = algorithm.as_ref().map(|word| word.text);
+    Key::with_algorithm(&name, text, secret.text).map_err(|problem| {
+        let at = match problem {
+            KeyError::Secret | KeyError::EmptySecret => secret.at,
+            _ => algorithm.map_or(secret.at, |word| word.at),
+        };
+        wrong(tokens, at, problem)
+    })
 }
 
 struct Token<'a> {
@@ -202,6 +196,7 @@ impl<'a> Tokens<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
 
     #[test]
     fn statements_of_bind_are_read() {

@@ -1,8 +1,10 @@
 //! Questions out of text, replies into text.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tsig::{Key, Signed, Tsig, TsigError};
 use wire::edns::{Edns, Options};
 use wire::{Class, Message, Name, NameBuf, Opcode, Rcode, Rtype, Section, Transport};
 
@@ -19,6 +21,8 @@ pub(crate) struct Question {
     pub(crate) together: usize,
     /// How long the answer may take.
     pub(crate) within: Option<Duration>,
+    /// Its signature, which the reply's must follow.
+    signed: Option<Signed>,
 }
 
 /// Understands a question.
@@ -41,7 +45,9 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         times: 1,
         together: 1,
         within: None,
+        signed: None,
     };
+    let (mut signing, mut skew) = (None, 0);
     for word in words {
         let word =
             word.strip_prefix('+').ok_or_else(|| format!("`{word}`: options start with +"))?;
@@ -78,6 +84,11 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
             "times" => asked.times = value.parse().map_err(|_| bad())?,
             "together" => asked.together = value.parse().map_err(|_| bad())?,
             "within" => asked.within = Some(duration(value)?),
+            "tsig" => {
+                let read = Key::from_text(value).map_err(|problem| problem.to_string())?;
+                signing = Some(Arc::new(read));
+            }
+            "tsig-skew" => skew = value.parse::<i64>().map_err(|_| bad())?,
             _ => return Err(format!("unknown option `+{word}`")),
         }
     }
@@ -96,7 +107,34 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         message.extend_from_slice(&(options.len() as u16).to_be_bytes());
         message.extend_from_slice(&options);
     }
+    if let Some(key) = signing {
+        asked.signed = Some(tsig::sign(message, &key, unix_now().saturating_add_signed(skew)));
+    }
     Ok(asked)
+}
+
+/// The time of signatures, as the server has it.
+fn unix_now() -> u64 {
+    net::clock::unix(net::clock::now())
+}
+
+/// The signature of the reply in one word.
+fn signature(question: &Question, bytes: &[u8]) -> &'static str {
+    let Ok(found) = Tsig::find(bytes) else { return "malformed" };
+    let Some(record) = found else { return "none" };
+    let Some(signed) = &question.signed else { return "unasked" };
+    match (signed.verify(bytes, unix_now()), record.error) {
+        (Ok(()), _) => "good",
+        (
+            Err(tsig::VerifyError::Refused { signed, .. }),
+            TsigError::BADTIME | TsigError::BADTRUNC,
+        ) if !signed => "unsigned",
+        (Err(tsig::VerifyError::Refused { .. }), TsigError::BADKEY) => "badkey",
+        (Err(tsig::VerifyError::Refused { .. }), TsigError::BADSIG) => "badsig",
+        (Err(tsig::VerifyError::Refused { .. }), TsigError::BADTIME) => "badtime",
+        (Err(tsig::VerifyError::Refused { .. }), TsigError::BADTRUNC) => "badtrunc",
+        _ => "wrong",
+    }
 }
 
 /// Understands `100ms`, `2s`, `5m` or `1h`.
@@ -161,6 +199,9 @@ pub(crate) fn show(question: &Question, bytes: &[u8]) -> Result<Shown, String> {
             options(edns.options(bytes), &mut shown);
             continue;
         }
+        if record.rtype == Rtype::TSIG {
+            continue;
+        }
         shown.sections[record.section as usize].push(line(&record)?);
     }
     let end = message.questions_end().map_err(|_| "the reply's question is malformed")?;
@@ -168,6 +209,10 @@ pub(crate) fn show(question: &Question, bytes: &[u8]) -> Result<Shown, String> {
         return Err("the reply has another question".to_owned());
     }
     shown.rcode = Rcode(rcode).to_string();
+    match signature(question, bytes) {
+        "none" if question.signed.is_none() => {}
+        word => shown.flags.push(format!("tsig={word}")),
+    }
     Ok(shown)
 }
 

@@ -363,8 +363,8 @@ fn long_form(shown: Option<&Shown>) -> Vec<String> {
         let set = shown.flags.iter().any(|known| known == flag);
         head.push_str(&format!(" {flag}={}", u8::from(set)));
     }
-    for ede in shown.flags.iter().filter(|flag| flag.starts_with("ede=")) {
-        head.push_str(&format!(" {ede}"));
+    for flag in shown.flags.iter().filter(|flag| flag.contains('=')) {
+        head.push_str(&format!(" {flag}"));
     }
     let mut lines = vec![head];
     for (section, records) in wire::Section::ALL.into_iter().zip(&shown.sections) {
@@ -397,6 +397,7 @@ fn compare(
         let (flag, value) = word.split_once('=').unwrap_or((word, "1"));
         let differs = match flag {
             "ede" if value == "none" => shown.flags.iter().any(|known| known.starts_with("ede=")),
+            "tsig" => !shown.flags.iter().any(|known| known == word),
             "ede" => !shown.flags.iter().any(|known| known == word),
             _ => shown.flags.iter().any(|known| known == flag) != (value == "1"),
         };

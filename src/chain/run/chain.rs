@@ -431,6 +431,10 @@ enum Door<'a> {
 impl<'a> Door<'a> {
     /// The hook of a plugin with these roles for `query`.
     fn of(query: &Query, roles: &Roles<'a>) -> Option<Self> {
+        // A signature that is not accepted must not change anything.
+        if query.is_signature_refused() {
+            return None;
+        }
         match query.opcode() {
             Opcode::NOTIFY => roles.notify.map(Door::Notify),
             Opcode::UPDATE => roles.update.map(Door::Update),

@@ -93,7 +93,9 @@ impl Joiner {
         let admission =
             (viewed || metadata.is_some()).then(|| Arc::new(Admission { metadata, filter }));
         let stacktrace = own.stacktrace.is_some();
-        let block = Block { debug, stacktrace, ..Block::new(chain, Arc::clone(&self.counts)) };
+        let keys = own.keys.map(|keys| keys.value);
+        let block =
+            Block { debug, stacktrace, keys, ..Block::new(chain, Arc::clone(&self.counts)) };
         let block = Arc::new(block);
         for (index, zone) in served.into_iter().enumerate() {
             if let Err(problem) = self.claim(&zone, viewed) {

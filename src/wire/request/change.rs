@@ -94,6 +94,14 @@ impl Request {
         debug_assert!(parsed.is_ok(), "a known message parses");
     }
 
+    /// Removes the TSIG record, once it was verified: it is for this hop (RFC 8945 section 5.5).
+    pub fn strip_tsig(&mut self) {
+        let Some(at) = self.tsig_at.take() else { return };
+        let additionals = self.record_counts()[2].saturating_sub(1);
+        self.buf.truncate(at);
+        self.buf[10..HEADER].copy_from_slice(&additionals.to_be_bytes());
+    }
+
     /// Gives the query another name (uncompressed); everything else stays. The reply must be begun
     /// anew, its question is another one now.
     ///
@@ -317,6 +325,21 @@ mod tests {
         let mut copy = Request::new();
         copy.receive(query.bytes()).unwrap();
         assert_eq!(copy.edns(), query.edns());
+    }
+
+    #[test]
+    fn a_signature_is_removed() {
+        let mut query = query();
+        let bare = query.bytes().to_vec();
+        let mut bytes = bare.clone();
+        bytes[11] += 1;
+        bytes.extend_from_slice(b"\x01k\0\0\xfa\0\xff\0\0\0\0\0\0");
+        query.receive(&bytes).unwrap();
+        query.strip_tsig();
+        assert_eq!((query.bytes(), query.tsig_at()), (&*bare, None));
+        query.strip_tsig();
+        assert_eq!(query.bytes(), bare);
+        assert_eq!(query.options().next().unwrap().data, [9]);
     }
 
     #[test]
