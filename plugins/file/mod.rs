@@ -1,12 +1,9 @@
 //! `file`: answers authoritatively from zones in master files.
 //!
-//! Reading is `zone::master`, storing and looking up is `zone`; here are the files, when they are
-//! read again, and what follows from what a zone says. It never reads a file on a worker's thread.
+//! Here is the configuration: which zones are loaded from which files, and what follows from mistakes in
+//! them. `zonefiles` loads and watches the files, `authority` answers.
 
 mod config;
-mod load;
-mod report;
-mod source;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +13,9 @@ use chain::{BoxFuture, Kind, Query, Ready, Reply, Served, Setup, Step};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::Name;
 use zone::Live;
+use zonefiles::{Fresh, Problem, Watch, ZoneFile};
 
-use config::{OnError, Watch};
-use load::{Problem, Warnings};
-use source::ZoneFile;
+use config::OnError;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
@@ -79,7 +75,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
             let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
-            setup.task(move || source::watch(sources, schedule, watch));
+            setup.task(move || zonefiles::watch(sources, schedule, watch));
         }
     }
     let zones = all.iter().map(|source| Arc::clone(source.live())).collect();
@@ -110,7 +106,7 @@ impl Findings {
     /// The mistakes that prevent the configuration from being served.
     fn take(
         &mut self,
-        found: Result<Warnings, Problem>,
+        found: Result<Option<Fresh>, Problem>,
         file: &config::File<'_>,
         (origin, source): (&Name, &ZoneFile),
         warnings: &mut Diagnostics,
@@ -118,8 +114,10 @@ impl Findings {
         let span = file.path.span;
         let stops = file.on_error == OnError::Stop;
         match found {
-            Ok(found) => {
-                for warning in report::warnings(found, origin, span) {
+            Ok(None) => {}
+            Ok(Some(fresh)) => {
+                let notice = fresh.notice.map(|notice| zonefiles::notice(notice, origin, span));
+                for warning in zonefiles::warnings(fresh.warnings, origin, span).chain(notice) {
                     // Another zone of the same file may have the same mistake.
                     let same = |known: &Diagnostic| {
                         (&known.message, &known.places) == (&warning.message, &warning.places)
@@ -130,18 +128,18 @@ impl Findings {
                 }
             }
             Err(Problem::Open(error)) => {
-                let (path, why) = (source.path(), load::io_error_text(&error));
+                let (path, why) = (source.path(), zonefiles::io_error_text(&error));
                 if stops && file.watch.every.is_zero() {
                     return Err(cannot_open(path, &why, span).into());
                 }
                 self.missing = Some(why);
             }
             Err(Problem::Text(wrong)) if stops => {
-                return Err(Diagnostics(report::errors(wrong, origin, span).collect()));
+                return Err(Diagnostics(zonefiles::errors(wrong, origin, span).collect()));
             }
             Err(Problem::Text(wrong)) => {
                 if !std::mem::replace(&mut self.reported, true) {
-                    warnings.extend(report::skipped(wrong, origin, span, source.is_loaded()));
+                    warnings.extend(zonefiles::skipped(wrong, origin, span, source.is_loaded()));
                 }
             }
         }
@@ -170,7 +168,7 @@ fn open(
     path: &Path,
     origin: &Name,
     on_error: OnError,
-) -> (Arc<ZoneFile>, Result<Warnings, Problem>) {
+) -> (Arc<ZoneFile>, Result<Option<Fresh>, Problem>) {
     type Place = Mutex<Option<Arc<ZoneFile>>>;
     let key = format!("file {origin} {}", path.display());
     let place: Arc<Place> = setup.keep(key, Place::default);
@@ -178,16 +176,16 @@ fn open(
     if let Some(known) = &*place
         && known.is_current()
     {
-        return (Arc::clone(known), Ok(Warnings::default()));
+        return (Arc::clone(known), Ok(None));
     }
     // A new object, so that the running server keeps its zone if this configuration fails.
     let (path, clock) = (path.to_owned(), setup.clock());
-    let failed = match load::load(&path, origin) {
+    let failed = match zonefiles::load(&path, origin) {
         Ok(loaded) => {
             let (source, fresh) = ZoneFile::loaded(loaded, path, clock, place.as_deref());
             let source = Arc::new(source);
             *place = Some(Arc::clone(&source));
-            return (source, Ok(fresh.warnings));
+            return (source, Ok(Some(fresh)));
         }
         Err(failed) => failed,
     };
