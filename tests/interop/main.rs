@@ -17,6 +17,7 @@ mod hickory;
 mod kit;
 mod nameservers;
 mod redisc;
+mod secondary;
 mod signing;
 mod tls;
 mod tools;
