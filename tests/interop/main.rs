@@ -19,6 +19,7 @@ mod master;
 mod nameservers;
 mod outgoing;
 mod redisc;
+mod secondary;
 mod signing;
 mod tls;
 mod tools;
