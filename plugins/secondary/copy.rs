@@ -11,7 +11,7 @@ use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time::Instant;
 use wire::Name;
 use wire::edns::ede;
-use zone::store::Soa;
+use zone::Soa;
 use zone::{Changes, Live, Zone};
 
 use super::source::Source;

@@ -85,12 +85,15 @@ impl Admin {
         setup: &mut Setup<'_>,
         path: &'static str,
         method: &'static str,
-        answer: impl Fn(&str) -> Result<String, (u16, String)> + Send + Sync + 'static,
+        answer: impl Fn(&str) -> AdminAnswer + Send + Sync + 'static,
     ) {
         let guard = self.guard.clone();
         setup.http(&self.address, path, move |request| guard.answer(request, method, &answer));
     }
 }
+
+/// JSON, or the HTTP status and the problem.
+pub type AdminAnswer = Result<String, (u16, String)>;
 
 impl Guard {
     /// A guard that asks for this token, or for requests from this machine.
@@ -102,7 +105,7 @@ impl Guard {
         &self,
         request: &HttpRequest,
         method: &str,
-        answer: &dyn Fn(&str) -> Result<String, (u16, String)>,
+        answer: &dyn Fn(&str) -> AdminAnswer,
     ) -> HttpReply {
         if let Some((status, problem)) = self.reject(request) {
             let reply = failure(status, problem);
