@@ -59,7 +59,7 @@ impl Metrics {
             ),
             octets: metrics::counter(
                 "catena_transfer_sent_bytes_total",
-                "Bytes of the messages of zone transfers.",
+                "Bytes of the messages of zone transfers, without OPT records and signatures.",
                 &[],
                 &[],
             ),
