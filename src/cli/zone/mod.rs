@@ -9,6 +9,7 @@ mod source;
 
 use std::process::ExitCode;
 
+use super::output;
 use super::zone_args::ZoneCommand;
 
 /// How a command ends that cannot do what it was asked for.
@@ -16,10 +17,14 @@ const TROUBLE: u8 = 2;
 
 /// Runs the command.
 pub(crate) fn zone(command: &ZoneCommand) -> ExitCode {
-    match command {
+    let ended = match command {
         ZoneCommand::Check(options) => check::check(options),
-        ZoneCommand::Checks => check::list(),
+        ZoneCommand::Checks => Ok(check::list()),
         ZoneCommand::Diff(options) => diff::diff(options),
         ZoneCommand::Format(options) => format::format(options),
-    }
+    };
+    ended.unwrap_or_else(|problem| {
+        output::complain(problem);
+        ExitCode::from(TROUBLE)
+    })
 }
