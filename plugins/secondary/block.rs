@@ -192,7 +192,10 @@ impl Block {
             })
             .collect();
         let mut members: HashMap<Name, Following> = HashMap::new();
-        while has_catalogs {
+        if !has_catalogs {
+            return std::future::pending().await;
+        }
+        loop {
             let block = Arc::clone(&self);
             let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
             self.start(&mut members);
@@ -202,7 +205,6 @@ impl Block {
             }
             self.changed.notified().await;
         }
-        std::future::pending::<()>().await;
     }
 
     /// Starts and stops the tasks of members, and serves those that there are.
@@ -272,6 +274,10 @@ struct Following {
 }
 
 impl Following {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the task of the configuration that starts this one ends it, and members are bounded"
+    )]
     fn start(copy: &Arc<Copy>, source: &Arc<Source>, changed: Option<Arc<Notify>>) -> Self {
         let (copy, source) = (Arc::clone(copy), Arc::clone(source));
         let task = tokio::spawn(follow(Arc::clone(&copy), Arc::clone(&source), changed));

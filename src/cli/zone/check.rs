@@ -8,24 +8,17 @@ use zone::check::{Check, CheckOptions, Finding, Level, Report};
 use zone::digest::Verdict;
 use zone::master::{Options, ZoneError};
 
+use super::json;
 use super::progress::Progress;
 use super::source::Text;
-use super::{TROUBLE, json};
 use crate::cli::args::ZoneCheck;
-use crate::cli::output::{self, complain};
+use crate::cli::output;
 
 /// Checks a file and prints what was found.
-pub(super) fn check(options: &ZoneCheck) -> ExitCode {
-    match run(options) {
-        Ok(code) => code,
-        Err(problem) => {
-            complain(problem);
-            ExitCode::from(TROUBLE)
-        }
-    }
-}
-
-fn run(options: &ZoneCheck) -> Result<ExitCode, String> {
+///
+/// # Errors
+/// A file cannot be read as a zone: the message.
+pub(super) fn check(options: &ZoneCheck) -> Result<ExitCode, String> {
     let progress = Progress::new();
     let text = Text::of(&options.source, &progress)?;
     let origin = text.origin(options.origin.as_ref())?;

@@ -12,29 +12,22 @@ use zone::master::{self, Options, Refusal, ZoneError};
 use zone::text::record_line;
 use zone::{Builder, Changes, RecordRef, Zone};
 
+use super::json as shape;
 use super::progress::Progress;
 use super::source::Text;
-use super::{TROUBLE, json as shape};
 use crate::cli::args::{Source, ZoneDiff};
 use crate::cli::output::{self, complain};
 
 /// Compares two zones and prints the difference.
-pub(super) fn diff(options: &ZoneDiff) -> ExitCode {
-    match run(options) {
-        Ok(code) => code,
-        Err(problem) => {
-            complain(problem);
-            ExitCode::from(TROUBLE)
-        }
-    }
-}
-
-fn run(options: &ZoneDiff) -> Result<ExitCode, String> {
+///
+/// # Errors
+/// A file cannot be read as a zone: the message.
+pub(super) fn diff(options: &ZoneDiff) -> Result<ExitCode, String> {
     let progress = Progress::new();
-    let from = load(&options.from, options, &progress);
-    let to = if from.is_ok() { Some(load(&options.to, options, &progress)) } else { None };
+    let both = load(&options.from, options, &progress)
+        .and_then(|from| Ok((from, load(&options.to, options, &progress)?)));
     progress.end();
-    let (from, Some(to)) = (from?, to.transpose()?) else { return Ok(ExitCode::from(TROUBLE)) };
+    let (from, to) = both?;
     if !wire::name::eq(from.apex().as_wire(), to.apex().as_wire()) {
         return Err(format!("these are two zones: `{}` and `{}`", from.apex(), to.apex()));
     }

@@ -9,24 +9,17 @@ use zone::master::{self, Options, Refusal};
 use zone::text::write_zone;
 use zone::{Lister, Listing, RecordRef};
 
+use super::json;
 use super::progress::Progress;
 use super::source::Text;
-use super::{TROUBLE, json};
 use crate::cli::args::ZoneFormat;
 use crate::cli::output::complain;
 
 /// Formats a file.
-pub(super) fn format(options: &ZoneFormat) -> ExitCode {
-    match run(options) {
-        Ok(code) => code,
-        Err(problem) => {
-            complain(problem);
-            ExitCode::from(TROUBLE)
-        }
-    }
-}
-
-fn run(options: &ZoneFormat) -> Result<ExitCode, String> {
+///
+/// # Errors
+/// A file cannot be read as a zone: the message.
+pub(super) fn format(options: &ZoneFormat) -> Result<ExitCode, String> {
     let progress = Progress::new();
     let text = Text::of(&options.source, &progress)?;
     let origin = text.origin(options.origin.as_ref())?;

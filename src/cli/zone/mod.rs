@@ -11,17 +11,22 @@ mod source;
 use std::process::ExitCode;
 
 use super::args::ZoneCommand;
+use super::output;
 
 /// How a command ends that cannot do what it was asked for.
 const TROUBLE: u8 = 2;
 
 /// Runs the command.
 pub(crate) fn zone(command: &ZoneCommand) -> ExitCode {
-    match command {
+    let ended = match command {
         ZoneCommand::Check(options) => check::check(options),
-        ZoneCommand::Checks => check::list(),
+        ZoneCommand::Checks => Ok(check::list()),
         ZoneCommand::Diff(options) => diff::diff(options),
         ZoneCommand::Format(options) => format::format(options),
-        ZoneCommand::List(options) => list::list(options),
-    }
+        ZoneCommand::List(options) => Ok(list::list(options)),
+    };
+    ended.unwrap_or_else(|problem| {
+        output::complain(problem);
+        ExitCode::from(TROUBLE)
+    })
 }
