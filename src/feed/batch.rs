@@ -134,7 +134,7 @@ impl Batch<'_> {
     ///
     /// Readers see the version before or the one after, and are never held up. A change of a few owners
     /// takes microseconds. The first batch, and one that changes a quarter of all that is said, builds the
-    /// zones anew: about a microsecond for each name, during which other batches wait. Call it off the
+    /// zones anew: some microseconds for each name, during which other batches wait. Call it off the
     /// threads that answer queries then.
     ///
     /// # Errors
