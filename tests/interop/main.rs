@@ -20,6 +20,7 @@ mod redisc;
 mod signing;
 mod tls;
 mod tools;
+mod tsig;
 mod unbound;
 
 use tools::{ask, compare, peer};
