@@ -24,6 +24,7 @@ mod signing;
 mod tls;
 mod tools;
 mod transfers;
+mod tsig;
 mod unbound;
 mod updates;
 

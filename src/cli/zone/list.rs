@@ -26,6 +26,10 @@ pub(super) fn list(options: &ZoneList) -> ExitCode {
     }
 }
 
+/// What stays as it is in a query: the characters of most names.
+const PLAIN: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-');
+
 fn path(options: &ZoneList) -> String {
     let mut path = "/zones/list?".to_owned();
     if let Some(limit) = options.limit {
@@ -33,8 +37,7 @@ fn path(options: &ZoneList) -> String {
     }
     if let Some(suffix) = &options.suffix {
         let text = suffix.to_string();
-        let plain = percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-');
-        path += &format!("suffix={}", percent_encoding::utf8_percent_encode(&text, &plain));
+        path += &format!("suffix={}", percent_encoding::utf8_percent_encode(&text, PLAIN));
     }
     path
 }
