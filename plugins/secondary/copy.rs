@@ -15,7 +15,6 @@ use wire::edns::ede;
 use zone::Soa;
 use zone::{Changes, Live, Zone};
 
-use super::source::Source;
 use super::store::{Found, Store};
 use super::timers::{Bounds, Timers};
 
@@ -52,6 +51,22 @@ struct State {
     began: Option<Instant>,
     logged: Option<(String, Instant)>,
     confirmed: Option<SystemTime>,
+}
+
+/// What a copy asks of the source that it follows.
+pub(super) trait Followed: Sync {
+    /// The directory of the copy on disk.
+    fn database(&self) -> Option<&Path>;
+    /// Bounds of the timers.
+    fn bounds(&self) -> Bounds;
+    /// The primaries and how they are asked.
+    fn identity(&self) -> &str;
+    /// Whether this is a primary.
+    fn has_primary(&self, address: SocketAddr) -> bool;
+    /// The primaries in a few words.
+    fn status_text(&self) -> String;
+    /// Counts a version that could not be stored.
+    fn unsaved(&self);
 }
 
 /// Why a zone is checked.
@@ -166,8 +181,8 @@ impl Copy {
     }
 
     /// Begins to follow this source. What changed in the configuration takes effect.
-    pub(super) async fn begin(self: &Arc<Self>, source: &Source) {
-        let wanted = source.database.clone();
+    pub(super) async fn begin(self: &Arc<Self>, source: &impl Followed) {
+        let wanted = source.database().map(Path::to_path_buf);
         let copy = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
             let has = copy.store();
@@ -188,14 +203,14 @@ impl Copy {
         });
         if let Ok(Err(problem)) = opened.await {
             telemetry::error!("zone `{}`: {problem}; it is not stored on the disk", self.origin());
-            source.metrics.unsaved();
+            source.unsaved();
         }
         {
             let mut state = self.state();
-            state.timers.bounds = source.bounds;
-            if state.identity != source.identity {
+            state.timers.bounds = source.bounds();
+            if state.identity != source.identity() {
                 state.timers.next = Instant::now();
-                state.identity.clone_from(&source.identity);
+                source.identity().clone_into(&mut state.identity);
                 let is_known = |from: SocketAddr| source.has_primary(from);
                 state.is_other = state.from.is_some_and(|from| !is_known(from));
             }
@@ -334,7 +349,7 @@ impl Copy {
     }
 
     /// Brings the version and its confirmation to the disk.
-    pub(super) async fn save(&self, source: &Source) {
+    pub(super) async fn save(&self, source: &impl Followed) {
         let Some(store) = self.store() else { return };
         if !self.live.is_loaded() || self.is_retired.load(Ordering::Relaxed) {
             return;
@@ -353,7 +368,7 @@ impl Copy {
         }
         self.live.set_status(|status| status.journal_bytes = store.size());
         if let Some(problem) = problem {
-            source.metrics.unsaved();
+            source.unsaved();
             if self.is_news(&problem) {
                 let zone = self.origin();
                 telemetry::error!("zone `{zone}`: {problem}; a restart does not find this version");

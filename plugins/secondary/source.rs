@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use zone::Soa;
 use zone::{Changes, Refused, Zone};
 
 use super::catalog::Catalog;
-use super::copy::Copy;
+use super::copy::{Copy, Followed};
 use super::metrics::{Metrics, Said};
 use super::timers::Bounds;
 
@@ -139,27 +139,43 @@ impl From<TransferError> for Problem {
     }
 }
 
-impl Source {
-    /// Whether this address is one of the primaries.
-    pub(super) fn has_primary(&self, address: SocketAddr) -> bool {
+impl Followed for Source {
+    fn database(&self) -> Option<&Path> {
+        self.database.as_deref()
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn has_primary(&self, address: SocketAddr) -> bool {
         self.primaries.iter().any(|primary| primary.address == address)
     }
 
-    /// Whether this address may send notifications.
-    pub(super) fn may_notify(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.primaries.iter().any(|primary| primary.address.ip().to_canonical() == address)
-            || self.allow_notify.iter().any(|range| range.contains(address))
-    }
-
-    /// The primaries, for the status of a zone.
-    pub(super) fn status_text(&self) -> String {
+    fn status_text(&self) -> String {
         let shown: Vec<String> =
             self.primaries.iter().take(3).map(|primary| primary.address.to_string()).collect();
         let word = if self.primaries.len() == 1 { "primary" } else { "primaries" };
         let more = self.primaries.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("{word} {}{more}", shown.join(", "))
+    }
+
+    fn unsaved(&self) {
+        self.metrics.unsaved();
+    }
+}
+
+impl Source {
+    /// Whether this address may send notifications.
+    pub(super) fn may_notify(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.primaries.iter().any(|primary| primary.address.ip().to_canonical() == address)
+            || self.allow_notify.iter().any(|range| range.contains(address))
     }
 
     /// The primaries in the order in which they are asked: the one that says it has changed, the one that was

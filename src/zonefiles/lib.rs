@@ -16,6 +16,6 @@ mod zone_file;
 
 pub use load::{Failed, Loaded, Problem, Warnings, io_error_text, load};
 pub use notice::Notice;
-pub use report::{errors, log_warnings, notice, skipped, warnings};
+pub use report::{Fresh, errors, log_warnings, notice, skipped, warnings};
 pub use watch::{Watch, Watched, watch};
-pub use zone_file::{Fresh, Renewed, ZoneFile};
+pub use zone_file::{Renewed, ZoneFile};

@@ -9,7 +9,6 @@ use zone::master::ZoneError;
 
 use crate::load::{self, Problem, Warnings};
 use crate::notice::Notice;
-use crate::zone_file::Fresh;
 
 /// The diagnostic of a mistake, at its place in the file. `span` is the directive.
 fn diagnostic(mut error: ZoneError, origin: &Name, span: Span) -> Diagnostic {
@@ -94,6 +93,17 @@ pub fn notice(found: Notice, origin: &Name, span: Span) -> Diagnostic {
     Diagnostic::warning(span, message)
         .label(format!("zone `{origin}` is read from this file"))
         .help(remedy)
+}
+
+/// A new version of a zone.
+#[derive(Debug)]
+pub struct Fresh {
+    /// Its serial.
+    pub serial: u32,
+    /// The records that are skipped, or served in another form than they are written in.
+    pub warnings: Warnings,
+    /// What is odd about its serial.
+    pub notice: Option<Notice>,
 }
 
 /// Logs that a new version serves, and the warnings about it.

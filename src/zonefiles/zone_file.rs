@@ -10,9 +10,9 @@ use telemetry::metrics;
 use wire::Name;
 use zone::Live;
 
-use crate::load::{self, Failed, Loaded, Problem, Warnings};
+use crate::load::{self, Failed, Loaded, Problem};
 use crate::notice::Notice;
-use crate::report;
+use crate::report::{self, Fresh};
 
 /// The number of zones whose file cannot be loaded.
 const FAILED: &str = "catena_file_zone_failed";
@@ -35,17 +35,6 @@ struct Files {
     seen: Versions,
     /// The digest of the text of the version that serves.
     digest: u64,
-}
-
-/// A new version of a zone.
-#[derive(Debug)]
-pub struct Fresh {
-    /// Its serial.
-    pub serial: u32,
-    /// The records that are skipped, or served in another form than they are written in.
-    pub warnings: Warnings,
-    /// What is odd about its serial.
-    pub notice: Option<Notice>,
 }
 
 /// What a check finds in a file that has changed.

@@ -63,7 +63,8 @@ fn tell(options: &ZoneList, reply: &Value) -> ExitCode {
 /// A zone: `example.org. serial=7 records=12 age=5m3s source="file db" next=12s journal=0`.
 fn shown(zone: &Value) -> String {
     let text = |key: &str| zone[key].as_str().unwrap_or_default();
-    let serial = zone["serial"].as_u64().map_or("none".to_owned(), |serial| serial.to_string());
+    let serial =
+        zone["serial"].as_u64().map_or_else(|| "none".to_owned(), |serial| serial.to_string());
     let mut line = format!("{} serial={serial} records={}", text("zone"), zone["records"]);
     if let Some(age) = between(zone, "changed", "now") {
         line += &format!(" age={age}");

@@ -67,6 +67,9 @@ fn is_content(said: &str) -> bool {
     said.contains("TSIG PSEUDOSECTION") && !complaints.iter().any(|word| said.contains(word))
 }
 
+/// How a server is set up: its directory, its keys' file, its port, and the algorithms of its keys.
+type SetUp = fn(&Path, &Path, u16, &[Algorithm]) -> Recipe;
+
 #[test]
 fn dig_and_kdig_accept_our_signatures() {
     let (server, made) = ours();
@@ -239,7 +242,7 @@ fn transfer(port: u16, key: &Arc<Key>) -> (usize, usize) {
 
 #[test]
 fn we_verify_the_streams_of_others() {
-    let servers: [fn(&Path, &Path, u16, &[Algorithm]) -> Recipe; 3] = [knotd, nsd, named];
+    let servers: [SetUp; 3] = [knotd, nsd, named];
     for recipe in servers {
         let (peer, _scratch) = start(recipe, &Algorithm::ALL);
         for algorithm in Algorithm::ALL {
@@ -252,7 +255,7 @@ fn we_verify_the_streams_of_others() {
 
 #[test]
 fn we_understand_the_refusals_of_others() {
-    let servers: [fn(&Path, &Path, u16, &[Algorithm]) -> Recipe; 3] = [knotd, nsd, named];
+    let servers: [SetUp; 3] = [knotd, nsd, named];
     for recipe in servers {
         let (peer, _scratch) = start(recipe, &[Algorithm::Sha256]);
         let refused = |key: &Arc<Key>, at: u64| {
