@@ -63,7 +63,7 @@ fn fetch(options: &AxfrOptions) -> Result<(Client, Name, Received), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let port = port.unwrap_or(if session.is_some() { TLS_PORT } else { PORT });
+    let port = port.unwrap_or_else(|| if session.is_some() { TLS_PORT } else { PORT });
     let mut limits = Limits::default();
     limits.records = options.max_records.unwrap_or(limits.records);
     if let Some(seconds) = options.timeout {

@@ -16,6 +16,7 @@ mod hickory;
 #[path = "../e2e/kit.rs"]
 mod kit;
 mod nameservers;
+mod outgoing;
 mod redisc;
 mod signing;
 mod tls;
