@@ -1,6 +1,7 @@
 //! The command line: parses the arguments and runs the command.
 
 mod args;
+mod axfr;
 mod cache;
 mod check;
 mod help;
@@ -22,6 +23,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let argv: Vec<String> = std::env::args().skip(1).collect();
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),
+        Ok(Command::Axfr(options)) => axfr::axfr(&options),
         Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),

@@ -16,10 +16,12 @@ mod hickory;
 #[path = "../e2e/kit.rs"]
 mod kit;
 mod nameservers;
+mod outgoing;
 mod redisc;
 mod signing;
 mod tls;
 mod tools;
+mod transfers;
 mod tsig;
 mod unbound;
 

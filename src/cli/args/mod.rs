@@ -1,6 +1,9 @@
 //! Flags as CoreDNS takes them (Go's syntax: one dash or two, `-flag value` or `-flag=value`) and
 //! our own subcommands.
 
+mod axfr;
+mod flags;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +11,10 @@ use chain::{Entry, Registry};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::output::complain;
+use flags::{did_you_mean, flags, format, port, unknown};
+
+pub(crate) use axfr::{AxfrOptions, TlsOptions};
+pub(crate) use flags::Wrong;
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub(crate) enum Command {
     Check(CheckOptions),
     /// Ask a running server about its caches.
     Cache(CacheOptions),
+    /// Transfer a zone from a server and print it.
+    Axfr(AxfrOptions),
     /// Tell the flags: `-help`, on stderr as Go programs do.
     Usage,
     /// Tell the arguments of one command: `catena check --help`.
@@ -109,19 +118,8 @@ impl CacheOptions {
 /// Octets that stand for themselves in a URL of ours.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
-/// Why the arguments cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// A flag that is not known, or lacks its value: exit 2 and the usage.
-    Flag(String),
-    /// Mistakes in the arguments of a command: exit 2 and its usage.
-    Command(String, &'static str),
-    /// Words that are no flags: exit 1.
-    Extra(Vec<String>),
-}
-
 /// The commands, which stand before all flags.
-pub(crate) const COMMANDS: [&str; 3] = ["check", "help", "cache"];
+pub(crate) const COMMANDS: [&str; 4] = ["check", "help", "cache", "axfr"];
 /// The flags of the server.
 const FLAGS: [&str; 9] =
     ["conf", "dns.port", "p", "pidfile", "log-format", "quiet", "plugins", "version", "help"];
@@ -193,6 +191,8 @@ Commands:
     \tPrint this text, the manual of a plugin, or the usage of a command
   cache list|show|flush [--name NAME] [--suffix ZONE] [--type TYPE]
     \tList, show or flush the cache of a running server: `catena cache --help`
+  axfr @SERVER[:PORT] ZONE [-y KEY] [--tls] [--ixfr SERIAL] [--format text|json]
+    \tTransfer a zone from a server and print it: `catena axfr --help`
 "
     )
 }
@@ -202,6 +202,7 @@ pub(crate) fn usage_of(command: &str) -> Option<String> {
     match command {
         "check" => Some(CHECK_USAGE.to_owned()),
         "cache" => Some(CACHE_USAGE.to_owned()),
+        "axfr" => Some(axfr::AXFR_USAGE.to_owned()),
         "help" => Some(usage()),
         _ => None,
     }
@@ -210,6 +211,10 @@ pub(crate) fn usage_of(command: &str) -> Option<String> {
 /// Understands the arguments.
 pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
     match argv.first().map(String::as_str) {
+        Some("axfr") => {
+            let options = axfr::parse(&argv[1..])?;
+            return Ok(options.map_or(Command::UsageOf(axfr::AXFR_USAGE), Command::Axfr));
+        }
         Some("cache") => return parse_cache(&argv[1..]),
         Some("check") => return parse_check(&argv[1..]),
         Some("help") => return parse_help(&argv[1..]),
@@ -338,93 +343,6 @@ fn parse_check(argv: &[String]) -> Result<Command, Wrong> {
         }
     }
     Ok(Command::Check(check))
-}
-
-/// A flag's value, still to be fetched: behind the `=`, or the next word.
-struct Value<'a> {
-    inline: Option<&'a str>,
-    next: Option<&'a str>,
-    took_next: &'a mut bool,
-}
-
-impl Value<'_> {
-    fn text(self, name: &str) -> Result<String, Wrong> {
-        *self.took_next = self.inline.is_none() && self.next.is_some();
-        let value = self.inline.or(self.next).map(str::to_owned);
-        value.ok_or_else(|| Wrong::Flag(format!("flag needs an argument: -{name}")))
-    }
-
-    fn truth(&self, name: &str) -> Result<bool, Wrong> {
-        match self.inline {
-            None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(Wrong::Flag(format!(
-                "invalid boolean value \"{other}\" for -{name}: parse error"
-            ))),
-        }
-    }
-}
-
-/// Hands each flag to `take`; returns the words behind the flags.
-fn flags(
-    argv: &[String],
-    mut take: impl FnMut(&str, Value<'_>) -> Result<(), Wrong>,
-) -> Result<Vec<String>, Wrong> {
-    let mut at = 0;
-    while let Some(word) = argv.get(at) {
-        let Some(flag) = word.strip_prefix('-').filter(|flag| !flag.is_empty()) else { break };
-        at += 1;
-        if flag == "-" {
-            break;
-        }
-        let flag = flag.strip_prefix('-').unwrap_or(flag);
-        let (name, inline) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (flag, None),
-        };
-        let mut took_next = false;
-        let next = argv.get(at).map(String::as_str);
-        take(name, Value { inline, next, took_next: &mut took_next })?;
-        at += usize::from(took_next);
-    }
-    Ok(argv[at..].to_vec())
-}
-
-fn port(name: &str, text: &str) -> Result<u16, Wrong> {
-    text.parse().map_err(|_| {
-        Wrong::Flag(format!("invalid value \"{text}\" for flag -{name}: expected a port number"))
-    })
-}
-
-/// Whether the format is JSON.
-fn format(name: &str, text: &str) -> Result<bool, Wrong> {
-    match text {
-        "json" => Ok(true),
-        "text" => Ok(false),
-        other => Err(Wrong::Flag(format!(
-            "invalid value \"{other}\" for flag -{name}: expected text or json"
-        ))),
-    }
-}
-
-fn unknown(name: &str, known: &[&str]) -> Wrong {
-    let near = did_you_mean(corefile::nearest(name, known.iter().copied()), "-");
-    Wrong::Flag(format!("flag provided but not defined: -{name}{near}"))
-}
-
-/// `; did you mean …?`, if something is near.
-fn did_you_mean(near: Option<&str>, before: &str) -> String {
-    near.map_or_else(String::new, |near| format!("; did you mean `{before}{near}`?"))
-}
-
-impl Wrong {
-    /// The same as a mistake in the arguments of a command.
-    fn of_command(self, usage: &'static str) -> Self {
-        match self {
-            Self::Flag(problem) => Self::Command(problem, usage),
-            other => other,
-        }
-    }
 }
 
 /// Prints why the arguments are refused, as Go's flag package does.
