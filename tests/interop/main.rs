@@ -22,6 +22,7 @@ mod signing;
 mod tls;
 mod tools;
 mod transfers;
+mod tsig;
 mod unbound;
 mod updates;
 
