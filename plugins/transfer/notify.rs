@@ -337,3 +337,50 @@ fn jitter(delay: Duration) -> Duration {
     let random = net::random::bytes::<2>().map_or(0, u16::from_be_bytes);
     delay / 4 * u32::from(random) / u32::from(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_in_a_queue_once_and_again_if_it_changes_while_a_message_is_pending() {
+        let zone = Arc::new(Live::new(Name::from_text("example.org.").unwrap()));
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        assert!(queue.push(&zone, now) && queue.push(&zone, now));
+        assert_eq!(queue.due.len(), 1, "changes before it is sent cause one message");
+        queue.due.pop_front();
+        queue.zones.insert(zone.origin().clone(), State::Pending);
+        assert!(queue.push(&zone, now));
+        assert_eq!(queue.due.len(), 0, "one message at a time");
+        assert_eq!(queue.zones.remove(zone.origin()), Some(State::Changed));
+        assert!(queue.push(&zone, now));
+        assert_eq!(queue.due.len(), 1);
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_more_zones() {
+        let zones = |count: usize| {
+            (0..count).map(|at| Arc::new(Live::new(Name::from_text(&format!("z{at}.")).unwrap())))
+        };
+        let mut queue = Queue::default();
+        for zone in zones(MAX_QUEUED) {
+            assert!(queue.push(&zone, Instant::now()));
+        }
+        let first = zones(1).next().unwrap();
+        assert!(queue.push(&first, Instant::now()), "it is in the queue already");
+        let other = Arc::new(Live::new(Name::from_text("other.").unwrap()));
+        assert!(!queue.push(&other, Instant::now()));
+    }
+
+    #[test]
+    fn acknowledgements_are_remembered_by_zone_target_and_serial() {
+        let told = Told::default();
+        let zone = Name::from_text("example.org.").unwrap();
+        let target = "192.0.2.1:53".parse().unwrap();
+        told.note(&zone, target, 7);
+        assert!(told.knows(&zone, target, 7));
+        assert!(!told.knows(&zone, target, 8));
+        assert!(!told.knows(&zone, "192.0.2.1:54".parse().unwrap(), 7));
+    }
+}

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tsig::Key;
@@ -251,7 +251,12 @@ fn send(server: &Server, key: &str, prerequisites: &[Record<'_>], updates: &[Rec
 }
 
 /// Sends updates until the server is gone; the names that were confirmed. Each update adds two records.
-fn add_names(mut stream: TcpStream, prefix: &str, stop: &AtomicBool) -> Vec<String> {
+fn add_names(
+    mut stream: TcpStream,
+    prefix: &str,
+    stop: &AtomicBool,
+    count: &AtomicU32,
+) -> Vec<String> {
     let mut confirmed = Vec::new();
     for number in 0.. {
         let owner = format!("{prefix}-{number}.example.org.");
@@ -270,6 +275,7 @@ fn add_names(mut stream: TcpStream, prefix: &str, stop: &AtomicBool) -> Vec<Stri
             Err(_) => break,
         }
         confirmed.push(owner);
+        count.fetch_add(1, Ordering::Relaxed);
     }
     confirmed
 }
@@ -293,18 +299,24 @@ fn what_was_confirmed_survives_kills() {
         for name in confirmed.iter().rev().take(20) {
             assert_eq!(count(&server, name, Rtype::A), 1, "{name}");
         }
-        let stop = AtomicBool::new(false);
-        let began = Instant::now();
+        let (stop, done) = (AtomicBool::new(false), AtomicU32::new(0));
         scratch = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..4)
                 .map(|writer| {
-                    let (stream, stop) = (server.tcp(), &stop);
-                    scope.spawn(move || add_names(stream, &format!("r{round}-w{writer}"), stop))
+                    let (stream, stop, done) = (server.tcp(), &stop, &done);
+                    let prefix = format!("r{round}-w{writer}");
+                    scope.spawn(move || add_names(stream, &prefix, stop, done))
                 })
                 .collect();
-            // Another moment in each round: in the first microseconds, during a sync, or later.
-            let pause = Duration::from_micros(u64::from(round % 50) * 1800 + 200);
-            while began.elapsed() < pause {
+            // Another moment in each round: before the first update is confirmed, and up to 40 later, at
+            // some microseconds into the next sync.
+            let began = Instant::now();
+            while done.load(Ordering::Relaxed) < round % 40 && began.elapsed() < kit::PATIENCE {
+                std::thread::yield_now();
+            }
+            let (reached, pause) =
+                (Instant::now(), Duration::from_micros(u64::from(round) * 137 % 4000));
+            while reached.elapsed() < pause {
                 std::hint::spin_loop();
             }
             let scratch = kill(server);

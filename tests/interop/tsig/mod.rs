@@ -21,6 +21,9 @@ const SECRET: &str = "c2VjcmV0IG9mIGJvdGggc2lkZXMsIDMyIG9jdGV0cy4=";
 /// Text records in the zone: at 16 KiB a message, more messages than a server may leave unsigned.
 const MANY: usize = 20_000;
 
+/// How a server of another project is told to serve the zone, with a key for each of these algorithms.
+type Configure = fn(&Path, &Path, u16, &[Algorithm]) -> Recipe;
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -66,9 +69,6 @@ fn is_content(said: &str) -> bool {
     let complaints = ["could not be validated", "Couldn't verify", "failed to verify"];
     said.contains("TSIG PSEUDOSECTION") && !complaints.iter().any(|word| said.contains(word))
 }
-
-/// How a server is set up: its directory, its keys' file, its port, and the algorithms of its keys.
-type SetUp = fn(&Path, &Path, u16, &[Algorithm]) -> Recipe;
 
 #[test]
 fn dig_and_kdig_accept_our_signatures() {
@@ -138,10 +138,7 @@ fn large_zone(scratch: &Scratch) {
 }
 
 /// A server of another project with the zone and one key for each algorithm in `algorithms`.
-fn start(
-    recipe: fn(&Path, &Path, u16, &[Algorithm]) -> Recipe,
-    algorithms: &[Algorithm],
-) -> (Peer, Scratch) {
+fn start(recipe: Configure, algorithms: &[Algorithm]) -> (Peer, Scratch) {
     let scratch = Scratch::new();
     large_zone(&scratch);
     let zone = scratch.path().join("zone");
@@ -242,7 +239,7 @@ fn transfer(port: u16, key: &Arc<Key>) -> (usize, usize) {
 
 #[test]
 fn we_verify_the_streams_of_others() {
-    let servers: [SetUp; 3] = [knotd, nsd, named];
+    let servers: [Configure; 3] = [knotd, nsd, named];
     for recipe in servers {
         let (peer, _scratch) = start(recipe, &Algorithm::ALL);
         for algorithm in Algorithm::ALL {
@@ -255,7 +252,7 @@ fn we_verify_the_streams_of_others() {
 
 #[test]
 fn we_understand_the_refusals_of_others() {
-    let servers: [SetUp; 3] = [knotd, nsd, named];
+    let servers: [Configure; 3] = [knotd, nsd, named];
     for recipe in servers {
         let (peer, _scratch) = start(recipe, &[Algorithm::Sha256]);
         let refused = |key: &Arc<Key>, at: u64| {
