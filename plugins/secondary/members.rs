@@ -1,0 +1,272 @@
+//! The zones of a server block: those of the configuration, and the members of catalog zones, which come and
+//! go.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chain::{Clock, OwnZones};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use wire::Name;
+use zone::{Live, LiveSet};
+
+use super::catalog::{self, Belongs, Catalog, Listed};
+use super::copy::Copy;
+use super::follow::follow;
+use super::source::Source;
+
+/// The members of the catalogs of a block. They survive a reload of the Corefile.
+#[derive(Default)]
+pub(super) struct Members(Mutex<BTreeMap<Name, Member>>);
+
+struct Member {
+    belongs: Belongs,
+    copy: Arc<Copy>,
+}
+
+/// A zone of the configuration.
+pub(super) struct Fixed {
+    pub(super) copy: Arc<Copy>,
+    pub(super) source: Arc<Source>,
+    /// It is a catalog.
+    pub(super) catalog: Option<Rule>,
+}
+
+/// A catalog: what it may list, and where its members come from.
+pub(super) struct Rule {
+    pub(super) within: Vec<Name>,
+    pub(super) most: usize,
+    pub(super) members: Arc<Source>,
+}
+
+/// The zones of a server block.
+pub(super) struct Block {
+    pub(super) fixed: Vec<Fixed>,
+    pub(super) members: Arc<Members>,
+    pub(super) set: Arc<LiveSet>,
+    pub(super) own_zones: Arc<OwnZones>,
+    pub(super) clock: Clock,
+    pub(super) changed: Arc<Notify>,
+}
+
+/// What has changed among the members.
+#[derive(Default)]
+struct Applied {
+    stopped: Vec<Arc<Copy>>,
+    lines: Vec<String>,
+}
+
+impl Members {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Name, Member>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+}
+
+impl Block {
+    /// The zone of this name and its source.
+    pub(super) fn find(&self, zone: &Name) -> Option<(Arc<Copy>, Arc<Source>)> {
+        if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.copy.origin() == zone) {
+            return Some((Arc::clone(&fixed.copy), Arc::clone(&fixed.source)));
+        }
+        let entries = self.members.entries();
+        let member = entries.get(zone)?;
+        Some((Arc::clone(&member.copy), self.source_of(&member.belongs)?))
+    }
+
+    fn source_of(&self, belongs: &Belongs) -> Option<Arc<Source>> {
+        let is_it = |fixed: &&Fixed| *fixed.copy.origin() == belongs.catalog;
+        let rule = self.fixed.iter().find(is_it)?.catalog.as_ref()?;
+        Some(Arc::clone(&rule.members))
+    }
+
+    /// All zones.
+    pub(super) fn lives(&self) -> Vec<Arc<Live>> {
+        let fixed = self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live()));
+        let entries = self.members.entries();
+        fixed.chain(entries.values().map(|member| Arc::clone(member.copy.live()))).collect()
+    }
+
+    /// Makes the members those that the catalogs list. May read databases: blocks.
+    pub(super) fn arrange(&self) -> Vec<Arc<Copy>> {
+        let applied = self.apply();
+        for line in applied.lines {
+            telemetry::info!("plugin/secondary: {line}");
+        }
+        applied.stopped
+    }
+
+    fn apply(&self) -> Applied {
+        let mut read: HashMap<&Name, Catalog> = HashMap::new();
+        for fixed in &self.fixed {
+            // A broken version was not published; one on the disk, with other bounds, may be.
+            if let Some(rule) = &fixed.catalog
+                && let Some(zone) = fixed.copy.live().zone_to_keep()
+                && let Ok(catalog) = Catalog::read(&zone, rule.most)
+            {
+                read.insert(fixed.copy.origin(), catalog);
+            }
+        }
+        let listed: Vec<Listed<'_>> = self
+            .fixed
+            .iter()
+            .filter_map(|fixed| {
+                let name = fixed.copy.origin();
+                let within = &fixed.catalog.as_ref()?.within;
+                Some(Listed { name, catalog: read.get(name), within })
+            })
+            .collect();
+        let names: HashSet<Name> =
+            self.fixed.iter().map(|fixed| fixed.copy.origin().to_lower()).collect();
+        let mut entries = self.members.entries();
+        let now = entries.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
+        let plan = catalog::plan(&now.collect(), &listed, &names);
+        let mut applied = Applied::default();
+        let mut next = BTreeMap::new();
+        for (name, belongs) in plan.members {
+            let before = entries.remove(&name);
+            let copy = match &before {
+                Some(before) if !plan.fresh.contains(&name) => Arc::clone(&before.copy),
+                _ => {
+                    if let Some(before) = &before {
+                        // Another zone of the same name: what is on the disk is not its own.
+                        remove(&before.copy);
+                    }
+                    let Some(source) = self.source_of(&belongs) else { continue };
+                    let directory = source.database.as_deref();
+                    let (copy, problem) = Copy::new(&name, self.clock, source.bounds, directory);
+                    if let Some(problem) = problem {
+                        telemetry::error!("zone `{name}`: {problem}; it is not stored on the disk");
+                    }
+                    Arc::new(copy)
+                }
+            };
+            applied.lines.extend(line(&name, before.as_ref(), &belongs, &plan.fresh));
+            next.insert(name, Member { belongs, copy });
+        }
+        for (name, gone) in std::mem::replace(&mut *entries, next) {
+            let catalog = gone.belongs.catalog;
+            applied.lines.push(format!("Removed catalog member zone {name} from catalog {catalog}"));
+            applied.stopped.push(gone.copy);
+        }
+        drop(entries);
+        for (name, catalog) in plan.clashes {
+            telemetry::warning!(
+                "plugin/secondary: Skipping catalog member zone {name} from {catalog}: zone already exists"
+            );
+        }
+        for (catalog, count) in plan.rejected {
+            telemetry::warning!(
+                "plugin/secondary: Skipped {count} member zones from catalog {catalog}: outside configured member zones"
+            );
+        }
+        applied
+    }
+
+    /// Keeps all zones current until it is dropped.
+    pub(super) async fn run(self: Arc<Self>) {
+        let has_catalogs = self.fixed.iter().any(|fixed| fixed.catalog.is_some());
+        let _fixed: Vec<Following> = self
+            .fixed
+            .iter()
+            .map(|fixed| {
+                let changed = fixed.catalog.as_ref().map(|_| Arc::clone(&self.changed));
+                Following::start(&fixed.copy, &fixed.source, changed)
+            })
+            .collect();
+        let mut members: HashMap<Name, Following> = HashMap::new();
+        while has_catalogs {
+            let block = Arc::clone(&self);
+            let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
+            self.start(&mut members);
+            for copy in stopped.unwrap_or_default() {
+                // RFC 9432 section 5.3: what belongs to a removed member goes too.
+                tokio::task::spawn_blocking(move || remove(&copy));
+            }
+            self.changed.notified().await;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Starts and stops the tasks of members, and serves those that there are.
+    fn start(&self, tasks: &mut HashMap<Name, Following>) {
+        let entries = self.members.entries();
+        let is_kept = |name: &Name, task: &mut Following| {
+            entries.get(name).is_some_and(|member| Arc::ptr_eq(&member.copy, &task.copy))
+        };
+        tasks.retain(is_kept);
+        for (name, member) in entries.iter() {
+            let Some(source) = self.source_of(&member.belongs) else { continue };
+            let is_same = |task: &Following| Arc::ptr_eq(&task.source, &source);
+            if !tasks.get(name).is_some_and(is_same) {
+                tasks.insert(name.clone(), Following::start(&member.copy, &source, None));
+            }
+        }
+        drop(entries);
+        self.set.set(self.lives());
+        // A zone that went leaves no version that could tell.
+        self.own_zones.note_change();
+    }
+}
+
+/// The line of the log about a member, in CoreDNS's words.
+fn line(
+    name: &Name,
+    before: Option<&Member>,
+    belongs: &Belongs,
+    fresh: &HashSet<Name>,
+) -> Option<String> {
+    let catalog = &belongs.catalog;
+    let label = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+    let Some(before) = before else {
+        return Some(format!("Added catalog member zone {name} from catalog {catalog}"));
+    };
+    let (old, id) = (label(&before.belongs.id), label(&belongs.id));
+    let from = &before.belongs.catalog;
+    match (fresh.contains(name), from == catalog) {
+        (false, true) => None,
+        (true, true) => Some(format!(
+            "Reset catalog member zone {name} from {catalog} after member ID changed from {old} to {id}"
+        )),
+        (false, false) => Some(format!(
+            "Migrated catalog member zone {name} from catalog {from} to {catalog}, preserving state for member ID {old}"
+        )),
+        (true, false) => Some(format!(
+            "Migrated catalog member zone {name} from catalog {from} to {catalog} with state reset after member identity changed from {old} to {id}"
+        )),
+    }
+}
+
+/// Removes what a zone has on the disk.
+fn remove(copy: &Copy) {
+    if let Some(store) = copy.store()
+        && let Err(error) = store.remove()
+    {
+        telemetry::error!("zone `{}`: {error}; its files stay", copy.origin());
+    }
+}
+
+/// The task of one zone. It ends when this is dropped.
+struct Following {
+    copy: Arc<Copy>,
+    source: Arc<Source>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    fn start(copy: &Arc<Copy>, source: &Arc<Source>, changed: Option<Arc<Notify>>) -> Self {
+        let (copy, source) = (Arc::clone(copy), Arc::clone(source));
+        let task = tokio::spawn(follow(Arc::clone(&copy), Arc::clone(&source), changed));
+        Self { copy, source, task }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
