@@ -38,7 +38,9 @@ pub(super) enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(why) => write!(f, "its `version` property {why} (RFC 9432 section 4.2.1)"),
+            Self::Version(why) => {
+                write!(f, "its `version` property {why} (RFC 9432 section 4.2.1)")
+            }
             Self::Node(owner) => {
                 write!(f, "`{owner}` has several PTR records (RFC 9432 section 4.1)")
             }
@@ -69,8 +71,10 @@ impl Catalog {
             if count == 0 || count > 3 {
                 continue;
             }
-            let labels: Vec<Box<[u8]>> =
-                name::labels(record.owner).take(count).map(|l| l.to_ascii_lowercase().into()).collect();
+            let labels: Vec<Box<[u8]>> = name::labels(record.owner)
+                .take(count)
+                .map(|l| l.to_ascii_lowercase().into())
+                .collect();
             let labels: Vec<&[u8]> = labels.iter().map(|label| &**label).collect();
             match (&labels[..], record.rtype) {
                 ([b"version"], Rtype::TXT) => {
@@ -210,4 +214,147 @@ pub(super) fn plan(
         }
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zone::{Builder, master};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn read(records: &str, most: usize) -> Result<Catalog, Broken> {
+        let origin = name("c.test.");
+        let text =
+            format!("$TTL 60\n@ SOA invalid. invalid. 1 60 60 60 60\n@ NS invalid.\n{records}");
+        let mut builder = Builder::new(&origin, 0);
+        let add = &mut |record: zone::RecordRef<'_>| builder.add(record);
+        master::parse_text(&text, &master::Options::new(&origin), add).unwrap();
+        Catalog::read(&builder.finish().unwrap(), most)
+    }
+
+    #[test]
+    fn only_whole_catalogs_are_read() {
+        let cases = [
+            ("", "is missing"),
+            ("version TXT 1", "is not `2`"),
+            ("version TXT 2 2", "is not `2`"),
+            ("version TXT 2\nversion TXT 3", "several records"),
+            ("version TXT 2\na.zones PTR x.\na.zones PTR y.", "`a.zones.c.test.` has several"),
+            ("version TXT 2\na.zones PTR x.\nb.zones PTR X.", "the member `x.` twice"),
+            ("version TXT 2\na.zones PTR x.\nb.zones PTR y.\nd.zones PTR z.", "more than 2"),
+        ];
+        for (records, why) in cases {
+            let broken = read(records, 2).expect_err(records).to_string();
+            assert!(broken.contains(why), "{records}: {broken}");
+        }
+        let records = "Version TXT 2\nA.Zones PTR X.\ngroup.a.zones TXT g\nx.ext TXT y\n\
+             a.b.zones PTR z.\ncoo.a.zones PTR Other.\nb.zones PTR y.\ncoo.b.zones PTR o.\n\
+             coo.b.zones PTR p.\n";
+        let entry = |id: &[u8], coo: Option<&str>| Entry { id: id.into(), coo: coo.map(name) };
+        let members = [(name("x."), entry(b"a", Some("other."))), (name("y."), entry(b"b", None))];
+        assert_eq!(read(records, 2), Ok(Catalog { members: members.into() }));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_listed_is_read(
+            entries in proptest::collection::btree_map(
+                "[a-z]{1,3}", ("[a-z0-9]{1,8}", proptest::option::of("[a-z]{1,3}")), 0..20,
+            ),
+        ) {
+            let mut expected = BTreeMap::new();
+            let mut seen = HashSet::new();
+            let mut records = String::from("version TXT 2\n");
+            for (member, (id, coo)) in entries {
+                if !seen.insert(id.clone()) {
+                    continue;
+                }
+                records += &format!("{id}.zones PTR {member}.\n");
+                if let Some(coo) = &coo {
+                    records += &format!("coo.{id}.zones PTR {coo}.\n");
+                }
+                let coo = coo.map(|coo| name(&format!("{coo}.")));
+                let entry = Entry { id: id.into_bytes().into(), coo };
+                expected.insert(name(&format!("{member}.")), entry);
+            }
+            prop_assert_eq!(read(&records, 20), Ok(Catalog { members: expected }));
+        }
+    }
+
+    /// `ID MEMBER [COO]`, one a line.
+    fn catalog(lines: &str) -> Catalog {
+        let entry = |line: &str| {
+            let mut words = line.split(' ');
+            let id = words.next().unwrap().as_bytes().into();
+            let member = name(words.next().unwrap());
+            (member, Entry { id, coo: words.next().map(name) })
+        };
+        Catalog { members: lines.lines().map(entry).collect() }
+    }
+
+    /// Members after the catalogs `a.` and `b.`; `?` is one without a version. The text has `MEMBER
+    /// CATALOG/ID`, with a star for those that begin anew.
+    fn planned(now: &str, a: &str, b: &str, within: &[Name]) -> (String, Plan) {
+        let mut before = BTreeMap::new();
+        for line in now.lines() {
+            let (member, owner) = line.split_once(' ').unwrap();
+            let (catalog, id) = owner.split_once('/').unwrap();
+            let belongs = Belongs { catalog: name(catalog), id: id.as_bytes().into() };
+            before.insert(name(member), belongs);
+        }
+        let (first, second) = (name("a."), name("b."));
+        let read = [a, b].map(|lines| (lines != "?").then(|| catalog(lines)));
+        let listed = [
+            Listed { name: &first, catalog: read[0].as_ref(), within },
+            Listed { name: &second, catalog: read[1].as_ref(), within: &[] },
+        ];
+        let plan = plan(&before, &listed, &[name("fixed.")].into());
+        let lines = plan.members.iter().map(|(member, belongs)| {
+            let star = if plan.fresh.contains(member) { "*" } else { "" };
+            let id = String::from_utf8_lossy(&belongs.id);
+            format!("{star}{member} {}/{id}", belongs.catalog)
+        });
+        (lines.collect::<Vec<_>>().join("\n"), plan)
+    }
+
+    #[test]
+    fn members_belong_to_one_catalog() {
+        let all = &[][..];
+        let cases = [
+            // Now, the catalogs, and what follows.
+            ("", "1 x.\n2 y.", "", "*x. a./1\n*y. a./2"),
+            ("x. a./1", "1 x.", "", "x. a./1"),
+            ("x. a./1", "2 x.", "", "*x. a./2"),
+            ("x. a./1", "", "", ""),
+            ("x. a./1", "?", "", "x. a./1"),
+            ("x. gone./1", "1 x.", "", "*x. a./1"),
+            // The one that has it keeps it; a catalog without a version may still list it.
+            ("x. b./1", "1 x.", "1 x.", "x. b./1"),
+            ("x. b./1", "1 x.", "?", "x. b./1"),
+            ("", "1 x.", "2 x.", "*x. a./1"),
+            // Unless it names the other one.
+            ("x. b./1", "1 x.", "1 x. a.", "x. a./1"),
+            ("x. b./1", "2 x.", "1 x. a.", "*x. a./2"),
+            ("x. a./1", "1 x. b.", "1 x.", "x. b./1"),
+            ("x. a./1", "1 x. b.", "", "x. a./1"),
+            ("x. a./1", "1 x. b.", "?", "x. a./1"),
+            ("x. a./1", "1 x. a.", "1 x.", "x. a./1"),
+            ("x. a./1", "", "1 x.", "*x. b./1"),
+            // The configuration comes first.
+            ("", "1 fixed.", "", ""),
+        ];
+        for (now, a, b, expected) in cases {
+            assert_eq!(planned(now, a, b, all).0, expected, "{now:?} {a:?} {b:?}");
+        }
+        let (_, plan) = planned("", "1 x.", "2 x.", all);
+        assert_eq!(plan.clashes, [(name("x."), name("b."))]);
+        let (lines, plan) = planned("", "1 x.\n2 w.ok.\n3 ok.", "", &[name("ok.")]);
+        assert_eq!(lines, "*ok. a./3\n*w.ok. a./2");
+        assert_eq!(plan.rejected, [(name("a."), 1)]);
+    }
 }

@@ -170,7 +170,9 @@ impl Config {
                 format!("`transfer {}` is unknown", word.as_str()),
             )
             .label("expected `from`")
-            .help("write `transfer from ADDRESS`; the plugin `transfer` serves transfers to others"));
+            .help(
+                "write `transfer from ADDRESS`; the plugin `transfer` serves transfers to others",
+            ));
         }
         if args.peek().is_none() {
             args.required("ADDRESS")?;

@@ -3,13 +3,12 @@
 //! `transfer` speaks to the primaries, `journal` keeps the copies on disk, and `authority` answers. Here are
 //! the times at which a zone is checked, what becomes of what comes, and the members of catalog zones.
 
+mod block;
 mod catalog;
 mod config;
 mod copy;
 mod follow;
-mod members;
 mod metrics;
-mod notify;
 mod source;
 mod store;
 mod timers;
@@ -25,16 +24,20 @@ use tokio::sync::Notify;
 use wire::Name;
 use zone::LiveSet;
 
+use block::{Block, Fixed, Keep, Members, Rule};
 use config::Config;
 use copy::Copy;
-use members::{Block, Fixed, Members, Rule};
 use metrics::Metrics;
-use notify::Keep;
 use source::{Gate, Primary, Source};
 
 /// The `secondary` directive.
-pub static PLUGIN: Kind =
-    Kind { name: "secondary", doc: include_str!("README.md"), answers: true, setup, ..Kind::DEFAULT };
+pub static PLUGIN: Kind = Kind {
+    name: "secondary",
+    doc: include_str!("README.md"),
+    answers: true,
+    setup,
+    ..Kind::DEFAULT
+};
 
 fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> {
     let mut errors = Diagnostics::default();
@@ -64,11 +67,12 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         let members = config.catalog.as_ref().map(|_| Arc::new(of_members(&source)));
         for origin in &config.zones {
             let copy = open(&place, origin, &source, &config, setup);
-            let rule = members.as_ref().zip(config.catalog.as_ref()).map(|(members, within)| Rule {
-                within: within.clone(),
-                most: config.max_members,
-                members: Arc::clone(members),
-            });
+            let rule =
+                members.as_ref().zip(config.catalog.as_ref()).map(|(members, within)| Rule {
+                    within: within.clone(),
+                    most: config.max_members,
+                    members: Arc::clone(members),
+                });
             // As in CoreDNS the last directive of a zone wins.
             if let Some(at) = fixed.iter().position(|known| known.copy.origin() == origin) {
                 let message = format!("zone `{origin}` was given primaries before");

@@ -185,7 +185,8 @@ impl Source {
                     last = format!("{address}: {}", problem.text);
                     if copy.is_news(&last) {
                         // The words of CoreDNS's log.
-                        let stage = if problem.is_unreachable { "setup transfer" } else { "transfer" };
+                        let stage =
+                            if problem.is_unreachable { "setup transfer" } else { "transfer" };
                         let text = &problem.text;
                         match problem.is_unreachable {
                             true => telemetry::error!(

@@ -80,7 +80,8 @@ impl Store {
             telemetry::warning!("zone `{}`: {cut}", self.origin);
         }
         let zone = recovered.zone?;
-        let confirmed = files::read_text(&self.note_path(), MAX_NOTE).ok().and_then(|text| note(&text));
+        let confirmed =
+            files::read_text(&self.note_path(), MAX_NOTE).ok().and_then(|text| note(&text));
         *self.state() = State { stored: Some(zone.serial()), noted: confirmed };
         Some(Found { zone, history: recovered.history, confirmed })
     }

@@ -114,8 +114,7 @@ mod tests {
     async fn a_zone_without_a_version_is_tried_as_in_coredns() {
         let now = Instant::now();
         let mut timers = Timers::new(now);
-        let waits: Vec<u128> =
-            (0..8).map(|_| timers.failed(now, None, 0).as_millis()).collect();
+        let waits: Vec<u128> = (0..8).map(|_| timers.failed(now, None, 0).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         assert_eq!(timers.expires, None);
     }

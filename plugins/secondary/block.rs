@@ -1,13 +1,14 @@
 //! The zones of a server block: those of the configuration, and the members of catalog zones, which come and
-//! go.
+//! go; and the NOTIFY messages for them (RFC 1996).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chain::{Clock, OwnZones};
+use authority::{Keeper, TakesMessages};
+use chain::{BoxFuture, Clock, Failure, OwnZones, Query, Reply, Served, Step};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use wire::Name;
+use wire::{Name, Rcode, Rtype};
 use zone::{Live, LiveSet};
 
 use super::catalog::{self, Belongs, Catalog, Listed};
@@ -150,7 +151,9 @@ impl Block {
         }
         for (name, gone) in std::mem::replace(&mut *entries, next) {
             let catalog = gone.belongs.catalog;
-            applied.lines.push(format!("Removed catalog member zone {name} from catalog {catalog}"));
+            applied
+                .lines
+                .push(format!("Removed catalog member zone {name} from catalog {catalog}"));
             applied.stopped.push(gone.copy);
         }
         drop(entries);
@@ -268,5 +271,54 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// What the plugin does for its zones besides keeping them current.
+pub(super) struct Keep(pub(super) Arc<Block>);
+
+impl Keeper for Keep {
+    fn notify(&self) -> Option<&dyn TakesMessages> {
+        Some(self)
+    }
+}
+
+impl TakesMessages for Keep {
+    fn take<'a>(
+        &'a self,
+        zone: Arc<Live>,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+    ) -> BoxFuture<'a, Served> {
+        let served = self.notified(&zone, query, reply);
+        Box::pin(async { served })
+    }
+}
+
+impl Keep {
+    fn notified(&self, zone: &Live, query: &Query, reply: &mut Reply) -> Served {
+        let Some((copy, source)) = self.0.find(zone.origin()) else { return Ok(Step::Next) };
+        let (from, zone) = (query.client.peer.ip().to_canonical(), copy.origin());
+        let is_signed = source.key.as_ref().is_some_and(|key| key.has_signed(query));
+        let is_allowed = is_signed || source.may_notify(from);
+        source.metrics.notified(is_allowed);
+        if !is_allowed {
+            // As in CoreDNS: a stranger learns nothing. A flood leaves one line now and then.
+            if copy.is_news(&format!("notify from {from}")) {
+                telemetry::info!("plugin/file: Dropping notify from {from} for {zone}");
+            }
+            return Ok(Step::Drop);
+        }
+        // RFC 1996 section 3.7: the only defined type is SOA.
+        if query.qtype() != Rtype::SOA {
+            return Err(Failure::rcode(Rcode::FORMERR));
+        }
+        if query.name() != zone.as_wire() {
+            return Err(Failure::rcode(Rcode::NOTAUTH));
+        }
+        telemetry::info!("plugin/file: Notify from {from} for {zone}: checking transfer");
+        copy.notify(from);
+        reply.set_authoritative(true);
+        Ok(Step::Done)
     }
 }
