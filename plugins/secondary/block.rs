@@ -55,6 +55,7 @@ pub(super) struct Block {
 struct Applied {
     stopped: Vec<Arc<Copy>>,
     lines: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Members {
@@ -92,11 +93,20 @@ impl Block {
         fixed.chain(entries.values().map(|member| Arc::clone(member.copy.live()))).collect()
     }
 
+    /// Makes the members those that the catalogs list, at the start: no task runs yet, and nothing is logged.
+    /// May read databases: blocks.
+    pub(super) fn begin(&self) {
+        self.apply();
+    }
+
     /// Makes the members those that the catalogs list. May read databases: blocks.
-    pub(super) fn arrange(&self) -> Vec<Arc<Copy>> {
+    fn arrange(&self) -> Vec<Arc<Copy>> {
         let applied = self.apply();
         for line in applied.lines {
             telemetry::info!("plugin/secondary: {line}");
+        }
+        for line in applied.warnings {
+            telemetry::warning!("plugin/secondary: {line}");
         }
         applied.stopped
     }
@@ -106,7 +116,7 @@ impl Block {
         for fixed in &self.fixed {
             // A broken version was not published; one on the disk, with other bounds, may be.
             if let Some(rule) = &fixed.catalog
-                && let Some(zone) = fixed.copy.live().zone_to_keep()
+                && let Some(zone) = fixed.copy.base()
                 && let Ok(catalog) = Catalog::read(&zone, rule.most)
             {
                 read.insert(fixed.copy.origin(), catalog);
@@ -140,9 +150,9 @@ impl Block {
                     let Some(source) = self.source_of(&belongs) else { continue };
                     let directory = source.database.as_deref();
                     let (copy, problem) = Copy::new(&name, self.clock, source.bounds, directory);
-                    if let Some(problem) = problem {
-                        telemetry::error!("zone `{name}`: {problem}; it is not stored on the disk");
-                    }
+                    applied.warnings.extend(problem.map(|problem| {
+                        format!("zone `{name}`: {problem}; it is not stored on the disk")
+                    }));
                     Arc::new(copy)
                 }
             };
@@ -158,14 +168,14 @@ impl Block {
         }
         drop(entries);
         for (name, catalog) in plan.clashes {
-            telemetry::warning!(
-                "plugin/secondary: Skipping catalog member zone {name} from {catalog}: zone already exists"
-            );
+            applied.warnings.push(format!(
+                "Skipping catalog member zone {name} from {catalog}: zone already exists"
+            ));
         }
         for (catalog, count) in plan.rejected {
-            telemetry::warning!(
-                "plugin/secondary: Skipped {count} member zones from catalog {catalog}: outside configured member zones"
-            );
+            applied.warnings.push(format!(
+                "Skipped {count} member zones from catalog {catalog}: outside configured member zones"
+            ));
         }
         applied
     }
@@ -246,6 +256,7 @@ fn line(
 
 /// Removes what a zone has on the disk.
 fn remove(copy: &Copy) {
+    copy.retire();
     if let Some(store) = copy.store()
         && let Err(error) = store.remove()
     {

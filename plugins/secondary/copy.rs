@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -32,6 +33,8 @@ pub(super) struct Copy {
     pub(super) wake: Notify,
     state: Mutex<State>,
     store: Mutex<Option<Arc<Store>>>,
+    /// The zone is served no more: what its task still brings is not stored.
+    is_retired: AtomicBool,
 }
 
 struct State {
@@ -90,6 +93,7 @@ impl Copy {
             wake: Notify::new(),
             state: Mutex::new(state),
             store: Mutex::new(None),
+            is_retired: AtomicBool::new(false),
         };
         let problem = directory.and_then(|directory| copy.open(directory).err());
         (copy, problem)
@@ -332,7 +336,7 @@ impl Copy {
     /// Brings the version and its confirmation to the disk.
     pub(super) async fn save(&self, source: &Source) {
         let Some(store) = self.store() else { return };
-        if !self.live.is_loaded() {
+        if !self.live.is_loaded() || self.is_retired.load(Ordering::Relaxed) {
             return;
         }
         let mut problem = store.save(&self.live).await.err().map(|error| error.to_string());
@@ -355,6 +359,11 @@ impl Copy {
                 telemetry::error!("zone `{zone}`: {problem}; a restart does not find this version");
             }
         }
+    }
+
+    /// Stores nothing from now on.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
     }
 
     /// Writes the status.

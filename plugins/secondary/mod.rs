@@ -106,7 +106,7 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
     // At the start, what is on the disk serves at once. Later the members are those of the running server,
     // which this configuration may not replace in the end.
     if has_catalogs && block.members.is_empty() {
-        block.arrange();
+        block.begin();
     }
     let options = Options { fallthrough, outside: Outside::RefuseIfLast, ..Options::default() };
     let keep = Keep(Arc::clone(&block));

@@ -183,3 +183,69 @@ fn note(text: &str) -> Option<(SystemTime, SocketAddr)> {
     let primary = lines.next()?.strip_prefix("primary ")?.parse().ok()?;
     Some((UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?, primary))
 }
+
+#[cfg(test)]
+mod tests {
+    use zone::{Builder, RecordRef, master};
+
+    use super::*;
+
+    fn zone(serial: u32, hosts: u32) -> Zone {
+        let origin = Name::from_text("example.org.").unwrap();
+        let mut text = format!("$TTL 60\n@ SOA ns host {serial} 60 60 60 60\n@ NS ns\n");
+        for host in 0..hosts {
+            text += &format!("host{host} A 192.0.2.{}\n", host % 250);
+        }
+        let mut builder = Builder::new(&origin, 0);
+        let add = &mut |record: RecordRef<'_>| builder.add(record);
+        master::parse_text(&text, &master::Options::new(&origin), add).unwrap();
+        builder.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn versions_come_back_as_they_were_stored() {
+        let directory = std::env::temp_dir().join(format!("catena-store-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let origin = Name::from_text("Example.org.").unwrap();
+        let open = || {
+            let (store, found) = Store::open(&directory, &origin).unwrap();
+            (Arc::new(store), found)
+        };
+        let (store, found) = open();
+        assert!(found.is_none());
+        let live = Arc::new(Live::starting(zone(1, 100)));
+        store.save(&live).await.unwrap();
+        let (at, by) = (UNIX_EPOCH + Duration::from_secs(1000), "192.0.2.1:53".parse().unwrap());
+        store.note(at, by).unwrap();
+        // Two versions more are small changes; a note that is younger than a minute stays.
+        for serial in [2, 3] {
+            live.replace(zone(serial, 100));
+        }
+        store.save(&live).await.unwrap();
+        store.note(at + Duration::from_secs(59), by).unwrap();
+        drop(store);
+        let (store, found) = open();
+        let found = found.unwrap();
+        assert_eq!((found.zone.serial(), found.confirmed), (3, Some((at, by))));
+        let steps: Vec<_> = found.history.iter().map(Changes::from_serial).collect();
+        assert_eq!(steps, [Some(1), Some(2)]);
+        store.claim().unwrap();
+        let live = Arc::new(Live::new(origin.to_lower()));
+        live.restore(found.zone, found.history);
+        // Another zone is stored as a whole, even under the same serial.
+        store.forget();
+        live.replace(zone(3, 2));
+        store.save(&live).await.unwrap();
+        store.note(at + Duration::from_secs(61), by).unwrap();
+        drop(store);
+        let (store, found) = open();
+        let found = found.unwrap();
+        assert_eq!((found.zone.record_count(), found.history.len()), (4, 0));
+        assert_eq!(found.confirmed, Some((at + Duration::from_secs(61), by)));
+        store.remove().unwrap();
+        drop(store);
+        assert!(open().1.is_none());
+        assert!(!directory.join("example.org.confirmed").exists());
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+}
