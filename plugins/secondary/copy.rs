@@ -21,6 +21,8 @@ use super::timers::{Bounds, Timers};
 
 /// Checks that notifications cause are at least so far apart.
 const NOTIFY_GAP: Duration = Duration::from_millis(200);
+/// Troubles that are remembered, so that each is logged once in a while.
+const MAX_LOGGED: usize = 16;
 /// The same trouble is logged again after this time.
 const LOG_AGAIN: Duration = Duration::from_secs(600);
 
@@ -50,7 +52,8 @@ struct State {
     notified: Option<IpAddr>,
     /// When the last check began.
     began: Option<Instant>,
-    logged: Option<(String, Instant)>,
+    /// The last troubles in the log.
+    logged: Vec<(String, Instant)>,
     confirmed: Option<SystemTime>,
 }
 
@@ -83,7 +86,7 @@ impl Copy {
             is_other: false,
             notified: None,
             began: None,
-            logged: None,
+            logged: Vec::new(),
             confirmed: None,
         };
         let copy = Self {
@@ -289,7 +292,7 @@ impl Copy {
         state.timers.confirmed(Instant::now(), soa, random());
         state.from = Some(by);
         state.is_other = false;
-        state.logged = None;
+        state.logged.clear();
         state.confirmed = Some(self.now());
         let expired = state.expired.take();
         drop(state);
@@ -325,11 +328,14 @@ impl Copy {
     /// Whether trouble is worth a line in the log: it is new, or was logged long ago.
     pub(super) fn is_news(&self, trouble: &str) -> bool {
         let mut state = self.state();
-        let is_known = |(text, at): &(String, Instant)| text == trouble && at.elapsed() < LOG_AGAIN;
-        if state.logged.as_ref().is_some_and(is_known) {
+        state.logged.retain(|(_, at)| at.elapsed() < LOG_AGAIN);
+        if state.logged.iter().any(|(text, _)| text == trouble) {
             return false;
         }
-        state.logged = Some((trouble.to_owned(), Instant::now()));
+        if state.logged.len() >= MAX_LOGGED {
+            state.logged.remove(0);
+        }
+        state.logged.push((trouble.to_owned(), Instant::now()));
         true
     }
 
