@@ -2,7 +2,7 @@
 //! survives a reload of the Corefile.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use wire::edns::ede;
 use zone::store::Soa;
 use zone::{Changes, Live, Zone};
 
-use super::source::Source;
+use super::metrics::Metrics;
 use super::store::{Found, Store};
 use super::timers::{Bounds, Timers};
 
@@ -55,6 +55,17 @@ struct State {
     /// The last troubles in the log.
     logged: Vec<(String, Instant)>,
     confirmed: Option<SystemTime>,
+}
+
+/// What a configuration says about a zone.
+pub(super) struct Terms {
+    /// The primaries and how they are asked, to tell one source from another.
+    pub(super) identity: String,
+    /// The same for the operator.
+    pub(super) shown: String,
+    pub(super) primaries: Vec<SocketAddr>,
+    pub(super) bounds: Bounds,
+    pub(super) database: Option<PathBuf>,
 }
 
 /// Why a zone is checked.
@@ -168,9 +179,9 @@ impl Copy {
         self.show(None);
     }
 
-    /// Begins to follow this source. What changed in the configuration takes effect.
-    pub(super) async fn begin(self: &Arc<Self>, source: &Source) {
-        let wanted = source.database.clone();
+    /// Begins a life under these terms. What changed in the configuration takes effect.
+    pub(super) async fn begin(self: &Arc<Self>, terms: Terms, metrics: &Metrics) {
+        let wanted = terms.database;
         let copy = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
             let has = copy.store();
@@ -191,24 +202,22 @@ impl Copy {
         });
         if let Ok(Err(problem)) = opened.await {
             telemetry::error!("zone `{}`: {problem}; it is not stored on the disk", self.origin());
-            source.metrics.unsaved();
+            metrics.unsaved();
         }
         {
             let mut state = self.state();
-            state.timers.bounds = source.bounds;
-            if state.identity != source.identity {
+            state.timers.bounds = terms.bounds;
+            if state.identity != terms.identity {
                 state.timers.next = Instant::now();
-                state.identity.clone_from(&source.identity);
-                let is_known = |from: SocketAddr| source.has_primary(from);
-                state.is_other = state.from.is_some_and(|from| !is_known(from));
+                state.identity = terms.identity;
+                state.is_other = state.from.is_some_and(|from| !terms.primaries.contains(&from));
             }
         }
-        let text = source.status_text();
-        self.live.set_status(|status| status.source = text);
+        self.live.set_status(|status| status.source = terms.shown);
         let trouble = self.live.status().trouble;
         self.show(trouble);
         // A version that was published while the disk was not used.
-        self.save(source).await;
+        self.save(metrics).await;
     }
 
     /// The version that serves, or that expired: what a primary is asked about.
@@ -340,7 +349,7 @@ impl Copy {
     }
 
     /// Brings the version and its confirmation to the disk.
-    pub(super) async fn save(&self, source: &Source) {
+    pub(super) async fn save(&self, metrics: &Metrics) {
         let Some(store) = self.store() else { return };
         if !self.live.is_loaded() || self.is_retired.load(Ordering::Relaxed) {
             return;
@@ -359,7 +368,7 @@ impl Copy {
         }
         self.live.set_status(|status| status.journal_bytes = store.size());
         if let Some(problem) = problem {
-            source.metrics.unsaved();
+            metrics.unsaved();
             if self.is_news(&problem) {
                 let zone = self.origin();
                 telemetry::error!("zone `{zone}`: {problem}; a restart does not find this version");

@@ -17,7 +17,7 @@ use zone::store::Soa;
 use zone::{Changes, Zone};
 
 use super::catalog::Catalog;
-use super::copy::Copy;
+use super::copy::{Copy, Terms};
 use super::metrics::{Metrics, Said};
 use super::timers::Bounds;
 
@@ -140,9 +140,15 @@ impl From<TransferError> for Problem {
 }
 
 impl Source {
-    /// Whether this address is one of the primaries.
-    pub(super) fn has_primary(&self, address: SocketAddr) -> bool {
-        self.primaries.iter().any(|primary| primary.address == address)
+    /// What it says about each of its zones.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            identity: self.identity.clone(),
+            shown: self.shown(),
+            primaries: self.primaries.iter().map(|primary| primary.address).collect(),
+            bounds: self.bounds,
+            database: self.database.clone(),
+        }
     }
 
     /// Whether this address may send notifications.
@@ -153,7 +159,7 @@ impl Source {
     }
 
     /// The primaries, for the status of a zone.
-    pub(super) fn status_text(&self) -> String {
+    fn shown(&self) -> String {
         let shown: Vec<String> =
             self.primaries.iter().take(3).map(|primary| primary.address.to_string()).collect();
         let word = if self.primaries.len() == 1 { "primary" } else { "primaries" };
