@@ -23,6 +23,8 @@ mod signing;
 mod tls;
 mod tools;
 mod transfers;
+mod tsig;
 mod unbound;
+mod updates;
 
 use tools::{ask, compare, peer};
