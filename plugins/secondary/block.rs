@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use authority::{Keeper, TakesMessages};
 use chain::{BoxFuture, Clock, Failure, OwnZones, Query, Reply, Served, Step};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use wire::{Name, Rcode, Rtype};
 use zone::{Live, LiveSet};
 
@@ -182,43 +182,45 @@ impl Block {
 
     /// Keeps all zones current until it is dropped.
     pub(super) async fn run(self: Arc<Self>) {
-        let has_catalogs = self.fixed.iter().any(|fixed| fixed.catalog.is_some());
+        let mut tasks = JoinSet::new();
         let _fixed: Vec<Following> = self
             .fixed
             .iter()
             .map(|fixed| {
                 let changed = fixed.catalog.as_ref().map(|_| Arc::clone(&self.changed));
-                Following::start(&fixed.copy, &fixed.source, changed)
+                Following::start(&mut tasks, &fixed.copy, &fixed.source, changed)
             })
             .collect();
         let mut members: HashMap<Name, Following> = HashMap::new();
-        if !has_catalogs {
-            return std::future::pending().await;
-        }
-        loop {
-            let block = Arc::clone(&self);
-            let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
-            self.start(&mut members);
-            for copy in stopped.unwrap_or_default() {
-                // RFC 9432 section 5.3: what belongs to a removed member goes too.
-                tokio::task::spawn_blocking(move || remove(&copy));
+        if self.fixed.iter().any(|fixed| fixed.catalog.is_some()) {
+            loop {
+                let block = Arc::clone(&self);
+                let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
+                self.start(&mut tasks, &mut members);
+                for copy in stopped.unwrap_or_default() {
+                    // RFC 9432 section 5.3: what belongs to a removed member goes too.
+                    tokio::task::spawn_blocking(move || remove(&copy));
+                }
+                self.changed.notified().await;
+                while tasks.try_join_next().is_some() {}
             }
-            self.changed.notified().await;
         }
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Starts and stops the tasks of members, and serves those that there are.
-    fn start(&self, tasks: &mut HashMap<Name, Following>) {
+    fn start(&self, tasks: &mut JoinSet<()>, following: &mut HashMap<Name, Following>) {
         let entries = self.members.entries();
         let is_kept = |name: &Name, task: &mut Following| {
             entries.get(name).is_some_and(|member| Arc::ptr_eq(&member.copy, &task.copy))
         };
-        tasks.retain(is_kept);
+        following.retain(is_kept);
         for (name, member) in entries.iter() {
             let Some(source) = self.source_of(&member.belongs) else { continue };
             let is_same = |task: &Following| Arc::ptr_eq(&task.source, &source);
-            if !tasks.get(name).is_some_and(is_same) {
-                tasks.insert(name.clone(), Following::start(&member.copy, &source, None));
+            if !following.get(name).is_some_and(is_same) {
+                let task = Following::start(tasks, &member.copy, &source, None);
+                following.insert(name.clone(), task);
             }
         }
         drop(entries);
@@ -270,17 +272,18 @@ fn remove(copy: &Copy) {
 struct Following {
     copy: Arc<Copy>,
     source: Arc<Source>,
-    task: JoinHandle<()>,
+    task: AbortHandle,
 }
 
 impl Following {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the task of the configuration that starts this one ends it, and members are bounded"
-    )]
-    fn start(copy: &Arc<Copy>, source: &Arc<Source>, changed: Option<Arc<Notify>>) -> Self {
+    fn start(
+        tasks: &mut JoinSet<()>,
+        copy: &Arc<Copy>,
+        source: &Arc<Source>,
+        changed: Option<Arc<Notify>>,
+    ) -> Self {
         let (copy, source) = (Arc::clone(copy), Arc::clone(source));
-        let task = tokio::spawn(follow(Arc::clone(&copy), Arc::clone(&source), changed));
+        let task = tasks.spawn(follow(Arc::clone(&copy), Arc::clone(&source), changed));
         Self { copy, source, task }
     }
 }

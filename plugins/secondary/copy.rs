@@ -2,7 +2,7 @@
 //! survives a reload of the Corefile.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,14 @@ use wire::edns::ede;
 use zone::Soa;
 use zone::{Changes, Live, Zone};
 
+use super::metrics::Metrics;
 use super::store::{Found, Store};
 use super::timers::{Bounds, Timers};
 
 /// Checks that notifications cause are at least so far apart.
 const NOTIFY_GAP: Duration = Duration::from_millis(200);
+/// Troubles that are remembered, so that each is logged once in a while.
+const MAX_LOGGED: usize = 16;
 /// The same trouble is logged again after this time.
 const LOG_AGAIN: Duration = Duration::from_secs(600);
 
@@ -49,24 +52,20 @@ struct State {
     notified: Option<IpAddr>,
     /// When the last check began.
     began: Option<Instant>,
-    logged: Option<(String, Instant)>,
+    /// The last troubles in the log.
+    logged: Vec<(String, Instant)>,
     confirmed: Option<SystemTime>,
 }
 
-/// What a copy asks of the source that it follows.
-pub(super) trait Followed: Sync {
-    /// The directory of the copy on disk.
-    fn database(&self) -> Option<&Path>;
-    /// Bounds of the timers.
-    fn bounds(&self) -> Bounds;
-    /// The primaries and how they are asked.
-    fn identity(&self) -> &str;
-    /// Whether this is a primary.
-    fn has_primary(&self, address: SocketAddr) -> bool;
-    /// The primaries in a few words.
-    fn status_text(&self) -> String;
-    /// Counts a version that could not be stored.
-    fn unsaved(&self);
+/// What a configuration says about a zone.
+pub(super) struct Terms {
+    /// The primaries and how they are asked, to tell one source from another.
+    pub(super) identity: String,
+    /// The same for the operator.
+    pub(super) shown: String,
+    pub(super) primaries: Vec<SocketAddr>,
+    pub(super) bounds: Bounds,
+    pub(super) database: Option<PathBuf>,
 }
 
 /// Why a zone is checked.
@@ -98,7 +97,7 @@ impl Copy {
             is_other: false,
             notified: None,
             began: None,
-            logged: None,
+            logged: Vec::new(),
             confirmed: None,
         };
         let copy = Self {
@@ -180,9 +179,9 @@ impl Copy {
         self.show(None);
     }
 
-    /// Begins to follow this source. What changed in the configuration takes effect.
-    pub(super) async fn begin(self: &Arc<Self>, source: &impl Followed) {
-        let wanted = source.database().map(Path::to_path_buf);
+    /// Begins a life under these terms. What changed in the configuration takes effect.
+    pub(super) async fn begin(self: &Arc<Self>, terms: Terms, metrics: &Metrics) {
+        let wanted = terms.database;
         let copy = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
             let has = copy.store();
@@ -203,24 +202,22 @@ impl Copy {
         });
         if let Ok(Err(problem)) = opened.await {
             telemetry::error!("zone `{}`: {problem}; it is not stored on the disk", self.origin());
-            source.unsaved();
+            metrics.unsaved();
         }
         {
             let mut state = self.state();
-            state.timers.bounds = source.bounds();
-            if state.identity != source.identity() {
+            state.timers.bounds = terms.bounds;
+            if state.identity != terms.identity {
                 state.timers.next = Instant::now();
-                source.identity().clone_into(&mut state.identity);
-                let is_known = |from: SocketAddr| source.has_primary(from);
-                state.is_other = state.from.is_some_and(|from| !is_known(from));
+                state.identity = terms.identity;
+                state.is_other = state.from.is_some_and(|from| !terms.primaries.contains(&from));
             }
         }
-        let text = source.status_text();
-        self.live.set_status(|status| status.source = text);
+        self.live.set_status(|status| status.source = terms.shown);
         let trouble = self.live.status().trouble;
         self.show(trouble);
         // A version that was published while the disk was not used.
-        self.save(source).await;
+        self.save(metrics).await;
     }
 
     /// The version that serves, or that expired: what a primary is asked about.
@@ -304,12 +301,12 @@ impl Copy {
         state.timers.confirmed(Instant::now(), soa, random());
         state.from = Some(by);
         state.is_other = false;
-        state.logged = None;
+        state.logged.clear();
         state.confirmed = Some(self.now());
         let expired = state.expired.take();
         drop(state);
         if let Some(zone) = expired.filter(|_| !self.live.is_loaded())
-            && let Ok(again) = zone.apply(&Changes::new())
+            && let Ok(again) = zone.fold()
         {
             telemetry::info!("zone `{}`: {by} has confirmed it; it serves again", self.origin());
             self.live.replace(again);
@@ -340,16 +337,19 @@ impl Copy {
     /// Whether trouble is worth a line in the log: it is new, or was logged long ago.
     pub(super) fn is_news(&self, trouble: &str) -> bool {
         let mut state = self.state();
-        let is_known = |(text, at): &(String, Instant)| text == trouble && at.elapsed() < LOG_AGAIN;
-        if state.logged.as_ref().is_some_and(is_known) {
+        state.logged.retain(|(_, at)| at.elapsed() < LOG_AGAIN);
+        if state.logged.iter().any(|(text, _)| text == trouble) {
             return false;
         }
-        state.logged = Some((trouble.to_owned(), Instant::now()));
+        if state.logged.len() >= MAX_LOGGED {
+            state.logged.remove(0);
+        }
+        state.logged.push((trouble.to_owned(), Instant::now()));
         true
     }
 
     /// Brings the version and its confirmation to the disk.
-    pub(super) async fn save(&self, source: &impl Followed) {
+    pub(super) async fn save(&self, metrics: &Metrics) {
         let Some(store) = self.store() else { return };
         if !self.live.is_loaded() || self.is_retired.load(Ordering::Relaxed) {
             return;
@@ -368,7 +368,7 @@ impl Copy {
         }
         self.live.set_status(|status| status.journal_bytes = store.size());
         if let Some(problem) = problem {
-            source.unsaved();
+            metrics.unsaved();
             if self.is_news(&problem) {
                 let zone = self.origin();
                 telemetry::error!("zone `{zone}`: {problem}; a restart does not find this version");

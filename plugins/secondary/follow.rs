@@ -13,7 +13,7 @@ use super::source::{Checked, Fresh, Source};
 /// Follows the primaries of a zone until it is dropped. `changed` is told of new versions.
 pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option<Arc<Notify>>) {
     let _turn = copy.turn.lock().await;
-    copy.begin(&*source).await;
+    copy.begin(source.terms(), &source.metrics).await;
     loop {
         tokio::select! {
             () = sleep_until(copy.wakes_at()) => {}
@@ -55,7 +55,7 @@ pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option
                 continue;
             }
         }
-        copy.save(&*source).await;
+        copy.save(&source.metrics).await;
     }
 }
 

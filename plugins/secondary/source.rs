@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,11 +13,10 @@ use net::tls::TransferSession;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use transfer::{Client, Limits, Outcome, Peer, Received, Tally, TransferError, Trouble};
-use zone::Soa;
-use zone::{Changes, Refused, Zone};
+use zone::{Changes, Refused, Soa, Zone};
 
 use super::catalog::Catalog;
-use super::copy::{Copy, Followed};
+use super::copy::{Copy, Terms};
 use super::metrics::{Metrics, Said};
 use super::timers::Bounds;
 
@@ -139,43 +138,33 @@ impl From<TransferError> for Problem {
     }
 }
 
-impl Followed for Source {
-    fn database(&self) -> Option<&Path> {
-        self.database.as_deref()
+impl Source {
+    /// What it says about each of its zones.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            identity: self.identity.clone(),
+            shown: self.shown(),
+            primaries: self.primaries.iter().map(|primary| primary.address).collect(),
+            bounds: self.bounds,
+            database: self.database.clone(),
+        }
     }
 
-    fn bounds(&self) -> Bounds {
-        self.bounds
+    /// Whether this address may send notifications.
+    pub(super) fn may_notify(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.primaries.iter().any(|primary| primary.address.ip().to_canonical() == address)
+            || self.allow_notify.iter().any(|range| range.contains(address))
     }
 
-    fn identity(&self) -> &str {
-        &self.identity
-    }
-
-    fn has_primary(&self, address: SocketAddr) -> bool {
-        self.primaries.iter().any(|primary| primary.address == address)
-    }
-
-    fn status_text(&self) -> String {
+    /// The primaries, for the status of a zone.
+    fn shown(&self) -> String {
         let shown: Vec<String> =
             self.primaries.iter().take(3).map(|primary| primary.address.to_string()).collect();
         let word = if self.primaries.len() == 1 { "primary" } else { "primaries" };
         let more = self.primaries.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!("{word} {}{more}", shown.join(", "))
-    }
-
-    fn unsaved(&self) {
-        self.metrics.unsaved();
-    }
-}
-
-impl Source {
-    /// Whether this address may send notifications.
-    pub(super) fn may_notify(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.primaries.iter().any(|primary| primary.address.ip().to_canonical() == address)
-            || self.allow_notify.iter().any(|range| range.contains(address))
     }
 
     /// The primaries in the order in which they are asked: the one that says it has changed, the one that was

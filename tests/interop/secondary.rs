@@ -141,7 +141,8 @@ fn zones_come_from_real_primaries_follow_them_and_outlive_them() {
 
         // The primary is gone, and the server dies without a word: the copy on disk serves.
         wait_for_copy(&directory);
-        drop(primary);
+        let Primary { peer, files: _files } = primary;
+        drop(peer);
         let restarted = Scratch::new();
         for entry in std::fs::read_dir(&directory).unwrap() {
             copy_all(&entry.unwrap().path(), restarted.path());

@@ -104,7 +104,7 @@ impl net::client::Simulated for World {
 
     fn tcp_messages(&self, to: SocketAddr, message: &[u8]) -> Option<Vec<(Duration, Vec<u8>)>> {
         self.with(to, |upstream| {
-            let gone = upstream.way("refuse-tcp").or_else(|| upstream.way("refuse")).is_some();
+            let gone = upstream.way("refuse-tcp").is_some() || upstream.way("refuse").is_some();
             if gone || upstream.is_silent() {
                 return None;
             }
