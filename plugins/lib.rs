@@ -27,6 +27,7 @@ pub mod chaos;
 pub mod debug;
 pub mod dns64;
 pub mod dnstap;
+pub mod dynupdate;
 pub mod erratic;
 pub mod errors;
 pub mod fanout;
@@ -119,6 +120,7 @@ const ENTRIES: &[Entry] = &[
     Built(&alternate::PLUGIN),
     Built(&template::PLUGIN),
     Built(&transfer::PLUGIN),
+    Built(&dynupdate::PLUGIN),
     Built(&hosts::PLUGIN),
     // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
     Built(&records::PLUGIN),

@@ -24,5 +24,6 @@ mod tools;
 mod transfers;
 mod tsig;
 mod unbound;
+mod updates;
 
 use tools::{ask, compare, peer};
