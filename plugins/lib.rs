@@ -57,6 +57,7 @@ pub mod redisc;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod secondary;
 pub mod template;
 pub mod trace;
 pub mod transfer;
@@ -131,7 +132,7 @@ const ENTRIES: &[Entry] = &[
     Known("kubernetes"),
     Built(&file::PLUGIN),
     Known("auto"),
-    Known("secondary"),
+    Built(&secondary::PLUGIN),
     Known("etcd"),
     Built(&r#loop::PLUGIN),
     // Not part of CoreDNS itself.

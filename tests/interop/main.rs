@@ -18,6 +18,7 @@ mod kit;
 mod nameservers;
 mod outgoing;
 mod redisc;
+mod secondary;
 mod signing;
 mod tls;
 mod tools;
