@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use wire::Name;
 use wire::edns::ede;
 use zone::Soa;
-use zone::{Changes, Live, Zone};
+use zone::{Live, Zone};
 
 use super::metrics::Metrics;
 use super::store::{Found, Store};
