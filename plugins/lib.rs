@@ -58,6 +58,7 @@ pub mod rewrite;
 pub mod root;
 pub mod template;
 pub mod trace;
+pub mod transfer;
 pub mod tsig;
 pub mod view;
 pub mod whoami;
@@ -117,7 +118,7 @@ const ENTRIES: &[Entry] = &[
     // Not part of CoreDNS itself: outside of all that answer, so it sees what any of them says.
     Built(&alternate::PLUGIN),
     Built(&template::PLUGIN),
-    Known("transfer"),
+    Built(&transfer::PLUGIN),
     Built(&hosts::PLUGIN),
     // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
     Built(&records::PLUGIN),

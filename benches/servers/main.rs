@@ -22,6 +22,7 @@ mod paced;
 mod peers;
 mod secure;
 mod server;
+mod transfers;
 mod upstream;
 
 use std::path::{Path, PathBuf};
@@ -97,6 +98,9 @@ fn main() {
     if wanted(&settings, "authority 1M") {
         let set = data::zone(&settings.dir, "mil.lab.", 1_000_000, 200_000);
         authority(&settings, "authority 1M", &set);
+    }
+    if wanted(&settings, "transfers out") {
+        transfers::run(&settings);
     }
     if wanted(&settings, "many rules") {
         many_rules(&settings, &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));

@@ -1,14 +1,13 @@
 //! The command line: parses the arguments and runs the command.
 
 mod args;
+mod axfr;
 mod cache;
 mod check;
-mod flags;
 mod help;
 mod output;
 mod run;
 mod zone;
-mod zone_args;
 
 use std::process::ExitCode;
 
@@ -25,6 +24,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let argv: Vec<String> = std::env::args().skip(1).collect();
     match args::parse(&argv) {
         Ok(Command::Run(options)) => run::run(registry, &options),
+        Ok(Command::Axfr(options)) => axfr::axfr(&options),
         Ok(Command::Cache(options)) => cache::cache(&options),
         Ok(Command::Zone(command)) => zone::zone(&command),
         Ok(Command::Check(options)) => check::check(registry, &options),

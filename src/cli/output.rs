@@ -11,6 +11,9 @@ use std::process::ExitCode;
 /// The version that `-version` and the banner show.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Octets that are printed at once.
+const PIECE: usize = 64 << 10;
+
 /// Prints the whole of what a command was asked for; `code` is how it ends then.
 pub(crate) fn print(text: &str, code: ExitCode) -> ExitCode {
     match write(&mut io::stdout().lock(), text) {
@@ -20,6 +23,28 @@ pub(crate) fn print(text: &str, code: ExitCode) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what `print` writes, piece by piece: too much to hold it. Otherwise as [`print`].
+pub(crate) fn stream(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ExitCode {
+    let mut out = io::BufWriter::with_capacity(PIECE, io::stdout().lock());
+    match print(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            complain(format_args!("cannot write the output: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Shows on the last line of a terminal how far something is.
+pub(crate) fn progress(text: &str) {
+    let _ = write(&mut io::stderr().lock(), &format!("\r\x1B[K{text}"));
+}
+
+/// Erases what [`progress`] showed.
+pub(crate) fn erase() {
+    progress("");
 }
 
 /// Prints a line, if anybody reads it: what the program does meanwhile does not depend on it.

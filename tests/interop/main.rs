@@ -17,10 +17,12 @@ mod hickory;
 mod kit;
 mod master;
 mod nameservers;
+mod outgoing;
 mod redisc;
 mod signing;
 mod tls;
 mod tools;
+mod transfers;
 mod unbound;
 
 use tools::{ask, compare, peer};

@@ -36,6 +36,7 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
     let (mut class, mut opcode, mut flags) = (Class::IN, Opcode::QUERY, 0x0100u16);
     let mut edns = Some((1232u16, false, 0u8));
     let mut options: Vec<u8> = Vec::new();
+    let mut serial = None;
     let mut asked = Question {
         message: Vec::new(),
         peer: SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 40_212),
@@ -78,6 +79,7 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
             }
             "class" => class = Class::from_text(value).ok_or_else(bad)?,
             "opcode" => opcode = Opcode::from_text(value).ok_or_else(bad)?,
+            "serial" => serial = Some(value.parse::<u32>().map_err(|_| bad())?),
             "from" => asked.peer.set_ip(value.parse().map_err(|_| bad())?),
             "port" => asked.port = value.parse().map_err(|_| bad())?,
             "ordered" => asked.ordered = true,
@@ -94,12 +96,18 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
     }
     flags |= u16::from(opcode.0) << 11;
     let message = &mut asked.message;
-    for word in [id, flags, 1, 0, 0, u16::from(edns.is_some())] {
+    for word in [id, flags, 1, 0, u16::from(serial.is_some()), u16::from(edns.is_some())] {
         message.extend_from_slice(&word.to_be_bytes());
     }
     message.extend_from_slice(name.as_wire());
     message.extend_from_slice(&qtype.0.to_be_bytes());
     message.extend_from_slice(&class.0.to_be_bytes());
+    if let Some(serial) = serial {
+        // The SOA record of the client's version (RFC 1995 section 3).
+        message.extend_from_slice(&[0xC0, 12, 0, 6, 0, 1, 0, 0, 0, 0, 0, 22, 0, 0]);
+        message.extend_from_slice(&serial.to_be_bytes());
+        message.extend_from_slice(&[0; 16]);
+    }
     if let Some((size, dnssec, version)) = edns {
         message.extend_from_slice(&[0, 0, 41]);
         message.extend_from_slice(&size.to_be_bytes());

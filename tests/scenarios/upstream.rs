@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use exchange::Query;
 use tokio::time::Instant;
-use wire::{Class, Name, NewRecord, Rcode, Reply, Rtype, Section};
+use wire::{Class, Name, NewRecord, Opcode, Rcode, Reply, Rtype, Section};
 use zone::master::OwnedRecord;
 
 use crate::ask::duration;
@@ -189,7 +189,9 @@ impl Upstream {
         reply.begin(&query);
         reply.recursion_available = true;
         self.add("answer", Section::Answer, &mut reply);
-        let rcode = self.fill(&query, &mut reply);
+        let is_notify = query.opcode() == Opcode::NOTIFY;
+        // A secondary acknowledges without records (RFC 1996 section 4.7).
+        let rcode = if is_notify { Rcode::NOERROR } else { self.fill(&query, &mut reply) };
         self.add("authority", Section::Authority, &mut reply);
         self.add("additional", Section::Additional, &mut reply);
         reply.set_rcode(rcode);
@@ -212,7 +214,7 @@ impl Upstream {
             };
             reply.push_opt(1232, 0, query.wants_dnssec(), &options);
         }
-        reply.seal(query.id(), flags);
+        reply.seal(query.id(), flags | u16::from(query.opcode().0) << 11);
         reply.bytes().to_vec()
     }
 

@@ -11,8 +11,8 @@ use zone::master::{Options, ZoneError};
 use super::json;
 use super::progress::Progress;
 use super::source::Text;
+use crate::cli::args::ZoneCheck;
 use crate::cli::output;
-use crate::cli::zone_args::ZoneCheck;
 
 /// Checks a file and prints what was found.
 ///

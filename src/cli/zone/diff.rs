@@ -15,8 +15,8 @@ use zone::{Builder, Changes, RecordRef, Zone};
 use super::json as shape;
 use super::progress::Progress;
 use super::source::Text;
+use crate::cli::args::{Source, ZoneDiff};
 use crate::cli::output::{self, complain};
-use crate::cli::zone_args::{Source, ZoneDiff};
 
 /// Compares two zones and prints the difference.
 ///

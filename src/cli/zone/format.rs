@@ -12,8 +12,8 @@ use zone::{Lister, Listing, RecordRef};
 use super::json;
 use super::progress::Progress;
 use super::source::Text;
+use crate::cli::args::ZoneFormat;
 use crate::cli::output::complain;
-use crate::cli::zone_args::ZoneFormat;
 
 /// Formats a file.
 ///

@@ -9,8 +9,8 @@ mod source;
 
 use std::process::ExitCode;
 
+use super::args::ZoneCommand;
 use super::output;
-use super::zone_args::ZoneCommand;
 
 /// How a command ends that cannot do what it was asked for.
 const TROUBLE: u8 = 2;

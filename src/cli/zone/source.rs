@@ -10,7 +10,7 @@ use wire::Name;
 use zone::master::{self, Includes, Options};
 
 use super::progress::{Progress, Watched};
-use crate::cli::zone_args::Source;
+use crate::cli::args::Source;
 
 /// The largest master file.
 const MAX_FILE: u64 = 64 << 30;

@@ -5,7 +5,7 @@
 //! | `connections` | one door for all that is not a datagram |
 //! | `grpc` | DNS over gRPC |
 //! | `multiplexed` | HTTPS, QUIC and HTTP/3: each query has a stream of its own |
-//! | `stream` | TCP and TLS: queries share a stream of messages |
+//! | `stream` | TCP and TLS: queries share a stream of messages, a transfer has one of its own |
 //! | `datagram` | UDP, from ports that change |
 //! | `http` | DNS messages in requests and responses |
 //! | `pooling` | what pools of connections have in common |
@@ -37,4 +37,4 @@ pub use multiplexed::{Over, QuicSession};
 pub use network::{Accept, LocalEnd, More, Network, Outgoing, Patience, Simulated};
 pub use pooling::PoolOptions;
 pub use socket::any_source;
-pub use stream::{Reused, StreamPool};
+pub use stream::{Conversation, Reused, StreamPool, Waits};

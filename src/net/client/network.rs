@@ -62,6 +62,12 @@ pub trait Simulated: Send + Sync {
     /// The message that comes back over a connection; `None`: it was refused.
     fn tcp(&self, to: SocketAddr, message: &[u8]) -> Option<(Duration, Vec<u8>)>;
 
+    /// The messages that come back over a connection one after the other, each after its delay; `None`: it
+    /// was refused.
+    fn tcp_messages(&self, to: SocketAddr, message: &[u8]) -> Option<Vec<(Duration, Vec<u8>)>> {
+        self.tcp(to, message).map(|one| vec![one])
+    }
+
     /// Whether the port for datagrams is closed.
     fn refuses(&self, to: SocketAddr) -> bool {
         let _ = to;

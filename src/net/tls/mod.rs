@@ -12,7 +12,7 @@ mod server;
 mod trust;
 mod verifier;
 
-pub use client::{Client, Session, check_name};
+pub use client::{Client, Session, TransferSession, check_name};
 pub use server::Server;
 pub use trust::{Identity, MAX_PEM, Trust};
 

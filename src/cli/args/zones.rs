@@ -63,7 +63,7 @@ pub(crate) struct ZoneFormat {
 }
 
 /// The usage.
-pub(crate) const USAGE: &str = "\
+pub(super) const USAGE: &str = "\
 Usage of catena zone:
   check [FLAGS] FILE [ORIGIN]
     \tFind mistakes in a master file: exit 0 if there are only warnings, 1 if there are errors
@@ -109,7 +109,7 @@ const FORMAT_FLAGS: [&str; 4] = ["format", "zonemd", "check", "help"];
 const MAX_SHOWN: usize = 1000;
 
 /// Understands what follows `zone`; `None` asks for the usage.
-pub(crate) fn parse(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
+pub(super) fn parse(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
     const ACTIONS: [&str; 3] = ["check", "diff", "format"];
     let rest = argv.get(1..).unwrap_or_default();
     let parsed = match argv.first().map(String::as_str) {

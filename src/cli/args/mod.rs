@@ -1,15 +1,22 @@
 //! Flags as CoreDNS takes them (Go's syntax: one dash or two, `-flag value` or `-flag=value`) and
 //! our own subcommands.
 
+mod axfr;
+mod flags;
+mod zones;
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use chain::{Entry, Registry};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::flags::{Wrong, did_you_mean, flags, format, port, unknown};
 use super::output::complain;
-use super::zone_args::{self, ZoneCommand};
+use flags::{did_you_mean, flags, format, port, unknown};
+
+pub(crate) use axfr::{AxfrOptions, TlsOptions};
+pub(crate) use flags::Wrong;
+pub(crate) use zones::{Source, ZoneCheck, ZoneCommand, ZoneDiff, ZoneFormat};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(crate) enum Command {
     Zone(ZoneCommand),
     /// Ask a running server about its caches.
     Cache(CacheOptions),
+    /// Transfer a zone from a server and print it.
+    Axfr(AxfrOptions),
     /// Tell the flags: `-help`, on stderr as Go programs do.
     Usage,
     /// Tell the arguments of one command: `catena check --help`.
@@ -114,7 +123,7 @@ impl CacheOptions {
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 /// The commands, which stand before all flags.
-pub(crate) const COMMANDS: [&str; 4] = ["check", "help", "cache", "zone"];
+pub(crate) const COMMANDS: [&str; 5] = ["check", "help", "cache", "axfr", "zone"];
 /// The flags of the server.
 const FLAGS: [&str; 9] =
     ["conf", "dns.port", "p", "pidfile", "log-format", "quiet", "plugins", "version", "help"];
@@ -188,6 +197,8 @@ Commands:
     \tPrint this text, the manual of a plugin, or the usage of a command
   cache list|show|flush [--name NAME] [--suffix ZONE] [--type TYPE]
     \tList, show or flush the cache of a running server: `catena cache --help`
+  axfr @SERVER[:PORT] ZONE [-y KEY] [--tls] [--ixfr SERIAL] [--format text|json]
+    \tTransfer a zone from a server and print it: `catena axfr --help`
 "
     )
 }
@@ -197,7 +208,8 @@ pub(crate) fn usage_of(command: &str) -> Option<String> {
     match command {
         "check" => Some(CHECK_USAGE.to_owned()),
         "cache" => Some(CACHE_USAGE.to_owned()),
-        "zone" => Some(zone_args::USAGE.to_owned()),
+        "axfr" => Some(axfr::AXFR_USAGE.to_owned()),
+        "zone" => Some(zones::USAGE.to_owned()),
         "help" => Some(usage()),
         _ => None,
     }
@@ -206,12 +218,16 @@ pub(crate) fn usage_of(command: &str) -> Option<String> {
 /// Understands the arguments.
 pub(crate) fn parse(argv: &[String]) -> Result<Command, Wrong> {
     match argv.first().map(String::as_str) {
+        Some("axfr") => {
+            let options = axfr::parse(&argv[1..])?;
+            return Ok(options.map_or(Command::UsageOf(axfr::AXFR_USAGE), Command::Axfr));
+        }
         Some("cache") => return parse_cache(&argv[1..]),
         Some("check") => return parse_check(&argv[1..]),
         Some("help") => return parse_help(&argv[1..]),
         Some("zone") => {
-            let parsed = zone_args::parse(&argv[1..])?;
-            return Ok(parsed.map_or(Command::UsageOf(zone_args::USAGE), Command::Zone));
+            let parsed = zones::parse(&argv[1..])?;
+            return Ok(parsed.map_or(Command::UsageOf(zones::USAGE), Command::Zone));
         }
         _ => {}
     }

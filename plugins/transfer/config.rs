@@ -1,0 +1,339 @@
+//! The `transfer` directive as plain values.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use chain::{KeyRef, Setup, ZoneSet};
+use corefile::{Cidr, Diagnostic, Diagnostics, Directive, Token};
+
+/// The options, as `catena help transfer` lists them.
+const OPTIONS: &[&str] =
+    &["to", "source", "ixfr", "max_transfers", "timeout", "notify_delay", "notify_tries"];
+/// The options of a `to`.
+const TO_OPTIONS: &[&str] = &["key", "notify", "transport"];
+
+/// The port of NOTIFY messages without one.
+const PORT: u16 = 53;
+/// Transfers of several messages at once, in all and for each peer.
+const MAX_TRANSFERS: (usize, usize) = (100, 10);
+/// How long a transfer may take.
+const TOTAL: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long the client may take for one message.
+const IDLE: Duration = Duration::from_secs(60);
+/// Changes within this time cause one NOTIFY.
+const NOTIFY_DELAY: Duration = Duration::from_millis(250);
+/// How often a NOTIFY is sent without an acknowledgement.
+const NOTIFY_TRIES: u32 = 5;
+
+/// One `transfer` directive.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) zones: ZoneSet,
+    pub(super) to: Vec<To>,
+    /// The local addresses of NOTIFY messages, at most one for each family.
+    pub(super) source: Vec<IpAddr>,
+    /// Whether IXFR is answered with changes, and not with the whole zone.
+    pub(super) ixfr: bool,
+    pub(super) max_transfers: usize,
+    pub(super) max_per_peer: usize,
+    pub(super) total: Duration,
+    pub(super) idle: Duration,
+    pub(super) notify_delay: Duration,
+    pub(super) notify_tries: u32,
+}
+
+/// Peers and what they may do.
+#[derive(Clone, Debug)]
+pub(super) struct To {
+    pub(super) hosts: Vec<Host>,
+    /// Whether transfers must be signed with one of the keys.
+    pub(super) signed: bool,
+    /// The keys. NOTIFY messages are signed with the first.
+    pub(super) keys: Vec<KeyRef>,
+    pub(super) notify: Notify,
+}
+
+/// Peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// All addresses.
+    Any,
+    /// A range of addresses.
+    Range(Cidr),
+    /// One address, and the port of its NOTIFY messages.
+    One(SocketAddr),
+}
+
+/// What peers get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notify {
+    /// Transfers and NOTIFY messages.
+    On,
+    /// Transfers.
+    Off,
+    /// NOTIFY messages.
+    Only,
+}
+
+impl Host {
+    /// Whether `peer` is one of these.
+    pub(super) fn contains(self, peer: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Range(range) => range.contains(peer),
+            Self::One(address) => address.ip().to_canonical() == peer.to_canonical(),
+        }
+    }
+}
+
+impl Rule {
+    /// Reads a directive.
+    ///
+    /// # Errors
+    /// All mistakes in it.
+    pub(super) fn read(directive: &Directive, setup: &mut Setup<'_>) -> Result<Self, Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let zones = ZoneSet::from_args(&directive.args, &setup.zones()).unwrap_or_else(|problem| {
+            problems.push(problem);
+            ZoneSet::default()
+        });
+        let mut rule = Self {
+            zones,
+            to: Vec::new(),
+            source: Vec::new(),
+            ixfr: true,
+            max_transfers: MAX_TRANSFERS.0,
+            max_per_peer: MAX_TRANSFERS.1,
+            total: TOTAL,
+            idle: IDLE,
+            notify_delay: NOTIFY_DELAY,
+            notify_tries: NOTIFY_TRIES,
+        };
+        let mut has_to = false;
+        for option in directive.options() {
+            has_to |= option.name.as_str() == "to";
+            if let Err(wrong) = rule.option(directive, option, setup) {
+                problems.extend(wrong);
+            }
+        }
+        if !has_to {
+            problems.push(
+                Diagnostic::error(directive.span, "`transfer` needs the option `to`")
+                    .label("no peer may transfer these zones")
+                    .help("add for example `to 192.0.2.2`, the address of a secondary server"),
+            );
+        }
+        if problems.has_errors() { Err(problems) } else { Ok(rule) }
+    }
+
+    fn option(
+        &mut self,
+        directive: &Directive,
+        option: &Directive,
+        setup: &mut Setup<'_>,
+    ) -> Result<(), Diagnostics> {
+        if option.name.as_str() == "to" {
+            self.to.push(to(option, setup)?);
+            return Ok(());
+        }
+        option.no_body()?;
+        let mut args = option.args();
+        match option.name.as_str() {
+            "source" => {
+                if !self.source.is_empty() {
+                    return Err(twice(option).into());
+                }
+                self.source = sources(option)?;
+                return Ok(());
+            }
+            "ixfr" => self.ixfr = args.value("`on` or `off`")?,
+            "max_transfers" => {
+                self.max_transfers = positive(args.required("NUMBER")?)?;
+                if let Some(token) = args.next() {
+                    self.max_per_peer = positive(token)?;
+                }
+            }
+            "timeout" => {
+                self.total = duration(args.required("TOTAL")?)?;
+                if let Some(token) = args.next() {
+                    self.idle = duration(token)?;
+                }
+            }
+            "notify_delay" => self.notify_delay = args.value("DURATION")?,
+            "notify_tries" => {
+                let token = args.required("NUMBER")?;
+                let tries: usize = positive(token)?;
+                self.notify_tries = u32::try_from(tries)
+                    .ok()
+                    .filter(|&tries| tries <= 100)
+                    .ok_or_else(|| too_large(token, "100"))?;
+            }
+            _ => return Err(directive.unknown_option(option, OPTIONS).into()),
+        }
+        Ok(args.end()?)
+    }
+}
+
+/// Reads a `to`.
+fn to(option: &Directive, setup: &mut Setup<'_>) -> Result<To, Diagnostics> {
+    let mut problems = Diagnostics::default();
+    let mut to = To { hosts: Vec::new(), signed: false, keys: Vec::new(), notify: Notify::On };
+    problems.extend(option.args().required("an address, a network, or `*`").err());
+    for token in &option.args {
+        match host(token) {
+            Ok(host) => to.hosts.push(host),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for line in option.options() {
+        problems.extend(to_option(&mut to, option, line, setup).err());
+    }
+    let notified = to.hosts.iter().any(|host| matches!(host, Host::One(_)));
+    if to.notify == Notify::Only && !notified && !problems.has_errors() {
+        problems.push(
+            Diagnostic::error(option.span, "`notify only` has no address to notify")
+                .label("expected an address")
+                .help("name the secondary servers by their addresses"),
+        );
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(to) }
+}
+
+fn to_option(
+    to: &mut To,
+    option: &Directive,
+    line: &Directive,
+    setup: &mut Setup<'_>,
+) -> Result<(), Diagnostic> {
+    line.no_body()?;
+    let mut args = line.args();
+    match line.name.as_str() {
+        "key" => {
+            args.required("the name of a key")?;
+            to.signed = true;
+            for token in &line.args {
+                to.keys.extend(key(token, setup)?);
+            }
+            return Ok(());
+        }
+        "notify" => {
+            let token = args.required("`on`, `off` or `only`")?;
+            to.notify = match token.as_str() {
+                "only" => Notify::Only,
+                _ if token.parse("`on`, `off` or `only`")? => Notify::On,
+                _ => Notify::Off,
+            };
+        }
+        "transport" => transport(args.required("`tcp`")?)?,
+        _ => return Err(option.unknown_option(line, TO_OPTIONS)),
+    }
+    args.end()
+}
+
+/// The key that a token names. Without `tsig` in the server block there is none: the transfers that need it
+/// are refused, and that is a warning, because nothing is open that should not be.
+fn key(token: &Token, setup: &mut Setup<'_>) -> Result<Option<KeyRef>, Diagnostic> {
+    match setup.tsig_key(token) {
+        Ok(key) => Ok(Some(key)),
+        Err(problem) if setup.tsig_keys().is_none() && is_name(token) => {
+            let text = token.as_str();
+            setup.warn(
+                Diagnostic::warning(token.span, format!("no key `{text}` in this server block"))
+                    .label("all transfers that need it are refused")
+                    .help(format!("add `tsig {{ secret {text} SECRET }}` to the server block")),
+            );
+            drop(problem);
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn is_name(token: &Token) -> bool {
+    wire::Name::from_text(token.as_str()).is_ok()
+}
+
+/// Transfers leave over TCP. Those over TLS (RFC 9103) need a listener for it.
+fn transport(token: &Token) -> Result<(), Diagnostic> {
+    match token.as_str() {
+        "tcp" => Ok(()),
+        "tls" => Err(Diagnostic::error(token.span, "transfers over TLS are not supported yet")
+            .label("this server has no listener for TLS")
+            .help("remove `transport tls`, and let `key` protect the transfers, or a VPN")),
+        other => Err(Diagnostic::error(token.span, format!("`{other}` is not a transport"))
+            .label("expected `tcp`")
+            .help("remove the line: transfers leave over TCP")),
+    }
+}
+
+fn host(token: &Token) -> Result<Host, Diagnostic> {
+    let text = token.as_str();
+    if text == "*" {
+        return Ok(Host::Any);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(Host::One(address));
+    }
+    if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(Host::One(SocketAddr::new(ip, PORT)));
+    }
+    if text.contains('/') && !text.contains("://") {
+        return token.parse("ADDRESS").map(Host::Range);
+    }
+    let wrong = Diagnostic::error(token.span, format!("`{text}` is not an address"));
+    Err(match text.split_once("://") {
+        Some(("tls", _)) => wrong
+            .label("transfers over TLS are not supported yet")
+            .help("remove `tls://`, and let `key` protect the transfers, or a VPN"),
+        _ => wrong.label("expected an address, a network, or `*`").help(
+            "write for example `192.0.2.2`, `[2001:db8::2]:5300`, `10.0.0.0/8`, or `*` for all",
+        ),
+    })
+}
+
+fn sources(option: &Directive) -> Result<Vec<IpAddr>, Diagnostic> {
+    option.args().required("an address")?;
+    let mut all: Vec<IpAddr> = Vec::new();
+    for token in &option.args {
+        let source: IpAddr = token.parse("ADDRESS")?;
+        if all.iter().any(|known| known.is_ipv4() == source.is_ipv4()) {
+            return Err(Diagnostic::error(token.span, "`source` has two addresses of one family")
+                .label("the second one")
+                .help("keep one IPv4 and one IPv6 address at most"));
+        }
+        all.push(source);
+    }
+    Ok(all)
+}
+
+fn twice(option: &Directive) -> Diagnostic {
+    let name = option.name.as_str();
+    Diagnostic::error(option.name.span, format!("`{name}` was given before"))
+        .label("the second one")
+        .help("keep one of the two; one line may have an IPv4 and an IPv6 address")
+}
+
+fn positive(token: &Token) -> Result<usize, Diagnostic> {
+    match token.parse("NUMBER")? {
+        0 => Err(Diagnostic::error(token.span, "the number must be positive")
+            .label("expected at least 1")
+            .help("remove the plugin `transfer` to permit no transfers")),
+        number => Ok(number),
+    }
+}
+
+fn too_large(token: &Token, most: &str) -> Diagnostic {
+    Diagnostic::error(token.span, format!("`{}` is too large", token.as_str()))
+        .label(format!("expected at most {most}"))
+        .help("write a smaller number")
+}
+
+fn duration(token: &Token) -> Result<Duration, Diagnostic> {
+    let time: Duration = token.parse("DURATION")?;
+    if time.is_zero() {
+        return Err(Diagnostic::error(token.span, "the time must be positive")
+            .label("expected a duration longer than zero")
+            .help("write for example `2h`"));
+    }
+    Ok(time)
+}
