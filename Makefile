@@ -1,11 +1,11 @@
 # What contributors and CI call. Nothing here is needed to build or run: that is `cargo` alone.
 
-FUZZ_TARGETS := query name corefile zonefile reply serve resp gotemplate ixfr
+FUZZ_TARGETS := query name corefile zonefile reply serve resp gotemplate ixfr update journal tsig
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 SHIPPED = $(or $(CARGO_TARGET_DIR),target)/dist/catena
 
-.PHONY: run test lint unit smoke bench fuzz miri compare cases need-cargo-fuzz need-dnspython need-peers
+.PHONY: run test lint unit smoke kills bench fuzz miri compare cases need-cargo-fuzz need-dnspython need-peers
 
 run: ## serve Corefile.example on port 1053
 	cargo run --release -- -conf Corefile.example
@@ -25,6 +25,9 @@ smoke: need-cargo-fuzz ## FUZZ_SECONDS (20) of each fuzz target, from the seeds
 
 fuzz: need-cargo-fuzz ## search for longer: FUZZ_SECONDS=600 make fuzz [FUZZ_TARGETS=name]
 	.ci/fuzz search $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+kills: need-peers ## 200 kills of a server that takes updates: no update that was confirmed is lost
+	CATENA_KILLS=200 cargo test --release --test interop what_was_confirmed_survives_kills -- --nocapture
 
 bench: ## the real binary, as packages ship it, beside its peers: benches/README.md
 	cargo build --profile dist

@@ -27,6 +27,7 @@ pub mod chaos;
 pub mod debug;
 pub mod dns64;
 pub mod dnstap;
+pub mod dynupdate;
 pub mod erratic;
 pub mod errors;
 pub mod fanout;
@@ -56,6 +57,7 @@ pub mod redisc;
 pub mod reload;
 pub mod rewrite;
 pub mod root;
+pub mod secondary;
 pub mod template;
 pub mod trace;
 pub mod transfer;
@@ -119,6 +121,7 @@ const ENTRIES: &[Entry] = &[
     Built(&alternate::PLUGIN),
     Built(&template::PLUGIN),
     Built(&transfer::PLUGIN),
+    Built(&dynupdate::PLUGIN),
     Built(&hosts::PLUGIN),
     // Not part of CoreDNS itself: with `fallthrough` a few records go before whole zones.
     Built(&records::PLUGIN),
@@ -129,7 +132,7 @@ const ENTRIES: &[Entry] = &[
     Known("kubernetes"),
     Built(&file::PLUGIN),
     Known("auto"),
-    Known("secondary"),
+    Built(&secondary::PLUGIN),
     Known("etcd"),
     Built(&r#loop::PLUGIN),
     // Not part of CoreDNS itself.

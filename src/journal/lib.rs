@@ -42,5 +42,6 @@ mod read;
 mod snapshot;
 
 pub use error::{Error, Kind};
+pub use place::file_stem;
 pub use queue::Journal;
 pub use read::Recovered;

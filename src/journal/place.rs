@@ -82,6 +82,11 @@ impl Place {
     }
 }
 
+/// The name of a zone as its files begin, for files of the caller beside them.
+pub fn file_stem(origin: &Name) -> String {
+    stem(&origin.to_lower())
+}
+
 /// The name of a zone as a part of a file name: letters, digits, `-`, `_` and dots stay, all else is
 /// written as `%XX`.
 fn stem(origin: &Name) -> String {

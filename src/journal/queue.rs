@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
+use files::versions::Stamp;
 use telemetry::metrics::{self, Counter, SHARED};
 use tokio::sync::oneshot;
 use wire::Name;
@@ -126,6 +128,18 @@ impl Journal {
     /// Whether changes can be appended.
     pub fn is_claimed(&self) -> bool {
         self.0.queue().is_claimed
+    }
+
+    /// Whether it is claimed and has no version: [`Journal::replace`] begins it.
+    pub fn is_empty(&self) -> bool {
+        let queue = self.0.queue();
+        queue.is_claimed && queue.serial.is_none()
+    }
+
+    /// When the database was claimed for the first time; `None` if it never was.
+    pub fn begun(&self) -> Option<SystemTime> {
+        // The lock is made then, and never written to.
+        Stamp::of(&self.0.place.lock()).ok()?.modified()
     }
 
     /// Appends changes to the queue. `done` is called on another thread once they are on the disk, in the

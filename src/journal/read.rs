@@ -1,6 +1,7 @@
 //! Reads a database: the snapshot, and the logs that follow it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zone::{Changes, Zone};
 
@@ -118,7 +119,8 @@ pub(crate) fn read(
     for content in contents {
         let path = place.log(content.header.number);
         for changes in content.changes {
-            zone = zone.apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
+            zone =
+                Arc::new(zone).apply(&changes).map_err(|refused| Error::corrupt(&path, refused))?;
             recovered.history.push(changes);
         }
     }

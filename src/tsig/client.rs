@@ -129,13 +129,19 @@ impl Stream {
         {
             return Err(VerifyError::OtherKey);
         }
-        // A server that does not know the key cannot sign its refusal.
-        if tsig.mac.is_empty() && matches!(tsig.error, TsigError::BADKEY | TsigError::BADSIG) {
-            return Err(VerifyError::Refused {
-                error: tsig.error,
-                server_time: None,
-                signed: false,
-            });
+        let refused = |signed| {
+            // RFC 8945 section 5.2.3: the server's time is the other data of a BADTIME error.
+            let server_time = match (tsig.error, tsig.other) {
+                (TsigError::BADTIME, &[a, b, c, d, e, f]) => {
+                    Some(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+                }
+                _ => None,
+            };
+            Err(VerifyError::Refused { error: tsig.error, server_time, signed })
+        };
+        // A server that does not know the key cannot sign its refusal, and some sign none at all.
+        if tsig.mac.is_empty() && tsig.error != TsigError::NONE {
+            return refused(false);
         }
         if tsig.mac.len() > algorithm.mac_len() || tsig.mac.len() < algorithm.min_mac_len() {
             return Err(VerifyError::Malformed);
@@ -149,15 +155,8 @@ impl Stream {
         if !mac.finish().starts_with(tsig.mac) {
             return Err(VerifyError::BadMac);
         }
-        let refused = |server_time| {
-            Err(VerifyError::Refused { error: tsig.error, server_time, signed: true })
-        };
-        match (tsig.error, tsig.other) {
-            (TsigError::NONE, _) => {}
-            (TsigError::BADTIME, &[a, b, c, d, e, f]) => {
-                return refused(Some(u64::from_be_bytes([0, 0, a, b, c, d, e, f])));
-            }
-            _ => return refused(None),
+        if tsig.error != TsigError::NONE {
+            return refused(true);
         }
         if !tsig.is_timely(now) {
             return Err(VerifyError::BadTime { time: tsig.time, fudge: tsig.fudge });

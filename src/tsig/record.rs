@@ -194,7 +194,8 @@ pub(crate) fn digest_prior(prior: &[u8], mac: &mut Mac) {
 
 /// Appends a TSIG record to a message, and counts it.
 pub(crate) fn append(message: &mut Vec<u8>, name: &[u8], rdata: &[u8]) {
-    let additionals = u16::from_be_bytes([message[10], message[11]]) + 1;
+    // A count that is full is that of a message which nobody can read.
+    let additionals = u16::from_be_bytes([message[10], message[11]]).saturating_add(1);
     message[10..HEADER].copy_from_slice(&additionals.to_be_bytes());
     message.extend_from_slice(name);
     message.extend_from_slice(&Rtype::TSIG.0.to_be_bytes());

@@ -175,6 +175,26 @@ fn refusals_say_why() {
 }
 
 #[test]
+fn refusals_that_are_not_signed_are_understood() {
+    let good = key(Algorithm::Sha256);
+    let mut message = query();
+    let asked = sign(&mut message, &Arc::new(good), NOW);
+    // A BADTIME error of nsd 4.6: without a MAC, which RFC 8945 section 5.2.3 wants.
+    let mut rdata = b"\x0Bhmac-sha256\0".to_vec();
+    rdata.extend_from_slice(&NOW.to_be_bytes()[2..]);
+    rdata.extend_from_slice(&[1, 0x2C, 0, 0, 0x12, 0x34, 0, 18, 0, 6]);
+    rdata.extend_from_slice(&(NOW + 900).to_be_bytes()[2..]);
+    let mut refusal = reply(1);
+    crate::record::append(&mut refusal, b"\x03key\x07example\0", &rdata);
+    let want = VerifyError::Refused {
+        error: TsigError::BADTIME,
+        server_time: Some(NOW + 900),
+        signed: false,
+    };
+    assert_eq!(asked.verify(&refusal, NOW), Err(want));
+}
+
+#[test]
 fn malformed_records_are_no_signatures() {
     let good = key(Algorithm::Sha256);
     let (_, message, _) = signed(&good, NOW);

@@ -38,6 +38,7 @@ mod health;
 mod locate;
 mod message;
 mod roster;
+mod server;
 mod setup;
 mod supervise;
 
@@ -48,3 +49,4 @@ pub use config::{
 };
 pub use grpc::{GrpcConfig, GrpcGroup, GrpcOwner};
 pub use roster::PerRcode;
+pub use server::{Server, tls_client};

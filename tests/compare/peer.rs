@@ -93,11 +93,13 @@ fn connection(mut stream: TcpStream, named: SocketAddr, world: &World, end: &Ato
         if stream.read_exact(&mut message).is_err() {
             break;
         }
-        let Some((after, reply)) = world.tcp(named, &message) else { break };
-        std::thread::sleep(after);
-        let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();
-        if stream.write_all(&framed).is_err() {
-            break;
+        let Some(replies) = world.tcp_messages(named, &message) else { break };
+        for (after, reply) in replies {
+            std::thread::sleep(after);
+            let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();
+            if stream.write_all(&framed).is_err() {
+                return;
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "all of this is test code")]
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
+mod axfr;
 mod cache;
 mod cli;
 mod commands;

@@ -19,10 +19,13 @@ mod master;
 mod nameservers;
 mod outgoing;
 mod redisc;
+mod secondary;
 mod signing;
 mod tls;
 mod tools;
 mod transfers;
+mod tsig;
 mod unbound;
+mod updates;
 
 use tools::{ask, compare, peer};

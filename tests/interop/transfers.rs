@@ -340,7 +340,8 @@ fn named(files: &Path, directory: &Path, port: u16, tls_port: u16) -> Recipe {
     let zone = |name: &str, allowed: &str| {
         format!(
             "zone \"{name}\" {{ type primary; file \"{files}/{name}\"; check-names ignore; \
-             ixfr-from-differences yes; allow-transfer {{ {allowed}; }}; }};\n"
+             ixfr-from-differences yes; max-ixfr-ratio unlimited; allow-transfer {{ {allowed}; }}; \
+             }};\n"
         )
     };
     let config = format!(

@@ -102,6 +102,18 @@ impl net::client::Simulated for World {
         })?
     }
 
+    fn tcp_messages(&self, to: SocketAddr, message: &[u8]) -> Option<Vec<(Duration, Vec<u8>)>> {
+        self.with(to, |upstream| {
+            let gone = upstream.way("refuse-tcp").is_some() || upstream.way("refuse").is_some();
+            if gone || upstream.is_silent() {
+                return None;
+            }
+            let messages = upstream.transfer(message);
+            let messages = messages.unwrap_or_else(|| vec![upstream.answer(message)]);
+            Some(messages.into_iter().map(|message| (upstream.delay(), message)).collect())
+        })?
+    }
+
     fn raw_tcp(&self, to: SocketAddr, command: &[u8]) -> Option<(Duration, Vec<u8>)> {
         self.with(to, |upstream| {
             if upstream.way("redis").is_none() || upstream.way("silent").is_some() {
@@ -178,6 +190,41 @@ impl Upstream {
             return vec![(delay, cut)];
         }
         vec![(delay, right)]
+    }
+
+    /// The messages of a transfer, if one is asked for: the zone as a whole. `cut` leaves the last message
+    /// out; nothing comes of a zone that is not there.
+    fn transfer(&self, message: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let mut query = Query::new();
+        query.receive(message).expect("a query that parses");
+        if !query.qtype().is_transfer() {
+            return None;
+        }
+        let zone = Name::from_wire(query.name()).unwrap();
+        let is_soa = |record: &&OwnedRecord| record.rtype == Rtype::SOA && record.owner == zone;
+        let soa = self.records.iter().find(is_soa);
+        let within = |record: &&OwnedRecord| record.owner.is_under(&zone) && !is_soa(record);
+        let whole: Vec<&OwnedRecord> =
+            soa.into_iter().chain(self.records.iter().filter(within)).chain(soa).collect();
+        let (last, first) = whole
+            .split_last()
+            .map_or((&[][..], &[][..]), |(_, first)| (&whole[first.len()..], first));
+        let mut messages: Vec<Vec<u8>> = [first, last]
+            .iter()
+            .map(|part| {
+                let mut reply = Reply::new();
+                reply.begin(&query);
+                part.iter().for_each(|record| push(&mut reply, Section::Answer, record));
+                let rcode = if soa.is_some() { Rcode::NOERROR } else { Rcode::REFUSED };
+                reply.set_rcode(rcode);
+                reply.seal(query.id(), 0x8400 | reply.rcode().0);
+                reply.bytes().to_vec()
+            })
+            .collect();
+        if self.way("cut").is_some() {
+            messages.pop();
+        }
+        Some(messages)
     }
 
     /// What the records say: the records asked for, with one CNAME followed; else NODATA or

@@ -410,6 +410,10 @@ impl Chain {
     /// No plugin answered.
     #[cold]
     fn fell_off(&self, at: usize, query: &Query) -> Failure {
+        if query.opcode() == Opcode::UPDATE && self.takes_updates {
+            // RFC 2136 section 3.1.2: the zone is not one that this server may change.
+            return Failure::rcode(Rcode::NOTAUTH);
+        }
         if query.opcode() != Opcode::QUERY {
             return Failure::rcode(Rcode::NOTIMP);
         }

@@ -119,10 +119,10 @@ fn begin(folder: &Folder) -> (Journal, Zone) {
 }
 
 /// Appends the changes that follow `from`, and returns the next version.
-fn append(journal: &Journal, zone: &Zone) -> Zone {
+fn append(journal: &Journal, zone: Zone) -> Zone {
     let changes = step(zone.serial());
     journal.append_then(&changes, |done| done.unwrap()).unwrap();
-    zone.apply(&changes).unwrap()
+    Arc::new(zone).apply(&changes).unwrap()
 }
 
 fn read(folder: &Path) -> Result<Zone, Error> {
@@ -134,7 +134,7 @@ fn a_database_is_what_was_appended() {
     let folder = Folder::new();
     let (journal, mut version) = begin(&folder);
     for _ in 0..20 {
-        version = append(&journal, &version);
+        version = append(&journal, version);
         let (_, recovered) = Journal::read(&folder.0, &origin()).unwrap();
         assert_eq!(listed(&recovered.zone.unwrap()), listed(&version));
         assert!(recovered.cut.is_none());
@@ -160,7 +160,7 @@ fn only_changes_that_follow_are_taken() {
     let (journal, version) = begin(&folder);
     assert_eq!(refused(&journal, &step(2)), Kind::Unchained);
     assert_eq!(refused(&journal, &Changes::new()), Kind::Unchained);
-    append(&journal, &version);
+    append(&journal, version);
     assert_eq!(refused(&journal, &step(1)), Kind::Unchained, "again");
 }
 
@@ -170,11 +170,11 @@ fn one_writer_at_a_time() {
     let (journal, version) = begin(&folder);
     let (other, _) = Journal::read(&folder.0, &origin()).unwrap();
     assert_eq!(other.claim().err().unwrap().kind(), Kind::InUse);
-    let version = append(&journal, &version);
+    let version = append(&journal, version);
     drop(journal);
     let again = other.claim().unwrap().expect("it has changed since it was read");
     assert_eq!(listed(&again.zone.unwrap()), listed(&version));
-    append(&other, &version);
+    append(&other, version);
     assert_eq!(read(&folder.0).unwrap().serial(), 3);
 }
 
@@ -185,7 +185,7 @@ fn a_log_that_ends_anywhere_holds_a_prefix() {
     let path = folder.path("zone.test.log.1");
     let mut ends = vec![(std::fs::read(&path).unwrap().len(), listed(&version))];
     for _ in 0..6 {
-        version = append(&journal, &version);
+        version = append(&journal, version);
         ends.push((std::fs::read(&path).unwrap().len(), listed(&version)));
     }
     drop(journal);
@@ -199,7 +199,7 @@ fn a_log_that_ends_anywhere_holds_a_prefix() {
         // Writing goes on where the last whole changes end.
         journal.claim().unwrap();
         assert_eq!(std::fs::read(&path).unwrap().len(), *end);
-        let next = append(&journal, &recovered.zone.unwrap());
+        let next = append(&journal, recovered.zone.unwrap());
         assert_eq!(listed(&read(&folder.0).unwrap()), listed(&next));
     }
     for len in 0..ends[0].0 {
@@ -221,7 +221,7 @@ fn a_changed_octet_is_found() {
     let mut last = (0, Vec::new());
     for _ in 0..3 {
         last = (std::fs::read(&log).unwrap().len(), listed(&version));
-        version = append(&journal, &version);
+        version = append(&journal, version);
     }
     drop(journal);
     for path in [log, folder.path("zone.test.snapshot")] {
@@ -252,9 +252,9 @@ fn a_changed_octet_is_found() {
 fn a_missing_file_is_found() {
     let folder = Folder::new();
     let (journal, version) = begin(&folder);
-    let version = append(&journal, &version);
+    let version = append(&journal, version);
     journal.compact(Arc::new(version));
-    let version = append(&journal, &read(&folder.0).unwrap());
+    let version = append(&journal, read(&folder.0).unwrap());
     drop(journal);
     assert_eq!(
         folder.files(),
@@ -293,13 +293,13 @@ fn a_new_snapshot_may_stop_at_any_step() {
     let folder = Folder::new();
     let (journal, mut version) = begin(&folder);
     for _ in 0..3 {
-        version = append(&journal, &version);
+        version = append(&journal, version);
     }
     let keep = |name: &str| (folder.path(name), std::fs::read(folder.path(name)).unwrap());
     let before = [keep("zone.test.snapshot"), keep("zone.test.log.1")];
     journal.compact(Arc::new(read(&folder.0).unwrap()));
     for _ in 0..3 {
-        version = append(&journal, &version);
+        version = append(&journal, version);
     }
     drop(journal);
     let after = keep("zone.test.snapshot");
@@ -310,7 +310,7 @@ fn a_new_snapshot_may_stop_at_any_step() {
     assert_eq!(recovered.history.len(), 6);
     // It can be used, and compacted again.
     journal.claim().unwrap();
-    version = append(&journal, &version);
+    version = append(&journal, version);
     drop(journal);
     // More was written to the old log than counts: changes that were never confirmed.
     let longer = [&before[1].1[..], b"torn"].concat();
@@ -343,7 +343,7 @@ fn a_new_snapshot_may_stop_at_any_step() {
     let (journal, _) = Journal::read(&folder.0, &origin()).unwrap();
     journal.claim().unwrap();
     assert_eq!(folder.files().len(), 4, "the log that was never used is removed");
-    append(&journal, &version);
+    append(&journal, version);
 }
 
 #[test]
@@ -376,10 +376,12 @@ fn logs_are_bounded_by_snapshots() {
             _ => changes.remove(record(&host(0), Rtype::TXT, &text)),
         }
         journal.append_then(&changes, |done| done.unwrap()).unwrap();
-        version = version.apply(&changes).unwrap();
+        version = Arc::new(version).apply(&changes).unwrap();
         largest = largest.max(journal.size());
         if journal.wants_compaction() {
-            journal.compact(Arc::new(version.apply(&Changes::new()).unwrap()));
+            let shared = Arc::new(version);
+            version = shared.apply(&Changes::new()).unwrap();
+            journal.compact(shared);
             compactions += 1;
         }
     }
@@ -401,7 +403,7 @@ async fn changes_that_arrive_together_are_synced_together() {
     let mut waiting = Vec::new();
     for _ in 0..500 {
         let changes = step(version.serial());
-        version = version.apply(&changes).unwrap();
+        version = Arc::new(version).apply(&changes).unwrap();
         let (order, serial) = (Arc::clone(&order), version.serial());
         let (told, done) = tokio::sync::oneshot::channel();
         journal
@@ -432,13 +434,13 @@ async fn changes_that_arrive_together_are_synced_together() {
 fn what_cannot_be_written_is_not_there() {
     let folder = Folder::new();
     let (journal, version) = begin(&folder);
-    let version = append(&journal, &version);
+    let version = append(&journal, version);
     let snapshot = folder.path("zone.test.snapshot");
     let octets = std::fs::read(&snapshot).unwrap();
     std::fs::remove_file(&snapshot).unwrap();
     std::fs::create_dir(&snapshot).unwrap();
     journal.compact(Arc::new(zone(2, 0)));
-    let version = append(&journal, &version);
+    let version = append(&journal, version);
     assert!(!journal.wants_compaction(), "later");
     let refused = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&refused);
@@ -455,6 +457,6 @@ fn what_cannot_be_written_is_not_there() {
     std::fs::write(&snapshot, octets).unwrap();
     let again = journal.claim().unwrap().expect("it was read long ago");
     assert_eq!(listed(&again.zone.unwrap()), listed(&version));
-    append(&journal, &version);
+    append(&journal, version);
     assert_eq!(read(&folder.0).unwrap().serial(), 4);
 }

@@ -16,6 +16,7 @@ pub use parse::{at_least_one, rcode, server_name, tls};
 pub use values::{Breaker, Health, Hedge, Policy, Tls, Wanted};
 
 pub(crate) use options::UpstreamConfig;
+pub(crate) use spec::read as read_spec;
 pub(crate) use spec::{DNS_PORT, HTTPS_PORT, Scheme, Target, UpstreamSpec, nameserver, target};
 pub(crate) use values::MAX_UPSTREAMS;
 

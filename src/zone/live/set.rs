@@ -1,5 +1,6 @@
 //! The zones that one plugin serves, which may come and go.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
@@ -40,7 +41,8 @@ impl LiveSet {
         let mut listeners = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         let before = self.all();
-        let is_new = |zone: &&Arc<Live>| !before.iter().any(|old| Arc::ptr_eq(old, zone));
+        let known: HashSet<*const Live> = before.iter().map(Arc::as_ptr).collect();
+        let is_new = |zone: &&Arc<Live>| !known.contains(&Arc::as_ptr(zone));
         let new: Vec<Arc<Live>> = zones.iter().filter(is_new).cloned().collect();
         self.zones.store(Arc::new(SuffixMap::new(zones)));
         for zone in &new {

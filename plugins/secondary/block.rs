@@ -1,0 +1,344 @@
+//! The zones of a server block: those of the configuration, and the members of catalog zones, which come and
+//! go; and the NOTIFY messages for them (RFC 1996).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use authority::{Keeper, TakesMessages};
+use chain::{BoxFuture, Clock, Failure, OwnZones, Query, Reply, Served, Step};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+use wire::{Name, Rcode, Rtype};
+use zone::{Live, LiveSet};
+
+use super::catalog::{self, Belongs, Catalog, Listed};
+use super::copy::Copy;
+use super::follow::follow;
+use super::source::Source;
+
+/// The members of the catalogs of a block. They survive a reload of the Corefile.
+#[derive(Default)]
+pub(super) struct Members(Mutex<BTreeMap<Name, Member>>);
+
+struct Member {
+    belongs: Belongs,
+    copy: Arc<Copy>,
+}
+
+/// A zone of the configuration.
+pub(super) struct Fixed {
+    pub(super) copy: Arc<Copy>,
+    pub(super) source: Arc<Source>,
+    /// It is a catalog.
+    pub(super) catalog: Option<Rule>,
+}
+
+/// A catalog: what it may list, and where its members come from.
+pub(super) struct Rule {
+    pub(super) within: Vec<Name>,
+    pub(super) most: usize,
+    pub(super) members: Arc<Source>,
+}
+
+/// The zones of a server block.
+pub(super) struct Block {
+    pub(super) fixed: Vec<Fixed>,
+    pub(super) members: Arc<Members>,
+    pub(super) set: Arc<LiveSet>,
+    pub(super) own_zones: Arc<OwnZones>,
+    pub(super) clock: Clock,
+    pub(super) changed: Arc<Notify>,
+}
+
+/// What has changed among the members.
+#[derive(Default)]
+struct Applied {
+    stopped: Vec<Arc<Copy>>,
+    lines: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Members {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Name, Member>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries().is_empty()
+    }
+}
+
+impl Block {
+    /// The zone of this name and its source.
+    pub(super) fn find(&self, zone: &Name) -> Option<(Arc<Copy>, Arc<Source>)> {
+        if let Some(fixed) = self.fixed.iter().find(|fixed| fixed.copy.origin() == zone) {
+            return Some((Arc::clone(&fixed.copy), Arc::clone(&fixed.source)));
+        }
+        let entries = self.members.entries();
+        let member = entries.get(zone)?;
+        Some((Arc::clone(&member.copy), self.source_of(&member.belongs)?))
+    }
+
+    fn source_of(&self, belongs: &Belongs) -> Option<Arc<Source>> {
+        let is_it = |fixed: &&Fixed| *fixed.copy.origin() == belongs.catalog;
+        let rule = self.fixed.iter().find(is_it)?.catalog.as_ref()?;
+        Some(Arc::clone(&rule.members))
+    }
+
+    /// All zones.
+    pub(super) fn lives(&self) -> Vec<Arc<Live>> {
+        let fixed = self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live()));
+        let entries = self.members.entries();
+        fixed.chain(entries.values().map(|member| Arc::clone(member.copy.live()))).collect()
+    }
+
+    /// Makes the members those that the catalogs list, at the start: no task runs yet, and nothing is logged.
+    /// May read databases: blocks.
+    pub(super) fn begin(&self) {
+        self.apply();
+    }
+
+    /// Makes the members those that the catalogs list. May read databases: blocks.
+    fn arrange(&self) -> Vec<Arc<Copy>> {
+        let applied = self.apply();
+        for line in applied.lines {
+            telemetry::info!("plugin/secondary: {line}");
+        }
+        for line in applied.warnings {
+            telemetry::warning!("plugin/secondary: {line}");
+        }
+        applied.stopped
+    }
+
+    fn apply(&self) -> Applied {
+        let mut read: HashMap<&Name, Catalog> = HashMap::new();
+        for fixed in &self.fixed {
+            // A broken version was not published; one on the disk, with other bounds, may be.
+            if let Some(rule) = &fixed.catalog
+                && let Some(zone) = fixed.copy.base()
+                && let Ok(catalog) = Catalog::read(&zone, rule.most)
+            {
+                read.insert(fixed.copy.origin(), catalog);
+            }
+        }
+        let listed: Vec<Listed<'_>> = self
+            .fixed
+            .iter()
+            .filter_map(|fixed| {
+                let name = fixed.copy.origin();
+                let within = &fixed.catalog.as_ref()?.within;
+                Some(Listed { name, catalog: read.get(name), within })
+            })
+            .collect();
+        let names: HashSet<Name> =
+            self.fixed.iter().map(|fixed| fixed.copy.origin().to_lower()).collect();
+        let mut entries = self.members.entries();
+        let now = entries.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
+        let plan = catalog::plan(&now.collect(), &listed, &names);
+        let mut applied = Applied::default();
+        let mut next = BTreeMap::new();
+        for (name, belongs) in plan.members {
+            let before = entries.remove(&name);
+            let copy = match &before {
+                Some(before) if !plan.fresh.contains(&name) => Arc::clone(&before.copy),
+                _ => {
+                    if let Some(before) = &before {
+                        // Another zone of the same name: what is on the disk is not its own.
+                        remove(&before.copy);
+                    }
+                    let Some(source) = self.source_of(&belongs) else { continue };
+                    let directory = source.database.as_deref();
+                    let (copy, problem) = Copy::new(&name, self.clock, source.bounds, directory);
+                    applied.warnings.extend(problem.map(|problem| {
+                        format!("zone `{name}`: {problem}; it is not stored on the disk")
+                    }));
+                    Arc::new(copy)
+                }
+            };
+            applied.lines.extend(line(&name, before.as_ref(), &belongs, &plan.fresh));
+            next.insert(name, Member { belongs, copy });
+        }
+        for (name, gone) in std::mem::replace(&mut *entries, next) {
+            let catalog = gone.belongs.catalog;
+            applied
+                .lines
+                .push(format!("Removed catalog member zone {name} from catalog {catalog}"));
+            applied.stopped.push(gone.copy);
+        }
+        drop(entries);
+        for (name, catalog) in plan.clashes {
+            applied.warnings.push(format!(
+                "Skipping catalog member zone {name} from {catalog}: zone already exists"
+            ));
+        }
+        for (catalog, count) in plan.rejected {
+            applied.warnings.push(format!(
+                "Skipped {count} member zones from catalog {catalog}: outside configured member zones"
+            ));
+        }
+        applied
+    }
+
+    /// Keeps all zones current until it is dropped.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        let _fixed: Vec<Following> = self
+            .fixed
+            .iter()
+            .map(|fixed| {
+                let changed = fixed.catalog.as_ref().map(|_| Arc::clone(&self.changed));
+                Following::start(&mut tasks, &fixed.copy, &fixed.source, changed)
+            })
+            .collect();
+        let mut members: HashMap<Name, Following> = HashMap::new();
+        if self.fixed.iter().any(|fixed| fixed.catalog.is_some()) {
+            loop {
+                let block = Arc::clone(&self);
+                let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
+                self.start(&mut tasks, &mut members);
+                for copy in stopped.unwrap_or_default() {
+                    // RFC 9432 section 5.3: what belongs to a removed member goes too.
+                    tokio::task::spawn_blocking(move || remove(&copy));
+                }
+                self.changed.notified().await;
+                while tasks.try_join_next().is_some() {}
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Starts and stops the tasks of members, and serves those that there are.
+    fn start(&self, tasks: &mut JoinSet<()>, following: &mut HashMap<Name, Following>) {
+        let entries = self.members.entries();
+        let is_kept = |name: &Name, task: &mut Following| {
+            entries.get(name).is_some_and(|member| Arc::ptr_eq(&member.copy, &task.copy))
+        };
+        following.retain(is_kept);
+        for (name, member) in entries.iter() {
+            let Some(source) = self.source_of(&member.belongs) else { continue };
+            let is_same = |task: &Following| Arc::ptr_eq(&task.source, &source);
+            if !following.get(name).is_some_and(is_same) {
+                let task = Following::start(tasks, &member.copy, &source, None);
+                following.insert(name.clone(), task);
+            }
+        }
+        drop(entries);
+        self.set.set(self.lives());
+        // A zone that went leaves no version that could tell.
+        self.own_zones.note_change();
+    }
+}
+
+/// The line of the log about a member, in CoreDNS's words.
+fn line(
+    name: &Name,
+    before: Option<&Member>,
+    belongs: &Belongs,
+    fresh: &HashSet<Name>,
+) -> Option<String> {
+    let catalog = &belongs.catalog;
+    let label = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+    let Some(before) = before else {
+        return Some(format!("Added catalog member zone {name} from catalog {catalog}"));
+    };
+    let (old, id) = (label(&before.belongs.id), label(&belongs.id));
+    let from = &before.belongs.catalog;
+    match (fresh.contains(name), from == catalog) {
+        (false, true) => None,
+        (true, true) => Some(format!(
+            "Reset catalog member zone {name} from {catalog} after member ID changed from {old} to {id}"
+        )),
+        (false, false) => Some(format!(
+            "Migrated catalog member zone {name} from catalog {from} to {catalog}, preserving state for member ID {old}"
+        )),
+        (true, false) => Some(format!(
+            "Migrated catalog member zone {name} from catalog {from} to {catalog} with state reset after member identity changed from {old} to {id}"
+        )),
+    }
+}
+
+/// Removes what a zone has on the disk.
+fn remove(copy: &Copy) {
+    copy.retire();
+    if let Some(store) = copy.store()
+        && let Err(error) = store.remove()
+    {
+        telemetry::error!("zone `{}`: {error}; its files stay", copy.origin());
+    }
+}
+
+/// The task of one zone. It ends when this is dropped.
+struct Following {
+    copy: Arc<Copy>,
+    source: Arc<Source>,
+    task: AbortHandle,
+}
+
+impl Following {
+    fn start(
+        tasks: &mut JoinSet<()>,
+        copy: &Arc<Copy>,
+        source: &Arc<Source>,
+        changed: Option<Arc<Notify>>,
+    ) -> Self {
+        let (copy, source) = (Arc::clone(copy), Arc::clone(source));
+        let task = tasks.spawn(follow(Arc::clone(&copy), Arc::clone(&source), changed));
+        Self { copy, source, task }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the plugin does for its zones besides keeping them current.
+pub(super) struct Keep(pub(super) Arc<Block>);
+
+impl Keeper for Keep {
+    fn notify(&self) -> Option<&dyn TakesMessages> {
+        Some(self)
+    }
+}
+
+impl TakesMessages for Keep {
+    fn take<'a>(
+        &'a self,
+        zone: Arc<Live>,
+        query: &'a mut Query,
+        reply: &'a mut Reply,
+    ) -> BoxFuture<'a, Served> {
+        let served = self.notified(&zone, query, reply);
+        Box::pin(async { served })
+    }
+}
+
+impl Keep {
+    fn notified(&self, zone: &Live, query: &Query, reply: &mut Reply) -> Served {
+        let Some((copy, source)) = self.0.find(zone.origin()) else { return Ok(Step::Next) };
+        let (from, zone) = (query.client.peer.ip().to_canonical(), copy.origin());
+        let is_signed = source.key.as_ref().is_some_and(|key| key.has_signed(query));
+        let is_allowed = is_signed || source.may_notify(from);
+        source.metrics.notified(is_allowed);
+        if !is_allowed {
+            // As in CoreDNS: a stranger learns nothing. A flood leaves one line now and then.
+            if copy.is_news(&format!("notify from {from}")) {
+                telemetry::info!("plugin/file: Dropping notify from {from} for {zone}");
+            }
+            return Ok(Step::Drop);
+        }
+        // RFC 1996 section 3.7: the only defined type is SOA.
+        if query.qtype() != Rtype::SOA {
+            return Err(Failure::rcode(Rcode::FORMERR));
+        }
+        if query.name() != zone.as_wire() {
+            return Err(Failure::rcode(Rcode::NOTAUTH));
+        }
+        telemetry::info!("plugin/file: Notify from {from} for {zone}: checking transfer");
+        copy.notify(from);
+        reply.set_authoritative(true);
+        Ok(Step::Done)
+    }
+}
