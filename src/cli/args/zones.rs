@@ -79,7 +79,7 @@ pub(crate) struct ZoneList {
 }
 
 /// The usage.
-pub(crate) const USAGE: &str = "\
+pub(super) const USAGE: &str = "\
 Usage of catena zone:
   check [FLAGS] FILE [ORIGIN]
     \tFind mistakes in a master file: exit 0 if there are only warnings, 1 if there are errors
@@ -138,7 +138,7 @@ const MAX_SHOWN: usize = 1000;
 const MAX_LISTED: usize = 100_000;
 
 /// Understands what follows `zone`; `None` asks for the usage.
-pub(crate) fn parse(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
+pub(super) fn parse(argv: &[String]) -> Result<Option<ZoneCommand>, Wrong> {
     const ACTIONS: [&str; 4] = ["check", "diff", "format", "list"];
     let rest = argv.get(1..).unwrap_or_default();
     let parsed = match argv.first().map(String::as_str) {
