@@ -5,6 +5,7 @@ use std::time::Duration;
 use chain::{Fallthrough, zones};
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
+use zonefiles::Watch;
 
 /// All `file` directives of a server block.
 #[derive(Clone, Debug, Default)]
@@ -32,21 +33,6 @@ pub(super) enum OnError {
     Stop,
     /// Its zone is not served; all other zones are.
     Skip,
-}
-
-/// How a file is checked for changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
-    /// The time between two checks. Zero means no checks.
-    pub(super) every: Duration,
-    /// Whether the modification time decides, and not the serial of the SOA record.
-    pub(super) by_mtime: bool,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(60), by_mtime: false }
-    }
 }
 
 const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "on_error", "fallthrough", "upstream"];

@@ -5,8 +5,8 @@
 //! beside its place under a fresh name that nobody can have prepared, then renamed. Only an [`Appender`]
 //! changes a file in place, at its end.
 //!
-//! [`versions`] tells one version of a file from another without reading it, and [`watch`] when to check
-//! for a new one.
+//! [`versions`] tells one version of a file from another without reading it, [`watch`] when to check
+//! for a new one, and [`walk`] which files there are.
 //!
 //! It must never know: what is in a file. Sockets are not its business.
 
@@ -16,6 +16,7 @@ mod append;
 mod lock;
 mod read;
 pub mod versions;
+pub mod walk;
 pub mod watch;
 mod write;
 

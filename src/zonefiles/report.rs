@@ -1,11 +1,15 @@
 //! Reports mistakes of zone files: as diagnostics, as log lines, and to clients.
 
+use std::path::Path;
+
 use corefile::{Diagnostic, Place, Severity, Span};
 use wire::Name;
 use wire::edns::ede;
 use zone::master::ZoneError;
 
-use super::load::{self, Problem, Warnings};
+use crate::load::{self, Problem, Warnings};
+use crate::notice::Notice;
+use crate::zone_file::Fresh;
 
 /// The diagnostic of a mistake, at its place in the file. `span` is the directive.
 fn diagnostic(mut error: ZoneError, origin: &Name, span: Span) -> Diagnostic {
@@ -30,7 +34,7 @@ fn place(error: ZoneError) -> Place {
 }
 
 /// The mistakes that prevent the configuration from being served.
-pub(super) fn errors(
+pub fn errors(
     errors: Vec<ZoneError>,
     origin: &Name,
     span: Span,
@@ -42,7 +46,7 @@ pub(super) fn errors(
 }
 
 /// The same if the zone is skipped. `serves` tells whether the earlier version keeps serving.
-pub(super) fn skipped(
+pub fn skipped(
     errors: Vec<ZoneError>,
     origin: &Name,
     span: Span,
@@ -73,11 +77,7 @@ fn with_last_note(
 }
 
 /// The warnings about records that are skipped, or served in another form than they are written in.
-pub(super) fn warnings(
-    found: Warnings,
-    origin: &Name,
-    span: Span,
-) -> impl Iterator<Item = Diagnostic> {
+pub fn warnings(found: Warnings, origin: &Name, span: Span) -> impl Iterator<Item = Diagnostic> {
     let (count, shown) = (found.count, found.shown.len());
     found.shown.into_iter().enumerate().map(move |(at, error)| {
         let warning = Diagnostic { severity: Severity::Warning, ..diagnostic(error, origin, span) };
@@ -88,8 +88,35 @@ pub(super) fn warnings(
     })
 }
 
+/// The warning about the serial of a new version.
+pub fn notice(found: Notice, origin: &Name, span: Span) -> Diagnostic {
+    let (message, remedy) = found.text(origin);
+    Diagnostic::warning(span, message)
+        .label(format!("zone `{origin}` is read from this file"))
+        .help(remedy)
+}
+
+/// Logs that a new version serves, and the warnings about it.
+pub(crate) fn log_fresh(fresh: &Fresh, origin: &Name, path: &Path) {
+    let (zone, shown) = (origin.to_string(), path.display().to_string());
+    let serial = fresh.serial;
+    telemetry::info!(
+        "plugin/file: Successfully reloaded zone {zone:?} in {shown:?} with {serial} SOA serial"
+    );
+    if let Some(notice) = fresh.notice {
+        log_notice(notice, origin, path);
+    }
+    log_warnings(&fresh.warnings);
+}
+
+/// Logs a warning about the serial of a version of the file.
+pub(crate) fn log_notice(found: Notice, origin: &Name, path: &Path) {
+    let (message, remedy) = found.text(origin);
+    telemetry::warning!("plugin/file: {message}: {}: {remedy}", path.display());
+}
+
 /// Logs why a new version was not loaded.
-pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
+pub(crate) fn log(problem: &Problem, origin: &Name, path: &Path) {
     let zone = origin.to_string();
     match problem {
         Problem::Open(error) => {
@@ -105,7 +132,7 @@ pub(super) fn log(problem: &Problem, origin: &Name, path: &std::path::Path) {
 }
 
 /// Logs the warnings about a new version.
-pub(super) fn log_warnings(found: &Warnings) {
+pub fn log_warnings(found: &Warnings) {
     for error in &found.shown {
         telemetry::warning!("plugin/file: {error}: {}", error.label);
     }
@@ -122,7 +149,7 @@ fn more(count: usize) -> String {
 }
 
 /// The problem in a few words, for the operator.
-pub(super) fn summary(problem: &Problem, path: &std::path::Path) -> String {
+pub(crate) fn summary(problem: &Problem, path: &Path) -> String {
     match problem {
         Problem::Open(error) => {
             format!("cannot open `{}`: {}", path.display(), load::io_error_text(error))
@@ -141,7 +168,7 @@ pub(super) fn summary(problem: &Problem, path: &std::path::Path) -> String {
 
 /// The extended error for queries of a zone that is not loaded (RFC 8914): code and text. It contains
 /// neither a path nor a part of the file, which may be a wrong file.
-pub(super) fn extended(problem: &Problem) -> (u16, String) {
+pub(crate) fn extended(problem: &Problem) -> (u16, String) {
     match problem {
         Problem::Open(_) => (ede::NOT_READY, "the zone is not loaded".to_owned()),
         Problem::Text(errors) => {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -14,25 +15,29 @@ use zone::{Builder, Zone};
 const MAX_FILE: u64 = 64 << 30;
 
 /// A zone, and the versions of its files.
-pub(super) struct Loaded {
-    pub(super) zone: Zone,
+pub struct Loaded {
+    /// The zone.
+    pub zone: Zone,
     /// The master file first, then the files that it includes.
-    pub(super) versions: Versions,
-    pub(super) warnings: Warnings,
+    pub versions: Versions,
+    /// The records that are skipped, or served in another form than they are written in.
+    pub warnings: Warnings,
+    /// A digest of the master file without the files that it includes.
+    pub digest: u64,
 }
 
 /// Records that are skipped, or served in another form than they are written in.
-#[derive(Debug, Default)]
-pub(super) struct Warnings {
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
     /// The first few.
-    pub(super) shown: Vec<ZoneError>,
+    pub shown: Vec<ZoneError>,
     /// The number of all warnings.
-    pub(super) count: usize,
+    pub count: usize,
 }
 
 /// The reason why no zone was loaded.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub enum Problem {
     /// The file cannot be opened.
     Open(io::Error),
     /// The text has mistakes, or its records do not form a zone.
@@ -41,14 +46,18 @@ pub(super) enum Problem {
 
 /// A failed load.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) problem: Problem,
+pub struct Failed {
+    /// The reason.
+    pub problem: Problem,
     /// The versions of all files, including those that could not be opened.
-    pub(super) versions: Versions,
+    pub versions: Versions,
 }
 
-/// Reads the zone `origin` from the file.
-pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
+/// Reads the zone `origin` from the file. Blocking I/O: not for a worker.
+///
+/// # Errors
+/// The file cannot be opened, or has mistakes.
+pub fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
     // The stamp is taken first, so that the next check detects a change during the read.
     let stamp = Stamp::of(path);
     let shown = path.display().to_string();
@@ -60,7 +69,7 @@ pub(super) fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
         .and_then(|stamp| zone(path, stamp.size(), &options, &includes));
     let versions = includes.opened.into_inner();
     match read {
-        Ok((zone, warnings)) => Ok(Loaded { zone, versions, warnings }),
+        Ok((zone, warnings, digest)) => Ok(Loaded { zone, versions, warnings, digest }),
         Err(problem) => Err(Failed { problem, versions }),
     }
 }
@@ -70,8 +79,9 @@ fn zone(
     size: u64,
     options: &Options<'_>,
     includes: &Files,
-) -> Result<(Zone, Warnings), Problem> {
-    let mut source = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+) -> Result<(Zone, Warnings, u64), Problem> {
+    let file = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+    let mut source = Digesting { file, digest: DefaultHasher::new() };
     let mut builder = Builder::new(options.origin, size);
     // CoreDNS silently accepts records outside the zone, and never answers with them.
     let findings = master::read_through(&mut source, options, includes, &mut |record| {
@@ -82,7 +92,7 @@ fn zone(
     }
     let warnings = Warnings { shown: findings.warnings, count: findings.warned };
     match builder.finish() {
-        Ok(zone) => Ok((zone, warnings)),
+        Ok(zone) => Ok((zone, warnings, source.digest.finish())),
         Err(unfit) => {
             let mut again = files::open(path, MAX_FILE).map_err(Problem::Open)?;
             let places = includes.again();
@@ -92,7 +102,7 @@ fn zone(
 }
 
 /// The serial of the first SOA record in the file. The rest of the file is not read.
-pub(super) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
+pub(crate) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
     let found = Cell::new(None);
     let shown = path.display().to_string();
     let options = Options { file: &shown, ..Options::new(origin) };
@@ -105,6 +115,28 @@ pub(super) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
         Ok(())
     });
     Ok(found.get())
+}
+
+/// The digest of a master file, as [`Loaded`] has it.
+pub(crate) fn digest(path: &Path) -> io::Result<u64> {
+    let file = files::open(path, MAX_FILE)?;
+    let mut source = Digesting { file, digest: DefaultHasher::new() };
+    io::copy(&mut source, &mut io::sink())?;
+    Ok(source.digest.finish())
+}
+
+/// Computes a digest of what is read. It tells whether a file has changed, not whether it is genuine.
+struct Digesting {
+    file: files::Reader,
+    digest: DefaultHasher,
+}
+
+impl Read for Digesting {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        self.digest.write(&into[..count]);
+        Ok(count)
+    }
 }
 
 /// RFC 1035 section 3.3.13: two names, then the serial.
@@ -170,7 +202,7 @@ impl Includes for Files {
 }
 
 /// An I/O error in CoreDNS's words.
-pub(super) fn io_error_text(error: &io::Error) -> String {
+pub fn io_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "no such file or directory".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
