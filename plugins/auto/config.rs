@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chain::admin::AdminConfig;
 use chain::zones;
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use regex::{Regex, RegexBuilder};
@@ -22,6 +23,8 @@ pub(super) struct Config<'a> {
     pub(super) pattern: Pattern,
     /// The time between two checks. Zero means no checks.
     pub(super) every: Duration,
+    /// The endpoint that lists the zones of the server.
+    pub(super) admin: Option<AdminConfig>,
 }
 
 /// Finds the zone of a file in its name.
@@ -31,7 +34,7 @@ pub(super) struct Pattern {
     template: String,
 }
 
-const OPTIONS: &[&str] = &["directory", "reload", "upstream"];
+const OPTIONS: &[&str] = &["directory", "reload", "admin", "upstream"];
 
 /// Parses a directive of a block whose zones are `default`. Warnings are added to `warnings`.
 ///
@@ -48,10 +51,12 @@ pub(super) fn parse<'a>(
         directory: None,
         pattern: Pattern::default(),
         every: Duration::from_secs(60),
+        admin: None,
     };
     for option in directive.options() {
         let read = match option.name.as_str() {
             "directory" => directory(option, &mut config),
+            "admin" => AdminConfig::parse(option).map(|admin| config.admin = Some(admin)),
             "reload" => reload(option).map(|every| config.every = every),
             "upstream" => {
                 warnings.push(

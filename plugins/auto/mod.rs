@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authority::{Authority, NoPrimary, Options, Outside};
+use chain::admin::Admin;
 use chain::{Kind, OwnZones, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use files::watch::{PollSchedule, Watcher};
@@ -44,6 +45,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let mut folders: Vec<Served> = Vec::new();
     for config in configs {
+        if let Some(admin) = &config.admin {
+            authority::serve_list(&Admin::new(admin, setup)?, setup);
+        }
         let Some(directory) = config.directory else { continue };
         let path = setup.path(directory);
         let names: Vec<String> = config.zones.iter().map(ToString::to_string).collect();

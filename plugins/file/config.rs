@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chain::admin::AdminConfig;
 use chain::{Fallthrough, zones};
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
@@ -12,6 +13,8 @@ use zonefiles::Watch;
 pub(super) struct Config<'a> {
     pub(super) files: Vec<File<'a>>,
     pub(super) fallthrough: Fallthrough,
+    /// The endpoint that lists the zones of the server.
+    pub(super) admin: Option<AdminConfig>,
 }
 
 /// One directive.
@@ -35,7 +38,8 @@ pub(super) enum OnError {
     Skip,
 }
 
-const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "on_error", "fallthrough", "upstream"];
+const OPTIONS: &[&str] =
+    &["reload", "reload_by_mtime", "on_error", "fallthrough", "admin", "upstream"];
 
 /// Parses the directives of a block, whose zones are `default`. Returns the configuration and its
 /// warnings.
@@ -120,6 +124,7 @@ fn one(
             watch.by_mtime = true;
             args.end()?;
         }
+        "admin" => config.admin = Some(AdminConfig::parse(option)?),
         "fallthrough" => config.fallthrough = Fallthrough::from_args(args.remaining())?,
         "upstream" => warnings.push(
             Diagnostic::warning(option.name.span, "`upstream` has no effect")

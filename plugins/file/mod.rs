@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use authority::{Authority, Keeper, NoPrimary, Options, Outside, TakesMessages};
+use chain::admin::Admin;
 use chain::{Kind, Ready, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::Name;
@@ -79,6 +80,9 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             };
             setup.task(move || zonefiles::watch(sources, schedule, watch));
         }
+    }
+    if let Some(admin) = &config.admin {
+        authority::serve_list(&Admin::new(admin, setup)?, setup);
     }
     let zones = all.iter().map(|source| Arc::clone(source.live())).collect();
     let options = Options {

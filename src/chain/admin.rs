@@ -30,12 +30,11 @@ impl AdminConfig {
     /// Reads the option.
     ///
     /// # Errors
-    /// It has too many arguments, or a block.
+    /// It has too many arguments.
     pub fn parse(option: &Directive) -> Result<Self, Diagnostic> {
         let mut args = option.args();
         let (address, token) = (args.next(), args.next().cloned());
         args.end()?;
-        option.no_body()?;
         let span = address.map_or(option.name.span, |address| address.span);
         let address = address.map_or(DEFAULT_ADDRESS, Token::as_str).to_owned();
         Ok(Self { address, span, token })
