@@ -37,12 +37,12 @@ pub(super) fn open(
     for (path, action) in [("/cache/list", list), ("/cache/show", show)] {
         let endpoint = endpoint.clone();
         admin.serve(setup, path, "GET", move |query| {
-            let filter = Filter::parse(query).map_err(|problem| (400, problem))?;
+            let filter = Filter::parse(query).map_err(|problem| (400_u16, problem))?;
             Ok(action(&endpoint, &filter).to_string())
         });
     }
     admin.serve(setup, "/cache/flush", "POST", move |query| {
-        let filter = Filter::parse(query).map_err(|problem| (400, problem))?;
+        let filter = Filter::parse(query).map_err(|problem| (400_u16, problem))?;
         if filter.is_empty() {
             let problem = "select the entries to delete: name, suffix, type or all";
             return Err((400, problem.to_owned()));

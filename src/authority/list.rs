@@ -19,7 +19,7 @@ const DEFAULT_ZONES: usize = 1_000;
 pub fn serve_list(admin: &Admin, setup: &mut Setup<'_>) {
     let roster = Roster::of(setup);
     admin.serve(setup, "/zones/list", "GET", move |query| {
-        let filter = Filter::parse(query).map_err(|problem| (400, problem))?;
+        let filter = Filter::parse(query).map_err(|problem| (400_u16, problem))?;
         Ok(filter.list(roster.zones()).to_string())
     });
 }
