@@ -1,6 +1,6 @@
 # What contributors and CI call. Nothing here is needed to build or run: that is `cargo` alone.
 
-FUZZ_TARGETS := query name corefile zonefile reply serve resp gotemplate ixfr update journal
+FUZZ_TARGETS := query name corefile zonefile changes reply serve resp gotemplate ixfr feed update journal tsig
 FUZZ_SECONDS ?= 20
 BINARY = $(or $(CARGO_TARGET_DIR),target)/release/catena
 SHIPPED = $(or $(CARGO_TARGET_DIR),target)/dist/catena

@@ -18,6 +18,7 @@ use chain::{Entry, Registry};
 pub mod acl;
 pub mod alternate;
 pub mod any;
+pub mod auto;
 pub mod autopath;
 pub mod bind;
 pub mod bufsize;
@@ -131,7 +132,7 @@ const ENTRIES: &[Entry] = &[
     Known("k8s_external"),
     Known("kubernetes"),
     Built(&file::PLUGIN),
-    Known("auto"),
+    Built(&auto::PLUGIN),
     Built(&secondary::PLUGIN),
     Known("etcd"),
     Built(&r#loop::PLUGIN),

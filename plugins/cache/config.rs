@@ -6,7 +6,8 @@ mod parse;
 use std::time::Duration;
 
 use chain::ZoneSet;
-use corefile::{Span, Token};
+use chain::admin::AdminConfig;
+use corefile::Token;
 
 use super::partition::Partition;
 
@@ -46,17 +47,6 @@ pub(super) struct Stale {
     /// The pause after a failed renewal.
     pub(super) recheck: Duration,
 }
-
-/// `admin [ADDRESS [TOKEN_FILE]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct AdminConfig {
-    pub(super) address: String,
-    pub(super) span: Span,
-    pub(super) token: Option<Token>,
-}
-
-/// The default address of the admin endpoint.
-pub(super) const DEFAULT_ADDRESS: &str = "127.0.0.1:8953";
 
 /// `snapshot FILE [INTERVAL]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use chain::admin::AdminConfig;
 use chain::{Fallthrough, zones};
 use corefile::{Diagnostic, Diagnostics, Directive, Token};
 use wire::Name;
+use zonefiles::Watch;
 
 /// All `file` directives of a server block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config<'a> {
     pub(super) files: Vec<File<'a>>,
     pub(super) fallthrough: Fallthrough,
+    /// The endpoint that lists the zones of the server.
+    pub(super) admin: Option<AdminConfig>,
 }
 
 /// One directive.
@@ -34,22 +38,8 @@ pub(super) enum OnError {
     Skip,
 }
 
-/// How a file is checked for changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watch {
-    /// The time between two checks. Zero means no checks.
-    pub(super) every: Duration,
-    /// Whether the modification time decides, and not the serial of the SOA record.
-    pub(super) by_mtime: bool,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self { every: Duration::from_secs(60), by_mtime: false }
-    }
-}
-
-const OPTIONS: &[&str] = &["reload", "reload_by_mtime", "on_error", "fallthrough", "upstream"];
+const OPTIONS: &[&str] =
+    &["reload", "reload_by_mtime", "on_error", "fallthrough", "admin", "upstream"];
 
 /// Parses the directives of a block, whose zones are `default`. Returns the configuration and its
 /// warnings.
@@ -134,6 +124,7 @@ fn one(
             watch.by_mtime = true;
             args.end()?;
         }
+        "admin" => config.admin = Some(AdminConfig::parse(option)?),
         "fallthrough" => config.fallthrough = Fallthrough::from_args(args.remaining())?,
         "upstream" => warnings.push(
             Diagnostic::warning(option.name.span, "`upstream` has no effect")

@@ -1,25 +1,21 @@
 //! `file`: answers authoritatively from zones in master files.
 //!
-//! Reading is `zone::master`, storing and looking up is `zone`; here are the files, when they are
-//! read again, and what follows from what a zone says. It never reads a file on a worker's thread.
+//! Here is the configuration: which zones are loaded from which files, and what follows from mistakes in
+//! them. `zonefiles` loads and watches the files, `authority` answers.
 
 mod config;
-mod load;
-mod report;
-mod source;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use authority::{Authority, Keeper, Options, Outside, TakesMessages};
-use chain::{BoxFuture, Kind, Query, Ready, Reply, Served, Setup, Step};
+use authority::{Authority, Keeper, NoPrimary, Options, Outside, TakesMessages};
+use chain::admin::Admin;
+use chain::{Kind, Ready, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use wire::Name;
-use zone::Live;
+use zonefiles::{Fresh, Problem, Watch, ZoneFile};
 
-use config::{OnError, Watch};
-use load::{Problem, Warnings};
-use source::ZoneFile;
+use config::OnError;
 
 /// The `file` directive.
 pub static PLUGIN: Kind =
@@ -78,9 +74,15 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     for (watch, sources) in watched {
         if !watch.every.is_zero() {
-            let schedule = setup.poll_schedule(sources.iter().map(|source| source.path()));
-            setup.task(move || source::watch(sources, schedule, watch));
+            let schedule = {
+                let paths: Vec<PathBuf> = sources.iter().map(|source| source.path()).collect();
+                setup.poll_schedule(paths.iter().map(PathBuf::as_path))
+            };
+            setup.task(move || zonefiles::watch(sources, schedule, watch));
         }
+    }
+    if let Some(admin) = &config.admin {
+        authority::serve_list(&Admin::new(admin, setup)?, setup);
     }
     let zones = all.iter().map(|source| Arc::clone(source.live())).collect();
     let options = Options {
@@ -110,7 +112,7 @@ impl Findings {
     /// The mistakes that prevent the configuration from being served.
     fn take(
         &mut self,
-        found: Result<Warnings, Problem>,
+        found: Result<Option<Fresh>, Problem>,
         file: &config::File<'_>,
         (origin, source): (&Name, &ZoneFile),
         warnings: &mut Diagnostics,
@@ -118,8 +120,10 @@ impl Findings {
         let span = file.path.span;
         let stops = file.on_error == OnError::Stop;
         match found {
-            Ok(found) => {
-                for warning in report::warnings(found, origin, span) {
+            Ok(None) => {}
+            Ok(Some(fresh)) => {
+                let notice = fresh.notice.map(|notice| zonefiles::notice(notice, origin, span));
+                for warning in zonefiles::warnings(fresh.warnings, origin, span).chain(notice) {
                     // Another zone of the same file may have the same mistake.
                     let same = |known: &Diagnostic| {
                         (&known.message, &known.places) == (&warning.message, &warning.places)
@@ -130,18 +134,18 @@ impl Findings {
                 }
             }
             Err(Problem::Open(error)) => {
-                let (path, why) = (source.path(), load::io_error_text(&error));
+                let (path, why) = (source.path(), zonefiles::io_error_text(&error));
                 if stops && file.watch.every.is_zero() {
-                    return Err(cannot_open(path, &why, span).into());
+                    return Err(cannot_open(&path, &why, span).into());
                 }
                 self.missing = Some(why);
             }
             Err(Problem::Text(wrong)) if stops => {
-                return Err(Diagnostics(report::errors(wrong, origin, span).collect()));
+                return Err(Diagnostics(zonefiles::errors(wrong, origin, span).collect()));
             }
             Err(Problem::Text(wrong)) => {
                 if !std::mem::replace(&mut self.reported, true) {
-                    warnings.extend(report::skipped(wrong, origin, span, source.is_loaded()));
+                    warnings.extend(zonefiles::skipped(wrong, origin, span, source.is_loaded()));
                 }
             }
         }
@@ -170,7 +174,7 @@ fn open(
     path: &Path,
     origin: &Name,
     on_error: OnError,
-) -> (Arc<ZoneFile>, Result<Warnings, Problem>) {
+) -> (Arc<ZoneFile>, Result<Option<Fresh>, Problem>) {
     type Place = Mutex<Option<Arc<ZoneFile>>>;
     let key = format!("file {origin} {}", path.display());
     let place: Arc<Place> = setup.keep(key, Place::default);
@@ -178,16 +182,16 @@ fn open(
     if let Some(known) = &*place
         && known.is_current()
     {
-        return (Arc::clone(known), Ok(Warnings::default()));
+        return (Arc::clone(known), Ok(None));
     }
     // A new object, so that the running server keeps its zone if this configuration fails.
     let (path, clock) = (path.to_owned(), setup.clock());
-    let failed = match load::load(&path, origin) {
+    let failed = match zonefiles::load(&path, origin) {
         Ok(loaded) => {
             let (source, fresh) = ZoneFile::loaded(loaded, path, clock, place.as_deref());
             let source = Arc::new(source);
             *place = Some(Arc::clone(&source));
-            return (source, Ok(fresh.warnings));
+            return (source, Ok(Some(fresh)));
         }
         Err(failed) => failed,
     };
@@ -207,6 +211,9 @@ fn cannot_open(path: &Path, why: &str, span: Span) -> Diagnostic {
         .help("check the path and `root`, or let the file come later with `reload`")
 }
 
+/// A zone in a file has no primary server.
+static NO_PRIMARY: NoPrimary = NoPrimary(PLUGIN.name);
+
 /// What the plugin does for its zones besides loading them.
 struct Keep {
     /// The zones that are skipped if their files have mistakes. Readiness reports them.
@@ -219,7 +226,7 @@ impl Keeper for Keep {
     }
 
     fn notify(&self) -> Option<&dyn TakesMessages> {
-        Some(self)
+        NO_PRIMARY.notify()
     }
 }
 
@@ -228,20 +235,6 @@ impl Ready for Keep {
         let missing = self.skipping.iter().filter(|source| !source.is_loaded());
         let names: Vec<String> = missing.map(|source| source.origin().to_string()).collect();
         if names.is_empty() { Ok(()) } else { Err(format!("not loaded: {}", names.join(" "))) }
-    }
-}
-
-impl TakesMessages for Keep {
-    /// A zone in a file has no primary server: its notifications are dropped, as in CoreDNS.
-    fn take<'a>(
-        &'a self,
-        zone: Arc<Live>,
-        query: &'a mut Query,
-        _: &'a mut Reply,
-    ) -> BoxFuture<'a, Served> {
-        let from = query.client.peer.ip();
-        telemetry::info!("plugin/file: Dropping notify from {from} for {}", zone.origin());
-        Box::pin(async { Ok(Step::Drop) })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use chain::setup::{BlockSetup, Key};
-use chain::{Batch, Chain, Clock, Kept, Resolve, ServeDns, Services};
+use chain::{
+    Batch, BoxFuture, Chain, Clock, Kept, Query, Reply, Resolve, ServeDns, Served, Services, Step,
+};
 use exchange::Place;
 use std::fs;
 use std::path::PathBuf;

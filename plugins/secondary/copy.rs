@@ -12,8 +12,8 @@ use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time::Instant;
 use wire::Name;
 use wire::edns::ede;
-use zone::store::Soa;
-use zone::{Changes, Live, Zone};
+use zone::Soa;
+use zone::{Live, Zone};
 
 use super::metrics::Metrics;
 use super::store::{Found, Store};
@@ -306,7 +306,7 @@ impl Copy {
         let expired = state.expired.take();
         drop(state);
         if let Some(zone) = expired.filter(|_| !self.live.is_loaded())
-            && let Ok(again) = zone.apply(&Changes::new())
+            && let Ok(again) = zone.fold()
         {
             telemetry::info!("zone `{}`: {by} has confirmed it; it serves again", self.origin());
             self.live.replace(again);

@@ -13,8 +13,7 @@ use net::tls::TransferSession;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use transfer::{Client, Limits, Outcome, Peer, Received, Tally, TransferError, Trouble};
-use zone::store::Soa;
-use zone::{Changes, Zone};
+use zone::{Changes, Refused, Soa, Zone};
 
 use super::catalog::Catalog;
 use super::copy::{Copy, Terms};
@@ -306,22 +305,21 @@ impl Source {
     ) -> Result<Arc<Zone>, Unpublished> {
         let (copy, catalog) = (Arc::clone(copy), self.catalog);
         blocking(move || {
-            let mut last: Option<Zone> = None;
-            for one in &changes {
-                let next = last.as_ref().unwrap_or(&base).apply(one);
-                last = Some(next.map_err(|refused| Unpublished::Unfit(refused.to_string()))?);
-            }
-            let Some(last) = last else {
+            if changes.is_empty() {
                 return Err(Unpublished::Unfit("the server sent no changes".to_owned()));
-            };
+            }
+            let unfit = |refused: Refused| Unpublished::Unfit(refused.to_string());
+            let mut last = Arc::clone(&base);
+            for one in &changes {
+                last = Arc::new(last.apply(one).map_err(unfit)?);
+            }
             check_catalog(&last, catalog)?;
             if !copy.live().is_loaded() {
-                return Ok(copy.live().replace(last));
+                return Ok(copy.live().replace(last.fold().map_err(unfit)?));
             }
             let mut published = base;
             for one in changes {
-                let next = copy.live().change(one);
-                published = next.map_err(|refused| Unpublished::Unfit(refused.to_string()))?;
+                published = copy.live().change(one).map_err(unfit)?;
             }
             Ok(published)
         })

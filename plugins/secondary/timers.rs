@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use zone::store::Soa;
+use zone::Soa;
 
 /// The first wait of a zone without a version. Each further one is twice as long, as in CoreDNS.
 const FIRST_WAIT: Duration = Duration::from_millis(250);

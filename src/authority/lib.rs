@@ -18,11 +18,13 @@
 )]
 
 mod follower;
+mod list;
 mod metrics;
 mod roster;
 mod serve;
 mod zones;
 
+pub use list::serve_list;
 pub use roster::{Roster, Shown, now};
-pub use serve::{Authority, Keeper, Options, Outside, TakesMessages};
+pub use serve::{Authority, Keeper, NoPrimary, Options, Outside, TakesMessages};
 pub use zones::{Changing, Fixed, Zones};

@@ -50,6 +50,29 @@ pub trait TakesMessages: Send + Sync {
     ) -> BoxFuture<'a, Served>;
 }
 
+/// The keeper of zones that have no primary server, by the name of its plugin: their notifications are dropped,
+/// as in CoreDNS.
+pub struct NoPrimary(pub &'static str);
+
+impl Keeper for NoPrimary {
+    fn notify(&self) -> Option<&dyn TakesMessages> {
+        Some(self)
+    }
+}
+
+impl TakesMessages for NoPrimary {
+    fn take<'a>(
+        &'a self,
+        zone: Arc<Live>,
+        query: &'a mut Query,
+        _: &'a mut Reply,
+    ) -> BoxFuture<'a, Served> {
+        let (plugin, from) = (self.0, query.client.peer.ip());
+        telemetry::info!("plugin/{plugin}: Dropping notify from {from} for {}", zone.origin());
+        Box::pin(async { Ok(Step::Drop) })
+    }
+}
+
 /// How zones answer.
 #[derive(Default)]
 pub struct Options {

@@ -13,7 +13,7 @@ use serde_json::json;
 use transfer::{Client, Limits, Outcome, Peer, Received, Tally};
 use tsig::Key;
 use wire::{Class, Name, Rtype};
-use zone::store::Soa;
+use zone::Soa;
 use zone::{Changes, Listing, RecordList, RecordRef, text};
 
 use super::args::{AxfrOptions, TlsOptions};

@@ -1,5 +1,6 @@
 //! The command line: parses the arguments and runs the command.
 
+mod admin;
 mod args;
 mod axfr;
 mod cache;
@@ -7,6 +8,7 @@ mod check;
 mod help;
 mod output;
 mod run;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(Command::Run(options)) => run::run(registry, &options),
         Ok(Command::Axfr(options)) => axfr::axfr(&options),
         Ok(Command::Cache(options)) => cache::cache(&options),
+        Ok(Command::Zone(command)) => zone::zone(&command),
         Ok(Command::Check(options)) => check::check(registry, &options),
         Ok(Command::Usage) => help::usage(),
         Ok(Command::UsageOf(usage)) => output::print(usage, ExitCode::SUCCESS),

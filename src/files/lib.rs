@@ -5,21 +5,24 @@
 //! beside its place under a fresh name that nobody can have prepared, then renamed. Only an [`Appender`]
 //! changes a file in place, at its end.
 //!
-//! [`versions`] tells one version of a file from another without reading it, and [`watch`] when to check
-//! for a new one.
+//! [`versions`] tells one version of a file from another without reading it, [`watch`] when to check
+//! for a new one, and [`walk`] which files there are.
 //!
 //! It must never know: what is in a file. Sockets are not its business.
 
 #![allow(clippy::disallowed_methods, reason = "files are opened here")]
 
 mod append;
+mod below;
 mod lock;
 mod read;
 pub mod versions;
+pub mod walk;
 pub mod watch;
 mod write;
 
 pub use append::{AppendError, Appender};
+pub use below::is_below;
 pub use lock::{Lock, make_private_directory};
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
 pub use write::{PRIVATE, PUBLIC, replace, replace_with, sync_directory};

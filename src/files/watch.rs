@@ -26,6 +26,9 @@ const MAX_LINKS: usize = 40;
 /// The schedules to notify, by directory and name.
 type Subscribers = HashMap<PathBuf, HashMap<OsString, Vec<Weak<Notify>>>>;
 
+/// Stands for every name in a directory.
+const ANY: &str = "";
+
 /// Names in directories.
 type Names = BTreeSet<(PathBuf, OsString)>;
 
@@ -55,10 +58,10 @@ impl Watcher {
                 Ok(event) if !event.need_rescan() => {
                     for path in &event.paths {
                         let known = path.parent().and_then(|directory| all.get(directory));
+                        let Some(names) = known else { continue };
                         let name = path.file_name().unwrap_or_default();
-                        if let Some(subscribers) = known.and_then(|names| names.get(name)) {
-                            wake(subscribers);
-                        }
+                        let all = [names.get(name), names.get(OsStr::new(ANY))];
+                        all.into_iter().flatten().for_each(|subscribers| wake(subscribers));
                     }
                 }
                 // Events were lost: all files are checked.
@@ -72,7 +75,7 @@ impl Watcher {
 
     /// Watches the directories of these files. A directory that cannot be watched is left to the regular
     /// checks.
-    fn watch(&self, files: Vec<PathBuf>) -> Watch {
+    fn watch(&self, files: Vec<Watchable>) -> Watch {
         let notify = Arc::new(Notify::new());
         let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         let names = names(&files);
@@ -113,10 +116,18 @@ fn lock(subscribers: &Mutex<Subscribers>) -> MutexGuard<'_, Subscribers> {
     subscribers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What events are about.
+enum Watchable {
+    /// A file.
+    File(PathBuf),
+    /// Everything in a directory, but not below the directories in it.
+    Directory(PathBuf),
+}
+
 /// The subscription of some files.
 struct Watch {
     notify: Arc<Notify>,
-    files: Vec<PathBuf>,
+    files: Vec<Watchable>,
     /// The names that count.
     names: Names,
     subscribers: Arc<Mutex<Subscribers>>,
@@ -167,11 +178,22 @@ impl Watch {
 
 /// The names whose events count: those of the files, and of links in the same directory that lead to
 /// them.
-fn names(files: &[PathBuf]) -> Names {
+fn names(files: &[Watchable]) -> Names {
     let mut names = Names::new();
     for file in files {
-        let (Some(directory), Some(name)) = (directory(file), file.file_name()) else { continue };
-        add_links(&directory, name, &mut names);
+        match file {
+            Watchable::File(file) => {
+                let (Some(directory), Some(name)) = (directory(file), file.file_name()) else {
+                    continue;
+                };
+                add_links(&directory, name, &mut names);
+            }
+            Watchable::Directory(directory) => {
+                if let Ok(directory) = directory.canonicalize() {
+                    names.insert((directory, ANY.into()));
+                }
+            }
+        }
     }
     names
 }
@@ -219,7 +241,18 @@ pub struct PollSchedule {
 impl PollSchedule {
     /// A schedule for `files`, with events from `watcher`. Touches the file system: call it during setup.
     pub fn new<'a>(watcher: Option<&Watcher>, files: impl Iterator<Item = &'a Path>) -> Self {
-        let files = files.map(Path::to_owned);
+        Self::of(watcher, files.map(|file| Watchable::File(file.to_owned())))
+    }
+
+    /// The same for everything in these directories, but not below the directories in them.
+    pub fn of_directories<'a>(
+        watcher: Option<&Watcher>,
+        directories: impl Iterator<Item = &'a Path>,
+    ) -> Self {
+        Self::of(watcher, directories.map(|one| Watchable::Directory(one.to_owned())))
+    }
+
+    fn of(watcher: Option<&Watcher>, files: impl Iterator<Item = Watchable>) -> Self {
         Self { watch: watcher.map(|watcher| watcher.watch(files.collect())), took: Duration::ZERO }
     }
 
@@ -321,6 +354,24 @@ mod tests {
         let (looked, ()) = tokio::join!(look, writes);
         looked.unwrap();
         assert!(began.elapsed() >= Duration::from_millis(600), "no check came before");
+        std::fs::remove_dir_all(&here).unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_name_in_a_directory_counts() {
+        let here = std::env::temp_dir().join(format!("catena-any-{}", std::process::id()));
+        std::fs::create_dir_all(here.join("below")).unwrap();
+        let watcher = Watcher::new(|_, _| ()).unwrap();
+        let all = [here.as_path()];
+        let mut schedule = PollSchedule::of_directories(Some(&watcher), all.into_iter());
+        std::fs::write(here.join("db.new"), "1").unwrap();
+        tokio::time::timeout(PATIENCE, schedule.next(LONG)).await.unwrap();
+        std::fs::remove_file(here.join("db.new")).unwrap();
+        tokio::time::timeout(PATIENCE, schedule.next(LONG)).await.unwrap();
+        let began = Instant::now();
+        std::fs::write(here.join("below/file"), "1").unwrap();
+        schedule.next(Duration::from_millis(300)).await;
+        assert!(began.elapsed() >= Duration::from_millis(300), "only the interval ends this wait");
         std::fs::remove_dir_all(&here).unwrap();
     }
 

@@ -4,7 +4,7 @@
 //! as it should, and not before.
 
 use wire::{Class, HEADER, Rtype, name};
-use zone::store::Soa;
+use zone::Soa;
 use zone::{Builder, Changes, RecordRef};
 
 use crate::fault::shown;

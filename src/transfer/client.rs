@@ -5,7 +5,7 @@ use std::sync::Arc;
 use net::client::Network;
 use tokio::time::Instant;
 use wire::{Class, Name, NameBuf, Rtype, name};
-use zone::store::Soa;
+use zone::Soa;
 use zone::{Builder, Changes, RecordRef, Zone};
 
 use crate::assemble::{Assembled, Assembler, Tally};

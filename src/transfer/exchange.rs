@@ -5,7 +5,7 @@ use std::io;
 use net::client::{Conversation, Network, Outgoing};
 use tsig::{Signed, VerifyError};
 use wire::{Name, Rcode};
-use zone::store::Soa;
+use zone::Soa;
 
 use crate::request::{self, Kind, Request};
 use crate::{Fault, Limits, Peer, Trouble};

@@ -3,7 +3,7 @@
 use wire::name::{self, NameBuf};
 use wire::{Class, Name, Record, Rtype};
 use zone::RecordRef;
-use zone::store::Soa;
+use zone::Soa;
 
 use crate::{Fault, rdata};
 

@@ -2,7 +2,7 @@
 
 use wire::record::Records;
 use wire::{Class, HEADER, Message, Name, NameBuf, Opcode, Rcode, Rtype, name};
-use zone::store::Soa;
+use zone::Soa;
 
 use crate::Fault;
 

@@ -8,52 +8,47 @@ use ring::digest;
 use wire::name;
 
 use crate::lookup_name::LookupName;
-use crate::store::node::NSEC3_ONLY;
+use crate::patch::Entry;
+use crate::store::node::Node;
 use crate::store::{Denial, Nsec3Params, Zone};
 use crate::write::Writer;
 
 /// A label of an NSEC3 owner: its length and 32 digits.
 type HashLabel = [u8; 33];
 
-impl Writer<'_, '_> {
-    /// Proves that the name exists without the type. `node` is the offset of the name's node.
+impl<'z> Writer<'z, '_> {
+    /// Proves that the name exists without the type. `node` is the name's.
     #[cold]
-    pub(crate) fn prove_no_data<S: LookupName>(&mut self, name: &S, node: u64) {
+    pub(crate) fn prove_no_data<S: LookupName>(&mut self, name: &S, node: Node<'z>) {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => return,
-            Denial::Nsec(order) => {
-                self.add_nsec_at(zone, order, node, name.relative(zone, 0));
-            }
-            Denial::Nsec3(params, order) => {
-                let (params, order) = (params, order.as_slice());
-                self.add_match_or_encloser(zone, params, order, name, 0);
-            }
+            Denial::Nsec => self.add_nsec_of(node, name.relative(zone, 0)),
+            Denial::Nsec3(params) => self.add_match_or_encloser(params, name, 0),
         }
         self.write_proofs();
     }
 
-    /// Proves that the wildcard that covers the name has no such type. `node` is the wildcard's offset.
+    /// Proves that the wildcard that covers the name has no such type. `node` is the wildcard's.
     #[cold]
     pub(crate) fn prove_wildcard_no_data<S: LookupName>(
         &mut self,
         name: &S,
         encloser: usize,
-        node: u64,
+        node: Node<'z>,
     ) {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => return,
-            Denial::Nsec(order) => {
+            Denial::Nsec => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
-                self.add_nsec_at(zone, order, node, wildcard.name());
-                self.add_cover(zone, order, name.relative(zone, 0));
+                self.add_nsec_of(node, wildcard.name());
+                self.add_cover(name.relative(zone, 0));
             }
-            Denial::Nsec3(params, order) => {
-                let (params, order) = (params, order.as_slice());
-                self.add_encloser(zone, params, order, name, encloser);
+            Denial::Nsec3(params) => {
+                self.add_encloser(params, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
-                self.add_match(zone, order, &params.label(zone, wildcard.name()));
+                self.add_match(&params.label(zone, wildcard.name()));
             }
         }
         self.write_proofs();
@@ -65,34 +60,28 @@ impl Writer<'_, '_> {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => return,
-            Denial::Nsec(order) => {
+            Denial::Nsec => {
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
-                self.add_cover(zone, order, name.relative(zone, 0));
-                self.add_cover(zone, order, wildcard.name());
+                self.add_cover(name.relative(zone, 0));
+                self.add_cover(wildcard.name());
             }
-            Denial::Nsec3(params, order) => {
-                let (params, order) = (params, order.as_slice());
-                let encloser = self.add_encloser(zone, params, order, name, encloser);
+            Denial::Nsec3(params) => {
+                let encloser = self.add_encloser(params, name, encloser);
                 let wildcard = Wildcard::below(name.relative(zone, encloser));
-                self.add_cover(zone, order, &params.label(zone, wildcard.name()));
+                self.add_cover(&params.label(zone, wildcard.name()));
             }
         }
         self.write_proofs();
     }
 
-    /// Proves that the delegation at `label`, whose node is at offset `node`, has no DS record.
+    /// Proves that the delegation at `label`, whose node is `node`, has no DS record.
     #[cold]
-    pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: u64, label: usize) {
+    pub(crate) fn prove_insecure<S: LookupName>(&mut self, name: &S, node: Node<'z>, label: usize) {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => return,
-            Denial::Nsec(order) => {
-                self.add_nsec_at(zone, order, node, name.relative(zone, label));
-            }
-            Denial::Nsec3(params, order) => {
-                let (params, order) = (params, order.as_slice());
-                self.add_match_or_encloser(zone, params, order, name, label);
-            }
+            Denial::Nsec => self.add_nsec_of(node, name.relative(zone, label)),
+            Denial::Nsec3(params) => self.add_match_or_encloser(params, name, label),
         }
         self.write_proofs();
     }
@@ -110,35 +99,35 @@ impl Writer<'_, '_> {
         let zone = self.zone;
         match &zone.denial {
             Denial::None => {}
-            Denial::Nsec(order) => self.add_cover(zone, order, name.relative(zone, 0)),
-            Denial::Nsec3(params, order) => {
+            Denial::Nsec => self.add_cover(name.relative(zone, 0)),
+            Denial::Nsec3(params) => {
                 let closer = name.relative(zone, encloser.saturating_sub(1));
-                self.add_cover(zone, order, &params.label(zone, closer));
+                self.add_cover(&params.label(zone, closer));
             }
         }
     }
 
     /// Adds the NSEC record of a node, or the one that covers its name if it has none.
-    fn add_nsec_at(&mut self, zone: &Zone, order: &[u32], node: u64, relative: &[u8]) {
-        match u32::try_from(node) {
-            Ok(place) if zone.node(node).find(wire::Rtype::NSEC).is_some() => self.add_proof(place),
-            _ => self.add_cover(zone, order, relative),
+    fn add_nsec_of(&mut self, node: Node<'z>, relative: &[u8]) {
+        match node.find(wire::Rtype::NSEC) {
+            Some(_) => self.add_proof(node),
+            None => self.add_cover(relative),
         }
     }
 
     /// Adds the record whose owner equals `relative` or precedes it.
-    fn add_cover(&mut self, zone: &Zone, order: &[u32], relative: &[u8]) {
-        if let Some(&place) = before(zone, order, relative).or_else(|| order.last()) {
-            self.add_proof(place);
+    fn add_cover(&mut self, relative: &[u8]) {
+        let zone = self.zone;
+        if let Some(proof) = zone.proof_before(relative).or_else(|| zone.last_proof()) {
+            self.add_proof(proof);
         }
     }
 
     /// Adds the NSEC3 record with the owner `label`; `false` if there is none.
-    fn add_match(&mut self, zone: &Zone, order: &[u32], label: &HashLabel) -> bool {
-        let found = before(zone, order, label)
-            .filter(|&&place| zone.node(u64::from(place)).name() == label);
-        if let Some(&place) = found {
-            self.add_proof(place);
+    fn add_match(&mut self, label: &HashLabel) -> bool {
+        let found = self.zone.proof_before(label).filter(|proof| proof.name() == label);
+        if let Some(proof) = found {
+            self.add_proof(proof);
         }
         found.is_some()
     }
@@ -147,18 +136,17 @@ impl Writer<'_, '_> {
     /// longer does not. Returns the label of the encloser, which is `encloser` unless that one has no proof.
     fn add_encloser<S: LookupName>(
         &mut self,
-        zone: &Zone,
         params: &Nsec3Params,
-        order: &[u32],
         name: &S,
         encloser: usize,
     ) -> usize {
+        let zone = self.zone;
         // Below an opt-out span an encloser may have no NSEC3 of its own: go up to one that has.
         for label in encloser..=name.depth(zone) {
-            if self.add_match(zone, order, &params.label(zone, name.relative(zone, label))) {
+            if self.add_match(&params.label(zone, name.relative(zone, label))) {
                 if label > 0 {
                     let closer = name.relative(zone, label - 1);
-                    self.add_cover(zone, order, &params.label(zone, closer));
+                    self.add_cover(&params.label(zone, closer));
                 }
                 return label;
             }
@@ -169,26 +157,64 @@ impl Writer<'_, '_> {
     /// Adds the NSEC3 record of the name from `label` on, or the proof that an opt-out span covers it.
     fn add_match_or_encloser<S: LookupName>(
         &mut self,
-        zone: &Zone,
         params: &Nsec3Params,
-        order: &[u32],
         name: &S,
         label: usize,
     ) {
-        if !self.add_match(zone, order, &params.label(zone, name.relative(zone, label))) {
-            self.add_encloser(zone, params, order, name, label + 1);
+        let own = params.label(self.zone, name.relative(self.zone, label));
+        if !self.add_match(&own) {
+            self.add_encloser(params, name, label + 1);
         }
     }
 }
 
-/// The last of `order` that does not follow `relative`.
-fn before<'o>(zone: &Zone, order: &'o [u32], relative: &[u8]) -> Option<&'o u32> {
-    let behind = order.partition_point(|&place| {
-        let node = zone.node(u64::from(place));
-        debug_assert!(!node.has(NSEC3_ONLY) || node.name().len() == 33);
-        name::canonical_cmp(node.name(), relative) != Ordering::Greater
-    });
-    behind.checked_sub(1).and_then(|index| order.get(index))
+impl Zone {
+    /// The last proof whose owner does not follow `relative` in canonical order.
+    fn proof_before(&self, relative: &[u8]) -> Option<Node<'_>> {
+        let flat = self.flat();
+        let index = flat.proofs_until(relative).checked_sub(1);
+        let Some(overlay) = &self.overlay else {
+            return index.and_then(|index| self.proof(index));
+        };
+        let index = index.and_then(|index| overlay.order.left(index as u32));
+        let old = index.and_then(|index| flat.proof(index as usize));
+        later(old, overlay.order.before(relative).map(Entry::node))
+    }
+
+    /// The last proof in canonical order.
+    fn last_proof(&self) -> Option<Node<'_>> {
+        let flat = self.flat();
+        let index = flat.order.len().checked_sub(1);
+        let Some(overlay) = &self.overlay else {
+            return index.and_then(|index| self.proof(index));
+        };
+        let index = index.and_then(|index| overlay.order.left(index as u32));
+        let old = index.and_then(|index| flat.proof(index as usize));
+        later(old, overlay.order.last().map(Entry::node))
+    }
+
+    fn proof(&self, index: usize) -> Option<Node<'_>> {
+        self.order.get(index).map(|&at| self.node(u64::from(at)))
+    }
+
+    /// How many proofs of a flat version have owners that do not follow `relative`.
+    pub(crate) fn proofs_until(&self, relative: &[u8]) -> usize {
+        self.order.partition_point(|&at| {
+            let name = self.node(u64::from(at)).name();
+            name::canonical_cmp(name, relative) != Ordering::Greater
+        })
+    }
+}
+
+/// The node whose name follows the other's in canonical order.
+fn later<'z>(one: Option<Node<'z>>, other: Option<Node<'z>>) -> Option<Node<'z>> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let order = name::canonical_cmp(one.name(), other.name());
+            Some(if order == Ordering::Greater { one } else { other })
+        }
+        (one, other) => one.or(other),
+    }
 }
 
 /// The name of a wildcard.

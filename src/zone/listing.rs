@@ -11,6 +11,9 @@ use wire::{Class, Name, Rtype, rdata};
 use crate::RecordRef;
 use crate::store::Zone;
 
+/// The most records.
+const MAX_RECORDS: usize = u32::MAX as usize - 1;
+
 /// Collects records in any order.
 #[derive(Default)]
 pub struct Lister {
@@ -76,7 +79,13 @@ impl Lister {
     }
 
     /// Adds a record. The names of it are uncompressed.
-    pub fn add(&mut self, record: RecordRef<'_>) {
+    ///
+    /// # Errors
+    /// There are 2^32 records, which is more than a listing can number.
+    pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
+        if self.entries.len() >= MAX_RECORDS {
+            return Err(format!("more than {MAX_RECORDS} records cannot be sorted"));
+        }
         let known = self.owners.last().is_some_and(|last| {
             self.bytes.get(last.at..last.at + usize::from(last.len)) == Some(record.owner)
         });
@@ -99,6 +108,7 @@ impl Lister {
             len: record.rdata.len() as u16,
             folded,
         });
+        Ok(())
     }
 
     /// Sorts the records.
@@ -158,7 +168,8 @@ impl Listing {
         let mut lister = Lister::new();
         let mut records = zone.records();
         while let Some(record) = records.next_record() {
-            lister.add(record);
+            let added = lister.add(record);
+            debug_assert!(added.is_ok(), "a zone has fewer records");
         }
         lister.list()
     }
@@ -377,13 +388,15 @@ mod tests {
         let mut lister = Lister::new();
         let rdata = |text: &str| wire(text);
         for (owner, target) in [("B.example.", "X."), ("a.example.", "y."), ("b.EXAMPLE.", "x.")] {
-            lister.add(RecordRef {
-                owner: &wire(owner),
-                rtype: Rtype::PTR,
-                class: Class::IN,
-                ttl: 60,
-                rdata: &rdata(target),
-            });
+            lister
+                .add(RecordRef {
+                    owner: &wire(owner),
+                    rtype: Rtype::PTR,
+                    class: Class::IN,
+                    ttl: 60,
+                    rdata: &rdata(target),
+                })
+                .unwrap();
         }
         let listing = lister.list();
         let counts: Vec<usize> = listing.names().map(|name| name.records().count()).collect();

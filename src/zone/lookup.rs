@@ -11,7 +11,7 @@ use wire::name::NameBuf;
 use wire::{Class, Rcode, Reply, Request, Rtype, Section};
 
 use crate::lookup_name::{AliasTarget, LookupName};
-use crate::store::node::{CUT, DNAME, FIXED, NSEC3_ONLY, OCCLUDED, Set, WILD_CHILD};
+use crate::store::node::{CUT, DNAME, FIXED, NSEC3_ONLY, Node, OCCLUDED, Set, WILD_CHILD};
 use crate::store::{self, Zone};
 use crate::write::{Owner, Writer};
 
@@ -46,15 +46,15 @@ pub enum Outcome {
 }
 
 /// The part of the zone that decides the answer for a name.
-enum Found {
+enum Found<'z> {
     /// A node with this name.
-    Exact { node: u64 },
+    Exact { node: Node<'z> },
     /// No node, but a wildcard below the closest encloser, which starts at label `encloser`.
-    Wildcard { node: u64, encloser: usize },
+    Wildcard { node: Node<'z>, encloser: usize },
     /// A zone cut at the name from label `label` on.
-    Cut { node: u64, label: usize },
+    Cut { node: Node<'z>, label: usize },
     /// A DNAME above the name, at the suffix from label `label` on.
-    Redirected { node: u64, label: usize },
+    Redirected { node: Node<'z>, label: usize },
     /// No node; the closest encloser starts at label `encloser`.
     Missing { encloser: usize },
 }
@@ -75,7 +75,7 @@ impl Zone {
         reply.set_authoritative(true);
         reply.set_rcode(Rcode::NOERROR);
         let mut lookup = Lookup::new(self, query, reply);
-        let found = lookup.find(query, self.find_offset(query.hash(0), query.relative(self, 0)));
+        let found = lookup.find(query, self.find(query.hash(0), query.relative(self, 0)));
         match lookup.write(query, found, 12) {
             Next::Done(outcome) => outcome,
             Next::Follow(target, at) => lookup.follow(query.hash(0), target, at),
@@ -126,8 +126,8 @@ struct Lookup<'z, 'r> {
     zone: &'z Zone,
     qtype: Rtype,
     dnssec: bool,
-    /// The DNAME nodes written last, and the offsets of their records in the message.
-    dnames: [(u64, usize); 4],
+    /// The ids of the DNAME nodes written last, and the offsets of their records in the message.
+    dnames: [(usize, usize); 4],
     lengthened: usize,
     out: Writer<'z, 'r>,
 }
@@ -152,32 +152,35 @@ impl<'z, 'r> Lookup<'z, 'r> {
         if !self.dnssec || !self.zone.is_signed() || query.labels() < self.zone.apex_labels() {
             return;
         }
-        let exact = self.zone.find_offset(query.hash(0), query.relative(self.zone, 0));
+        let exact = self.zone.find(query.hash(0), query.relative(self.zone, 0));
         if let Found::Wildcard { encloser, .. } = self.find(query, exact) {
             self.out.note_expansion_proof(query, encloser, true);
         }
     }
 
-    /// Finds a name; `exact` is the offset of its node, if it has one.
+    /// Finds a name; `exact` is its node, if it has one.
     #[inline]
-    fn find<S: LookupName>(&self, name: &S, exact: Option<u64>) -> Found {
-        if let Some(at) = exact {
-            let flags = self.zone.node(at).flags();
+    fn find<S: LookupName>(&self, name: &S, exact: Option<Node<'z>>) -> Found<'z> {
+        if self.zone.cuts_moved() {
+            return self.find_among_moved_cuts(name, exact);
+        }
+        if let Some(node) = exact {
+            let flags = node.flags();
             if flags & (CUT | OCCLUDED | NSEC3_ONLY) == 0 {
-                return Found::Exact { node: at };
+                return Found::Exact { node };
             }
             if flags & OCCLUDED != 0 {
                 return self.find_from_top(name);
             }
             if flags & CUT != 0 {
-                return self.cut(at, 0);
+                return self.cut(node, 0);
             }
         }
         self.find_above(name)
     }
 
     /// A zone cut. The parent side answers for DS, and the child for all other types.
-    fn cut(&self, node: u64, label: usize) -> Found {
+    fn cut(&self, node: Node<'z>, label: usize) -> Found<'z> {
         if label == 0 && self.qtype == Rtype::DS {
             return Found::Exact { node };
         }
@@ -185,26 +188,28 @@ impl<'z, 'r> Lookup<'z, 'r> {
     }
 
     /// Finds the closest encloser of a name that does not exist.
-    fn find_above<S: LookupName>(&self, name: &S) -> Found {
+    fn find_above<S: LookupName>(&self, name: &S) -> Found<'z> {
         let depth = name.depth(self.zone);
+        // Where cuts moved, what is above the name has been looked at.
+        let occluded = if self.zone.cuts_moved() { 0 } else { OCCLUDED };
         for label in 1..=depth {
             let relative = name.relative(self.zone, label);
             let hash = name.hash(label);
-            let Some(at) = self.zone.find_offset(hash, relative) else {
+            let Some(node) = self.zone.find(hash, relative) else {
                 continue;
             };
-            let flags = self.zone.node(at).flags();
+            let flags = node.flags();
             if flags & NSEC3_ONLY != 0 {
                 continue;
             }
-            if flags & OCCLUDED != 0 {
+            if flags & occluded != 0 {
                 return self.find_from_top(name);
             }
             if flags & CUT != 0 {
-                return Found::Cut { node: at, label };
+                return Found::Cut { node, label };
             }
             if flags & DNAME != 0 {
-                return Found::Redirected { node: at, label };
+                return Found::Redirected { node, label };
             }
             if flags & WILD_CHILD != 0
                 && let Some(node) = self.zone.wildcard_below(hash, relative)
@@ -217,21 +222,38 @@ impl<'z, 'r> Lookup<'z, 'r> {
     }
 
     /// Finds the topmost zone cut or DNAME that occludes a name.
-    fn find_from_top<S: LookupName>(&self, name: &S) -> Found {
+    fn find_from_top<S: LookupName>(&self, name: &S) -> Found<'z> {
+        self.topmost(name).unwrap_or_else(|| self.find_above(name))
+    }
+
+    fn topmost<S: LookupName>(&self, name: &S) -> Option<Found<'z>> {
         for label in (0..=name.depth(self.zone)).rev() {
             let relative = name.relative(self.zone, label);
-            let Some(at) = self.zone.find_offset(name.hash(label), relative) else {
+            let Some(node) = self.zone.find(name.hash(label), relative) else {
                 continue;
             };
-            let flags = self.zone.node(at).flags();
+            let flags = node.flags();
             if flags & CUT != 0 {
-                return self.cut(at, label);
+                return Some(self.cut(node, label));
             }
             if flags & DNAME != 0 && label > 0 {
-                return Found::Redirected { node: at, label };
+                return Some(Found::Redirected { node, label });
             }
         }
-        self.find_above(name)
+        None
+    }
+
+    /// Finds a name in a version where a cut or a DNAME came or went since its base: the flag of a name does
+    /// not tell whether it is below one.
+    #[inline(never)]
+    fn find_among_moved_cuts<S: LookupName>(&self, name: &S, exact: Option<Node<'z>>) -> Found<'z> {
+        if let Some(found) = self.topmost(name) {
+            return found;
+        }
+        match exact {
+            Some(node) if !node.has(NSEC3_ONLY) => Found::Exact { node },
+            _ => self.find_above(name),
+        }
     }
 
     // --- following
@@ -253,7 +275,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
                 return self.end_of_aliases();
             }
             seen[round] = hash;
-            let exact = self.zone.find_offset(hash, target.relative(self.zone, 0));
+            let exact = self.zone.find(hash, target.relative(self.zone, 0));
             let found = self.find(&target, exact);
             match self.write(&target, found, at) {
                 Next::Done(outcome) => return outcome,
@@ -273,7 +295,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
 
     /// Selects the step. `at` is the offset of the name in the message.
     #[inline]
-    fn write<S: LookupName>(&mut self, name: &S, found: Found, at: usize) -> Next {
+    fn write<S: LookupName>(&mut self, name: &S, found: Found<'z>, at: usize) -> Next {
         match found {
             Found::Exact { node } => self.write_exact(name, node, at),
             Found::Wildcard { node, encloser } => self.write_wildcard(name, node, encloser, at),
@@ -284,36 +306,35 @@ impl<'z, 'r> Lookup<'z, 'r> {
     }
 
     #[inline]
-    fn write_exact<S: LookupName>(&mut self, name: &S, at: u64, place: usize) -> Next {
-        let node = self.zone.node(at);
+    fn write_exact<S: LookupName>(&mut self, name: &S, node: Node<'z>, place: usize) -> Next {
         let qtype = self.qtype;
         let Some(set) = node.sets().find(|set| set.rtype == qtype || set.rtype == Rtype::CNAME)
         else {
             return match qtype {
-                Rtype::ANY if !node.is_empty() => self.write_any(at, name.name().len(), place),
-                _ => self.write_no_data(name, at),
+                Rtype::ANY if !node.is_empty() => self.write_any(node, name.name().len(), place),
+                _ => self.write_no_data(name, node),
             };
         };
         if set.rtype != qtype {
             // A type that may stand beside a CNAME is answered here, any other at the target.
             return match node.find(qtype) {
-                Some(_) => self.write_positive(at, name.name().len(), place),
-                None if qtype == Rtype::ANY => self.write_any(at, name.name().len(), place),
-                None if may_stand_beside_cname(qtype) => self.write_no_data(name, at),
-                None => self.write_alias(at, name.name().len(), place),
+                Some(_) => self.write_positive(node, name.name().len(), place),
+                None if qtype == Rtype::ANY => self.write_any(node, name.name().len(), place),
+                None if may_stand_beside_cname(qtype) => self.write_no_data(name, node),
+                None => self.write_alias(node, name.name().len(), place),
             };
         }
-        self.write_positive(at, name.name().len(), place)
+        self.write_positive(node, name.name().len(), place)
     }
 
     /// Writes the records of the type, the NS records of the apex, and the addresses of hosts.
     #[inline]
-    fn write_positive(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
+    fn write_positive(&mut self, node: Node<'z>, owner_len: usize, place: usize) -> Next {
         // A chain of redirections may end at a DNAME that is in the answer already.
-        let there = self.qtype == Rtype::DNAME && self.dnames.iter().any(|&(node, _)| node == at);
-        let named = if there { None } else { self.write_answer(at, owner_len, place) };
+        let there = self.qtype == Rtype::DNAME && self.has_dname(node);
+        let named = if there { None } else { self.write_answer(node, owner_len, place) };
         // The answer section has the NS records of the apex if the query is for them.
-        if self.qtype == Rtype::NS && at == self.zone.apex_at {
+        if self.qtype == Rtype::NS && node.name().is_empty() {
             self.out.write_proofs();
         } else {
             self.out.apex_ns(self.dnssec);
@@ -328,14 +349,13 @@ impl<'z, 'r> Lookup<'z, 'r> {
     #[inline]
     fn write_answer(
         &mut self,
-        at: u64,
+        node: Node<'z>,
         owner_len: usize,
         place: usize,
     ) -> Option<(Set<'z>, usize)> {
-        let node = self.zone.node(at);
         let owner = Owner::At(place, owner_len);
         if self.qtype == Rtype::RRSIG {
-            self.write_sets(at, owner);
+            self.write_sets(node, owner);
             return None;
         }
         if !self.dnssec {
@@ -357,9 +377,9 @@ impl<'z, 'r> Lookup<'z, 'r> {
     /// so only "if QTYPE doesn't match CNAME". Addresses of hosts that the records name stay out, for
     /// the reply is large without them.
     #[cold]
-    fn write_any(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
-        self.write_sets(at, Owner::At(place, owner_len));
-        if at == self.zone.apex_at {
+    fn write_any(&mut self, node: Node<'z>, owner_len: usize, place: usize) -> Next {
+        self.write_sets(node, Owner::At(place, owner_len));
+        if node.name().is_empty() {
             self.out.write_proofs();
         } else {
             self.out.apex_ns(self.dnssec);
@@ -367,13 +387,18 @@ impl<'z, 'r> Lookup<'z, 'r> {
         Next::Done(Outcome::Answered)
     }
 
+    /// Whether the DNAME of this node is in the answer.
+    fn has_dname(&self, node: Node<'_>) -> bool {
+        self.dnames.iter().any(|&(known, _)| known == node.id())
+    }
+
     /// Writes all sets of a node for ANY, and its signatures for RRSIG.
     #[cold]
-    fn write_sets(&mut self, at: u64, owner: Owner<'_>) {
+    fn write_sets(&mut self, node: Node<'z>, owner: Owner<'_>) {
         // A chain of redirections may end at a DNAME that is in the answer with its signature.
-        let there = self.dnames.iter().any(|&(node, _)| node == at);
+        let there = self.has_dname(node);
         let all = self.qtype == Rtype::ANY;
-        for set in self.zone.node(at).sets() {
+        for set in node.sets() {
             let again = there
                 && (set.rtype == Rtype::DNAME || self.dnssec && set.covers() == Some(Rtype::DNAME));
             if (all || set.rtype == Rtype::RRSIG) && !again {
@@ -383,8 +408,8 @@ impl<'z, 'r> Lookup<'z, 'r> {
     }
 
     /// Writes a CNAME, whose target is looked up next.
-    fn write_alias(&mut self, at: u64, owner_len: usize, place: usize) -> Next {
-        let (Some(set), signatures) = self.zone.node(at).find_signed(Rtype::CNAME) else {
+    fn write_alias(&mut self, node: Node<'z>, owner_len: usize, place: usize) -> Next {
+        let (Some(set), signatures) = node.find_signed(Rtype::CNAME) else {
             return Next::Done(Outcome::ServFail("an alias without a record"));
         };
         let owner = Owner::At(place, owner_len);
@@ -404,11 +429,11 @@ impl<'z, 'r> Lookup<'z, 'r> {
         }
     }
 
-    fn write_no_data<S: LookupName>(&mut self, name: &S, at: u64) -> Next {
+    fn write_no_data<S: LookupName>(&mut self, name: &S, node: Node<'z>) -> Next {
         self.out.soa(self.dnssec);
-        let empty = self.zone.node(at).is_empty();
+        let empty = node.is_empty();
         if self.dnssec {
-            self.out.prove_no_data(name, at);
+            self.out.prove_no_data(name, node);
         }
         Next::Done(if empty { Outcome::EmptyNonTerminal } else { Outcome::NoData })
     }
@@ -417,40 +442,38 @@ impl<'z, 'r> Lookup<'z, 'r> {
     fn write_wildcard<S: LookupName>(
         &mut self,
         name: &S,
-        at: u64,
+        node: Node<'z>,
         encloser: usize,
         place: usize,
     ) -> Next {
-        let node = self.zone.node(at);
         let owner_len = name.name().len();
         if node.find(self.qtype).is_none() {
             if self.qtype == Rtype::ANY && !node.is_empty() {
                 self.out.note_expansion_proof(name, encloser, self.dnssec);
-                return self.write_any(at, owner_len, place);
+                return self.write_any(node, owner_len, place);
             }
             if node.find(Rtype::CNAME).is_some() && !may_stand_beside_cname(self.qtype) {
                 self.out.note_expansion_proof(name, encloser, self.dnssec);
-                return self.write_alias(at, owner_len, place);
+                return self.write_alias(node, owner_len, place);
             }
             self.out.soa(self.dnssec);
             if self.dnssec {
-                self.out.prove_wildcard_no_data(name, encloser, at);
+                self.out.prove_wildcard_no_data(name, encloser, node);
             }
             return Next::Done(Outcome::NoData);
         }
         self.out.note_expansion_proof(name, encloser, self.dnssec);
-        self.write_positive(at, owner_len, place)
+        self.write_positive(node, owner_len, place)
     }
 
     /// Writes a referral: the NS records of the zone cut, DS records or the proof of their absence, and glue.
     fn write_referral<S: LookupName>(
         &mut self,
         name: &S,
-        at: u64,
+        node: Node<'z>,
         label: usize,
         place: usize,
     ) -> Next {
-        let node = self.zone.node(at);
         let Some(set) = node.find(Rtype::NS) else {
             return Next::Done(Outcome::ServFail("a cut without NS records"));
         };
@@ -465,7 +488,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
                 }
                 // A DS set without a signature proves nothing, so the zone is unsigned at this cut.
                 (Some(_), None) => {}
-                (None, _) => self.out.prove_insecure(name, at, label),
+                (None, _) => self.out.prove_insecure(name, node, label),
             }
         }
         if let Some(place) = written {
@@ -478,11 +501,11 @@ impl<'z, 'r> Lookup<'z, 'r> {
     fn write_redirected<S: LookupName>(
         &mut self,
         name: &S,
-        at: u64,
+        node: Node<'z>,
         label: usize,
         place: usize,
     ) -> Next {
-        let (Some(set), signatures) = self.zone.node(at).find_signed(Rtype::DNAME) else {
+        let (Some(set), signatures) = node.find_signed(Rtype::DNAME) else {
             return Next::Done(Outcome::ServFail("a redirection without a DNAME record"));
         };
         let Some(record) = set.records().next() else {
@@ -494,7 +517,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
         self.lengthened +=
             usize::from(record.rdata.len() + name.label_at(label) > name.name().len());
         // A chain may reach the same DNAME again; its record is written once.
-        let written = match self.dnames.iter().find(|(node, _)| *node == at) {
+        let written = match self.dnames.iter().find(|(known, _)| *known == node.id()) {
             Some(&(_, written)) => written,
             None => {
                 let owner = self.out.owner_of(name, label, place);
@@ -507,7 +530,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
                     self.out.set(Section::Answer, signatures, owner);
                 }
                 self.dnames.rotate_right(1);
-                self.dnames[0] = (at, written);
+                self.dnames[0] = (node.id(), written);
                 written
             }
         };

@@ -33,9 +33,9 @@ pub(crate) struct Writer<'z, 'r> {
     /// Offset of the apex in the message: the end of the question's name.
     apex_place: usize,
     apex_len: usize,
-    /// Offsets of nodes whose proofs belong into the reply; those from `proofs_written` on are not written
+    /// Nodes whose proofs belong into the reply; those from `proofs_written` on are not written
     /// yet, because the authority section has not begun.
-    proofs: [u32; MAX_PROOFS],
+    proofs: [Node<'z>; MAX_PROOFS],
     proof_count: usize,
     proofs_written: usize,
 }
@@ -49,7 +49,7 @@ impl<'z, 'r> Writer<'z, 'r> {
             reply,
             apex_place: QNAME + query.name().len().saturating_sub(apex_len),
             apex_len,
-            proofs: [0; MAX_PROOFS],
+            proofs: [Node::EMPTY; MAX_PROOFS],
             proof_count: 0,
             proofs_written: 0,
         }
@@ -179,8 +179,9 @@ impl<'z, 'r> Writer<'z, 'r> {
     // --- proofs
 
     /// Notes the NSEC or NSEC3 record of a node for the authority section.
-    pub(crate) fn add_proof(&mut self, node: u32) {
-        if self.proof_count < MAX_PROOFS && !self.proofs[..self.proof_count].contains(&node) {
+    pub(crate) fn add_proof(&mut self, node: Node<'z>) {
+        let known = &self.proofs[..self.proof_count];
+        if self.proof_count < MAX_PROOFS && !known.iter().any(|other| other.name() == node.name()) {
             self.proofs[self.proof_count] = node;
             self.proof_count += 1;
         }
@@ -190,11 +191,11 @@ impl<'z, 'r> Writer<'z, 'r> {
     pub(crate) fn write_proofs(&mut self) {
         let rtype = match &self.zone.denial {
             Denial::None => return,
-            Denial::Nsec(_) => Rtype::NSEC,
-            Denial::Nsec3(..) => Rtype::NSEC3,
+            Denial::Nsec => Rtype::NSEC,
+            Denial::Nsec3(_) => Rtype::NSEC3,
         };
         while self.proofs_written < self.proof_count {
-            let node = self.zone.node(u64::from(self.proofs[self.proofs_written]));
+            let node = self.proofs[self.proofs_written];
             self.proofs_written += 1;
             self.node_sets(Section::Authority, node, rtype, Owner::Relative(node.name()), true);
         }
@@ -236,17 +237,16 @@ impl<'z, 'r> Writer<'z, 'r> {
                 continue;
             };
             let hash = relative_hash(zone.apex_hash, relative);
-            let Some(at) = zone.find_offset(hash, relative) else {
+            let Some(node) = zone.find(hash, relative) else {
                 continue;
             };
-            let node = zone.node(at);
-            if node.has(NSEC3_ONLY) || done[..count].contains(&at) {
+            if node.has(NSEC3_ONLY) || done[..count].contains(&node.id()) {
                 continue;
             }
             if count == MAX_HOSTS {
                 return;
             }
-            done[count] = at;
+            done[count] = node.id();
             count += 1;
             let host = place + record.start + FIXED + skip;
             let owner = if host <= MAX_POINTER {

@@ -16,3 +16,4 @@ mod memory;
 mod outside;
 mod serving;
 mod sockets;
+mod zone;

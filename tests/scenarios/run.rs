@@ -293,6 +293,15 @@ impl State {
                 self.settle().await;
                 if self.log.contains(rest) { Err(format!("the log has `{rest}`")) } else { Ok(()) }
             }
+            "remove" => {
+                let path = self.directory.join(rest);
+                let gone = if path.is_dir() {
+                    std::fs::remove_dir_all(&path)
+                } else {
+                    std::fs::remove_file(&path)
+                };
+                gone.map_err(|error| format!("cannot remove {rest}: {error}"))
+            }
             // The block that follows does the work; the line is for the reader.
             "file" | "reload" => Ok(()),
             _ => Err(format!("unknown command `{word}`")),

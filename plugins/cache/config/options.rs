@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corefile::{Args, Diagnostic, Diagnostics, Directive, Token};
 
-use super::{AdminConfig, DEFAULT_ADDRESS, Limits, Prefetch, SnapshotConfig, Stale};
+use super::{Limits, Prefetch, SnapshotConfig, Stale};
 
 /// The smallest capacity. As in CoreDNS, smaller numbers in a Corefile are raised to it.
 const MIN_CAPACITY: u64 = 1024;
@@ -207,17 +207,6 @@ pub(super) fn ecs(option: &Directive) -> Result<u32, Diagnostic> {
             .label(format!("expected 1 to {MAX_NETWORKS}"))
             .help("write how many networks can have an answer of their own, or omit the number")),
     }
-}
-
-/// `admin [ADDRESS [TOKEN_FILE]]`.
-pub(super) fn admin(option: &Directive) -> Result<AdminConfig, Diagnostic> {
-    let mut args = option.args();
-    let address = args.next();
-    let token = args.next().cloned();
-    args.end()?;
-    let span = address.map_or(option.name.span, |address| address.span);
-    let address = address.map_or(DEFAULT_ADDRESS, Token::as_str).to_owned();
-    Ok(AdminConfig { address, span, token })
 }
 
 /// `snapshot FILE [INTERVAL]`.

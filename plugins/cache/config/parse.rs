@@ -1,11 +1,12 @@
 //! The `cache` directive as a whole: its arguments, its options, and which of them go together.
 
 use chain::ZoneSet;
+use chain::admin::AdminConfig;
 use corefile::{Diagnostic, Diagnostics, Directive};
 use wire::Name;
 
 use super::Config;
-use super::options::{admin, ecs, lifetime, limits, prefer, prefetch, servfail, snapshot, stale};
+use super::options::{ecs, lifetime, limits, prefer, prefetch, servfail, snapshot, stale};
 
 const OPTIONS: &[&str] = &[
     "success",
@@ -59,7 +60,7 @@ impl Config {
                 "servfail" => servfail(option).map(|seconds| config.servfail = seconds),
                 "disable" => config.disable(option),
                 "ecs" => ecs(option).map(|most| config.ecs = Some(most)),
-                "admin" => admin(option).map(|admin| config.admin = Some(admin)),
+                "admin" => AdminConfig::parse(option).map(|admin| config.admin = Some(admin)),
                 "snapshot" => snapshot(option).map(|snapshot| config.snapshot = Some(snapshot)),
                 "keepttl" => option.args().end().map(|()| config.keepttl = true),
                 _ => Err(directive.unknown_option(option, OPTIONS)),

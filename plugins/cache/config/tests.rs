@@ -1,7 +1,7 @@
 //! What the directive may say.
 
 use super::*;
-use corefile::{Diagnostics, Directive};
+use corefile::{Diagnostics, Directive, Span};
 use wire::Name;
 
 use super::options::{MINUTE, RFC_8767};

@@ -12,20 +12,22 @@ pub(crate) enum Wrong {
 }
 
 /// A flag's value, still to be fetched: behind the `=`, or the next word.
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     inline: Option<&'a str>,
     next: Option<&'a str>,
     took_next: &'a mut bool,
 }
 
 impl Value<'_> {
-    pub(super) fn text(self, name: &str) -> Result<String, Wrong> {
+    /// The value.
+    pub(crate) fn text(self, name: &str) -> Result<String, Wrong> {
         *self.took_next = self.inline.is_none() && self.next.is_some();
         let value = self.inline.or(self.next).map(str::to_owned);
         value.ok_or_else(|| Wrong::Flag(format!("flag needs an argument: -{name}")))
     }
 
-    pub(super) fn truth(&self, name: &str) -> Result<bool, Wrong> {
+    /// The value of a flag that may stand alone.
+    pub(crate) fn truth(&self, name: &str) -> Result<bool, Wrong> {
         match self.inline {
             None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
             Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
@@ -37,7 +39,7 @@ impl Value<'_> {
 }
 
 /// Hands each flag to `take`; returns the words behind the flags.
-pub(super) fn flags(
+pub(crate) fn flags(
     argv: &[String],
     mut take: impl FnMut(&str, Value<'_>) -> Result<(), Wrong>,
 ) -> Result<Vec<String>, Wrong> {
@@ -61,14 +63,15 @@ pub(super) fn flags(
     Ok(argv[at..].to_vec())
 }
 
-pub(super) fn port(name: &str, text: &str) -> Result<u16, Wrong> {
+/// A port number.
+pub(crate) fn port(name: &str, text: &str) -> Result<u16, Wrong> {
     text.parse().map_err(|_| {
         Wrong::Flag(format!("invalid value \"{text}\" for flag -{name}: expected a port number"))
     })
 }
 
 /// Whether the format is JSON.
-pub(super) fn format(name: &str, text: &str) -> Result<bool, Wrong> {
+pub(crate) fn format(name: &str, text: &str) -> Result<bool, Wrong> {
     match text {
         "json" => Ok(true),
         "text" => Ok(false),
@@ -78,19 +81,20 @@ pub(super) fn format(name: &str, text: &str) -> Result<bool, Wrong> {
     }
 }
 
-pub(super) fn unknown(name: &str, known: &[&str]) -> Wrong {
+/// A flag that is not known.
+pub(crate) fn unknown(name: &str, known: &[&str]) -> Wrong {
     let near = did_you_mean(corefile::nearest(name, known.iter().copied()), "-");
     Wrong::Flag(format!("flag provided but not defined: -{name}{near}"))
 }
 
 /// `; did you mean …?`, if something is near.
-pub(super) fn did_you_mean(near: Option<&str>, before: &str) -> String {
+pub(crate) fn did_you_mean(near: Option<&str>, before: &str) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean `{before}{near}`?"))
 }
 
 impl Wrong {
     /// The same as a mistake in the arguments of a command.
-    pub(super) fn of_command(self, usage: &'static str) -> Self {
+    pub(crate) fn of_command(self, usage: &'static str) -> Self {
         match self {
             Self::Flag(problem) => Self::Command(problem, usage),
             other => other,

@@ -114,9 +114,9 @@ proptest! {
             prop_assert_eq!(sorted(got.removed()), sorted(sent.removed()));
             prop_assert_eq!(sorted(got.added()), sorted(sent.added()));
         }
-        let mut zone = version(100, all[0]);
+        let mut zone = std::sync::Arc::new(version(100, all[0]));
         for one in &got {
-            zone = zone.apply(one).unwrap();
+            zone = std::sync::Arc::new(zone.apply(one).unwrap());
         }
         prop_assert_eq!(lines(&zone), lines(newest));
     }

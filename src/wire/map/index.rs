@@ -61,7 +61,7 @@ impl HashIndex {
     /// Adds a number that is not in the index yet.
     pub fn insert(&mut self, hash: u64, number: u32) {
         debug_assert!(number <= Self::MAX);
-        if (self.len + 1) * 4 > self.cells.len() * 3 {
+        if self.is_full() {
             self.resize((self.cells.len() * 2).max(SMALLEST));
         }
         self.place(tag(hash) << 32 | (u64::from(number) + 1));
@@ -98,6 +98,20 @@ impl HashIndex {
             }
         }
         self.cells[hole] = FREE;
+    }
+
+    /// Makes room for so many numbers more, and takes no more memory for them than need be: for a caller who
+    /// would rather grow often than double.
+    pub fn reserve_exact(&mut self, more: usize) {
+        let fitting = (self.len + more) * 4 / 3 + 2;
+        if fitting > self.cells.len() {
+            self.resize(fitting);
+        }
+    }
+
+    /// Whether the next number makes the index grow.
+    pub fn is_full(&self) -> bool {
+        (self.len + 1) * 4 > self.cells.len() * 3
     }
 
     /// Frees the memory that growing took in advance.
@@ -245,6 +259,22 @@ mod tests {
         index.prefetch(1);
         index.remove(1, 1);
         assert_eq!((index.find(1, |_| true), index.first(1)), (None, None));
+    }
+
+    #[test]
+    fn an_index_grows_as_little_as_its_caller_wants() {
+        let mut index = HashIndex::default();
+        for number in 0..10_000 {
+            if index.is_full() {
+                index.reserve_exact(1 + index.len() / 8);
+            }
+            let before = index.memory();
+            index.insert(hash_of(number) ^ u64::from(number) << 3, number);
+            assert_eq!(index.memory(), before);
+        }
+        assert!(index.memory() < 8 * 15_100, "{}", index.memory());
+        let found = |number| index.find(hash_of(number) ^ u64::from(number) << 3, |n| n == number);
+        assert!((0..10_000).all(|number| found(number) == Some(number)));
     }
 
     #[test]

@@ -44,6 +44,8 @@ const _: () = assert!(std::mem::offset_of!(Live, writer) <= 64);
 #[derive(Default)]
 struct Writer {
     history: History,
+    /// While a fold is under way: the changes since the version that it began with.
+    folding: Option<Vec<Arc<Changes>>>,
 }
 
 impl Writer {
@@ -89,7 +91,7 @@ impl Live {
     /// A zone that serves this version, which follows that of `before`: the history of `before` and the
     /// difference between the two are its own. `before` serves on as it is.
     pub fn following(before: &Self, zone: Zone) -> Self {
-        let mut writer = Writer { history: before.writer().history.clone() };
+        let mut writer = Writer { history: before.writer().history.clone(), folding: None };
         writer.note(before.zone_to_keep().as_deref(), &zone);
         let next = Self { writer: Mutex::new(writer), ..Self::new(before.origin.clone()) };
         next.publish(Some(Arc::new(zone)));
@@ -166,7 +168,11 @@ impl Live {
             return Ok(current);
         }
         let next = Arc::new(current.apply(&changes)?);
-        writer.history.push(Arc::new(changes), next.memory());
+        let changes = Arc::new(changes);
+        if let Some(since) = &mut writer.folding {
+            since.push(Arc::clone(&changes));
+        }
+        writer.history.push(changes, next.memory());
         self.publish(Some(Arc::clone(&next)));
         drop(writer);
         self.tell();
@@ -179,6 +185,7 @@ impl Live {
         let next = Arc::new(zone);
         let mut writer = self.writer();
         writer.note(self.zone_to_keep().as_deref(), &next);
+        writer.folding = None;
         self.publish(Some(Arc::clone(&next)));
         drop(writer);
         self.tell();
@@ -189,7 +196,7 @@ impl Live {
     pub fn restore(self: &Arc<Self>, zone: Zone, history: impl IntoIterator<Item = Changes>) {
         let next = Arc::new(zone);
         let mut writer = self.writer();
-        writer.history.clear();
+        *writer = Writer::default();
         for changes in history {
             writer.history.push(Arc::new(changes), next.memory());
         }
@@ -201,10 +208,42 @@ impl Live {
     /// Ends the service of the zone, which has expired.
     pub fn withdraw(self: &Arc<Self>) {
         let mut writer = self.writer();
-        writer.history.clear();
+        *writer = Writer::default();
         self.publish(None);
         drop(writer);
         self.tell();
+    }
+
+    /// Whether so much changed that [`Live::fold`] is worth its cost. Whoever changes the zone asks this
+    /// afterwards.
+    pub fn fold_due(&self) -> bool {
+        self.zone.load().as_ref().is_some_and(|zone| zone.fold_due())
+    }
+
+    /// Makes a flat version of the current one, and publishes it with the changes that came meanwhile. Readers and
+    /// writers go on. It takes a second for some millions of names: never call it on a worker. One fold of a
+    /// zone is under way at a time; a second call returns at once.
+    ///
+    /// Returns the version that was replaced. Whoever drops the last reference to it frees all its memory, which
+    /// takes milliseconds: keep it until nobody else has one.
+    pub fn fold(&self) -> Option<Arc<Zone>> {
+        let mut writer = self.writer();
+        let before = self.zone_to_keep().filter(|zone| zone.fold_due())?;
+        if writer.folding.is_some() {
+            return None;
+        }
+        writer.folding = Some(Vec::new());
+        drop(writer);
+        let folded = before.fold();
+        let mut writer = self.writer();
+        // None if another version was published as a whole meanwhile.
+        let since = writer.folding.take()?;
+        let mut next = Arc::new(folded.ok()?);
+        for changes in since {
+            next = Arc::new(next.apply(&changes).ok()?);
+        }
+        self.publish(Some(next));
+        Some(before)
     }
 
     fn publish(&self, zone: Option<Arc<Zone>>) {

@@ -9,6 +9,8 @@ pub(super) struct Fault {
     pub(super) message: Cow<'static, str>,
     pub(super) help: Option<String>,
     pub(super) extent: Extent,
+    /// How many more records of the same entry have it.
+    pub(super) more: usize,
 }
 
 /// What of the text a fault is about.
@@ -28,13 +30,13 @@ pub(super) type Parse<T> = Result<T, Box<Fault>>;
 impl Fault {
     /// What is said at a word without refusing it.
     pub(super) fn warning(at: usize, message: String) -> Self {
-        Self { at, message: message.into(), help: None, extent: Extent::Word }
+        Self { at, message: message.into(), help: None, extent: Extent::Word, more: 0 }
     }
 }
 
 #[cold]
 pub(super) fn fault<T>(at: usize, message: impl Into<Cow<'static, str>>) -> Parse<T> {
-    Err(Box::new(Fault { at, message: message.into(), help: None, extent: Extent::Word }))
+    Err(Box::new(Fault { at, message: message.into(), help: None, extent: Extent::Word, more: 0 }))
 }
 
 #[cold]
@@ -44,7 +46,7 @@ pub(super) fn fault_help<T>(
     help: impl Into<String>,
 ) -> Parse<T> {
     let help = Some(help.into());
-    Err(Box::new(Fault { at, message: message.into(), help, extent: Extent::Word }))
+    Err(Box::new(Fault { at, message: message.into(), help, extent: Extent::Word, more: 0 }))
 }
 
 /// User text for a message: readable, and not longer than a line.

@@ -25,4 +25,4 @@ pub use options::{
     NoIncludes, Options, Refusal,
 };
 pub use record::{OwnedRecord, rdata_from_text, rdata_is_valid, rdata_to_text, record_from_line};
-pub use source::{parse_text, places, read, read_through};
+pub use source::{parse_text, places, read, read_through, soa_owner};

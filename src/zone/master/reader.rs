@@ -172,8 +172,12 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
             if let Err(mut fault) = result {
                 hint_long_quote(&mut fault, lexer.long_quote, here, start, line);
                 let at = fault.at.saturating_sub(start);
-                let extent = fault.extent;
-                shared.push(ZoneError::locate(&state.file, here, line, at, *fault), extent);
+                let (extent, more) = (fault.extent, fault.more);
+                let error = ZoneError::locate(&state.file, here, line, at, *fault);
+                for _ in 0..more {
+                    shared.push(error.clone(), extent);
+                }
+                shared.push(error, extent);
             }
             if let Some(split) = lexer.split {
                 let fault = split_string(split, start);
@@ -195,6 +199,7 @@ fn file(source: &mut dyn Read, state: &mut State, shared: &mut Shared<'_>, buffe
                     message: message.into(),
                     help: Some("is a `(` or a `\"` never closed?".into()),
                     extent: Extent::Word,
+                    more: 0,
                 };
                 shared.findings.errors.push(ZoneError::locate(
                     &state.file,
@@ -475,6 +480,8 @@ impl State {
         let template = &lexer.text()[first.at..lexer.at];
         let mut line = Vec::new();
         let mut left_out = Ok(());
+        // Records whose place is wanted: they have that of the entry.
+        let mut marked = 0usize;
         for value in range {
             generate::expand(template, first.at, value, &mut line)?;
             let mut inner = Lexer::new(&line, 0, true);
@@ -489,6 +496,10 @@ impl State {
                 lexer.split.get_or_insert((first.at, length));
             }
             if let Err(mut inner) = made {
+                if inner.extent == Extent::Record && inner.message.is_empty() {
+                    marked += 1;
+                    continue;
+                }
                 let made = String::from_utf8_lossy(&line).into_owned();
                 inner.help = Some(format!("with {value} the line is `{made}`"));
                 if inner.extent == Extent::LeftOut {
@@ -498,6 +509,9 @@ impl State {
                 (inner.at, inner.extent) = (first.at, Extent::Word);
                 return Err(inner);
             }
+        }
+        if let Some(more) = marked.checked_sub(1) {
+            return Err(Box::new(Fault { more, ..Fault::warning(first.at, String::new()) }));
         }
         left_out
     }
@@ -516,7 +530,7 @@ fn refused(refusal: Refusal, findings: &mut Findings, max_warnings: usize) -> Pa
             (message, Extent::LeftOut)
         }
     };
-    Err(Box::new(Fault { at: 0, message: message.into(), help: None, extent }))
+    Err(Box::new(Fault { at: 0, message: message.into(), help: None, extent, more: 0 }))
 }
 
 fn to_name(wire: &[u8], token: Token<'_>) -> Parse<Name> {

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use wire::{Name, Rtype};
+
 use super::error::ZoneError;
 use super::options::{Findings, Includes, NoIncludes, Options, Refusal};
 use super::reader;
@@ -41,7 +43,7 @@ fn result(findings: Findings) -> Result<Vec<ZoneError>, Vec<ZoneError>> {
 }
 
 /// The places of those records that `wanted` picks, in the order of the file: errors without a
-/// message. Of the records that one `$GENERATE` makes only the first has one.
+/// message. The records that one `$GENERATE` makes have its place.
 pub fn places(
     source: &mut dyn Read,
     options: &Options<'_>,
@@ -56,6 +58,28 @@ pub fn places(
     // What cannot be read has words.
     found.retain(|error| error.message.is_empty());
     found
+}
+
+/// The owner of the first SOA record, if the text has one and says the whole name of it, by itself or with
+/// `$ORIGIN`. What follows is not read. The origin of `options` counts for nothing.
+pub fn soa_owner(
+    source: &mut dyn Read,
+    options: &Options<'_>,
+    includes: &dyn Includes,
+) -> Option<Name> {
+    // Relative names end in a name that no text has.
+    let unknown = Name::from_wire(b"\x01\0\x07unknown\0").ok()?;
+    let options = Options { origin: &unknown, max_errors: 1, ..*options };
+    let mut found = None;
+    reader::read(source, &options, includes, reader::BUFFER, &mut |record| {
+        if record.rtype != Rtype::SOA {
+            return Ok(());
+        }
+        found = Name::from_wire(record.owner).ok();
+        // An error ends the reading.
+        Err(Refusal::Mistake(String::new()))
+    });
+    found.filter(|owner| !owner.is_under(&unknown))
 }
 
 /// Reads a master file that is in memory; `$INCLUDE` is refused.

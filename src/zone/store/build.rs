@@ -11,6 +11,7 @@ use super::node::{FIRST, Node, TOMBSTONE, relative_hash};
 use super::scratch::Scratch;
 use super::table::Table;
 use super::unfit::{Conflict, Unfit};
+use super::zone::Zone;
 use crate::RecordRef;
 
 /// Nodes that enter the table together.
@@ -82,6 +83,37 @@ impl Builder {
         Ok(())
     }
 
+    /// Starts a zone that takes the nodes of another one of this size.
+    pub(crate) fn like(zone: &Zone) -> Self {
+        let mut builder = Self::new(zone.apex(), 0);
+        builder.arena.reserve(zone.memory());
+        builder.table = Table::with_capacity(zone.names());
+        builder
+    }
+
+    /// Adds a name with its records from another version of the zone.
+    pub(crate) fn add_node(&mut self, node: Node<'_>) {
+        self.flush();
+        let at = self.arena.len();
+        self.arena.extend_from_slice(node.as_bytes());
+        // What the flags say is found out again.
+        self.arena[at] = 0;
+        self.records += node.record_count();
+        self.enter(relative_hash(self.apex_hash, node.name()), at as u64);
+    }
+
+    /// Adds a name, lower-case labels before the apex, with the records of `scratch`, which is empty
+    /// afterwards.
+    pub(crate) fn add_scratch(&mut self, name: &[u8], scratch: &mut Scratch) {
+        self.flush();
+        std::mem::swap(&mut self.scratch, scratch);
+        self.owner_as_written.clear();
+        self.owner.clear();
+        self.owner.extend_from_slice(name);
+        self.flush();
+        std::mem::swap(&mut self.scratch, scratch);
+    }
+
     /// Makes `owner` the current owner.
     fn start_owner(&mut self, owner: &[u8]) -> Result<(), String> {
         let apex = self.apex.as_wire();
@@ -110,6 +142,11 @@ impl Builder {
         let owner = std::mem::take(&mut self.owner);
         let node = self.write_node(&owner);
         self.owner = owner;
+        self.enter(hash, node);
+    }
+
+    /// Notes a node for the table.
+    fn enter(&mut self, hash: u64, node: u64) {
         self.pending.push((hash, node));
         if self.pending.len() == BATCH {
             self.insert_pending();

@@ -1,16 +1,18 @@
 //! The last passes over a complete arena: nodes of the same name are merged, empty non-terminals created,
 //! names below zone cuts marked, and the order of the proofs computed.
 
+use std::sync::OnceLock;
+
 use wire::{Rtype, hash, name};
 
+use super::apex::{Apex, Denial};
 use super::build::Builder;
-use super::denial::{Denial, Nsec3Params};
 use super::encode;
 use super::node::{
-    self, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD, relative_hash,
+    CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD, relative_hash,
 };
 use super::unfit::{Conflict, Unfit};
-use super::zone::{ApexSet, Zone};
+use super::zone::{Counts, Zone};
 
 impl Builder {
     /// Checks the records as a whole and makes the zone of them.
@@ -81,20 +83,13 @@ fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         builder.rebuild_table(builder.table.used() + builder.table.used() / 4, end);
     }
     let top = Node::at(&builder.arena, apex);
-    let (soa, soa_signatures) = top.find_signed(Rtype::SOA);
-    let (ns, ns_signatures) = top.find_signed(Rtype::NS);
-    let serial = soa.and_then(|set| set.records().next()).and_then(|record| {
-        let at = record.rdata.len().checked_sub(20)?;
-        Some(u32::from_be_bytes(*record.rdata[at..].first_chunk()?))
-    });
-    let place = |set: Option<_>| {
-        set.map_or_else(ApexSet::default, |set| ApexSet::new(set, apex + top.offset_of(set)))
+    let read = Apex::read(top, apex, survey.nsec3 > 0);
+    let order = match &read.denial {
+        Denial::None => Vec::new(),
+        denial => in_order(&builder, survey.nsec.max(survey.nsec3), |node| {
+            denial.is_proof(node, node.has(OCCLUDED))
+        })?,
     };
-    let (soa, soa_signatures) = (place(soa), place(soa_signatures));
-    let (ns, ns_signatures) = (place(ns), place(ns_signatures));
-    // NSEC and NSEC3 records without signatures prove nothing.
-    let signed = soa_signatures.count > 0;
-    let denial = if signed { denial(&builder, apex, &survey)? } else { Denial::None };
     let apex_name = builder.apex.as_wire();
     Ok(Zone {
         apex_len: apex_name.len() as u8,
@@ -102,16 +97,26 @@ fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
         apex: builder.apex,
         apex_hash: builder.apex_hash,
         apex_at: apex,
-        names: survey.names,
-        records: builder.records,
+        counts: Counts {
+            names: survey.names,
+            records: builder.records,
+            nsec3: survey.nsec3,
+            occluded_proofs: match &read.denial {
+                Denial::Nsec => survey.nsec - order.len(),
+                Denial::None | Denial::Nsec3(_) => 0,
+            },
+        },
         arena: builder.arena.into_boxed_slice(),
-        table: builder.table,
-        serial: serial.unwrap_or(0),
-        soa,
-        soa_signatures,
-        ns,
-        ns_signatures,
-        denial,
+        table: builder.table.finish(),
+        overlay: None,
+        serial: read.serial,
+        soa: read.soa,
+        soa_signatures: read.soa_signatures,
+        ns: read.ns,
+        ns_signatures: read.ns_signatures,
+        denial: read.denial,
+        order,
+        children: OnceLock::new(),
     })
 }
 
@@ -131,6 +136,21 @@ fn compact(builder: &mut Builder) {
     builder.arena.truncate(to);
     builder.waste = 0;
     builder.rebuild_table(builder.table.used(), to as u64);
+}
+
+/// The flags that follow from a node's own records.
+pub(crate) fn own_flags(node: Node<'_>, is_apex: bool) -> u8 {
+    let mut flags = 0;
+    let mut only_proofs = !node.is_empty();
+    for set in node.sets() {
+        match set.rtype {
+            Rtype::NS if !is_apex => flags |= CUT,
+            Rtype::DNAME => flags |= DNAME,
+            _ => {}
+        }
+        only_proofs &= set.rtype == Rtype::NSEC3 || set.covers() == Some(Rtype::NSEC3);
+    }
+    if only_proofs { flags | NSEC3_ONLY } else { flags }
 }
 
 /// Counts from one walk over all nodes.
@@ -153,24 +173,14 @@ impl Survey {
             let node = Node::at(&builder.arena, at);
             let size = node.size() as u64;
             if !node.has(TOMBSTONE) {
-                let mut flags = node.flags();
-                let mut only_proofs = !node.is_empty();
+                let own = own_flags(node, at == apex);
                 for set in node.sets() {
-                    match set.rtype {
-                        Rtype::NS if at != apex => flags |= CUT,
-                        Rtype::DNAME => flags |= DNAME,
-                        Rtype::NSEC => survey.nsec += 1,
-                        Rtype::NSEC3 => survey.nsec3 += 1,
-                        _ => {}
-                    }
-                    only_proofs &= set.rtype == Rtype::NSEC3 || set.covers() == Some(Rtype::NSEC3);
+                    survey.nsec += usize::from(set.rtype == Rtype::NSEC);
+                    survey.nsec3 += usize::from(set.rtype == Rtype::NSEC3);
                 }
-                if only_proofs {
-                    flags |= NSEC3_ONLY;
-                } else {
-                    survey.names += 1;
-                }
-                survey.cuts |= flags & (CUT | DNAME) != 0;
+                survey.names += usize::from(own & NSEC3_ONLY == 0);
+                survey.cuts |= own & (CUT | DNAME) != 0;
+                let flags = node.flags() | own;
                 builder.arena[at as usize] = flags;
                 ensure_parent(builder, at);
             }
@@ -204,9 +214,7 @@ fn ensure_parent(builder: &mut Builder, at: u64) {
             new
         }
     };
-    if wild {
-        builder.arena[parent_at as usize] |= WILD_CHILD;
-    }
+    builder.arena[parent_at as usize] |= if wild { CHILD | WILD_CHILD } else { CHILD };
 }
 
 /// Marks the nodes below a zone cut or a DNAME.
@@ -241,33 +249,6 @@ fn mark_occluded(builder: &mut Builder) {
     }
 }
 
-/// A SHA-1 hash in base32hex, with its length octet (RFC 5155 section 3).
-const HASH_LABEL: usize = 33;
-
-/// The kind of denial that the zone's records allow, with the order of its proofs.
-fn denial(builder: &Builder, apex: u64, survey: &Survey) -> Result<Denial, Unfit> {
-    let top = Node::at(&builder.arena, apex);
-    if survey.nsec3 > 0
-        && let Some(params) = Nsec3Params::choose(top)
-    {
-        // An NSEC3 record at another owner is never found by a hash.
-        let hash_owner = |node: Node<'_>| node.name().len() == HASH_LABEL;
-        let matching = |node: Node<'_>| {
-            hash_owner(node)
-                && node
-                    .find(Rtype::NSEC3)
-                    .is_some_and(|set| set.records().any(|record| params.matches(record.rdata)))
-        };
-        let order = in_order(builder, survey.nsec3, matching)?;
-        return Ok(Denial::Nsec3(params, order));
-    }
-    if top.find(Rtype::NSEC).is_some() {
-        let matching = |node: Node<'_>| !node.has(OCCLUDED) && node.find(Rtype::NSEC).is_some();
-        return Ok(Denial::Nsec(in_order(builder, survey.nsec, matching)?));
-    }
-    Ok(Denial::None)
-}
-
 /// Offsets of the nodes that `belongs` accepts, in canonical order.
 fn in_order(
     builder: &Builder,
@@ -292,11 +273,4 @@ fn in_order(
         name::canonical_cmp(name(a), name(b))
     });
     Ok(order)
-}
-
-impl ApexSet {
-    /// A set that starts at offset `at` of the arena.
-    fn new(set: node::Set<'_>, at: u64) -> Self {
-        Self { at, len: set.bytes.len() as u32, count: set.count, fixes: set.fix_count() as u16 }
-    }
 }

@@ -30,8 +30,10 @@ pub struct PrefetchHints {
 impl PrefetchHints {
     /// Stores the addresses of `zone`.
     pub fn set(&self, zone: &Zone) {
-        let (table, mask) = zone.table.buckets();
-        let small = zone.arena.len() + zone.table.memory() <= SMALL;
+        let flat = zone.flat();
+        let (table, mask) = flat.table.first();
+        // Of an overlay the names that changed are elsewhere, and its own arena is the apex.
+        let small = zone.overlay.is_none() && zone.arena.len() + zone.table.memory() <= SMALL;
         let ns = zone.ns.at.min(zone.arena.len() as u64) as usize;
         let records = &zone.arena[ns..];
         let wanted = if small { records.len() } else { 1 };

@@ -3,13 +3,12 @@
 //! The [`Builder`] (`build`, `scratch`, `encode`, `finish`) writes a [`Zone`]; lookup reads its nodes. The layout
 //! of a node is described in `node`.
 
+mod apex;
 mod build;
-mod denial;
 mod encode;
 mod finish;
 mod hints;
 pub(crate) mod node;
-mod records;
 mod scratch;
 mod table;
 mod unfit;
@@ -17,12 +16,13 @@ mod zone;
 
 pub use build::Builder;
 pub use hints::PrefetchHints;
-pub use records::{Records, Rrset, Soa};
 pub use unfit::{Conflict, Unfit};
 pub use zone::Zone;
 
-pub(crate) use denial::{Denial, Nsec3Params};
-pub(crate) use encode::{full_name, same_rdata, target};
+pub(crate) use apex::{ApexSet, Denial, Nsec3Params};
+pub(crate) use encode::{expand, full_name, same_rdata, target};
+pub(crate) use finish::own_flags;
 pub(crate) use node::relative_hash;
+pub(crate) use scratch::Scratch;
 pub(crate) use unfit::{ConflictSearch, Part};
-pub(crate) use zone::ApexSet;
+pub(crate) use zone::{Counts, Overlay};

@@ -31,6 +31,8 @@ pub(crate) const DNAME: u8 = 8;
 pub(crate) const WILD_CHILD: u8 = 16;
 /// Has NSEC3 records only, so it is no name of the zone (RFC 5155 section 7.2.8).
 pub(crate) const NSEC3_ONLY: u8 = 32;
+/// A name exists directly below, or once did. Not set at the apex, which exists in any case.
+pub(crate) const CHILD: u8 = 64;
 
 /// One name of the zone. Borrows the arena from the node's first byte on.
 #[derive(Clone, Copy)]
@@ -51,6 +53,20 @@ impl<'a> Node<'a> {
     #[inline]
     pub(crate) fn at(arena: &'a [u8], offset: u64) -> Self {
         Self { bytes: &arena[offset as usize..] }
+    }
+
+    /// A node with an empty name and no records: a placeholder.
+    pub(crate) const EMPTY: Self = Self { bytes: &[0; HEAD] };
+
+    /// Tells one node of a version from another.
+    #[inline]
+    pub(crate) fn id(self) -> usize {
+        self.bytes.as_ptr().addr()
+    }
+
+    /// The bytes of the node.
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        &self.bytes[..self.size()]
     }
 
     #[inline]
@@ -108,6 +124,11 @@ impl<'a> Node<'a> {
     /// Offset of a set in this node.
     pub(crate) fn offset_of(self, set: Set<'_>) -> u64 {
         (set.bytes.as_ptr().addr() - self.bytes.as_ptr().addr()) as u64
+    }
+
+    /// Number of records.
+    pub(crate) fn record_count(self) -> usize {
+        self.sets().map(|set| usize::from(set.count)).sum()
     }
 
     /// Whether two nodes have the same name and the same records, in the same order.

@@ -23,18 +23,18 @@ struct Item {
 
 /// The records of one name.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     bytes: Vec<u8>,
     items: Vec<Item>,
     fixes: Vec<u16>,
 }
 
 impl Scratch {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    pub(super) fn push(&mut self, rtype: Rtype, class: Class, ttl: u32, rdata: &[u8]) {
+    pub(crate) fn push(&mut self, rtype: Rtype, class: Class, ttl: u32, rdata: &[u8]) {
         let order = match (rtype, rdata) {
             (Rtype::RRSIG, [high, low, ..]) => {
                 u32::from(u16::from_be_bytes([*high, *low])) << 1 | 1
@@ -46,17 +46,28 @@ impl Scratch {
         self.items.push(Item { rtype, class, ttl, at, len: rdata.len(), order });
     }
 
+    /// Gives a record that is there another TTL; `false` if it is not there.
+    pub(crate) fn set_ttl(&mut self, rtype: Rtype, rdata: &[u8], ttl: u32) -> bool {
+        let same =
+            |item: &Item| item.rtype == rtype && encode::same_rdata(rtype, self.rdata(item), rdata);
+        let Some(at) = self.items.iter().position(same) else {
+            return false;
+        };
+        self.items[at].ttl = ttl;
+        true
+    }
+
     fn rdata(&self, item: &Item) -> &[u8] {
         &self.bytes[item.at..item.at + item.len]
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
     }
 
     /// Sorts the records into sets and drops duplicates. Returns the conflict between them, if any.
-    pub(super) fn arrange(&mut self, is_apex: bool) -> Option<Conflict> {
+    pub(crate) fn arrange(&mut self, is_apex: bool) -> Option<Conflict> {
         if self.items.len() > 1 {
             self.items.sort_by_key(|item| item.order);
             self.drop_duplicates();
@@ -113,7 +124,7 @@ impl Scratch {
     }
 
     /// Appends the node to `arena` and clears the records. Returns how many records the node has.
-    pub(super) fn write(&mut self, arena: &mut Vec<u8>, owner: &[u8], apex: &[u8]) -> usize {
+    pub(crate) fn write(&mut self, arena: &mut Vec<u8>, owner: &[u8], apex: &[u8]) -> usize {
         let records = self.items.len();
         let sets = self.items.chunk_by(|a, b| a.order == b.order).count();
         arena.extend_from_slice(&[0, owner.len() as u8]);

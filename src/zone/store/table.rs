@@ -15,61 +15,40 @@ const SLOTS: usize = 8;
 pub(crate) struct Bucket([u64; SLOTS]);
 
 /// Buckets by hash. A node whose bucket is full goes to the next one with a free slot.
+#[derive(Default)]
+pub(crate) struct Buckets(Box<[Bucket]>);
+
+/// Buckets that are being filled.
 pub(crate) struct Table {
-    buckets: Box<[Bucket]>,
+    buckets: Buckets,
     used: usize,
 }
 
-impl Table {
-    /// A table with room for `names` names.
-    pub(crate) fn with_capacity(names: usize) -> Self {
-        let buckets = ((names + names / 3) / SLOTS + 1).next_power_of_two();
-        Self { buckets: vec![Bucket([0; SLOTS]); buckets].into(), used: 0 }
-    }
-
-    fn slots(&self) -> usize {
-        self.buckets.len() * SLOTS
-    }
-
-    /// Whether one more name would exceed a load of three quarters.
-    pub(crate) fn is_full(&self) -> bool {
-        self.used + 1 > self.slots() / 4 * 3
-    }
-
-    /// Whether the load is below a quarter.
-    pub(crate) fn is_sparse(&self) -> bool {
-        self.buckets.len() > 8 && self.used < self.slots() / 4
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
+impl Buckets {
     pub(crate) fn memory(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
+        self.0.len() * size_of::<Bucket>()
     }
 
     #[inline]
     fn index(&self, hash: u64) -> usize {
-        hash as usize & (self.buckets.len() - 1)
+        hash as usize & self.mask()
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.0.len().wrapping_sub(1)
     }
 
     /// The first bucket, and the mask that maps a hash to the number of its bucket.
-    pub(crate) fn buckets(&self) -> (*const Bucket, usize) {
-        (self.buckets.as_ptr(), self.buckets.len() - 1)
-    }
-
-    /// Starts to fetch the bucket of a hash.
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) {
-        wire::prefetch::fetch_once(&self.buckets[self.index(hash)]);
+    pub(crate) fn first(&self) -> (*const Bucket, usize) {
+        (self.0.as_ptr(), self.mask())
     }
 
     /// The offset of a node in the hash's own bucket whose tag matches, or 0; without a branch, because it
     /// serves prefetching.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> u64 {
-        let bucket = &self.buckets[self.index(hash)];
+        let bucket = &self.0[self.index(hash)];
         bucket.0.iter().fold(0, |found, &slot| {
             let matches = slot >> OFFSET_BITS == hash >> OFFSET_BITS;
             if matches { slot & OFFSET } else { found }
@@ -81,7 +60,7 @@ impl Table {
     pub(crate) fn find(&self, hash: u64, mut is_match: impl FnMut(u64) -> bool) -> Option<u64> {
         let mut index = self.index(hash);
         loop {
-            for &slot in &self.buckets[index].0 {
+            for &slot in &self.0[index].0 {
                 if slot == 0 {
                     return None;
                 }
@@ -89,35 +68,78 @@ impl Table {
                     return Some(slot & OFFSET);
                 }
             }
-            index = (index + 1) & (self.buckets.len() - 1);
+            index = (index + 1) & self.mask();
         }
+    }
+}
+
+impl Table {
+    /// A table with room for `names` names.
+    pub(crate) fn with_capacity(names: usize) -> Self {
+        let buckets = ((names + names / 3) / SLOTS + 1).next_power_of_two();
+        Self { buckets: Buckets(vec![Bucket([0; SLOTS]); buckets].into()), used: 0 }
+    }
+
+    fn slots(&self) -> usize {
+        self.buckets.0.len() * SLOTS
+    }
+
+    /// Whether one more name would exceed a load of three quarters.
+    pub(crate) fn is_full(&self) -> bool {
+        self.used + 1 > self.slots() / 4 * 3
+    }
+
+    /// Whether the load is below a quarter.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.buckets.0.len() > 8 && self.used < self.slots() / 4
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The buckets, complete.
+    pub(crate) fn finish(self) -> Buckets {
+        self.buckets
+    }
+
+    /// Starts to fetch the bucket of a hash.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        wire::prefetch::fetch_once(&self.buckets.0[self.buckets.index(hash)]);
+    }
+
+    /// The offset of the first node whose tag matches and that `is_match` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is_match: impl FnMut(u64) -> bool) -> Option<u64> {
+        self.buckets.find(hash, is_match)
     }
 
     /// Adds a node that is not in the table. The caller must see that the table is not full.
     pub(crate) fn insert(&mut self, hash: u64, offset: u64) {
         debug_assert!(offset != 0 && offset <= OFFSET && !self.is_full());
-        let mut index = self.index(hash);
+        let mut index = self.buckets.index(hash);
         loop {
-            if let Some(free) = self.buckets[index].0.iter_mut().find(|slot| **slot == 0) {
+            if let Some(free) = self.buckets.0[index].0.iter_mut().find(|slot| **slot == 0) {
                 *free = hash >> OFFSET_BITS << OFFSET_BITS | offset;
                 self.used += 1;
                 return;
             }
-            index = (index + 1) & (self.buckets.len() - 1);
+            index = (index + 1) & self.buckets.mask();
         }
     }
 
     /// Replaces the offset of a node.
     pub(crate) fn relocate(&mut self, hash: u64, from: u64, to: u64) {
-        let mut index = self.index(hash);
-        for _ in 0..self.buckets.len() {
-            for slot in &mut self.buckets[index].0 {
+        let mut index = self.buckets.index(hash);
+        for _ in 0..self.buckets.0.len() {
+            for slot in &mut self.buckets.0[index].0 {
                 if *slot & OFFSET == from {
                     *slot = *slot & !OFFSET | to;
                     return;
                 }
             }
-            index = (index + 1) & (self.buckets.len() - 1);
+            index = (index + 1) & self.buckets.mask();
         }
     }
 }
@@ -140,7 +162,7 @@ mod tests {
         }
         assert_eq!(table.find(hash(3), |offset| offset == 5003), Some(5003));
         assert_eq!(table.find(hash(2000), |_| false), None);
-        let found = (1..=1000).filter(|&n| table.candidate(hash(n)) == n + 5000).count();
+        let found = (1..=1000).filter(|&n| table.buckets.candidate(hash(n)) == n + 5000).count();
         assert!(found > 900, "few names are outside of their bucket");
     }
 }

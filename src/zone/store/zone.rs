@@ -1,45 +1,96 @@
 //! A zone: the arena of its nodes, the table that finds them, and the sets of the apex.
 
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
 use wire::{Name, Request, Rtype, hash, name};
 
-use super::denial::Denial;
+use super::apex::{Apex, ApexSet, Denial};
 use super::encode::target;
-use super::node::{NSEC3_ONLY, Node, Set, relative_hash};
-use super::table::Table;
+use super::node::{CHILD, FIRST, NSEC3_ONLY, Node, Set, TOMBSTONE, relative_hash};
+use super::table::Buckets;
+use crate::patch::{Names, OrderPatch};
 
 /// One version of a zone, immutable. The fields that the usual answer reads come first and fill one cache
 /// line.
+///
+/// A version is either flat, as it was loaded, or an overlay: the names that differ from an older, flat one.
+/// A flat version pays nothing for that but one test of a pointer that is in its first cache line.
 #[repr(C, align(64))]
 pub struct Zone {
+    /// The nodes; of an overlay, that of the apex alone.
     pub(super) arena: Box<[u8]>,
-    pub(super) table: Table,
+    /// Finds the nodes of a flat version.
+    pub(super) table: Buckets,
     pub(crate) ns: ApexSet,
+    pub(crate) overlay: Option<Box<Overlay>>,
     pub(super) apex_len: u8,
     pub(super) apex_labels: u8,
     pub(crate) soa: ApexSet,
     pub(super) apex: Name,
     pub(crate) apex_hash: u64,
     pub(crate) apex_at: u64,
-    pub(super) names: usize,
-    pub(super) records: usize,
+    pub(crate) counts: Counts,
     pub(crate) soa_signatures: ApexSet,
     pub(crate) ns_signatures: ApexSet,
     pub(crate) denial: Denial,
+    /// Offsets of the nodes that are proofs of a flat version, in canonical order.
+    pub(crate) order: Vec<u32>,
     pub(super) serial: u32,
+    /// Names directly below a name that is not the apex, by the offset of its node. Counted when a change
+    /// first asks.
+    pub(super) children: OnceLock<HashMap<u64, u32>>,
 }
 
 const _: () = assert!(std::mem::offset_of!(Zone, soa) <= 64);
 
-/// The location of a set of the apex in the arena: the authority section of most answers has one.
+/// The names that differ from a flat version.
+pub(crate) struct Overlay {
+    pub(crate) base: Arc<Zone>,
+    pub(crate) names: Names,
+    pub(crate) order: OrderPatch,
+    /// Whether a zone cut or a DNAME came or went, so that `OCCLUDED` says nothing any more.
+    pub(crate) cuts_moved: bool,
+}
+
+/// How much a version has.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct ApexSet {
-    pub(super) at: u64,
-    pub(super) len: u32,
-    pub(super) count: u16,
-    pub(super) fixes: u16,
+pub(crate) struct Counts {
+    /// Names, empty non-terminals included.
+    pub(crate) names: usize,
+    pub(crate) records: usize,
+    /// NSEC3 sets.
+    pub(crate) nsec3: usize,
+    /// NSEC sets below a cut or a DNAME, which are in no order of proofs.
+    pub(crate) occluded_proofs: usize,
 }
 
 impl Zone {
+    /// A version that differs from a flat one by `overlay`. `arena` has the node of the apex and nothing else.
+    pub(crate) fn over(overlay: Overlay, arena: Box<[u8]>, counts: Counts) -> Self {
+        let base = Arc::clone(&overlay.base);
+        let apex = Apex::read(Node::at(&arena, FIRST), FIRST, counts.nsec3 > 0);
+        Self {
+            arena,
+            table: Buckets::default(),
+            ns: apex.ns,
+            overlay: Some(Box::new(overlay)),
+            apex_len: base.apex_len,
+            apex_labels: base.apex_labels,
+            soa: apex.soa,
+            apex: base.apex.clone(),
+            apex_hash: base.apex_hash,
+            apex_at: FIRST,
+            counts,
+            soa_signatures: apex.soa_signatures,
+            ns_signatures: apex.ns_signatures,
+            denial: apex.denial,
+            order: Vec::new(),
+            serial: apex.serial,
+            children: OnceLock::new(),
+        }
+    }
+
     /// The name of the zone, in lower case.
     pub fn apex(&self) -> &Name {
         &self.apex
@@ -64,21 +115,22 @@ impl Zone {
 
     /// Number of names, empty non-terminals included.
     pub fn names(&self) -> usize {
-        self.names
+        self.counts.names
     }
 
     /// Number of records.
     pub fn record_count(&self) -> usize {
-        self.records
+        self.counts.records
     }
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        let order = match &self.denial {
-            Denial::None => 0,
-            Denial::Nsec(order) | Denial::Nsec3(_, order) => order.capacity() * 4,
-        };
-        self.arena.len() + self.table.memory() + order + size_of::<Self>()
+        let own = self.arena.len() + self.table.memory() + self.order.capacity() * 4;
+        let shared = self.overlay.as_ref().map_or(0, |overlay| {
+            size_of::<Overlay>() + overlay.names.memory() + overlay.base.memory()
+        });
+        let counted = self.children.get().map_or(0, |counted| counted.capacity() * 17);
+        own + shared + counted + size_of::<Self>()
     }
 
     /// Whether the zone has NSEC or NSEC3 proofs.
@@ -98,42 +150,118 @@ impl Zone {
     /// its bucket.
     #[inline]
     pub fn prefetch_node(&self, query: &Request) {
-        let at = self.table.candidate(query.suffix_hash(0)) as usize;
-        wire::prefetch::fetch_once(&self.arena[at]);
+        // The names of an overlay are few, and found without help.
+        let flat = self.flat();
+        let at = flat.table.candidate(query.suffix_hash(0)) as usize;
+        wire::prefetch::fetch_once(&flat.arena[at]);
         // A node of the usual size spans one or two cache lines.
-        if let Some(far) = self.arena.get(at + 63) {
+        if let Some(far) = flat.arena.get(at + 63) {
             wire::prefetch::fetch_once(far);
         }
     }
 
+    /// How many names are directly below that of the node at `at` of a flat version.
+    pub(crate) fn children_of(&self, at: u64) -> u32 {
+        if !self.node(at).has(CHILD) {
+            return 0;
+        }
+        let counted = self.children.get_or_init(|| {
+            let mut counted = HashMap::new();
+            let mut at = FIRST;
+            while at < self.arena.len() as u64 {
+                let node = self.node(at);
+                at += node.size() as u64;
+                let name = node.name();
+                let parent = name.first().map_or(name, |&len| &name[1 + usize::from(len)..]);
+                if parent.is_empty() || node.has(TOMBSTONE) {
+                    continue;
+                }
+                if let Some(parent_at) = self.offset_of(parent) {
+                    *counted.entry(parent_at).or_default() += 1;
+                }
+            }
+            counted
+        });
+        counted.get(&at).copied().unwrap_or(0)
+    }
+
+    /// The offset of a name's node in a flat version.
+    pub(crate) fn offset_of(&self, relative: &[u8]) -> Option<u64> {
+        self.find_offset(relative_hash(self.apex_hash, relative), relative)
+    }
+
+    /// The flat version that this one is or lies over.
+    #[inline]
+    pub(crate) fn flat(&self) -> &Self {
+        self.overlay.as_ref().map_or(self, |overlay| &overlay.base)
+    }
+
+    /// The node at an offset of the arena.
     #[inline]
     pub(crate) fn node(&self, at: u64) -> Node<'_> {
         Node::at(&self.arena, at)
     }
 
-    /// Offset of a name's node; `relative` is its lower-case labels before the apex.
+    /// The node of the apex.
+    #[inline]
+    pub(crate) fn top(&self) -> Node<'_> {
+        self.node(self.apex_at)
+    }
+
+    /// A name's node; `relative` is its lower-case labels before the apex.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, relative: &[u8]) -> Option<Node<'_>> {
+        if let Some(overlay) = &self.overlay {
+            return self.find_over(overlay, hash, relative);
+        }
+        self.find_offset(hash, relative).map(|at| self.node(at))
+    }
+
+    /// The offset of a name's node in a flat version.
     #[inline]
     pub(crate) fn find_offset(&self, hash: u64, relative: &[u8]) -> Option<u64> {
         self.table.find(hash, |at| self.node(at).name() == relative)
     }
 
-    /// Offset of the wildcard directly below a name.
-    pub(crate) fn wildcard_below(&self, hash: u64, relative: &[u8]) -> Option<u64> {
-        self.table.find(hash::child(hash, b"*"), |at| {
-            self.node(at).name().strip_prefix(b"\x01*") == Some(relative)
-        })
+    #[inline(never)]
+    fn find_over<'z>(
+        &'z self,
+        overlay: &'z Overlay,
+        hash: u64,
+        relative: &[u8],
+    ) -> Option<Node<'z>> {
+        if relative.is_empty() {
+            return Some(self.top());
+        }
+        match overlay.names.get(hash, relative) {
+            Some(entry) => Some(entry.node()).filter(|_| !entry.is_gone()),
+            None => overlay.base.find(hash, relative),
+        }
+    }
+
+    /// The wildcard directly below a name.
+    pub(crate) fn wildcard_below(&self, hash: u64, relative: &[u8]) -> Option<Node<'_>> {
+        let mut wildcard = [0; name::MAX_NAME + 2];
+        wildcard[..2].copy_from_slice(b"\x01*");
+        wildcard.get_mut(2..2 + relative.len())?.copy_from_slice(relative);
+        self.find(hash::child(hash, b"*"), &wildcard[..2 + relative.len()])
     }
 
     /// The node of a name, unless it is an owner of NSEC3 records only.
     pub(crate) fn node_of(&self, relative: &[u8]) -> Option<Node<'_>> {
-        let at = self.find_offset(relative_hash(self.apex_hash, relative), relative)?;
-        Some(self.node(at)).filter(|node| !node.has(NSEC3_ONLY))
+        self.node_of_any(relative).filter(|node| !node.has(NSEC3_ONLY))
     }
 
     /// The node of a name, owners of NSEC3 records included.
     pub(crate) fn node_of_any(&self, relative: &[u8]) -> Option<Node<'_>> {
-        let at = self.find_offset(relative_hash(self.apex_hash, relative), relative)?;
-        Some(self.node(at))
+        self.find(relative_hash(self.apex_hash, relative), relative)
+    }
+
+    /// Whether the flags of names may claim that they are below a cut which has gone, or do not say that they
+    /// are below one which came.
+    #[inline]
+    pub(crate) fn cuts_moved(&self) -> bool {
+        self.overlay.as_ref().is_some_and(|overlay| overlay.cuts_moved)
     }
 
     pub(crate) fn arena(&self) -> &[u8] {
@@ -148,6 +276,6 @@ impl Zone {
     }
 
     pub(crate) fn apex_set(&self, rtype: Rtype) -> Option<Set<'_>> {
-        self.node(self.apex_at).find(rtype)
+        self.top().find(rtype)
     }
 }

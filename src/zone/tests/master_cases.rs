@@ -64,7 +64,10 @@ fn other_servers_agree() {
     for (confidence, failure) in &failures {
         writeln!(std::io::stderr(), "{confidence}: {failure}").unwrap();
     }
-    assert!(failures.iter().all(|(confidence, _)| confidence != "unanimous"));
+    // `DHCID AA ==`, on which the servers are split: RFC 4701 section 3.4 has base 64 there, in which "whitespace
+    // is allowed" anywhere, before the padding, too.
+    failures.retain(|(_, failure)| !failure.starts_with("zp-0343 "));
+    assert!(failures.is_empty(), "{failures:#?}");
 }
 
 fn read_case(json: &str) -> Case {

@@ -15,10 +15,7 @@ use wire::{Name, Rtype};
 
 fn listing(text: &str, origin: &Name) -> Listing {
     let mut lister = Lister::new();
-    let read = parse_text(text, &Options::new(origin), &mut |record| {
-        lister.add(record);
-        Ok(())
-    });
+    let read = parse_text(text, &Options::new(origin), &mut |record| lister.add(record));
     assert!(read.is_ok(), "{read:?} of {text}");
     lister.list()
 }

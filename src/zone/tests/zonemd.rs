@@ -18,9 +18,8 @@ fn name(text: &str) -> Name {
 fn load(text: &str, apex: &Name) -> (Listing, Zone) {
     let (mut lister, mut builder) = (Lister::new(), Builder::new(apex, 0));
     parse_text(text, &Options::new(apex), &mut |record| {
-        lister.add(record);
         let _ = builder.add(record);
-        Ok(())
+        lister.add(record)
     })
     .unwrap();
     (lister.list(), builder.finish().unwrap())

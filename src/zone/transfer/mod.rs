@@ -8,7 +8,6 @@ mod increments;
 mod message;
 mod names;
 mod outgoing;
-mod walk;
 
 pub use message::TooLarge;
 pub use outgoing::{Bounds, Outgoing, Progress};

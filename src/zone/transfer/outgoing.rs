@@ -6,8 +6,8 @@ use wire::{Reply, Rtype};
 
 use super::increments::Increments;
 use super::message::{Fit, Message, TooLarge};
-use super::walk::Walk;
 use crate::store::Zone;
+use crate::walk::Walk;
 use crate::{Changes, Live};
 
 /// Octets of a message beyond which no record is added. Within them every name can be pointed to, so

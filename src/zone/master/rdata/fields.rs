@@ -341,13 +341,17 @@ impl<'a> Fields<'_, 'a> {
         bad(token, what, &format!("{count} pairs of hex digits, separated by `-`"))
     }
 
-    /// Four groups of four hex digits with `:` between (RFC 6742 sections 2.1.2 and 2.3.2).
+    /// Four groups of four hex digits with `:` between (RFC 6742 sections 2.1.2 and 2.3.2). named writes them
+    /// without leading zeros.
     fn locator(&mut self, what: &'static str, out: &mut Vec<u8>) -> Parse<()> {
         let token = self.word(what)?;
         let mut groups = 0;
         let fits = token.raw.split(|&byte| byte == b':').all(|group| {
             groups += 1;
-            group.len() == 4 && push_digits(group, Base::Hex, out).is_ok()
+            let mut digits = *b"0000";
+            let Some(start) = 4usize.checked_sub(group.len()) else { return false };
+            digits[start..].copy_from_slice(group);
+            !group.is_empty() && push_digits(&digits, Base::Hex, out).is_ok()
         });
         if fits && groups == 4 {
             return Ok(());

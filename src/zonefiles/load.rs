@@ -1,0 +1,211 @@
+//! Loads a zone from a master file. The file is streamed; only the zone stays in memory.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use files::versions::{Stamp, Versions};
+use wire::{Name, Rtype, name};
+use zone::master::{self, Includes, Options, Refusal, ZoneError};
+use zone::{Builder, Zone};
+
+/// The largest size of a master file and of an included file.
+const MAX_FILE: u64 = 64 << 30;
+
+/// A zone, and the versions of its files.
+pub struct Loaded {
+    /// The zone.
+    pub zone: Zone,
+    /// The master file first, then the files that it includes.
+    pub versions: Versions,
+    /// The records that are skipped, or served in another form than they are written in.
+    pub warnings: Warnings,
+    /// A digest of the master file without the files that it includes.
+    pub digest: u64,
+}
+
+/// Records that are skipped, or served in another form than they are written in.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
+    /// The first few.
+    pub shown: Vec<ZoneError>,
+    /// The number of all warnings.
+    pub count: usize,
+}
+
+/// The reason why no zone was loaded.
+#[derive(Debug)]
+pub enum Problem {
+    /// The file cannot be opened.
+    Open(io::Error),
+    /// The text has mistakes, or its records do not form a zone.
+    Text(Vec<ZoneError>),
+}
+
+/// A failed load.
+#[derive(Debug)]
+pub struct Failed {
+    /// The reason.
+    pub problem: Problem,
+    /// The versions of all files, including those that could not be opened.
+    pub versions: Versions,
+}
+
+/// Reads the zone `origin` from the file. Blocking I/O: not for a worker.
+///
+/// # Errors
+/// The file cannot be opened, or has mistakes.
+pub fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
+    // The stamp is taken first, so that the next check detects a change during the read.
+    let stamp = Stamp::of(path);
+    let shown = path.display().to_string();
+    let includes = Files::new(path, &shown);
+    includes.opened.borrow_mut().add(path, stamp.as_ref().ok().copied());
+    let options = Options { file: &shown, ..Options::new(origin) };
+    let read = stamp
+        .map_err(Problem::Open)
+        .and_then(|stamp| zone(path, stamp.size(), &options, &includes));
+    let versions = includes.opened.into_inner();
+    match read {
+        Ok((zone, warnings, digest)) => Ok(Loaded { zone, versions, warnings, digest }),
+        Err(problem) => Err(Failed { problem, versions }),
+    }
+}
+
+fn zone(
+    path: &Path,
+    size: u64,
+    options: &Options<'_>,
+    includes: &Files,
+) -> Result<(Zone, Warnings, u64), Problem> {
+    let file = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+    let mut source = Digesting { file, digest: DefaultHasher::new() };
+    let mut builder = Builder::new(options.origin, size);
+    // CoreDNS silently accepts records outside the zone, and never answers with them.
+    let findings = master::read_through(&mut source, options, includes, &mut |record| {
+        builder.add(record).map_err(Refusal::LeftOut)
+    });
+    if !findings.errors.is_empty() {
+        return Err(Problem::Text(findings.errors));
+    }
+    let warnings = Warnings { shown: findings.warnings, count: findings.warned };
+    match builder.finish() {
+        Ok(zone) => Ok((zone, warnings, source.digest.finish())),
+        Err(unfit) => {
+            let mut again = files::open(path, MAX_FILE).map_err(Problem::Open)?;
+            let places = includes.again();
+            Err(Problem::Text(zone::locate(&unfit, &mut again, options, &places)))
+        }
+    }
+}
+
+/// The serial of the first SOA record in the file. The rest of the file is not read.
+pub(crate) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
+    let found = Cell::new(None);
+    let shown = path.display().to_string();
+    let options = Options { file: &shown, ..Options::new(origin) };
+    let mut source = UntilFound { file: files::open(path, MAX_FILE)?, found: &found };
+    // The real load reports errors; here the text ends early in any case.
+    let _ = master::read(&mut source, &options, &Files::new(path, &shown), &mut |record| {
+        if record.rtype == Rtype::SOA && found.get().is_none() {
+            found.set(soa_serial(record.rdata));
+        }
+        Ok(())
+    });
+    Ok(found.get())
+}
+
+/// The digest of a master file, as [`Loaded`] has it.
+pub(crate) fn digest(path: &Path) -> io::Result<u64> {
+    let file = files::open(path, MAX_FILE)?;
+    let mut source = Digesting { file, digest: DefaultHasher::new() };
+    io::copy(&mut source, &mut io::sink())?;
+    Ok(source.digest.finish())
+}
+
+/// Computes a digest of what is read. It tells whether a file has changed, not whether it is genuine.
+struct Digesting {
+    file: files::Reader,
+    digest: DefaultHasher,
+}
+
+impl Read for Digesting {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(into)?;
+        self.digest.write(&into[..count]);
+        Ok(count)
+    }
+}
+
+/// RFC 1035 section 3.3.13: two names, then the serial.
+fn soa_serial(rdata: &[u8]) -> Option<u32> {
+    let first = name::wire_len(rdata)?;
+    let second = name::wire_len(rdata.get(first..)?)?;
+    rdata.get(first + second..)?.first_chunk().map(|serial| u32::from_be_bytes(*serial))
+}
+
+/// A reader that ends once the serial is found.
+struct UntilFound<'a> {
+    file: files::Reader,
+    found: &'a Cell<Option<u32>>,
+}
+
+impl Read for UntilFound<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.found.get().is_some() { Ok(0) } else { self.file.read(into) }
+    }
+}
+
+/// Opens included files. As in CoreDNS their paths are relative to the including file.
+struct Files {
+    /// The path of each included file, by its name in errors.
+    places: RefCell<HashMap<String, PathBuf>>,
+    opened: RefCell<Versions>,
+}
+
+impl Files {
+    fn new(path: &Path, shown: &str) -> Self {
+        let places = HashMap::from([(shown.to_owned(), path.to_owned())]);
+        Self { places: RefCell::new(places), opened: RefCell::default() }
+    }
+
+    /// The same state for another read of the same file.
+    fn again(&self) -> Self {
+        Self { places: self.places.clone(), opened: RefCell::default() }
+    }
+
+    fn place(&self, path: &str, from: &str) -> PathBuf {
+        let places = self.places.borrow();
+        let directory =
+            places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
+        directory.join(path)
+    }
+}
+
+impl Includes for Files {
+    fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>> {
+        let place = self.place(path, from);
+        let stamp = Stamp::of(&place);
+        // A missing file is a version, too: the zone is loaded again when the file appears.
+        self.opened.borrow_mut().add(&place, stamp.as_ref().ok().copied());
+        stamp?;
+        let file = files::open(&place, MAX_FILE)?;
+        self.places.borrow_mut().insert(place.display().to_string(), place);
+        Ok(Box::new(file))
+    }
+
+    fn name(&self, path: &str, from: &str) -> String {
+        self.place(path, from).display().to_string()
+    }
+}
+
+/// An I/O error in CoreDNS's words.
+pub fn io_error_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
