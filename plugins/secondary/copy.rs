@@ -323,9 +323,9 @@ impl Copy {
     }
 
     /// Notes that no primary has answered as it should. Returns the wait until the next check.
-    pub(super) fn failed(&self, why: &str) -> Duration {
+    pub(super) fn failed(&self, why: &str, is_notified: bool) -> Duration {
         let soa = self.base().map(|zone| zone.soa());
-        let wait = self.state().timers.failed(Instant::now(), soa.as_ref(), random());
+        let wait = self.state().timers.failed(Instant::now(), soa.as_ref(), random(), is_notified);
         if self.base().is_none() {
             let text = format!("the zone has not been transferred: {why}");
             self.live.set_trouble(Some((ede::NOT_READY, text)));

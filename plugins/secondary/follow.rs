@@ -98,7 +98,7 @@ fn transferred(copy: &Copy, fresh: &Fresh) {
 }
 
 fn failed(copy: &Copy, reason: Reason, why: &str) {
-    let wait = copy.failed(why);
+    let wait = copy.failed(why, matches!(reason, Reason::Notified(_)));
     let zone = copy.origin();
     let line = match reason {
         Reason::First => {

@@ -10,6 +10,8 @@ use zone::Soa;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest wait of a zone without a version.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The wait after a NOTIFY whose sender did not answer as it should: it may still be loading the version.
+const AFTER_NOTIFY: Duration = Duration::from_secs(2);
 /// The longest EXPIRE.
 const MAX_EXPIRE: Duration = Duration::from_secs(24 * 7 * 24 * 3600);
 
@@ -80,10 +82,17 @@ impl Timers {
         self.expires = now.checked_add(self.bounds.expire(soa));
     }
 
-    /// No primary has answered as it should. `soa` is the record of the version, expired or not. Returns the
-    /// wait until the next check.
-    pub(super) fn failed(&mut self, now: Instant, soa: Option<&Soa>, random: u32) -> Duration {
+    /// No primary has answered as it should. `soa` is the record of the version, expired or not;
+    /// `is_notified`: a NOTIFY caused the check. Returns the wait until the next one.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        soa: Option<&Soa>,
+        random: u32,
+        is_notified: bool,
+    ) -> Duration {
         let wait = match soa {
+            Some(soa) if is_notified => AFTER_NOTIFY.min(self.bounds.retry(soa)),
             Some(soa) => spread(self.bounds.retry(soa), random),
             None => FIRST_WAIT.saturating_mul(1 << self.failures.min(6)).min(LONGEST_WAIT),
         };
@@ -114,7 +123,8 @@ mod tests {
     async fn a_zone_without_a_version_is_tried_as_in_coredns() {
         let now = Instant::now();
         let mut timers = Timers::new(now);
-        let waits: Vec<u128> = (0..8).map(|_| timers.failed(now, None, 0).as_millis()).collect();
+        let waits: Vec<u128> =
+            (0..8).map(|_| timers.failed(now, None, 0, false).as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         assert_eq!(timers.expires, None);
     }
@@ -149,7 +159,7 @@ mod tests {
             let life = timers.expires.unwrap() - now;
             prop_assert!(life >= wait + bounds.retry.0, "a check fits in");
             for _ in 0..failures {
-                let wait = timers.failed(now, Some(&soa), random);
+                let wait = timers.failed(now, Some(&soa), random, false);
                 prop_assert!(wait >= bounds.retry.0 * 9 / 10 && wait <= bounds.retry.1);
             }
             prop_assert_eq!(timers.expires.unwrap() - now, life, "failures prolong nothing");
