@@ -127,7 +127,9 @@ impl Store {
     /// # Errors
     /// Another process has it, or the system says why not.
     pub(super) async fn claim(self: &Arc<Self>) -> Result<(), Refusal> {
-        if self.journal.as_ref().is_none_or(Journal::is_claimed) {
+        // Another update may have claimed it and not yet begun it: changes have nothing to follow then.
+        let is_begun = |journal: &Journal| journal.is_claimed() && !journal.is_empty();
+        if self.journal.as_ref().is_none_or(is_begun) {
             return Ok(());
         }
         let store = Arc::clone(self);
