@@ -6,6 +6,8 @@ use chain::OwnZones;
 use zone::live::Listener;
 use zone::{Live, LiveSet};
 
+use crate::folds;
+
 /// Is told of new versions of the zones of one authority.
 pub(crate) struct Follower {
     own_zones: Arc<OwnZones>,
@@ -23,7 +25,8 @@ impl Follower {
 }
 
 impl Listener for Follower {
-    fn changed(&self, _: &Arc<Live>) {
+    fn changed(&self, zone: &Arc<Live>) {
+        folds::offer(zone);
         // The version is published: cached replies with the data before it are outdated.
         self.own_zones.note_change();
     }

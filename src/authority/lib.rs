@@ -17,6 +17,7 @@
     )
 )]
 
+mod folds;
 mod follower;
 mod list;
 mod metrics;

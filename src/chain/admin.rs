@@ -48,6 +48,9 @@ pub struct Admin {
     guard: Guard,
 }
 
+/// JSON, or the status and the problem.
+pub type Answer = Result<String, (u16, String)>;
+
 /// Decides which requests are answered.
 #[derive(Clone, Debug)]
 pub struct Guard {

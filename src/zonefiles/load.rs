@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use files::versions::{Stamp, Versions};
 use wire::{Name, Rtype, name};
+use zone::digest::{self, Verdict};
 use zone::master::{self, Includes, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};
 
@@ -33,6 +34,25 @@ pub struct Warnings {
     pub shown: Vec<ZoneError>,
     /// The number of all warnings.
     pub count: usize,
+}
+
+impl Warnings {
+    /// Adds what is wrong with the ZONEMD records (RFC 8976) of a zone, if none of them verifies it.
+    fn add_digest(&mut self, zone: &Zone, file: &str) {
+        let Verdict::Failed(faults) = digest::verify(zone) else { return };
+        self.count += faults.len();
+        self.shown.extend(faults.into_iter().map(|fault| {
+            ZoneError {
+                file: file.to_owned(),
+                message: fault.to_string(),
+                help: Some(
+                    "the zone serves; write the record anew with `catena zone format --zonemd`"
+                        .to_owned(),
+                ),
+                ..ZoneError::default()
+            }
+        }));
+    }
 }
 
 /// The reason why no zone was loaded.
@@ -90,9 +110,12 @@ fn zone(
     if !findings.errors.is_empty() {
         return Err(Problem::Text(findings.errors));
     }
-    let warnings = Warnings { shown: findings.warnings, count: findings.warned };
+    let mut warnings = Warnings { shown: findings.warnings, count: findings.warned };
     match builder.finish() {
-        Ok(zone) => Ok((zone, warnings, source.digest.finish())),
+        Ok(zone) => {
+            warnings.add_digest(&zone, options.file);
+            Ok((zone, warnings, source.digest.finish()))
+        }
         Err(unfit) => {
             let mut again = files::open(path, MAX_FILE).map_err(Problem::Open)?;
             let places = includes.again();
@@ -118,7 +141,7 @@ pub(crate) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
 }
 
 /// The digest of a master file, as [`Loaded`] has it.
-pub(crate) fn digest(path: &Path) -> io::Result<u64> {
+pub(crate) fn text_digest(path: &Path) -> io::Result<u64> {
     let file = files::open(path, MAX_FILE)?;
     let mut source = Digesting { file, digest: DefaultHasher::new() };
     io::copy(&mut source, &mut io::sink())?;
@@ -163,17 +186,21 @@ struct Files {
     /// The path of each included file, by its name in errors.
     places: RefCell<HashMap<String, PathBuf>>,
     opened: RefCell<Versions>,
+    /// The folder of the master file.
+    top: PathBuf,
 }
 
 impl Files {
     fn new(path: &Path, shown: &str) -> Self {
         let places = HashMap::from([(shown.to_owned(), path.to_owned())]);
-        Self { places: RefCell::new(places), opened: RefCell::default() }
+        let top = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+        Self { places: RefCell::new(places), opened: RefCell::default(), top }
     }
 
     /// The same state for another read of the same file.
     fn again(&self) -> Self {
-        Self { places: self.places.clone(), opened: RefCell::default() }
+        let (places, top) = (self.places.clone(), self.top.clone());
+        Self { places, opened: RefCell::default(), top }
     }
 
     fn place(&self, path: &str, from: &str) -> PathBuf {
@@ -198,6 +225,15 @@ impl Includes for Files {
 
     fn name(&self, path: &str, from: &str) -> String {
         self.place(path, from).display().to_string()
+    }
+
+    fn doubt(&self, path: &str, from: &str) -> Option<(String, String)> {
+        let place = self.place(path, from);
+        if files::is_below(&place, &self.top) {
+            return None;
+        }
+        let message = format!("`{}` lies outside of the folder of the zone file", place.display());
+        Some((message, "put it beside the zone file, or below".to_owned()))
     }
 }
 

@@ -222,7 +222,7 @@ impl ZoneFile {
         self.mended();
         let serial = self.live.zone_to_keep()?.serial();
         // A file that cannot be read now is found by the next check.
-        let digest = if by_mtime { None } else { load::digest(&self.path()).ok() };
+        let digest = if by_mtime { None } else { load::text_digest(&self.path()).ok() };
         let changed = digest.is_some_and(|digest| digest != self.files().digest);
         let notice = changed.then_some(Notice::Unraised { serial });
         if let Some(notice) = notice {
