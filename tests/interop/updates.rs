@@ -379,19 +379,28 @@ fn a_full_disk_refuses_updates_and_serves() {
     assert_eq!(try_add(&server, confirmed), Rcode::SERVFAIL);
     assert_eq!(count(&server, &format!("f{}.example.org", confirmed - 1), Rtype::TXT), 1);
     assert_eq!(count(&server, &format!("f{confirmed}.example.org"), Rtype::A), 0, "not half");
-    assert!(server.said().contains("its changes are refused until this works again"));
+    says(&server, "its changes are refused until this works again");
     // With room again, the next update is taken.
     let id = server.id().to_string();
     let raised =
         Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status().unwrap();
     assert!(raised.success());
     assert_eq!(try_add(&server, confirmed), Rcode::NOERROR);
-    assert!(server.said().contains("its changes can be written again"));
+    says(&server, "its changes can be written again");
     let server = start(kill(server));
     for number in 0..=confirmed {
         let owner = format!("f{number}.example.org");
         assert_eq!(count(&server, &owner, Rtype::TXT), 1, "{owner}");
         assert_eq!(count(&server, &owner, Rtype::A), 1, "{owner}");
+    }
+}
+
+/// Waits until the server has logged this: the log is written beside the answers.
+fn says(server: &Server, text: &str) {
+    let until = Instant::now() + kit::PATIENCE;
+    while !server.said().contains(text) {
+        assert!(Instant::now() < until, "{text}: {}", server.said());
+        std::thread::yield_now();
     }
 }
 
