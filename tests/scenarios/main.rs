@@ -1,5 +1,5 @@
-//! Runs every scenario: `plugins/*/tests.md` and `tests/scenarios/*.md`, and loads every `corefile`
-//! example of every README.
+//! Runs every scenario: `plugins/*/tests.md`, `tests/scenarios/*.md` and the worked examples of
+//! `docs`, and loads every `corefile` example of every README and guide.
 //!
 //! A scenario is a Corefile, files, upstreams, questions and what must come back, in Markdown. Time
 //! is simulated and nothing leaves the process. `UPDATE=1` rewrites the expectations; `ONLY=text`
@@ -58,6 +58,7 @@ fn scenarios() {
         .collect();
     more.sort();
     files.append(&mut more);
+    files.push(root().join("docs/split-horizon.md"));
     let (mut ran, mut failures) = (0, Vec::new());
     for path in &files {
         let text = std::fs::read_to_string(path).unwrap();
@@ -94,8 +95,9 @@ fn readme_examples_load() {
     let _alone = alone();
     let mut readmes = of_plugins("README.md");
     readmes.push(root().join("README.md"));
-    readmes.push(root().join("docs/differences.md"));
-    readmes.push(root().join("docs/coredns.md"));
+    for guide in ["differences.md", "coredns.md", "authority.md", "split-horizon.md"] {
+        readmes.push(root().join("docs").join(guide));
+    }
     let mut count = 0;
     let mut failures = Vec::new();
     for path in readmes.iter().filter(|path| path.is_file()) {
