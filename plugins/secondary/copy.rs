@@ -149,7 +149,7 @@ impl Copy {
     fn adopt(&self, found: Found) {
         let Found { zone, history, confirmed } = found;
         let has_newer =
-            self.base().is_some_and(|known| !transfer::is_newer(zone.serial(), known.serial()));
+            self.base().is_some_and(|known| !zone::is_newer(zone.serial(), known.serial()));
         if has_newer {
             return;
         }

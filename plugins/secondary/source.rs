@@ -222,7 +222,7 @@ impl Source {
                 self.metrics.checked(Said::Current);
                 return Ok(Checked::Current(primary.address, base.soa()));
             }
-            if !transfer::is_newer(serial, ours) {
+            if !zone::is_newer(serial, ours) {
                 self.metrics.checked(Said::Behind);
                 return Err(Problem::new(format!(
                     "the server has serial {serial}, which is older than {ours}; the version that \

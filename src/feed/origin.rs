@@ -19,8 +19,7 @@ impl Serial {
         match (self, last) {
             (Self::UnixTime, None) => now,
             (Self::From(first), None) => first,
-            // RFC 1982 section 3.2: greater by less than half of all numbers.
-            (Self::UnixTime, Some(last)) if (now.wrapping_sub(last) as i32) > 0 => now,
+            (Self::UnixTime, Some(last)) if zone::is_newer(now, last) => now,
             (Self::UnixTime | Self::From(_), Some(last)) => last.wrapping_add(1),
         }
     }

@@ -10,7 +10,7 @@ use zone::{Builder, Changes, RecordRef};
 use crate::fault::shown;
 use crate::record::{Reader, read_soa};
 use crate::request::{Kind, Request};
-use crate::{Fault, Limits, is_newer};
+use crate::{Fault, Limits};
 
 /// What came so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,10 +219,10 @@ impl Assembler {
         let serial = soa.serial;
         self.newest = Some(Newest { soa, rdata: record.rdata.to_vec() });
         match self.request.kind {
-            Kind::Ixfr(ours) if !is_newer(serial, ours) => self.state = State::Current,
+            Kind::Ixfr(ours) if !zone::is_newer(serial, ours) => self.state = State::Current,
             Kind::Ixfr(_) => self.state = State::Open,
             _ => match self.newer_than {
-                Some(ours) if !is_newer(serial, ours) => {
+                Some(ours) if !zone::is_newer(serial, ours) => {
                     return Err(Fault::NotNewer { sent: serial, ours });
                 }
                 _ => self.begin_zone(),
@@ -274,7 +274,7 @@ impl Assembler {
     /// The SOA record of the version that a sequence leads to.
     fn turn(&mut self, soa: &Soa, record: RecordRef<'_>) -> Result<(), Fault> {
         let (from, to) = (self.from, soa.serial);
-        if !is_newer(to, from) || is_newer(to, self.newest_serial()) {
+        if !zone::is_newer(to, from) || zone::is_newer(to, self.newest_serial()) {
             return Err(Fault::Backwards { from, to });
         }
         if to == self.newest_serial() {

@@ -11,7 +11,7 @@ use zone::{Builder, Changes, RecordRef, Zone};
 use crate::assemble::{Assembled, Assembler, Tally};
 use crate::exchange::{self, Asked, unix_now};
 use crate::request::{self, Kind, Request};
-use crate::{Fault, Limits, Peer, Progress, TransferError, Trouble, is_newer, read_soa, record};
+use crate::{Fault, Limits, Peer, Progress, TransferError, Trouble, read_soa, record};
 
 /// What a transfer brought.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Client {
     ) -> Result<Received, TransferError> {
         let Some(ours) = ours else { return self.axfr(zone, None, 0).await };
         let soa = self.soa(zone).await?;
-        if !is_newer(soa.serial, ours.serial()) {
+        if !zone::is_newer(soa.serial, ours.serial()) {
             return Ok(Received { outcome: Outcome::Current(soa), tally: Tally::default() });
         }
         let size_hint = ours.memory() as u64;

@@ -38,9 +38,3 @@ pub use fault::Fault;
 pub use peer::{Limits, Peer, Progress};
 pub use record::read_soa;
 pub use request::{Kind, Request};
-
-/// Whether the serial number `one` is newer than `other` (RFC 1982 section 3.2).
-pub fn is_newer(one: u32, other: u32) -> bool {
-    // Half the space apart, neither is: the difference is then the smallest number.
-    one.wrapping_sub(other) as i32 > 0
-}

@@ -42,6 +42,6 @@ pub use listing::{Listed, Lister, Listing};
 pub use live::{Live, LiveSet};
 pub use locate::locate;
 pub use lookup::Outcome;
-pub use record::RecordRef;
+pub use record::{RecordRef, is_newer};
 pub use records::{Records, Rrset, Soa};
 pub use store::{Builder, Conflict, PrefetchHints, Unfit, Zone};

@@ -320,7 +320,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
             return match node.find(qtype) {
                 Some(_) => self.write_positive(node, name.name().len(), place),
                 None if qtype == Rtype::ANY => self.write_any(node, name.name().len(), place),
-                None if may_stand_beside_cname(qtype) => self.write_no_data(name, node),
+                None if is_answered_at_alias(qtype) => self.write_no_data(name, node),
                 None => self.write_alias(node, name.name().len(), place),
             };
         }
@@ -452,7 +452,7 @@ impl<'z, 'r> Lookup<'z, 'r> {
                 self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_any(node, owner_len, place);
             }
-            if node.find(Rtype::CNAME).is_some() && !may_stand_beside_cname(self.qtype) {
+            if node.find(Rtype::CNAME).is_some() && !is_answered_at_alias(self.qtype) {
                 self.out.note_expansion_proof(name, encloser, self.dnssec);
                 return self.write_alias(node, owner_len, place);
             }
@@ -561,10 +561,9 @@ impl<'z, 'r> Lookup<'z, 'r> {
     }
 }
 
-/// Whether a name may have this type beside a CNAME. A query for such a type is answered at the name itself
-/// and not at the target (RFC 4035 section 2.5).
+/// Whether a query for this type is answered at an alias itself and not at its target (RFC 4035 section 2.5).
 #[inline]
-fn may_stand_beside_cname(rtype: Rtype) -> bool {
+fn is_answered_at_alias(rtype: Rtype) -> bool {
     matches!(rtype, Rtype::RRSIG | Rtype::NSEC)
 }
 

@@ -27,9 +27,27 @@ impl RecordRef<'_> {
     }
 }
 
+/// Whether the serial number `one` is newer than `other` (RFC 1982 section 3.2).
+pub fn is_newer(one: u32, other: u32) -> bool {
+    // Half the space apart, neither is: the difference is then the smallest number.
+    one.wrapping_sub(other) as i32 > 0
+}
+
 impl<'a> From<RecordRef<'a>> for NewRecord<'a> {
     fn from(record: RecordRef<'a>) -> Self {
         let RecordRef { owner, rtype, class, ttl, rdata } = record;
         Self { owner, class, ttl, rdata: Rdata::Other(rtype, rdata) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_are_compared_in_their_circle() {
+        assert!(is_newer(1, 0) && is_newer(0, u32::MAX) && is_newer(0x8000_0000, 1));
+        assert!(!is_newer(0, 0) && !is_newer(0, 1) && !is_newer(0x8000_0001, 1));
+        assert!(!is_newer(1, 0x8000_0001));
     }
 }

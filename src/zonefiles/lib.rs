@@ -8,14 +8,16 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests write files"))]
 
+mod included;
 mod load;
 mod notice;
 mod report;
 mod watch;
 mod zone_file;
 
+pub use included::Included;
 pub use load::{Failed, Loaded, Problem, Warnings, io_error_text, load};
 pub use notice::Notice;
-pub use report::{Fresh, errors, log_warnings, notice, skipped, warnings};
+pub use report::{Fresh, errors, log_warnings, mistakes, notice, skipped, warnings};
 pub use watch::{Watch, Watched, watch};
 pub use zone_file::{Renewed, ZoneFile};

@@ -1,19 +1,20 @@
 //! Loads a zone from a master file. The file is streamed; only the zone stays in memory.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use files::versions::{Stamp, Versions};
-use wire::{Name, Rtype, name};
+use wire::{Name, Rtype};
 use zone::digest::{self, Verdict};
-use zone::master::{self, Includes, Options, Refusal, ZoneError};
+use zone::master::{self, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};
 
+use crate::included::Included;
+
 /// The largest size of a master file and of an included file.
-const MAX_FILE: u64 = 64 << 30;
+pub(crate) const MAX_FILE: u64 = 64 << 30;
 
 /// A zone, and the versions of its files.
 pub struct Loaded {
@@ -81,13 +82,13 @@ pub fn load(path: &Path, origin: &Name) -> Result<Loaded, Failed> {
     // The stamp is taken first, so that the next check detects a change during the read.
     let stamp = Stamp::of(path);
     let shown = path.display().to_string();
-    let includes = Files::new(path, &shown);
-    includes.opened.borrow_mut().add(path, stamp.as_ref().ok().copied());
+    let includes = Included::new(path, &shown);
+    includes.note(path, stamp.as_ref().ok().copied());
     let options = Options { file: &shown, ..Options::new(origin) };
     let read = stamp
         .map_err(Problem::Open)
         .and_then(|stamp| zone(path, stamp.size(), &options, &includes));
-    let versions = includes.opened.into_inner();
+    let versions = includes.into_versions();
     match read {
         Ok((zone, warnings, digest)) => Ok(Loaded { zone, versions, warnings, digest }),
         Err(problem) => Err(Failed { problem, versions }),
@@ -98,7 +99,7 @@ fn zone(
     path: &Path,
     size: u64,
     options: &Options<'_>,
-    includes: &Files,
+    includes: &Included,
 ) -> Result<(Zone, Warnings, u64), Problem> {
     let file = files::open(path, MAX_FILE).map_err(Problem::Open)?;
     let mut source = Digesting { file, digest: DefaultHasher::new() };
@@ -131,9 +132,9 @@ pub(crate) fn serial(path: &Path, origin: &Name) -> io::Result<Option<u32>> {
     let options = Options { file: &shown, ..Options::new(origin) };
     let mut source = UntilFound { file: files::open(path, MAX_FILE)?, found: &found };
     // The real load reports errors; here the text ends early in any case.
-    let _ = master::read(&mut source, &options, &Files::new(path, &shown), &mut |record| {
+    let _ = master::read(&mut source, &options, &Included::new(path, &shown), &mut |record| {
         if record.rtype == Rtype::SOA && found.get().is_none() {
-            found.set(soa_serial(record.rdata));
+            found.set(record.soa_serial());
         }
         Ok(())
     });
@@ -162,13 +163,6 @@ impl Read for Digesting {
     }
 }
 
-/// RFC 1035 section 3.3.13: two names, then the serial.
-fn soa_serial(rdata: &[u8]) -> Option<u32> {
-    let first = name::wire_len(rdata)?;
-    let second = name::wire_len(rdata.get(first..)?)?;
-    rdata.get(first + second..)?.first_chunk().map(|serial| u32::from_be_bytes(*serial))
-}
-
 /// A reader that ends once the serial is found.
 struct UntilFound<'a> {
     file: files::Reader,
@@ -178,62 +172,6 @@ struct UntilFound<'a> {
 impl Read for UntilFound<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.found.get().is_some() { Ok(0) } else { self.file.read(into) }
-    }
-}
-
-/// Opens included files. As in CoreDNS their paths are relative to the including file.
-struct Files {
-    /// The path of each included file, by its name in errors.
-    places: RefCell<HashMap<String, PathBuf>>,
-    opened: RefCell<Versions>,
-    /// The folder of the master file.
-    top: PathBuf,
-}
-
-impl Files {
-    fn new(path: &Path, shown: &str) -> Self {
-        let places = HashMap::from([(shown.to_owned(), path.to_owned())]);
-        let top = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-        Self { places: RefCell::new(places), opened: RefCell::default(), top }
-    }
-
-    /// The same state for another read of the same file.
-    fn again(&self) -> Self {
-        let (places, top) = (self.places.clone(), self.top.clone());
-        Self { places, opened: RefCell::default(), top }
-    }
-
-    fn place(&self, path: &str, from: &str) -> PathBuf {
-        let places = self.places.borrow();
-        let directory =
-            places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
-        directory.join(path)
-    }
-}
-
-impl Includes for Files {
-    fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>> {
-        let place = self.place(path, from);
-        let stamp = Stamp::of(&place);
-        // A missing file is a version, too: the zone is loaded again when the file appears.
-        self.opened.borrow_mut().add(&place, stamp.as_ref().ok().copied());
-        stamp?;
-        let file = files::open(&place, MAX_FILE)?;
-        self.places.borrow_mut().insert(place.display().to_string(), place);
-        Ok(Box::new(file))
-    }
-
-    fn name(&self, path: &str, from: &str) -> String {
-        self.place(path, from).display().to_string()
-    }
-
-    fn doubt(&self, path: &str, from: &str) -> Option<(String, String)> {
-        let place = self.place(path, from);
-        if files::is_below(&place, &self.top) {
-            return None;
-        }
-        let message = format!("`{}` lies outside of the folder of the zone file", place.display());
-        Some((message, "put it beside the zone file, or below".to_owned()))
     }
 }
 

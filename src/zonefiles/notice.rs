@@ -30,9 +30,7 @@ impl Notice {
         if serial == before {
             return changed.then_some(Self::Same { serial });
         }
-        // RFC 1982 section 3.2: the distance decides, and at half of the space neither is lower.
-        let is_higher = serial.wrapping_sub(before) < 1 << 31;
-        (!is_higher).then_some(Self::Lower { before, serial })
+        (!zone::is_newer(serial, before)).then_some(Self::Lower { before, serial })
     }
 
     /// The message and the remedy.

@@ -32,6 +32,15 @@ fn place(error: ZoneError) -> Place {
     }
 }
 
+/// The mistakes of a file.
+pub fn mistakes(
+    errors: Vec<ZoneError>,
+    origin: &Name,
+    span: Span,
+) -> impl ExactSizeIterator<Item = Diagnostic> {
+    errors.into_iter().map(move |error| diagnostic(error, origin, span))
+}
+
 /// The mistakes that prevent the configuration from being served.
 pub fn errors(
     errors: Vec<ZoneError>,
@@ -40,8 +49,7 @@ pub fn errors(
 ) -> impl Iterator<Item = Diagnostic> {
     let effect = "nothing is served as long as this file has mistakes, other zones included; with \
                   `on_error skip` only its own zone is not";
-    let all = errors.into_iter().map(move |error| diagnostic(error, origin, span));
-    with_last_note(all, effect.to_owned())
+    with_last_note(mistakes(errors, origin, span), effect.to_owned())
 }
 
 /// The same if the zone is skipped. `serves` tells whether the earlier version keeps serving.
@@ -55,10 +63,8 @@ pub fn skipped(
         true => format!("the version of zone `{origin}` that was loaded before answers"),
         false => format!("zone `{origin}` answers SERVFAIL as long as its file has mistakes"),
     };
-    let all = errors.into_iter().map(move |error| Diagnostic {
-        severity: Severity::Warning,
-        ..diagnostic(error, origin, span)
-    });
+    let all = mistakes(errors, origin, span)
+        .map(|mistake| Diagnostic { severity: Severity::Warning, ..mistake });
     with_last_note(all, effect)
 }
 

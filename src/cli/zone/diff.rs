@@ -112,7 +112,7 @@ fn without_serial(rdata: &[u8]) -> Vec<u8> {
 /// A secondary takes a change only if the serial increases (RFC 1982).
 fn warn_of_serial(from: &Zone, to: &Zone, options: &ZoneDiff, differs: bool) {
     let (before, after) = (from.serial(), to.serial());
-    let increases = (after.wrapping_sub(before) as i32) > 0;
+    let increases = zone::is_newer(after, before);
     if differs && !increases && !options.ignore_serial {
         complain(format_args!(
             "warning: the serial does not increase from {before} to {after}: secondaries would not \

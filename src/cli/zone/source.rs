@@ -1,13 +1,12 @@
 //! Opens the files of a zone, and finds the name of it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io::{self, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use wire::Name;
-use zone::master::{self, Includes, Options};
+use zone::master::{self, Options};
+use zonefiles::Included;
 
 use super::progress::{Progress, Watched};
 use crate::cli::args::Source;
@@ -22,7 +21,7 @@ pub(super) struct Text {
     shown: String,
     kind: Kind,
     progress: Rc<Progress>,
-    folder: Folder,
+    included: Included,
 }
 
 enum Kind {
@@ -45,8 +44,8 @@ impl Text {
             Kind::File(path) => path.clone(),
             Kind::Memory(_) => PathBuf::from(&shown),
         };
-        let folder = Folder::new(&base, &shown);
-        Ok(Self { shown, kind, progress: Rc::clone(progress), folder })
+        let included = Included::new(&base, &shown);
+        Ok(Self { shown, kind, progress: Rc::clone(progress), included })
     }
 
     /// Opens the text.
@@ -69,8 +68,8 @@ impl Text {
     }
 
     /// Opens the files that it includes.
-    pub(super) fn includes(&self) -> &Folder {
-        &self.folder
+    pub(super) fn includes(&self) -> &Included {
+        &self.included
     }
 
     /// The words of an error that keeps the text from being read.
@@ -93,7 +92,7 @@ impl Text {
         let mut source = self.open().map_err(|error| self.cannot_open(&error))?;
         let root = Name::root();
         let options = Options { file: &self.shown, ..Options::new(&root) };
-        if let Some(owner) = master::soa_owner(&mut *source, &options, &self.folder) {
+        if let Some(owner) = master::soa_owner(&mut *source, &options, &self.included) {
             return Ok(owner);
         }
         let file = match &self.kind {
@@ -127,59 +126,6 @@ fn stdin() -> Result<Rc<[u8]>, String> {
         }
         Ok(_) => Ok(bytes.into()),
         Err(error) => Err(format!("cannot read stdin: {error}")),
-    }
-}
-
-/// Opens included files, relative to the including one.
-pub(super) struct Folder {
-    /// The folder of the zone's file.
-    top: PathBuf,
-    /// The path of each file, by its name in messages.
-    places: RefCell<HashMap<String, PathBuf>>,
-    /// Whether a file was included.
-    used: Cell<bool>,
-}
-
-impl Folder {
-    fn new(path: &Path, shown: &str) -> Self {
-        let top = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-        let places = HashMap::from([(shown.to_owned(), path.to_owned())]);
-        Self { top, places: RefCell::new(places), used: Cell::new(false) }
-    }
-
-    /// Whether a file was included.
-    pub(super) fn is_used(&self) -> bool {
-        self.used.get()
-    }
-
-    fn place(&self, path: &str, from: &str) -> PathBuf {
-        let places = self.places.borrow();
-        let folder =
-            places.get(from).and_then(|from| from.parent()).unwrap_or_else(|| Path::new(""));
-        folder.join(path)
-    }
-}
-
-impl Includes for Folder {
-    fn open(&self, path: &str, from: &str) -> io::Result<Box<dyn Read>> {
-        let place = self.place(path, from);
-        self.used.set(true);
-        let file = files::open(&place, MAX_FILE)?;
-        self.places.borrow_mut().insert(place.display().to_string(), place);
-        Ok(Box::new(file))
-    }
-
-    fn name(&self, path: &str, from: &str) -> String {
-        self.place(path, from).display().to_string()
-    }
-
-    fn doubt(&self, path: &str, from: &str) -> Option<(String, String)> {
-        let place = self.place(path, from);
-        if files::is_below(&place, &self.top) {
-            return None;
-        }
-        let message = format!("`{}` lies outside of the folder of the zone file", place.display());
-        Some((message, "put it beside the zone file, or below".to_owned()))
     }
 }
 

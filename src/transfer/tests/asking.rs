@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wire::{Opcode, Rcode, Rtype};
 
 use super::kit::{ZONE, a, asked, lines, name, response, soa, zone_of};
-use crate::{Client, Fault, Limits, Outcome, Peer, Trouble, is_newer};
+use crate::{Client, Fault, Limits, Outcome, Peer, Trouble};
 
 /// What comes back over UDP for a message and the number of its attempt; nothing: it is lost.
 type Answers = dyn Fn(&[u8], usize) -> Option<Vec<u8>> + Send + Sync;
@@ -174,13 +174,6 @@ async fn notify_is_sent_until_it_is_heard() {
     let error = client.notify(&name(ZONE), &record).await.unwrap_err();
     assert!(matches!(error.trouble, Trouble::Fault(Fault::Rcode(Rcode::NOTAUTH))), "{error}");
     assert_eq!(times(&world).len(), 1);
-}
-
-#[test]
-fn serials_are_compared_in_their_circle() {
-    assert!(is_newer(1, 0) && is_newer(0, u32::MAX) && is_newer(0x8000_0000, 1));
-    assert!(!is_newer(0, 0) && !is_newer(0, 1) && !is_newer(0x8000_0001, 1));
-    assert!(!is_newer(1, 0x8000_0001));
 }
 
 #[test]

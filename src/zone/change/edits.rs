@@ -1,11 +1,15 @@
 //! Changes, name by name.
 
-use wire::{Class, Name, name};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use wire::{Class, Name, Rtype, name};
 
 use super::changes::{Changes, Refused};
 use crate::RecordRef;
 use crate::store::node::Node;
-use crate::store::{Scratch, Zone, expand, same_rdata};
+use crate::store::{Scratch, Zone, expand, folded};
 
 /// The changes of one name.
 pub(super) struct Edit<'c> {
@@ -13,6 +17,13 @@ pub(super) struct Edit<'c> {
     pub(super) name: Box<[u8]>,
     removed: Vec<RecordRef<'c>>,
     added: Vec<RecordRef<'c>>,
+}
+
+/// What tells the records of a name apart: type and RDATA.
+type Key<'r> = (Rtype, Cow<'r, [u8]>);
+
+fn key(rtype: Rtype, rdata: &[u8]) -> Key<'_> {
+    (rtype, folded(rtype, rdata))
 }
 
 /// The changes of each name, every name once.
@@ -69,33 +80,30 @@ impl<'c> Edit<'c> {
         before: Option<Node<'_>>,
         scratch: &mut Scratch,
     ) -> Result<(), Refused> {
-        let mut left: Vec<&RecordRef<'_>> = self.removed.iter().collect();
+        let mut removed: HashMap<Key<'_>, Cell<usize>> = HashMap::with_capacity(self.removed.len());
+        for record in &self.removed {
+            *removed.entry(key(record.rtype, record.rdata)).or_default().get_mut() += 1;
+        }
+        let take = |rtype: Rtype, rdata: &[u8]| {
+            let count = removed.get(&key(rtype, rdata)).filter(|count| count.get() > 0);
+            count.inspect(|count| count.set(count.get() - 1)).is_some()
+        };
         let mut rdata = Vec::new();
         for set in before.into_iter().flat_map(Node::sets) {
             for record in set.records() {
                 rdata.clear();
                 expand(set, record, zone.apex().as_wire(), &mut rdata);
-                let goes = |gone: &&RecordRef<'_>| {
-                    gone.rtype == set.rtype && same_rdata(set.rtype, gone.rdata, &rdata)
-                };
-                match left.iter().position(goes) {
-                    Some(at) => {
-                        left.swap_remove(at);
-                    }
-                    None => scratch.push(set.rtype, Class::IN, record.ttl, &rdata),
+                if !take(set.rtype, &rdata) {
+                    scratch.push(set.rtype, Class::IN, record.ttl, &rdata);
                 }
             }
         }
-        if let Some(missing) = left.first() {
+        if let Some(missing) = self.removed.iter().find(|gone| take(gone.rtype, gone.rdata)) {
             scratch.clear();
             let owner = Name::from_wire(missing.owner).unwrap_or_else(|_| zone.apex().clone());
             return Err(Refused::Missing { owner, rtype: missing.rtype });
         }
-        for record in &self.added {
-            if !scratch.set_ttl(record.rtype, record.rdata, record.ttl) {
-                scratch.push(record.rtype, Class::IN, record.ttl, record.rdata);
-            }
-        }
+        scratch.put_all(&self.added);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::finding::{Draft, Drafts, Spot};
 use super::rules::Check;
 use super::tree::{Descent, Role, Tree};
 use crate::listing::{Listed, ListedName};
+use crate::store::may_stand_beside_cname;
 
 /// Checks every name of the zone.
 pub(super) fn check(tree: &Tree<'_>, drafts: &mut Drafts<'_>) {
@@ -102,12 +103,6 @@ fn ttls(name: ListedName<'_>, drafts: &mut Drafts<'_>) {
     }
 }
 
-/// Whether a record of this type may stand beside a CNAME record (RFC 4034 section 2.5, RFC 2535 section
-/// 2.3.5).
-fn may_stand_beside_cname(rtype: Rtype) -> bool {
-    matches!(rtype, Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT)
-}
-
 /// The records of one type that differ.
 fn different<'a>(name: ListedName<'a>, rtype: Rtype) -> Vec<Listed<'a>> {
     let mut all: Vec<Listed<'_>> = name.of(rtype).collect();
@@ -131,9 +126,7 @@ fn alias(tree: &Tree<'_>, name: ListedName<'_>, drafts: &mut Drafts<'_>) {
             });
         }
     }
-    let other = |listed: &Listed<'_>| {
-        listed.record.rtype != Rtype::CNAME && !may_stand_beside_cname(listed.record.rtype)
-    };
+    let other = |listed: &Listed<'_>| !may_stand_beside_cname(listed.record.rtype);
     if name.has(Rtype::CNAME)
         && let Some(other) = name.records().find(other)
         && let Some(alias) = name.of(Rtype::CNAME).next()

@@ -7,6 +7,7 @@ use super::finding::{Draft, Drafts, Spot};
 use super::rules::Check;
 use super::tree::{Descent, Role, Tree};
 use crate::listing::{Listed, ListedName};
+use crate::is_newer;
 
 /// Whether the zone is signed: its SOA record has a signature, or its apex a proof.
 pub(super) fn is_signed(tree: &Tree<'_>) -> bool {
@@ -171,11 +172,10 @@ fn one(
         });
     }
     if let Some(now) = now {
-        // RFC 4034 section 3.1.5 compares them in serial number arithmetic.
-        let after = |a: u32, b: u32| (a.wrapping_sub(b) as i32) > 0;
         let wrong = match () {
-            () if after(now, signature.expiration) => Some("has expired"),
-            () if after(signature.inception, now) => Some("is not valid yet"),
+            // RFC 4034 section 3.1.5 compares them in serial number arithmetic.
+            () if is_newer(now, signature.expiration) => Some("has expired"),
+            () if is_newer(signature.inception, now) => Some("is not valid yet"),
             () => None,
         };
         if let Some(wrong) = wrong {

@@ -39,6 +39,14 @@ impl History {
         }
     }
 
+    /// Adds the changes to a version that was made elsewhere. Without any, what led to the last one is useless.
+    pub(super) fn follow(&mut self, changes: Option<Changes>, memory: usize) {
+        match changes {
+            Some(changes) => self.push(Arc::new(changes), memory),
+            None => self.clear(),
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -31,7 +31,10 @@ pub struct Live {
     origin: Name,
     zone: ArcSwapOption<Zone>,
     hints: PrefetchHints,
+    /// Held while a version is made, which takes as long as the version is large.
     writer: Mutex<Writer>,
+    /// What led to the current version. Held for moments, and only then does the version change: both fit.
+    history: Mutex<History>,
     listeners: Mutex<Vec<Weak<dyn Listener>>>,
     status: Mutex<Status>,
     /// The extended error of queries while there is no version: code and text.
@@ -43,22 +46,57 @@ const _: () = assert!(std::mem::offset_of!(Live, writer) <= 64);
 /// What only the one who changes the zone needs.
 #[derive(Default)]
 struct Writer {
-    history: History,
-    /// While a fold is under way: the changes since the version that it began with.
-    folding: Option<Vec<Arc<Changes>>>,
+    folding: Option<Folding>,
+}
+
+/// A fold under way.
+struct Folding {
+    /// The version that it began with.
+    of: Arc<Zone>,
+    /// The changes since.
+    since: Vec<Arc<Changes>>,
+    /// Bytes of these changes.
+    bytes: usize,
 }
 
 impl Writer {
-    /// Adds the step from one version to the next, which was made elsewhere, to the history.
-    fn note(&mut self, before: Option<&Zone>, next: &Zone) {
-        match before {
-            Some(before) if before.serial() != next.serial() => {
-                let changes = before.difference(next);
-                self.history.push(Arc::new(changes), next.memory());
-            }
-            Some(_) | None => self.history.clear(),
+    /// Keeps changes for the fold under way. One that cannot keep up with the changes is given up: those
+    /// that wait for it may take a quarter of the zone's memory.
+    fn keep_for_fold(&mut self, changes: &Arc<Changes>) {
+        let Some(folding) = &mut self.folding else { return };
+        folding.bytes += changes.size();
+        folding.since.push(Arc::clone(changes));
+        if folding.bytes > FOLD_FLOOR.max(folding.of.memory() / 4) {
+            self.folding = None;
         }
     }
+
+    /// Ends the fold of a version: the changes since it began. `None` if it is not under way any more;
+    /// another one may be.
+    fn end_fold(&mut self, of: &Arc<Zone>) -> Option<Vec<Arc<Changes>>> {
+        let folding = self.folding.take_if(|folding| Arc::ptr_eq(&folding.of, of))?;
+        Some(folding.since)
+    }
+}
+
+/// Changes of this size wait for a fold in any case.
+const FOLD_FLOOR: usize = 1 << 20;
+
+/// Forgets the fold under way if making it panics: there would never be another one.
+struct FoldGuard<'l>(&'l Live, &'l Arc<Zone>);
+
+impl Drop for FoldGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.0.writer().end_fold(self.1));
+        }
+    }
+}
+
+/// The changes from one version to the next, which was made elsewhere. `None` if they do not follow each other.
+fn step(before: Option<&Zone>, next: &Zone) -> Option<Changes> {
+    let before = before?;
+    (before.serial() != next.serial()).then(|| before.difference(next))
 }
 
 impl Zoned for Live {
@@ -75,6 +113,7 @@ impl Live {
             zone: ArcSwapOption::empty(),
             hints: PrefetchHints::default(),
             writer: Mutex::default(),
+            history: Mutex::default(),
             listeners: Mutex::default(),
             status: Mutex::default(),
             trouble: ArcSwapOption::empty(),
@@ -91,9 +130,12 @@ impl Live {
     /// A zone that serves this version, which follows that of `before`: the history of `before` and the
     /// difference between the two are its own. `before` serves on as it is.
     pub fn following(before: &Self, zone: Zone) -> Self {
-        let mut writer = Writer { history: before.writer().history.clone(), folding: None };
-        writer.note(before.zone_to_keep().as_deref(), &zone);
-        let next = Self { writer: Mutex::new(writer), ..Self::new(before.origin.clone()) };
+        let (mut history, current) = {
+            let history = before.history();
+            (history.clone(), before.zone_to_keep())
+        };
+        history.follow(step(current.as_deref(), &zone), zone.memory());
+        let next = Self { history: Mutex::new(history), ..Self::new(before.origin.clone()) };
         next.publish(Some(Arc::new(zone)));
         next
     }
@@ -169,11 +211,8 @@ impl Live {
         }
         let next = Arc::new(current.apply(&changes)?);
         let changes = Arc::new(changes);
-        if let Some(since) = &mut writer.folding {
-            since.push(Arc::clone(&changes));
-        }
-        writer.history.push(changes, next.memory());
-        self.publish(Some(Arc::clone(&next)));
+        writer.keep_for_fold(&changes);
+        self.publish_with(Some(Arc::clone(&next)), |history| history.push(changes, next.memory()));
         drop(writer);
         self.tell();
         Ok(next)
@@ -181,12 +220,12 @@ impl Live {
 
     /// Publishes a version that was made elsewhere, such as from a file. The difference to the current one
     /// becomes a part of the history if the serial differs. Returns the published version.
-    pub fn replace(self: &Arc<Self>, zone: Zone) -> Arc<Zone> {
-        let next = Arc::new(zone);
+    pub fn replace(self: &Arc<Self>, zone: impl Into<Arc<Zone>>) -> Arc<Zone> {
+        let next = zone.into();
         let mut writer = self.writer();
-        writer.note(self.zone_to_keep().as_deref(), &next);
+        let changes = step(self.zone_to_keep().as_deref(), &next);
         writer.folding = None;
-        self.publish(Some(Arc::clone(&next)));
+        self.publish_with(Some(Arc::clone(&next)), |history| history.follow(changes, next.memory()));
         drop(writer);
         self.tell();
         next
@@ -195,12 +234,13 @@ impl Live {
     /// Publishes a version that `changes` led to elsewhere, such as one from a journal.
     pub fn restore(self: &Arc<Self>, zone: Zone, history: impl IntoIterator<Item = Changes>) {
         let next = Arc::new(zone);
-        let mut writer = self.writer();
-        *writer = Writer::default();
+        let mut kept = History::default();
         for changes in history {
-            writer.history.push(Arc::new(changes), next.memory());
+            kept.push(Arc::new(changes), next.memory());
         }
-        self.publish(Some(next));
+        let mut writer = self.writer();
+        writer.folding = None;
+        self.publish_with(Some(next), |history| *history = kept);
         drop(writer);
         self.tell();
     }
@@ -208,8 +248,8 @@ impl Live {
     /// Ends the service of the zone, which has expired.
     pub fn withdraw(self: &Arc<Self>) {
         let mut writer = self.writer();
-        *writer = Writer::default();
-        self.publish(None);
+        writer.folding = None;
+        self.publish_with(None, History::clear);
         drop(writer);
         self.tell();
     }
@@ -232,18 +272,27 @@ impl Live {
         if writer.folding.is_some() {
             return None;
         }
-        writer.folding = Some(Vec::new());
+        writer.folding = Some(Folding { of: Arc::clone(&before), since: Vec::new(), bytes: 0 });
         drop(writer);
+        let guard = FoldGuard(self, &before);
         let folded = before.fold();
+        drop(guard);
         let mut writer = self.writer();
-        // None if another version was published as a whole meanwhile.
-        let since = writer.folding.take()?;
+        // None if another version was published as a whole meanwhile, or if the changes were too many.
+        let since = writer.end_fold(&before)?;
         let mut next = Arc::new(folded.ok()?);
         for changes in since {
             next = Arc::new(next.apply(&changes).ok()?);
         }
         self.publish(Some(next));
         Some(before)
+    }
+
+    /// Publishes a version together with what led to it.
+    fn publish_with(&self, zone: Option<Arc<Zone>>, note: impl FnOnce(&mut History)) {
+        let mut history = self.history();
+        note(&mut history);
+        self.publish(zone);
     }
 
     fn publish(&self, zone: Option<Arc<Zone>>) {
@@ -256,13 +305,13 @@ impl Live {
     /// The changes since the version with this serial, oldest first, and the version that they lead to.
     /// `None` if they do not reach back that far: the whole zone must be sent.
     pub fn since(&self, serial: u32) -> Option<(Vec<Arc<Changes>>, Arc<Zone>)> {
-        let writer = self.writer();
-        Some((writer.history.since(serial)?, self.zone_to_keep()?))
+        let history = self.history();
+        Some((history.since(serial)?, self.zone_to_keep()?))
     }
 
     /// Bytes of the changes that are kept.
     pub fn history_bytes(&self) -> usize {
-        self.writer().history.bytes()
+        self.history().bytes()
     }
 
     /// Tells this listener of every new version, as long as it exists.
@@ -304,6 +353,10 @@ impl Live {
     /// the zone is not ready yet. Returns the one before.
     pub fn set_trouble(&self, trouble: Option<(u16, String)>) -> Option<Arc<(u16, String)>> {
         self.trouble.swap(trouble.map(Arc::new))
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -63,6 +63,11 @@ impl OrderPatch {
         self.came.last_until(|other| by_name(other, name))
     }
 
+    /// Bytes of memory. The entries themselves count where the names are.
+    pub(crate) fn memory(&self) -> usize {
+        self.gone.memory() + self.came.memory()
+    }
+
     /// The last entry.
     pub(crate) fn last(&self) -> Option<&Entry> {
         self.came.last()

@@ -75,6 +75,13 @@ impl<T: Clone> Sorted<T> {
         self.chunks = chunks.into();
     }
 
+    /// Bytes of memory: the items, and what points to each chunk.
+    pub(crate) fn memory(&self) -> usize {
+        // A pointer with its length, and the two counters of a shared allocation.
+        let chunk = 4 * size_of::<usize>();
+        self.chunks.iter().map(|items| chunk + size_of::<T>() * items.len()).sum()
+    }
+
     /// All items in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
@@ -109,5 +116,7 @@ mod tests {
         }
         assert!(sorted.iter().eq(&plain));
         assert_eq!(sorted.last(), plain.last());
+        let least = 8 * plain.len();
+        assert!((least..least + least / 2).contains(&sorted.memory()), "{}", sorted.memory());
     }
 }

@@ -1,5 +1,7 @@
 //! Records between uncompressed wire form and the form in the arena, where names end in pointers to the apex.
 
+use std::borrow::Cow;
+
 use wire::name::{self, NameBuf};
 use wire::{Class, Rtype, rdata};
 
@@ -72,6 +74,26 @@ pub(crate) fn expand(set: Set<'_>, record: StoredRecord<'_>, apex: &[u8], into: 
         from = fix + 2;
     }
     into.extend_from_slice(&set.bytes[from..end]);
+}
+
+/// RDATA with its names in lower case: equal for exactly those RDATA that [`same_rdata`] takes for equal.
+pub(crate) fn folded(rtype: Rtype, rdata: &[u8]) -> Cow<'_, [u8]> {
+    let Some(layout) = rdata::layout(rtype) else {
+        return Cow::Borrowed(rdata);
+    };
+    let Ok(first) = layout.first_name(rdata, 0, rdata.len()) else {
+        return Cow::Borrowed(rdata);
+    };
+    let mut out = rdata.to_vec();
+    let mut at = first;
+    for _ in 0..layout.names {
+        let Some(len) = rdata.get(at..).and_then(name::wire_len) else {
+            return Cow::Borrowed(rdata);
+        };
+        out[at..at + len].make_ascii_lowercase();
+        at += len;
+    }
+    Cow::Owned(out)
 }
 
 /// Whether two RDATA are equal; only the case of names is ignored.
@@ -173,6 +195,9 @@ mod tests {
         assert!(same_rdata(Rtype::MX, &mx(65, "A.example."), &mx(65, "a.example.")));
         assert!(!same_rdata(Rtype::MX, &mx(65, "a.example."), &mx(97, "a.example.")));
         assert!(!same_rdata(Rtype::TXT, b"\x01a", b"\x01A"));
+        assert_eq!(folded(Rtype::MX, &mx(65, "A.example.")), mx(65, "a.example."));
+        assert_ne!(folded(Rtype::MX, &mx(65, "a.")), folded(Rtype::MX, &mx(97, "a.")));
+        assert_eq!(folded(Rtype::MX, b"\0A\x05A"), &b"\0A\x05A"[..], "what is no name stays as it is");
     }
 
     #[test]

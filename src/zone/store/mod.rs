@@ -20,9 +20,9 @@ pub use unfit::{Conflict, Unfit};
 pub use zone::Zone;
 
 pub(crate) use apex::{ApexSet, Denial, Nsec3Params};
-pub(crate) use encode::{expand, full_name, same_rdata, target};
+pub(crate) use encode::{expand, folded, full_name, target};
 pub(crate) use finish::own_flags;
 pub(crate) use node::relative_hash;
 pub(crate) use scratch::Scratch;
-pub(crate) use unfit::{ConflictSearch, Part};
+pub(crate) use unfit::{ConflictSearch, Part, may_stand_beside_cname};
 pub(crate) use zone::{Counts, Overlay};

@@ -1,12 +1,15 @@
 //! The records of one name before they become a node: sorted into RRsets, without duplicates, and checked for
 //! conflicts.
 
+use std::collections::{HashMap, HashSet};
+
 use wire::{Class, Rtype};
 
 use super::encode;
 use super::unfit::{self, Conflict};
+use crate::RecordRef;
 
-/// From so many records in a set on, duplicates are found by sorting.
+/// From so many records of a name on, a record is found by its hash.
 const MANY: usize = 24;
 
 #[derive(Clone, Copy)]
@@ -46,15 +49,38 @@ impl Scratch {
         self.items.push(Item { rtype, class, ttl, at, len: rdata.len(), order });
     }
 
-    /// Gives a record that is there another TTL; `false` if it is not there.
-    pub(crate) fn set_ttl(&mut self, rtype: Rtype, rdata: &[u8], ttl: u32) -> bool {
-        let same =
-            |item: &Item| item.rtype == rtype && encode::same_rdata(rtype, self.rdata(item), rdata);
-        let Some(at) = self.items.iter().position(same) else {
-            return false;
+    /// Adds these records. One that is there gets the TTL of the new one.
+    pub(crate) fn put_all(&mut self, records: &[RecordRef<'_>]) {
+        // The index costs a pass over all records of the name: it is for many new ones.
+        let mut index = (records.len() > MANY).then(|| self.index());
+        for record in records {
+            let known = match &mut index {
+                None => self.items.iter().position(|item| self.is(item, record)),
+                Some(index) => {
+                    let key = encode::folded(record.rtype, record.rdata).into_owned();
+                    let next = self.items.len();
+                    let at = *index.entry((record.rtype, key)).or_insert(next);
+                    (at < next).then_some(at)
+                }
+            };
+            match known {
+                Some(at) => self.items[at].ttl = record.ttl,
+                None => self.push(record.rtype, Class::IN, record.ttl, record.rdata),
+            }
+        }
+    }
+
+    /// The place of each record.
+    fn index(&self) -> HashMap<(Rtype, Vec<u8>), usize> {
+        let key = |item: &Item| {
+            (item.rtype, encode::folded(item.rtype, self.rdata(item)).into_owned())
         };
-        self.items[at].ttl = ttl;
-        true
+        self.items.iter().enumerate().map(|(at, item)| (key(item), at)).collect()
+    }
+
+    fn is(&self, item: &Item, record: &RecordRef<'_>) -> bool {
+        item.rtype == record.rtype
+            && encode::same_rdata(item.rtype, self.rdata(item), record.rdata)
     }
 
     fn rdata(&self, item: &Item) -> &[u8] {
@@ -114,13 +140,10 @@ impl Scratch {
     }
 
     fn keep_first_of_many(&self, set: &[Item], kept: &mut Vec<Item>) {
-        let mut order: Vec<usize> = (0..set.len()).collect();
-        order.sort_by(|&a, &b| self.rdata(&set[a]).cmp(self.rdata(&set[b])).then(a.cmp(&b)));
-        let mut drop = vec![false; set.len()];
-        for pair in order.windows(2) {
-            drop[pair[1]] = self.rdata(&set[pair[0]]) == self.rdata(&set[pair[1]]);
-        }
-        kept.extend(set.iter().zip(drop).filter(|(_, drop)| !drop).map(|(item, _)| *item));
+        let mut seen = HashSet::with_capacity(set.len());
+        kept.extend(
+            set.iter().filter(|item| seen.insert(encode::folded(item.rtype, self.rdata(item)))),
+        );
     }
 
     /// Appends the node to `arena` and clears the records. Returns how many records the node has.

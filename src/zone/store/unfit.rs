@@ -80,7 +80,7 @@ impl Unfit {
 
 /// Whether a record of this type may stand beside a CNAME record (RFC 4034 section 2.5, RFC 2535
 /// section 2.3.5).
-pub(super) fn may_stand_beside_cname(rtype: Rtype) -> bool {
+pub(crate) fn may_stand_beside_cname(rtype: Rtype) -> bool {
     matches!(
         rtype,
         Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC | Rtype::KEY | Rtype::SIG | Rtype::NXT

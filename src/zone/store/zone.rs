@@ -127,7 +127,8 @@ impl Zone {
     pub fn memory(&self) -> usize {
         let own = self.arena.len() + self.table.memory() + self.order.capacity() * 4;
         let shared = self.overlay.as_ref().map_or(0, |overlay| {
-            size_of::<Overlay>() + overlay.names.memory() + overlay.base.memory()
+            let names = overlay.names.memory() + overlay.order.memory();
+            size_of::<Overlay>() + names + overlay.base.memory()
         });
         let counted = self.children.get().map_or(0, |counted| counted.capacity() * 17);
         own + shared + counted + size_of::<Self>()

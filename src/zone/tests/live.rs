@@ -130,6 +130,34 @@ fn a_fold_gives_way_to_a_whole_version() {
     assert_eq!(refused.to_string(), "zone `example.` has no version to change");
 }
 
+/// A fold that began with a version must not end with another one's changes, or with none.
+#[test]
+fn a_fold_under_way_is_not_taken_for_the_next_one() {
+    let live = live();
+    let done = AtomicU32::new(0);
+    let hosts: String = (0..2000).map(|host| format!("x{host} 60 A 192.0.2.1\n")).collect();
+    let whole = |serial: u32| {
+        let text = [&ZONE.replace("min 1", &format!("min {serial}")), hosts.as_str()].concat();
+        Arc::new(store_kit::load("example.", &text).unwrap())
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while done.load(Ordering::Relaxed) == 0 {
+                    live.fold();
+                }
+            });
+        }
+        for round in 0..30 {
+            live.replace(whole(1 + round * 1000));
+            (0..300).for_each(|host| next(&live, host).unwrap());
+            let zone = live.zone_to_keep().unwrap();
+            assert_eq!((zone.serial(), zone.record_count()), (301 + round * 1000, 2303));
+        }
+        done.store(1, Ordering::Relaxed);
+    });
+}
+
 #[derive(Default)]
 struct Heard(AtomicU32);
 

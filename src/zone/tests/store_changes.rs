@@ -314,3 +314,23 @@ fn a_large_overlay_is_folded() {
     assert_eq!(all(&zone), all(&fresh));
     assert!(zone.memory() < fresh.memory() * 3, "{} {}", zone.memory(), fresh.memory());
 }
+
+#[test]
+fn a_large_set_changes_as_fast_as_it_loads() {
+    let mut records = first(Signed::Not);
+    let address = |number: u32| Held::new("large", Rtype::A, number.to_be_bytes().to_vec());
+    records.extend((0..100_000).map(address));
+    let before = Arc::new(load(&records).unwrap());
+    for record in records.iter_mut().filter(|record| record.rdata.len() == 4) {
+        record.ttl += 1;
+    }
+    let began = std::time::Instant::now();
+    let loaded = load(&records).unwrap();
+    let load_time = began.elapsed();
+    let began = std::time::Instant::now();
+    let changes = before.difference(&loaded);
+    let made = before.apply(&changes).unwrap();
+    let changed = began.elapsed();
+    assert!(made.difference(&loaded).is_empty());
+    assert!(changed < load_time * 100, "{changed:?} beside {load_time:?}");
+}

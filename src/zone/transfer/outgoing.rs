@@ -8,7 +8,7 @@ use super::increments::Increments;
 use super::message::{Fit, Message, TooLarge};
 use crate::store::Zone;
 use crate::walk::Walk;
-use crate::{Changes, Live};
+use crate::{Changes, Live, is_newer};
 
 /// Octets of a message beyond which no record is added. Within them every name can be pointed to, so
 /// longer messages compress worse, and a message costs little.
@@ -184,7 +184,7 @@ impl Outgoing {
 
 /// Whether a client's serial is the same as ours, or newer (RFC 1982 section 3.2).
 fn is_newer_or_same(theirs: u32, ours: u32) -> bool {
-    theirs.wrapping_sub(ours) < 1 << 31
+    theirs == ours || is_newer(theirs, ours)
 }
 
 /// Whether changes of this size are smaller than the whole zone, both without compression.
