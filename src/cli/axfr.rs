@@ -12,11 +12,12 @@ use net::tls::{self, TransferSession};
 use serde_json::json;
 use transfer::{Client, Limits, Outcome, Peer, Received, Tally};
 use tsig::Key;
-use wire::{Class, Name, Rtype};
+use wire::Name;
 use zone::Soa;
 use zone::{Changes, Listing, RecordList, RecordRef, text};
 
 use super::args::{AxfrOptions, TlsOptions};
+use super::json;
 use super::output::{self, complain};
 
 /// The port of DNS.
@@ -288,16 +289,7 @@ fn json_records<'a>(
     write!(out, ",\"{key}\":[")?;
     let mut first = true;
     for record in records {
-        let RecordRef { owner, rtype, class, ttl, rdata } = record;
-        debug_assert!(class == Class::IN && rtype != Rtype::OPT, "zones have no others");
-        let record = json!({
-            "name": text::name(owner),
-            "ttl": ttl,
-            "class": class.to_string(),
-            "type": rtype.to_string(),
-            "data": zone::master::rdata_to_text(rtype, rdata),
-        });
-        write!(out, "{}\n{record}", if first { "" } else { "," })?;
+        write!(out, "{}\n{}", if first { "" } else { "," }, json::record(record))?;
         first = false;
     }
     write!(out, "{}]", if first { "" } else { "\n" })

@@ -6,6 +6,7 @@ mod axfr;
 mod cache;
 mod check;
 mod help;
+mod json;
 mod output;
 mod run;
 mod zone;

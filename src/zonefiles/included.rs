@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use files::versions::{Stamp, Versions};
 use zone::master::Includes;
 
-use crate::load::MAX_FILE;
+/// The largest size of a master file and of an included file.
+pub(crate) const MAX_FILE: u64 = 64 << 30;
 
 /// Opens the files that a master file includes. As in CoreDNS, their paths are relative to the including file.
 pub struct Included {

@@ -11,10 +11,7 @@ use zone::digest::{self, Verdict};
 use zone::master::{self, Options, Refusal, ZoneError};
 use zone::{Builder, Zone};
 
-use crate::included::Included;
-
-/// The largest size of a master file and of an included file.
-pub(crate) const MAX_FILE: u64 = 64 << 30;
+use crate::included::{Included, MAX_FILE};
 
 /// A zone, and the versions of its files.
 pub struct Loaded {

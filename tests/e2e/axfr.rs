@@ -86,9 +86,9 @@ www IN A   192.0.2.1
     served.join().unwrap();
     let expected = format!(
         r#"{{"server":"127.0.0.1:{port}","zone":"example.org.","serial":5,"records":[
-{{"class":"IN","data":"ns.example.org. h.example.org. 5 7200 3600 1209600 300","name":"example.org.","ttl":300,"type":"SOA"}},
-{{"class":"IN","data":"\"a\\\"b\"","name":"t.example.org.","ttl":300,"type":"TXT"}},
-{{"class":"IN","data":"192.0.2.1","name":"www.example.org.","ttl":300,"type":"A"}}
+{{"class":"IN","name":"example.org.","rdata":"ns.example.org. h.example.org. 5 7200 3600 1209600 300","ttl":300,"type":"SOA"}},
+{{"class":"IN","name":"t.example.org.","rdata":"\"a\\\"b\"","ttl":300,"type":"TXT"}},
+{{"class":"IN","name":"www.example.org.","rdata":"192.0.2.1","ttl":300,"type":"A"}}
 ]}}
 "#
     );

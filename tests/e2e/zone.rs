@@ -221,6 +221,8 @@ fn diff_ignores_order_and_case() {
     assert!(err.starts_with("warning: the serial does not increase from 8 to 7"), "{err}");
     let (code, out, _) = folder.zone("diff --ignore A,AAAA --ignore-serial zone next");
     assert_eq!((code, out.as_str()), (0, ""));
+    let same = folder.zone("diff --ignore A,AAAA,SOA zone next");
+    assert_eq!(same, (0, String::new(), String::new()));
     let (code, out, _) = folder.zone("diff --format json zone next");
     let diff: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &diff["equal"], &diff["to"]["serial"]), (1, &false.into(), &8.into()));

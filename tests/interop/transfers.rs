@@ -285,7 +285,7 @@ fn the_command_prints_zones_and_changes() {
         let (_, out, _) = axfr(&["open.test", "--ixfr", "5", "--format", "json"]);
         let json: serde_json::Value = serde_json::from_str(&out).unwrap();
         let added = json["changes"][0]["added"].as_array().unwrap();
-        assert_eq!(added.last().unwrap()["data"], "192.0.2.33");
+        assert_eq!(added.last().unwrap()["rdata"], "192.0.2.33");
         assert_eq!(
             (&json["changes"][0]["from"], &json["changes"][0]["to"]),
             (&5.into(), &6.into())

@@ -20,6 +20,19 @@ fn map(text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
 }
 
 #[test]
+fn decisions_are_listed_once_and_in_order() {
+    let list = read("docs/decisions/README.md");
+    let link = |line: &str| {
+        Some(line.strip_prefix("| [")?.split_once("](")?.1.split_once(')')?.0.to_owned())
+    };
+    let listed: Vec<String> = list.lines().filter_map(link).collect();
+    let file = |path: &String| Some(path.strip_prefix("docs/decisions/")?.to_owned());
+    let is_decision = |file: &String| file != "README.md";
+    let there: Vec<String> = files().iter().filter_map(file).filter(is_decision).collect();
+    assert_eq!(listed, there, "the list, and the files of docs/decisions");
+}
+
+#[test]
 fn fuzz_targets_are_run() {
     let file = |path: &String| {
         Some(path.strip_prefix("fuzz/fuzz_targets/")?.strip_suffix(".rs")?.to_owned())

@@ -12,10 +12,10 @@ use zone::master::{self, Options, Refusal, ZoneError};
 use zone::text::record_line;
 use zone::{Builder, Changes, RecordRef, Zone};
 
-use super::json as shape;
 use super::progress::Progress;
 use super::source::Text;
 use crate::cli::args::{Source, ZoneDiff};
+use crate::cli::json;
 use crate::cli::output::{self, complain};
 
 /// Compares two zones and prints the difference.
@@ -53,7 +53,8 @@ fn load(source: &Source, options: &ZoneDiff, progress: &Rc<Progress>) -> Result<
     let mut source = text.open().map_err(|error| text.cannot_open(&error))?;
     let mut builder = Builder::new(&origin, 0);
     let findings = master::read_through(&mut *source, &read, text.includes(), &mut |record| {
-        if options.ignore.contains(&record.rtype) {
+        // Without an SOA record it would be no zone.
+        if record.rtype != Rtype::SOA && options.ignore.contains(&record.rtype) {
             return Ok(());
         }
         builder.add(record).map_err(Refusal::LeftOut)
@@ -81,8 +82,9 @@ fn compared<'c>(
     changes: &'c Changes,
     options: &ZoneDiff,
 ) -> (Vec<RecordRef<'c>>, Vec<RecordRef<'c>>) {
-    let mut removed: Vec<RecordRef<'_>> = changes.removed().iter().collect();
-    let mut added: Vec<RecordRef<'_>> = changes.added().iter().collect();
+    let counts = |record: &RecordRef<'_>| !options.ignore.contains(&record.rtype);
+    let mut removed: Vec<RecordRef<'_>> = changes.removed().iter().filter(counts).collect();
+    let mut added: Vec<RecordRef<'_>> = changes.added().iter().filter(counts).collect();
     if options.ignore_serial {
         let soa = |all: &[RecordRef<'_>]| {
             let soa = all.iter().find(|record| record.rtype == Rtype::SOA)?;
@@ -113,7 +115,8 @@ fn without_serial(rdata: &[u8]) -> Vec<u8> {
 fn warn_of_serial(from: &Zone, to: &Zone, options: &ZoneDiff, differs: bool) {
     let (before, after) = (from.serial(), to.serial());
     let increases = zone::is_newer(after, before);
-    if differs && !increases && !options.ignore_serial {
+    let ignored = options.ignore_serial || options.ignore.contains(&Rtype::SOA);
+    if differs && !increases && !ignored {
         complain(format_args!(
             "warning: the serial does not increase from {before} to {after}: secondaries would not \
              take the change"
@@ -164,7 +167,7 @@ fn as_json(
     options: &ZoneDiff,
 ) -> String {
     let records =
-        |all: &[RecordRef<'_>]| all.iter().map(|one| shape::record(*one)).collect::<Vec<_>>();
+        |all: &[RecordRef<'_>]| all.iter().map(|one| json::record(*one)).collect::<Vec<_>>();
     let value = json!({
         "zone": from.apex().to_string(),
         "from": { "file": options.from.shown(), "serial": from.serial() },

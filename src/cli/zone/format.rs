@@ -9,10 +9,10 @@ use zone::master::{self, Options, Refusal};
 use zone::text::write_zone;
 use zone::{Lister, Listing, RecordRef};
 
-use super::json;
 use super::progress::Progress;
 use super::source::Text;
 use crate::cli::args::ZoneFormat;
+use crate::cli::json;
 use crate::cli::output::complain;
 
 /// Formats a file.

@@ -1,21 +1,9 @@
-//! Zones, findings and records as JSON.
+//! The findings in a file as JSON.
 
 use serde_json::{Value, json};
-use zone::RecordRef;
 use zone::check::{Finding, Level, Report};
 use zone::digest::Verdict;
-use zone::master::{ZoneError, rdata_to_text};
-
-/// A record.
-pub(super) fn record(record: RecordRef<'_>) -> Value {
-    json!({
-        "name": zone::text::name(record.owner),
-        "ttl": record.ttl,
-        "class": record.class.to_string(),
-        "type": record.rtype.to_string(),
-        "rdata": rdata_to_text(record.rtype, record.rdata),
-    })
-}
+use zone::master::ZoneError;
 
 /// What was found in a file.
 pub(super) fn report(file: &str, report: &Report) -> Value {

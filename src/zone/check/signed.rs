@@ -6,8 +6,8 @@ use wire::{Rtype, rdata};
 use super::finding::{Draft, Drafts, Spot};
 use super::rules::Check;
 use super::tree::{Descent, Role, Tree};
-use crate::listing::{Listed, ListedName};
 use crate::is_newer;
+use crate::listing::{Listed, ListedName};
 
 /// Whether the zone is signed: its SOA record has a signature, or its apex a proof.
 pub(super) fn is_signed(tree: &Tree<'_>) -> bool {

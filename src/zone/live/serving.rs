@@ -225,7 +225,9 @@ impl Live {
         let mut writer = self.writer();
         let changes = step(self.zone_to_keep().as_deref(), &next);
         writer.folding = None;
-        self.publish_with(Some(Arc::clone(&next)), |history| history.follow(changes, next.memory()));
+        self.publish_with(Some(Arc::clone(&next)), |history| {
+            history.follow(changes, next.memory())
+        });
         drop(writer);
         self.tell();
         next

@@ -197,7 +197,11 @@ mod tests {
         assert!(!same_rdata(Rtype::TXT, b"\x01a", b"\x01A"));
         assert_eq!(folded(Rtype::MX, &mx(65, "A.example.")), mx(65, "a.example."));
         assert_ne!(folded(Rtype::MX, &mx(65, "a.")), folded(Rtype::MX, &mx(97, "a.")));
-        assert_eq!(folded(Rtype::MX, b"\0A\x05A"), &b"\0A\x05A"[..], "what is no name stays as it is");
+        assert_eq!(
+            folded(Rtype::MX, b"\0A\x05A"),
+            &b"\0A\x05A"[..],
+            "what is no name stays as it is"
+        );
     }
 
     #[test]

@@ -72,15 +72,13 @@ impl Scratch {
 
     /// The place of each record.
     fn index(&self) -> HashMap<(Rtype, Vec<u8>), usize> {
-        let key = |item: &Item| {
-            (item.rtype, encode::folded(item.rtype, self.rdata(item)).into_owned())
-        };
+        let key =
+            |item: &Item| (item.rtype, encode::folded(item.rtype, self.rdata(item)).into_owned());
         self.items.iter().enumerate().map(|(at, item)| (key(item), at)).collect()
     }
 
     fn is(&self, item: &Item, record: &RecordRef<'_>) -> bool {
-        item.rtype == record.rtype
-            && encode::same_rdata(item.rtype, self.rdata(item), record.rdata)
+        item.rtype == record.rtype && encode::same_rdata(item.rtype, self.rdata(item), record.rdata)
     }
 
     fn rdata(&self, item: &Item) -> &[u8] {
