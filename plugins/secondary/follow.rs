@@ -43,8 +43,6 @@ pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option
                 }
             }
             Checked::Fresh(fresh) => {
-                copy.published();
-                copy.confirmed(fresh.from, &fresh.zone.soa());
                 transferred(&copy, &fresh);
                 if let Some(changed) = &changed {
                     changed.notify_one();
