@@ -86,9 +86,19 @@ impl Block {
         Some(Arc::clone(&rule.members))
     }
 
+    /// Whether one of the zones is a catalog.
+    pub(super) fn has_catalogs(&self) -> bool {
+        self.fixed.iter().any(|fixed| fixed.catalog.is_some())
+    }
+
+    /// The zones of the configuration.
+    pub(super) fn fixed_lives(&self) -> Vec<Arc<Live>> {
+        self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live())).collect()
+    }
+
     /// All zones.
     pub(super) fn lives(&self) -> Vec<Arc<Live>> {
-        let fixed = self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live()));
+        let fixed = self.fixed_lives().into_iter();
         let entries = self.members.entries();
         fixed.chain(entries.values().map(|member| Arc::clone(member.copy.live()))).collect()
     }
@@ -192,7 +202,8 @@ impl Block {
             })
             .collect();
         let mut members: HashMap<Name, Following> = HashMap::new();
-        if self.fixed.iter().any(|fixed| fixed.catalog.is_some()) {
+        // Members whose catalog is none any more, by the configuration, go too.
+        if self.has_catalogs() || !self.members.is_empty() {
             loop {
                 let block = Arc::clone(&self);
                 let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;

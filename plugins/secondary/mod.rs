@@ -92,7 +92,6 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 
 /// Adds the plugin for these zones to the chain.
 fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Setup<'_>) {
-    let has_catalogs = fixed.iter().any(|fixed| fixed.catalog.is_some());
     let members = setup.keep(format!("members of catalogs {place}"), Members::default);
     let set = Arc::new(LiveSet::new(Vec::new()));
     let block = Arc::new(Block {
@@ -103,6 +102,7 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
         clock: setup.clock(),
         changed: Arc::new(Notify::new()),
     });
+    let has_catalogs = block.has_catalogs();
     // At the start, what is on the disk serves at once. Later the members are those of the running server,
     // which this configuration may not replace in the end.
     if has_catalogs && block.members.is_empty() {
@@ -115,7 +115,7 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
         let plugin = Authority::changing(set, options, keep, setup);
         setup.link(plugin);
     } else {
-        let plugin = Authority::fixed(block.lives(), options, keep, setup);
+        let plugin = Authority::fixed(block.fixed_lives(), options, keep, setup);
         setup.link(plugin);
     }
     setup.task(move || block.run());
