@@ -63,6 +63,11 @@ impl Members {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The zone of a member.
+    pub(super) fn copy(&self, zone: &Name) -> Option<Arc<Copy>> {
+        self.entries().get(zone).map(|member| Arc::clone(&member.copy))
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.entries().is_empty()
@@ -174,7 +179,10 @@ impl Block {
             applied
                 .lines
                 .push(format!("Removed catalog member zone {name} from catalog {catalog}"));
-            applied.stopped.push(gone.copy);
+            // The configuration may have it now: it goes on with this copy.
+            if !self.fixed.iter().any(|fixed| Arc::ptr_eq(&fixed.copy, &gone.copy)) {
+                applied.stopped.push(gone.copy);
+            }
         }
         drop(entries);
         for (name, catalog) in plan.clashes {

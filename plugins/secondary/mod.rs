@@ -61,12 +61,13 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         return Err(errors);
     }
     let place = place(setup);
+    let known: Arc<Members> = setup.keep(format!("members of catalogs {place}"), Members::default);
     let mut fixed: Vec<Fixed> = Vec::new();
     for (config, source) in read {
         let source = Arc::new(source);
         let members = config.catalog.as_ref().map(|_| Arc::new(of_members(&source)));
         for origin in &config.zones {
-            let copy = open(&place, origin, &source, &config, setup);
+            let copy = open(&place, &known, origin, &source, &config, setup);
             let rule =
                 members.as_ref().zip(config.catalog.as_ref()).map(|(members, within)| Rule {
                     within: within.clone(),
@@ -86,13 +87,17 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             fixed.push(Fixed { copy, source: Arc::clone(&source), catalog: rule });
         }
     }
-    link(fixed, &place, fallthrough, setup);
+    link(fixed, known, fallthrough, setup);
     Ok(())
 }
 
 /// Adds the plugin for these zones to the chain.
-fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Setup<'_>) {
-    let members = setup.keep(format!("members of catalogs {place}"), Members::default);
+fn link(
+    fixed: Vec<Fixed>,
+    members: Arc<Members>,
+    fallthrough: Fallthrough,
+    setup: &mut Setup<'_>,
+) {
     let set = Arc::new(LiveSet::new(Vec::new()));
     let block = Arc::new(Block {
         fixed,
@@ -121,6 +126,9 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
     setup.task(move || block.run());
 }
 
+/// A zone that survives a reload of the Corefile.
+struct Kept(Arc<Copy>);
+
 /// What tells this server block from others: they may have a zone of the same name from elsewhere.
 fn place(setup: &Setup<'_>) -> String {
     let mut words: Vec<String> =
@@ -130,9 +138,10 @@ fn place(setup: &Setup<'_>) -> String {
     words.join(" ")
 }
 
-/// The zone as it is, or a new one.
+/// The zone as it is, or a new one. One that was a member of a catalog so far stays as it is too.
 fn open(
     place: &str,
+    members: &Members,
     origin: &Name,
     source: &Source,
     config: &Config,
@@ -141,10 +150,13 @@ fn open(
     let origin = origin.to_lower();
     let clock = setup.clock();
     let problem = Mutex::new(None);
-    let copy = setup.keep(format!("secondary {origin} {place}"), || {
-        let (copy, found) = Copy::new(&origin, clock, source.bounds, source.database.as_deref());
-        *problem.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        copy
+    let kept = setup.keep(format!("secondary {origin} {place}"), || {
+        Kept(members.copy(&origin).unwrap_or_else(|| {
+            let directory = source.database.as_deref();
+            let (copy, found) = Copy::new(&origin, clock, source.bounds, directory);
+            *problem.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            Arc::new(copy)
+        }))
     });
     if let Some(problem) = problem.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let span = config.database.as_ref().map_or(config.span, |token| token.span);
@@ -154,7 +166,7 @@ fn open(
                 .help("move the files of this zone away; they are written again after a transfer"),
         );
     }
-    copy
+    Arc::clone(&kept.0)
 }
 
 /// The source that a directive describes.
