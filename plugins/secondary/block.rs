@@ -18,8 +18,14 @@ use super::source::Source;
 
 /// The members of the catalogs of a block. They survive a reload of the Corefile.
 #[derive(Default)]
-pub(super) struct Members(Mutex<BTreeMap<Name, Member>>);
+pub(super) struct Members {
+    /// Held for moments: NOTIFY messages are looked up here.
+    now: Mutex<BTreeMap<Name, Member>>,
+    /// Held while members come and go, which reads and writes files.
+    arranging: Mutex<()>,
+}
 
+#[derive(Clone)]
 struct Member {
     belongs: Belongs,
     copy: Arc<Copy>,
@@ -60,7 +66,7 @@ struct Applied {
 
 impl Members {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Name, Member>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The zone of a member.
@@ -127,6 +133,7 @@ impl Block {
     }
 
     fn apply(&self) -> Applied {
+        let _one = self.members.arranging.lock().unwrap_or_else(PoisonError::into_inner);
         let mut read: HashMap<&Name, Catalog> = HashMap::new();
         for fixed in &self.fixed {
             // A broken version was not published; one on the disk, with other bounds, may be.
@@ -148,19 +155,19 @@ impl Block {
             .collect();
         let names: HashSet<Name> =
             self.fixed.iter().map(|fixed| fixed.copy.origin().to_lower()).collect();
-        let mut entries = self.members.entries();
-        let now = entries.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
+        let mut before = self.members.entries().clone();
+        let now = before.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
         let plan = catalog::plan(&now.collect(), &listed, &names);
         let mut applied = Applied::default();
         let mut next = BTreeMap::new();
         for (name, belongs) in plan.members {
-            let before = entries.remove(&name);
-            let copy = match &before {
-                Some(before) if !plan.fresh.contains(&name) => Arc::clone(&before.copy),
+            let known = before.remove(&name);
+            let copy = match &known {
+                Some(known) if !plan.fresh.contains(&name) => Arc::clone(&known.copy),
                 _ => {
-                    if let Some(before) = &before {
+                    if let Some(known) = &known {
                         // Another zone of the same name: what is on the disk is not its own.
-                        remove(&before.copy);
+                        remove(&known.copy);
                     }
                     let Some(source) = self.source_of(&belongs) else { continue };
                     let directory = source.database.as_deref();
@@ -171,10 +178,11 @@ impl Block {
                     Arc::new(copy)
                 }
             };
-            applied.lines.extend(line(&name, before.as_ref(), &belongs, &plan.fresh));
+            applied.lines.extend(line(&name, known.as_ref(), &belongs, &plan.fresh));
             next.insert(name, Member { belongs, copy });
         }
-        for (name, gone) in std::mem::replace(&mut *entries, next) {
+        *self.members.entries() = next;
+        for (name, gone) in before {
             let catalog = gone.belongs.catalog;
             applied
                 .lines
@@ -184,7 +192,6 @@ impl Block {
                 applied.stopped.push(gone.copy);
             }
         }
-        drop(entries);
         for (name, catalog) in plan.clashes {
             applied.warnings.push(format!(
                 "Skipping catalog member zone {name} from {catalog}: zone already exists"
@@ -359,5 +366,103 @@ impl Keep {
         copy.notify(from);
         reply.set_authoritative(true);
         Ok(Step::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::OnceLock;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use chain::Clock;
+    use net::client::Network;
+    use transfer::Limits;
+    use wire::Moment;
+    use zone::{Builder, RecordRef, Zone, master};
+
+    use super::super::metrics::Metrics;
+    use super::super::source::Gate;
+    use super::super::store::Store;
+    use super::super::timers::Bounds;
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn zone(origin: &str, records: &str) -> Zone {
+        let text =
+            format!("$TTL 60\n@ SOA invalid. invalid. 1 60 60 600 60\n@ NS invalid.\n{records}");
+        let origin = name(origin);
+        let mut builder = Builder::new(&origin, 0);
+        let add = &mut |record: RecordRef<'_>| builder.add(record);
+        master::parse_text(&text, &master::Options::new(&origin), add).unwrap();
+        builder.finish().unwrap()
+    }
+
+    fn source(database: &Path) -> Arc<Source> {
+        Arc::new(Source {
+            identity: String::new(),
+            primaries: Vec::new(),
+            key: None,
+            allow_notify: Vec::new(),
+            limits: Limits::default(),
+            bounds: Bounds::default(),
+            database: Some(database.to_owned()),
+            catalog: None,
+            network: Network::Os,
+            gate: Arc::new(Gate::default()),
+            metrics: Metrics::new(),
+        })
+    }
+
+    /// A block with the catalog `c.test.`, whose version has these records.
+    fn block(records: &str, database: &Path, clock: Clock, members: &Arc<Members>) -> Block {
+        let (copy, _) = Copy::new(&name("c.test."), clock, Bounds::default(), None);
+        copy.live().replace(zone("c.test.", records));
+        let source = source(database);
+        let rule = Rule { within: Vec::new(), most: 10, members: Arc::clone(&source) };
+        Block {
+            fixed: vec![Fixed { copy: Arc::new(copy), source, catalog: Some(rule) }],
+            members: Arc::clone(members),
+            set: Arc::new(LiveSet::new(Vec::new())),
+            own_zones: Arc::default(),
+            clock,
+            changed: Arc::default(),
+        }
+    }
+
+    /// The members that the clock below looks at.
+    static LOOKED_AT: OnceLock<Arc<Members>> = OnceLock::new();
+
+    /// The time is read once the copy of a zone has been read from the disk.
+    fn look() -> Moment {
+        if let Some(members) = LOOKED_AT.get() {
+            assert!(members.now.try_lock().is_ok(), "a worker would wait for the disk");
+        }
+        Moment(0)
+    }
+
+    #[tokio::test]
+    async fn members_are_found_while_the_disk_is_read() {
+        let directory = std::env::temp_dir().join(format!("catena-members-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let (store, _) = Store::open(&directory, &name("x.")).unwrap();
+        let live = Live::starting(zone("x.", ""));
+        let store = Arc::new(store);
+        store.save(&live).await.unwrap();
+        let at = UNIX_EPOCH + Duration::from_secs(NOW);
+        store.note(at, "192.0.2.1:53".parse().unwrap()).unwrap();
+        drop(store);
+        let members = LOOKED_AT.get_or_init(Arc::default);
+        let clock = Clock { now: look, unix: |_| NOW };
+        let block = block("version TXT 2\na.zones PTR x.", &directory, clock, members);
+        block.begin();
+        let (copy, _) = block.find(&name("x.")).unwrap();
+        assert!(copy.live().is_loaded(), "it was read from the disk, and its age was asked for");
+        let _ = std::fs::remove_dir_all(&directory);
     }
 }

@@ -92,12 +92,7 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
 }
 
 /// Adds the plugin for these zones to the chain.
-fn link(
-    fixed: Vec<Fixed>,
-    members: Arc<Members>,
-    fallthrough: Fallthrough,
-    setup: &mut Setup<'_>,
-) {
+fn link(fixed: Vec<Fixed>, members: Arc<Members>, fallthrough: Fallthrough, setup: &mut Setup<'_>) {
     let set = Arc::new(LiveSet::new(Vec::new()));
     let block = Arc::new(Block {
         fixed,
