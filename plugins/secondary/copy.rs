@@ -309,11 +309,9 @@ impl Copy {
         state.confirmed = Some(self.now());
         let expired = state.expired.take();
         drop(state);
-        if let Some(zone) = expired.filter(|_| !self.live.is_loaded())
-            && let Ok(again) = zone.fold()
-        {
+        if let Some(zone) = expired.filter(|_| !self.live.is_loaded()) {
             telemetry::info!("zone `{}`: {by} has confirmed it; it serves again", self.origin());
-            self.live.replace(again);
+            self.live.replace(zone);
         }
         self.live.set_trouble(None);
         self.show(None);
@@ -484,6 +482,19 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(copy.expire());
         assert_eq!(serial(&copy), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_version_that_expired_is_the_one_that_serves_again() {
+        let origin = Name::from_text("example.org.").unwrap();
+        let (copy, _) = Copy::new(&origin, CLOCK, Bounds::default(), None);
+        let by = "192.0.2.1:53".parse().unwrap();
+        let version = copy.publish(by, |live| Ok::<_, ()>(live.replace(zone(1)))).unwrap();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(copy.expire());
+        copy.confirmed(by, &version.soa());
+        // Not a copy of it, which takes long to make for a large zone.
+        assert!(Arc::ptr_eq(&copy.live().zone_to_keep().unwrap(), &version));
     }
 
     #[tokio::test(start_paused = true)]

@@ -322,7 +322,7 @@ impl Source {
             check_catalog(&last, catalog)?;
             copy.publish(by, |live| {
                 if !live.is_loaded() {
-                    return Ok(live.replace(last.fold().map_err(unfit)?));
+                    return Ok(live.replace(last));
                 }
                 let mut published = base;
                 for one in changes {

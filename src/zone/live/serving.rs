@@ -181,8 +181,8 @@ impl Live {
 
     /// Publishes a version that was made elsewhere, such as from a file. The difference to the current one
     /// becomes a part of the history if the serial differs. Returns the published version.
-    pub fn replace(self: &Arc<Self>, zone: Zone) -> Arc<Zone> {
-        let next = Arc::new(zone);
+    pub fn replace(self: &Arc<Self>, zone: impl Into<Arc<Zone>>) -> Arc<Zone> {
+        let next = zone.into();
         let mut writer = self.writer();
         writer.note(self.zone_to_keep().as_deref(), &next);
         writer.folding = None;
