@@ -11,7 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use wire::{Name, Rcode, Rtype};
 use zone::{Live, LiveSet};
 
-use super::catalog::{self, Belongs, Catalog, Listed};
+use super::catalog::{self, Belongs, Broken, Catalog, Listed};
 use super::copy::Copy;
 use super::follow::follow;
 use super::source::Source;
@@ -23,6 +23,8 @@ pub(super) struct Members {
     now: Mutex<BTreeMap<Name, Member>>,
     /// Held while members come and go, which reads and writes files.
     arranging: Mutex<()>,
+    /// Versions of catalogs that cannot be read and were reported, each with the cause.
+    reported: Mutex<BTreeMap<Name, (u32, Broken)>>,
 }
 
 #[derive(Clone)]
@@ -62,6 +64,8 @@ struct Applied {
     stopped: Vec<Arc<Copy>>,
     lines: Vec<String>,
     warnings: Vec<String>,
+    /// Catalogs whose version cannot be read.
+    broken: BTreeMap<Name, (u32, Broken)>,
 }
 
 impl Members {
@@ -72,6 +76,18 @@ impl Members {
     /// The zone of a member.
     pub(super) fn copy(&self, zone: &Name) -> Option<Arc<Copy>> {
         self.entries().get(zone).map(|member| Arc::clone(&member.copy))
+    }
+
+    /// The warnings about versions of catalogs that were not reported yet.
+    fn report(&self, broken: BTreeMap<Name, (u32, Broken)>) -> Vec<String> {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = broken.iter().filter(|(name, version)| reported.get(name) != Some(version));
+        let lines = new.map(|(name, (serial, why))| {
+            format!("Version {serial} of catalog {name} cannot be read: {why}; its members stay as they are")
+        });
+        let lines = lines.collect();
+        *reported = broken;
+        lines
     }
 
     /// Whether there is none.
@@ -122,7 +138,8 @@ impl Block {
 
     /// Makes the members those that the catalogs list. May read databases: blocks.
     fn arrange(&self) -> Vec<Arc<Copy>> {
-        let applied = self.apply();
+        let mut applied = self.apply();
+        applied.warnings.extend(self.members.report(applied.broken));
         for line in applied.lines {
             telemetry::info!("plugin/secondary: {line}");
         }
@@ -134,14 +151,20 @@ impl Block {
 
     fn apply(&self) -> Applied {
         let _one = self.members.arranging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applied = Applied::default();
         let mut read: HashMap<&Name, Catalog> = HashMap::new();
         for fixed in &self.fixed {
-            // A broken version was not published; one on the disk, with other bounds, may be.
-            if let Some(rule) = &fixed.catalog
-                && let Some(zone) = fixed.copy.base()
-                && let Ok(catalog) = Catalog::read(&zone, rule.most)
-            {
-                read.insert(fixed.copy.origin(), catalog);
+            let Some((rule, zone)) = fixed.catalog.as_ref().zip(fixed.copy.base()) else {
+                continue;
+            };
+            let name = fixed.copy.origin();
+            match Catalog::read(&zone, rule.most) {
+                Ok(catalog) => drop(read.insert(name, catalog)),
+                // A transfer does not publish such a version. It comes from the disk, with other bounds, or was
+                // published before the zone was a catalog.
+                Err(broken) => {
+                    applied.broken.insert(name.clone(), (zone.serial(), broken));
+                }
             }
         }
         let listed: Vec<Listed<'_>> = self
@@ -158,7 +181,6 @@ impl Block {
         let mut before = self.members.entries().clone();
         let now = before.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
         let plan = catalog::plan(&now.collect(), &listed, &names);
-        let mut applied = Applied::default();
         let mut next = BTreeMap::new();
         for (name, belongs) in plan.members {
             let known = before.remove(&name);
@@ -434,6 +456,33 @@ mod tests {
             clock,
             changed: Arc::default(),
         }
+    }
+
+    #[test]
+    fn a_version_that_is_no_catalog_is_reported_once() {
+        let (clock, members) = (Clock { now: || Moment(0), unix: |_| NOW }, Arc::default());
+        let nowhere = Path::new("/nonexistent");
+        let reports = |block: &Block| block.members.report(block.apply().broken);
+        let good = block("version TXT 2\na.zones PTR x.", nowhere, clock, &members);
+        assert!(reports(&good).is_empty() && good.find(&name("x.")).is_some());
+        for (records, cause) in [
+            ("a.zones PTR x.", "its `version` property is missing"),
+            ("version TXT 3\na.zones PTR x.", "its `version` property is not `2`"),
+            ("version TXT 2\na.zones PTR x.\na.zones PTR y.", "`a.zones.c.test.` has several"),
+        ] {
+            let broken = block(records, nowhere, clock, &members);
+            let said = reports(&broken);
+            assert!(said.len() == 1 && said[0].contains(cause), "{said:?}");
+            assert!(said[0].contains("Version 1 of catalog c.test. cannot"), "{said:?}");
+            assert!(reports(&broken).is_empty(), "once");
+            assert!(broken.find(&name("x.")).is_some(), "its members stay");
+        }
+        assert!(reports(&good).is_empty());
+        assert_eq!(
+            reports(&block("", nowhere, clock, &members)).len(),
+            1,
+            "after a good one, again"
+        );
     }
 
     /// The members that the clock below looks at.
