@@ -399,54 +399,18 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use chain::Clock;
-    use net::client::Network;
-    use transfer::Limits;
     use wire::Moment;
-    use zone::{Builder, RecordRef, Zone, master};
 
-    use super::super::metrics::Metrics;
-    use super::super::source::Gate;
+    use super::super::kit::{CLOCK, NOW, name, source, zone};
     use super::super::store::Store;
     use super::super::timers::Bounds;
     use super::*;
 
-    const NOW: u64 = 1_700_000_000;
-
-    fn name(text: &str) -> Name {
-        Name::from_text(text).unwrap()
-    }
-
-    fn zone(origin: &str, records: &str) -> Zone {
-        let text =
-            format!("$TTL 60\n@ SOA invalid. invalid. 1 60 60 600 60\n@ NS invalid.\n{records}");
-        let origin = name(origin);
-        let mut builder = Builder::new(&origin, 0);
-        let add = &mut |record: RecordRef<'_>| builder.add(record);
-        master::parse_text(&text, &master::Options::new(&origin), add).unwrap();
-        builder.finish().unwrap()
-    }
-
-    fn source(database: &Path) -> Arc<Source> {
-        Arc::new(Source {
-            identity: String::new(),
-            primaries: Vec::new(),
-            key: None,
-            allow_notify: Vec::new(),
-            limits: Limits::default(),
-            bounds: Bounds::default(),
-            database: Some(database.to_owned()),
-            catalog: None,
-            network: Network::Os,
-            gate: Arc::new(Gate::default()),
-            metrics: Metrics::new(),
-        })
-    }
-
     /// A block with the catalog `c.test.`, whose version has these records.
     fn block(records: &str, database: &Path, clock: Clock, members: &Arc<Members>) -> Block {
         let (copy, _) = Copy::new(&name("c.test."), clock, Bounds::default(), None);
-        copy.live().replace(zone("c.test.", records));
-        let source = source(database);
+        copy.live().replace(zone("c.test.", 1, records));
+        let source = Arc::new(source(Some(database)));
         let rule = Rule { within: Vec::new(), most: 10, members: Arc::clone(&source) };
         Block {
             fixed: vec![Fixed { copy: Arc::new(copy), source, catalog: Some(rule) }],
@@ -460,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_version_that_is_no_catalog_is_reported_once() {
-        let (clock, members) = (Clock { now: || Moment(0), unix: |_| NOW }, Arc::default());
+        let (clock, members) = (CLOCK, Arc::default());
         let nowhere = Path::new("/nonexistent");
         let reports = |block: &Block| block.members.report(block.apply().broken);
         let good = block("version TXT 2\na.zones PTR x.", nowhere, clock, &members);
@@ -501,7 +465,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("catena-members-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         let (store, _) = Store::open(&directory, &name("x.")).unwrap();
-        let live = Live::starting(zone("x.", ""));
+        let live = Live::starting(zone("x.", 1, ""));
         let store = Arc::new(store);
         store.save(&live).await.unwrap();
         let at = UNIX_EPOCH + Duration::from_secs(NOW);

@@ -443,21 +443,10 @@ fn random() -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use zone::{Builder, RecordRef, master};
-
+    use super::super::kit::{EXPIRE, copy, zone};
     use super::*;
 
-    /// Moments are not asked for here.
-    const CLOCK: Clock = Clock { now: || wire::Moment(0), unix: |_| 1_700_000_000 };
-
-    fn zone(serial: u32) -> Zone {
-        let origin = Name::from_text("example.org.").unwrap();
-        let text = format!("$TTL 60\n@ SOA ns host {serial} 10 10 30 60\n@ NS ns\n");
-        let mut builder = Builder::new(&origin, 0);
-        let add = &mut |record: RecordRef<'_>| builder.add(record);
-        master::parse_text(&text, &master::Options::new(&origin), add).unwrap();
-        builder.finish().unwrap()
-    }
+    const LIFE: Duration = Duration::from_secs(EXPIRE as u64);
 
     fn serial(copy: &Copy) -> Option<u32> {
         copy.live().zone_to_keep().map(|zone| zone.serial())
@@ -465,32 +454,32 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_version_that_is_being_published_does_not_expire_with_the_one_before() {
-        let origin = Name::from_text("example.org.").unwrap();
-        let (copy, _) = Copy::new(&origin, CLOCK, Bounds::default(), None);
+        let copy = copy("example.org.");
         let by = "192.0.2.1:53".parse().unwrap();
-        let first = copy.publish(by, |live| Ok::<_, ()>(live.replace(zone(1))));
+        let first = copy.publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, ""))));
         assert_eq!(first.unwrap().serial(), 1);
-        tokio::time::advance(Duration::from_secs(30)).await;
+        tokio::time::advance(LIFE).await;
         let second = copy.publish(by, |live| {
-            let second = live.replace(zone(2));
+            let second = live.replace(zone("example.org.", 2, ""));
             // It serves, and its timers do not run yet.
             assert!(!copy.expire());
             Ok::<_, ()>(second)
         });
         assert_eq!((second.unwrap().serial(), serial(&copy)), (2, Some(2)));
         assert!(!copy.expire());
-        tokio::time::advance(Duration::from_secs(30)).await;
+        tokio::time::advance(LIFE).await;
         assert!(copy.expire());
         assert_eq!(serial(&copy), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_version_that_expired_is_the_one_that_serves_again() {
-        let origin = Name::from_text("example.org.").unwrap();
-        let (copy, _) = Copy::new(&origin, CLOCK, Bounds::default(), None);
+        let copy = copy("example.org.");
         let by = "192.0.2.1:53".parse().unwrap();
-        let version = copy.publish(by, |live| Ok::<_, ()>(live.replace(zone(1)))).unwrap();
-        tokio::time::advance(Duration::from_secs(30)).await;
+        let version = copy
+            .publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, ""))))
+            .unwrap();
+        tokio::time::advance(LIFE).await;
         assert!(copy.expire());
         copy.confirmed(by, &version.soa());
         // Not a copy of it, which takes long to make for a large zone.
@@ -499,11 +488,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_version_that_cannot_be_published_lets_the_one_before_expire() {
-        let origin = Name::from_text("example.org.").unwrap();
-        let (copy, _) = Copy::new(&origin, CLOCK, Bounds::default(), None);
+        let copy = copy("example.org.");
         let by = "192.0.2.1:53".parse().unwrap();
-        copy.publish(by, |live| Ok::<_, ()>(live.replace(zone(1)))).unwrap();
-        tokio::time::advance(Duration::from_secs(30)).await;
+        copy.publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, "")))).unwrap();
+        tokio::time::advance(LIFE).await;
         assert!(copy.publish(by, |_| Err(())).is_err());
         assert!(copy.expire());
         assert_eq!((serial(&copy), copy.base().map(|zone| zone.serial())), (None, Some(1)));

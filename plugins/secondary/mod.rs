@@ -8,6 +8,8 @@ mod catalog;
 mod config;
 mod copy;
 mod follow;
+#[cfg(test)]
+mod kit;
 mod metrics;
 mod source;
 mod store;
