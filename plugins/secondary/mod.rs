@@ -67,7 +67,10 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let mut fixed: Vec<Fixed> = Vec::new();
     for (config, source) in read {
         let source = Arc::new(source);
-        let members = config.catalog.as_ref().map(|_| Arc::new(of_members(&source)));
+        let members = config
+            .catalog
+            .as_ref()
+            .map(|_| Arc::new(Source { catalog: None, ..(*source).clone() }));
         for origin in &config.zones {
             let copy = open(&place, &known, origin, &source, &config, setup);
             let rule =
@@ -219,26 +222,4 @@ fn source(
 fn database(setup: &Setup<'_>, token: &corefile::Token) -> PathBuf {
     let path: &Path = &setup.path(token);
     path.to_owned()
-}
-
-/// The source of the members of catalogs that come from `source`.
-fn of_members(source: &Source) -> Source {
-    let primary = |one: &Primary| Primary {
-        address: one.address,
-        session: one.session.clone(),
-        source: one.source,
-    };
-    Source {
-        identity: source.identity.clone(),
-        primaries: source.primaries.iter().map(primary).collect(),
-        key: source.key.clone(),
-        allow_notify: source.allow_notify.clone(),
-        limits: source.limits,
-        bounds: source.bounds,
-        database: source.database.clone(),
-        catalog: None,
-        network: source.network.clone(),
-        gate: Arc::clone(&source.gate),
-        metrics: source.metrics.clone(),
-    }
 }

@@ -73,6 +73,7 @@ async fn turn<'a>(
 }
 
 /// One primary.
+#[derive(Clone)]
 pub(super) struct Primary {
     pub(super) address: SocketAddr,
     pub(super) session: Option<TransferSession>,
@@ -80,6 +81,7 @@ pub(super) struct Primary {
 }
 
 /// Where the zones of a directive come from.
+#[derive(Clone)]
 pub(super) struct Source {
     /// The primaries and how they are asked, to tell one source from another.
     pub(super) identity: String,
