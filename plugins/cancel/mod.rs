@@ -1,6 +1,6 @@
 //! `cancel`: limits how long the server works on a query.
 //!
-//! It sets the query's deadline. At that time the chain ends every wait for the query.
+//! It sets the query's deadline. At that time the chain ends every wait for the query. Transfers have none.
 
 mod config;
 
@@ -30,6 +30,10 @@ impl ServeDns for Cancel {
 
     #[inline]
     fn on_query(&self, query: &mut Query, _: &mut Reply) -> Served {
+        // A transfer lasts as long as the zone is large; the plugin that sends it has bounds of its own.
+        if query.qtype().is_transfer() {
+            return Ok(Step::Next);
+        }
         let end = query.client.now.plus(self.timeout);
         query.state.deadline = Some(query.state.deadline.map_or(end, |earlier| earlier.min(end)));
         Ok(Step::Next)

@@ -11,15 +11,23 @@ use tokio::task::{AbortHandle, JoinSet};
 use wire::{Name, Rcode, Rtype};
 use zone::{Live, LiveSet};
 
-use super::catalog::{self, Belongs, Catalog, Listed};
+use super::catalog::{self, Belongs, Broken, Catalog, Listed};
 use super::copy::Copy;
 use super::follow::follow;
 use super::source::Source;
 
 /// The members of the catalogs of a block. They survive a reload of the Corefile.
 #[derive(Default)]
-pub(super) struct Members(Mutex<BTreeMap<Name, Member>>);
+pub(super) struct Members {
+    /// Held for moments: NOTIFY messages are looked up here.
+    now: Mutex<BTreeMap<Name, Member>>,
+    /// Held while members come and go, which reads and writes files.
+    arranging: Mutex<()>,
+    /// Versions of catalogs that cannot be read and were reported, each with the cause.
+    reported: Mutex<BTreeMap<Name, (u32, Broken)>>,
+}
 
+#[derive(Clone)]
 struct Member {
     belongs: Belongs,
     copy: Arc<Copy>,
@@ -56,11 +64,30 @@ struct Applied {
     stopped: Vec<Arc<Copy>>,
     lines: Vec<String>,
     warnings: Vec<String>,
+    /// Catalogs whose version cannot be read.
+    broken: BTreeMap<Name, (u32, Broken)>,
 }
 
 impl Members {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<Name, Member>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The zone of a member.
+    pub(super) fn copy(&self, zone: &Name) -> Option<Arc<Copy>> {
+        self.entries().get(zone).map(|member| Arc::clone(&member.copy))
+    }
+
+    /// The warnings about versions of catalogs that were not reported yet.
+    fn report(&self, broken: BTreeMap<Name, (u32, Broken)>) -> Vec<String> {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = broken.iter().filter(|(name, version)| reported.get(name) != Some(version));
+        let lines = new.map(|(name, (serial, why))| {
+            format!("Version {serial} of catalog {name} cannot be read: {why}; its members stay as they are")
+        });
+        let lines = lines.collect();
+        *reported = broken;
+        lines
     }
 
     /// Whether there is none.
@@ -86,9 +113,19 @@ impl Block {
         Some(Arc::clone(&rule.members))
     }
 
+    /// Whether one of the zones is a catalog.
+    pub(super) fn has_catalogs(&self) -> bool {
+        self.fixed.iter().any(|fixed| fixed.catalog.is_some())
+    }
+
+    /// The zones of the configuration.
+    pub(super) fn fixed_lives(&self) -> Vec<Arc<Live>> {
+        self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live())).collect()
+    }
+
     /// All zones.
     pub(super) fn lives(&self) -> Vec<Arc<Live>> {
-        let fixed = self.fixed.iter().map(|fixed| Arc::clone(fixed.copy.live()));
+        let fixed = self.fixed_lives().into_iter();
         let entries = self.members.entries();
         fixed.chain(entries.values().map(|member| Arc::clone(member.copy.live()))).collect()
     }
@@ -101,7 +138,8 @@ impl Block {
 
     /// Makes the members those that the catalogs list. May read databases: blocks.
     fn arrange(&self) -> Vec<Arc<Copy>> {
-        let applied = self.apply();
+        let mut applied = self.apply();
+        applied.warnings.extend(self.members.report(applied.broken));
         for line in applied.lines {
             telemetry::info!("plugin/secondary: {line}");
         }
@@ -112,14 +150,21 @@ impl Block {
     }
 
     fn apply(&self) -> Applied {
+        let _one = self.members.arranging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut applied = Applied::default();
         let mut read: HashMap<&Name, Catalog> = HashMap::new();
         for fixed in &self.fixed {
-            // A broken version was not published; one on the disk, with other bounds, may be.
-            if let Some(rule) = &fixed.catalog
-                && let Some(zone) = fixed.copy.base()
-                && let Ok(catalog) = Catalog::read(&zone, rule.most)
-            {
-                read.insert(fixed.copy.origin(), catalog);
+            let Some((rule, zone)) = fixed.catalog.as_ref().zip(fixed.copy.base()) else {
+                continue;
+            };
+            let name = fixed.copy.origin();
+            match Catalog::read(&zone, rule.most) {
+                Ok(catalog) => drop(read.insert(name, catalog)),
+                // A transfer does not publish such a version. It comes from the disk, with other bounds, or was
+                // published before the zone was a catalog.
+                Err(broken) => {
+                    applied.broken.insert(name.clone(), (zone.serial(), broken));
+                }
             }
         }
         let listed: Vec<Listed<'_>> = self
@@ -133,19 +178,18 @@ impl Block {
             .collect();
         let names: HashSet<Name> =
             self.fixed.iter().map(|fixed| fixed.copy.origin().to_lower()).collect();
-        let mut entries = self.members.entries();
-        let now = entries.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
+        let mut before = self.members.entries().clone();
+        let now = before.iter().map(|(name, member)| (name.clone(), member.belongs.clone()));
         let plan = catalog::plan(&now.collect(), &listed, &names);
-        let mut applied = Applied::default();
         let mut next = BTreeMap::new();
         for (name, belongs) in plan.members {
-            let before = entries.remove(&name);
-            let copy = match &before {
-                Some(before) if !plan.fresh.contains(&name) => Arc::clone(&before.copy),
+            let known = before.remove(&name);
+            let copy = match &known {
+                Some(known) if !plan.fresh.contains(&name) => Arc::clone(&known.copy),
                 _ => {
-                    if let Some(before) = &before {
+                    if let Some(known) = &known {
                         // Another zone of the same name: what is on the disk is not its own.
-                        remove(&before.copy);
+                        remove(&known.copy);
                     }
                     let Some(source) = self.source_of(&belongs) else { continue };
                     let directory = source.database.as_deref();
@@ -156,17 +200,20 @@ impl Block {
                     Arc::new(copy)
                 }
             };
-            applied.lines.extend(line(&name, before.as_ref(), &belongs, &plan.fresh));
+            applied.lines.extend(line(&name, known.as_ref(), &belongs, &plan.fresh));
             next.insert(name, Member { belongs, copy });
         }
-        for (name, gone) in std::mem::replace(&mut *entries, next) {
+        *self.members.entries() = next;
+        for (name, gone) in before {
             let catalog = gone.belongs.catalog;
             applied
                 .lines
                 .push(format!("Removed catalog member zone {name} from catalog {catalog}"));
-            applied.stopped.push(gone.copy);
+            // The configuration may have it now: it goes on with this copy.
+            if !self.fixed.iter().any(|fixed| Arc::ptr_eq(&fixed.copy, &gone.copy)) {
+                applied.stopped.push(gone.copy);
+            }
         }
-        drop(entries);
         for (name, catalog) in plan.clashes {
             applied.warnings.push(format!(
                 "Skipping catalog member zone {name} from {catalog}: zone already exists"
@@ -192,7 +239,8 @@ impl Block {
             })
             .collect();
         let mut members: HashMap<Name, Following> = HashMap::new();
-        if self.fixed.iter().any(|fixed| fixed.catalog.is_some()) {
+        // Members whose catalog is none any more, by the configuration, go too.
+        if self.has_catalogs() || !self.members.is_empty() {
             loop {
                 let block = Arc::clone(&self);
                 let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
@@ -323,8 +371,9 @@ impl Keep {
         let is_allowed = is_signed || source.may_notify(from);
         source.metrics.notified(is_allowed);
         if !is_allowed {
-            // As in CoreDNS: a stranger learns nothing. A flood leaves one line now and then.
-            if copy.is_news(&format!("notify from {from}")) {
+            // As in CoreDNS: a stranger learns nothing. A flood leaves one line now and then, whatever
+            // addresses it claims to come from.
+            if copy.is_news("a NOTIFY message of a stranger") {
                 telemetry::info!("plugin/file: Dropping notify from {from} for {zone}");
             }
             return Ok(Step::Drop);
@@ -340,5 +389,94 @@ impl Keep {
         copy.notify(from);
         reply.set_authoritative(true);
         Ok(Step::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::OnceLock;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use chain::Clock;
+    use wire::Moment;
+
+    use super::super::kit::{CLOCK, NOW, name, source, zone};
+    use super::super::store::Store;
+    use super::super::timers::Bounds;
+    use super::*;
+
+    /// A block with the catalog `c.test.`, whose version has these records.
+    fn block(records: &str, database: &Path, clock: Clock, members: &Arc<Members>) -> Block {
+        let (copy, _) = Copy::new(&name("c.test."), clock, Bounds::default(), None);
+        copy.live().replace(zone("c.test.", 1, records));
+        let source = Arc::new(source(Some(database)));
+        let rule = Rule { within: Vec::new(), most: 10, members: Arc::clone(&source) };
+        Block {
+            fixed: vec![Fixed { copy: Arc::new(copy), source, catalog: Some(rule) }],
+            members: Arc::clone(members),
+            set: Arc::new(LiveSet::new(Vec::new())),
+            own_zones: Arc::default(),
+            clock,
+            changed: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_no_catalog_is_reported_once() {
+        let (clock, members) = (CLOCK, Arc::default());
+        let nowhere = Path::new("/nonexistent");
+        let reports = |block: &Block| block.members.report(block.apply().broken);
+        let good = block("version TXT 2\na.zones PTR x.", nowhere, clock, &members);
+        assert!(reports(&good).is_empty() && good.find(&name("x.")).is_some());
+        for (records, cause) in [
+            ("a.zones PTR x.", "its `version` property is missing"),
+            ("version TXT 3\na.zones PTR x.", "its `version` property is not `2`"),
+            ("version TXT 2\na.zones PTR x.\na.zones PTR y.", "`a.zones.c.test.` has several"),
+        ] {
+            let broken = block(records, nowhere, clock, &members);
+            let said = reports(&broken);
+            assert!(said.len() == 1 && said[0].contains(cause), "{said:?}");
+            assert!(said[0].contains("Version 1 of catalog c.test. cannot"), "{said:?}");
+            assert!(reports(&broken).is_empty(), "once");
+            assert!(broken.find(&name("x.")).is_some(), "its members stay");
+        }
+        assert!(reports(&good).is_empty());
+        assert_eq!(
+            reports(&block("", nowhere, clock, &members)).len(),
+            1,
+            "after a good one, again"
+        );
+    }
+
+    /// The members that the clock below looks at.
+    static LOOKED_AT: OnceLock<Arc<Members>> = OnceLock::new();
+
+    /// The time is read once the copy of a zone has been read from the disk.
+    fn look() -> Moment {
+        if let Some(members) = LOOKED_AT.get() {
+            assert!(members.now.try_lock().is_ok(), "a worker would wait for the disk");
+        }
+        Moment(0)
+    }
+
+    #[tokio::test]
+    async fn members_are_found_while_the_disk_is_read() {
+        let directory = std::env::temp_dir().join(format!("catena-members-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let (store, _) = Store::open(&directory, &name("x.")).unwrap();
+        let live = Live::starting(zone("x.", 1, ""));
+        let store = Arc::new(store);
+        store.save(&live).await.unwrap();
+        let at = UNIX_EPOCH + Duration::from_secs(NOW);
+        store.note(at, "192.0.2.1:53".parse().unwrap()).unwrap();
+        drop(store);
+        let members = LOOKED_AT.get_or_init(Arc::default);
+        let clock = Clock { now: look, unix: |_| NOW };
+        let block = block("version TXT 2\na.zones PTR x.", &directory, clock, members);
+        block.begin();
+        let (copy, _) = block.find(&name("x.")).unwrap();
+        assert!(copy.live().is_loaded(), "it was read from the disk, and its age was asked for");
+        let _ = std::fs::remove_dir_all(&directory);
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Copy {
 
 struct State {
     timers: Timers,
+    /// Versions that are being published. The timers are those of the version before, so nothing expires.
+    publishing: u32,
     /// The version that expired. It does not serve, but a primary may confirm it.
     expired: Option<Arc<Zone>>,
     /// The primary that sent or confirmed the version last.
@@ -91,6 +93,7 @@ impl Copy {
         timers.bounds = bounds;
         let state = State {
             timers,
+            publishing: 0,
             expired: None,
             from: None,
             identity: String::new(),
@@ -248,7 +251,7 @@ impl Copy {
             at = at.min(state.began.map_or_else(Instant::now, |began| began + NOTIFY_GAP));
         }
         if self.live.is_loaded()
-            && let Some(expires) = state.timers.expires
+            && let Some(expires) = state.expires()
         {
             at = at.min(expires);
         }
@@ -257,7 +260,7 @@ impl Copy {
 
     /// When the version expires; long after that there is none that serves.
     pub(super) async fn expires(&self) {
-        let at = self.state().timers.expires.filter(|_| self.live.is_loaded());
+        let at = self.state().expires().filter(|_| self.live.is_loaded());
         match at {
             Some(at) => tokio::time::sleep_until(at).await,
             None => std::future::pending().await,
@@ -284,13 +287,14 @@ impl Copy {
     /// Ends the service of a version whose time is over. Returns whether it did.
     pub(super) fn expire(&self) -> bool {
         let mut state = self.state();
-        let is_over = state.timers.expires.is_some_and(|at| at <= Instant::now());
+        let is_over = state.expires().is_some_and(|at| at <= Instant::now());
         let Some(zone) = self.live.zone_to_keep().filter(|_| is_over) else { return false };
         state.expired = Some(zone);
         state.timers.expires = None;
-        drop(state);
         self.live.set_trouble(Some(expired_error()));
+        // With the lock: no other version can come in between, and be withdrawn for this one.
         self.live.withdraw();
+        drop(state);
         self.show(Some("the zone has expired: no primary has confirmed it in time".to_owned()));
         true
     }
@@ -305,21 +309,31 @@ impl Copy {
         state.confirmed = Some(self.now());
         let expired = state.expired.take();
         drop(state);
-        if let Some(zone) = expired.filter(|_| !self.live.is_loaded())
-            && let Ok(again) = zone.fold()
-        {
+        if let Some(zone) = expired.filter(|_| !self.live.is_loaded()) {
             telemetry::info!("zone `{}`: {by} has confirmed it; it serves again", self.origin());
-            self.live.replace(again);
+            self.live.replace(zone);
         }
         self.live.set_trouble(None);
         self.show(None);
     }
 
-    /// Notes that a new version serves.
-    pub(super) fn published(&self) {
+    /// Publishes a version that `by` has sent. Nothing expires until it serves and its own timers run. Blocks.
+    ///
+    /// # Errors
+    /// Those of `publish`, which has published nothing.
+    pub(super) fn publish<E>(
+        &self,
+        by: SocketAddr,
+        publish: impl FnOnce(&Arc<Live>) -> Result<Arc<Zone>, E>,
+    ) -> Result<Arc<Zone>, E> {
+        self.state().publishing += 1;
+        let _publishing = Publishing(self);
+        let zone = publish(&self.live)?;
         self.state().expired = None;
         let now = self.now();
         self.live.set_status(|status| status.changed = Some(now));
+        self.confirmed(by, &zone.soa());
+        Ok(zone)
     }
 
     /// Notes that no primary has answered as it should. Returns the wait until the next check.
@@ -399,6 +413,24 @@ impl Copy {
     }
 }
 
+impl State {
+    /// When the version that serves expires, if it can now.
+    fn expires(&self) -> Option<Instant> {
+        self.timers.expires.filter(|_| self.publishing == 0)
+    }
+}
+
+/// A publication that has not ended.
+struct Publishing<'a>(&'a Copy);
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.0.state().publishing -= 1;
+        // The task of the zone may have been replaced since, and waits without regard to the timers.
+        self.0.wake.notify_one();
+    }
+}
+
 /// RFC 8914 section 4.25 names a zone that has expired.
 fn expired_error() -> (u16, String) {
     (ede::INVALID_DATA, "the zone has expired".to_owned())
@@ -407,4 +439,61 @@ fn expired_error() -> (u16, String) {
 fn random() -> u32 {
     // Without random numbers, zones are checked together.
     net::random::bytes().map_or(0, u32::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kit::{EXPIRE, copy, zone};
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(EXPIRE as u64);
+
+    fn serial(copy: &Copy) -> Option<u32> {
+        copy.live().zone_to_keep().map(|zone| zone.serial())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_is_being_published_does_not_expire_with_the_one_before() {
+        let copy = copy("example.org.");
+        let by = "192.0.2.1:53".parse().unwrap();
+        let first = copy.publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, ""))));
+        assert_eq!(first.unwrap().serial(), 1);
+        tokio::time::advance(LIFE).await;
+        let second = copy.publish(by, |live| {
+            let second = live.replace(zone("example.org.", 2, ""));
+            // It serves, and its timers do not run yet.
+            assert!(!copy.expire());
+            Ok::<_, ()>(second)
+        });
+        assert_eq!((second.unwrap().serial(), serial(&copy)), (2, Some(2)));
+        assert!(!copy.expire());
+        tokio::time::advance(LIFE).await;
+        assert!(copy.expire());
+        assert_eq!(serial(&copy), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_version_that_expired_is_the_one_that_serves_again() {
+        let copy = copy("example.org.");
+        let by = "192.0.2.1:53".parse().unwrap();
+        let version = copy
+            .publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, ""))))
+            .unwrap();
+        tokio::time::advance(LIFE).await;
+        assert!(copy.expire());
+        copy.confirmed(by, &version.soa());
+        // Not a copy of it, which takes long to make for a large zone.
+        assert!(Arc::ptr_eq(&copy.live().zone_to_keep().unwrap(), &version));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_cannot_be_published_lets_the_one_before_expire() {
+        let copy = copy("example.org.");
+        let by = "192.0.2.1:53".parse().unwrap();
+        copy.publish(by, |live| Ok::<_, ()>(live.replace(zone("example.org.", 1, "")))).unwrap();
+        tokio::time::advance(LIFE).await;
+        assert!(copy.publish(by, |_| Err(())).is_err());
+        assert!(copy.expire());
+        assert_eq!((serial(&copy), copy.base().map(|zone| zone.serial())), (None, Some(1)));
+    }
 }

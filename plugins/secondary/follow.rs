@@ -13,7 +13,7 @@ use super::source::{Checked, Fresh, Source};
 /// Follows the primaries of a zone until it is dropped. `changed` is told of new versions.
 pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option<Arc<Notify>>) {
     let _turn = copy.turn.lock().await;
-    copy.begin(source.terms(), &source.metrics).await;
+    expiring(&copy, &source, copy.begin(source.terms(), &source.metrics)).await;
     loop {
         tokio::select! {
             () = sleep_until(copy.wakes_at()) => {}
@@ -25,17 +25,7 @@ pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option
             Reason::Notified(by) => Some(by),
             Reason::First | Reason::Timer => None,
         };
-        let checked = {
-            let mut check = pin!(source.check(&copy, by));
-            loop {
-                tokio::select! {
-                    checked = &mut check => break checked,
-                    // A transfer may take longer than the old version may live.
-                    () = copy.expires() => expire(&copy, &source),
-                }
-            }
-        };
-        match checked {
+        match expiring(&copy, &source, source.check(&copy, by)).await {
             Checked::Current(from, soa) => {
                 copy.confirmed(from, &soa);
                 if let Some(by) = by {
@@ -43,8 +33,6 @@ pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option
                 }
             }
             Checked::Fresh(fresh) => {
-                copy.published();
-                copy.confirmed(fresh.from, &fresh.zone.soa());
                 transferred(&copy, &fresh);
                 if let Some(changed) = &changed {
                     changed.notify_one();
@@ -55,7 +43,18 @@ pub(super) async fn follow(copy: Arc<Copy>, source: Arc<Source>, changed: Option
                 continue;
             }
         }
-        copy.save(&source.metrics).await;
+        expiring(&copy, &source, copy.save(&source.metrics)).await;
+    }
+}
+
+/// Waits for `work`. A transfer, or a disk, may take longer than the version that serves may live.
+async fn expiring<T>(copy: &Copy, source: &Source, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = copy.expires() => expire(copy, source),
+        }
     }
 }
 
@@ -114,5 +113,26 @@ fn failed(copy: &Copy, reason: Reason, why: &str) {
     };
     if copy.is_news(&format!("{zone} {}", line.split(", retrying").next().unwrap_or_default())) {
         telemetry::warning!("{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::kit;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_expires_while_the_disk_is_slow() {
+        let (copy, source) = (kit::copy("example.org."), kit::source(None));
+        let by = "192.0.2.1:53".parse().unwrap();
+        let zone = kit::zone("example.org.", 1, "");
+        copy.publish(by, |live| Ok::<_, ()>(live.replace(zone))).unwrap();
+        let life = Duration::from_secs(kit::EXPIRE.into());
+        expiring(&copy, &source, tokio::time::sleep(life - Duration::from_secs(1))).await;
+        assert!(copy.live().is_loaded());
+        expiring(&copy, &source, tokio::time::sleep(life)).await;
+        assert!(!copy.live().is_loaded());
     }
 }

@@ -8,6 +8,8 @@ mod catalog;
 mod config;
 mod copy;
 mod follow;
+#[cfg(test)]
+mod kit;
 mod metrics;
 mod source;
 mod store;
@@ -61,12 +63,16 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         return Err(errors);
     }
     let place = place(setup);
+    let known: Arc<Members> = setup.keep(format!("members of catalogs {place}"), Members::default);
     let mut fixed: Vec<Fixed> = Vec::new();
     for (config, source) in read {
         let source = Arc::new(source);
-        let members = config.catalog.as_ref().map(|_| Arc::new(of_members(&source)));
+        let members = config
+            .catalog
+            .as_ref()
+            .map(|_| Arc::new(Source { catalog: None, ..(*source).clone() }));
         for origin in &config.zones {
-            let copy = open(&place, origin, &source, &config, setup);
+            let copy = open(&place, &known, origin, &source, &config, setup);
             let rule =
                 members.as_ref().zip(config.catalog.as_ref()).map(|(members, within)| Rule {
                     within: within.clone(),
@@ -86,14 +92,12 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             fixed.push(Fixed { copy, source: Arc::clone(&source), catalog: rule });
         }
     }
-    link(fixed, &place, fallthrough, setup);
+    link(fixed, known, fallthrough, setup);
     Ok(())
 }
 
 /// Adds the plugin for these zones to the chain.
-fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Setup<'_>) {
-    let has_catalogs = fixed.iter().any(|fixed| fixed.catalog.is_some());
-    let members = setup.keep(format!("members of catalogs {place}"), Members::default);
+fn link(fixed: Vec<Fixed>, members: Arc<Members>, fallthrough: Fallthrough, setup: &mut Setup<'_>) {
     let set = Arc::new(LiveSet::new(Vec::new()));
     let block = Arc::new(Block {
         fixed,
@@ -103,6 +107,7 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
         clock: setup.clock(),
         changed: Arc::new(Notify::new()),
     });
+    let has_catalogs = block.has_catalogs();
     // At the start, what is on the disk serves at once. Later the members are those of the running server,
     // which this configuration may not replace in the end.
     if has_catalogs && block.members.is_empty() {
@@ -115,11 +120,14 @@ fn link(fixed: Vec<Fixed>, place: &str, fallthrough: Fallthrough, setup: &mut Se
         let plugin = Authority::changing(set, options, keep, setup);
         setup.link(plugin);
     } else {
-        let plugin = Authority::fixed(block.lives(), options, keep, setup);
+        let plugin = Authority::fixed(block.fixed_lives(), options, keep, setup);
         setup.link(plugin);
     }
     setup.task(move || block.run());
 }
+
+/// A zone that survives a reload of the Corefile.
+struct Kept(Arc<Copy>);
 
 /// What tells this server block from others: they may have a zone of the same name from elsewhere.
 fn place(setup: &Setup<'_>) -> String {
@@ -130,9 +138,10 @@ fn place(setup: &Setup<'_>) -> String {
     words.join(" ")
 }
 
-/// The zone as it is, or a new one.
+/// The zone as it is, or a new one. One that was a member of a catalog so far stays as it is too.
 fn open(
     place: &str,
+    members: &Members,
     origin: &Name,
     source: &Source,
     config: &Config,
@@ -141,10 +150,13 @@ fn open(
     let origin = origin.to_lower();
     let clock = setup.clock();
     let problem = Mutex::new(None);
-    let copy = setup.keep(format!("secondary {origin} {place}"), || {
-        let (copy, found) = Copy::new(&origin, clock, source.bounds, source.database.as_deref());
-        *problem.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        copy
+    let kept = setup.keep(format!("secondary {origin} {place}"), || {
+        Kept(members.copy(&origin).unwrap_or_else(|| {
+            let directory = source.database.as_deref();
+            let (copy, found) = Copy::new(&origin, clock, source.bounds, directory);
+            *problem.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            Arc::new(copy)
+        }))
     });
     if let Some(problem) = problem.into_inner().unwrap_or_else(PoisonError::into_inner) {
         let span = config.database.as_ref().map_or(config.span, |token| token.span);
@@ -154,7 +166,7 @@ fn open(
                 .help("move the files of this zone away; they are written again after a transfer"),
         );
     }
-    copy
+    Arc::clone(&kept.0)
 }
 
 /// The source that a directive describes.
@@ -210,26 +222,4 @@ fn source(
 fn database(setup: &Setup<'_>, token: &corefile::Token) -> PathBuf {
     let path: &Path = &setup.path(token);
     path.to_owned()
-}
-
-/// The source of the members of catalogs that come from `source`.
-fn of_members(source: &Source) -> Source {
-    let primary = |one: &Primary| Primary {
-        address: one.address,
-        session: one.session.clone(),
-        source: one.source,
-    };
-    Source {
-        identity: source.identity.clone(),
-        primaries: source.primaries.iter().map(primary).collect(),
-        key: source.key.clone(),
-        allow_notify: source.allow_notify.clone(),
-        limits: source.limits,
-        bounds: source.bounds,
-        database: source.database.clone(),
-        catalog: None,
-        network: source.network.clone(),
-        gate: Arc::clone(&source.gate),
-        metrics: source.metrics.clone(),
-    }
 }

@@ -73,6 +73,7 @@ async fn turn<'a>(
 }
 
 /// One primary.
+#[derive(Clone)]
 pub(super) struct Primary {
     pub(super) address: SocketAddr,
     pub(super) session: Option<TransferSession>,
@@ -80,6 +81,7 @@ pub(super) struct Primary {
 }
 
 /// Where the zones of a directive come from.
+#[derive(Clone)]
 pub(super) struct Source {
     /// The primaries and how they are asked, to tell one source from another.
     pub(super) identity: String,
@@ -247,19 +249,19 @@ impl Source {
         client: &Client,
         base: Option<Arc<Zone>>,
     ) -> Result<(Arc<Zone>, bool, Tally), Problem> {
-        let zone = copy.origin();
+        let (zone, by) = (copy.origin(), client.peer().address);
         let hint = base.as_ref().map_or(0, |base| base.memory() as u64);
         if let Some(base) = &base {
             let why = match client.ixfr(zone, &base.soa(), hint).await {
                 Ok(Received { outcome: Outcome::Changes(changes), tally }) => {
-                    match self.publish_changes(copy, Arc::clone(base), changes).await {
+                    match self.publish_changes(copy, by, Arc::clone(base), changes).await {
                         Ok(zone) => return Ok((zone, false, tally)),
                         Err(Unpublished::Catalog(text)) => return Err(Problem::new(text)),
                         Err(Unpublished::Unfit(text)) => text,
                     }
                 }
                 Ok(Received { outcome: Outcome::Zone(new), tally }) => {
-                    return Ok((self.publish(copy, *new).await?, true, tally));
+                    return Ok((self.publish(copy, by, *new).await?, true, tally));
                 }
                 Ok(Received { outcome: Outcome::Current(soa), .. }) => {
                     return Err(Problem::new(format!(
@@ -270,18 +272,23 @@ impl Source {
                 Err(error) if error.calls_for_axfr() => error.trouble.to_string(),
                 Err(error) => return Err(error.into()),
             };
-            telemetry::debug!("zone `{zone}`: no changes from {}: {why}", client.peer().address);
+            telemetry::debug!("zone `{zone}`: no changes from {by}: {why}");
         }
         let newer_than = base.as_ref().map(|base| base.serial());
         let received = client.axfr(zone, newer_than, hint).await?;
         let Outcome::Zone(new) = received.outcome else {
             return Err(Problem::new("the server sent no zone".to_owned()));
         };
-        Ok((self.publish(copy, *new).await?, true, received.tally))
+        Ok((self.publish(copy, by, *new).await?, true, received.tally))
     }
 
     /// Publishes a whole zone.
-    async fn publish(&self, copy: &Arc<Copy>, new: Zone) -> Result<Arc<Zone>, Problem> {
+    async fn publish(
+        &self,
+        copy: &Arc<Copy>,
+        by: SocketAddr,
+        new: Zone,
+    ) -> Result<Arc<Zone>, Problem> {
         let (copy, catalog) = (Arc::clone(copy), self.catalog);
         blocking(move || {
             check_catalog(&new, catalog)?;
@@ -290,7 +297,7 @@ impl Source {
             {
                 store.forget();
             }
-            Ok(copy.live().replace(new))
+            copy.publish(by, |live| Ok(live.replace(new)))
         })
         .await
         .map_err(|unpublished| Problem::new(unpublished.text()))
@@ -300,6 +307,7 @@ impl Source {
     async fn publish_changes(
         &self,
         copy: &Arc<Copy>,
+        by: SocketAddr,
         base: Arc<Zone>,
         changes: Vec<Changes>,
     ) -> Result<Arc<Zone>, Unpublished> {
@@ -314,14 +322,16 @@ impl Source {
                 last = Arc::new(last.apply(one).map_err(unfit)?);
             }
             check_catalog(&last, catalog)?;
-            if !copy.live().is_loaded() {
-                return Ok(copy.live().replace(last.fold().map_err(unfit)?));
-            }
-            let mut published = base;
-            for one in changes {
-                published = copy.live().change(one).map_err(unfit)?;
-            }
-            Ok(published)
+            copy.publish(by, |live| {
+                if !live.is_loaded() {
+                    return Ok(live.replace(last));
+                }
+                let mut published = base;
+                for one in changes {
+                    published = live.change(one).map_err(unfit)?;
+                }
+                Ok(published)
+            })
         })
         .await
     }

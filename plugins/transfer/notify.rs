@@ -278,7 +278,7 @@ impl Notifier {
             (None, false) => None,
         };
         let peer = Peer { source: to.source, key, ..Peer::new(to.address) };
-        let limits = Limits { datagram: wait, attempts: 1, ..Limits::default() };
+        let limits = Limits { datagram: wait, ..Limits::default() };
         let client = Client::new(self.network.clone(), peer, limits);
         let told = client.notify(zone.origin(), &version.soa()).await;
         told.map_err(|error| error.trouble.to_string())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use net::client::Network;
-use tokio::time::Instant;
 use wire::{Class, Name, NameBuf, Rtype, name};
 use zone::Soa;
 use zone::{Builder, Changes, RecordRef, Zone};
@@ -116,37 +115,8 @@ impl Client {
         received.map_err(|trouble| self.error(zone, trouble))
     }
 
-    /// Looks for a newer version than `ours` and transfers it (RFC 1034 section 4.3.5): asks for the SOA
-    /// record, then for changes, and for the whole zone where changes cannot be had.
-    ///
-    /// # Errors
-    /// The server did not answer, or no transfer succeeded.
-    pub async fn refresh(
-        &self,
-        zone: &Name,
-        ours: Option<&Zone>,
-    ) -> Result<Received, TransferError> {
-        let Some(ours) = ours else { return self.axfr(zone, None, 0).await };
-        let soa = self.soa(zone).await?;
-        if !zone::is_newer(soa.serial, ours.serial()) {
-            return Ok(Received { outcome: Outcome::Current(soa), tally: Tally::default() });
-        }
-        let size_hint = ours.memory() as u64;
-        match self.ixfr(zone, &ours.soa(), size_hint).await {
-            // Another server behind the address was asked, which is behind.
-            Ok(Received { outcome: Outcome::Current(sent), .. }) => {
-                let fault = Fault::NotNewer { sent: sent.serial, ours: ours.serial() };
-                Err(self.error(zone, fault.into()))
-            }
-            Err(error) if error.calls_for_axfr() => {
-                self.axfr(zone, Some(ours.serial()), size_hint).await
-            }
-            other => other,
-        }
-    }
-
-    /// Tells a secondary that the zone has changed, and to what (RFC 1996), until it says that it heard. The
-    /// waits are [`Limits::datagram`], twice that, and so on, [`Limits::attempts`] of them.
+    /// Tells a secondary over UDP that the zone has changed, and to what (RFC 1996), once. It has
+    /// [`Limits::datagram`] to say that it heard.
     ///
     /// # Errors
     /// No response came, or one with an error.
@@ -180,29 +150,9 @@ impl Client {
 
     async fn send_notify(&self, zone: &Name, soa: &Soa) -> Result<(), Trouble> {
         let Self { network, peer, limits, .. } = self;
-        let mut wait = limits.datagram;
-        let mut trouble = Trouble::Local("no NOTIFY was sent: the limits allow none".to_owned());
-        for attempt in 1..=limits.attempts {
-            let ends = Instant::now() + wait;
-            let asked = Asked::new(peer, zone, Kind::Notify, Some(soa))?;
-            let replied = match &peer.session {
-                None => exchange::by_datagram(network, peer, &asked, wait).await,
-                Some(_) => {
-                    let limits = Limits { total: wait, ..*limits };
-                    exchange::by_stream(network, peer, &asked, &limits).await
-                }
-            };
-            match replied {
-                Ok(reply) => return Ok(asked.request.acknowledged(&reply)?),
-                Err(error) => trouble = error,
-            }
-            // A port that is closed answers at once; the server may start meanwhile.
-            if attempt < limits.attempts {
-                tokio::time::sleep_until(ends).await;
-            }
-            wait = wait.saturating_mul(2);
-        }
-        Err(trouble)
+        let asked = Asked::new(peer, zone, Kind::Notify, Some(soa))?;
+        let reply = exchange::by_datagram(network, peer, &asked, limits.datagram).await?;
+        Ok(asked.request.acknowledged(&reply)?)
     }
 
     async fn transfer(
@@ -279,24 +229,4 @@ fn soa_in(request: &Request, reply: &[u8]) -> Result<Soa, Trouble> {
         }
     }
     Err(Fault::NoSoa(None).into())
-}
-
-/// Transfers a whole zone once.
-///
-/// # Errors
-/// As for [`Client::axfr`].
-pub async fn fetch_zone(
-    network: Network,
-    peer: Peer,
-    zone: &Name,
-    limits: Limits,
-) -> Result<Box<Zone>, TransferError> {
-    let client = Client::new(network, peer, limits);
-    match client.axfr(zone, None, 0).await?.outcome {
-        Outcome::Zone(zone) => Ok(zone),
-        // The reply to AXFR is a zone.
-        Outcome::Current(_) | Outcome::Changes(_) => {
-            Err(client.error(zone, Fault::Malformed.into()))
-        }
-    }
 }

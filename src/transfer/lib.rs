@@ -32,7 +32,7 @@ mod request;
 mod tests;
 
 pub use assemble::{Assembled, Assembler, Tally};
-pub use client::{Client, Outcome, Received, fetch_zone};
+pub use client::{Client, Outcome, Received};
 pub use error::{TransferError, Trouble};
 pub use fault::Fault;
 pub use peer::{Limits, Peer, Progress};
