@@ -13,6 +13,7 @@
 #![allow(missing_docs, reason = "a program")]
 
 mod blocks;
+mod changes;
 mod data;
 mod echo;
 mod load;
@@ -101,6 +102,9 @@ fn main() {
     }
     if wanted(&settings, "transfers out") {
         transfers::run(&settings);
+    }
+    if wanted(&settings, "changes") {
+        changes::run(&settings);
     }
     if wanted(&settings, "many rules") {
         many_rules(&settings, &data::zone(&settings.dir, "bench.lab.", 10_000, 20_000));
