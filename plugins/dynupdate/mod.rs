@@ -113,6 +113,7 @@ fn open(config: &Config<'_>, setup: &mut Setup<'_>) -> Result<Arc<Store>, Diagno
     let place: Arc<Place> = setup.keep(key, Place::default);
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(store) = place.as_ref().filter(|store| store.live().is_loaded()) {
+        warn_of_newer_seed(&seed, store.begun(), config, setup);
         return Ok(Arc::clone(store));
     }
     let clock = setup.clock();
@@ -151,23 +152,29 @@ fn kept(
         let zone = seeded(seed, config, setup)?;
         return Ok(Store::new(&config.origin, zone, Vec::new(), Some(journal), directory, clock));
     };
-    if let (Some(begun), Some(changed)) = (journal.begun(), modified(seed))
-        && changed > begun
-    {
-        let message = format!("`{}` is newer than the database", seed.display());
-        let warning = Diagnostic::warning(config.file.span, message)
-            .label("it is not read: the database wins")
-            .help("change the zone by updates, or move its database away to begin with the file again");
-        setup.warn(warning);
-    }
+    warn_of_newer_seed(seed, journal.begun(), config, setup);
     let store =
         Store::new(&config.origin, Some(zone), recovered.history, Some(journal), directory, clock);
     recovered.cut.iter().for_each(|cut| store.log_cut(cut));
     Ok(store)
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    Stamp::of(path).ok()?.modified()
+/// Warns if the file was changed after the database began: the change has no effect.
+fn warn_of_newer_seed(
+    seed: &Path,
+    begun: Option<SystemTime>,
+    config: &Config<'_>,
+    setup: &mut Setup<'_>,
+) {
+    let changed = Stamp::of(seed).ok().and_then(|stamp| stamp.modified());
+    if !begun.zip(changed).is_some_and(|(begun, changed)| changed > begun) {
+        return;
+    }
+    let message = format!("`{}` is newer than the database", seed.display());
+    let warning = Diagnostic::warning(config.file.span, message)
+        .label("it is not read: the database wins")
+        .help("change the zone by updates, or move its database away to begin with the file again");
+    setup.warn(warning);
 }
 
 /// The zone in the file; `None` if the file is missing.

@@ -95,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written. The next call tries the whole version.
-    pub(super) async fn save(self: &Arc<Self>, live: &Live) -> Result<(), Error> {
+    pub(super) async fn save(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), Error> {
         let Some(mut zone) = live.zone_to_keep() else { return Ok(()) };
         if !self.journal.is_claimed() {
             let store = Arc::clone(self);
@@ -131,7 +131,10 @@ impl Store {
         }
         self.state().stored = Some(zone.serial());
         if self.journal.wants_compaction() {
-            self.journal.compact(zone);
+            let (live, journal) = (Arc::clone(live), self.journal.clone());
+            self.journal.compact(zone, move || {
+                live.set_status(|status| status.journal_bytes = journal.size());
+            });
         }
         Ok(())
     }

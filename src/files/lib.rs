@@ -25,4 +25,4 @@ pub use append::{AppendError, Appender};
 pub use below::is_below;
 pub use lock::{Lock, make_private_directory};
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
-pub use write::{PRIVATE, PUBLIC, replace, replace_with, sync_directory};
+pub use write::{PRIVATE, PUBLIC, remove_left_behind, replace, replace_with, sync_directory};

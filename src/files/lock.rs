@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 
 use crate::read::refuse_special;
 use crate::write::PRIVATE;
@@ -17,7 +19,7 @@ const PRIVATE_DIRECTORY: u32 = 0o700;
 /// A lock on a file, held until it is dropped or the process ends, however that happens.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<std::fs::File>,
+    file: Flock<std::fs::File>,
 }
 
 impl Lock {
@@ -36,10 +38,23 @@ impl Lock {
             .open(path)?;
         refuse_special(&file.metadata()?)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Some(Self { _file: file })),
+            Ok(file) => Ok(Some(Self { file })),
             Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => Err(error.into()),
         }
+    }
+
+    pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.file.metadata()
+    }
+
+    /// Sets the time of the last write to now, by the clock that gives other files theirs.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn touch(&self) -> io::Result<()> {
+        let now = TimeSpec::UTIME_NOW;
+        Ok(futimens(&*self.file, &now, &now)?)
     }
 }
 

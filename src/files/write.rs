@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::lock::Lock;
 use crate::read::refuse_special;
 
 /// The mode of a file that only its owner reads: queries of clients, keys.
@@ -53,7 +54,7 @@ pub fn replace_with(
         Err(error) => return Err(error),
     }
     let mut fresh = Fresh::create(path, mode)?;
-    remove_left_behind(path, &fresh);
+    remove_fresh(path, LEFT_BEHIND, fresh.file.metadata().ok());
     write(&mut fresh.file)?;
     fresh.file.sync_all()?;
     fs::rename(&fresh.path, path)?;
@@ -122,11 +123,19 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Removes fresh files of ours that a killed process left behind. Those of a process that is writing
-/// now are young.
-fn remove_left_behind(path: &Path, ours: &Fresh) {
+/// Removes what processes that were killed have left behind beside the file, however young: for whoever
+/// knows by a [`Lock`] that nobody writes it now.
+///
+/// [`Lock`]: crate::Lock
+pub fn remove_left_behind(path: &Path, lock: &Lock) {
+    remove_fresh(path, Duration::ZERO, lock.metadata().ok());
+}
+
+/// Removes fresh files of this owner that a killed process left behind. Those of a process that is
+/// writing now are young.
+fn remove_fresh(path: &Path, least: Duration, own: Option<fs::Metadata>) {
     let Some(base) = path.file_name().map(|name| name.to_string_lossy()) else { return };
-    let (Ok(entries), Ok(own)) = (fs::read_dir(folder(path)), ours.file.metadata()) else { return };
+    let (Ok(entries), Some(own)) = (fs::read_dir(folder(path)), own) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let random = name.to_str().and_then(|name| name.strip_prefix(&*base)?.strip_prefix(MARK));
@@ -139,7 +148,8 @@ fn remove_left_behind(path: &Path, ours: &Fresh) {
         let Ok(found) = entry.metadata() else { continue };
         let age =
             found.modified().ok().and_then(|then| SystemTime::now().duration_since(then).ok());
-        if found.is_file() && found.uid() == own.uid() && age.is_some_and(|age| age > LEFT_BEHIND) {
+        let is_old = least.is_zero() || age.is_some_and(|age| age > least);
+        if found.is_file() && found.uid() == own.uid() && is_old {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct Disk {
     snapshot: Option<(u64, u64)>,
     /// The highest number that a log may have on the disk.
     highest: u64,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// The last log.
@@ -57,6 +57,8 @@ impl Disk {
                 format!("`{}` is locked: another process writes this zone", path.display());
             Error::new(Kind::InUse, message)
         })?;
+        // A server that is killed again and again while it writes snapshots must not fill the disk.
+        files::remove_left_behind(&place.snapshot(), &lock);
         let listing = place.listing()?;
         let (again, position) = if listing == *known {
             (None, position.cloned())
@@ -67,11 +69,14 @@ impl Disk {
         let logs = listing.logs.iter().map(|(number, stamp)| (*number, stamp.size())).collect();
         let highest = listing.logs.last().map_or(0, |(number, _)| *number);
         let mut disk =
-            Self { place: place.clone(), log: None, logs, snapshot: None, highest, _lock: lock };
+            Self { place: place.clone(), log: None, logs, snapshot: None, highest, lock };
         match position {
             Some(position) => disk.resume(&position, &listing)?,
-            // Of a database that was never begun.
+            // Of a database that was never begun, or whose removal did not come to its end.
             None => disk.remove_logs(|_| true),
+        }
+        if listing.is_removed && (disk.log.is_some() || disk.logs.is_empty()) {
+            remove(&place.removed());
         }
         Ok((disk, again))
     }
@@ -171,6 +176,8 @@ impl Disk {
         self.log = Some(log);
         self.snapshot = Some((number, size));
         self.remove_logs(|other| other < number);
+        // The time of the lock is that of the beginning. Only a warning depends on it.
+        let _ = self.lock.touch();
         Ok(())
     }
 
@@ -211,17 +218,19 @@ impl Disk {
 
     /// Removes all files of the database but the lock.
     pub(crate) fn remove_all(&mut self) -> Result<(), Error> {
-        let path = self.place.snapshot();
+        let (path, removed) = (self.place.snapshot(), self.place.removed());
         self.log = None;
+        // Under its other name the snapshot says that logs without it are no damage.
         if self.snapshot.take().is_some() {
-            std::fs::remove_file(&path)
+            std::fs::rename(&path, &removed)
                 .and_then(|()| files::sync_directory(&self.place.directory))
                 .map_err(|error| Error::system("remove", &path, &error))?;
         }
-        // Newer logs first: without a snapshot, a log that continues another is damage.
-        let numbers: Vec<u64> = self.logs.keys().rev().copied().collect();
-        for number in numbers {
-            self.remove_logs(|other| other == number);
+        self.remove_logs(|_| true);
+        if self.logs.is_empty() {
+            files::sync_directory(&self.place.directory)
+                .map_err(|error| Error::system("remove", &path, &error))?;
+            remove(&removed);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! | `ZONE.snapshot` | the records of one version |
 //! | `ZONE.log.N` | the changes that follow; the log with the snapshot's number begins at its version |
 //! | `ZONE.lock` | locked by the process that writes |
+//! | `ZONE.removed` | the snapshot while the database is removed: logs without it are left behind |
 //!
 //! [`Journal::read`] reads a database and changes nothing. [`Journal::claim`] takes it for writing. Then
 //! [`Journal::append`] returns once the changes are on the disk: changes that arrive while the disk is
@@ -18,7 +19,7 @@
 //! |---|---|
 //! | the process dies at any moment | every change that was confirmed is there; the last ones may be, whole or not at all |
 //! | the disk is full, or fails | the changes are refused, none is half there, and later ones are tried again |
-//! | the end of the last log is torn | it is cut off; the caller learns how much |
+//! | the end of the last log is torn | it is left out, and cut off by the next writer; the caller learns how much |
 //! | anything else is damaged | the database is not opened; the error names the file and the remedy |
 //!
 //! It must never know: queries, plugins, where changes come from.

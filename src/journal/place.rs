@@ -26,6 +26,8 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
     pub(crate) snapshot: Option<Stamp>,
+    /// Whether a removal was begun.
+    pub(crate) is_removed: bool,
     /// The numbers of the logs in ascending order.
     pub(crate) logs: Vec<(u64, Stamp)>,
 }
@@ -48,6 +50,11 @@ impl Place {
         self.directory.join(format!("{}.snapshot", self.stem))
     }
 
+    /// The name of the snapshot while the database is removed.
+    pub(crate) fn removed(&self) -> PathBuf {
+        self.directory.join(format!("{}.removed", self.stem))
+    }
+
     pub(crate) fn log(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{}.log.{number}", self.stem))
     }
@@ -66,7 +73,11 @@ impl Place {
             }
             Err(error) => return Err(failed(error)),
         };
-        let mut found = Listing { snapshot: Stamp::of(&self.snapshot()).ok(), logs: Vec::new() };
+        let mut found = Listing {
+            snapshot: Stamp::of(&self.snapshot()).ok(),
+            is_removed: Stamp::of(&self.removed()).is_ok(),
+            logs: Vec::new(),
+        };
         let prefix = format!("{}.log.", self.stem);
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();

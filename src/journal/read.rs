@@ -10,6 +10,10 @@ use crate::log::{self, Content};
 use crate::place::{Listing, Place};
 use crate::snapshot;
 
+/// Files are read this often at most while they change. A process that writes replaces a snapshot after
+/// megabytes of changes only.
+const MAX_TRIES: u32 = 8;
+
 /// What a database holds.
 #[derive(Default)]
 pub struct Recovered {
@@ -17,7 +21,8 @@ pub struct Recovered {
     pub zone: Option<Zone>,
     /// Changes that led to it, oldest first: those since the snapshot, and those of the log before.
     pub history: Vec<Changes>,
-    /// What was cut off, for the log: the end of the last log is torn if the process died while it wrote.
+    /// What was left out, for the log: the end of the last log is torn if the process died while it wrote,
+    /// or is writing now.
     pub cut: Option<String>,
 }
 
@@ -37,6 +42,31 @@ pub(crate) struct Position {
     pub(crate) snapshot: u64,
     /// Logs that nothing needs any more, or that never came into use.
     pub(crate) useless: Vec<u64>,
+}
+
+/// Reads the files that there are, which another process may be writing: if they change meanwhile, what was
+/// found does not fit together, and they are read again.
+///
+/// # Errors
+/// Those of `read`.
+pub(crate) fn beside_a_writer<T>(
+    place: &Place,
+    mut read: impl FnMut(&Listing) -> Result<T, Error>,
+) -> Result<(Listing, T), Error> {
+    let mut listing = place.listing()?;
+    let mut tries = MAX_TRIES;
+    loop {
+        tries -= 1;
+        let failed = match read(&listing) {
+            Ok(found) => return Ok((listing, found)),
+            Err(error) => error,
+        };
+        let now = place.listing()?;
+        if now == listing || tries == 0 {
+            return Err(failed);
+        }
+        listing = now;
+    }
 }
 
 /// Reads the files of a listing.
@@ -101,8 +131,8 @@ pub(crate) fn read(
     };
     if last.torn > 0 {
         recovered.cut = Some(format!(
-            "the last {} octets of `{}` are not whole changes: the process or the machine stopped \
-             before they were confirmed; they are cut off",
+            "the last {} octets of `{}` are not whole changes: they were not confirmed before the \
+             process or the machine stopped, or are being written now; they are left out",
             last.torn,
             place.log(last.header.number).display()
         ));
@@ -128,8 +158,11 @@ pub(crate) fn read(
     Ok((recovered, Some(position)))
 }
 
-/// Logs without a snapshot are those of a database that was never begun.
+/// Logs without a snapshot are those of a database that was never begun, or that was being removed.
 fn without_snapshot(place: &Place, listing: &Listing) -> Result<(), Error> {
+    if listing.is_removed {
+        return Ok(());
+    }
     for (number, _) in &listing.logs {
         let content = log::read(&place.log(*number), *number, &place.origin, None)?;
         if content.header.continues.is_some() || !content.changes.is_empty() {
@@ -154,4 +187,52 @@ fn past(place: &Place, headers: &BTreeMap<u64, log::Header>, first: u64) -> Vec<
     };
     let read = log::read(&place.log(before), before, &place.origin, Some(len));
     read.map(|content| content.changes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn files_that_change_meanwhile_are_read_again() {
+        let folder: PathBuf =
+            std::env::temp_dir().join(format!("catena-beside-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let place = Place::new(&folder, &wire::Name::from_text("zone.test.").unwrap());
+        let damaged = || Error::corrupt(&place.snapshot(), "it is being replaced");
+        // As often as the files change.
+        let mut reads = 0u64;
+        let (listing, found) = beside_a_writer(&place, |listing| {
+            reads += 1;
+            if reads < 4 {
+                std::fs::write(place.log(reads), "").unwrap();
+                return Err(damaged());
+            }
+            Ok(listing.logs.len())
+        })
+        .unwrap();
+        assert_eq!((reads, found, listing), (4, 3, place.listing().unwrap()));
+        // Once if they do not.
+        reads = 0;
+        let failed = beside_a_writer(&place, |_| -> Result<(), Error> {
+            reads += 1;
+            Err(damaged())
+        });
+        assert_eq!((reads, failed.err().unwrap().kind()), (1, Kind::Corrupt));
+        // Not for ever.
+        let failed = beside_a_writer(&place, |_| -> Result<(), Error> {
+            reads += 1;
+            std::fs::write(place.log(reads + 10), "").unwrap();
+            Err(damaged())
+        });
+        assert_eq!(
+            (reads, failed.err().unwrap().kind()),
+            (1 + u64::from(MAX_TRIES), Kind::Corrupt)
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! The update section (RFC 2136 section 3.4.2): the names that change, before and after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
 
 use wire::{Class, Rtype, name};
 use zone::{Changes, RecordRef, Zone};
@@ -21,7 +22,7 @@ struct Records {
     now: Vec<Record>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq)]
 struct Record {
     rtype: Rtype,
     ttl: u32,
@@ -34,6 +35,12 @@ struct Record {
 impl PartialEq for Record {
     fn eq(&self, other: &Self) -> bool {
         (self.rtype, self.ttl, &self.key) == (other.rtype, other.ttl, &other.key)
+    }
+}
+
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.rtype.0, self.ttl, &self.key).hash(state);
     }
 }
 
@@ -88,10 +95,12 @@ impl<'z> Draft<'z> {
         }
         let mut changes = Changes::new();
         for (owner, records) in &self.names {
-            for record in records.before.iter().filter(|record| !records.now.contains(record)) {
+            let before: HashSet<&Record> = records.before.iter().collect();
+            let now: HashSet<&Record> = records.now.iter().collect();
+            for record in records.before.iter().filter(|record| !now.contains(record)) {
                 changes.remove(record.of(owner));
             }
-            for record in records.now.iter().filter(|record| !records.before.contains(record)) {
+            for record in records.now.iter().filter(|record| !before.contains(record)) {
                 changes.add(record.of(owner));
             }
         }
@@ -108,8 +117,9 @@ impl Record {
 
 impl Records {
     fn is_changed(&self) -> bool {
+        let now: HashSet<&Record> = self.now.iter().collect();
         self.before.len() != self.now.len()
-            || self.before.iter().any(|record| !self.now.contains(record))
+            || self.before.iter().any(|record| !now.contains(record))
     }
 
     fn has(&self, rtype: Rtype) -> bool {
@@ -222,7 +232,7 @@ fn is_greater(one: u32, other: u32) -> bool {
 
 /// The serial after `serial`. 0 is skipped, because other servers do not take it for a serial
 /// (RFC 2136 section 7.11).
-pub fn next_serial(serial: u32) -> u32 {
+fn next_serial(serial: u32) -> u32 {
     serial.checked_add(1).unwrap_or(1)
 }
 

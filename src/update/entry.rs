@@ -11,11 +11,11 @@ pub struct Entry {
     /// The type.
     pub rtype: Rtype,
     /// The class, which says what is meant.
-    pub class: Class,
+    pub(crate) class: Class,
     /// Time to live in seconds.
-    pub ttl: u32,
+    pub(crate) ttl: u32,
     /// RDATA with uncompressed names; often empty.
-    pub rdata: Vec<u8>,
+    pub(crate) rdata: Vec<u8>,
 }
 
 impl Entry {

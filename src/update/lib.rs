@@ -14,7 +14,6 @@ mod prerequisites;
 mod refusal;
 mod scan;
 
-pub use draft::next_serial;
 pub use entry::Entry;
 pub use message::Update;
 pub use refusal::Refusal;

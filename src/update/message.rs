@@ -1,6 +1,6 @@
 //! The parts of an UPDATE message.
 
-use wire::{Class, Message, Name, Rcode, Request, Rtype, Section};
+use wire::{Class, Message, Rcode, Request, Rtype, Section};
 use zone::{Changes, Zone};
 
 use crate::draft::Draft;
@@ -12,7 +12,6 @@ use crate::scan;
 /// An UPDATE message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    zone: Name,
     prerequisites: Vec<Entry>,
     updates: Vec<Entry>,
 }
@@ -33,9 +32,7 @@ impl Update {
             return Err(Refusal::new(Rcode::NOTAUTH, why));
         }
         let malformed = |_| Refusal::formerr("a record is malformed");
-        let zone = Name::from_wire(message.name())
-            .map_err(|_| Refusal::formerr("the name of the zone is malformed"))?;
-        let mut update = Self { zone, prerequisites: Vec::new(), updates: Vec::new() };
+        let mut update = Self { prerequisites: Vec::new(), updates: Vec::new() };
         let records = Message::new(message.bytes()).map_err(malformed)?.records();
         for record in records {
             let record = record.map_err(malformed)?;
@@ -52,19 +49,9 @@ impl Update {
         Ok(update)
     }
 
-    /// The zone, in lower case.
-    pub fn zone(&self) -> &Name {
-        &self.zone
-    }
-
     /// Number of records in the prerequisite section and the update section.
     pub fn records(&self) -> usize {
         self.prerequisites.len() + self.updates.len()
-    }
-
-    /// The records of the update section.
-    pub fn updates(&self) -> &[Entry] {
-        &self.updates
     }
 
     /// The changes that this update makes to a version of the zone; none if everything is already as it

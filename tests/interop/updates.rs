@@ -395,6 +395,22 @@ fn a_full_disk_refuses_updates_and_serves() {
     }
 }
 
+/// The database wins, and the operator who has changed the file learns it from the reload.
+#[test]
+fn a_reload_warns_of_a_seed_that_is_newer_than_the_database() {
+    let server = start(folder("allow k. * *"));
+    let until = Instant::now() + kit::PATIENCE;
+    while !server.scratch.path().join("db/example.org.snapshot").exists() {
+        assert!(Instant::now() < until, "{}", server.said());
+        std::thread::yield_now();
+    }
+    assert!(!server.said().contains("is newer than the database"));
+    let seed = std::fs::File::options().write(true).open(server.scratch.path().join("seed"));
+    seed.unwrap().set_modified(std::time::SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    server.signal("USR1");
+    says(&server, "is newer than the database");
+}
+
 /// Waits until the server has logged this: the log is written beside the answers.
 fn says(server: &Server, text: &str) {
     let until = Instant::now() + kit::PATIENCE;

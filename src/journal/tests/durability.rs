@@ -253,7 +253,7 @@ fn a_missing_file_is_found() {
     let folder = Folder::new();
     let (journal, version) = begin(&folder);
     let version = append(&journal, version);
-    journal.compact(Arc::new(version));
+    journal.compact(Arc::new(version), || ());
     let version = append(&journal, read(&folder.0).unwrap());
     drop(journal);
     assert_eq!(
@@ -297,7 +297,7 @@ fn a_new_snapshot_may_stop_at_any_step() {
     }
     let keep = |name: &str| (folder.path(name), std::fs::read(folder.path(name)).unwrap());
     let before = [keep("zone.test.snapshot"), keep("zone.test.log.1")];
-    journal.compact(Arc::new(read(&folder.0).unwrap()));
+    journal.compact(Arc::new(read(&folder.0).unwrap()), || ());
     for _ in 0..3 {
         version = append(&journal, version);
     }
@@ -381,7 +381,7 @@ fn logs_are_bounded_by_snapshots() {
         if journal.wants_compaction() {
             let shared = Arc::new(version);
             version = shared.apply(&Changes::new()).unwrap();
-            journal.compact(shared);
+            journal.compact(shared, || ());
             compactions += 1;
         }
     }
@@ -439,7 +439,7 @@ fn what_cannot_be_written_is_not_there() {
     let octets = std::fs::read(&snapshot).unwrap();
     std::fs::remove_file(&snapshot).unwrap();
     std::fs::create_dir(&snapshot).unwrap();
-    journal.compact(Arc::new(zone(2, 0)));
+    journal.compact(Arc::new(zone(2, 0)), || ());
     let version = append(&journal, version);
     assert!(!journal.wants_compaction(), "later");
     let refused = Arc::new(AtomicUsize::new(0));
@@ -459,4 +459,116 @@ fn what_cannot_be_written_is_not_there() {
     assert_eq!(listed(&again.zone.unwrap()), listed(&version));
     append(&journal, version);
     assert_eq!(read(&folder.0).unwrap().serial(), 4);
+}
+
+/// A removal waits for what is being written. What waits behind that is told, and nothing of it gets into
+/// the database that comes next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_waits_for_the_writer() {
+    let folder = Folder::new();
+    let journal = claim(&folder);
+    journal.replace(Arc::new(zone(1, 3))).await.unwrap();
+    let (reached, writes) = std::sync::mpsc::channel();
+    let (resume, resumed) = std::sync::mpsc::channel();
+    journal
+        .append_then(&step(1), move |done| {
+            done.unwrap();
+            reached.send(()).unwrap();
+            resumed.recv().unwrap();
+        })
+        .unwrap();
+    writes.recv().unwrap();
+    let (told, outcome) = std::sync::mpsc::channel();
+    journal.append_then(&step(2), move |done| told.send(done).unwrap()).unwrap();
+    let removal = {
+        let journal = journal.clone();
+        std::thread::spawn(move || journal.remove())
+    };
+    // Time enough for a removal that does not wait.
+    (0..10_000).take_while(|_| journal.is_claimed()).for_each(|_| std::thread::yield_now());
+    assert!(journal.is_claimed(), "the writer is not done");
+    resume.send(()).unwrap();
+    removal.join().unwrap().unwrap();
+    // It was written, if the writer took it out of the queue first.
+    let done = outcome.recv().expect("it was told");
+    assert!(done.is_ok() || done.is_err_and(|error| error.kind() == Kind::Unclaimed));
+    assert_eq!(folder.files(), ["zone.test.lock"]);
+    assert!(!journal.is_claimed() && journal.size() == 0);
+    assert!(journal.claim().unwrap().is_none(), "it holds nothing, as when it was read");
+    assert!(journal.is_empty());
+    journal.replace(Arc::new(zone(7, 1))).await.unwrap();
+    journal.append(&step(7)).await.unwrap();
+    assert_eq!(read(&folder.0).unwrap().serial(), 8);
+}
+
+/// A large snapshot is left behind by each process that dies while it writes it.
+#[test]
+fn unfinished_snapshots_go_with_the_next_claim() {
+    let folder = Folder::new();
+    let (journal, version) = begin(&folder);
+    let unfinished = folder.path("zone.test.snapshot.new-0123456789abcdef");
+    std::fs::write(&unfinished, "a part").unwrap();
+    let (other, _) = Journal::read(&folder.0, &origin()).unwrap();
+    assert_eq!(other.claim().err().unwrap().kind(), Kind::InUse);
+    assert!(unfinished.exists(), "it may be that of the writer");
+    append(&journal, version);
+    drop(journal);
+    assert_eq!(other.claim().unwrap().unwrap().zone.unwrap().serial(), 2);
+    assert!(!unfinished.exists());
+}
+
+/// A process that dies while it removes a database leaves some of its files behind. They are no damage.
+#[test]
+fn a_removal_may_stop_at_any_step() {
+    let folder = Folder::new();
+    let (journal, version) = begin(&folder);
+    let version = append(&journal, version);
+    journal.compact(Arc::new(version), || ());
+    append(&journal, read(&folder.0).unwrap());
+    let before: Vec<_> = folder
+        .files()
+        .into_iter()
+        .filter(|file| file != "zone.test.lock")
+        .map(|file| (folder.path(&file), std::fs::read(folder.path(&file)).unwrap()))
+        .collect();
+    journal.remove().unwrap();
+    drop(journal);
+    assert_eq!(folder.files(), ["zone.test.lock"]);
+    // Each part of the logs may be there still.
+    for parts in 0..1u32 << (before.len() - 1) {
+        let [logs @ .., (_, snapshot)] = &before[..] else { unreachable!() };
+        for (at, (path, octets)) in logs.iter().enumerate() {
+            if parts >> at & 1 == 1 {
+                std::fs::write(path, octets).unwrap();
+            }
+        }
+        std::fs::write(folder.path("zone.test.removed"), snapshot).unwrap();
+        let (journal, recovered) = Journal::read(&folder.0, &origin()).unwrap();
+        assert!(recovered.zone.is_none());
+        journal.claim().unwrap();
+        assert_eq!(folder.files(), ["zone.test.lock"]);
+        drop(journal);
+    }
+    // Without that mark they are.
+    std::fs::write(&before[0].0, &before[0].1).unwrap();
+    let error = Journal::read(&folder.0, &origin()).err().unwrap();
+    assert_eq!(error.kind(), Kind::Corrupt);
+}
+
+/// The lock outlives the other files if these are moved away.
+#[test]
+fn a_database_is_as_old_as_its_beginning() {
+    let folder = Folder::new();
+    let (journal, version) = begin(&folder);
+    let lock = std::fs::File::open(folder.path("zone.test.lock")).unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+    lock.set_modified(long_ago).unwrap();
+    append(&journal, version);
+    assert_eq!(journal.begun(), Some(long_ago), "changes do not begin it");
+    drop(journal);
+    for file in ["zone.test.snapshot", "zone.test.log.1"] {
+        std::fs::remove_file(folder.path(file)).unwrap();
+    }
+    let (journal, _) = begin(&folder);
+    assert!(journal.begun().unwrap() > long_ago);
 }
