@@ -135,7 +135,7 @@ impl Pattern {
         if regex.captures_len() < 2 {
             return Err("it has no group: write `(` and `)` around the name of the zone".to_owned());
         }
-        // As in CoreDNS: `{1}` and `{name}` are groups, and so are `$1` and `${name}`.
+        // As in CoreDNS: `{1}`, `{name}` and `$1` are groups. `${1}` becomes `$${1}`, which is the text `${1}`.
         Ok(Self { regex, template: template.replace('{', "${") })
     }
 
@@ -179,6 +179,8 @@ mod tests {
         let zone = origin(r"^(.*)\.(\w+)\.zone$", "{2}.{1}", "example.org.zone");
         assert_eq!(zone.as_deref(), Some("org.example"));
         assert_eq!(origin("(?P<n>.*)x", "{n}", "abx").as_deref(), Some("ab"));
+        assert_eq!(origin("(.*)x", "$1", "abx").as_deref(), Some("ab"));
+        assert_eq!(origin("(.*)x", "${1}", "abx").as_deref(), Some("${1}"));
         assert_eq!(origin("(.*)", "bliep", "any").as_deref(), Some("bliep"));
         assert_eq!(origin("a(b)?", "{1}{2}", "a"), None, "groups that match nothing");
         for wrong in ["*", "a.*", "(a", &"(a)".repeat(MAX_PATTERN)] {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chain::Clock;
 use files::walk::Tree;
-use telemetry::metrics;
+use telemetry::metrics::{self, Gauge};
 use wire::Name;
 use zone::Live;
 use zonefiles::{Fresh, Problem, Watched, ZoneFile};
@@ -37,6 +37,8 @@ struct State {
     files: BTreeMap<Name, Arc<ZoneFile>>,
     /// What was reported, as long as it stays so: it is reported once.
     reported: HashSet<Finding>,
+    /// The series of files that are not loaded. A folder of the next configuration has its own.
+    refused: Option<Gauge>,
 }
 
 /// Something that a scan found, for the operator.
@@ -127,7 +129,7 @@ impl Folder {
         if tree.is_cut || refused > 0 {
             found.insert(Finding::TooMany);
         }
-        self.count_refused(refused);
+        state.count_refused(refused, &self.path);
         for (directory, error) in &tree.unreadable {
             found.insert(Finding::Unreadable(directory.clone(), io_text(error)));
         }
@@ -185,25 +187,32 @@ impl Folder {
         }
         Some(origin)
     }
-
-    fn count_refused(&self, refused: usize) {
-        let directory = self.path.display().to_string();
-        if refused == 0 {
-            return metrics::forget(REFUSED, |labels| labels == [directory.as_str()]);
-        }
-        let help =
-            "Files that are not loaded because their directive has as many zones as it may have.";
-        metrics::gauge(REFUSED, help, &["directory"], &[&directory]).set(refused as f64);
-    }
 }
 
-impl Drop for Folder {
+impl Drop for State {
     fn drop(&mut self) {
-        self.count_refused(0);
+        self.forget_refused();
     }
 }
 
 impl State {
+    fn count_refused(&mut self, refused: usize, directory: &Path) {
+        self.forget_refused();
+        if refused > 0 {
+            let help = "Files that are not loaded because their directive has as many zones as it may have.";
+            let directory = directory.display().to_string();
+            let series = metrics::own_gauge(REFUSED, help, &["directory"], &[&directory]);
+            series.set(refused as f64);
+            self.refused = Some(series);
+        }
+    }
+
+    fn forget_refused(&mut self) {
+        if let Some(series) = self.refused.take() {
+            metrics::forget_gauge(REFUSED, &series);
+        }
+    }
+
     /// The findings that are new.
     fn report(&mut self, found: HashSet<Finding>) -> Vec<Finding> {
         let mut new: Vec<Finding> = found.difference(&self.reported).cloned().collect();

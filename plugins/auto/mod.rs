@@ -6,6 +6,7 @@
 mod config;
 mod folder;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use chain::{Kind, OwnZones, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
 use files::watch::{PollSchedule, Watcher};
 use tokio::time::Instant;
+use wire::Name;
 use zone::{Live, LiveSet};
 use zonefiles::{Problem, Watch, Watched};
 
@@ -58,7 +60,13 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
         for warning in diagnostics(&scan, &folder, directory.span) {
             setup.warn(warning);
         }
-        folders.push(Served { folder, every: config.every, first: Some(scan) });
+        folders.push(Served {
+            folder,
+            every: config.every,
+            first: Some(scan),
+            directories: Vec::new(),
+            files: Vec::new(),
+        });
     }
     let set = Arc::new(LiveSet::new(lives(&folders)));
     let options = Options { outside: Outside::RefuseIfLast, ..Options::default() };
@@ -79,6 +87,41 @@ struct Served {
     every: Duration,
     /// The scan of the setup, until it is logged.
     first: Option<Scan>,
+    /// The directories that the last scan could read.
+    directories: Vec<PathBuf>,
+    /// The files of the last scan.
+    files: Vec<Watched>,
+}
+
+impl Served {
+    fn is_checked(&self) -> bool {
+        !self.every.is_zero()
+    }
+
+    /// The scan of the setup is over.
+    fn begin(&mut self) {
+        let Some(scan) = self.first.take() else { return };
+        log_zones(&scan);
+        self.files = self.folder.watched(Vec::new());
+        self.directories = scan.directories;
+    }
+
+    /// Finds files that came and went, and checks the others for new versions.
+    async fn check(&mut self) {
+        let folder = Arc::clone(&self.folder);
+        // A scan that panics is logged, and repeated at the next check.
+        let Ok(scan) = tokio::task::spawn_blocking(move || folder.scan()).await else { return };
+        log_zones(&scan);
+        log_findings(&scan, &self.folder);
+        self.files = self.folder.watched(std::mem::take(&mut self.files));
+        let new: HashSet<&Name> = scan.added.iter().map(|(origin, ..)| origin).collect();
+        for file in self.files.iter_mut().filter(|file| !new.contains(file.file().origin())) {
+            file.check(Watch { every: self.every, by_mtime: false }).await;
+        }
+        if !scan.directories.is_empty() {
+            self.directories = scan.directories;
+        }
+    }
 }
 
 /// The zones of all directories. Of two with the same name, the first is found.
@@ -128,56 +171,44 @@ struct Keeping {
 
 impl Keeping {
     async fn run(mut self) {
-        let mut directories: Vec<PathBuf> = Vec::new();
-        for served in &mut self.folders {
-            if let Some(scan) = served.first.take() {
-                log_zones(&scan);
-                if !served.every.is_zero() {
-                    directories.extend(scan.directories);
-                }
-            }
-        }
-        self.folders.retain(|served| !served.every.is_zero());
-        let Some(every) = self.folders.iter().map(|served| served.every).min() else { return };
+        self.folders.iter_mut().for_each(Served::begin);
+        let checked = || self.folders.iter().filter(|served| served.is_checked());
+        let Some(every) = checked().map(|served| served.every).min() else { return };
         let every = every.max(Duration::from_millis(1));
-        let mut schedule = self.schedule(&directories);
-        let mut files: Vec<Vec<Watched>> =
-            self.folders.iter().map(|served| served.folder.watched(Vec::new())).collect();
+        let mut directories = self.directories();
+        let Some(mut schedule) = self.schedule(directories.clone()).await else { return };
         loop {
-            let waits = files.iter().flatten().filter_map(|file| file.waits(every)).min();
+            let files = self.folders.iter().flat_map(|served| &served.files);
+            let waits = files.filter_map(|file| file.waits(every)).min();
             schedule.next(waits.unwrap_or(every).clamp(Duration::from_millis(1), every)).await;
             let began = Instant::now();
-            let mut now: Vec<PathBuf> = Vec::new();
-            for (served, files) in self.folders.iter().zip(&mut files) {
-                let folder = Arc::clone(&served.folder);
-                // A scan that panics is logged, and repeated at the next check.
-                let Ok(scan) = tokio::task::spawn_blocking(move || folder.scan()).await else {
-                    continue;
-                };
-                log_zones(&scan);
-                log_findings(&scan, &served.folder);
-                *files = served.folder.watched(std::mem::take(files));
-                let is_new = |file: &Watched| {
-                    scan.added.iter().any(|(origin, ..)| origin == file.file().origin())
-                };
-                now.extend(scan.directories.iter().cloned());
-                for file in files.iter_mut().filter(|file| !is_new(file)) {
-                    file.check(Watch { every: served.every, by_mtime: false }).await;
-                }
+            for served in self.folders.iter_mut().filter(|served| served.is_checked()) {
+                served.check().await;
             }
             self.publish();
-            if !now.is_empty() && now != directories {
-                schedule = self.schedule(&now);
-                directories = now;
+            let now = self.directories();
+            if now != directories {
+                let Some(next) = self.schedule(now.clone()).await else { return };
+                (schedule, directories) = (next, now);
             }
             schedule.took(began.elapsed());
         }
     }
 
-    /// Events of these directories make a check come earlier.
-    fn schedule(&self, directories: &[PathBuf]) -> PollSchedule {
-        let watched = directories.iter().take(MAX_WATCHED).map(PathBuf::as_path);
-        PollSchedule::of_directories(self.watcher.as_deref(), watched)
+    /// The directories whose events count.
+    fn directories(&self) -> Vec<PathBuf> {
+        let checked = self.folders.iter().filter(|served| served.is_checked());
+        checked.flat_map(|served| &served.directories).take(MAX_WATCHED).cloned().collect()
+    }
+
+    /// Events of these directories make a check come earlier. `None` if the process ends.
+    async fn schedule(&self, directories: Vec<PathBuf>) -> Option<PollSchedule> {
+        let watcher = self.watcher.clone();
+        let watch = move || {
+            let directories = directories.iter().map(PathBuf::as_path);
+            PollSchedule::of_directories(watcher.as_deref(), directories)
+        };
+        tokio::task::spawn_blocking(watch).await.ok()
     }
 
     /// Publishes the zones that there are now, if others were there before.

@@ -20,7 +20,9 @@ pub fn serve_list(admin: &Admin, setup: &mut Setup<'_>) {
     let roster = Roster::of(setup);
     admin.serve(setup, "/zones/list", "GET", move |query| {
         let filter = Filter::parse(query).map_err(|problem| (400_u16, problem))?;
-        Ok(filter.list(roster.zones()).to_string())
+        // One more than is listed tells whether there are more.
+        let zones = roster.first(filter.limit() + 1, |zone| filter.takes(zone));
+        Ok(filter.list(&zones).to_string())
     });
 }
 
@@ -55,11 +57,16 @@ impl Filter {
         Ok(filter)
     }
 
-    fn list(&self, mut zones: Vec<Shown>) -> Value {
-        if let Some(suffix) = &self.suffix {
-            zones.retain(|zone| zone.zone.is_under(suffix));
-        }
-        let limit = self.limit.unwrap_or(DEFAULT_ZONES).min(MAX_ZONES);
+    fn takes(&self, zone: &Name) -> bool {
+        self.suffix.as_ref().is_none_or(|suffix| zone.is_under(suffix))
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_ZONES).min(MAX_ZONES)
+    }
+
+    fn list(&self, zones: &[Shown]) -> Value {
+        let limit = self.limit();
         let more = zones.len() > limit;
         let zones: Vec<Value> = zones.iter().take(limit).map(shown).collect();
         json!({ "zones": zones, "more": more })
@@ -121,8 +128,12 @@ mod tests {
 
     #[test]
     fn zones_are_listed() {
-        let all = || vec![zone("example.org.", Some(7)), zone("a.example.org.", None)];
-        let list = |query: &str| Filter::parse(query).unwrap().list(all());
+        let all = [zone("example.org.", Some(7)), zone("a.example.org.", None)];
+        let list = |query: &str| {
+            let filter = Filter::parse(query).unwrap();
+            let taken = all.iter().filter(|zone| filter.takes(&zone.zone)).cloned();
+            filter.list(&taken.collect::<Vec<_>>())
+        };
         assert_eq!(
             list("suffix=A.example%2eorg")["zones"],
             json!([{

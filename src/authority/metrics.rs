@@ -65,18 +65,15 @@ pub(crate) fn declare() {
     DECLARED.call_once(|| {
         for &(name, help, value) in FAMILIES {
             metrics::source(name, help, &["zone", "source"], Type::Gauge, move |out| {
-                let zones = Roster::of_process().zones();
+                let zones = Roster::of_process().first(MAX_ZONES, |_| true);
                 out.extend(series(&zones, value));
             });
         }
         let help = "Zones that are served from memory, by the plugin that keeps them.";
         metrics::source("catena_zones", help, &["plugin"], Type::Gauge, |out| {
-            let zones = Roster::of_process().zones();
-            let mut plugins: Vec<&str> = zones.iter().map(|zone| zone.plugin).collect();
-            plugins.sort_unstable();
-            for same in plugins.chunk_by(|a, b| a == b) {
-                let labels = vec![same[0].to_owned()];
-                out.push(Sample { labels, value: Value::Gauge(same.len() as f64) });
+            for (plugin, count) in Roster::of_process().counts() {
+                let labels = vec![plugin.to_owned()];
+                out.push(Sample { labels, value: Value::Gauge(count as f64) });
             }
         });
     });

@@ -1,5 +1,7 @@
 //! All zones of the server, for metrics and for the operator.
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -112,21 +114,125 @@ impl Roster {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All zones by name, each once, and then by source. A zone that two configurations share is one zone.
-    pub fn zones(&self) -> Vec<Shown> {
-        let groups: Vec<Arc<Group>> = self.lock().iter().filter_map(Weak::upgrade).collect();
-        let mut zones: Vec<(Arc<Live>, &Group)> = Vec::new();
+    fn groups(&self) -> Vec<Arc<Group>> {
         // The newest configuration comes first.
-        for group in groups.iter().rev() {
-            zones.extend(group.zones.all().into_iter().map(|zone| (zone, &**group)));
+        self.lock().iter().rev().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The first `limit` zones by name of those that are wanted, each once. A zone that two configurations share
+    /// is one zone. The cost beside a look at each name is that of the zones that are returned.
+    pub fn first(&self, limit: usize, wanted: impl Fn(&Name) -> bool) -> Vec<Shown> {
+        let groups = self.groups();
+        let sets: Vec<_> = groups.iter().map(|group| (group.zones.zones(), &**group)).collect();
+        let mut first: BTreeSet<Candidate<'_>> = BTreeSet::new();
+        for (zones, group) in &sets {
+            for zone in zones.values() {
+                let candidate = Candidate { zone, group };
+                let is_before = first.last().is_some_and(|last| candidate < *last);
+                if (first.len() < limit || is_before) && wanted(zone.origin()) {
+                    first.insert(candidate);
+                    if first.len() > limit {
+                        first.pop_last();
+                    }
+                }
+            }
         }
-        let mut seen = std::collections::HashSet::new();
-        zones.retain(|(zone, _)| seen.insert(Arc::as_ptr(zone)));
-        let mut shown: Vec<Shown> =
-            zones.iter().map(|(zone, group)| Shown::of(zone, group, now(group.clock))).collect();
+        let shown = |one: &Candidate<'_>| Shown::of(one.zone, one.group, now(one.group.clock));
+        let mut shown: Vec<Shown> = first.iter().map(shown).collect();
         shown.sort_by(|a, b| {
             (&a.zone, &a.status.source, &a.view).cmp(&(&b.zone, &b.status.source, &b.view))
         });
         shown
+    }
+
+    /// The number of zones of each plugin.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for group in self.groups() {
+            for zone in group.zones.zones().values() {
+                if seen.insert(Arc::as_ptr(zone)) {
+                    *counts.entry(group.plugin).or_default() += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// A zone of a group. Those of one name are in an order that does not matter.
+struct Candidate<'a> {
+    zone: &'a Arc<Live>,
+    group: &'a Group,
+}
+
+impl Candidate<'_> {
+    fn key(&self) -> (&Name, *const Live) {
+        (self.zone.origin(), Arc::as_ptr(self.zone))
+    }
+}
+
+impl Ord for Candidate<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Candidate<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Candidate<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::Moment;
+
+    const CLOCK: Clock = Clock { now: || Moment(0), unix: |_| 1_000 };
+
+    fn zones(numbers: impl Iterator<Item = usize>) -> Vec<Arc<Live>> {
+        let name = |number: usize| Name::from_text(&format!("z{number:05}.example.")).unwrap();
+        numbers.map(|number| Arc::new(Live::new(name(number)))).collect()
+    }
+
+    #[test]
+    fn the_first_zones_are_found_without_a_list_of_all() {
+        const COUNT: usize = 20_000;
+        let set = Arc::new(LiveSet::new(zones((0..COUNT).map(|at| at * 7919 % COUNT))));
+        let (old, new) = (Group::new("file", "", &set, CLOCK), Group::new("file", "", &set, CLOCK));
+        let other = Arc::new(LiveSet::new(zones([3, COUNT].into_iter())));
+        let other = Group::new("auto", "", &other, CLOCK);
+        let roster = Roster::default();
+        [&old, &new, &other].into_iter().for_each(|group| roster.insert(group));
+        let names = |shown: &[Shown]| -> Vec<String> {
+            shown.iter().map(|one| format!("{} {}", one.zone, one.plugin)).collect()
+        };
+        let mut shown = Vec::new();
+        let counted = allocation_counter::measure(|| shown = roster.first(6, |_| true));
+        assert!(counted.bytes_total < 64 << 10, "{} octets for 6 of {COUNT}", counted.bytes_total);
+        assert_eq!(
+            names(&shown),
+            [
+                "z00000.example. file",
+                "z00001.example. file",
+                "z00002.example. file",
+                "z00003.example. auto",
+                "z00003.example. file",
+                "z00004.example. file"
+            ]
+        );
+        let last = Name::from_text("z20000.example.").unwrap();
+        assert_eq!(names(&roster.first(9, |name| name.is_under(&last))), ["z20000.example. auto"]);
+        assert_eq!(roster.first(0, |_| true).len(), 0);
+        assert_eq!(roster.counts(), BTreeMap::from([("auto", 2), ("file", COUNT)]));
     }
 }

@@ -3,6 +3,10 @@
 //! Without a token the endpoint accepts loopback addresses only, and never requests of a web page. It must
 //! never know: what the paths answer.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+
 use corefile::{Diagnostic, Directive, Span, Token};
 
 use crate::Setup;
@@ -48,11 +52,40 @@ pub struct Admin {
     guard: Guard,
 }
 
-/// JSON, or the status and the problem.
-pub type Answer = Result<String, (u16, String)>;
+/// An option and what it asks of requests to its address.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    address: SocketAddr,
+    span: Span,
+    guard: Guard,
+}
+
+/// The options that contradict an earlier one: on one address all paths have one token, or none has one. A path
+/// would otherwise be guarded by the token of whichever option comes last.
+pub fn conflicts(claims: &[Claim]) -> Vec<Diagnostic> {
+    let mut first: HashMap<SocketAddr, &Claim> = HashMap::new();
+    let mut found = Vec::new();
+    for claim in claims {
+        let earlier = *first.entry(claim.address).or_insert(claim);
+        if earlier.guard != claim.guard {
+            let word = |claim: &Claim| match claim.guard.token {
+                Some(_) => "with this token",
+                None => "without a token",
+            };
+            let message = format!("two tokens for the admin endpoint on {}", claim.address);
+            found.push(
+                Diagnostic::error(claim.span, message)
+                    .label(format!("{} here", word(claim)))
+                    .also(earlier.span, format!("{} here", word(earlier)))
+                    .help("use one token file for both, or another address"),
+            );
+        }
+    }
+    found
+}
 
 /// Decides which requests are answered.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Guard {
     /// The digest of the token. Comparing digests reveals nothing by its timing.
     token: Option<[u8; 32]>,
@@ -64,7 +97,7 @@ impl Admin {
     /// # Errors
     /// The address is invalid, or it is not a loopback address and there is no token; the token's file
     /// cannot be read, or has no token.
-    pub fn new(config: &AdminConfig, setup: &Setup<'_>) -> Result<Self, Diagnostic> {
+    pub fn new(config: &AdminConfig, setup: &mut Setup<'_>) -> Result<Self, Diagnostic> {
         let AdminConfig { address, span, token } = config;
         let token = token.as_ref().map(|token| read_token(token, setup)).transpose()?;
         let bound = HttpAddress::resolve(address)
@@ -77,6 +110,7 @@ impl Admin {
             .label("expected a loopback address, or a token file after the address")
             .help(format!("write `admin {DEFAULT_ADDRESS}`, or `admin {address} TOKEN_FILE`")));
         }
+        setup.claim(Claim { address: bound, span: *span, guard: Guard { token } });
         let address = HttpAddress { text: address.clone(), span: Some(*span) };
         Ok(Self { address, guard: Guard { token } })
     }
@@ -97,6 +131,13 @@ impl Admin {
 
 /// JSON, or the HTTP status and the problem.
 pub type AdminAnswer = Result<String, (u16, String)>;
+
+/// Never shows the digest: a weak token could be found by it.
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.token.is_some() { "Guard(token)" } else { "Guard(no token)" })
+    }
+}
 
 impl Guard {
     /// A guard that asks for this token, or for requests from this machine.
@@ -198,6 +239,7 @@ mod tests {
             assert_eq!(open.reject(&request(host, origin, "")).unwrap().0, 403, "{host}");
         }
         let locked = Guard::new(Some("0123456789abcdef"));
+        assert_eq!(format!("{locked:?} {open:?}"), "Guard(token) Guard(no token)");
         assert_eq!(locked.reject(&request("x", "", "Bearer 0123456789abcdef")), None);
         for wrong in ["", "Bearer", "Bearer 0123456789abcdeg", "0123456789abcdef"] {
             assert_eq!(locked.reject(&request("localhost", "", wrong)).unwrap().0, 401, "{wrong}");

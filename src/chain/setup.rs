@@ -14,6 +14,7 @@ use exchange::StateKey;
 use files::watch::{PollSchedule, Watcher};
 use wire::{Clock, Endpoint, Name};
 
+use crate::admin::Claim;
 use crate::http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
@@ -50,6 +51,8 @@ pub type Task = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 pub struct Requests {
     /// HTTP endpoints.
     pub endpoints: Vec<HttpEndpoint>,
+    /// The options of admin endpoints, in the order of the Corefile.
+    pub admins: Vec<Claim>,
     /// Background tasks: started when the configuration serves, dropped when it is replaced.
     pub tasks: Vec<Task>,
     /// Tasks that run one after the other once the configuration serves, each to its end even if
@@ -67,6 +70,7 @@ impl Requests {
     /// Adds the requests of a further block.
     pub fn append(&mut self, mut block: Self) {
         self.endpoints.append(&mut block.endpoints);
+        self.admins.append(&mut block.admins);
         self.tasks.append(&mut block.tasks);
         self.on_startup.append(&mut block.on_startup);
         self.finishing.append(&mut block.finishing);
@@ -468,6 +472,11 @@ impl<'a> Setup<'a> {
     /// not count.
     pub fn owns<'n>(&self, zones: impl IntoIterator<Item = &'n Name>) {
         zones.into_iter().for_each(|zone| self.services.own_zones.add(zone));
+    }
+
+    /// Notes what an admin endpoint asks of requests.
+    pub(crate) fn claim(&mut self, claim: Claim) {
+        self.requests.admins.push(claim);
     }
 
     /// Serves `path` over HTTP on `address`.

@@ -1,11 +1,21 @@
-//! Places in files.
+//! Places in files, and what is shown of them.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What takes the place of a secret in a message.
+pub(crate) const HIDDEN: &str = "(hidden)";
+/// Texts of so many octets are hidden wherever they are in a message; shorter ones only in quotes.
+const LONG: usize = 8;
 
 /// Which of the files that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct FileId(pub(crate) u32);
 
 /// A stretch of a file: byte offsets of the text the user must edit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Span {
     /// The file.
     pub file: FileId,
@@ -28,9 +38,13 @@ impl Span {
 }
 
 /// Every file that was read, imported ones included.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     files: Vec<(String, String)>,
+    /// Places of secrets.
+    hidden: BTreeSet<Span>,
+    /// Their texts, the longest first: one may be a part of another.
+    secrets: BTreeSet<(Reverse<usize>, String)>,
     /// What words with variables became, and of how many words that is, in the order in which they
     /// were read.
     expanded: Vec<(Span, String, usize)>,
@@ -49,16 +63,64 @@ impl Sources {
         }
     }
 
-    /// The words within `span` that have variables: as they are written, what they became, and of how
+    /// Notes that the word at `span` is a secret: `text`.
+    pub(crate) fn hide(&mut self, span: Span, text: &str) {
+        self.hidden.insert(span);
+        self.hide_text(text);
+    }
+
+    /// Notes that a text is a secret, wherever it stands. Braces that have become part of it do not count.
+    pub(crate) fn hide_text(&mut self, text: &str) {
+        let lines = text.lines().map(|line| line.trim().trim_matches(['{', '}']));
+        let secrets = lines.filter(|line| !line.is_empty());
+        self.secrets.extend(secrets.map(|line| (Reverse(line.len()), line.to_owned())));
+    }
+
+    /// Whether the word at `span` is a secret.
+    pub(crate) fn is_hidden(&self, span: Span) -> bool {
+        self.hidden.contains(&span)
+    }
+
+    /// The text of each file, with stars for its secrets.
+    pub(crate) fn shown(&self) -> Vec<Cow<'_, str>> {
+        let mut texts: Vec<Cow<'_, str>> =
+            self.files.iter().map(|(_, text)| Cow::Borrowed(text.as_str())).collect();
+        for span in &self.hidden {
+            let Some(text) = texts.get_mut(span.file.0 as usize) else { continue };
+            let range = span.start as usize..span.end as usize;
+            let Some(secret) = text.get(range.clone()) else { continue };
+            // Stars for octets: all places behind them stay as they are.
+            let stars: String =
+                secret.bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+            text.to_mut().replace_range(range, &stars);
+        }
+        texts
+    }
+
+    /// A message without the secrets.
+    pub(crate) fn redact<'a>(&self, message: &'a str) -> Cow<'a, str> {
+        let mut message = Cow::Borrowed(message);
+        for (_, secret) in &self.secrets {
+            if message.contains(secret.as_str()) {
+                message = Cow::Owned(without(&message, secret));
+            }
+        }
+        message
+    }
+
+    /// The words within `span` that have variables: where they are, what they became, and of how
     /// many words that is.
-    pub(crate) fn expanded(&self, span: Span) -> impl Iterator<Item = (&str, &str, usize)> {
+    pub(crate) fn expanded(&self, span: Span) -> impl Iterator<Item = (Span, &str, usize)> {
         let inside = move |word: &Span| {
             word.file == span.file && word.start >= span.start && word.end <= span.end
         };
-        self.expanded.iter().filter(move |(word, ..)| inside(word)).map(|(word, became, words)| {
-            let written = self.text(word.file).get(word.start as usize..word.end as usize);
-            (written.unwrap_or_default(), became.as_str(), *words)
-        })
+        let words = self.expanded.iter().filter(move |(word, ..)| inside(word));
+        words.map(|(word, became, words)| (*word, became.as_str(), *words))
+    }
+
+    /// What is written at a place.
+    pub(crate) fn written(&self, span: Span) -> &str {
+        self.text(span.file).get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
     /// The name a file was read by.
@@ -92,4 +154,26 @@ impl Sources {
         let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
     }
+}
+
+/// Only the names of the files: their texts may have secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files()).finish()
+    }
+}
+
+/// The message without a secret.
+fn without(message: &str, secret: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(at) = rest.find(secret) {
+        let (before, after) = (&rest[..at], &rest[at + secret.len()..]);
+        let quote = before.chars().next_back().filter(|letter| "`'\"".contains(*letter));
+        let is_quoted = quote.is_some() && after.chars().next() == quote;
+        shown.push_str(before);
+        shown.push_str(if secret.len() < LONG && !is_quoted { secret } else { HIDDEN });
+        rest = after;
+    }
+    shown + rest
 }

@@ -56,7 +56,7 @@ impl Serving {
     fn admit<'a>(router: &'a Router, exchange: &mut Exchange, clock: Clock) -> Option<&'a Target> {
         let found = Self::gate(router, &mut exchange.query, clock);
         if exchange.query.tsig_at().is_some()
-            && let Err(Malformed) = judge(&mut exchange.query, &found, clock)
+            && let Err(Malformed) = judge(router, &mut exchange.query, &found, clock)
         {
             refuse(router, exchange, Rcode::FORMERR);
             return None;
@@ -186,15 +186,22 @@ impl Resolve for Serving {
     }
 }
 
-/// Judges the signature of a query with the keys of the block that takes it. No block has no keys.
+/// Judges the signature of a query with the keys of the block that takes it, or would take it if it were not
+/// refused: RFC 8945 section 5.3 has every response to a request with a good signature signed, whatever its
+/// rcode. No block has no keys.
 #[cold]
 fn judge(
+    router: &Router,
     query: &mut Query,
     found: &Result<(&Target, usize), Rcode>,
     clock: Clock,
 ) -> Result<(), Malformed> {
-    let keys = found.as_ref().ok().and_then(|(target, _)| target.block.keys.as_deref());
-    signature::judge(query, keys, clock)?;
+    let target = match found {
+        Ok((target, _)) => Some(*target),
+        Err(_) if router.views => router.find_viewed(query, clock).map(|(target, _)| target),
+        Err(_) => router.find(query).map(|(target, _)| target),
+    };
+    signature::judge(query, target.and_then(|target| target.block.keys.as_deref()), clock)?;
     signature::accept(query);
     Ok(())
 }

@@ -160,6 +160,7 @@ pub fn finding_object(finding: &Diagnostic, sources: &Sources) -> Option<Vec<u8>
 }
 
 fn in_words(before: &str, finding: &Diagnostic, sources: &Sources) -> (Level, String, Record) {
+    let finding = &finding.without_secrets(sources);
     let record = Record::new(finding, sources);
     let level = match finding.severity {
         Severity::Error => Level::Error,

@@ -9,6 +9,9 @@
 //!
 //! `;` may be missing, as in CoreDNS. Without an algorithm, the key verifies requests of every algorithm.
 //! Comments are `//`, `#` and `/* */`.
+//!
+//! Any word may be a secret in the wrong place. A message names the place and shows no text of the file but names
+//! of keys, `{`, `}` and `;`.
 
 use std::fmt;
 
@@ -44,7 +47,7 @@ pub fn parse(text: &str) -> Result<Vec<Key>, KeyFileError> {
     let mut keys: Vec<Key> = Vec::new();
     while let Some(token) = tokens.next_but_semicolon()? {
         if token.is_quoted || token.text != "key" {
-            return Err(tokens.error(token.at, format!("expected `key`, found `{}`", token.text)));
+            return Err(tokens.error(token.at, format!("expected `key`, found {}", token.shown())));
         }
         let named = tokens.expect_word("the name of the key")?;
         let key = statement(&mut tokens, &named)?;
@@ -63,7 +66,7 @@ fn statement(tokens: &mut Tokens<'_>, named: &Token<'_>) -> Result<Key, KeyFileE
         .map_err(|problem| wrong(tokens, named.at, KeyError::Name(problem.to_string())))?;
     let brace = tokens.expect("a `{`")?;
     if brace.is_quoted || brace.text != "{" {
-        return Err(tokens.error(brace.at, format!("expected a `{{`, found `{}`", brace.text)));
+        return Err(tokens.error(brace.at, format!("expected a `{{`, found {}", brace.shown())));
     }
     let (mut algorithm, mut secret) = (None, None);
     loop {
@@ -90,7 +93,7 @@ fn statement(tokens: &mut Tokens<'_>, named: &Token<'_>) -> Result<Key, KeyFileE
         }
     }
     let Some(secret) = secret else {
-        return Err(tokens.error(named.at, format!("the key `{}` has no secret", named.text)));
+        return Err(tokens.error(named.at, "this key has no secret"));
     };
     let text = algorithm.as_ref().map(|word| word.text);
     Key::with_algorithm(&name, text, secret.text).map_err(|problem| {
@@ -108,6 +111,19 @@ struct Token<'a> {
     is_quoted: bool,
 }
 
+impl Token<'_> {
+    /// What a message says of it.
+    fn shown(&self) -> &'static str {
+        match self.text {
+            _ if self.is_quoted => "a text in quotes",
+            "{" => "`{`",
+            "}" => "`}`",
+            ";" => "`;`",
+            _ => "another word",
+        }
+    }
+}
+
 struct Tokens<'a> {
     text: &'a str,
     at: usize,
@@ -123,7 +139,7 @@ impl<'a> Tokens<'a> {
 
     fn unexpected(&self, token: &Token<'_>) -> KeyFileError {
         let problem =
-            format!("expected `algorithm`, `secret` or a closing brace, found `{}`", token.text);
+            format!("expected `algorithm`, `secret` or a closing brace, found {}", token.shown());
         self.error(token.at, problem)
     }
 
@@ -135,7 +151,7 @@ impl<'a> Tokens<'a> {
     fn expect_word(&mut self, what: &str) -> Result<Token<'a>, KeyFileError> {
         let token = self.expect(what)?;
         if !token.is_quoted && matches!(token.text, "{" | "}" | ";") {
-            return Err(self.error(token.at, format!("expected {what}, found `{}`", token.text)));
+            return Err(self.error(token.at, format!("expected {what}, found {}", token.shown())));
         }
         Ok(token)
     }
@@ -221,17 +237,20 @@ mod tests {
     #[test]
     fn mistakes_have_a_place() {
         let shown = |text: &str| parse(text).unwrap_err().to_string();
-        assert_eq!(shown("\n zone x {};"), "2:2: expected `key`, found `zone`");
+        assert_eq!(shown("\n zone x {};"), "2:2: expected `key`, found another word");
         assert_eq!(shown("key {"), "1:5: expected the name of the key, found `{`");
         assert_eq!(
             shown("key a..b {"),
             format!("1:5: {}", KeyError::Name("a label is empty".into()))
         );
         assert_eq!(shown("key a ;"), "1:7: expected a `{`, found `;`");
-        assert_eq!(shown("key a {\n};"), "1:5: the key `a` has no secret");
+        assert_eq!(shown("key a {\n};"), "1:5: this key has no secret");
         assert_eq!(shown("key a {\n secret x;\n"), "3:1: the file ends before a `}`");
         assert!(shown("key a {\n secret x;\n};").starts_with("2:9: the secret is not in base 64"));
-        assert!(shown("key a { algorithm md5; secret c2VjcmV0; };").starts_with("1:19: unknown"));
+        assert!(
+            shown("key a { algorithm md5; secret c2VjcmV0; };")
+                .starts_with("1:19: this is no known")
+        );
         assert!(
             shown("key a { algorithm hmac-sha1-8; secret c2VjcmV0; };").contains("80 to 160 bits")
         );
@@ -242,6 +261,33 @@ mod tests {
             "1:16: this quote is not closed on its line"
         );
         assert_eq!(shown("/* key a"), "1:1: this comment is never closed");
+        // A secret in any place.
+        for text in [
+            "S",
+            "key k { S",
+            "key k S",
+            "S {",
+            "key k { secret a S",
+            "key k { algorithm S; secret a; }",
+            "key k { S }",
+            "key k { secret a; S }",
+            "key k { secret a; algorithm S }",
+            "key S { }",
+            "key S { secret a }",
+            "key k { secret S }",
+            "key k { secret \"S }",
+            "key k { secret \"S\n\"",
+            "key k { secret S; secret S }",
+            "key k { algorithm hmac-md5; secret S }",
+            "key \"S\" { S }",
+            "key k \"S\" {",
+            "key k { algorithm hmac-S; secret a }",
+            "\"S\" {",
+            "key k { \"S\" }",
+        ] {
+            let text = text.replace('S', "aaaaaaaaaaaaaaaaaaaaaaaaaaa");
+            assert!(!shown(&text).contains("aaa"), "{text}: {}", shown(&text));
+        }
         let twice = "key a { secret c2VjcmV0; }; key A { secret c2VjcmV0; };";
         assert_eq!(shown(twice), "1:33: a second key `a.`");
     }

@@ -355,22 +355,22 @@ mod tests {
 
     #[test]
     fn keys_order_names_canonically() {
-        // The names of RFC 4034 section 6.1, which end in a name with a zero octet and one with 200.
-        let names = [
+        // That `canonical_cmp` orders as RFC 4034 section 6.1 does is for its own tests.
+        let all = [
+            ".",
             "example.",
             "a.example.",
-            "yljkjljk.a.example.",
             "Z.a.example.",
-            "zABC.a.EXAMPLE.",
-            "z.example.",
-            "\\001.z.example.",
-            "*.z.example.",
-            "\\200.z.example.",
-        ];
-        let mut all = names.map(wire).to_vec();
-        all.push(wire("\\000.example."));
-        all.push(wire("a\\000.example."));
-        all.push(wire("."));
+            "z.a.example.",
+            "aa.example.",
+            "*.example.",
+            "\\001.example.",
+            "\\000.example.",
+            "a\\000.example.",
+            "a\\001.example.",
+            "\\200.example.",
+        ]
+        .map(wire);
         for a in &all {
             for b in &all {
                 let key = |name: &[u8]| {

@@ -108,7 +108,7 @@ fn zone(
     if !findings.errors.is_empty() {
         return Err(Problem::Text(findings.errors));
     }
-    let mut warnings = Warnings { shown: findings.warnings, count: findings.warned };
+    let mut warnings = Warnings { count: findings.warned(), shown: findings.warnings };
     match builder.finish() {
         Ok(zone) => {
             warnings.add_digest(&zone, options.file);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chain::Clock;
 use files::versions::{Stamp, Versions};
-use telemetry::metrics;
+use telemetry::metrics::{self, Gauge};
 use wire::Name;
 use zone::Live;
 
@@ -22,6 +22,8 @@ pub struct ZoneFile {
     live: Arc<Live>,
     path: Mutex<PathBuf>,
     files: Mutex<Files>,
+    /// The series that says that the file cannot be loaded. A zone of the next configuration has its own.
+    failure: Mutex<Option<Gauge>>,
     clock: Clock,
 }
 
@@ -74,8 +76,13 @@ impl ZoneFile {
     }
 
     fn of(live: Live, path: PathBuf, clock: Clock) -> Self {
-        let file =
-            Self { live: Arc::new(live), path: Mutex::default(), files: Mutex::default(), clock };
+        let file = Self {
+            live: Arc::new(live),
+            path: Mutex::default(),
+            files: Mutex::default(),
+            failure: Mutex::default(),
+            clock,
+        };
         file.set_path(path);
         file
     }
@@ -158,16 +165,17 @@ impl ZoneFile {
             status.checked = Some(now);
             status.trouble = Some(report::summary(&failed.problem, &self.path()));
         });
-        let (zone, file) = self.labels();
+        let (zone, file) = (self.origin().to_string(), self.path().display().to_string());
         let serving = if self.is_loaded() { "before" } else { "none" };
         self.forget();
-        metrics::gauge(
+        let failure = metrics::own_gauge(
             FAILED,
             "1 for each zone whose file cannot be loaded, and what answers: the version before or none.",
             &["zone", "file", "serving"],
             &[&zone, &file, serving],
-        )
-        .set(1.0);
+        );
+        failure.set(1.0);
+        *self.failure() = Some(failure);
         let help = "Versions of zone files that could not be loaded.";
         metrics::counter("catena_file_load_failures_total", help, &[], &[]).inc(metrics::SHARED);
     }
@@ -179,18 +187,18 @@ impl ZoneFile {
             status.checked = Some(now);
             status.trouble = None;
         });
-        if self.live.set_trouble(None).is_some() {
-            self.forget();
-        }
+        self.live.set_trouble(None);
+        self.forget();
     }
 
     fn forget(&self) {
-        let (zone, file) = self.labels();
-        metrics::forget(FAILED, |labels| labels.starts_with(&[zone.clone(), file.clone()]));
+        if let Some(failure) = self.failure().take() {
+            metrics::forget_gauge(FAILED, &failure);
+        }
     }
 
-    fn labels(&self) -> (String, String) {
-        (self.origin().to_string(), self.path().display().to_string())
+    fn failure(&self) -> MutexGuard<'_, Option<Gauge>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Loads a new version of the file; `None` if there is no new version. A version that is not loaded is new
@@ -254,7 +262,7 @@ impl ZoneFile {
 
 impl Drop for ZoneFile {
     fn drop(&mut self) {
-        self.mended();
+        self.forget();
     }
 }
 
@@ -283,6 +291,31 @@ mod tests {
     fn since(file: &ZoneFile, serial: u32) -> Option<Vec<(usize, usize)>> {
         let (changes, _) = file.live().since(serial)?;
         Some(changes.iter().map(|one| (one.removed().len(), one.added().len())).collect())
+    }
+
+    /// The line of the zone `name` in the metrics.
+    fn failure(name: &str) -> Option<String> {
+        let text = metrics::text();
+        let of =
+            |line: &&str| line.starts_with(FAILED) && line.contains(&format!("zone=\"{name}\""));
+        text.lines().find(of).map(str::to_owned)
+    }
+
+    /// A reload: the zone of the next configuration fails too before that of the one before goes.
+    #[test]
+    fn the_metric_of_a_failed_zone_survives_the_zone_before() {
+        let origin = Name::from_text("failed.example.").unwrap();
+        let path = PathBuf::from("/nowhere/db.failed.example");
+        let failed = || load::load(&path, &origin).err().unwrap();
+        let make = || ZoneFile::new(origin.clone(), path.clone(), CLOCK);
+        let before = make();
+        before.failed(&failed());
+        let next = make();
+        next.failed(&failed());
+        drop(before);
+        assert!(failure("failed.example.").is_some_and(|line| line.ends_with(" 1")));
+        drop(next);
+        assert_eq!(failure("failed.example."), None);
     }
 
     #[test]

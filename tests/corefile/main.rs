@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The variables that the files name; all others of theirs are unset.
-const VARIABLES: [(&str, &str); 10] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("CATENA_TEST_ZONE", "example.org"),
     ("CATENA_TEST_PORT", "1053"),
     ("CATENA_TEST_UPSTREAM", "192.0.2.1:5353"),
@@ -22,6 +22,7 @@ const VARIABLES: [(&str, &str); 10] = [
     ("CATENA_TEST_OPTION", " max_fails\n3 "),
     ("CATENA_TEST_BLANKS", " \t"),
     ("CATENA_TEST_BRACES", "{ log }"),
+    ("CATENA_TEST_SECRET", "c2VjcmV0IG9mIGJvdGg="),
 ];
 
 fn folder() -> PathBuf {
@@ -67,6 +68,19 @@ fn corefiles_are_read_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "not as expected (UPDATE=1 rewrites):\n{}", wrong.join("\n"));
+}
+
+/// The secrets of the files begin with the same octets.
+#[test]
+fn no_message_shows_a_secret() {
+    for name in ["secrets.corefile", "secrets-brace.corefile", "secrets-file.corefile"] {
+        let output = check(&folder().join(name), &[]);
+        let json = check(&folder().join(name), &["--format", "json"]);
+        for shown in [output.stdout, output.stderr, json.stdout, json.stderr].map(|it| text(&it)) {
+            assert!(!shown.contains("c2Vj"), "{shown}");
+        }
+        assert_eq!(output.status.code(), Some(1));
+    }
 }
 
 /// Editors and pipelines mark the file that has the mistake, and know the directive that names it.

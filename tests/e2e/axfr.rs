@@ -162,7 +162,10 @@ fn wrong_arguments_exit_with_2_and_the_usage() {
     assert_eq!(told(&["axfr", "--help"]), (Some(0), usage.clone(), String::new()));
     let (code, out, err) = told(&["axfr", "example.org"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
-    assert_eq!(err, format!("missing server: expected @SERVER\n{usage}"));
+    assert_eq!(
+        err,
+        format!("no argument names the server by an `@`: expected `axfr @SERVER ZONE`\n{usage}")
+    );
     let (code, _, err) = told(&["axfr", "@127.0.0.1", "example.org", "-y", "nonsense"]);
     assert_eq!(code, Some(1));
     assert!(err.starts_with("-y: a key has the form"), "{err}");

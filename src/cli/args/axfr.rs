@@ -113,15 +113,26 @@ pub(super) fn parse(argv: &[String]) -> Result<Option<AxfrOptions>, Wrong> {
     if help {
         return Ok(None);
     }
+    if words.iter().all(|word| !word.starts_with('@')) {
+        let which = match words.as_slice() {
+            [server, zone] => format!(": write `axfr @{server} {zone}`"),
+            _ => ": expected `axfr @SERVER ZONE`".to_owned(),
+        };
+        return Err(wrong(format!("no argument names the server by an `@`{which}")));
+    }
     for word in words {
         match word.strip_prefix('@') {
             Some(server) if axfr.server.is_empty() => axfr.server = server.to_owned(),
             None if axfr.zone.is_empty() => axfr.zone = word,
+            // A key in the wrong place is not repeated on a terminal.
+            _ if word.contains(':') && !word.starts_with('@') => {
+                return Err(wrong("unexpected argument: a key follows `-y`".to_owned()));
+            }
             _ => return Err(wrong(format!("unexpected argument `{word}`"))),
         }
     }
     match () {
-        () if axfr.server.is_empty() => Err(wrong("missing server: expected @SERVER".to_owned())),
+        () if axfr.server.is_empty() => Err(wrong("missing server behind the `@`".to_owned())),
         () if axfr.zone.is_empty() => Err(wrong("missing zone: expected its name".to_owned())),
         () if axfr.key.is_some() && axfr.key_file.is_some() => {
             Err(wrong("-y and -k name two keys: a request has one".to_owned()))
@@ -203,10 +214,13 @@ mod tests {
     #[test]
     fn what_is_missing_or_wrong_is_told() {
         for (line, told) in [
-            ("", "missing server"),
+            ("", "no argument names the server by an `@`: expected `axfr @SERVER ZONE`"),
             ("@a", "missing zone"),
-            ("example.org", "missing server"),
+            ("@ example.org", "missing server behind the `@`"),
+            ("example.org", "no argument names the server by an `@`: expected `axfr @SERVER ZONE`"),
+            ("ns.example.org example.org", "by an `@`: write `axfr @ns.example.org example.org`"),
             ("@a example.org more", "unexpected argument `more`"),
+            ("@a example.org k.:c2VjcmV0", "unexpected argument: a key follows `-y`"),
             ("@a @b example.org", "unexpected argument `@b`"),
             ("@a b -y x -k y", "two keys"),
             ("@a b --ixfr -1", "expected a serial number"),

@@ -5,6 +5,7 @@ mod import;
 mod lex;
 mod nesting;
 mod parser;
+mod secret;
 mod variables;
 
 pub use parser::{parse, parse_behind};

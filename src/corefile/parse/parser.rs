@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::braces::{self, UNEXPECTED_CLOSE};
 use super::lex::{self, Word};
 use super::nesting::MAX_NESTING;
+use super::secret;
 use super::variables::{expand, is_alone};
 use crate::{
     Corefile, Diagnostic, Diagnostics, Directive, FileId, Loader, ServerBlock, Sources, Span, Token,
@@ -123,6 +124,7 @@ impl Parser<'_> {
             problems.extend(braces::odd_quote(text, &words));
             words
         };
+        secret::hide(&words, &mut self.corefile.sources);
         problems.into_iter().for_each(|problem| self.problem(problem));
         words
     }
@@ -197,7 +199,7 @@ impl Parser<'_> {
     pub(crate) fn token(&mut self, word: &Word) -> Token {
         let text = expand(&word.raw, self.loader);
         if text != word.raw {
-            self.corefile.sources.expand(word.span, &text, 1);
+            self.expanded(word.span, &text, &[&text]);
         }
         Token { text, span: word.span, quoted: word.quoted }
     }
@@ -210,13 +212,23 @@ impl Parser<'_> {
         }
         let value = expand(&word.raw, self.loader);
         let mut parts: Vec<&str> = value.split_whitespace().collect();
-        self.corefile.sources.expand(word.span, value.trim(), parts.len());
+        self.expanded(word.span, value.trim(), &parts);
         if parts.is_empty() {
             // As CoreDNS has it for one that is not set.
             parts.push("");
         }
         let token = |text: &str| Token { text: text.to_owned(), span: word.span, quoted: false };
         parts.into_iter().map(token).collect()
+    }
+
+    /// Keeps what the variables of a word stand for, and hides what of it may be a secret.
+    fn expanded(&mut self, span: Span, value: &str, parts: &[&str]) {
+        let sources = &mut self.corefile.sources;
+        sources.expand(span, value, parts.len());
+        let from = if sources.is_hidden(span) { Some(0) } else { secret::in_values(parts) };
+        for part in from.and_then(|from| parts.get(from..)).unwrap_or_default() {
+            sources.hide(span, part);
+        }
     }
 
     fn server_block(&mut self) {

@@ -185,6 +185,23 @@ impl Diagnostic {
         self
     }
 
+    /// The same without the secrets of a Corefile, for everything that is shown or logged.
+    #[must_use]
+    pub fn without_secrets(&self, sources: &Sources) -> Self {
+        let redact = |text: &String| sources.redact(text).into_owned();
+        let mut shown = self.clone();
+        shown.message = redact(&self.message);
+        shown.label = redact(&self.label);
+        shown.help = self.help.as_ref().map(redact);
+        shown.logged = self.logged.as_ref().map(redact);
+        shown.notes.iter_mut().for_each(|note| *note = redact(note));
+        shown.related.iter_mut().for_each(|(_, label)| *label = redact(label));
+        for place in &mut shown.places {
+            (place.text, place.label) = (redact(&place.text), redact(&place.label));
+        }
+        shown
+    }
+
     /// The position of the mistake, then the other positions in the same or other files, the directive that names
     /// the file, and the related positions.
     pub fn locations<'a>(&'a self, sources: &'a Sources) -> Vec<Location<'a>> {

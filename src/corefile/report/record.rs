@@ -19,6 +19,7 @@ pub struct Record {
 impl Record {
     /// The record of a finding.
     pub fn new(finding: &Diagnostic, sources: &Sources) -> Self {
+        let finding = &finding.without_secrets(sources);
         let place = finding.locations(sources).first().map(|place| {
             (one_line(place.file), place.line.unwrap_or(1), place.column.unwrap_or(1))
         });

@@ -1,5 +1,6 @@
 //! Diagnostics for people, as rustc prints them, and for programs.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -13,14 +14,16 @@ const MAX_VALUE: usize = 200;
 /// All findings as text: `file:line:column`, the line, a caret and what to do.
 pub fn render(findings: &Diagnostics, sources: &Sources) -> String {
     let mut out = String::new();
+    let texts = sources.shown();
     for finding in findings.in_order() {
-        out.push_str(&render_one(finding, sources));
+        out.push_str(&render_one(&finding.without_secrets(sources), sources, &texts));
         out.push('\n');
     }
     out
 }
 
-fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
+fn render_one(finding: &Diagnostic, sources: &Sources, texts: &[Cow<'_, str>]) -> String {
+    let text_of = |span: Span| texts.get(span.file.0 as usize).map_or("", |text| text);
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -37,7 +40,7 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
     let mut related: Vec<&(Span, String)> =
         finding.related.iter().filter(|(span, _)| has_text(span)).collect();
     if let Some(span) = finding.span.filter(has_text) {
-        let mut snippet = Snippet::source(sources.text(span.file))
+        let mut snippet = Snippet::source(text_of(span))
             .path(sources.name(span.file))
             .annotation(mark(kind, span, &finding.label));
         // One excerpt shows all places in the same file.
@@ -47,7 +50,7 @@ fn render_one(finding: &Diagnostic, sources: &Sources) -> String {
         group = group.element(snippet);
     }
     for (place, label) in related {
-        let snippet = Snippet::source(sources.text(place.file)).path(sources.name(place.file));
+        let snippet = Snippet::source(text_of(*place)).path(sources.name(place.file));
         group = group.element(snippet.annotation(mark(AnnotationKind::Context, *place, label)));
     }
     for note in notes(finding, sources) {
@@ -102,9 +105,13 @@ fn character(text: &str, number: usize) -> usize {
 fn notes(finding: &Diagnostic, sources: &Sources) -> Vec<String> {
     let mut notes = finding.notes.clone();
     if let Some(span) = finding.span {
-        notes.extend(sources.expanded(span).map(|(written, became, words)| {
+        notes.extend(sources.expanded(span).map(|(place, became, words)| {
+            let written = sources.written(place);
             if became.is_empty() {
                 return format!("`{written}` is empty here");
+            }
+            if sources.is_hidden(place) {
+                return format!("`{written}` may be a secret, so that it is not shown");
             }
             let value: String = became.chars().take(MAX_VALUE).collect();
             let more = if value.len() < became.len() { "…" } else { "" };
@@ -138,6 +145,7 @@ pub fn render_json(findings: &Diagnostics, sources: &Sources) -> String {
         .in_order()
         .into_iter()
         .map(|finding| {
+            let finding = &finding.without_secrets(sources);
             let locations = finding.locations(sources);
             let (first, related) = match locations.split_first() {
                 Some((first, related)) => (Some(first), related),

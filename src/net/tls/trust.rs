@@ -2,7 +2,7 @@
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 
 /// The largest file of certificates or of a key; what a system trusts has a quarter of that.
 pub const MAX_PEM: u64 = 1 << 20;
@@ -69,12 +69,50 @@ impl Identity {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
-            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
+            .map_err(|error| format!("the certificate cannot be read: {}", problem(&error)))?;
         if chain.is_empty() {
             return Err("there is no certificate in PEM form".to_owned());
         }
         let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| format!("the private key cannot be read: {error}"))?;
+            .map_err(|error| format!("the private key cannot be read: {}", problem(&error)))?;
         Ok(Self { chain, key })
+    }
+}
+
+/// What is wrong with a PEM file. The words of the library have the line, which may be the key.
+fn problem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "the file ends before its `-----END` line",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a `-----BEGIN` line does not end in `-----`: perhaps the file has lost its line ends"
+        }
+        pem::Error::Base64Decode(_) => "it is not in base 64",
+        pem::Error::NoItemsFound => "there is none in PEM form",
+        pem::Error::SectionTooLarge => "it is too large",
+        _ => "the file cannot be read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_shows_a_line_of_a_key() {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let _ = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let flat = key.replace('\n', "");
+        let cut = key.replace("-----END", "");
+        let broken = key.replacen('M', "!", 1);
+        for (text, told) in [
+            (flat.as_str(), "line ends"),
+            (&cut, "ends before"),
+            (&broken, "base 64"),
+            ("", "none"),
+        ] {
+            let why = Identity::from_pem(chain.as_bytes(), text.as_bytes()).unwrap_err();
+            assert!(why.contains(told) && !why.contains('['), "{why}");
+        }
     }
 }

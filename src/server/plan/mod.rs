@@ -69,6 +69,7 @@ pub(crate) fn plan(
         joiner.add(built, &mut problems);
     }
     let mut joined = joiner.finish();
+    problems.extend(chain::admin::conflicts(&joined.requests.admins));
     let refused = problems.has_errors();
     problems.extend(std::mem::take(&mut joined.requests.warnings));
     if refused {

@@ -11,4 +11,6 @@ mod text;
 
 pub use cells::{Cells, SHARED, Shard, Worker, set_workers};
 pub use kinds::{Counter, Gauge, Histogram, SIZE_BUCKETS, Sample, TIME_BUCKETS, Type, Value};
-pub use registry::{counter, forget, gauge, gauge_fn, histogram, source, text};
+pub use registry::{
+    counter, forget, forget_gauge, gauge, gauge_fn, histogram, own_gauge, source, text,
+};

@@ -149,6 +149,22 @@ pub fn gauge(
     }
 }
 
+/// A gauge of its own with these label values, for one of several owners that follow each other: the series of
+/// before is replaced, and its owner cannot remove this one.
+pub fn own_gauge(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: &[&str],
+) -> Gauge {
+    let family = family(name, help, labels, Type::Gauge);
+    let gauge = Gauge::default();
+    let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
+    let values = values.iter().map(ToString::to_string).collect();
+    children.insert(values, Child::Gauge(gauge.clone()));
+    gauge
+}
+
 /// A gauge whose value is computed at each scrape; a later call for the same labels replaces it.
 pub fn gauge_fn(
     name: &'static str,
@@ -206,6 +222,15 @@ pub fn forget(name: &str, mut gone: impl FnMut(&[String]) -> bool) {
     }
 }
 
+/// Removes the series of a gauge, unless another one has replaced it.
+pub fn forget_gauge(name: &str, gauge: &Gauge) {
+    let families = all().families.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(family) = families.get(name) {
+        let mut children = family.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|_, child| !matches!(child, Child::Gauge(one) if one.is(gauge)));
+    }
+}
+
 /// All metrics as Prometheus text, sorted by name.
 pub fn text() -> String {
     // A source may take long or register a metric: it must not run under the lock.
@@ -247,6 +272,19 @@ mod tests {
         assert!(text.contains("catena_test_seconds_bucket{le=\"+Inf\"} 3\n"), "{text}");
         forget("catena_test_total", |values| values[0] == "a.");
         assert!(!super::text().contains("catena_test_total"));
+    }
+
+    #[test]
+    fn a_series_stays_when_the_owner_before_goes() {
+        let own = || own_gauge("catena_test_owned", "Test.", &["zone"], &["a."]);
+        let first = own();
+        first.set(1.0);
+        let second = own();
+        second.set(2.0);
+        forget_gauge("catena_test_owned", &first);
+        assert!(text().contains("catena_test_owned{zone=\"a.\"} 2\n"));
+        forget_gauge("catena_test_owned", &second);
+        assert!(!text().contains("catena_test_owned"));
     }
 
     #[test]

@@ -68,21 +68,20 @@ pub fn check(
     for _ in &findings.errors {
         drafts.counts(Check::Syntax);
     }
-    let warned = findings.warned;
     let mut found = Vec::new();
     for at in findings.errors {
         found.push(Finding { check: Check::Syntax, level: Level::Error, at });
     }
-    let mut with_place = 0;
+    // The reader leaves no record out here, so that each warning has the name of its check.
+    for (check, count) in findings.warned {
+        let check = Check::named(check).unwrap_or(Check::LongString);
+        (0..count).for_each(|_| _ = drafts.counts(check));
+    }
     for at in findings.warnings {
-        with_place += 1;
         let check = Check::named(at.check).unwrap_or(Check::LongString);
-        if drafts.counts(check) {
+        if drafts.wants(check) {
             found.push(Finding { check, level: rules.level(check), at });
         }
-    }
-    for _ in with_place..warned {
-        drafts.counts(Check::LongString);
     }
     let counts = std::mem::take(&mut drafts.counts);
     let kept = std::mem::take(&mut drafts.kept);

@@ -1,5 +1,6 @@
 //! How a master file is read, and what comes of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use wire::Name;
@@ -14,7 +15,7 @@ pub const INCLUDE_DEPTH: u32 = 10;
 pub const INCLUDE_COUNT: u32 = 1000;
 /// After how many errors reading stops unless [`Options::max_errors`] says otherwise.
 pub const MAX_ERRORS: usize = 20;
-/// How many warnings have a place unless [`Options::max_warnings`] says otherwise; more are counted.
+/// How many warnings of each check have a place unless [`Options::max_warnings`] says otherwise; more are counted.
 pub const MAX_WARNINGS: usize = 10;
 
 /// How to read a master file.
@@ -94,8 +95,22 @@ pub enum Refusal {
 pub struct Findings {
     /// What is wrong with it, up to [`Options::max_errors`].
     pub errors: Vec<ZoneError>,
-    /// Where its records are not what is served: the first [`Options::max_warnings`].
+    /// Where its records are not what is served: the first [`Options::max_warnings`] of each check.
     pub warnings: Vec<ZoneError>,
-    /// How many warnings there are.
-    pub warned: usize,
+    /// How many warnings there are, by the name of the check.
+    pub warned: BTreeMap<&'static str, usize>,
+}
+
+impl Findings {
+    /// How many warnings there are in all.
+    pub fn warned(&self) -> usize {
+        self.warned.values().sum()
+    }
+
+    /// Counts a warning, and says whether it is one to keep.
+    pub(super) fn counts(&mut self, check: &'static str, most: usize) -> bool {
+        let count = self.warned.entry(check).or_default();
+        *count += 1;
+        *count <= most
+    }
 }

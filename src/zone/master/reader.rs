@@ -98,8 +98,7 @@ impl Shared<'_> {
         line: u32,
         fault: Fault,
     ) {
-        self.findings.warned += 1;
-        if self.findings.warnings.len() < self.max_warnings {
+        if self.findings.counts(check, self.max_warnings) {
             let at = fault.at;
             let found = ZoneError::locate(file, here, line, at, fault);
             self.findings.warnings.push(ZoneError { check, label: label.into(), ..found });
@@ -523,8 +522,7 @@ fn refused(refusal: Refusal, findings: &mut Findings, max_warnings: usize) -> Pa
     let (message, extent) = match refusal {
         Refusal::Mistake(message) => (message, Extent::Record),
         Refusal::LeftOut(message) => {
-            findings.warned += 1;
-            if findings.warnings.len() >= max_warnings {
+            if !findings.counts("", max_warnings) {
                 return Ok(());
             }
             (message, Extent::LeftOut)

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use catena_zone::check::{Check, CheckOptions, Level, Report, Rules, check};
-use catena_zone::master::{NoIncludes, Options, ZoneError, soa_owner};
+use catena_zone::master::{Includes, NoIncludes, Options, ZoneError, soa_owner};
 use wire::Name;
 
 /// 2026-06-01, in the middle of the validity of the signatures.
@@ -110,6 +110,53 @@ fn a_check_that_is_off_finds_nothing_and_an_error_counts() {
     let found = |check| other.findings.iter().filter(|finding| finding.check == check).count();
     assert_eq!((found(Check::CnameToNothing), found(Check::MxToCname)), (1, 0));
     assert!(other.unshown.contains(&(Check::CnameToNothing, 3)));
+}
+
+/// Files that are all included from a strange place.
+struct Strange;
+
+impl Includes for Strange {
+    fn open(&self, _: &str, _: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(io::empty()))
+    }
+
+    fn doubt(&self, _: &str, _: &str) -> Option<(String, String)> {
+        Some(("a strange place".to_owned(), "move it".to_owned()))
+    }
+}
+
+#[test]
+fn warnings_are_counted_and_cut_by_their_check() {
+    let string = "x".repeat(256);
+    let text = format!(
+        "@ 3600 SOA ns h 1 7200 3600 1209600 3600\n@ 3600 NS ns\nns 3600 A 192.0.2.1\n{}{}",
+        (0..3).map(|n| format!("t{n} 3600 TXT {string}\n")).collect::<String>(),
+        "$INCLUDE part\n".repeat(4)
+    );
+    let origin = Name::from_text("example.org.").unwrap();
+    let mut rules = Rules::default();
+    rules.shown = 2;
+    let shown = |rules: &Rules| {
+        let options = CheckOptions { read: Options::new(&origin), rules, now: None };
+        let mut open = || -> io::Result<Box<dyn Read>> {
+            Ok(Box::new(io::Cursor::new(text.clone().into_bytes())))
+        };
+        let report = check(&mut open, &options, &Strange).unwrap().0;
+        let found = report.findings.iter().map(|finding| finding.check.name()).collect::<Vec<_>>();
+        (found.join(" "), report.unshown, report.warnings)
+    };
+    let (long, include) = (Check::LongString, Check::IncludeOutside);
+    assert_eq!(
+        shown(&rules),
+        (
+            "long-string long-string include-outside include-outside".to_owned(),
+            vec![(long, 1), (include, 2)],
+            7
+        )
+    );
+    rules.set(long, Level::Off);
+    let all = ("include-outside include-outside".to_owned(), vec![(include, 2)], 4);
+    assert_eq!(shown(&rules), all, "warnings of a check that is off take no room");
 }
 
 #[test]
