@@ -167,7 +167,7 @@ fn warn_of_newer_seed(
     setup: &mut Setup<'_>,
 ) {
     let changed = Stamp::of(seed).ok().and_then(|stamp| stamp.modified());
-    if !begun.zip(changed).is_some_and(|(begun, changed)| changed > begun) {
+    if begun.zip(changed).is_none_or(|(begun, changed)| changed <= begun) {
         return;
     }
     let message = format!("`{}` is newer than the database", seed.display());

@@ -465,7 +465,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("catena-members-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         let (store, _) = Store::open(&directory, &name("x.")).unwrap();
-        let live = Live::starting(zone("x.", 1, ""));
+        let live = Arc::new(Live::starting(zone("x.", 1, "")));
         let store = Arc::new(store);
         store.save(&live).await.unwrap();
         let at = UNIX_EPOCH + Duration::from_secs(NOW);
