@@ -499,7 +499,7 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[tokio::test]
     async fn updates_that_come_together_find_one_version() {
         let folder = folder("together");
         let store = overtaken(&folder).await;
