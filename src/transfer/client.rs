@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use net::client::Network;
-use tokio::time::Instant;
 use wire::{Class, Name, NameBuf, Rtype, name};
 use zone::Soa;
 use zone::{Builder, Changes, RecordRef, Zone};
