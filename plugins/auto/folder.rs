@@ -34,6 +34,8 @@ pub(super) struct Folder {
 
 #[derive(Default)]
 struct State {
+    /// A scan has seen all of the directory.
+    is_read: bool,
     files: BTreeMap<Name, Arc<ZoneFile>>,
     /// What was reported, as long as it stays so: it is reported once.
     reported: HashSet<Finding>,
@@ -85,6 +87,11 @@ impl Folder {
         self.state().files.values().map(|file| Arc::clone(file.live())).collect()
     }
 
+    /// Whether a scan has seen all of the directory: no zone is missing.
+    pub(super) fn is_read(&self) -> bool {
+        self.state().is_read
+    }
+
     /// The files now, to be checked for new versions. Those that `known` has keep their state.
     pub(super) fn watched(&self, known: Vec<Watched>) -> Vec<Watched> {
         let mut known: HashMap<_, _> =
@@ -133,6 +140,7 @@ impl Folder {
         for (directory, error) in &tree.unreadable {
             found.insert(Finding::Unreadable(directory.clone(), io_text(error)));
         }
+        state.is_read |= !tree.is_cut && tree.unreadable.is_empty();
         let is_hidden = |path: &Path| {
             tree.is_cut || tree.unreadable.iter().any(|(directory, _)| path.starts_with(directory))
         };

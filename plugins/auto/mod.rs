@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use authority::{Authority, NoPrimary, Options, Outside};
+use authority::{Authority, Keeper, NoPrimary, Options, Outside, TakesMessages};
 use chain::admin::Admin;
 use chain::{Kind, OwnZones, Setup};
 use corefile::{Diagnostic, Diagnostics, Directive, Span};
@@ -70,11 +70,13 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     }
     let set = Arc::new(LiveSet::new(lives(&folders)));
     let options = Options { outside: Outside::RefuseIfLast, ..Options::default() };
-    let plugin = Authority::changing(Arc::clone(&set), options, NoPrimary(PLUGIN.name), setup);
+    let keep = Keep { folders: folders.iter().map(|served| Arc::clone(&served.folder)).collect() };
+    let plugin = Authority::changing(Arc::clone(&set), options, keep, setup);
     setup.link(plugin);
     if !folders.is_empty() {
         let (own_zones, watcher) = (setup.own_zones(), setup.service::<Watcher>());
-        let keeping = Keeping { folders, set, own_zones, watcher };
+        let is_complete = folders.iter().all(|served| served.folder.is_read());
+        let keeping = Keeping { folders, set, own_zones, watcher, is_complete };
         setup.task(move || keeping.run());
     }
     Ok(())
@@ -124,6 +126,22 @@ impl Served {
     }
 }
 
+/// The keeper of the zones: they have no primary server.
+struct Keep {
+    folders: Vec<Arc<Folder>>,
+}
+
+impl Keeper for Keep {
+    fn is_complete(&self) -> bool {
+        self.folders.iter().all(|folder| folder.is_read())
+    }
+
+    fn notify(&self) -> Option<&dyn TakesMessages> {
+        static NO_PRIMARY: NoPrimary = NoPrimary("auto");
+        Some(&NO_PRIMARY)
+    }
+}
+
 /// The zones of all directories. Of two with the same name, the first is found.
 fn lives(folders: &[Served]) -> Vec<Arc<Live>> {
     folders.iter().flat_map(|served| served.folder.lives()).collect()
@@ -167,6 +185,8 @@ struct Keeping {
     set: Arc<LiveSet>,
     own_zones: Arc<OwnZones>,
     watcher: Option<Arc<Watcher>>,
+    /// All directories had been read when the zones were last published.
+    is_complete: bool,
 }
 
 impl Keeping {
@@ -211,12 +231,14 @@ impl Keeping {
         tokio::task::spawn_blocking(watch).await.ok()
     }
 
-    /// Publishes the zones that there are now, if others were there before.
-    fn publish(&self) {
+    /// Publishes the zones that there are now, if others were there before, or if it is now that all are known.
+    fn publish(&mut self) {
+        let is_complete = self.folders.iter().all(|served| served.folder.is_read());
         let (now, before) = (lives(&self.folders), self.set.all());
         let is_same = now.len() == before.len()
             && now.iter().zip(&before).all(|(now, before)| Arc::ptr_eq(now, before));
-        if !is_same {
+        if !is_same || is_complete != self.is_complete {
+            self.is_complete = is_complete;
             self.set.set(now);
             self.own_zones.note_change();
         }

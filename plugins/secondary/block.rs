@@ -2,6 +2,7 @@
 //! go; and the NOTIFY messages for them (RFC 1996).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authority::{Keeper, TakesMessages};
@@ -23,6 +24,8 @@ pub(super) struct Members {
     now: Mutex<BTreeMap<Name, Member>>,
     /// Held while members come and go, which reads and writes files.
     arranging: Mutex<()>,
+    /// All catalogs have been read since the start of the process: no member is missing.
+    is_complete: AtomicBool,
     /// Versions of catalogs that cannot be read and were reported, each with the cause.
     reported: Mutex<BTreeMap<Name, (u32, Broken)>>,
 }
@@ -46,6 +49,8 @@ pub(super) struct Rule {
     pub(super) within: Vec<Name>,
     pub(super) most: usize,
     pub(super) members: Arc<Source>,
+    /// Where the members of a group come from, in the order in which they are written.
+    pub(super) groups: Vec<(Box<[u8]>, Arc<Source>)>,
 }
 
 /// The zones of a server block.
@@ -66,6 +71,8 @@ struct Applied {
     warnings: Vec<String>,
     /// Catalogs whose version cannot be read.
     broken: BTreeMap<Name, (u32, Broken)>,
+    /// All catalogs were read.
+    is_complete: bool,
 }
 
 impl Members {
@@ -110,7 +117,8 @@ impl Block {
     fn source_of(&self, belongs: &Belongs) -> Option<Arc<Source>> {
         let is_it = |fixed: &&Fixed| *fixed.copy.origin() == belongs.catalog;
         let rule = self.fixed.iter().find(is_it)?.catalog.as_ref()?;
-        Some(Arc::clone(&rule.members))
+        let of_group = rule.groups.iter().find(|(group, _)| belongs.groups.contains(group));
+        Some(Arc::clone(of_group.map_or(&rule.members, |(_, source)| source)))
     }
 
     /// Whether one of the zones is a catalog.
@@ -133,11 +141,17 @@ impl Block {
     /// Makes the members those that the catalogs list, at the start: no task runs yet, and nothing is logged.
     /// May read databases: blocks.
     pub(super) fn begin(&self) {
-        self.apply();
+        let applied = self.apply();
+        self.members.is_complete.fetch_or(applied.is_complete, Ordering::Relaxed);
+    }
+
+    /// Whether no member is missing because a catalog has not been read.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.has_catalogs() || self.members.is_complete.load(Ordering::Relaxed)
     }
 
     /// Makes the members those that the catalogs list. May read databases: blocks.
-    fn arrange(&self) -> Vec<Arc<Copy>> {
+    fn arrange(&self) -> (Vec<Arc<Copy>>, bool) {
         let mut applied = self.apply();
         applied.warnings.extend(self.members.report(applied.broken));
         for line in applied.lines {
@@ -146,7 +160,7 @@ impl Block {
         for line in applied.warnings {
             telemetry::warning!("plugin/secondary: {line}");
         }
-        applied.stopped
+        (applied.stopped, applied.is_complete)
     }
 
     fn apply(&self) -> Applied {
@@ -176,6 +190,7 @@ impl Block {
                 Some(Listed { name, catalog: read.get(name), within })
             })
             .collect();
+        applied.is_complete = listed.iter().all(|one| one.catalog.is_some());
         let names: HashSet<Name> =
             self.fixed.iter().map(|fixed| fixed.copy.origin().to_lower()).collect();
         let mut before = self.members.entries().clone();
@@ -243,9 +258,14 @@ impl Block {
         if self.has_catalogs() || !self.members.is_empty() {
             loop {
                 let block = Arc::clone(&self);
-                let stopped = tokio::task::spawn_blocking(move || block.arrange()).await;
+                let arranged = tokio::task::spawn_blocking(move || block.arrange()).await;
+                let (stopped, is_complete) = arranged.unwrap_or_default();
                 self.start(&mut tasks, &mut members);
-                for copy in stopped.unwrap_or_default() {
+                if is_complete && !self.members.is_complete.swap(true, Ordering::Relaxed) {
+                    // The members are in the set: now its listeners can rely on it.
+                    self.set.set(self.lives());
+                }
+                for copy in stopped {
                     // RFC 9432 section 5.3: what belongs to a removed member goes too.
                     tokio::task::spawn_blocking(move || remove(&copy));
                 }
@@ -346,6 +366,10 @@ impl Drop for Following {
 pub(super) struct Keep(pub(super) Arc<Block>);
 
 impl Keeper for Keep {
+    fn is_complete(&self) -> bool {
+        self.0.is_complete()
+    }
+
     fn notify(&self) -> Option<&dyn TakesMessages> {
         Some(self)
     }
@@ -411,7 +435,8 @@ mod tests {
         let (copy, _) = Copy::new(&name("c.test."), clock, Bounds::default(), None);
         copy.live().replace(zone("c.test.", 1, records));
         let source = Arc::new(source(Some(database)));
-        let rule = Rule { within: Vec::new(), most: 10, members: Arc::clone(&source) };
+        let rule =
+            Rule { within: Vec::new(), most: 10, members: Arc::clone(&source), groups: Vec::new() };
         Block {
             fixed: vec![Fixed { copy: Arc::new(copy), source, catalog: Some(rule) }],
             members: Arc::clone(members),

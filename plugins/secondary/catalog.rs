@@ -20,7 +20,12 @@ pub(super) struct Entry {
     pub(super) id: Box<[u8]>,
     /// The catalog that may take the member over (the property `coo`).
     pub(super) coo: Option<Name>,
+    /// The groups of the member (the property `group`).
+    pub(super) groups: Vec<Box<[u8]>>,
 }
+
+/// Groups of a member at most. Further ones mean nothing.
+const MAX_GROUPS: usize = 16;
 
 /// Why a zone is no catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +70,7 @@ impl Catalog {
         let mut known_version = false;
         let mut nodes: HashMap<Box<[u8]>, Name> = HashMap::new();
         let mut owners: HashMap<Box<[u8]>, Option<Name>> = HashMap::new();
+        let mut groups: HashMap<Box<[u8]>, Vec<Box<[u8]>>> = HashMap::new();
         let mut records = zone.records();
         while let Some(record) = records.next_record() {
             let count = name::label_count(record.owner).saturating_sub(depth);
@@ -97,6 +103,13 @@ impl Catalog {
                     let known = owners.entry((*id).into());
                     known.and_modify(|owner| *owner = None).or_insert(target);
                 }
+                // RFC 9432 section 4.3.2: each TXT record has the name of a group.
+                ([b"group", id, b"zones"], Rtype::TXT) => {
+                    let of_member = groups.entry((*id).into()).or_default();
+                    if of_member.len() < MAX_GROUPS {
+                        of_member.push(text(record.rdata));
+                    }
+                }
                 _ => {}
             }
         }
@@ -109,12 +122,24 @@ impl Catalog {
         let mut members = BTreeMap::new();
         for (id, member) in nodes {
             let coo = owners.get(&id).cloned().flatten();
-            if members.insert(member.clone(), Entry { id, coo }).is_some() {
+            let groups = groups.remove(&id).unwrap_or_default();
+            if members.insert(member.clone(), Entry { id, coo, groups }).is_some() {
                 return Err(Broken::Twice(member));
             }
         }
         Ok(Self { members })
     }
+}
+
+/// The strings of a TXT record as one.
+fn text(mut rdata: &[u8]) -> Box<[u8]> {
+    let mut all = Vec::with_capacity(rdata.len());
+    while let Some((&length, rest)) = rdata.split_first() {
+        let (string, rest) = rest.split_at(usize::from(length).min(rest.len()));
+        all.extend_from_slice(string);
+        rdata = rest;
+    }
+    all.into()
 }
 
 /// A catalog zone of the configuration and what it lists.
@@ -136,11 +161,12 @@ impl Listed<'_> {
     }
 }
 
-/// The catalog that a member belongs to, and the label of its node there.
+/// The catalog that a member belongs to, the label of its node there, and its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Belongs {
     pub(super) catalog: Name,
     pub(super) id: Box<[u8]>,
+    pub(super) groups: Vec<Box<[u8]>>,
 }
 
 /// What becomes of the members.
@@ -206,7 +232,8 @@ pub(super) fn plan(
             if !continues {
                 plan.fresh.insert(member.clone());
             }
-            let belongs = Belongs { catalog: one.name.clone(), id: entry.id.clone() };
+            let (id, groups) = (entry.id.clone(), entry.groups.clone());
+            let belongs = Belongs { catalog: one.name.clone(), id, groups };
             plan.members.insert(member.clone(), belongs);
         }
         if rejected > 0 {
@@ -255,8 +282,14 @@ mod tests {
         let records = "Version TXT 2\nA.Zones PTR X.\ngroup.a.zones TXT g\nx.ext TXT y\n\
              a.b.zones PTR z.\ncoo.a.zones PTR Other.\nb.zones PTR y.\ncoo.b.zones PTR o.\n\
              coo.b.zones PTR p.\n";
-        let entry = |id: &[u8], coo: Option<&str>| Entry { id: id.into(), coo: coo.map(name) };
-        let members = [(name("x."), entry(b"a", Some("other."))), (name("y."), entry(b"b", None))];
+        let entry = |id: &[u8], coo: Option<&str>, groups: &[&[u8]]| {
+            let groups = groups.iter().map(|group| (*group).into()).collect();
+            Entry { id: id.into(), coo: coo.map(name), groups }
+        };
+        let members = [
+            (name("x."), entry(b"a", Some("other."), &[b"g"])),
+            (name("y."), entry(b"b", None, &[])),
+        ];
         assert_eq!(read(records, 2), Ok(Catalog { members: members.into() }));
     }
 
@@ -279,7 +312,7 @@ mod tests {
                     records += &format!("coo.{id}.zones PTR {coo}.\n");
                 }
                 let coo = coo.map(|coo| name(&format!("{coo}.")));
-                let entry = Entry { id: id.into_bytes().into(), coo };
+                let entry = Entry { id: id.into_bytes().into(), coo, groups: Vec::new() };
                 expected.insert(name(&format!("{member}.")), entry);
             }
             prop_assert_eq!(read(&records, 20), Ok(Catalog { members: expected }));
@@ -292,7 +325,7 @@ mod tests {
             let mut words = line.split(' ');
             let id = words.next().unwrap().as_bytes().into();
             let member = name(words.next().unwrap());
-            (member, Entry { id, coo: words.next().map(name) })
+            (member, Entry { id, coo: words.next().map(name), groups: Vec::new() })
         };
         Catalog { members: lines.lines().map(entry).collect() }
     }
@@ -304,7 +337,8 @@ mod tests {
         for line in now.lines() {
             let (member, owner) = line.split_once(' ').unwrap();
             let (catalog, id) = owner.split_once('/').unwrap();
-            let belongs = Belongs { catalog: name(catalog), id: id.as_bytes().into() };
+            let id = id.as_bytes().into();
+            let belongs = Belongs { catalog: name(catalog), id, groups: Vec::new() };
             before.insert(name(member), belongs);
         }
         let (first, second) = (name("a."), name("b."));

@@ -27,7 +27,23 @@ const OPTIONS: &[&str] = &[
     "max_duration",
     "catalog",
     "max_members",
+    "group",
     "fallthrough",
+];
+/// The options of a `group`: those above that say where zones come from, and how.
+const GROUP_OPTIONS: &[&str] = &[
+    "transfer",
+    "key",
+    "tls",
+    "tls_servername",
+    "source",
+    "allow_notify",
+    "database",
+    "refresh",
+    "retry",
+    "max_records",
+    "max_bytes",
+    "max_duration",
 ];
 
 /// Members of a catalog zone at most.
@@ -35,7 +51,8 @@ const MAX_MEMBERS: usize = 100_000;
 /// Primaries of a zone at most.
 const MAX_PRIMARIES: usize = 32;
 
-/// One directive.
+/// One directive, or what it says for a group of members.
+#[derive(Clone)]
 pub(super) struct Config {
     pub(super) zones: Vec<Name>,
     pub(super) span: Span,
@@ -53,6 +70,8 @@ pub(super) struct Config {
     /// The zones are catalog zones. Their members are in these zones; without any, in all.
     pub(super) catalog: Option<Vec<Name>>,
     pub(super) max_members: usize,
+    /// The options of members of groups, by the names of these.
+    pub(super) groups: Vec<(Box<[u8]>, Config)>,
     /// The option, where this directive has it.
     pub(super) fallthrough: Option<Fallthrough>,
 }
@@ -77,6 +96,7 @@ impl Config {
             bounds: Bounds::default(),
             catalog: None,
             max_members: MAX_MEMBERS,
+            groups: Vec::new(),
             fallthrough: None,
         };
         let mut problems = Diagnostics::default();
@@ -103,6 +123,13 @@ impl Config {
                 .label("it does not say where the zones come from")
                 .help("add a block with `transfer from ADDRESS`"),
             );
+        }
+        // A group has the options of the directive, wherever they are written.
+        for option in directive.options().iter().filter(|option| option.name.as_str() == "group") {
+            match config.group(option, setup) {
+                Ok(group) => config.groups.push(group),
+                Err(wrong) => problems.extend(wrong),
+            }
         }
         config.warn_of_useless(directive, setup);
         if problems.has_errors() { Err(problems) } else { Ok(config) }
@@ -144,6 +171,8 @@ impl Config {
                 }
             }
             "catalog" => return self.catalog(option),
+            // Read when the other options are known.
+            "group" => return Ok(()),
             "max_members" => self.max_members = positive::<u32>(&mut args)? as usize,
             "fallthrough" => {
                 self.fallthrough = Some(Fallthrough::from_args(args.remaining())?);
@@ -153,6 +182,44 @@ impl Config {
         }
         args.end()?;
         option.no_body()
+    }
+
+    /// `group NAME { OPTIONS }`.
+    fn group(
+        &self,
+        option: &Directive,
+        setup: &mut Setup<'_>,
+    ) -> Result<(Box<[u8]>, Self), Diagnostics> {
+        let mut problems = Diagnostics::default();
+        let mut args = option.args();
+        let token = args.required("the NAME of a group")?;
+        args.end()?;
+        let name: Box<[u8]> = token.as_str().as_bytes().into();
+        if self.groups.iter().any(|(known, _)| *known == name) {
+            return Err(Diagnostic::error(token.span, "the group was given before")
+                .label("the second one")
+                .help("write all options of a group into one block")
+                .into());
+        }
+        let mut config = Self { span: option.span, groups: Vec::new(), ..self.clone() };
+        // Lists of the group replace those of the directive.
+        for line in option.options() {
+            match line.name.as_str() {
+                "transfer" => config.primaries.clear(),
+                "source" => config.source.clear(),
+                "allow_notify" => config.allow_notify.clear(),
+                _ => {}
+            }
+        }
+        for line in option.options() {
+            if GROUP_OPTIONS.contains(&line.name.as_str()) {
+                problems.extend(config.option(option, line, setup).err());
+            } else {
+                problems.push(option.unknown_option(line, GROUP_OPTIONS));
+            }
+        }
+        config.warn_of_useless(option, setup);
+        if problems.has_errors() { Err(problems) } else { Ok((name, config)) }
     }
 
     /// `transfer from ADDRESS...`.
@@ -247,8 +314,8 @@ impl Config {
                     "no primary of these zones is reached over TLS",
                     "write `tls://` before the addresses of the primaries",
                 ),
-                "max_members" if self.catalog.is_none() => {
-                    ("these zones are no catalog zones", "add `catalog`, or remove the line")
+                "max_members" | "group" if self.catalog.is_none() => {
+                    ("these zones are no catalog zones", "add `catalog`, or remove it")
                 }
                 _ => continue,
             };

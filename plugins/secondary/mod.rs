@@ -51,8 +51,8 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
             Ok(mut config) => {
                 // As in CoreDNS the directives of a block share one plugin: the last one counts.
                 fallthrough = config.fallthrough.take().unwrap_or(fallthrough);
-                match source(&config, directive, setup) {
-                    Ok(source) => read.push((config, source)),
+                match sources(&config, directive, setup) {
+                    Ok(sources) => read.push((config, sources)),
                     Err(wrong) => errors.extend(wrong),
                 }
             }
@@ -65,20 +65,17 @@ fn setup(uses: &[&Directive], setup: &mut Setup<'_>) -> Result<(), Diagnostics> 
     let place = place(setup);
     let known: Arc<Members> = setup.keep(format!("members of catalogs {place}"), Members::default);
     let mut fixed: Vec<Fixed> = Vec::new();
-    for (config, source) in read {
-        let source = Arc::new(source);
-        let members = config
-            .catalog
-            .as_ref()
-            .map(|_| Arc::new(Source { catalog: None, ..(*source).clone() }));
+    for (config, sources) in read {
+        let source = Arc::new(sources.of_zones);
+        let members = Arc::new(Source { catalog: None, ..(*source).clone() });
         for origin in &config.zones {
             let copy = open(&place, &known, origin, &source, &config, setup);
-            let rule =
-                members.as_ref().zip(config.catalog.as_ref()).map(|(members, within)| Rule {
-                    within: within.clone(),
-                    most: config.max_members,
-                    members: Arc::clone(members),
-                });
+            let rule = config.catalog.as_ref().map(|within| Rule {
+                within: within.clone(),
+                most: config.max_members,
+                members: Arc::clone(&members),
+                groups: sources.of_groups.clone(),
+            });
             // As in CoreDNS the last directive of a zone wins.
             if let Some(at) = fixed.iter().position(|known| known.copy.origin() == origin) {
                 let message = format!("zone `{origin}` was given primaries before");
@@ -169,7 +166,28 @@ fn open(
     Arc::clone(&kept.0)
 }
 
-/// The source that a directive describes.
+/// The sources that a directive describes.
+struct Sources {
+    of_zones: Source,
+    /// Those of members of catalogs, by their groups.
+    of_groups: Vec<(Box<[u8]>, Arc<Source>)>,
+}
+
+fn sources(
+    config: &Config,
+    directive: &Directive,
+    setup: &mut Setup<'_>,
+) -> Result<Sources, Diagnostics> {
+    let of_zones = source(config, directive, setup)?;
+    let mut of_groups = Vec::new();
+    for (name, group) in &config.groups {
+        let source = Source { catalog: None, ..source(group, directive, setup)? };
+        of_groups.push((name.clone(), Arc::new(source)));
+    }
+    Ok(Sources { of_zones, of_groups })
+}
+
+/// The source that a directive, or a group in it, describes.
 fn source(
     config: &Config,
     directive: &Directive,

@@ -1,16 +1,31 @@
 //! The `transfer` directive as plain values.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use chain::{KeyRef, Setup, ZoneSet};
-use corefile::{Cidr, Diagnostic, Diagnostics, Directive, Token};
+use chain::{KeyRef, Setup, ZoneSet, zones};
+use corefile::{Cidr, Diagnostic, Diagnostics, Directive, Span, Token};
+use wire::Name;
+use wire::name::label_count;
 
 /// The options, as `catena help transfer` lists them.
-const OPTIONS: &[&str] =
-    &["to", "source", "ixfr", "max_transfers", "timeout", "notify_delay", "notify_tries"];
+const OPTIONS: &[&str] = &[
+    "to",
+    "source",
+    "ixfr",
+    "max_transfers",
+    "timeout",
+    "notify_delay",
+    "notify_tries",
+    "catalog",
+];
 /// The options of a `to`.
 const TO_OPTIONS: &[&str] = &["key", "notify", "transport"];
+/// The options of a `catalog`.
+const CATALOG_OPTIONS: &[&str] = &["group"];
+/// Octets of the labels `group`, that of a member's node, and `zones`, above the name of a catalog.
+const ABOVE_CATALOG: usize = 6 + 33 + 6;
 
 /// The port of NOTIFY messages without one.
 const PORT: u16 = 53;
@@ -28,6 +43,7 @@ const NOTIFY_TRIES: u32 = 5;
 /// One `transfer` directive.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
+    pub(super) span: Span,
     pub(super) zones: ZoneSet,
     pub(super) to: Vec<To>,
     /// The local addresses of NOTIFY messages, at most one for each family.
@@ -40,6 +56,20 @@ pub(super) struct Rule {
     pub(super) idle: Duration,
     pub(super) notify_delay: Duration,
     pub(super) notify_tries: u32,
+    /// The catalog zone that lists the zones.
+    pub(super) catalog: Option<CatalogOf>,
+}
+
+/// The name of a group of zones in a catalog.
+pub(super) type Group = Arc<str>;
+
+/// A catalog zone of a directive.
+#[derive(Clone, Debug)]
+pub(super) struct CatalogOf {
+    /// In lower case.
+    pub(super) name: Name,
+    /// The groups, each with the zones that it has members in.
+    pub(super) groups: Vec<(Group, ZoneSet)>,
 }
 
 /// Peers and what they may do.
@@ -87,6 +117,26 @@ impl Host {
 }
 
 impl Rule {
+    /// The directive that a zone belongs to: the one whose catalog it is, or the one with the longest zone that
+    /// contains it; the first of equal ones.
+    pub(super) fn of(rules: &[Self], zone: &Name) -> Option<usize> {
+        let is_catalog = |rule: &Self| rule.catalog.as_ref().is_some_and(|own| own.name == *zone);
+        if let Some(at) = rules.iter().position(is_catalog) {
+            return Some(at);
+        }
+        let mut found: Option<(usize, usize)> = None;
+        for (at, rule) in rules.iter().enumerate() {
+            let above = rule.zones.iter().filter(|own| zone.is_under(own));
+            let labels = above.map(|own| label_count(own.as_wire())).max();
+            if let Some(labels) = labels
+                && found.is_none_or(|(longest, _)| labels > longest)
+            {
+                found = Some((labels, at));
+            }
+        }
+        found.map(|(_, at)| at)
+    }
+
     /// Reads a directive.
     ///
     /// # Errors
@@ -98,6 +148,7 @@ impl Rule {
             ZoneSet::default()
         });
         let mut rule = Self {
+            span: directive.span,
             zones,
             to: Vec::new(),
             source: Vec::new(),
@@ -108,6 +159,7 @@ impl Rule {
             idle: IDLE,
             notify_delay: NOTIFY_DELAY,
             notify_tries: NOTIFY_TRIES,
+            catalog: None,
         };
         let mut has_to = false;
         for option in directive.options() {
@@ -136,12 +188,22 @@ impl Rule {
             self.to.push(to(option, setup)?);
             return Ok(());
         }
+        if option.name.as_str() == "catalog" {
+            if self.catalog.is_some() {
+                return Err(
+                    twice(option, "list all zones in one catalog, or use two directives").into()
+                );
+            }
+            self.catalog = Some(catalog(option, setup)?);
+            return Ok(());
+        }
         option.no_body()?;
         let mut args = option.args();
         match option.name.as_str() {
             "source" => {
                 if !self.source.is_empty() {
-                    return Err(twice(option).into());
+                    let help = "keep one of the two; one line may have an IPv4 and an IPv6 address";
+                    return Err(twice(option, help).into());
                 }
                 self.source = sources(option)?;
                 return Ok(());
@@ -172,6 +234,57 @@ impl Rule {
         }
         Ok(args.end()?)
     }
+}
+
+/// Reads a `catalog`.
+fn catalog(option: &Directive, setup: &mut Setup<'_>) -> Result<CatalogOf, Diagnostics> {
+    let mut problems = Diagnostics::default();
+    let mut args = option.args();
+    let token = args.required("NAME")?;
+    args.end()?;
+    setup.warn_outside(std::slice::from_ref(token));
+    let name = match zones::parse(token)?.as_slice() {
+        [name] if name.as_wire().len() + ABOVE_CATALOG <= 255 => name.clone(),
+        [_] => {
+            return Err(Diagnostic::error(token.span, "the name of the catalog is too long")
+                .label("the names of its records would have more than 255 octets")
+                .help(format!("shorten it to {} octets", 255 - ABOVE_CATALOG))
+                .into());
+        }
+        _ => {
+            return Err(Diagnostic::error(token.span, "a catalog is one zone")
+                .label("these are several")
+                .help("write a name such as `catalog.internal`")
+                .into());
+        }
+    };
+    let mut groups = Vec::new();
+    for line in option.options() {
+        match line.name.as_str() {
+            "group" => match group(line) {
+                Ok(group) => groups.push(group),
+                Err(problem) => problems.push(problem),
+            },
+            _ => problems.push(option.unknown_option(line, CATALOG_OPTIONS)),
+        }
+    }
+    if problems.has_errors() { Err(problems) } else { Ok(CatalogOf { name, groups }) }
+}
+
+/// `group GROUP ZONE...`.
+fn group(line: &Directive) -> Result<(Group, ZoneSet), Diagnostic> {
+    line.no_body()?;
+    let mut args = line.args();
+    let token = args.required("GROUP")?;
+    if token.as_str().len() > 255 {
+        return Err(Diagnostic::error(token.span, "the name of the group is too long")
+            .label("longer than 255 octets")
+            .help("shorten it"));
+    }
+    if args.peek().is_none() {
+        args.required("ZONE")?;
+    }
+    Ok((token.as_str().into(), ZoneSet::from_args(args.remaining(), &[])?))
 }
 
 /// Reads a `to`.
@@ -250,7 +363,7 @@ fn key(token: &Token, setup: &mut Setup<'_>) -> Result<Option<KeyRef>, Diagnosti
 }
 
 fn is_name(token: &Token) -> bool {
-    wire::Name::from_text(token.as_str()).is_ok()
+    Name::from_text(token.as_str()).is_ok()
 }
 
 /// Transfers leave over TCP. Those over TLS (RFC 9103) need a listener for it.
@@ -306,11 +419,11 @@ fn sources(option: &Directive) -> Result<Vec<IpAddr>, Diagnostic> {
     Ok(all)
 }
 
-fn twice(option: &Directive) -> Diagnostic {
+fn twice(option: &Directive, help: &str) -> Diagnostic {
     let name = option.name.as_str();
     Diagnostic::error(option.name.span, format!("`{name}` was given before"))
         .label("the second one")
-        .help("keep one of the two; one line may have an IPv4 and an IPv6 address")
+        .help(help)
 }
 
 fn positive(token: &Token) -> Result<usize, Diagnostic> {

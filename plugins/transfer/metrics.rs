@@ -115,3 +115,21 @@ pub(super) fn show_running(running: &Arc<Running>) {
         move || running.count() as f64,
     );
 }
+
+/// What the producers of catalogs count.
+pub(super) struct CatalogMetrics {
+    pub(super) failed: Counter,
+}
+
+impl CatalogMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            failed: metrics::counter(
+                "catena_transfer_catalog_failed_total",
+                "Versions of catalog zones that were not published: they have too many zones, or are none.",
+                &[],
+                &[],
+            ),
+        }
+    }
+}

@@ -9,14 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chain::{BoxFuture, KeyRef, ZoneSet};
+use chain::{BoxFuture, KeyRef};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use net::client::Network;
 use telemetry::metrics;
 use tokio::sync::Notify as Wake;
 use tokio::time::{Instant, sleep_until};
 use transfer::{Client, Limits, Peer};
-use wire::{Name, name};
+use wire::Name;
 use zone::live::Listener;
 use zone::{Live, Zone};
 
@@ -54,8 +54,9 @@ pub(super) struct Told(Mutex<HashMap<(Name, SocketAddr), u32>>);
 /// Notifies the targets of a block.
 pub(super) struct Notifier {
     targets: Vec<Target>,
-    /// The zones of each directive, and the indices of its targets.
-    rules: Vec<(ZoneSet, Vec<usize>)>,
+    rules: Arc<[Rule]>,
+    /// The indices of each directive's targets.
+    of_rules: Vec<Vec<usize>>,
     queues: Mutex<Vec<Queue>>,
     wake: Wake,
     network: Network,
@@ -92,10 +93,10 @@ struct Ended {
 
 impl Notifier {
     /// For these directives; `None` if they notify nobody.
-    pub(super) fn new(rules: &[Rule], network: Network, told: Arc<Told>) -> Option<Arc<Self>> {
+    pub(super) fn new(rules: &Arc<[Rule]>, network: Network, told: Arc<Told>) -> Option<Arc<Self>> {
         let mut targets = Vec::new();
-        let mut known = Vec::new();
-        for rule in rules {
+        let mut of_rules = Vec::new();
+        for rule in rules.iter() {
             let first = targets.len();
             for to in rule.to.iter().filter(|to| to.notify != Notify::Off) {
                 for host in &to.hosts {
@@ -111,7 +112,7 @@ impl Notifier {
                     });
                 }
             }
-            known.push((rule.zones.clone(), (first..targets.len()).collect()));
+            of_rules.push((first..targets.len()).collect());
         }
         if targets.is_empty() {
             return None;
@@ -119,7 +120,8 @@ impl Notifier {
         let queues = targets.iter().map(|_| Queue::default()).collect();
         Some(Arc::new(Self {
             targets,
-            rules: known,
+            rules: Arc::clone(rules),
+            of_rules,
             queues: Mutex::new(queues),
             wake: Wake::new(),
             network,
@@ -128,22 +130,9 @@ impl Notifier {
         }))
     }
 
-    /// The targets of a zone: those of the directive with the longest zone that contains it.
+    /// The targets of a zone: those of its directive.
     fn targets_of(&self, zone: &Name) -> &[usize] {
-        let mut found: Option<(usize, &[usize])> = None;
-        for (zones, targets) in &self.rules {
-            let labels = zones
-                .iter()
-                .filter(|own| zone.is_under(own))
-                .map(|own| name::label_count(own.as_wire()))
-                .max();
-            if let Some(labels) = labels
-                && found.is_none_or(|(longest, _)| labels > longest)
-            {
-                found = Some((labels, targets));
-            }
-        }
-        found.map_or(&[], |(_, targets)| targets)
+        Rule::of(&self.rules, zone).map_or(&[], |at| &self.of_rules[at])
     }
 
     /// Queues a zone for its targets; `at_start`: only for those that do not know its version.

@@ -18,6 +18,11 @@ use crate::zones::{Changing, Fixed, Zones};
 
 /// What a plugin does for the zones that it keeps, beside keeping them current.
 pub trait Keeper: Send + Sync + 'static {
+    /// Whether no zone is missing: see [`ServesZones::is_complete`].
+    fn is_complete(&self) -> bool {
+        true
+    }
+
     /// Delays the readiness of the server.
     fn ready(&self) -> Option<&dyn Ready> {
         None
@@ -373,6 +378,10 @@ impl<Z: Zones, K: Keeper> OnUpdate for Authority<Z, K> {
 impl<Z: Zones, K: Keeper> ServesZones for Authority<Z, K> {
     fn zones(&self) -> &LiveSet {
         &self.set
+    }
+
+    fn is_complete(&self) -> bool {
+        self.keeper.is_complete()
     }
 }
 

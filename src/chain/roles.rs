@@ -116,6 +116,12 @@ pub trait OnUpdate: Send + Sync {
 pub trait ServesZones: Send + Sync {
     /// The zones. They may come and go.
     fn zones(&self) -> &LiveSet;
+
+    /// Whether no zone is missing because what lists the zones has not been read since the start. Once it is
+    /// complete, listeners of the set are told.
+    fn is_complete(&self) -> bool {
+        true
+    }
 }
 
 /// A plugin that limits replies. It sees every reply that goes to a client: refusals, errors and

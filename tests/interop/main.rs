@@ -8,13 +8,16 @@
 #![allow(clippy::unwrap_used, reason = "all of this is test code")]
 
 mod authority;
+mod catalogs;
 mod dnstap;
 mod encrypted;
 mod grpc;
 mod hickory;
+mod hickory_primary;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]
 mod kit;
+mod many_updates;
 mod master;
 mod nameservers;
 mod outgoing;

@@ -18,6 +18,10 @@ pub const PREFETCH_STAGES: u8 = 3;
 pub trait Listener: Send + Sync {
     /// The zone has a new version, or none any more. Called by whoever changed the zone: must not block.
     fn changed(&self, zone: &Arc<Live>);
+
+    /// Zones have come or gone in a [`LiveSet`](super::LiveSet) that this listens to. Called after
+    /// [`Listener::changed`] for those that came: must not block.
+    fn set_changed(&self) {}
 }
 
 /// A zone and its current version, which readers share without a lock. It outlives configurations.

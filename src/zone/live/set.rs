@@ -54,10 +54,12 @@ impl LiveSet {
         drop(listeners);
         for listener in told {
             new.iter().for_each(|zone| listener.changed(zone));
+            listener.set_changed();
         }
     }
 
-    /// Tells this listener of every new version of every zone, those included that come later.
+    /// Tells this listener of every new version of every zone, those included that come later, and when zones
+    /// come and go.
     pub fn listen(&self, listener: &Weak<dyn Listener>) {
         let mut listeners = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for zone in self.zones.load().values() {
