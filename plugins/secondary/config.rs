@@ -71,7 +71,7 @@ pub(super) struct Config {
     pub(super) catalog: Option<Vec<Name>>,
     pub(super) max_members: usize,
     /// The options of members of groups, by the names of these.
-    pub(super) groups: Vec<(Box<[u8]>, Config)>,
+    pub(super) groups: Vec<(Box<[u8]>, Self)>,
     /// The option, where this directive has it.
     pub(super) fallthrough: Option<Fallthrough>,
 }

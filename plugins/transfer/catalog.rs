@@ -76,9 +76,11 @@ impl Listed {
             None => {
                 let mut builder = Builder::new(self.live.origin(), 0);
                 let mut wrong = None;
-                self.frame(now, |record| wrong = wrong.take().or(builder.add(record).err()));
+                self.frame(now, |record| {
+                    wrong = wrong.take().or_else(|| builder.add(record).err())
+                });
                 self.beyond(&wanted, &Members::new(), |record| {
-                    wrong = wrong.take().or(builder.add(record).err());
+                    wrong = wrong.take().or_else(|| builder.add(record).err());
                 });
                 if let Some(wrong) = wrong {
                     return Err(wrong);
@@ -102,7 +104,7 @@ impl Listed {
     /// The changes from one list to the next.
     fn step(&self, serial: u32, before: &Members, after: &Members, now: u32) -> Changes {
         // After a step of the clock backwards too, the serial goes on.
-        let next = if transfer::is_newer(now, serial) { now } else { serial.wrapping_add(1) };
+        let next = if zone::is_newer(now, serial) { now } else { serial.wrapping_add(1) };
         let mut changes = Changes::new();
         self.soa(serial, |record| changes.remove(record));
         self.beyond(before, after, |record| changes.remove(record));

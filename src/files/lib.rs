@@ -15,6 +15,7 @@
 mod append;
 mod below;
 mod lock;
+mod mode;
 mod read;
 pub mod versions;
 pub mod walk;
@@ -24,5 +25,6 @@ mod write;
 pub use append::{AppendError, Appender};
 pub use below::is_below;
 pub use lock::{Lock, make_private_directory};
+pub use mode::{PRIVATE, PUBLIC};
 pub use read::{Reader, open, read, read_kernel, read_line, read_pipe, read_stream, read_text};
-pub use write::{PRIVATE, PUBLIC, remove_left_behind, replace, replace_with, sync_directory};
+pub use write::{remove_left_behind, replace, replace_with, sync_directory};

@@ -10,8 +10,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
+use crate::mode::PRIVATE;
 use crate::read::refuse_special;
-use crate::write::PRIVATE;
 
 /// The mode of a directory that only its owner enters.
 const PRIVATE_DIRECTORY: u32 = 0o700;

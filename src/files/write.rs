@@ -10,11 +10,6 @@ use std::time::{Duration, SystemTime};
 use crate::lock::Lock;
 use crate::read::refuse_special;
 
-/// The mode of a file that only its owner reads: queries of clients, keys.
-pub const PRIVATE: u32 = 0o600;
-/// The mode of a file that everybody may read.
-pub const PUBLIC: u32 = 0o644;
-
 /// Separates the name of a file from the random part of a temporary name.
 const MARK: &str = ".new-";
 /// Hexadecimal digits of the random part.

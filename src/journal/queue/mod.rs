@@ -1,5 +1,6 @@
 //! The journal of a zone: changes wait in a queue, and all that wait are written and synced together.
 
+mod state;
 mod writing;
 
 use std::collections::VecDeque;
@@ -16,19 +17,13 @@ use zone::{Changes, Zone};
 use crate::disk::Disk;
 use crate::error::{Error, Kind};
 use crate::log;
-use crate::place::{Listing, Place};
-use crate::read::{self, Position, Recovered};
-use writing::{Writing, lock, run};
+use crate::place::Place;
+use crate::read::{self, Recovered};
+use state::{End, Item, Queue, Shared, lock, stopped};
+use writing::{Writing, run};
 
 /// Octets of changes that may wait for the disk.
 const MAX_WAITING: usize = 64 << 20;
-/// Octets of changes that are synced together, before the last ones.
-const MAX_TOGETHER: usize = 8 << 20;
-/// Logs up to this size are no reason for a new snapshot.
-const LEAST_LOG: u64 = 1 << 20;
-
-/// Called when changes are on the disk, or are not.
-type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// The database of one zone. It is read when it is made; it is written once it is claimed.
 ///
@@ -36,63 +31,6 @@ type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// wait behind them fail too, because they follow from them.
 #[derive(Clone)]
 pub struct Journal(Arc<Shared>);
-
-struct Shared {
-    place: Place,
-    known: Listing,
-    position: Option<Position>,
-    /// Locked while a thread has items that it took out of the queue. The locks are taken in this order.
-    writing: Mutex<()>,
-    /// Locked while a snapshot is written.
-    snapshot: Mutex<()>,
-    disk: Mutex<Option<Disk>>,
-    queue: Mutex<Queue>,
-    /// The number of times that the database was begun anew: a snapshot of before is of no use then.
-    begun: AtomicU64,
-    size: AtomicU64,
-}
-
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    /// Octets of the changes that wait.
-    octets: usize,
-    end: End,
-    /// Whether a thread writes.
-    is_writing: bool,
-    is_compacting: bool,
-    /// Whether the last changes could not be written.
-    is_failing: bool,
-    /// Octets of the logs that make a new snapshot worthwhile, and the same after one that failed.
-    compact_at: u64,
-    compact_again_at: u64,
-    log_size: u64,
-}
-
-/// What changes can follow: the version after all that waits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum End {
-    /// The database is not claimed.
-    #[default]
-    Unclaimed,
-    /// The database is claimed, and was never begun.
-    Empty,
-    /// The version with this serial.
-    Version(u32),
-}
-
-impl End {
-    /// That of what is on the disk.
-    fn of(disk: Option<&Disk>) -> Self {
-        disk.map_or(Self::Unclaimed, |disk| disk.serial().map_or(Self::Empty, Self::Version))
-    }
-}
-
-enum Item {
-    Append { body: Vec<u8>, serial: u32, done: Done },
-    Replace { zone: Arc<Zone>, done: Done },
-    Compact { zone: Arc<Zone>, then: Box<dyn FnOnce() + Send> },
-}
 
 impl Journal {
     /// Reads the database of a zone in `directory`. Neither locks nor changes anything, so that a process
@@ -306,21 +244,4 @@ async fn wait(
 ) -> Result<(), Error> {
     queued?;
     outcome.await.unwrap_or_else(|_| Err(stopped()))
-}
-
-fn stopped() -> Error {
-    Error::new(Kind::System, "the server stops")
-}
-
-impl Queue {
-    fn is_claimed(&self) -> bool {
-        self.end != End::Unclaimed
-    }
-
-    fn claimed(&self) -> Result<(), Error> {
-        if self.is_claimed() {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Unclaimed, "the database is not open for writing"))
-    }
 }

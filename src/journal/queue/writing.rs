@@ -1,15 +1,21 @@
 //! The thread that writes what waits in the queue.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telemetry::metrics::{self, Counter, SHARED};
 use zone::Zone;
 
-use super::{Done, End, Item, LEAST_LOG, MAX_TOGETHER, Queue, Shared, stopped};
+use super::state::{Done, End, Item, Queue, Shared, lock, stopped};
 use crate::disk::{self, Disk};
 use crate::error::{Error, Kind};
+
+/// Octets of changes that are synced together, before the last ones.
+const MAX_TOGETHER: usize = 8 << 20;
+
+/// Logs up to this size are no reason for a new snapshot.
+const LEAST_LOG: u64 = 1 << 20;
 
 /// The thread that writes.
 pub(super) struct Writing {
@@ -70,10 +76,6 @@ impl Drop for Writing {
 }
 
 impl Shared {
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
-    }
-
     /// Writes these items.
     fn work(self: &Arc<Self>, items: &mut VecDeque<Item>) {
         while let Some(item) = items.pop_front() {
@@ -242,10 +244,6 @@ fn failures() -> Counter {
         &[],
         &[],
     )
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn run(work: impl FnOnce() + Send + 'static) {

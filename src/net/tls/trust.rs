@@ -82,7 +82,9 @@ impl Identity {
 /// What is wrong with a PEM file. The words of the library have the line, which may be the key.
 fn problem(error: &pem::Error) -> &'static str {
     match error {
-        pem::Error::MissingSectionEnd { .. } => "the file ends before its `-----END` line",
+        pem::Error::MissingSectionEnd { .. } => {
+            "the file ends before its `-----END` line, or has lost its line ends"
+        }
         pem::Error::IllegalSectionStart { .. } => {
             "a `-----BEGIN` line does not end in `-----`: perhaps the file has lost its line ends"
         }
