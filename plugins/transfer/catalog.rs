@@ -2,8 +2,8 @@
 //! follows them as they come and go.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chain::{Chain, ChainRef, Clock};
@@ -35,11 +35,20 @@ type Members = BTreeMap<Name, Option<Group>>;
 /// A catalog zone and what it lists. It survives a reload, so that a change is a change for consumers too.
 pub(super) struct Listed {
     live: Arc<Live>,
-    members: Mutex<Members>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    members: Members,
+    /// The producer whose lists count. That of the configuration before may still be making one.
+    producer: u64,
 }
 
 /// Keeps the catalog of one directive current.
 pub(super) struct Producer {
+    /// Its number in the process.
+    number: u64,
     catalog: CatalogOf,
     /// The index of the directive among `rules`.
     at: usize,
@@ -58,7 +67,7 @@ impl Listed {
     pub(super) fn new(name: &Name) -> Self {
         let live = Arc::new(Live::new(name.clone()));
         live.set_status(|status| status.source = "catalog of this server".to_owned());
-        Self { live, members: Mutex::default() }
+        Self { live, state: Mutex::default() }
     }
 
     /// The zone.
@@ -66,12 +75,24 @@ impl Listed {
         &self.live
     }
 
+    /// Lists of other producers do not count any more.
+    fn take_over(&self, producer: u64) {
+        self.state().producer = producer;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Publishes a version that lists these members, unless the current one does. `now` is Unix time.
     ///
     /// # Errors
     /// The records are no zone: the reason.
-    fn list(&self, wanted: Members, now: u32) -> Result<Option<Arc<Zone>>, String> {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+    fn list(&self, producer: u64, wanted: Members, now: u32) -> Result<Option<Arc<Zone>>, String> {
+        let mut state = self.state();
+        if state.producer != producer {
+            return Ok(None);
+        }
         let next = match self.live.zone_to_keep() {
             None => {
                 let mut builder = Builder::new(self.live.origin(), 0);
@@ -91,13 +112,13 @@ impl Listed {
                     .map_err(|all| all.iter().map(text).collect::<Vec<_>>().join("; "))?;
                 self.live.replace(zone)
             }
-            Some(_) if *members == wanted => return Ok(None),
+            Some(_) if state.members == wanted => return Ok(None),
             Some(current) => {
-                let changes = self.step(current.serial(), &members, &wanted, now);
+                let changes = self.step(current.serial(), &state.members, &wanted, now);
                 self.live.change(changes).map_err(|refused| refused.to_string())?
             }
         };
-        *members = wanted;
+        state.members = wanted;
         Ok(Some(next))
     }
 
@@ -190,13 +211,16 @@ impl Producer {
         chain_ref: ChainRef,
         clock: Clock,
     ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let metrics = CatalogMetrics::new();
         let (wake, has_told) = (Wake::new(), AtomicBool::new(false));
-        Self { catalog, at, rules, listed, wake, chain_ref, clock, has_told, metrics }
+        Self { number, catalog, at, rules, listed, wake, chain_ref, clock, has_told, metrics }
     }
 
     /// Keeps the catalog current until the configuration is replaced.
     pub(super) async fn run(self: Arc<Self>) {
+        self.listed.take_over(self.number);
         loop {
             let producer = Arc::clone(&self);
             // A list that cannot be made is logged, and made again after the next change.
@@ -233,7 +257,7 @@ impl Producer {
         self.has_told.store(false, Ordering::Relaxed);
         let now = authority::now(self.clock);
         let unix = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
-        match self.listed.list(wanted, unix) {
+        match self.listed.list(self.number, wanted, unix) {
             Ok(None) => {}
             Ok(Some(zone)) => {
                 self.listed.live.set_status(|status| {
@@ -340,7 +364,7 @@ mod tests {
     #[test]
     fn a_catalog_lists_its_members_and_their_groups() {
         let listed = Listed::new(&name("c.test."));
-        let zone = listed.list(members("x.\ny. blue"), 100).unwrap().unwrap();
+        let zone = listed.list(0, members("x.\ny. blue"), 100).unwrap().unwrap();
         let (x, y) = (id(&name("x.")), id(&name("y.")));
         assert_eq!((zone.serial(), x.len()), (100, 32));
         let mut expected = [
@@ -360,8 +384,8 @@ mod tests {
     #[test]
     fn a_catalog_changes_by_what_changed_and_its_serial_rises() {
         let listed = Listed::new(&name("c.test."));
-        let first = listed.list(members("x.\ny. blue"), 100).unwrap().unwrap();
-        assert!(listed.list(members("x.\ny. blue"), 200).unwrap().is_none(), "nothing changed");
+        let first = listed.list(0, members("x.\ny. blue"), 100).unwrap().unwrap();
+        assert!(listed.list(0, members("x.\ny. blue"), 200).unwrap().is_none(), "nothing changed");
         for (wanted, now, serial, size) in [
             // Members that stay as they are, are not in the changes.
             ("x.\ny. red\nz.", 200, 200, (2, 3)),
@@ -371,16 +395,27 @@ mod tests {
             ("", 300, 300, (3, 1)),
         ] {
             let before = listed.live().zone_to_keep().unwrap();
-            let zone = listed.list(members(wanted), now).unwrap().unwrap();
+            let zone = listed.list(0, members(wanted), now).unwrap().unwrap();
             assert_eq!(zone.serial(), serial, "{wanted}");
             let (changes, _) = listed.live().since(before.serial()).unwrap();
             let sizes: Vec<_> =
                 changes.iter().map(|one| (one.removed().len(), one.added().len())).collect();
             assert_eq!(sizes, [size], "{wanted}");
             let fresh = Listed::new(&name("c.test."));
-            let fresh = fresh.list(members(wanted), serial).unwrap().unwrap();
+            let fresh = fresh.list(0, members(wanted), serial).unwrap().unwrap();
             assert_eq!(records(&zone), records(&fresh), "{wanted}");
         }
         assert_eq!(listed.live().since(first.serial()).unwrap().0.len(), 4);
+    }
+
+    #[test]
+    fn the_list_of_a_replaced_producer_does_not_count() {
+        let listed = Listed::new(&name("c.test."));
+        listed.take_over(1);
+        assert!(listed.list(1, members("x."), 100).unwrap().is_some());
+        listed.take_over(2);
+        assert!(listed.list(2, members("x.\ny."), 200).unwrap().is_some());
+        assert!(listed.list(1, members("x."), 300).unwrap().is_none());
+        assert_eq!(listed.live().zone_to_keep().unwrap().serial(), 200);
     }
 }
