@@ -151,11 +151,20 @@ impl Transfer {
             self.metrics.refused_transport.inc(query.client.worker);
             return refuse("transfers use TCP");
         }
+        // "The use of TLS 1.3 or later is REQUIRED" (RFC 9103 section 7.1).
+        if transport == Transport::Tls && !query.client.tls13 {
+            self.metrics.refused_transport.inc(query.client.worker);
+            return refuse("transfers over TLS need TLS 1.3");
+        }
         let Some(rule) = self.rule(query) else { return Ok(Step::Next) };
         let peer = query.client.peer.ip();
-        let mut known = false;
+        let (mut known, mut encrypted) = (false, true);
         for to in rule.to.iter().filter(|to| to.notify != Notify::Only) {
             if to.hosts.iter().any(|host| host.contains(peer)) {
+                if to.encrypted && transport != Transport::Tls {
+                    encrypted = false;
+                    continue;
+                }
                 known = true;
                 if !to.signed || to.keys.iter().any(|key| key.has_signed(query)) {
                     return Ok(Step::Wait);
@@ -165,6 +174,10 @@ impl Transfer {
         if known {
             self.metrics.refused_key.inc(query.client.worker);
             return refuse("the transfer is not signed with a permitted key");
+        }
+        if !encrypted {
+            self.metrics.refused_transport.inc(query.client.worker);
+            return refuse("this client may transfer the zone over TLS only");
         }
         self.metrics.refused_address.inc(query.client.worker);
         refuse("this client may not transfer the zone")

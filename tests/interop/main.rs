@@ -15,6 +15,7 @@ mod hickory;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]
 mod kit;
+mod listeners;
 mod master;
 mod nameservers;
 mod outgoing;
