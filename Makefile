@@ -49,7 +49,7 @@ need-cargo-fuzz:
 
 # The programs that tests/interop compares with, and the packages that have them.
 PEERS := knotd:knot nsd:nsd named:bind9 unbound:unbound dnsdist:dnsdist fstrm_capture:fstrm-bin \
-	dnstap-read:bind9-dnsutils redis-server:redis-server
+	dnstap-read:bind9-dnsutils kdig:knot-dnsutils redis-server:redis-server
 
 need-peers:
 	@PATH="$$PATH:/usr/sbin"; for peer in $(PEERS); do \

@@ -60,6 +60,8 @@ pub mod rewrite;
 pub mod root;
 pub mod secondary;
 pub mod template;
+pub mod timeouts;
+pub mod tls;
 pub mod trace;
 pub mod transfer;
 pub mod tsig;
@@ -81,7 +83,7 @@ const ENTRIES: &[Entry] = &[
     Known("grpc_server"),
     Known("https"),
     Known("https3"),
-    Known("timeouts"),
+    Built(&timeouts::PLUGIN),
     Built(&multisocket::PLUGIN),
     Built(&reload::PLUGIN),
     Built(&nsid::PLUGIN),
@@ -113,7 +115,7 @@ const ENTRIES: &[Entry] = &[
     Built(&redisc::PLUGIN),
     Built(&header::PLUGIN),
     Known("dnssec"),
-    Known("tls"),
+    Built(&tls::PLUGIN),
     // Not part of CoreDNS. Below `cache`, which so keeps what is left, and below `dnssec`, which signs
     // it; above everything that answers.
     Built(&filter::PLUGIN),

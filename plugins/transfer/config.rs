@@ -81,6 +81,8 @@ pub(super) struct To {
     /// The keys. NOTIFY messages are signed with the first.
     pub(super) keys: Vec<KeyRef>,
     pub(super) notify: Notify,
+    /// Whether transfers must come over TLS.
+    pub(super) encrypted: bool,
 }
 
 /// Peers.
@@ -290,7 +292,13 @@ fn group(line: &Directive) -> Result<(Group, ZoneSet), Diagnostic> {
 /// Reads a `to`.
 fn to(option: &Directive, setup: &mut Setup<'_>) -> Result<To, Diagnostics> {
     let mut problems = Diagnostics::default();
-    let mut to = To { hosts: Vec::new(), signed: false, keys: Vec::new(), notify: Notify::On };
+    let mut to = To {
+        hosts: Vec::new(),
+        signed: false,
+        keys: Vec::new(),
+        notify: Notify::On,
+        encrypted: false,
+    };
     problems.extend(option.args().required("an address, a network, or `*`").err());
     for token in &option.args {
         match host(token) {
@@ -337,7 +345,7 @@ fn to_option(
                 _ => Notify::Off,
             };
         }
-        "transport" => transport(args.required("`tcp`")?)?,
+        "transport" => to.encrypted = transport(args.required("`tcp` or `tls`")?)?,
         _ => return Err(option.unknown_option(line, TO_OPTIONS)),
     }
     args.end()
@@ -366,16 +374,14 @@ fn is_name(token: &Token) -> bool {
     Name::from_text(token.as_str()).is_ok()
 }
 
-/// Transfers leave over TCP. Those over TLS (RFC 9103) need a listener for it.
-fn transport(token: &Token) -> Result<(), Diagnostic> {
+/// Whether transfers need TLS (XoT, RFC 9103).
+fn transport(token: &Token) -> Result<bool, Diagnostic> {
     match token.as_str() {
-        "tcp" => Ok(()),
-        "tls" => Err(Diagnostic::error(token.span, "transfers over TLS are not supported yet")
-            .label("this server has no listener for TLS")
-            .help("remove `transport tls`, and let `key` protect the transfers, or a VPN")),
+        "tcp" => Ok(false),
+        "tls" => Ok(true),
         other => Err(Diagnostic::error(token.span, format!("`{other}` is not a transport"))
-            .label("expected `tcp`")
-            .help("remove the line: transfers leave over TCP")),
+            .label("expected `tcp` or `tls`")
+            .help("remove the line: transfers then leave over TCP and TLS")),
     }
 }
 
@@ -396,8 +402,8 @@ fn host(token: &Token) -> Result<Host, Diagnostic> {
     let wrong = Diagnostic::error(token.span, format!("`{text}` is not an address"));
     Err(match text.split_once("://") {
         Some(("tls", _)) => wrong
-            .label("transfers over TLS are not supported yet")
-            .help("remove `tls://`, and let `key` protect the transfers, or a VPN"),
+            .label("NOTIFY messages are sent over UDP, and secondary servers connect by themselves")
+            .help("write the address alone, and `transport tls` in a block behind it"),
         _ => wrong.label("expected an address, a network, or `*`").help(
             "write for example `192.0.2.2`, `[2001:db8::2]:5300`, `10.0.0.0/8`, or `*` for all",
         ),

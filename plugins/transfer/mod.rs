@@ -220,6 +220,7 @@ impl Transfer {
         match self.permits(&self.rules[own.rule], query) {
             Permit::Given => Ok(Step::Next),
             Permit::Key => refuse("the query is not signed with a permitted key"),
+            Permit::Tls => refuse("this client may ask for the zone over TLS only"),
             Permit::No => refuse("this client may not transfer the zone"),
         }
     }
@@ -240,12 +241,21 @@ impl Transfer {
             self.metrics.refused_transport.inc(query.client.worker);
             return refuse("transfers use TCP");
         }
+        // "The use of TLS 1.3 or later is REQUIRED" (RFC 9103 section 7.1).
+        if transport == Transport::Tls && !query.client.tls13 {
+            self.metrics.refused_transport.inc(query.client.worker);
+            return refuse("transfers over TLS need TLS 1.3");
+        }
         let Some(rule) = self.rule(query) else { return Ok(Step::Next) };
         match self.permits(rule, query) {
             Permit::Given => Ok(Step::Wait),
             Permit::Key => {
                 self.metrics.refused_key.inc(query.client.worker);
                 refuse("the transfer is not signed with a permitted key")
+            }
+            Permit::Tls => {
+                self.metrics.refused_transport.inc(query.client.worker);
+                refuse("this client may transfer the zone over TLS only")
             }
             Permit::No => {
                 self.metrics.refused_address.inc(query.client.worker);
@@ -257,16 +267,24 @@ impl Transfer {
     /// Whether the client may transfer zones of this directive.
     fn permits(&self, rule: &Rule, query: &Query) -> Permit {
         let peer = query.client.peer.ip();
-        let mut permit = Permit::No;
+        let transport = query.client.transport;
+        let (mut permit, mut is_plain) = (Permit::No, false);
         for to in rule.to.iter().filter(|to| to.notify != Notify::Only) {
             if to.hosts.iter().any(|host| host.contains(peer)) {
+                if to.encrypted && transport != Transport::Tls {
+                    is_plain = true;
+                    continue;
+                }
                 permit = Permit::Key;
                 if !to.signed || to.keys.iter().any(|key| key.has_signed(query)) {
                     return Permit::Given;
                 }
             }
         }
-        permit
+        match permit {
+            Permit::No if is_plain => Permit::Tls,
+            permit => permit,
+        }
     }
 
     /// The directive whose catalog has the query's name, or that of the longest zone that contains the name; the
@@ -302,6 +320,8 @@ enum Permit {
     Given,
     /// Not without a signature by a permitted key.
     Key,
+    /// Not without TLS.
+    Tls,
     No,
 }
 

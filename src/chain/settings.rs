@@ -6,6 +6,7 @@
 
 mod keys;
 
+use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,13 +93,71 @@ pub struct ListenerSettings {
     /// The number of sockets; without it one per worker. Merge: the first block on the endpoint
     /// decides, as in CoreDNS, and a different number in a later one is warned of.
     pub sockets: Option<Setting<usize>>,
+    /// How long clients of streams may take. Merge: the last block that sets a value decides, as in
+    /// CoreDNS.
+    pub timeouts: Timeouts,
+    /// The certificates of the listener and its demands on clients. Merge: all of them.
+    pub tls: Vec<Setting<Credentials>>,
+}
+
+/// How long clients of streams may take, and how much they may ask; `None`: the usual value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timeouts {
+    /// For a message, from its first octet to its last.
+    pub read: Option<Setting<Duration>>,
+    /// For taking an octet of a reply.
+    pub write: Option<Setting<Duration>>,
+    /// Between two messages.
+    pub idle: Option<Setting<Duration>>,
+    /// Queries on one connection; `None` in it: no limit.
+    pub max_queries: Option<Setting<Option<u32>>>,
+}
+
+impl Timeouts {
+    /// These values, and those of `other` where there are none.
+    #[must_use]
+    fn or(self, other: Self) -> Self {
+        Self {
+            read: self.read.or(other.read),
+            write: self.write.or(other.write),
+            idle: self.idle.or(other.idle),
+            max_queries: self.max_queries.or(other.max_queries),
+        }
+    }
+}
+
+/// What a listener identifies itself with. Only the plugin that makes it and the server that hands it to
+/// the sockets know its type.
+#[derive(Clone)]
+pub struct Credentials(pub Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("credentials")
+    }
 }
 
 impl ListenerSettings {
     /// These settings, and those of `other` where they say nothing.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        Self { sockets: self.sockets.or(other.sockets) }
+        let tls = if self.tls.is_empty() { &other.tls } else { &self.tls };
+        Self {
+            sockets: self.sockets.or(other.sockets),
+            timeouts: self.timeouts.or(other.timeouts),
+            tls: tls.clone(),
+        }
+    }
+
+    /// Takes the values of a further block that do not have to be those of the first.
+    pub fn extend(&mut self, block: Self) {
+        self.timeouts = block.timeouts.or(self.timeouts);
+        for further in block.tls {
+            let same = |known: &Setting<Credentials>| Arc::ptr_eq(&known.value.0, &further.value.0);
+            if !self.tls.iter().any(same) {
+                self.tls.push(further);
+            }
+        }
     }
 
     /// Merges the settings of a further block on `endpoint`. The first block's key is at `first`.

@@ -17,7 +17,7 @@ use wire::{Clock, Endpoint, Name};
 use crate::admin::guard::Claim;
 use crate::http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
-use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
+use crate::settings::{Bind, Credentials, Lameduck, Origin, Reload, Setting, Timeouts, View};
 use crate::{BoxFuture, Chain, Kept, OwnZones, Resolver, ServeDns, Settings, ZoneSet};
 
 /// One key of a server block as routed: a zone on one endpoint.
@@ -288,7 +288,8 @@ impl<'a> Setup<'a> {
         Origin { directive: self.name, span }
     }
 
-    fn setting<T>(&self, value: T, span: Span) -> Option<Setting<T>> {
+    /// A value that this plugin sets at `span`.
+    pub fn setting<T>(&self, value: T, span: Span) -> Option<Setting<T>> {
         Some(Setting { value, origin: self.origin(span) })
     }
 
@@ -315,6 +316,17 @@ impl<'a> Setup<'a> {
     /// Sets the number of sockets of each listener of the block.
     pub fn set_sockets(&mut self, count: usize, span: Span) {
         self.settings.listener.sockets = self.setting(count, span);
+    }
+
+    /// Sets how long clients of the block's listeners may take.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.settings.listener.timeouts = timeouts;
+    }
+
+    /// Sets what the block's listeners identify themselves with; `()` if it is known that nothing can.
+    pub fn set_credentials<T: Send + Sync + 'static>(&mut self, credentials: Arc<T>, span: Span) {
+        let credentials = self.setting(Credentials(credentials), span);
+        self.settings.listener.tls.extend(credentials);
     }
 
     /// Sets the directory of relative paths.

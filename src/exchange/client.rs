@@ -22,6 +22,8 @@ pub struct Client {
     pub received: Moment,
     /// The latest known time: that of the batch, or that at which a waiting query continued.
     pub now: Moment,
+    /// Whether the transport is TLS 1.3 or newer.
+    pub tls13: bool,
     /// The listener it arrived at: selects the router, also for lookups of our own.
     pub listener: u16,
 }
@@ -38,6 +40,7 @@ impl Client {
             worker: 0,
             received: Moment(0),
             now: Moment(0),
+            tls13: false,
             listener: 0,
         }
     }

@@ -11,6 +11,10 @@ use wire::{Opcode, Rcode, Reply};
 
 /// Octets of an OPT record without options.
 const BARE_OPT: usize = 11;
+/// Octets of an EDNS option without data.
+const OPTION_HEADER: usize = 4;
+/// Padded replies are a multiple of this long.
+const BLOCK: usize = 468;
 
 /// Decides what a message of the reply says; its rcode is final after this.
 #[inline]
@@ -90,6 +94,9 @@ fn complete(query: &Query, reply: &mut Reply, reserved: usize) {
             }
             let opt_len = BARE_OPT + reply.opt.as_wire().len();
             reply.truncate_to(limit.saturating_sub(opt_len));
+            if query.client.transport.pads() {
+                pad(query, reply, limit, reserved);
+            }
             reply.push_own_opt(query.announced_udp_size(), rcode.extended_bits(), dnssec_ok);
         }
         // RFC 6891 section 7: no OPT in the query, no OPT in the reply.
@@ -114,6 +121,20 @@ pub(crate) fn slip(reply: &mut Reply) {
 fn tell_keepalive(query: &Query, reply: &mut Reply) {
     if query.options().any(|opt| opt.code == option::TCP_KEEPALIVE) {
         reply.opt.push(option::TCP_KEEPALIVE, &query.client.keepalive.to_be_bytes());
+    }
+}
+
+/// Pads the reply for a client that pads its queries: "responders SHOULD pad to a multiple of 468 octets" (RFC
+/// 8467 section 4.1), with the signature that is to come.
+fn pad(query: &Query, reply: &mut Reply, limit: usize, reserved: usize) {
+    if !query.options().any(|opt| opt.code == option::PADDING) {
+        return;
+    }
+    let bare = reply.bytes().len() + BARE_OPT + reply.opt.as_wire().len() + OPTION_HEADER;
+    let padded = (bare + reserved).next_multiple_of(BLOCK) - reserved;
+    if let Some(octets) = padded.min(limit).checked_sub(bare) {
+        // "The PADDING octets SHOULD be set to 0x00." (RFC 7830 section 3)
+        reply.opt.push(option::PADDING, &[0; BLOCK][..octets]);
     }
 }
 
@@ -175,7 +196,7 @@ pub(crate) fn seal_rejection(query: &Query, reply: &mut Reply) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::{HEADER, Message};
+    use wire::{HEADER, Message, Transport};
 
     /// The UDP payload size in the OPT record of the reply to a query that offers `offered`, in a block
     /// whose cap is `cap`.
@@ -194,6 +215,42 @@ mod tests {
         assert!(Message::new(reply.bytes()).is_ok());
         let at = HEADER + 5 + 3;
         u16::from_be_bytes([reply.bytes()[at], reply.bytes()[at + 1]])
+    }
+
+    /// The length of the reply over `transport` to a query with a padding option, or without one.
+    fn length(transport: Transport, pads: bool, answers: usize) -> usize {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1];
+        message.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
+        let option: &[u8] = if pads { &[0, 6, 0, 12, 0, 2, 0, 0] } else { &[0, 0] };
+        message.extend_from_slice(option);
+        let (mut query, mut reply) = (Query::new(), Reply::new());
+        query.receive(&message).unwrap();
+        query.client.transport = transport;
+        reply.begin(&query);
+        for _ in 0..answers {
+            reply.answer(60, wire::Rdata::Txt(&[7; 200]));
+        }
+        settle(&mut query, &mut reply);
+        seal(&mut query, &mut reply);
+        let padded = Message::new(reply.bytes()).unwrap();
+        assert!(padded.records().all(|record| record.is_ok()));
+        reply.bytes().len()
+    }
+
+    #[test]
+    fn replies_are_padded_where_they_are_encrypted_and_the_client_pads() {
+        let bare = length(Transport::Tls, false, 0);
+        assert_eq!(bare, HEADER + 5 + BARE_OPT);
+        for transport in [Transport::Tls, Transport::Https, Transport::Quic] {
+            assert_eq!(length(transport, true, 0), BLOCK);
+            assert_eq!(length(transport, true, 2), BLOCK);
+            assert_eq!(length(transport, true, 4), 2 * BLOCK);
+        }
+        for transport in [Transport::Udp, Transport::Tcp] {
+            assert_eq!(length(transport, true, 0), bare);
+        }
+        assert_eq!(length(Transport::Tls, true, 306), 139 * BLOCK);
+        assert_eq!(length(Transport::Tls, true, 308), 140 * BLOCK, "the last one that fits");
     }
 
     #[test]

@@ -16,4 +16,5 @@ mod memory;
 mod outside;
 mod serving;
 mod sockets;
+mod tls;
 mod zone;

@@ -18,6 +18,7 @@ mod hickory_primary;
 #[path = "../e2e/kit.rs"]
 mod kit;
 mod many_updates;
+mod listeners;
 mod master;
 mod nameservers;
 mod outgoing;

@@ -57,6 +57,7 @@ pub(crate) fn question(text: &str, id: u16) -> Result<Question, String> {
         match key {
             "do" => edns = edns.or(Some((1232, false, 0))).map(|(size, _, v)| (size, true, v)),
             "tcp" => asked.transport = Transport::Tcp,
+            "tls" => asked.transport = Transport::Tls,
             "cd" => flags |= 0x0010,
             "ad" => flags |= 0x0020,
             "nord" => flags &= !0x0100,

@@ -67,6 +67,12 @@ fn block(scenario: &mut Scenario, info: &str, start: usize, body: &[&str]) -> Re
             let bytes = mmdb::write(&text()).map_err(|problem| format!("{start}: {problem}"))?;
             scenario.steps.push(Step::File(argument, bytes));
         }
+        "certificate" => {
+            let names: Vec<String> = body.iter().map(ToString::to_string).collect();
+            for (name, bytes) in certificate(&argument, names)? {
+                scenario.steps.push(Step::File(name, bytes));
+            }
+        }
         "upstream" => scenario.steps.push(Step::Upstream(argument, text())),
         "query" => questions(scenario, start, body)?,
         "refused" => {
@@ -80,6 +86,17 @@ fn block(scenario: &mut Scenario, info: &str, start: usize, body: &[&str]) -> Re
         _ => {}
     }
     Ok(())
+}
+
+/// The files `NAME.pem` and `NAME.key.pem`: a certificate for these names, and its key.
+pub(crate) fn certificate(
+    name: &str,
+    names: Vec<String>,
+) -> Result<[(String, Vec<u8>); 2], String> {
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
+    let key = made.signing_key.serialize_pem().into_bytes();
+    let certificate = made.cert.pem().into_bytes();
+    Ok([(format!("{name}.pem"), certificate), (format!("{name}.key.pem"), key)])
 }
 
 fn questions(scenario: &mut Scenario, start: usize, body: &[&str]) -> Result<(), String> {

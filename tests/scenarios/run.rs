@@ -14,7 +14,7 @@ use corefile::OsLoader;
 use net::client::Network;
 
 use crate::ask::{self, Question, Shown};
-use crate::markdown::{Scenario, Step};
+use crate::markdown::{Scenario, Step, certificate};
 use crate::upstream::World;
 
 /// Lines of the file to be replaced when expectations are updated.
@@ -97,6 +97,9 @@ pub(crate) fn run(scenario: &Scenario, updates: &mut Updates) -> Result<(), Stri
     result
 }
 
+/// A key of session tickets.
+const TICKETS: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+
 /// Loads a Corefile as far as that goes without serving: what READMEs show must load.
 pub(crate) fn load_only(text: &str) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -107,6 +110,18 @@ pub(crate) fn load_only(text: &str) -> Result<(), String> {
         let world = Arc::new(World::default());
         let mut sim = Sim::new(registry(), Network::Simulated(world));
         sim.root.clone_from(&directory);
+        // Examples may name the files of a certificate.
+        for name in
+            ["cert", "other", "ca"].into_iter().filter(|name| text.contains(&format!("{name}.pem")))
+        {
+            for (name, bytes) in certificate(name, vec!["dns.example".to_owned()])? {
+                std::fs::write(directory.join(name), bytes).map_err(|error| error.to_string())?;
+            }
+        }
+        if text.contains("tickets.txt") {
+            std::fs::write(directory.join("tickets.txt"), TICKETS)
+                .map_err(|error| error.to_string())?;
+        }
         sim.load("Corefile", text, &OsLoader, false)
     });
     drop(recording);

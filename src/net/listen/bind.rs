@@ -17,9 +17,9 @@ const BACKLOG: i32 = 1024;
 /// Attempts to find a port that is free for both UDP and TCP.
 const PORT_TRIES: usize = 32;
 
-/// The two sockets of one worker.
+/// The sockets of one worker.
 pub(crate) struct Pair {
-    pub(crate) udp: UdpSocket,
+    pub(crate) udp: Option<UdpSocket>,
     pub(crate) tcp: TcpListener,
 }
 
@@ -29,12 +29,13 @@ pub(crate) struct Bound {
     pub(crate) pairs: Vec<Pair>,
 }
 
-/// Binds `count` pairs to `addr`.
-pub(crate) fn bind(addr: SocketAddr, count: usize) -> io::Result<Bound> {
-    match bind_port(addr, count) {
+/// Binds `count` pairs to `addr`, or TCP sockets only.
+pub(crate) fn bind(addr: SocketAddr, count: usize, datagrams: bool) -> io::Result<Bound> {
+    match bind_port(addr, count, datagrams) {
         // A host without IPv6 can serve all of its IPv4 addresses.
         Err(error) if addr.is_ipv6() && is_wildcard(addr) && lacks_ipv6(&error) => {
-            bind_port(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port()), count)
+            let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), addr.port());
+            bind_port(any, count, datagrams)
         }
         other => other,
     }
@@ -44,23 +45,27 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
-fn bind_port(addr: SocketAddr, count: usize) -> io::Result<Bound> {
+fn bind_port(addr: SocketAddr, count: usize, datagrams: bool) -> io::Result<Bound> {
     let mut tries = if addr.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         tries -= 1;
-        match bind_all(addr, count) {
+        match bind_all(addr, count, datagrams) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
             other => return other,
         }
     }
 }
 
-fn bind_all(mut addr: SocketAddr, count: usize) -> io::Result<Bound> {
+fn bind_all(mut addr: SocketAddr, count: usize, datagrams: bool) -> io::Result<Bound> {
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
-        let udp = bind_udp(addr)?;
-        addr = udp.local_addr()?;
-        pairs.push(Pair { udp, tcp: bind_tcp(addr)? });
+        let udp = if datagrams { Some(bind_udp(addr)?) } else { None };
+        if let Some(udp) = &udp {
+            addr = udp.local_addr()?;
+        }
+        let tcp = bind_tcp(addr)?;
+        addr = tcp.local_addr()?;
+        pairs.push(Pair { udp, tcp });
     }
     Ok(Bound { local: addr, pairs })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::spec::{Change, ListenSpec, TcpTimeouts};
+use super::spec::{Change, ListenSpec, StreamSettings, has_datagrams};
 use super::{bind, tcp, udp};
 use crate::listen::handler::Handler;
 use crate::workers::Signal;
@@ -20,8 +20,8 @@ pub struct Listener {
     signal: Arc<Signal>,
     tasks: Vec<JoinHandle<()>>,
     sockets: usize,
-    /// The bounds on TCP clients, read for each connection.
-    tcp: watch::Sender<TcpTimeouts>,
+    /// What is read for each connection.
+    streams: watch::Sender<StreamSettings>,
 }
 
 impl Listener {
@@ -31,25 +31,24 @@ impl Listener {
         handler: &Arc<dyn Handler>,
     ) -> io::Result<Self> {
         let count = spec.sockets.unwrap_or_else(|| workers.count()).max(1);
-        let bound = bind::bind(spec.endpoint.address, count)?;
+        let datagrams = has_datagrams(spec.endpoint.scheme);
+        let bound = bind::bind(spec.endpoint.address, count, datagrams)?;
         let first = workers.turn(count);
         let signal = Arc::new(Signal::default());
-        let tcp = watch::Sender::new(spec.tcp);
+        let settings = watch::Sender::new(StreamSettings::from(spec));
         // Everything that can fail comes first: bind, then register with each runtime.
         let mut ready = Vec::with_capacity(count);
         for (n, pair) in (first..).zip(bound.pairs) {
             let _context = workers.handle(n).enter();
             let worker = workers.worker(n);
-            let datagrams = udp::Socket::new(
-                pair.udp,
-                bound.local,
-                Arc::clone(worker),
-                Arc::clone(handler),
-                Arc::clone(&signal),
-            )?;
+            let datagrams = pair.udp.map(|udp| {
+                let (worker, handler) = (Arc::clone(worker), Arc::clone(handler));
+                udp::Socket::new(udp, bound.local, worker, handler, Arc::clone(&signal))
+            });
+            let datagrams = datagrams.transpose()?;
             let streams = tcp::Acceptor::new(
                 pair.tcp,
-                tcp.subscribe(),
+                settings.subscribe(),
                 Arc::clone(worker),
                 Arc::clone(handler),
                 Arc::clone(&signal),
@@ -60,10 +59,11 @@ impl Listener {
             .zip(ready)
             .flat_map(|(n, (datagrams, streams))| {
                 let runtime = workers.handle(n);
-                [runtime.spawn(datagrams.run()), runtime.spawn(streams.run())]
+                let datagrams = datagrams.map(|datagrams| runtime.spawn(datagrams.run()));
+                datagrams.into_iter().chain([runtime.spawn(streams.run())])
             })
             .collect();
-        Ok(Self { local: bound.local, signal, tasks, sockets: count, tcp })
+        Ok(Self { local: bound.local, signal, tasks, sockets: count, streams: settings })
     }
 
     /// The address, with the port that the system chose if it did.
@@ -71,7 +71,7 @@ impl Listener {
         self.local
     }
 
-    /// How many sockets it has, of UDP and of TCP each.
+    /// How many sockets it has, of each kind.
     pub fn sockets(&self) -> usize {
         self.sockets
     }
@@ -80,10 +80,10 @@ impl Listener {
     /// workers. Changes nothing yet, so that a configuration may still be refused.
     pub fn change_to(&self, spec: &ListenSpec, workers: usize) -> Change {
         // Every setting is named here: one that were forgotten would be ignored by reloads.
-        let ListenSpec { endpoint: _, sockets, tcp } = spec;
+        let ListenSpec { endpoint: _, sockets, tcp: _, tls: _ } = spec;
         if sockets.unwrap_or(workers).max(1) != self.sockets {
             Change::Reopen
-        } else if *tcp != *self.tcp.borrow() {
+        } else if StreamSettings::from(spec) != *self.streams.borrow() {
             Change::Apply
         } else {
             Change::None
@@ -92,7 +92,7 @@ impl Listener {
 
     /// Takes the settings of `spec` that need no other sockets. Connections that are open keep theirs.
     pub fn apply(&self, spec: &ListenSpec) {
-        self.tcp.send_replace(spec.tcp);
+        self.streams.send_replace(spec.into());
     }
 
     /// Stops accepting, answers all that has arrived, waits up to `grace` for queries that wait,

@@ -11,4 +11,4 @@ mod udp;
 
 pub use handler::Handler;
 pub use listener::Listener;
-pub use spec::{Change, ListenSpec, TcpTimeouts, is_supported};
+pub use spec::{Change, ListenSpec, TcpTimeouts, has_tls, is_supported};

@@ -5,15 +5,41 @@ use std::time::Duration;
 
 use wire::{Endpoint, Scheme};
 
+use crate::tls::Acceptor;
+
 /// Whether this build can listen on endpoints with this scheme.
 pub const fn is_supported(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Dns | Scheme::Tls)
+}
+
+/// Whether streams on endpoints with this scheme are encrypted.
+pub const fn has_tls(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Tls)
+}
+
+/// Whether queries may come in datagrams.
+pub(super) const fn has_datagrams(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::Dns)
 }
 
-/// How long a TCP client may take, and how much it may ask.
+/// What connections read when they are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamSettings {
+    pub(crate) timeouts: TcpTimeouts,
+    pub(crate) tls: Option<Acceptor>,
+}
+
+impl From<&ListenSpec> for StreamSettings {
+    fn from(spec: &ListenSpec) -> Self {
+        Self { timeouts: spec.tcp, tls: spec.tls.clone() }
+    }
+}
+
+/// How long a client of a stream may take, and how much it may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpTimeouts {
-    /// From the first byte of a message (or from connecting, for the first one) to its last.
+    /// From the first byte of a message (or from connecting, for the first one) to its last; also for the
+    /// handshake of TLS.
     pub read: Duration,
     /// Without taking a byte of what was sent.
     pub write: Duration,
@@ -48,19 +74,27 @@ pub struct ListenSpec {
     pub endpoint: Endpoint,
     /// Sockets on this address; one per worker unless said.
     pub sockets: Option<usize>,
-    /// Bounds on TCP clients.
+    /// Bounds on clients of streams.
     pub tcp: TcpTimeouts,
+    /// The TLS of the streams, which all schemes but [`Scheme::Dns`] need.
+    pub tls: Option<Acceptor>,
 }
 
 impl ListenSpec {
     /// Listens on `endpoint` with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, sockets: None, tcp: TcpTimeouts::default() }
+        Self { endpoint, sockets: None, tcp: TcpTimeouts::default(), tls: None }
     }
 
     /// Listens for plain DNS on `address` with the default settings.
     pub fn dns(address: SocketAddr) -> Self {
         Self::new(Endpoint::dns(address))
+    }
+
+    /// How many sockets it has, of whatever kind, on a server with so many workers.
+    pub fn descriptors(&self, workers: usize) -> usize {
+        let each = if has_datagrams(self.endpoint.scheme) { 2 } else { 1 };
+        each * self.sockets.unwrap_or(workers).max(1)
     }
 }
 

@@ -54,6 +54,26 @@ impl Trust {
     }
 }
 
+/// A certificate, and those that lead to its authority.
+#[derive(Debug)]
+pub struct Chain(Vec<CertificateDer<'static>>);
+
+impl Chain {
+    /// The certificates of a PEM file.
+    ///
+    /// # Errors
+    /// There is none, or one that is malformed.
+    pub fn from_pem(bytes: &[u8]) -> Result<Self, String> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("the certificate cannot be read: {}", problem(&error)))?;
+        if chain.is_empty() {
+            return Err("there is no certificate in PEM form".to_owned());
+        }
+        Ok(Self(chain))
+    }
+}
+
 /// A certificate, its chain, and its key.
 #[derive(Debug)]
 pub struct Identity {
@@ -67,15 +87,17 @@ impl Identity {
     /// # Errors
     /// Either has not what it should; whether they belong together is seen later.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("the certificate cannot be read: {}", problem(&error)))?;
-        if chain.is_empty() {
-            return Err("there is no certificate in PEM form".to_owned());
-        }
+        Self::new(Chain::from_pem(chain)?, key)
+    }
+
+    /// From a chain and the PEM file of its key.
+    ///
+    /// # Errors
+    /// The file has no key.
+    pub fn new(chain: Chain, key: &[u8]) -> Result<Self, String> {
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| format!("the private key cannot be read: {}", problem(&error)))?;
-        Ok(Self { chain, key })
+        Ok(Self { chain: chain.0, key })
     }
 }
 

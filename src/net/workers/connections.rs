@@ -19,6 +19,8 @@ pub(crate) struct OpenConnection {
     place: AtomicUsize,
     active: AtomicU64,
     busy: AtomicBool,
+    /// A handshake is not finished.
+    greeting: AtomicBool,
     waker: OnceLock<Waker>,
     task: OnceLock<AbortHandle>,
     pub(crate) signal: Arc<Signal>,
@@ -30,6 +32,7 @@ impl OpenConnection {
             place: AtomicUsize::new(GONE),
             active: AtomicU64::new(now.0),
             busy: AtomicBool::new(false),
+            greeting: AtomicBool::new(false),
             waker: OnceLock::new(),
             task: OnceLock::new(),
             signal,
@@ -39,6 +42,22 @@ impl OpenConnection {
     pub(crate) fn set_task(&self, task: AbortHandle) {
         // Each connection is one task, so this is the first call.
         let _ = self.task.set(task);
+    }
+
+    /// Ends the connection without grace.
+    pub(crate) fn abort(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    pub(crate) fn set_greeting(&self, greeting: bool) {
+        self.greeting.store(greeting, Ordering::Relaxed);
+    }
+
+    /// Whether a handshake is not finished.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.greeting.load(Ordering::Relaxed) && self.place.load(Ordering::Relaxed) != GONE
     }
 
     pub(crate) fn set_waker(&self, waker: &Waker) {
@@ -129,9 +148,7 @@ impl Connections {
         let Some(victim) = victim else { return false };
         self.remove_from(&mut entries, &victim);
         drop(entries);
-        if let Some(task) = victim.task.get() {
-            task.abort();
-        }
+        victim.abort();
         true
     }
 

@@ -18,16 +18,24 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    (
+        $($(#[$doc:meta])* $name:ident,)*;
+        $($(#[$session_doc:meta])* $session:ident as $total:ident,)*
+    ) => {
         /// The counters of one worker, on cache lines of their own.
         #[derive(Default)]
         #[repr(align(128))]
         pub(crate) struct Counters { $(pub(crate) $name: Counter,)* }
 
+        /// The counters of one worker's TLS sessions.
+        #[derive(Default)]
+        pub(crate) struct SessionCounters { $(pub(crate) $session: Counter,)* }
+
         /// The counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct StatsSnapshot {
             $($(#[$doc])* pub $name: u64,)*
+            $($(#[$session_doc])* pub $total: u64,)*
             /// Queries that wait for something now.
             pub waiting: u64,
             /// TCP connections open now.
@@ -36,8 +44,9 @@ macro_rules! counters {
 
         impl StatsSnapshot {
             /// Adds the counters of one worker.
-            pub(super) fn add(&mut self, counters: &Counters) {
+            pub(super) fn add(&mut self, counters: &Counters, sessions: &SessionCounters) {
                 $(self.$name += counters.$name.get();)*
+                $(self.$total += sessions.$session.get();)*
             }
         }
     };
@@ -74,4 +83,15 @@ counters! {
     memory_refused,
     /// Batches or waiting queries lost to a panic in the handler.
     panics,
+    ;
+    /// Handshakes of TLS that made a new session.
+    full as tls_full,
+    /// Handshakes that resumed one.
+    resumed as tls_resumed,
+    /// Handshakes that failed.
+    failed as tls_failed,
+    /// Handshakes that took too long.
+    timed_out as tls_timed_out,
+    /// Handshakes that were ended for new ones.
+    evicted as tls_evicted,
 }

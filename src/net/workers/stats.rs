@@ -28,7 +28,7 @@ impl Stats {
 }
 
 fn add(sum: &mut StatsSnapshot, worker: &Worker) {
-    sum.add(&worker.counters);
+    sum.add(&worker.counters, &worker.sessions);
     sum.waiting += worker.waiting() as u64;
     sum.tcp_open += worker.connections.len() as u64;
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::connections::Connections;
-use super::counters::Counters;
+use super::counters::{Counters, SessionCounters};
 
 /// The limits of each worker.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) max_connections: AtomicUsize,
     /// Connections for which there are descriptors.
     pub(crate) descriptors: AtomicUsize,
+    pub(crate) sessions: SessionCounters,
 }
 
 impl Worker {
@@ -47,6 +48,7 @@ impl Worker {
             max_waiting: AtomicUsize::new(limits.waiting),
             max_connections: AtomicUsize::new(limits.tcp_connections),
             descriptors: AtomicUsize::new(usize::MAX),
+            sessions: SessionCounters::default(),
         }
     }
 

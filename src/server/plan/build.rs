@@ -59,7 +59,8 @@ pub(super) fn build(
     let BlockSetup { settings, mut requests, links, chain_ref, .. } = setup;
     let glued = directives::refuse_unknown(&directives, block.braces, registry, problems);
     requests.warnings.0.retain(|warning| warning.span.is_none_or(|at| !glued.contains(&at)));
-    let bodies = listeners::settings(block, registry, services, &mut requests, problems);
+    let root = settings.block.root.as_ref();
+    let bodies = listeners::settings(block, registry, services, root, &mut requests, problems);
     let links = chain::spans::watched(links, settings.block.spans_from, services.clock);
     let chain = Arc::new(Chain::new(links, services.clock));
     chain_ref.set(&chain);

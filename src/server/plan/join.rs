@@ -2,12 +2,15 @@
 //! the whole process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chain::Setting;
 use chain::settings::{ListenerSettings, ProcessSettings, Settings};
 use chain::setup::Requests;
 use corefile::{Diagnostic, Diagnostics, Span};
 use net::ListenSpec;
-use wire::{Endpoint, Name};
+use net::tls::Acceptor;
+use wire::{Endpoint, Name, Scheme};
 
 use super::super::block::{Block, Counts};
 use super::super::router::{Admission, Router, Target};
@@ -30,16 +33,62 @@ pub(super) struct Listening {
     pub(super) endpoint: Endpoint,
     /// Its zones.
     pub(super) targets: Vec<Target>,
+    /// What it is to be like.
+    pub(super) spec: ListenSpec,
     settings: ListenerSettings,
     /// The place of the first block's key.
     first: Span,
+    /// The place of the key for this listener.
+    key: Span,
 }
 
 impl Listening {
     /// What the listener is to be like.
-    pub(super) fn spec(&self) -> ListenSpec {
+    ///
+    /// Errors: it lacks a certificate, or blocks contradict each other.
+    fn spec(&self) -> Result<ListenSpec, Diagnostic> {
         let sockets = self.settings.sockets.map(|sockets| sockets.value);
-        ListenSpec { sockets, ..ListenSpec::new(self.endpoint) }
+        let timeouts = &self.settings.timeouts;
+        let mut spec = ListenSpec { sockets, ..ListenSpec::new(self.endpoint) };
+        let set = |value: &mut Duration, own: Option<Setting<Duration>>| {
+            *value = own.map_or(*value, |own| own.value);
+        };
+        set(&mut spec.tcp.read, timeouts.read);
+        set(&mut spec.tcp.write, timeouts.write);
+        set(&mut spec.tcp.idle, timeouts.idle);
+        if let Some(most) = timeouts.max_queries {
+            spec.tcp.max_queries = most.value;
+        }
+        if net::has_tls(self.endpoint.scheme) {
+            spec.tls = self.acceptor()?;
+        }
+        Ok(spec)
+    }
+
+    /// Its TLS, if a block sets it.
+    ///
+    /// Errors: there is none, and the scheme needs it; or blocks contradict each other.
+    fn acceptor(&self) -> Result<Option<Acceptor>, Diagnostic> {
+        let tls = &self.settings.tls;
+        let credentials = tls.iter().filter_map(|one| Arc::clone(&one.value.0).downcast().ok());
+        let credentials: Vec<_> = credentials.collect();
+        let Some(last) = tls.last() else {
+            let scheme = self.endpoint.scheme.name();
+            return Err(Diagnostic::error(self.key, format!("`{scheme}://` needs a certificate"))
+                .label("no server block sets one for this listener")
+                .help("add `tls CERT KEY` to the server block"));
+        };
+        if credentials.is_empty() {
+            // The mistake in its files is reported.
+            return Ok(None);
+        }
+        Acceptor::new(credentials).map(Some).map_err(|why| {
+            let listener = format!("the certificates of {} cannot be used together", self.endpoint);
+            Diagnostic::error(last.origin.span, listener)
+                .label(why)
+                .also(tls[0].origin.span, "the first one is set here")
+                .help("give the server blocks of one listener the same CA and `client_auth`")
+        })
     }
 
     /// The router of its queries.
@@ -105,15 +154,22 @@ impl Joiner {
             let target = Target {
                 all_classes: own.all_classes.is_some(),
                 admission: admission.clone(),
-                ..Target::new(zone.zone, Arc::clone(&block), index as u16)
+                ..Target::new(zone.zone.clone(), Arc::clone(&block), index as u16)
             };
-            self.joined.listener(zone.endpoint, zone.settings, span).targets.push(target);
+            let Served { endpoint, settings, span: key, .. } = zone;
+            self.joined.listener(endpoint, settings, span, key).targets.push(target);
         }
         self.blocks += 1;
     }
 
     /// All of them.
-    pub(super) fn finish(self) -> Joined {
+    pub(super) fn finish(mut self, problems: &mut Diagnostics) -> Joined {
+        for listener in &mut self.joined.listeners {
+            match listener.spec() {
+                Ok(spec) => listener.spec = spec,
+                Err(problem) => problems.push(problem),
+            }
+        }
         self.joined
     }
 
@@ -139,19 +195,24 @@ impl Joiner {
 }
 
 impl Joined {
-    /// The listener on `endpoint`; a new one has these settings, made by the block at `first`.
+    /// The listener on `endpoint`, with these settings of the block at `first`, for its key at `key`.
     fn listener(
         &mut self,
         endpoint: Endpoint,
         settings: ListenerSettings,
         first: Span,
+        key: Span,
     ) -> &mut Listening {
         let known = self.listeners.iter().position(|known| known.endpoint == endpoint);
         let index = known.unwrap_or_else(|| {
-            self.listeners.push(Listening { endpoint, targets: Vec::new(), settings, first });
+            let (spec, targets) = (ListenSpec::new(endpoint), Vec::new());
+            let settings = settings.clone();
+            self.listeners.push(Listening { endpoint, targets, spec, settings, first, key });
             self.listeners.len() - 1
         });
-        &mut self.listeners[index]
+        let listener = &mut self.listeners[index];
+        listener.settings.extend(settings);
+        listener
     }
 
     /// A warning if an earlier block decided about a listener of this one.
@@ -167,9 +228,11 @@ impl Joined {
 /// The error of a key whose transport this build cannot serve.
 fn not_supported(zone: &Served) -> Diagnostic {
     let scheme = zone.endpoint.scheme.name();
+    let served = Scheme::ALL.into_iter().filter(|one| net::is_supported(*one));
+    let served: Vec<String> = served.map(|one| format!("`{}://`", one.name())).collect();
     Diagnostic::error(zone.span, format!("this build does not support `{scheme}://`"))
-        .label("this build serves plain DNS only")
-        .help("serve the zone over `dns://`, or keep CoreDNS for this listener")
+        .label(format!("this build serves {}", served.join(", ")))
+        .help("serve the zone over one of these, or keep CoreDNS for this listener")
 }
 
 /// An error if a zone is served on an endpoint twice, not counting blocks with a view, or both on all

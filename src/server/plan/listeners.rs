@@ -1,18 +1,21 @@
 //! Listeners inside a server block: what their bodies set.
 
+use std::path::PathBuf;
+
 use chain::settings::ListenerSettings;
 use chain::setup::{BlockSetup, Requests};
-use chain::{Entry, Registry, Services};
+use chain::{Entry, Registry, Services, Setting};
 use corefile::{Diagnostic, Diagnostics, Directive};
 
 use super::blocks::ParsedBlock;
 use super::uses::{not_built, surplus};
 
-/// The settings of each listener inside the block.
+/// The settings of each listener inside the block, whose relative paths are relative to `root`.
 pub(super) fn settings(
     block: &ParsedBlock<'_>,
     registry: Registry,
     services: &Services,
+    root: Option<&Setting<PathBuf>>,
     requests: &mut Requests,
     problems: &mut Diagnostics,
 ) -> Vec<ListenerSettings> {
@@ -22,6 +25,7 @@ pub(super) fn settings(
         // A listener that is refused as a whole: the plugins of its transport are missing with it.
         let refused = scheme.is_none_or(|key| !net::is_supported(key.scheme));
         let mut setup = BlockSetup::default();
+        setup.settings.block.root = root.cloned();
         for entry in registry {
             let uses: Vec<&Directive> = listener
                 .options()
@@ -47,7 +51,7 @@ pub(super) fn settings(
             .iter()
             .filter(|option| registry.iter().all(|entry| entry.name() != option.name.as_str()));
         problems.extend(unknown.map(|option| unknown_option(listener, option, registry)));
-        requests.warnings.extend(setup.requests.warnings);
+        requests.append(setup.requests);
         all.push(setup.settings.listener);
     }
     all

@@ -68,7 +68,7 @@ pub(crate) fn plan(
         let built = build::build(block, registry, &services, &mut problems);
         joiner.add(built, &mut problems);
     }
-    let mut joined = joiner.finish();
+    let mut joined = joiner.finish(&mut problems);
     problems.extend(chain::admin::conflicts(&joined.requests.admins));
     let refused = problems.has_errors();
     problems.extend(std::mem::take(&mut joined.requests.warnings));
@@ -89,7 +89,7 @@ fn finish(joined: Joined, services: Services, ids: &mut ListenerIds) -> Plan {
     for (number, listener) in numbered {
         let zones = listener.targets.iter().map(|target| &target.zone);
         banner.extend(zones.map(|zone| keys::banner(zone, listener.endpoint)));
-        wanted.push(Wanted { number, spec: listener.spec() });
+        wanted.push(Wanted { number, spec: listener.spec.clone() });
         routers[usize::from(number)] = Arc::new(listener.into_router());
     }
     banner.sort();

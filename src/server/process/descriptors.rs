@@ -99,6 +99,27 @@ fn show(stats: &Stats) {
         "Idle connections closed to make room for new ones.",
         |stats| stats.tcp_evicted,
     );
+    let sessions = stats.clone();
+    metrics::source(
+        "catena_tls_handshakes_total",
+        "Handshakes of TLS clients by their result.",
+        &["result"],
+        Type::Counter,
+        move |samples| {
+            let now = sessions.snapshot();
+            let results = [
+                ("full", now.tls_full),
+                ("resumed", now.tls_resumed),
+                ("failed", now.tls_failed),
+                ("timeout", now.tls_timed_out),
+                ("evicted", now.tls_evicted),
+            ];
+            samples.extend(results.map(|(result, count)| Sample {
+                labels: vec![result.to_owned()],
+                value: Value::Counter(count as f64),
+            }));
+        },
+    );
     count(
         "catena_tcp_accept_failures_total",
         "Times that no connection could be accepted for want of descriptors or memory.",

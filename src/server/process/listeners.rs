@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corefile::Diagnostic;
-use net::{Change, Handler, ListenSpec, Listener, Workers};
+use net::{Change, Handler, Listener, Workers};
 use tokio::task::JoinSet;
 use wire::Endpoint;
 
@@ -95,8 +95,7 @@ impl Listeners {
 
 /// How many sockets such listeners have, of UDP and of TCP.
 pub(super) fn sockets(wanted: &[Wanted], workers: usize) -> usize {
-    let sockets = |spec: &ListenSpec| spec.sockets.unwrap_or(workers);
-    wanted.iter().map(|it| 2 * sockets(&it.spec)).sum()
+    wanted.iter().map(|it| it.spec.descriptors(workers)).sum()
 }
 
 /// Lets listeners answer what they have, beside everything else.

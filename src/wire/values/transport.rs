@@ -37,6 +37,12 @@ impl Transport {
         matches!(self, Self::Tcp | Self::Tls)
     }
 
+    /// Whether replies are padded for clients that ask for it: where nobody else sees their octets, their
+    /// length still says much (RFC 8467).
+    pub const fn pads(self) -> bool {
+        matches!(self, Self::Tls | Self::Https | Self::Https3 | Self::Quic)
+    }
+
     /// Whether a reply is bounded by the client's UDP payload size.
     pub const fn is_datagram(self) -> bool {
         matches!(self, Self::Udp)

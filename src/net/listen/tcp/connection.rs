@@ -22,13 +22,45 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin {
     /// Reads from the system, whatever the runtime knows of the socket: the runtime learns of new octets
     /// when it polls the next time, and what came before our FIN is to be answered.
-    fn read_now(&self, into: &mut [u8]) -> io::Result<usize>;
+    fn read_now(&mut self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Drops octets that the client sent; none when it has closed its side.
+    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>>;
+
+    /// Whether the system has taken octets of a write that is still pending.
+    fn has_progressed(&mut self) -> bool;
 }
 
 impl Carrier for TcpStream {
-    fn read_now(&self, into: &mut [u8]) -> io::Result<usize> {
-        (&*SockRef::from(self)).read(into)
+    fn read_now(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(&*self)).read(into)
     }
+
+    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut dropped = [0; 4096];
+        let mut buffer = ReadBuf::new(&mut dropped);
+        Pin::new(self).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+    }
+
+    fn has_progressed(&mut self) -> bool {
+        false
+    }
+}
+
+/// Closes our side, then drops what arrives until the client closes its own: closing a socket with unread
+/// octets resets the connection, and what is in flight is lost with it. A client that does not close its
+/// side in time gets a reset.
+pub(super) async fn close(mut stream: impl Carrier) {
+    let end = Instant::now() + LINGER;
+    let _ = tokio::time::timeout_at(end, poll_fn(|cx| poll_end(&mut stream, cx))).await;
+}
+
+fn poll_end(stream: &mut impl Carrier, cx: &mut Context<'_>) -> Poll<()> {
+    if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
+        return Poll::Ready(());
+    }
+    while let Ok(1..) = ready!(stream.poll_drop(cx)) {}
+    Poll::Ready(())
 }
 
 /// One connection.
@@ -52,25 +84,7 @@ impl<S: Carrier> Connection<S> {
     pub(super) async fn run(mut self) {
         let orderly = poll_fn(|cx| self.poll(cx)).await;
         if orderly {
-            let end = Instant::now() + LINGER;
-            // A client that does not close its side in time gets a reset.
-            let _ = tokio::time::timeout_at(end, poll_fn(|cx| self.poll_end(cx))).await;
-        }
-    }
-
-    /// Closes our side, then drops what arrives until the client closes its own: closing a socket with
-    /// unread octets resets the connection, and answers in flight are lost with it.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
-            return Poll::Ready(());
-        }
-        let mut dropped = [0; 4096];
-        loop {
-            let mut buffer = ReadBuf::new(&mut dropped);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
-                Ok(()) | Err(_) => return Poll::Ready(()),
-            }
+            close(self.stream).await;
         }
     }
 
@@ -140,7 +154,7 @@ impl<S: Carrier> Connection<S> {
 
     /// The same without the runtime; pending when there is nothing.
     fn read_now(&mut self) -> Poll<bool> {
-        let stream = &self.stream;
+        let stream = &mut self.stream;
         self.state.take_in(|scratch| match stream.read_now(scratch) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             read => Poll::Ready(read),
@@ -155,7 +169,7 @@ impl<S: Carrier> Connection<S> {
                 Poll::Ready(Ok(0) | Err(_)) => return false,
                 Poll::Ready(Ok(written)) => output.wrote(written),
                 Poll::Pending => {
-                    output.block();
+                    output.block(self.stream.has_progressed());
                     return true;
                 }
             }

@@ -1,9 +1,10 @@
-//! TCP: accepts connections on one worker, within bounds.
+//! TCP, plain and below TLS: accepts connections on one worker, within bounds.
 
 mod connection;
 mod outbox;
 mod output;
 mod scratch;
+mod secure;
 mod state;
 
 use std::future::poll_fn;
@@ -18,15 +19,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire::Transport;
 
-use crate::clock;
 use crate::listen::handler::Handler;
-use crate::listen::spec::TcpTimeouts;
+use crate::listen::spec::StreamSettings;
 use crate::workers::Signal;
 use crate::workers::Worker;
+use crate::{clock, tls};
 
 use crate::workers::OpenConnection;
 use connection::Connection;
-use state::Setup;
+use secure::Handshakes;
+use state::{Place, Setup};
 
 /// Evictions for one new connection at most. After the limit was lowered there may be many connections
 /// above it.
@@ -44,7 +46,8 @@ pub(crate) struct Acceptor {
 
 /// The accepted connections of one listening socket.
 struct Accepted {
-    timeouts: watch::Receiver<TcpTimeouts>,
+    settings: watch::Receiver<StreamSettings>,
+    handshakes: Handshakes,
     worker: Arc<Worker>,
     handler: Arc<dyn Handler>,
     signal: Arc<Signal>,
@@ -61,13 +64,14 @@ impl Acceptor {
     /// Registers the socket with the runtime of the current context.
     pub(crate) fn new(
         listener: std::net::TcpListener,
-        timeouts: watch::Receiver<TcpTimeouts>,
+        settings: watch::Receiver<StreamSettings>,
         worker: Arc<Worker>,
         handler: Arc<dyn Handler>,
         signal: Arc<Signal>,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
-        let accepted = Accepted { timeouts, worker, handler, signal, open: JoinSet::new() };
+        let (handshakes, open) = (Handshakes::default(), JoinSet::new());
+        let accepted = Accepted { settings, handshakes, worker, handler, signal, open };
         Ok(Self { listener, accepted })
     }
 
@@ -150,18 +154,25 @@ impl Accepted {
         };
         counters.tcp_accepted.add(1);
         let entry = Arc::new(OpenConnection::new(Arc::clone(&self.signal), clock::now()));
-        connections.insert(&entry);
+        let settings = self.settings.borrow();
         let setup = Setup {
             peer: canonical(peer),
             local: canonical(local),
-            transport: Transport::Tcp,
-            timeouts: *self.timeouts.borrow(),
-            worker: Arc::clone(&self.worker),
+            transport: if settings.tls.is_some() { Transport::Tls } else { Transport::Tcp },
+            tls13: false,
+            timeouts: settings.timeouts,
             handler: Arc::clone(&self.handler),
-            entry: Arc::clone(&entry),
+            place: Place::new(&self.worker, &entry),
         };
-        let connection = Connection::new(stream, setup);
-        entry.set_task(self.open.spawn(connection.run()));
+        let task = match &settings.tls {
+            None => self.open.spawn(Connection::new(stream, setup).run()),
+            Some(acceptor) => {
+                let handshake = self.handshakes.begin(&self.worker, &entry);
+                let session = acceptor.session(tls::DOT);
+                self.open.spawn(secure::serve(session, stream, setup, handshake))
+            }
+        };
+        entry.set_task(task);
     }
 
     async fn back_off(&self, error: &io::Error) {

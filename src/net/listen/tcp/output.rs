@@ -98,9 +98,11 @@ impl Output {
         }
     }
 
-    /// The socket takes no more octets now.
-    pub(super) fn block(&mut self) {
-        self.blocked.get_or_insert_with(Instant::now);
+    /// The socket takes no more octets now; it may have taken some that are not counted as written yet.
+    pub(super) fn block(&mut self, progressed: bool) {
+        if progressed || self.blocked.is_none() {
+            self.blocked = Some(Instant::now());
+        }
     }
 
     /// When the client must have taken an octet.

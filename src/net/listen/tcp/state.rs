@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,10 +35,38 @@ pub(super) struct Setup {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) transport: Transport,
+    /// Whether the transport is TLS 1.3.
+    pub(super) tls13: bool,
     pub(super) timeouts: TcpTimeouts,
-    pub(super) worker: Arc<Worker>,
     pub(super) handler: Arc<dyn Handler>,
+    pub(super) place: Place,
+}
+
+/// The place of a connection in the registry of its worker, which it leaves when this is dropped.
+pub(super) struct Place {
+    pub(super) worker: Arc<Worker>,
     pub(super) entry: Arc<OpenConnection>,
+}
+
+impl Place {
+    pub(super) fn new(worker: &Arc<Worker>, entry: &Arc<OpenConnection>) -> Self {
+        worker.connections.insert(entry);
+        Self { worker: Arc::clone(worker), entry: Arc::clone(entry) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.connections.remove(&self.entry);
+    }
+}
+
+impl Deref for Setup {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
 }
 
 /// The state of one connection.
@@ -73,7 +102,6 @@ struct Input {
 impl Drop for ConnectionState {
     fn drop(&mut self) {
         self.outbox.close();
-        self.setup.worker.connections.remove(&self.setup.entry);
     }
 }
 
@@ -339,6 +367,7 @@ impl ConnectionState {
             query.client.peer = setup.peer;
             query.client.local = setup.local;
             query.client.transport = setup.transport;
+            query.client.tls13 = setup.tls13;
             // "… a TIMEOUT value of 0", and the client closes (RFC 7828 section 3.3.2).
             let closing = self.closing.is_some();
             query.client.keepalive = if closing { 0 } else { setup.timeouts.keepalive() };

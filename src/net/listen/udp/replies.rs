@@ -73,6 +73,7 @@ impl Batch {
             query.client.peer = peer;
             query.client.local = to.map_or(local, |ip| SocketAddr::new(ip, local.port()));
             query.client.transport = Transport::Udp;
+            query.client.tls13 = false;
             query.client.worker = worker;
             query.client.received = now;
         }
