@@ -17,8 +17,8 @@ mod hickory_primary;
 #[allow(dead_code, reason = "its other half is for e2e tests")]
 #[path = "../e2e/kit.rs"]
 mod kit;
-mod many_updates;
 mod listeners;
+mod many_updates;
 mod master;
 mod nameservers;
 mod outgoing;
