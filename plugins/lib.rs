@@ -40,6 +40,8 @@ pub mod grpc;
 pub mod header;
 pub mod health;
 pub mod hosts;
+pub mod k8s_external;
+pub mod kubernetes;
 pub mod loadbalance;
 pub mod local;
 pub mod log;
@@ -131,8 +133,8 @@ const ENTRIES: &[Entry] = &[
     Known("route53"),
     Known("azure"),
     Known("clouddns"),
-    Known("k8s_external"),
-    Known("kubernetes"),
+    Built(&k8s_external::PLUGIN),
+    Built(&kubernetes::PLUGIN),
     Built(&file::PLUGIN),
     Built(&auto::PLUGIN),
     Built(&secondary::PLUGIN),

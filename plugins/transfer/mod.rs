@@ -194,10 +194,13 @@ impl ServeDns for Transfer {
     ) -> BoxFuture<'a, Served> {
         Box::pin(async move {
             let zone = self.rule(query).and_then(|rule| Some((rule, self.zone(query)?)));
-            match zone {
-                Some((rule, live)) => self.send(rule, &live, query, reply).await,
-                None => Ok(Step::Next),
-            }
+            let Some((rule, (chain, place, live))) = zone else { return Ok(Step::Next) };
+            let serves = chain.plugins().get(place).and_then(|plugin| plugin.roles().zones);
+            let made = match serves {
+                Some(serves) if !live.is_loaded() => serves.make_version(&live).await,
+                _ => None,
+            };
+            self.send(rule, &live, made, query, reply).await
         })
     }
 }
@@ -304,14 +307,15 @@ impl Transfer {
         found.map(|(_, rule)| rule)
     }
 
-    /// The zone with the query's name, from the first plugin that has it.
-    fn zone(&self, query: &Query) -> Option<Arc<Live>> {
+    /// The zone with the query's name, from the first plugin that has it, and the place of that.
+    fn zone(&self, query: &Query) -> Option<(Arc<Chain>, usize, Arc<Live>)> {
         let chain = self.chain_ref.chain()?;
-        chain.plugins().iter().find_map(|plugin| {
+        let found = chain.plugins().iter().enumerate().find_map(|(place, plugin)| {
             let zones = plugin.roles().zones?.zones().zones();
             let (zone, label) = zones.find(query)?;
-            (label == 0).then(|| Arc::clone(zone))
-        })
+            (label == 0).then(|| (place, Arc::clone(zone)))
+        });
+        found.map(|(place, zone)| (chain, place, zone))
     }
 }
 

@@ -8,7 +8,7 @@ use wire::edns::ede;
 use wire::name::{self, NameBuf};
 use wire::{Message, Rcode, Record, Rtype, Section, rdata};
 use zone::transfer::{Bounds, Outgoing, Progress, TooLarge};
-use zone::{Live, RecordRef};
+use zone::{Live, RecordRef, Zone};
 
 use super::Transfer;
 use super::config::Rule;
@@ -29,11 +29,12 @@ struct Flight<'a> {
 }
 
 impl Transfer {
-    /// Sends the zone, or the changes that the client needs.
+    /// Sends the zone, or the changes that the client needs. `made` is a version that was made for this.
     pub(super) async fn send(
         &self,
         rule: &Rule,
         zone: &Live,
+        made: Option<Arc<Zone>>,
         query: &mut Query,
         reply: &mut Reply,
     ) -> Served {
@@ -44,12 +45,14 @@ impl Transfer {
                     let why = "an IXFR query needs one SOA record, that of its zone";
                     return Err(Failure::rcode(Rcode::FORMERR).extended(ede::OTHER, why));
                 };
-                match rule.ixfr {
-                    true => Outgoing::since(zone, serial),
-                    false => Outgoing::without_changes(zone, serial),
+                match (made, rule.ixfr) {
+                    (Some(made), _) if made.serial() == serial => Some(Outgoing::soa(made)),
+                    (Some(made), _) => Some(Outgoing::whole(made)),
+                    (None, true) => Outgoing::since(zone, serial),
+                    (None, false) => Outgoing::without_changes(zone, serial),
                 }
             }
-            _ => zone.zone_to_keep().map(Outgoing::whole),
+            _ => made.or_else(|| zone.zone_to_keep()).map(Outgoing::whole),
         };
         let Some(outgoing) = outgoing else {
             self.metrics.failed_zone.inc(query.client.worker);

@@ -1,10 +1,12 @@
 //! The interfaces that plugins offer to each other, found by type and never by name.
 
+use std::any::Any;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use exchange::{BoxFuture, Query};
 use wire::{Moment, Name, Opcode, Reply, Request, Transport};
-use zone::LiveSet;
+use zone::{Live, LiveSet, Zone};
 
 use crate::Served;
 
@@ -39,6 +41,8 @@ pub struct Roles<'a> {
     pub search_path: Option<&'a dyn SearchPath>,
     /// It records the exchanges of other plugins with upstreams.
     pub tap: Option<&'a dyn Tap>,
+    /// What it offers to plugins of the same subject, found by its type.
+    pub offers: Option<&'a (dyn Any + Send + Sync)>,
 }
 
 impl Default for Roles<'_> {
@@ -57,6 +61,7 @@ impl Default for Roles<'_> {
             metadata: None,
             search_path: None,
             tap: None,
+            offers: None,
         }
     }
 }
@@ -121,6 +126,13 @@ pub trait ServesZones: Send + Sync {
     /// complete, listeners of the set are told.
     fn is_complete(&self) -> bool {
         true
+    }
+
+    /// Makes the version of one of them that a transfer sends, if answers are computed and the zone has no
+    /// version of its own.
+    fn make_version<'a>(&'a self, zone: &'a Live) -> BoxFuture<'a, Option<Arc<Zone>>> {
+        let _ = zone;
+        Box::pin(async { None })
     }
 }
 
