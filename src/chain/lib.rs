@@ -7,6 +7,7 @@
 //! It must never know: any plugin by name, the router, sockets other than through `net`'s client.
 
 pub mod admin;
+mod guard;
 pub mod http;
 pub mod kept;
 pub mod memory;

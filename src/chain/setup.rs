@@ -14,7 +14,7 @@ use exchange::StateKey;
 use files::watch::{PollSchedule, Watcher};
 use wire::{Clock, Endpoint, Name};
 
-use crate::admin::Claim;
+use crate::guard::Claim;
 use crate::http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
 use crate::settings::{Bind, Lameduck, Origin, Reload, Setting, View};
