@@ -1,7 +1,6 @@
 //! All zones of the server, for metrics and for the operator.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -125,21 +124,23 @@ impl Roster {
     pub fn first(&self, limit: usize, wanted: impl Fn(&Name) -> bool) -> Vec<Shown> {
         let groups = self.groups();
         let sets: Vec<_> = groups.iter().map(|group| (group.zones.zones(), &**group)).collect();
-        let mut first: BTreeSet<Candidate<'_>> = BTreeSet::new();
+        // Zones of one name are in an order that does not matter.
+        let mut first: BTreeMap<(&Name, *const Live), (&Live, &Group)> = BTreeMap::new();
         for (zones, group) in &sets {
             for zone in zones.values() {
-                let candidate = Candidate { zone, group };
-                let is_before = first.last().is_some_and(|last| candidate < *last);
+                let key = (zone.origin(), Arc::as_ptr(zone));
+                let is_before = first.last_key_value().is_some_and(|(last, _)| key < *last);
                 if (first.len() < limit || is_before) && wanted(zone.origin()) {
-                    first.insert(candidate);
+                    // The newest configuration keeps its own.
+                    first.entry(key).or_insert((zone, group));
                     if first.len() > limit {
                         first.pop_last();
                     }
                 }
             }
         }
-        let shown = |one: &Candidate<'_>| Shown::of(one.zone, one.group, now(one.group.clock));
-        let mut shown: Vec<Shown> = first.iter().map(shown).collect();
+        let shown = |(zone, group): &(&Live, &Group)| Shown::of(zone, group, now(group.clock));
+        let mut shown: Vec<Shown> = first.values().map(shown).collect();
         shown.sort_by(|a, b| {
             (&a.zone, &a.status.source, &a.view).cmp(&(&b.zone, &b.status.source, &b.view))
         });
@@ -160,38 +161,6 @@ impl Roster {
         counts
     }
 }
-
-/// A zone of a group. Those of one name are in an order that does not matter.
-struct Candidate<'a> {
-    zone: &'a Arc<Live>,
-    group: &'a Group,
-}
-
-impl Candidate<'_> {
-    fn key(&self) -> (&Name, *const Live) {
-        (self.zone.origin(), Arc::as_ptr(self.zone))
-    }
-}
-
-impl Ord for Candidate<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
-impl PartialOrd for Candidate<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Candidate<'_> {}
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) loaded: bool,
     /// Octets of memory of the zones when they were published.
     pub(crate) zone_bytes: usize,
+    /// What they would take without versions that lie over others, about.
+    pub(crate) flat_bytes: usize,
 }
 
 /// The last relist of a source.
@@ -106,6 +108,7 @@ impl Feed {
             records: 0,
             loaded: false,
             zone_bytes: 0,
+            flat_bytes: 0,
             zones,
         };
         let lives = state.zones.iter().map(|zone| Arc::clone(&zone.live)).collect();

@@ -78,6 +78,13 @@ pub(crate) struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
+    /// Octets of its string in the arena, the head included.
+    pub(crate) fn size(&self) -> usize {
+        // The source, the mark, and a length of one group of seven bits or two.
+        let len = if self.key.len() < 0x80 { 1 } else { 2 };
+        packed::HEAD + 2 + len + self.key.len() + self.groups.len()
+    }
+
     pub(crate) fn read(bytes: &'a [u8]) -> Self {
         let (len, start) = packed::number(bytes, 2);
         let (key, groups) = bytes[start..].split_at(len as usize);

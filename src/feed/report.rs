@@ -21,7 +21,8 @@ pub struct Limits {
     pub names: usize,
     /// Records that are answered: equal records of several owners count once.
     pub records: usize,
-    /// Octets of memory, of the feed and of its zones.
+    /// Octets of memory, of the feed and of its zones. Batches that make what is stated smaller may exceed it for
+    /// a while: versions of a zone that lie over another one take up to a quarter more.
     pub bytes: usize,
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use wire::name::NameBuf;
 use wire::{Class, Rtype};
-use zone::{Builder, RecordList, RecordRef, Zone};
+use zone::{Builder, RecordRef, Zone};
 
 use super::groups::{Both, Change, Group};
-use super::publish::{Planned, Ready, Target};
+use super::publish::{Needs, Planned, Ready, Target};
 use crate::disputed::Said;
 use crate::feed::{FedZone, State};
 use crate::owners::Owners;
@@ -39,7 +39,10 @@ impl<'s> Plan<'s> {
     ) -> Self {
         let mut planned = Planned::default();
         let target = if anew {
-            let builder = |zone: &FedZone| Builder::new(&zone.origin.name, zone.memory as u64 / 2);
+            let builder = |zone: &FedZone| match &*zone.live.zone() {
+                Some(version) => Builder::like(version),
+                None => Builder::new(&zone.origin.name, 0),
+            };
             Target::Build(state.zones.iter().map(builder).collect())
         } else {
             (planned.names, planned.records) = (state.names, state.records);
@@ -59,6 +62,9 @@ impl<'s> Plan<'s> {
     }
 
     /// Looks at all names. `more` are the octets of the batch that stay.
+    ///
+    /// # Errors
+    /// A limit is exceeded. Whether the memory suffices is up to the caller: [`Ready::needs`].
     pub(super) fn run(mut self, changes: &[Change], more: usize) -> Result<Ready, Refused> {
         let groups = match self.target {
             Target::Patch(_) => self.both.changed_groups(changes),
@@ -84,16 +90,14 @@ impl<'s> Plan<'s> {
         }
         let said = planned.disputed.iter().filter_map(|(_, said)| said.as_ref());
         let feed = state.memory() + more + said.map(Said::size).sum::<usize>();
-        let zones = match &target {
-            Target::Patch(changes) => {
-                let size = |(_, added): &(RecordList, RecordList)| added.as_wire().len();
-                state.zone_bytes + changes.values().map(size).sum::<usize>()
+        let (mut added, mut removed) = (0, 0);
+        if let Target::Patch(changes) = &target {
+            for (gone, come) in changes.values() {
+                removed += gone.as_wire().len();
+                added += come.as_wire().len();
             }
-            // Known when they are complete.
-            Target::Build(_) => 0,
-        };
-        let ready = Ready { target, planned };
-        if feed + zones > limits.bytes { Err(Refused::Bytes(limits.bytes)) } else { Ok(ready) }
+        }
+        Ok(Ready { target, planned, needs: Needs { feed, added, removed } })
     }
 
     /// Looks at the names that have one hash: nearly always one.

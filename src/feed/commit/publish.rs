@@ -34,15 +34,32 @@ pub(super) struct Planned {
 pub(super) struct Ready {
     pub(super) target: Target,
     pub(super) planned: Planned,
+    pub(super) needs: Needs,
+}
+
+/// Octets of memory that a plan needs.
+pub(super) struct Needs {
+    /// Of the feed without its zones.
+    pub(super) feed: usize,
+    /// Of records that come to zones that are changed. Those of zones that are built are known at their end.
+    pub(super) added: usize,
+    /// Of records that go.
+    pub(super) removed: usize,
 }
 
 impl Ready {
-    /// Publishes the next versions. `false` if a zone refused its changes.
+    /// Publishes the next versions. `false` if a zone refused its changes. `shrinks`: owners state no more than
+    /// before.
     ///
     /// # Errors
     /// The zones that were built are no zones, or exceed the limit: nothing changes.
-    pub(super) fn publish(self, state: &mut State, now: u64) -> Result<bool, Refused> {
-        let Self { target, planned } = self;
+    pub(super) fn publish(
+        self,
+        state: &mut State,
+        shrinks: bool,
+        now: u64,
+    ) -> Result<bool, Refused> {
+        let Self { target, planned, needs } = self;
         let published = match target {
             Target::Patch(mut changes) => {
                 for &zone in planned.soas.keys() {
@@ -55,13 +72,14 @@ impl Ready {
                 }
                 state.names = planned.names;
                 state.records = planned.records;
+                state.flat_bytes = (state.flat_bytes + needs.added).saturating_sub(needs.removed);
                 for (name, said) in planned.disputed {
                     state.disputed.set(name, said);
                 }
                 published
             }
             Target::Build(builders) => {
-                build(state, builders, planned, now)?;
+                build(state, builders, planned, shrinks, now)?;
                 true
             }
         };
@@ -108,6 +126,7 @@ fn build(
     state: &mut State,
     builders: Vec<Builder>,
     mut planned: Planned,
+    shrinks: bool,
     now: u64,
 ) -> Result<(), Refused> {
     let mut built = Vec::with_capacity(builders.len());
@@ -126,7 +145,8 @@ fn build(
         built.push((serial, stated, zone));
     }
     let memory: usize = built.iter().map(|(_, _, zone)| zone.memory()).sum();
-    if state.memory() + memory > state.limits.bytes {
+    let grows = !shrinks || memory > state.zone_bytes;
+    if grows && state.memory() + memory > state.limits.bytes {
         return Err(Refused::Bytes(state.limits.bytes));
     }
     for (fed, (serial, stated, zone)) in state.zones.iter_mut().zip(built) {
@@ -134,7 +154,7 @@ fn build(
         fed.live.restore(zone, None);
         note_change(fed, now);
     }
-    (state.loaded, state.zone_bytes) = (true, memory);
+    (state.loaded, state.zone_bytes, state.flat_bytes) = (true, memory, memory);
     (state.names, state.records) = (planned.names, planned.records);
     state.disputed = Disputed::default();
     for (name, said) in planned.disputed {

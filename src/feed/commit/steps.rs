@@ -2,6 +2,7 @@
 
 use super::groups::Change;
 use super::plan::Plan;
+use super::publish::Needs;
 use crate::feed::State;
 use crate::owners::{Owners, Source, Stored};
 use crate::packed::{self, MAX_BYTES, Place};
@@ -11,6 +12,10 @@ use crate::report::{Committed, Refused};
 const SMALL: usize = 16 << 10;
 /// A batch that changes one part in so many of all that is said builds the zones anew.
 const PART: usize = 4;
+
+/// Zones at the limit of memory are made anew only if that saves one part in so many of the limit: it takes
+/// time in proportion to all of them.
+const SAVED: usize = 64;
 
 /// Makes a batch visible. `listed` are the sources that it lists, with the number of the list.
 pub(crate) fn commit(
@@ -26,7 +31,7 @@ pub(crate) fn commit(
         return Err(Refused::Superseded);
     }
     let changes = changes_of(state, staged, listed);
-    let gone = |change: &Change| change.old.map_or(0, |old| state.owners.at(old).groups.len());
+    let gone = |change: &Change| change.old.map_or(0, |old| state.owners.at(old).size());
     let going: usize = changes.iter().map(gone).sum();
     let moved = staged.live() + going;
     let anew = !state.loaded || (moved > SMALL && moved * PART > state.owners.live());
@@ -37,15 +42,52 @@ pub(crate) fn commit(
     report.rebuilt = anew;
     let staged_bytes = staged.live().saturating_sub(going);
     let plan = Plan::new(state, staged, anew, report).run(&changes, staged_bytes)?;
-    let published = plan.publish(state, now)?;
+    // What a feed at its limit must always take, or it would stay there.
+    let shrinks = staged.live() <= going;
+    let grows = !shrinks || plan.needs.added > plan.needs.removed;
+    if grows && !fits(state, &plan.needs, anew) {
+        return Err(Refused::Bytes(state.limits.bytes));
+    }
+    let published = plan.publish(state, shrinks, now)?;
     take(state, staged, &changes);
     if !published {
         // The zone and the feed disagree, which the rules of both exclude: the owners are right.
         report.rebuilt = true;
         let none = Owners::with_hash(state.owners.hash().clone());
-        Plan::new(state, &none, true, report).run(&[], 0)?.publish(state, now)?;
+        Plan::new(state, &none, true, report).run(&[], 0)?.publish(state, true, now)?;
     }
     Ok(())
+}
+
+/// Whether the limit on memory allows what is needed. Versions that lie over others, and keep records that are
+/// gone, are made anew if that helps.
+fn fits(state: &mut State, needs: &Needs, anew: bool) -> bool {
+    let limit = state.limits.bytes;
+    let needed = needs.feed + needs.added;
+    // The zones that are built replace those that there are.
+    if anew || needed + state.zone_bytes <= limit {
+        return needed <= limit;
+    }
+    // Somebody else may have folded them since.
+    look_again(state);
+    let saved = state.zone_bytes.saturating_sub(state.flat_bytes);
+    if needed + state.zone_bytes > limit
+        && needed + state.flat_bytes <= limit
+        && saved >= limit / SAVED
+    {
+        state.zones.iter().for_each(|zone| drop(zone.live.compact()));
+        look_again(state);
+        state.flat_bytes = state.zone_bytes;
+    }
+    needed + state.zone_bytes <= limit
+}
+
+/// Notes the memory that the zones take now.
+fn look_again(state: &mut State) {
+    for zone in &mut state.zones {
+        zone.memory = zone.live.zone().as_ref().map_or(0, |version| version.memory());
+    }
+    state.zone_bytes = state.zones.iter().map(|zone| zone.memory).sum();
 }
 
 /// The owners that change, each once.

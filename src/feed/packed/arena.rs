@@ -12,7 +12,7 @@ const CHUNK: usize = 64 << 10;
 /// Longer strings get a chunk of their own.
 const LONGEST: usize = 24 << 10;
 /// Octets before a string: its length, or [`WHOLE`], and whether it is gone.
-const HEAD: usize = 2;
+pub(crate) const HEAD: usize = 2;
 const GONE: u16 = 0x8000;
 /// The string fills its chunk.
 const WHOLE: u16 = 0x7FFF;

@@ -20,7 +20,7 @@ mod names;
 mod statements;
 mod suffixes;
 
-pub(crate) use arena::{Arena, MAX_BYTES, Place};
+pub(crate) use arena::{Arena, HEAD, MAX_BYTES, Place};
 pub(crate) use check::{fold, is_valid, to_name};
 pub(crate) use names::{name_hash, number, read_name, skip_name};
 pub(crate) use statements::{Dictionary, Head, Packer, groups, release};

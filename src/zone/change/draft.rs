@@ -8,7 +8,7 @@ use wire::{Name, Rtype, hash, name};
 use super::changes::Refused;
 use super::edits::Edit;
 use crate::patch::{Entry, Names, OrderPatch, is_below};
-use crate::store::node::{CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, WILD_CHILD};
+use crate::store::node::{CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, PLAIN, WILD_CHILD};
 use crate::store::{
     Conflict, Counts, Denial, Overlay, Scratch, Unfit, Zone, own_flags, relative_hash,
 };
@@ -114,7 +114,7 @@ impl<'z> Draft<'z> {
         let new = Node::at(&bytes, 0);
         let below = old.map_or(0, Node::flags) & BELOW;
         let flags = own_flags(new, is_apex) | below | if occluded { OCCLUDED } else { 0 };
-        bytes[0] = flags;
+        bytes[0] = bytes[0] & PLAIN | flags;
         let new = Node::at(&bytes, 0);
         if is_apex {
             if new.find(Rtype::SOA).is_none() {

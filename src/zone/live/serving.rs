@@ -273,8 +273,17 @@ impl Live {
     /// Returns the version that was replaced. Whoever drops the last reference to it frees all its memory, which
     /// takes milliseconds: keep it until nobody else has one.
     pub fn fold(&self) -> Option<Arc<Zone>> {
+        self.fold_if(Zone::fold_due)
+    }
+
+    /// The same however little has changed, for who needs the memory.
+    pub fn compact(&self) -> Option<Arc<Zone>> {
+        self.fold_if(|zone| zone.overlay.is_some())
+    }
+
+    fn fold_if(&self, is_due: impl FnOnce(&Zone) -> bool) -> Option<Arc<Zone>> {
         let mut writer = self.writer();
-        let before = self.zone_to_keep().filter(|zone| zone.fold_due())?;
+        let before = self.zone_to_keep().filter(|zone| is_due(zone))?;
         if writer.folding.is_some() {
             return None;
         }

@@ -7,7 +7,7 @@
 
 use wire::{Class, Name, hash, name};
 
-use super::node::{FIRST, Node, TOMBSTONE, relative_hash};
+use super::node::{FIRST, Node, PLAIN, TOMBSTONE, relative_hash};
 use super::scratch::Scratch;
 use super::table::Table;
 use super::unfit::{Conflict, Unfit};
@@ -83,8 +83,8 @@ impl Builder {
         Ok(())
     }
 
-    /// Starts a zone that takes the nodes of another one of this size.
-    pub(crate) fn like(zone: &Zone) -> Self {
+    /// Starts a zone that will be about as large as another version of it.
+    pub fn like(zone: &Zone) -> Self {
         let mut builder = Self::new(zone.apex(), 0);
         builder.arena.reserve(zone.memory());
         builder.table = Table::with_capacity(zone.names());
@@ -97,7 +97,7 @@ impl Builder {
         let at = self.arena.len();
         self.arena.extend_from_slice(node.as_bytes());
         // What the flags say is found out again.
-        self.arena[at] = 0;
+        self.arena[at] &= PLAIN;
         self.records += node.record_count();
         self.enter(relative_hash(self.apex_hash, node.name()), at as u64);
     }
@@ -194,14 +194,14 @@ impl Builder {
     /// Enters a node into the table, which grows if it is full.
     pub(super) fn insert(&mut self, hash: u64, node: u64) {
         if self.table.is_full() {
-            self.rebuild_table((self.table.used() + 1) * 2, node);
+            self.rebuild_table(self.table.doubled(), node);
         }
         self.table.insert(hash, node);
     }
 
-    /// Makes a new table of all nodes in use before `end`, without the second nodes of names.
-    pub(super) fn rebuild_table(&mut self, names: usize, end: u64) {
-        self.table = Table::with_capacity(names);
+    /// Makes the table anew, in an empty one, of all nodes in use before `end`, without the second nodes of names.
+    pub(super) fn rebuild_table(&mut self, empty: Table, end: u64) {
+        self.table = empty;
         let mut duplicates = self.duplicates.iter().map(|&(_, second)| second).peekable();
         let mut at = FIRST;
         while at < end {

@@ -11,6 +11,7 @@ use super::encode;
 use super::node::{
     CHILD, CUT, DNAME, FIRST, NSEC3_ONLY, Node, OCCLUDED, TOMBSTONE, WILD_CHILD, relative_hash,
 };
+use super::table::Table;
 use super::unfit::{Conflict, Unfit};
 use super::zone::{Counts, Zone};
 
@@ -80,7 +81,8 @@ fn zone(mut builder: Builder, mut apex: u64) -> Result<Zone, Unfit> {
     }
     if builder.table.is_sparse() {
         let end = builder.arena.len() as u64;
-        builder.rebuild_table(builder.table.used() + builder.table.used() / 4, end);
+        let names = builder.table.used() + builder.table.used() / 4;
+        builder.rebuild_table(Table::with_capacity(names), end);
     }
     let top = Node::at(&builder.arena, apex);
     let read = Apex::read(top, apex, survey.nsec3 > 0);
@@ -135,7 +137,7 @@ fn compact(builder: &mut Builder) {
     }
     builder.arena.truncate(to);
     builder.waste = 0;
-    builder.rebuild_table(builder.table.used(), to as u64);
+    builder.rebuild_table(Table::with_capacity(builder.table.used()), to as u64);
 }
 
 /// The flags that follow from a node's own records.

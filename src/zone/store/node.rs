@@ -6,6 +6,9 @@
 //! per set: type u16, records u16, fix-ups u16, length u32
 //! per set: the records, each `C0 0C type class ttl rdlength rdata`; then u16 fix-up positions
 //! ```
+//! Most names have one record. Its node ([`PLAIN`]) has no directory, as the record tells its type and length, and
+//! the number of fix-ups in place of that of the sets.
+//!
 //! A record's owner is a pointer to offset 12, the name in the question. A name in RDATA that ends
 //! in the apex ends in a pointer instead; the fix-up list says where those pointers are, because
 //! where the apex lies in a message depends on the length of the question's name.
@@ -33,6 +36,8 @@ pub(crate) const WILD_CHILD: u8 = 16;
 pub(crate) const NSEC3_ONLY: u8 = 32;
 /// A name exists directly below, or once did. Not set at the apex, which exists in any case.
 pub(crate) const CHILD: u8 = 64;
+/// Has one record, and no directory.
+pub(crate) const PLAIN: u8 = 128;
 
 /// One name of the zone. Borrows the arena from the node's first byte on.
 #[derive(Clone, Copy)]
@@ -85,23 +90,26 @@ impl<'a> Node<'a> {
         &self.bytes[HEAD..HEAD + usize::from(self.bytes[1])]
     }
 
+    /// The number of sets, or of fix-ups in a node with one record.
     #[inline]
-    fn set_count(self) -> usize {
-        usize::from(u16::from_le_bytes([self.bytes[2], self.bytes[3]]))
+    fn count(self) -> u16 {
+        u16::from_le_bytes([self.bytes[2], self.bytes[3]])
     }
 
     /// Whether the name is an empty non-terminal.
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
-        self.set_count() == 0
+        self.count() == 0 && !self.has(PLAIN)
     }
 
     #[inline]
     pub(crate) fn sets(self) -> Sets<'a> {
-        let count = self.set_count();
-        let entries_at = HEAD + usize::from(self.bytes[1]);
-        let (entries, data) = self.bytes[entries_at..].split_at(count * ENTRY);
-        Sets { entries, data }
+        let data = &self.bytes[HEAD + usize::from(self.bytes[1])..];
+        if self.has(PLAIN) {
+            return Sets { entries: &[], data, only: Some(self.count()) };
+        }
+        let (entries, data) = data.split_at(usize::from(self.count()) * ENTRY);
+        Sets { entries, data, only: None }
     }
 
     /// The set of a type. Of RRSIG sets, of which there is one for each type covered, the first.
@@ -133,7 +141,8 @@ impl<'a> Node<'a> {
 
     /// Whether two nodes have the same name and the same records, in the same order.
     pub(crate) fn equals(self, other: Node<'_>) -> bool {
-        self.bytes[1..self.size()] == other.bytes[1..other.size()]
+        self.has(PLAIN) == other.has(PLAIN)
+            && self.bytes[1..self.size()] == other.bytes[1..other.size()]
     }
 
     /// Bytes of the node in the arena.
@@ -150,6 +159,8 @@ impl<'a> Node<'a> {
 pub(crate) struct Sets<'a> {
     entries: &'a [u8],
     data: &'a [u8],
+    /// The number of fix-ups of the only record, until it was there.
+    only: Option<u16>,
 }
 
 impl<'a> Iterator for Sets<'a> {
@@ -157,6 +168,15 @@ impl<'a> Iterator for Sets<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Set<'a>> {
+        if let Some(fixes) = self.only.take() {
+            let head = self.data.first_chunk::<FIXED>()?;
+            let len = FIXED + usize::from(u16::from_be_bytes([head[10], head[11]]));
+            let rtype = Rtype(u16::from_be_bytes([head[2], head[3]]));
+            let (bytes, rest) = self.data.split_at(len);
+            let (fixes, rest) = rest.split_at(usize::from(fixes) * 2);
+            self.data = rest;
+            return Some(Set { rtype, count: 1, bytes, fixes });
+        }
         let (entry, entries) = self.entries.split_first_chunk::<ENTRY>()?;
         let fixes = usize::from(u16::from_le_bytes([entry[4], entry[5]])) * 2;
         let len = u32::from_le_bytes([entry[6], entry[7], entry[8], entry[9]]) as usize;

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use wire::{Class, Rtype};
 
 use super::encode;
+use super::node::{ENTRY, HEAD, PLAIN};
 use super::unfit::{self, Conflict};
 use crate::RecordRef;
 
@@ -147,12 +148,25 @@ impl Scratch {
     /// Appends the node to `arena` and clears the records. Returns how many records the node has.
     pub(crate) fn write(&mut self, arena: &mut Vec<u8>, owner: &[u8], apex: &[u8]) -> usize {
         let records = self.items.len();
+        if let [item] = *self.items.as_slice() {
+            let head = arena.len();
+            arena.extend_from_slice(&[PLAIN, owner.len() as u8, 0, 0]);
+            arena.extend_from_slice(owner);
+            self.fixes.clear();
+            let rdata = &self.bytes[item.at..item.at + item.len];
+            let (base, of) = (arena.len(), (item.rtype, item.class, item.ttl));
+            encode::write(arena, base, &mut self.fixes, apex, of, rdata);
+            arena.extend(self.fixes.iter().flat_map(|fix| fix.to_le_bytes()));
+            arena[head + 2..head + HEAD].copy_from_slice(&(self.fixes.len() as u16).to_le_bytes());
+            self.clear();
+            return records;
+        }
         let sets = self.items.chunk_by(|a, b| a.order == b.order).count();
         arena.extend_from_slice(&[0, owner.len() as u8]);
         arena.extend_from_slice(&(sets as u16).to_le_bytes());
         arena.extend_from_slice(owner);
         let mut entry = arena.len();
-        arena.resize(entry + sets * super::node::ENTRY, 0);
+        arena.resize(entry + sets * ENTRY, 0);
         for set in self.items.chunk_by(|a, b| a.order == b.order) {
             let base = arena.len();
             self.fixes.clear();
@@ -171,7 +185,7 @@ impl Scratch {
                 .copy_from_slice(&(set.len().min(0xFFFF) as u16).to_le_bytes());
             arena[entry + 4..entry + 6].copy_from_slice(&(self.fixes.len() as u16).to_le_bytes());
             arena[entry + 6..entry + 10].copy_from_slice(&len.to_le_bytes());
-            entry += super::node::ENTRY;
+            entry += ENTRY;
         }
         self.clear();
         records

@@ -80,6 +80,12 @@ impl Table {
         Self { buckets: Buckets(vec![Bucket([0; SLOTS]); buckets].into()), used: 0 }
     }
 
+    /// An empty table of twice the size: as full as it may be, it becomes half as full.
+    pub(crate) fn doubled(&self) -> Self {
+        let buckets = vec![Bucket([0; SLOTS]); self.buckets.0.len() * 2];
+        Self { buckets: Buckets(buckets.into()), used: 0 }
+    }
+
     fn slots(&self) -> usize {
         self.buckets.0.len() * SLOTS
     }
@@ -160,6 +166,8 @@ mod tests {
             assert_eq!(table.find(hash(n), |offset| offset == n), Some(n));
             table.relocate(hash(n), n, n + 5000);
         }
+        let doubled = table.doubled();
+        assert_eq!((doubled.slots(), doubled.used()), (2 * table.slots(), 0));
         assert_eq!(table.find(hash(3), |offset| offset == 5003), Some(5003));
         assert_eq!(table.find(hash(2000), |_| false), None);
         let found = (1..=1000).filter(|&n| table.buckets.candidate(hash(n)) == n + 5000).count();
