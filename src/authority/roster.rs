@@ -120,7 +120,6 @@ impl Roster {
 
     /// The first `limit` zones by name of those that are wanted, each once. A zone that two configurations share
     /// is one zone. The cost beside a look at each name is that of the zones that are returned.
-    #[expect(clippy::mutable_key_type, reason = "the order is by names, which do not change")]
     pub fn first(&self, limit: usize, wanted: impl Fn(&Name) -> bool) -> Vec<Shown> {
         let groups = self.groups();
         let sets: Vec<_> = groups.iter().map(|group| (group.zones.zones(), &**group)).collect();

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::detail::Detail;
 use crate::namespaces::Namespaces;
+use crate::objects::Detail;
 use crate::pods::Pods;
 use crate::services::{Changed, Services};
 

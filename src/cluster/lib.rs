@@ -41,7 +41,6 @@
 
 mod cluster;
 mod dashes;
-mod detail;
 mod exposed;
 mod hits;
 mod index;
@@ -54,12 +53,12 @@ mod shards;
 
 pub use cluster::Cluster;
 pub use dashes::{AddressLabel, address_of, reverse_address};
-pub use detail::Detail;
 pub use exposed::Exposed;
 pub use hits::{
     Hit, Part, Seen, endpoints, hash_of, hits, labels_of, matching, target_hash, weight,
 };
 pub use namespaces::Namespaces;
+pub use objects::Detail;
 pub use packed::{Endpoint, Entry, External, Port, Ports, Service, Slice};
 pub use pods::{Pod, Pods};
 pub use services::{Changed, Listed, Mark, Services};

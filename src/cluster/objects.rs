@@ -98,3 +98,14 @@ pub struct Pod<'a> {
     /// Its labels.
     pub labels: Vec<(Text<'a>, Text<'a>)>,
 }
+
+/// What of the objects is kept beside that which every cluster needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Detail {
+    /// The name of a pod stands for a missing hostname of its endpoint.
+    pub pod_names: bool,
+    /// The topology zones of endpoints.
+    pub zones: bool,
+    /// The labels of pods.
+    pub pod_labels: bool,
+}

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wire::hash;
 
-use crate::detail::Detail;
 use crate::index::{AddressIndex, minus, pairs_of};
 use crate::objects;
+use crate::objects::Detail;
 use crate::packed::{self, Entry};
 use crate::shards::Shards;
 
