@@ -40,6 +40,7 @@ pub mod grpc;
 pub mod header;
 pub mod health;
 pub mod hosts;
+pub mod https;
 pub mod k8s_external;
 pub mod kubernetes;
 pub mod loadbalance;
@@ -83,7 +84,7 @@ const ENTRIES: &[Entry] = &[
     Known("proxyproto"),
     Known("quic"),
     Known("grpc_server"),
-    Known("https"),
+    Built(&https::PLUGIN),
     Known("https3"),
     Built(&timeouts::PLUGIN),
     Built(&multisocket::PLUGIN),

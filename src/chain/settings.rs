@@ -8,6 +8,7 @@ mod keys;
 
 use std::any::Any;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,21 @@ pub struct ListenerSettings {
     pub timeouts: Timeouts,
     /// The certificates of the listener and its demands on clients. Merge: all of them.
     pub tls: Vec<Setting<Credentials>>,
+    /// How it speaks HTTP. Merge: the first block that says so decides.
+    pub http: Option<Setting<HttpOptions>>,
+}
+
+/// How a listener speaks HTTP; `None`: the usual value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// Connections at once; 0: no limit of its own.
+    pub max_connections: Option<usize>,
+    /// Streams of a connection at once.
+    pub max_streams: Option<u32>,
+    /// The paths that are served; empty: the usual one.
+    pub paths: Vec<String>,
+    /// Addresses and prefix lengths of the proxies whose word about the client counts.
+    pub proxies: Vec<(IpAddr, u8)>,
 }
 
 /// How long clients of streams may take, and how much they may ask; `None`: the usual value.
@@ -146,12 +162,14 @@ impl ListenerSettings {
             sockets: self.sockets.or(other.sockets),
             timeouts: self.timeouts.or(other.timeouts),
             tls: tls.clone(),
+            http: self.http.clone().or_else(|| other.http.clone()),
         }
     }
 
     /// Takes the values of a further block that do not have to be those of the first.
     pub fn extend(&mut self, block: Self) {
         self.timeouts = block.timeouts.or(self.timeouts);
+        self.http = self.http.take().or(block.http);
         for further in block.tls {
             let same = |known: &Setting<Credentials>| Arc::ptr_eq(&known.value.0, &further.value.0);
             if !self.tls.iter().any(same) {

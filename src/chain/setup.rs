@@ -17,7 +17,9 @@ use wire::{Clock, Endpoint, Name};
 use crate::admin::guard::Claim;
 use crate::http::{HttpAddress, HttpEndpoint, HttpHandler, HttpReply, HttpRequest};
 use crate::run::Link;
-use crate::settings::{Bind, Credentials, Lameduck, Origin, Reload, Setting, Timeouts, View};
+use crate::settings::{
+    Bind, Credentials, HttpOptions, Lameduck, Origin, Reload, Setting, Timeouts, View,
+};
 use crate::{BoxFuture, Chain, Kept, OwnZones, Resolver, ServeDns, Settings, ZoneSet};
 
 /// One key of a server block as routed: a zone on one endpoint.
@@ -321,6 +323,11 @@ impl<'a> Setup<'a> {
     /// Sets how long clients of the block's listeners may take.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.settings.listener.timeouts = timeouts;
+    }
+
+    /// Sets how the block's listeners speak HTTP.
+    pub fn set_http(&mut self, options: HttpOptions, span: Span) {
+        self.settings.listener.http = self.setting(options, span);
     }
 
     /// Sets what the block's listeners identify themselves with; `()` if it is known that nothing can.

@@ -25,7 +25,10 @@ mod workers;
 mod writable;
 
 pub use client::is_shortage;
-pub use listen::{Change, Handler, ListenSpec, Listener, TcpTimeouts, has_tls, is_supported};
+pub use listen::{
+    Change, Handler, HttpSettings, ListenSpec, Listener, TcpTimeouts, has_tls, is_supported,
+    needs_tls,
+};
 pub use permit::{Bound, Permit};
 pub use workers::{
     LimitControl, Limits, Runtimes, Stats, StatsSnapshot, WaitingLimit, Workers, current_worker,

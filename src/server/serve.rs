@@ -7,7 +7,8 @@ use chain::resolver::MAX_DEPTH;
 use chain::{Batch, BoxFuture, Clock, Resolve};
 use exchange::{Exchange, Outcome, Pending, Query};
 use net::Handler;
-use wire::{Class, Failure, Malformed, Opcode, Rcode, Rejection, Reply};
+use telemetry::metrics::{self, Counter};
+use wire::{Class, Endpoint, Failure, Malformed, Opcode, Rcode, Rejection, Reply, Scheme};
 
 use super::ahead;
 use super::block;
@@ -120,9 +121,42 @@ pub(crate) struct ListenerHandler {
     pub(crate) serving: Arc<Serving>,
     /// Index of its router in every configuration.
     pub(crate) number: u16,
+    /// Counts responses over HTTP, where it speaks that.
+    statuses: Option<Statuses>,
+}
+
+/// Counts responses over HTTP by their status.
+struct Statuses([(u16, Counter); STATUSES.len()]);
+
+/// All statuses of our responses.
+const STATUSES: [u16; 9] = [200, 400, 404, 405, 408, 413, 414, 415, 500];
+
+impl ListenerHandler {
+    /// The door of the listener `number` on `endpoint`.
+    pub(crate) fn new(serving: Arc<Serving>, number: u16, endpoint: Endpoint) -> Self {
+        let counter = |status: u16| {
+            let counter = metrics::counter(
+                "coredns_dns_https_responses_total",
+                "Counter of DoH responses per server and http status code.",
+                &["server", "status"],
+                &[&endpoint.to_string(), &status.to_string()],
+            );
+            (status, counter)
+        };
+        let is_https = endpoint.scheme == Scheme::Https;
+        let statuses = is_https.then(|| Statuses(STATUSES.map(counter)));
+        Self { serving, number, statuses }
+    }
 }
 
 impl Handler for ListenerHandler {
+    fn answered(&self, status: u16, worker: usize) {
+        let all = self.statuses.iter().flat_map(|statuses| &statuses.0);
+        if let Some((_, counter)) = all.into_iter().find(|(known, _)| *known == status) {
+            counter.inc(worker);
+        }
+    }
+
     fn serve_batch(&self, exchanges: &mut [Box<Exchange>]) {
         let config = self.serving.config.load();
         let router = config.router(self.number);

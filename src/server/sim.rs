@@ -105,9 +105,9 @@ impl Sim {
             .listeners
             .iter()
             .map(|wanted| {
-                let handler =
-                    ListenerHandler { serving: Arc::clone(&self.serving), number: wanted.number };
-                (wanted.spec.endpoint, Arc::new(handler))
+                let endpoint = wanted.spec.endpoint;
+                let serving = Arc::clone(&self.serving);
+                (endpoint, Arc::new(ListenerHandler::new(serving, wanted.number, endpoint)))
             })
             .collect();
         // Startup hooks are left out: what they start knows no simulated time.

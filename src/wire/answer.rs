@@ -3,7 +3,7 @@
 //! One look at all records of a reply. Time is an argument, and what becomes of the reply is its
 //! user's business.
 
-use crate::record::{Record, Section};
+use crate::record::{Message, Record, Section};
 use crate::{Class, Malformed, NameBuf, Rcode, Reply, Request, Rtype, name};
 
 /// What a look at all records of a reply tells.
@@ -280,4 +280,67 @@ fn answer_records<'a>(
         .filter(move |record| {
             record.as_ref().is_ok_and(|record| class == Class::ANY || record.class == class)
         })
+}
+
+/// The least TTL of a message's records; without answers also the MINIMUM of its SOA record. `None`: it has no
+/// record, or is malformed.
+///
+/// "... the response freshness lifetime MUST NOT be greater than that indicated by the MINIMUM field in the SOA" (RFC
+/// 8484 section 5.1)
+pub fn least_ttl(message: &[u8]) -> Option<u32> {
+    let (mut least, mut answers) = (None, false);
+    let keep = |least: Option<u32>, ttl: u32| Some(least.map_or(ttl, |known| known.min(ttl)));
+    for record in Message::new(message).ok()?.records() {
+        let record = record.ok()?;
+        if record.rtype == Rtype::OPT || record.rtype == Rtype::TSIG {
+            continue;
+        }
+        answers |= record.section == Section::Answer;
+        least = keep(least, record.ttl);
+        if !answers
+            && record.section == Section::Authority
+            && record.rtype == Rtype::SOA
+            && let Some(minimum) = record.rdata().last_chunk::<4>()
+        {
+            least = keep(least, u32::from_be_bytes(*minimum));
+        }
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message with these answers' TTLs, and a SOA record with its TTL and MINIMUM.
+    fn message(ttls: &[u32], soa: Option<(u32, u32)>) -> Vec<u8> {
+        let counts = [0, ttls.len() as u8, 0, u8::from(soa.is_some()), 0, 1];
+        let mut bytes = [&[0, 7, 0x80, 0, 0, 0][..], &counts].concat();
+        for ttl in ttls {
+            bytes.extend_from_slice(&[0, 0, 1, 0, 1]);
+            bytes.extend_from_slice(&ttl.to_be_bytes());
+            bytes.extend_from_slice(&[0, 4, 192, 0, 2, 1]);
+        }
+        if let Some((ttl, minimum)) = soa {
+            bytes.extend_from_slice(&[0, 0, 6, 0, 1]);
+            bytes.extend_from_slice(&ttl.to_be_bytes());
+            bytes.extend_from_slice(&[0, 22, 0, 0]);
+            bytes.extend([1, 2, 3, 4, minimum].map(u32::to_be_bytes).concat());
+        }
+        // An OPT record, whose TTL is none.
+        bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn the_least_ttl_counts() {
+        assert_eq!(least_ttl(&message(&[300, 20, 60], None)), Some(20));
+        assert_eq!(least_ttl(&message(&[300], Some((30, 5)))), Some(30));
+        assert_eq!(least_ttl(&message(&[], Some((30, 5)))), Some(5));
+        assert_eq!(least_ttl(&message(&[], Some((3, 5)))), Some(3));
+        assert_eq!(least_ttl(&message(&[], None)), None);
+        let whole = message(&[300, 20], None);
+        assert_eq!(least_ttl(&whole[..whole.len() - 20]), None);
+        assert_eq!(least_ttl(&[]), None);
+    }
 }

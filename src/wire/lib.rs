@@ -29,6 +29,7 @@ pub mod request;
 pub mod typed;
 mod values;
 
+pub use answer::least_ttl;
 pub use codes::{Class, Opcode, Rcode, Rtype};
 pub use edns::{Edns, EdnsOption};
 pub use endpoint::{Endpoint, Scheme};

@@ -11,8 +11,8 @@ use crate::peer::{self, Peer, Recipe};
 
 const NAME: &str = "ns.example.org";
 
-/// A server for `example.org`, which leaves over TLS only; the port of DNS over TLS, and its certificate.
-fn serve() -> (Server, u16) {
+/// A server for `example.org`, which leaves over TLS only; the ports of DNS over TLS and over HTTPS.
+fn serve() -> (Server, u16, u16) {
     let scratch = Scratch::new();
     let certificate = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
     scratch.write("cert.pem", &certificate.cert.pem());
@@ -24,15 +24,16 @@ fn serve() -> (Server, u16) {
         zone.push_str(&format!("host-{host} A 192.0.2.7\n"));
     }
     scratch.write("zone", &zone);
-    let tls = free_port();
+    let (tls, https) = (free_port(), free_port());
     scratch.write(
         "Corefile",
         &format!(
             "example.org {{\n bind 127.0.0.1\n transfer {{\n to 127.0.0.1 {{\n transport tls\n notify \
-             off\n }}\n }}\n file zone\n tls://example.org:{tls} {{\n tls cert.pem key.pem\n }}\n}}\n"
+             off\n }}\n }}\n file zone\n tls://example.org:{tls} {{\n tls cert.pem key.pem\n }}\n \
+             https://.:{https} {{\n tls cert.pem key.pem\n }}\n}}\n"
         ),
     );
-    (Server::start_in(scratch, free_port(), &["-conf", "Corefile"]), tls)
+    (Server::start_in(scratch, free_port(), &["-conf", "Corefile"]), tls, https)
 }
 
 fn run(name: &str, package: &str, server: &Server, arguments: &[&str]) -> String {
@@ -41,7 +42,7 @@ fn run(name: &str, package: &str, server: &Server, arguments: &[&str]) -> String
 
 #[test]
 fn kdig_asks_over_tls() {
-    let (server, tls) = serve();
+    let (server, tls, _) = serve();
     let port = tls.to_string();
     let verified = ["@127.0.0.1", "-p", &port, "+tls-ca=cert.pem", "+tls-hostname=ns.example.org"];
     let asked =
@@ -57,8 +58,38 @@ fn kdig_asks_over_tls() {
 }
 
 #[test]
+fn kdig_and_dig_ask_over_https() {
+    let (server, _, https) = serve();
+    let port = https.to_string();
+    for method in ["+https", "+https-get"] {
+        let asked = [
+            "@127.0.0.1",
+            "-p",
+            &port,
+            "+tls-ca=cert.pem",
+            "+tls-hostname=ns.example.org",
+            "+https",
+            method,
+            "www.example.org",
+            "A",
+            "+padding",
+        ];
+        let said = run("kdig", "knot-dnsutils", &server, &asked);
+        assert!(said.contains("HTTP session (HTTP/2-") && said.contains("status: 200"), "{said}");
+        assert!(said.contains("192.0.2.1") && said.contains("Received 468 B"), "{said}");
+    }
+    let said = run(
+        "dig",
+        "bind9-dnsutils",
+        &server,
+        &["@127.0.0.1", "-p", &port, "+https", "www.example.org"],
+    );
+    assert!(said.contains("192.0.2.1") && said.contains("(HTTPS)"), "{said}");
+}
+
+#[test]
 fn a_zone_leaves_over_tls_only() {
-    let (server, tls) = serve();
+    let (server, tls, _) = serve();
     let (port, tls) = (server.port.to_string(), tls.to_string());
     let over = |port: &str, more: &[&str]| {
         let arguments = [&["@127.0.0.1", "-p", port, "example.org", "AXFR"], more].concat();
@@ -94,7 +125,7 @@ fn wait_for(port: u16, said: impl Fn() -> String) {
 
 #[test]
 fn named_and_our_own_secondary_take_the_zone_over_tls() {
-    let (server, tls) = serve();
+    let (server, tls, _) = serve();
     let files = server.scratch.path().to_owned();
     let port = free_port();
     let probe = Question::new("host-3999.example.org.", RecordType::A);

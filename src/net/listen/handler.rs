@@ -15,6 +15,11 @@ pub trait Handler: Send + Sync + 'static {
     /// and set `peer`, `local`, `transport`, `worker` and `received` of the client. Parsing is the
     /// handler's business.
     fn serve_batch(&self, exchanges: &mut [Box<Exchange>]);
+
+    /// Hears of the status of each response over HTTP.
+    fn answered(&self, status: u16, worker: usize) {
+        let _ = (status, worker);
+    }
 }
 
 /// Has a batch served. A handler that panics costs its batch and nothing more: `false`, and the

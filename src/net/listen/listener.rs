@@ -80,10 +80,10 @@ impl Listener {
     /// workers. Changes nothing yet, so that a configuration may still be refused.
     pub fn change_to(&self, spec: &ListenSpec, workers: usize) -> Change {
         // Every setting is named here: one that were forgotten would be ignored by reloads.
-        let ListenSpec { endpoint: _, sockets, tcp: _, tls: _ } = spec;
+        let ListenSpec { endpoint: _, sockets, tcp: _, tls: _, http: _ } = spec;
         if sockets.unwrap_or(workers).max(1) != self.sockets {
             Change::Reopen
-        } else if StreamSettings::from(spec) != *self.streams.borrow() {
+        } else if !self.streams.borrow().are_of(spec) {
             Change::Apply
         } else {
             Change::None

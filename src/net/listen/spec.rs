@@ -1,19 +1,26 @@
 //! Where and how to listen.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::{Endpoint, Scheme};
 
+use super::http_settings::{Http, HttpSettings};
 use crate::tls::Acceptor;
 
 /// Whether this build can listen on endpoints with this scheme.
 pub const fn is_supported(scheme: Scheme) -> bool {
-    matches!(scheme, Scheme::Dns | Scheme::Tls)
+    matches!(scheme, Scheme::Dns | Scheme::Tls | Scheme::Https)
 }
 
-/// Whether streams on endpoints with this scheme are encrypted.
+/// Whether streams on endpoints with this scheme may be encrypted.
 pub const fn has_tls(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Tls | Scheme::Https)
+}
+
+/// Whether streams on endpoints with this scheme have to be encrypted. Those of HTTP may come from a proxy.
+pub const fn needs_tls(scheme: Scheme) -> bool {
     matches!(scheme, Scheme::Tls)
 }
 
@@ -23,15 +30,26 @@ pub(super) const fn has_datagrams(scheme: Scheme) -> bool {
 }
 
 /// What connections read when they are accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct StreamSettings {
     pub(crate) timeouts: TcpTimeouts,
     pub(crate) tls: Option<Acceptor>,
+    pub(super) http: Option<Arc<Http>>,
+}
+
+impl StreamSettings {
+    /// Whether connections are to be as `spec` says.
+    pub(crate) fn are_of(&self, spec: &ListenSpec) -> bool {
+        let Self { timeouts, tls, http } = self;
+        let http = http.as_ref().map(|http| &http.settings);
+        *timeouts == spec.tcp && *tls == spec.tls && http == spec.http.as_ref()
+    }
 }
 
 impl From<&ListenSpec> for StreamSettings {
     fn from(spec: &ListenSpec) -> Self {
-        Self { timeouts: spec.tcp, tls: spec.tls.clone() }
+        let http = spec.http.clone().map(|settings| Arc::new(Http::new(settings)));
+        Self { timeouts: spec.tcp, tls: spec.tls.clone(), http }
     }
 }
 
@@ -76,14 +94,17 @@ pub struct ListenSpec {
     pub sockets: Option<usize>,
     /// Bounds on clients of streams.
     pub tcp: TcpTimeouts,
-    /// The TLS of the streams, which all schemes but [`Scheme::Dns`] need.
+    /// The TLS of the streams.
     pub tls: Option<Acceptor>,
+    /// How it speaks HTTP, if it does.
+    pub http: Option<HttpSettings>,
 }
 
 impl ListenSpec {
     /// Listens on `endpoint` with the default settings.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, sockets: None, tcp: TcpTimeouts::default(), tls: None }
+        let http = matches!(endpoint.scheme, Scheme::Https).then(HttpSettings::default);
+        Self { endpoint, sockets: None, tcp: TcpTimeouts::default(), tls: None, http }
     }
 
     /// Listens for plain DNS on `address` with the default settings.

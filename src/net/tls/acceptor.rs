@@ -22,6 +22,9 @@ pub(crate) type Protocols = &'static [&'static [u8]];
 /// DNS over TLS (RFC 7858, and RFC 9103 section 7.2).
 pub(crate) const DOT: Protocols = &[b"dot"];
 
+/// DNS over HTTPS (RFC 8484 section 5.2).
+pub(crate) const HTTP: Protocols = &[b"h2", b"http/1.1"];
+
 const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// The TLS of a listener.

@@ -24,5 +24,5 @@ pub use server::Server;
 pub use tickets::TicketKeys;
 pub use trust::{Chain, Identity, MAX_PEM, Trust};
 
-pub(crate) use acceptor::DOT;
+pub(crate) use acceptor::{DOT, HTTP};
 pub(crate) use go_text::told;

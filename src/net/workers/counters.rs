@@ -94,4 +94,8 @@ counters! {
     timed_out as tls_timed_out,
     /// Handshakes that were ended for new ones.
     evicted as tls_evicted,
+    /// Connections for HTTP closed at once because their listener has as many as it may have.
+    https_refused as https_refused,
+    /// Replies over HTTP that were dropped because the client took none of many.
+    calmed as https_dropped,
 }

@@ -59,6 +59,15 @@ impl Listening {
         if let Some(most) = timeouts.max_queries {
             spec.tcp.max_queries = most.value;
         }
+        if let (Some(http), Some(own)) = (&mut spec.http, &self.settings.http) {
+            let own = &own.value;
+            http.max_connections = own.max_connections.unwrap_or(http.max_connections);
+            http.max_streams = own.max_streams.unwrap_or(http.max_streams);
+            if !own.paths.is_empty() {
+                http.paths.clone_from(&own.paths);
+            }
+            http.proxies.clone_from(&own.proxies);
+        }
         if net::has_tls(self.endpoint.scheme) {
             spec.tls = self.acceptor()?;
         }
@@ -73,6 +82,9 @@ impl Listening {
         let credentials = tls.iter().filter_map(|one| Arc::clone(&one.value.0).downcast().ok());
         let credentials: Vec<_> = credentials.collect();
         let Some(last) = tls.last() else {
+            if !net::needs_tls(self.endpoint.scheme) {
+                return Ok(None);
+            }
             let scheme = self.endpoint.scheme.name();
             return Err(Diagnostic::error(self.key, format!("`{scheme}://` needs a certificate"))
                 .label("no server block sets one for this listener")

@@ -121,6 +121,16 @@ fn show(stats: &Stats) {
         },
     );
     count(
+        "catena_https_connections_refused_total",
+        "Connections for DNS over HTTPS closed at once because their listener has as many as it may have.",
+        |stats| stats.https_refused,
+    );
+    count(
+        "catena_https_replies_dropped_total",
+        "Replies over HTTPS dropped because the client takes none of those before.",
+        |stats| stats.https_dropped,
+    );
+    count(
         "catena_tcp_accept_failures_total",
         "Times that no connection could be accepted for want of descriptors or memory.",
         |stats| stats.tcp_accept_failed,

@@ -34,11 +34,11 @@ impl Listeners {
         &self,
         workers: &Workers,
         wanted: &[Wanted],
-        handler: impl Fn(u16) -> Arc<dyn Handler>,
+        handler: impl Fn(&Wanted) -> Arc<dyn Handler>,
     ) -> Result<Opened, Diagnostic> {
         let mut opened = Opened(Vec::new());
-        for Wanted { number, spec } in wanted {
-            let mut spec = spec.clone();
+        for wanted in wanted {
+            let mut spec = wanted.spec.clone();
             let endpoint = spec.endpoint;
             if let Some(open) = self.open.get(&endpoint) {
                 if open.change_to(&spec, workers.count()) != Change::Reopen {
@@ -47,7 +47,7 @@ impl Listeners {
                 // Where the system chose the port it is that one.
                 spec.endpoint.address.set_port(open.local_addr().port());
             }
-            match workers.listen(&spec, handler(*number)) {
+            match workers.listen(&spec, handler(wanted)) {
                 Ok(listener) => opened.0.push((endpoint, listener)),
                 Err(error) => {
                     // They may have been asked already.

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::baseline;
 use super::config::{Config, ListenerIds};
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Wanted};
 use super::serve::{ListenerHandler, Serving};
 use admin::Admin;
 use descriptors::Descriptors;
@@ -255,9 +255,10 @@ impl Process {
             // Sockets answer as soon as they are open.
             self.serving.config.store(Arc::clone(&config));
         }
-        let handler = |number| {
-            let serving = Arc::clone(&self.serving);
-            Arc::new(ListenerHandler { serving, number }) as Arc<dyn Handler>
+        let handler = |wanted: &Wanted| {
+            let (number, endpoint) = (wanted.number, wanted.spec.endpoint);
+            let handler = ListenerHandler::new(Arc::clone(&self.serving), number, endpoint);
+            Arc::new(handler) as Arc<dyn Handler>
         };
         let opened = self.listeners.open(&self.workers, &plan.listeners, handler)?;
         for warning in warnings.in_order() {

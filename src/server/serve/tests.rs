@@ -54,11 +54,8 @@ fn site(stacktrace: bool) -> (ListenerHandler, Arc<Counts>) {
     let block = Block { stacktrace, ..Block::new(chain, Arc::clone(&counts)) };
     let target = Target::new(Name::root(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
-    let site = ListenerHandler {
-        serving: Arc::new(Serving::new(Config::new(vec![router]), clock)),
-        number: 0,
-    };
-    (site, counts)
+    let serving = Arc::new(Serving::new(Config::new(vec![router]), clock));
+    (ListenerHandler::new(serving, 0, Endpoint::any(Scheme::Dns, 53)), counts)
 }
 
 fn slot(name: &str) -> Box<Exchange> {
@@ -192,7 +189,8 @@ fn listener_with(
     let block = Block { keys, ..Block::new(Arc::new(chain), Arc::new(Counts::new())) };
     let target = Target::new(Name::from_text(zone).unwrap(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
-    ListenerHandler { serving: Arc::new(Serving::new(Config::new(vec![router]), clock)), number: 0 }
+    let serving = Arc::new(Serving::new(Config::new(vec![router]), clock));
+    ListenerHandler::new(serving, 0, Endpoint::any(Scheme::Dns, 53))
 }
 
 /// The reply to `message` over `transport`, once it is there.

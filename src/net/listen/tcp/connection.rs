@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::state::{ConnectionState, Setup};
+use super::state::ConnectionState;
+use crate::listen::setup::Setup;
 
 /// Reads, or messages of several, in a row before other tasks have their turn.
 const TURN: usize = 4;

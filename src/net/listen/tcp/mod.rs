@@ -9,7 +9,7 @@ mod state;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 use wire::Transport;
 
 use crate::listen::handler::Handler;
+use crate::listen::http;
+use crate::listen::setup::{Place, Setup, canonical};
 use crate::listen::spec::StreamSettings;
 use crate::workers::Signal;
 use crate::workers::Worker;
@@ -28,7 +30,6 @@ use crate::{clock, tls};
 use crate::workers::OpenConnection;
 use connection::Connection;
 use secure::Handshakes;
-use state::{Place, Setup};
 
 /// Evictions for one new connection at most. After the limit was lowered there may be many connections
 /// above it.
@@ -152,25 +153,50 @@ impl Accepted {
         let Ok(local) = stream.local_addr() else {
             return;
         };
+        let settings = self.settings.borrow();
+        let permit = settings.http.as_ref().map(|http| http.connections.try_acquire_owned());
+        if permit.as_ref().is_some_and(Option::is_none) {
+            self.worker.sessions.https_refused.add(1);
+            return;
+        }
         counters.tcp_accepted.add(1);
         let entry = Arc::new(OpenConnection::new(Arc::clone(&self.signal), clock::now()));
-        let settings = self.settings.borrow();
+        let http = settings.http.clone();
         let setup = Setup {
             peer: canonical(peer),
             local: canonical(local),
-            transport: if settings.tls.is_some() { Transport::Tls } else { Transport::Tcp },
+            transport: match (&http, &settings.tls) {
+                (Some(_), _) => Transport::Https,
+                (None, Some(_)) => Transport::Tls,
+                (None, None) => Transport::Tcp,
+            },
             tls13: false,
             timeouts: settings.timeouts,
             handler: Arc::clone(&self.handler),
             place: Place::new(&self.worker, &entry),
         };
-        let task = match &settings.tls {
-            None => self.open.spawn(Connection::new(stream, setup).run()),
-            Some(acceptor) => {
-                let handshake = self.handshakes.begin(&self.worker, &entry);
-                let session = acceptor.session(tls::DOT);
+        let handshake = settings.tls.as_ref().map(|acceptor| {
+            let session = acceptor.session(if http.is_some() { tls::HTTP } else { tls::DOT });
+            (session, self.handshakes.begin(&self.worker, &entry))
+        });
+        let task = match (http, handshake) {
+            (None, None) => self.open.spawn(Connection::new(stream, setup).run()),
+            (None, Some((session, handshake))) => {
                 self.open.spawn(secure::serve(session, stream, setup, handshake))
             }
+            (Some(http), handshake) => self.open.spawn(async move {
+                let _permit = permit;
+                match handshake {
+                    None => http::serve(stream, false, setup, http).await,
+                    Some((session, handshake)) => {
+                        let greeted = secure::greet(session, stream, setup, handshake).await;
+                        if let Some((stream, setup)) = greeted {
+                            let is_http2 = stream.protocol() == Some(b"h2");
+                            http::serve(stream, is_http2, setup, http).await;
+                        }
+                    }
+                }
+            }),
         };
         entry.set_task(task);
     }
@@ -195,11 +221,4 @@ fn accept_now(listener: &std::net::TcpListener) -> io::Result<(TcpStream, Socket
     let (stream, peer) = listener.accept()?;
     stream.set_nonblocking(true)?;
     Ok((TcpStream::from_std(stream)?, peer))
-}
-
-fn canonical(addr: SocketAddr) -> SocketAddr {
-    match addr.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
-        IpAddr::V6(_) => addr,
-    }
 }

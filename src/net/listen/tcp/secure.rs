@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 use super::connection::{Carrier, Connection, close};
 use super::scratch;
-use super::state::Setup;
+use crate::listen::setup::Setup;
 use crate::workers::{OpenConnection, Worker};
 
 /// Handshakes of one listening socket at once. Beyond them the oldest is ended for a new one.
@@ -84,14 +84,26 @@ impl Drop for Handshake {
 pub(super) async fn serve(
     session: Result<UnbufferedServerConnection, Error>,
     socket: TcpStream,
-    mut setup: Setup,
+    setup: Setup,
     handshake: Handshake,
 ) {
+    if let Some((stream, setup)) = greet(session, socket, setup, handshake).await {
+        Connection::new(stream, setup).run().await;
+    }
+}
+
+/// Shakes hands; nothing if that fails or takes too long.
+pub(super) async fn greet(
+    session: Result<UnbufferedServerConnection, Error>,
+    socket: TcpStream,
+    mut setup: Setup,
+    handshake: Handshake,
+) -> Option<(TlsStream, Setup)> {
     let mut stream = match session {
         Ok(session) => TlsStream::new(session, socket),
         Err(_) => {
             setup.worker.sessions.failed.add(1);
-            return;
+            return None;
         }
     };
     let greeted = poll_fn(|cx| {
@@ -108,18 +120,22 @@ pub(super) async fn serve(
                 _ => sessions.full.add(1),
             }
             setup.tls13 = stream.session.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-            Connection::new(stream, setup).run().await;
+            Some((stream, setup))
         }
         Ok(Err(_)) => {
             sessions.failed.add(1);
             close(stream).await;
+            None
         }
-        Err(_) => sessions.timed_out.add(1),
+        Err(_) => {
+            sessions.timed_out.add(1);
+            None
+        }
     }
 }
 
 /// A session over a socket.
-pub(super) struct TlsStream {
+pub(in crate::listen) struct TlsStream {
     socket: TcpStream,
     session: Box<UnbufferedServerConnection>,
     /// Records that are incomplete.
@@ -152,6 +168,11 @@ impl TlsStream {
             ended: false,
             closed: false,
         }
+    }
+
+    /// The protocol that was agreed on (ALPN).
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        self.session.alpn_protocol()
     }
 
     /// Ready when the session is established, or failed; then an alert says why.

@@ -2,26 +2,22 @@
 //! whatever order they are ready (RFC 7766 section 6.2.1.1).
 
 use std::io;
-use std::net::SocketAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use exchange::{Channel, Exchange};
 use tokio::time::Instant;
-use wire::{HEADER, Transport};
+use wire::HEADER;
 
 use super::outbox::{Content, Message, Outbox, Stream};
 use super::output::{ENOUGH, Output};
 use super::scratch;
 use crate::clock;
-use crate::listen::handler::{self, Handler, Permit};
+use crate::listen::handler::{self, Permit};
 use crate::listen::pool::{self, Exchanges};
-use crate::listen::spec::TcpTimeouts;
+use crate::listen::setup::Setup;
 use crate::listen::tasks::{Finished, Tasks};
-use crate::workers::OpenConnection;
-use crate::workers::Worker;
 
 /// Queries per call of the handler.
 const BATCH: usize = 64;
@@ -29,45 +25,6 @@ const BATCH: usize = 64;
 const KEPT_TASKS: usize = 4;
 /// When the listener closes, the timeout for the rest of a message that has begun.
 const REST: Duration = Duration::from_millis(200);
-
-/// What the transport of a connection decides.
-pub(super) struct Setup {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
-    pub(super) transport: Transport,
-    /// Whether the transport is TLS 1.3.
-    pub(super) tls13: bool,
-    pub(super) timeouts: TcpTimeouts,
-    pub(super) handler: Arc<dyn Handler>,
-    pub(super) place: Place,
-}
-
-/// The place of a connection in the registry of its worker, which it leaves when this is dropped.
-pub(super) struct Place {
-    pub(super) worker: Arc<Worker>,
-    pub(super) entry: Arc<OpenConnection>,
-}
-
-impl Place {
-    pub(super) fn new(worker: &Arc<Worker>, entry: &Arc<OpenConnection>) -> Self {
-        worker.connections.insert(entry);
-        Self { worker: Arc::clone(worker), entry: Arc::clone(entry) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.worker.connections.remove(&self.entry);
-    }
-}
-
-impl Deref for Setup {
-    type Target = Place;
-
-    fn deref(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// The state of one connection.
 pub(super) struct ConnectionState {
