@@ -55,7 +55,7 @@ fn site(stacktrace: bool) -> (ListenerHandler, Arc<Counts>) {
     let target = Target::new(Name::root(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
     let serving = Arc::new(Serving::new(Config::new(vec![router]), clock));
-    (ListenerHandler::new(serving, 0, wire::Endpoint::any(wire::Scheme::Dns, 53)), counts)
+    (ListenerHandler::new(serving, 0, Endpoint::any(Scheme::Dns, 53)), counts)
 }
 
 fn slot(name: &str) -> Box<Exchange> {
@@ -190,7 +190,7 @@ fn listener_with(
     let target = Target::new(Name::from_text(zone).unwrap(), Arc::new(block), 0);
     let router = Arc::new(Router::new("dns://:53", vec![target]));
     let serving = Arc::new(Serving::new(Config::new(vec![router]), clock));
-    ListenerHandler::new(serving, 0, wire::Endpoint::any(wire::Scheme::Dns, 53))
+    ListenerHandler::new(serving, 0, Endpoint::any(Scheme::Dns, 53))
 }
 
 /// The reply to `message` over `transport`, once it is there.
