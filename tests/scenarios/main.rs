@@ -95,7 +95,9 @@ fn readme_examples_load() {
     let _alone = alone();
     let mut readmes = of_plugins("README.md");
     readmes.push(root().join("README.md"));
-    for guide in ["differences.md", "coredns.md", "authority.md", "split-horizon.md"] {
+    for guide in
+        ["differences.md", "coredns.md", "authority.md", "split-horizon.md", "encrypted.md"]
+    {
         readmes.push(root().join("docs").join(guide));
     }
     let mut count = 0;
